@@ -1,0 +1,64 @@
+//! Failures that no format owns: 1 to 255.
+
+super::faults! {
+    /// A host operation failed. Number 0: errno.
+    IO = 1, "{errno}";
+    /// A read met the end of a file. Numbers: offset, bytes wanted, file size.
+    SHORT_READ = 2, "the file ends at byte {2}, before the {1} bytes at offset {0} that the image refers to";
+    /// Gate: names in images are not followed under this policy.
+    REFUSED_UNTRUSTED = 3, "the image names another file, '{text}', and --untrusted forbids to open it";
+    /// Gate: outside.
+    REFUSED_OUTSIDE = 4, "the image names a file outside its directory, '{text}'; allow its directory with --allow-dir if you trust the image";
+    /// Gate: no plain file name.
+    REFUSED_NAME = 5, "the image names '{text}', which is no plain file name; URLs and block-layer trees in images are never followed";
+    /// Gate: not a regular file.
+    REFUSED_KIND = 6, "the image names '{text}', which is not a regular file";
+    /// Gate: too many.
+    REFUSED_COUNT = 7, "the image refers to too many files";
+    /// A lock is in the way.
+    REFUSED_LOCK = 8, "Failed to get shared \"write\" lock";
+    /// The output limit of this run. Number 0: limit in bytes.
+    REFUSED_OUTPUT = 9, "the output would grow past the limit of {0} bytes";
+    /// A chain of backing files is too deep. Number 0: limit.
+    CHAIN_TOO_DEEP = 10, "the backing chain has more than {0} layers; raise the limit with --max-chain if you trust the image";
+    /// A chain comes back to a file already in it.
+    CHAIN_LOOP = 11, "Backing file '{text}' creates an infinite loop.";
+    /// The image matches two formats. Numbers: none; text: both names.
+    AMBIGUOUS_FORMAT = 12, "the file looks like more than one format ({text}); name the right one with -f";
+    /// A format that this build does not know.
+    UNKNOWN_FORMAT = 13, "Unknown driver '{text}'";
+    /// The image is not of the format asked for. Text: format.
+    NOT_THIS_FORMAT = 14, "Image is not in {text} format";
+    /// Guest memory is used up. Number 0: bytes wanted.
+    OUT_OF_MEMORY = 15, "the sandbox has no memory left for {0} more bytes; raise it with --memory";
+    /// The work exceeds what the image's physical size justifies. Numbers: done, limit.
+    WORK_LIMIT = 16, "the image refers to its {0} bytes again and again: {1} bytes of output would come of them; raise --max-output if you trust it";
+    /// Virtual size over the cap. Numbers: size, cap.
+    VIRTUAL_SIZE_LIMIT = 17, "the virtual size of {0} bytes exceeds the limit of {1} bytes; raise --max-size if you trust the image";
+    /// No such snapshot.
+    NO_SNAPSHOT = 18, "Can't find snapshot";
+    /// The format has no internal snapshots.
+    SNAPSHOTS_UNSUPPORTED = 19, "the format has no internal snapshots";
+    /// Compressed data is damaged. Numbers: file offset.
+    BAD_COMPRESSED_DATA = 20, "the compressed data at byte {0} is damaged";
+    /// The target cannot hold this size. Numbers: size, limit.
+    TARGET_TOO_LARGE = 21, "an image of {0} bytes is larger than the format's limit of {1} bytes";
+    /// The output file is smaller than the input (convert -n).
+    TARGET_TOO_SMALL = 22, "output file is smaller than input file";
+    /// The format cannot be written compressed.
+    NO_COMPRESSION = 23, "Compression not supported for this file format";
+    /// The format takes no backing file. Text: format.
+    NO_BACKING = 24, "Backing file not supported for file format '{text}'";
+    /// Something the code cannot do yet. Text: what.
+    UNSUPPORTED = 25, "{text} is not supported";
+    /// Our own mistake, never the image's. Number: a line.
+    INTERNAL = 26, "internal error {0}; please report it";
+    /// A result did not fit its field. Number 0: the value.
+    OVERFLOW = 27, "a value of {0} found in the image is out of range";
+    /// The image is encrypted.
+    ENCRYPTED = 28, "the image is encrypted, which this version cannot read";
+    /// The guest ran out of a bounded table. Number 0: bound.
+    TABLE_LIMIT = 29, "a table in the image has {0} entries; the limit is {1}";
+    /// Writing to a file that is not a target.
+    READ_ONLY = 30, "the file is open for reading only";
+}

@@ -1,0 +1,243 @@
+//! What the guest is to do: plain values made from the command line.
+//!
+//! Files appear as slots that the host has opened; no path crosses.
+
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::file::{FileFacts, Format, Slot};
+use crate::text::ImageText;
+
+/// One run of the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// What to do.
+    pub verb: Verb,
+    /// Facts of every file open at the start, in slot order.
+    pub files: Vec<FileFacts>,
+    /// Bounds of this run.
+    pub bounds: Bounds,
+    /// Where identifiers and times in new images come from: same seed, same bytes.
+    pub seed: Seed,
+}
+
+/// Bounds of one run, beside those in [`crate::limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Layers in a backing chain.
+    pub chain_depth: u32,
+    /// Largest virtual size that is read, bytes.
+    pub virtual_size: u64,
+    /// Output bytes allowed for each physical source byte before the work limit of [`crate::fault::core::WORK_LIMIT`]
+    /// is considered exceeded; 0 is no limit.
+    pub amplification: u64,
+    /// Files that match two formats are refused, and nothing an image names is opened.
+    pub untrusted: bool,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            chain_depth: 200,
+            virtual_size: 1 << 62,
+            amplification: 0,
+            untrusted: false,
+        }
+    }
+}
+
+/// Source of identifiers and times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seed {
+    /// Random bytes.
+    pub random: [u8; 32],
+    /// Seconds since 1970.
+    pub unix_seconds: u64,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verb {
+    /// `info`.
+    Info(Info),
+    /// `convert`.
+    Convert(Convert),
+    /// `dd`.
+    Dd(Dd),
+}
+
+/// An image to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The file that the user named.
+    pub slot: Slot,
+    /// Its format if the user said so; else it is detected.
+    pub format: Option<Format>,
+    /// An internal snapshot instead of the active state.
+    pub snapshot: Option<SnapshotName>,
+}
+
+/// Which internal snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SnapshotName {
+    /// A bare word: an ID, else a name.
+    Either(Vec<u8>),
+    /// `snapshot.id=…,snapshot.name=…`: all that are given must match.
+    Exact {
+        /// ID.
+        id: Option<Vec<u8>>,
+        /// Name.
+        name: Option<Vec<u8>>,
+    },
+}
+
+/// `info`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// What to look at.
+    pub source: Source,
+    /// Follow backing files: one [`crate::report::Info`] for each layer.
+    pub backing_chain: bool,
+}
+
+/// `convert`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Convert {
+    /// Concatenated in this order.
+    pub sources: Vec<Source>,
+    /// Where to.
+    pub target: Target,
+    /// `-S` in bytes: zero runs at least this long are not written. 0: nothing is scanned and everything written.
+    pub sparse: u64,
+    /// `-c`.
+    pub compress: bool,
+    /// `--target-is-zero`.
+    pub target_is_zero: bool,
+    /// `-r`, bytes a second; 0 is no limit.
+    pub rate: u64,
+    /// `--salvage`.
+    pub salvage: bool,
+}
+
+/// `dd`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dd {
+    /// From.
+    pub source: Source,
+    /// Where to.
+    pub target: Target,
+    /// `bs`, bytes.
+    pub block_size: u64,
+    /// `count`, blocks; none: to the end.
+    pub count: Option<u64>,
+    /// `skip`, blocks.
+    pub skip: u64,
+}
+
+/// An image to write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The file that the user named.
+    pub slot: Slot,
+    /// What to make of it.
+    pub create: Create,
+    /// `-n`: the image exists and stays; `create` then only says the format.
+    pub existing: bool,
+    /// The target's backing chain, opened from the top layer that the user named (`-B`, `-o backing_file=`).
+    pub backing: Option<Source>,
+}
+
+/// How a new image is laid out: one variant a format, values checked by the host's option parser.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Create {
+    /// A plain file.
+    Raw(RawCreate),
+    /// qcow2.
+    Qcow2(Qcow2Create),
+}
+
+impl Create {
+    /// The format that is written.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        match self {
+            Self::Raw(_) => Format::Raw,
+            Self::Qcow2(_) => Format::Qcow2,
+        }
+    }
+}
+
+/// How space is reserved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Preallocation {
+    /// Not.
+    #[default]
+    Off,
+    /// Tables only.
+    Metadata,
+    /// By fallocate.
+    Falloc,
+    /// By writing zeros.
+    Full,
+}
+
+/// Options of a raw target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawCreate {
+    /// `preallocation`; never `Metadata`.
+    pub preallocation: Preallocation,
+}
+
+/// Options of a qcow2 target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Qcow2Create {
+    /// 2 or 3.
+    pub version: u32,
+    /// log2 of the cluster size, 9 to 21.
+    pub cluster_bits: u32,
+    /// log2 of the refcount width in bits, 0 to 6.
+    pub refcount_order: u32,
+    /// `lazy_refcounts`.
+    pub lazy_refcounts: bool,
+    /// `extended_l2`.
+    pub extended_l2: bool,
+    /// `compression_type`.
+    pub compression: Compression,
+    /// `preallocation`.
+    pub preallocation: Preallocation,
+    /// `backing_file`, as it shall stand in the image.
+    pub backing_file: Option<ImageText>,
+    /// `backing_fmt`.
+    pub backing_format: Option<ImageText>,
+    /// `data_file`: its slot and its name as it shall stand in the image.
+    pub data_file: Option<(Slot, ImageText)>,
+    /// `data_file_raw`.
+    pub data_file_raw: bool,
+}
+
+impl Default for Qcow2Create {
+    fn default() -> Self {
+        Self {
+            version: 3,
+            cluster_bits: 16,
+            refcount_order: 4,
+            lazy_refcounts: false,
+            extended_l2: false,
+            compression: Compression::Zlib,
+            preallocation: Preallocation::Off,
+            backing_file: None,
+            backing_format: None,
+            data_file: None,
+            data_file_raw: false,
+        }
+    }
+}
+
+/// How clusters are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Compression {
+    /// Deflate.
+    Zlib,
+    /// Zstandard.
+    Zstd,
+}

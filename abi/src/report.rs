@@ -1,0 +1,166 @@
+//! What the guest says: facts for the host to word.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::file::{Format, Slot};
+use crate::job::Compression;
+use crate::text::ImageText;
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// One layer for `info`.
+    Info(Box<Info>),
+    /// Something to warn about; the work goes on.
+    Warning(Failure),
+    /// The verb failed: always the last report.
+    Failed(Failure),
+    /// The verb succeeded: always the last report.
+    Done(Done),
+}
+
+/// A fault, and what the guest was doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Doing what.
+    pub stage: Stage,
+    /// What went wrong.
+    pub fault: Fault,
+}
+
+/// What the guest was doing; the host words the context of a message by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// Opening the source with this index.
+    OpenSource(u32),
+    /// Opening the layer of a chain below `slot`.
+    OpenBacking(Slot),
+    /// Looking up the snapshot asked for.
+    LoadSnapshot,
+    /// Opening the target's backing file.
+    OpenTargetBacking,
+    /// Opening an existing target.
+    OpenTarget,
+    /// Laying out the new image.
+    Create,
+    /// Reading at this byte of the virtual disk.
+    Read(u64),
+    /// Writing at this byte of the virtual disk.
+    Write(u64),
+    /// Writing the tables that complete the target.
+    Finish,
+    /// Anything else.
+    Other,
+}
+
+/// A summary of finished work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Virtual bytes of the result, where the verb makes or reads an image.
+    pub virtual_size: u64,
+    /// `dd` was told to skip past the end.
+    pub skipped_past_end: bool,
+}
+
+/// One layer for `info`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// The file.
+    pub slot: Slot,
+    /// Format, given or detected.
+    pub format: Format,
+    /// Virtual bytes.
+    pub virtual_size: u64,
+    /// Cluster, grain or block size in bytes, where the format has one.
+    pub cluster_size: Option<u64>,
+    /// Encrypted.
+    pub encrypted: bool,
+    /// Compressed as a whole (streamOptimized).
+    pub compressed: bool,
+    /// Not closed cleanly.
+    pub dirty: bool,
+    /// The layer below, by name.
+    pub backing: Option<Backing>,
+    /// Internal snapshots.
+    pub snapshots: Vec<Snapshot>,
+    /// What only this format has.
+    pub specific: Option<Specific>,
+}
+
+/// The layer below as an image names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backing {
+    /// The name as it stands in the image.
+    pub name: ImageText,
+    /// Its format as it stands in the image.
+    pub format: Option<ImageText>,
+}
+
+/// An internal snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// ID.
+    pub id: ImageText,
+    /// Name.
+    pub name: ImageText,
+    /// Bytes of machine state.
+    pub vm_state_size: u64,
+    /// Seconds since 1970.
+    pub date_sec: u32,
+    /// Nanoseconds of it.
+    pub date_nsec: u32,
+    /// Nanoseconds of machine time.
+    pub vm_clock_nsec: u64,
+    /// Instructions executed, if recorded.
+    pub icount: Option<u64>,
+    /// Virtual size when it was taken, if recorded.
+    pub disk_size: Option<u64>,
+}
+
+/// What only one format has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Specific {
+    /// qcow2.
+    Qcow2(Qcow2Info),
+}
+
+/// What only qcow2 has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Qcow2Info {
+    /// 2 or 3.
+    pub version: u32,
+    /// Compression type.
+    pub compression: Compression,
+    /// Lazy refcounts.
+    pub lazy_refcounts: bool,
+    /// Refcount width.
+    pub refcount_bits: u32,
+    /// Marked corrupt.
+    pub corrupt: bool,
+    /// Subclusters.
+    pub extended_l2: bool,
+    /// External data file, as named.
+    pub data_file: Option<ImageText>,
+    /// The data file is a raw image too.
+    pub data_file_raw: bool,
+    /// Persistent bitmaps.
+    pub bitmaps: Vec<Bitmap>,
+    /// Encryption method of the header: 0 none, 1 AES, 2 LUKS.
+    pub encryption: u32,
+}
+
+/// A persistent dirty bitmap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bitmap {
+    /// Name.
+    pub name: ImageText,
+    /// Bytes a bit stands for.
+    pub granularity: u64,
+    /// Was not saved cleanly.
+    pub in_use: bool,
+    /// Records writes.
+    pub auto: bool,
+}

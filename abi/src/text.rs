@@ -1,0 +1,26 @@
+//! Strings that came out of an image.
+
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a name or label found in an image: not necessarily UTF-8, never trusted.
+///
+/// There is no `Display` here on purpose: the host prints image text through its one escaping printer
+/// (invariant I6), and nowhere else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ImageText(Vec<u8>);
+
+impl ImageText {
+    /// Keeps at most [`crate::limits::IMAGE_TEXT`] bytes of `bytes`.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        let kept = bytes.get(..crate::limits::IMAGE_TEXT).unwrap_or(bytes);
+        Self(kept.to_vec())
+    }
+
+    /// The bytes as they stood in the image.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}

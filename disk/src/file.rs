@@ -1,0 +1,143 @@
+//! A file as drivers see it.
+
+use instar_abi::fault::core as faults;
+use instar_abi::request::Preallocate;
+use instar_abi::{Fault, FileFacts, FileKind, Slot};
+
+use crate::host::{Action, Host, Io};
+use crate::{Result, from_usize};
+
+/// An open file: a slot, its facts, and the host that serves it. Cheap to copy.
+#[derive(Clone, Copy)]
+pub struct File<'h> {
+    host: &'h dyn Host,
+    facts: FileFacts,
+}
+
+impl core::fmt::Debug for File<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.facts.fmt(f)
+    }
+}
+
+impl<'h> File<'h> {
+    /// The file behind `facts`.
+    #[must_use]
+    pub const fn new(host: &'h dyn Host, facts: FileFacts) -> Self {
+        Self { host, facts }
+    }
+
+    /// The host.
+    #[must_use]
+    pub const fn host(&self) -> &'h dyn Host {
+        self.host
+    }
+
+    /// The slot.
+    #[must_use]
+    pub const fn slot(&self) -> Slot {
+        self.facts.slot
+    }
+
+    /// Length in bytes when it was opened.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.facts.size
+    }
+
+    /// What kind of file it is.
+    #[must_use]
+    pub const fn kind(&self) -> FileKind {
+        self.facts.kind
+    }
+
+    /// The same file after a resize to 0 and back: every byte reads as zero.
+    #[must_use]
+    pub const fn emptied(mut self) -> Self {
+        if matches!(self.facts.kind, FileKind::Regular) {
+            self.facts.kind = FileKind::Fresh;
+        }
+        self
+    }
+
+    /// Reads up to the file's end; gives the bytes read.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<usize> {
+        let mut io = [Io::new(Action::Read {
+            slot: self.slot(),
+            offset,
+            into,
+        })];
+        self.host.submit(&mut io);
+        let [io] = io;
+        let read = io.outcome.map_err(|error| error.fault(self.slot()))?;
+        crate::to_usize(read)
+    }
+
+    /// Fills `into`.
+    ///
+    /// # Errors
+    /// `SHORT_READ` when the file ends first; else the host's.
+    pub fn read_exact(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let wanted = into.len();
+        if self.read(offset, into)? == wanted {
+            return Ok(());
+        }
+        Err(Fault::new(faults::SHORT_READ)
+            .with([offset, from_usize(wanted), self.size()])
+            .in_file(self.slot()))
+    }
+
+    /// Fills `into`; what lies past the file's end reads as zero.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn read_padded(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let read = self.read(offset, into)?;
+        if let Some(rest) = into.get_mut(read..) {
+            rest.fill(0);
+        }
+        Ok(())
+    }
+
+    /// Writes all of `from`.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn write(&self, offset: u64, from: &[u8]) -> Result<()> {
+        self.one(Action::Write {
+            slot: self.slot(),
+            offset,
+            from,
+        })
+    }
+
+    /// Sets the length; what is added reads as zero.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn resize(&self, length: u64, preallocate: Preallocate) -> Result<()> {
+        self.one(Action::Resize {
+            slot: self.slot(),
+            length,
+            preallocate,
+        })
+    }
+
+    /// Data on stable storage, if this run's cache mode asks for it.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn flush(&self) -> Result<()> {
+        self.one(Action::Flush { slot: self.slot() })
+    }
+
+    fn one(&self, action: Action<'_>) -> Result<()> {
+        let mut io = [Io::new(action)];
+        self.host.submit(&mut io);
+        let [io] = io;
+        io.outcome.map(|_| ()).map_err(|error| error.fault(self.slot()))
+    }
+}

@@ -1,0 +1,151 @@
+//! What the outside offers to code that handles images.
+
+use core::sync::atomic::AtomicU32;
+
+use instar_abi::fault::core as faults;
+use instar_abi::request::{Preallocate, ZeroHow, status};
+use instar_abi::{Fault, FileFacts, Report, Role, Slot};
+
+use crate::Result;
+
+/// The outside: files by slot, lanes to work in, a place to report to.
+///
+/// Implemented by the guest (a doorbell) and by the test support (ordinary files). All methods may be called from
+/// any lane.
+pub trait Host: Sync {
+    /// Carries out `batch` in order. Stops at the first failure: that one has its error, those after it are
+    /// [`IoError::CANCELLED`]. Any length is fine; the implementation splits what is too long for one doorbell.
+    fn submit(&self, batch: &mut [Io<'_>]);
+
+    /// Opens a file that the image behind `namer` names, read-only, as `role`. The same file gives the same slot.
+    ///
+    /// # Errors
+    /// The gate's refusal, with the flag that would allow it, or the system's error.
+    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts>;
+
+    /// Lanes that can work at once, at least 1.
+    fn lanes(&self) -> usize;
+
+    /// Runs `work(lane)` on every lane, 0 (the caller) included; returns when all have returned.
+    fn parallel(&self, work: &(dyn Fn(usize) + Sync));
+
+    /// Sleeps while `word` is `expected`; may return early.
+    fn wait(&self, word: &AtomicU32, expected: u32);
+
+    /// Wakes all that wait for `word`.
+    fn wake(&self, word: &AtomicU32);
+
+    /// Hands a record to the host.
+    fn report(&self, report: &Report);
+
+    /// Says how far the work is.
+    fn progress(&self, done: u64, total: u64);
+}
+
+/// One request and its outcome.
+#[derive(Debug)]
+pub struct Io<'a> {
+    /// What to do.
+    pub action: Action<'a>,
+    /// What came of it: for Read bytes read, for Copy bytes written as data, for Extents records filled.
+    pub outcome: core::result::Result<u64, IoError>,
+}
+
+impl<'a> Io<'a> {
+    /// A request that has not run.
+    #[must_use]
+    pub const fn new(action: Action<'a>) -> Self {
+        Self {
+            action,
+            outcome: Err(IoError::CANCELLED),
+        }
+    }
+}
+
+/// What the host can do with files; the meaning is that of [`instar_abi::Request`].
+#[derive(Debug)]
+#[allow(
+    missing_docs,
+    reason = "each field has the meaning of the Request field of the same name"
+)]
+pub enum Action<'a> {
+    Read {
+        slot: Slot,
+        offset: u64,
+        into: &'a mut [u8],
+    },
+    Write {
+        slot: Slot,
+        offset: u64,
+        from: &'a [u8],
+    },
+    Copy {
+        source: Slot,
+        source_offset: u64,
+        target: Slot,
+        target_offset: u64,
+        length: u64,
+        granule: Option<u64>,
+        target_is_zero: bool,
+        may_clone: bool,
+    },
+    Zero {
+        slot: Slot,
+        offset: u64,
+        length: u64,
+        how: ZeroHow,
+    },
+    Discard {
+        slot: Slot,
+        offset: u64,
+        length: u64,
+    },
+    Extents {
+        slot: Slot,
+        offset: u64,
+        length: u64,
+        into: &'a mut [Extent],
+    },
+    Resize {
+        slot: Slot,
+        length: u64,
+        preallocate: Preallocate,
+    },
+    Flush {
+        slot: Slot,
+    },
+    Advise {
+        slot: Slot,
+        offset: u64,
+        length: u64,
+    },
+}
+
+/// A piece of a file's allocation map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes.
+    pub length: u64,
+    /// Data, or a hole that reads as zero.
+    pub data: bool,
+}
+
+/// Why a request failed: a value of [`instar_abi::request::status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoError(pub u32);
+
+impl IoError {
+    /// An earlier request of the batch failed.
+    pub const CANCELLED: Self = Self(status::CANCELLED);
+
+    /// The fault that says so.
+    #[must_use]
+    pub fn fault(self, slot: Slot) -> Fault {
+        let fault = match self.0 {
+            status::REFUSED_OUTPUT => Fault::new(faults::REFUSED_OUTPUT),
+            status::REFUSED_LOCK => Fault::new(faults::REFUSED_LOCK),
+            errno => Fault::new(faults::IO).with([u64::from(errno)]),
+        };
+        fault.in_file(slot)
+    }
+}

@@ -1,0 +1,46 @@
+//! The vocabulary of instar: what a host offers, what a format driver is, how the two meet.
+//!
+//! ```text
+//!              Host  (batched I/O on slots, lanes, reports)
+//!               ▲ ▲
+//!   ops ────────┘ └──────── File ◄── Image   guest offset → Mapping     (a format being read)
+//!    └── the one copier              Target  guest range  → Placement   (a format being written)
+//! ```
+//!
+//! Principles:
+//!
+//! 1. Formats describe, one engine moves: an [`Image`] says where bytes are, a [`Target`] says where bytes
+//!    shall go; neither touches bulk data.
+//! 2. Nothing here knows where it runs. The guest supplies a [`Host`] that rings a doorbell, tests supply one
+//!    over ordinary files.
+//! 3. Values from an image are hostile: checked arithmetic, bounded walks, allocation only for bytes present.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing
+)]
+
+extern crate alloc;
+
+mod file;
+mod host;
+mod image;
+mod num;
+mod target;
+mod turnstile;
+
+pub use file::File;
+pub use host::{Action, Extent, Host, Io, IoError};
+pub use image::{Codec, Encoded, Image, Kind, Mapping, Opened};
+pub use instar_abi::request::{Preallocate, ZeroHow};
+pub use instar_abi::{
+    Fault, FaultCode, FileFacts, FileKind, Format, ImageText, Role, Slot, fault, job, limits, report,
+};
+pub use num::{align_down, align_up, from_usize, to_usize};
+pub use target::{Encoding, Placement, Target};
+pub use turnstile::{Turn, Turnstile};
+
+/// What a driver returns.
+pub type Result<T> = core::result::Result<T, Fault>;

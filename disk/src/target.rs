@@ -1,0 +1,85 @@
+//! A format being written: a map from guest ranges to places in files.
+
+use instar_abi::Slot;
+
+use crate::Result;
+use crate::image::Codec;
+
+/// An image that can be written.
+///
+/// The engine calls `allocate`, `allocate_encoded` and `zero` under one lock, in ascending order of guest offset when
+/// it makes a new image, so that tables can be written once, when complete, and the result is the same for any
+/// number of lanes. It writes the data outside the lock, perhaps later; `finish` comes when all data is written.
+pub trait Target: Send {
+    /// Virtual size in bytes.
+    fn size(&self) -> u64;
+
+    /// Allocation unit in bytes, a power of two of at least 512: cluster, grain, block. Ranges given to the methods below
+    /// start and end on it, or end at the size.
+    fn unit(&self) -> u64;
+
+    /// The file in which every guest byte stands at its own offset, if the format is that simple. Such a target is never
+    /// asked to `allocate`, and is written in any order.
+    fn plain(&self) -> Option<Slot> {
+        None
+    }
+
+    /// Where data for the guest range goes. The placement may be shorter than asked (never empty): ask again for the rest.
+    ///
+    /// # Errors
+    /// The format's limits, or the host's error while a table was written.
+    fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement>;
+
+    /// The guest range reads as zero from now on, whatever is below. Not called for ranges that read as zero in a new image
+    /// anyway.
+    ///
+    /// # Errors
+    /// As `allocate`.
+    fn zero(&mut self, offset: u64, length: u64) -> Result<()>;
+
+    /// How this target wants its units encoded; none: it takes plain data only.
+    fn encoding(&self) -> Option<Encoding> {
+        None
+    }
+
+    /// Where `stored` encoded bytes for the unit at `offset` go. All of them, contiguous.
+    ///
+    /// # Errors
+    /// As `allocate`.
+    fn allocate_encoded(&mut self, offset: u64, stored: u64) -> Result<Placement> {
+        let _ = (offset, stored);
+        Err(instar_abi::Fault::new(instar_abi::fault::core::NO_COMPRESSION))
+    }
+
+    /// Writes all tables that are still in memory, then what makes the image recognisable as complete.
+    ///
+    /// # Errors
+    /// The host's.
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// Where data goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The file.
+    pub slot: Slot,
+    /// Where in it.
+    pub offset: u64,
+    /// Bytes, at least 1.
+    pub length: u64,
+    /// The place reads as zero now: zero bytes need not be written there. Otherwise all of it must be written.
+    pub fresh: bool,
+}
+
+/// How units are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoding {
+    /// The codec.
+    pub codec: Codec,
+    /// Bytes that one stream decodes to: the target's unit.
+    pub unit: u64,
+    /// A unit whose stream is not shorter than itself is written plain (qcow2) instead of encoded (VMDK: false).
+    pub plain_if_larger: bool,
+    /// log2 of the deflate window, 9 to 15.
+    pub window_bits: u8,
+}

@@ -1,0 +1,107 @@
+//! A lock for lanes, and a counter that lets them pass in order.
+//!
+//! Waiting lanes spin for a moment, then sleep on the host: a lane that holds the lock may be in the middle of a read, and
+//! burning a core meanwhile would slow down the very thread that serves it.
+
+use core::hint::spin_loop;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use spin::Mutex;
+
+use crate::host::Host;
+
+/// Turns of the spin loop before a lane sleeps: a few microseconds.
+const SPINS: u32 = 2000;
+
+const FREE: u32 = 0;
+const HELD: u32 = 1;
+const HELD_WITH_WAITERS: u32 = 2;
+
+/// A mutual-exclusion lock whose waiters sleep on the host.
+pub struct Turnstile<T> {
+    gate: AtomicU32,
+    value: Mutex<T>,
+}
+
+impl<T> Turnstile<T> {
+    /// A free lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self {
+            gate: AtomicU32::new(FREE),
+            value: Mutex::new(value),
+        }
+    }
+
+    /// Runs `work` with the lock held.
+    pub fn with<R>(&self, host: &dyn Host, work: impl FnOnce(&mut T) -> R) -> R {
+        self.enter(host);
+        // Uncontended by construction: whoever has passed the gate is alone.
+        let result = work(&mut self.value.lock());
+        if self.gate.swap(FREE, Ordering::Release) == HELD_WITH_WAITERS {
+            host.wake(&self.gate);
+        }
+        result
+    }
+
+    /// The value, when no lane can reach it any more.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+
+    fn enter(&self, host: &dyn Host) {
+        for _ in 0..SPINS {
+            if self
+                .gate
+                .compare_exchange_weak(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+            {
+                return;
+            }
+            spin_loop();
+        }
+        while self.gate.swap(HELD_WITH_WAITERS, Ordering::Acquire) != FREE {
+            host.wait(&self.gate, HELD_WITH_WAITERS);
+        }
+    }
+}
+
+/// Lets lanes through in the order of their tickets, so that output does not depend on their number.
+///
+/// Counts modulo 2^32; that many tickets are never out at once.
+#[derive(Default)]
+pub struct Turn {
+    now: AtomicU32,
+}
+
+impl Turn {
+    /// Ticket 0 goes first.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            now: AtomicU32::new(0),
+        }
+    }
+
+    /// Returns when it is `ticket`'s turn.
+    pub fn wait_for(&self, host: &dyn Host, ticket: u32) {
+        let mut spins = 0_u32;
+        loop {
+            let now = self.now.load(Ordering::Acquire);
+            if now == ticket {
+                return;
+            }
+            if spins < SPINS {
+                spins = spins.saturating_add(1);
+                spin_loop();
+            } else {
+                host.wait(&self.now, now);
+            }
+        }
+    }
+
+    /// Ends the turn of the ticket that has it.
+    pub fn pass(&self, host: &dyn Host) {
+        self.now.fetch_add(1, Ordering::AcqRel);
+        host.wake(&self.now);
+    }
+}

@@ -1,0 +1,109 @@
+//! File operations in their plainest form.
+
+use std::fs::File;
+use std::io::{Error, Result};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+
+use instar_disk::Extent;
+
+/// Reads until the buffer is full or the file ends.
+pub(crate) fn read_full(file: &File, into: &mut [u8], offset: u64) -> Result<usize> {
+    let mut done = 0;
+    while done < into.len() {
+        match file.read_at(&mut into[done..], offset + done as u64)? {
+            0 => break,
+            n => done += n,
+        }
+    }
+    Ok(done)
+}
+
+/// Copies, leaving out or zeroing aligned zero granules.
+pub(crate) fn copy(
+    source: &File,
+    source_offset: u64,
+    target: &File,
+    target_offset: u64,
+    length: u64,
+    granule: Option<u64>,
+    target_is_zero: bool,
+) -> Result<u64> {
+    let mut written = 0;
+    let mut done = 0;
+    let mut buffer = vec![0; 1 << 20];
+    while done < length {
+        let at = target_offset + done;
+        let piece = granule.unwrap_or(1 << 20);
+        let step = (piece - at % piece).min(length - done);
+        let bytes = &mut buffer[..step as usize];
+        let read = read_full(source, bytes, source_offset + done)?;
+        bytes[read..].fill(0);
+        if granule.is_some() && bytes.iter().all(|b| *b == 0) {
+            if !target_is_zero {
+                zero(target, at, step, true)?;
+            }
+        } else {
+            target.write_all_at(bytes, at)?;
+            written += step;
+        }
+        done += step;
+    }
+    Ok(written)
+}
+
+/// Writes zeros, or makes a hole.
+pub(crate) fn zero(file: &File, offset: u64, length: u64, unmap: bool) -> Result<()> {
+    if offset + length > file.metadata()?.len() {
+        file.set_len(offset + length)?;
+    }
+    let mode = if unmap {
+        libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE
+    } else {
+        libc::FALLOC_FL_ZERO_RANGE
+    };
+    // SAFETY: plain integers and an open descriptor.
+    let result = unsafe { libc::fallocate(file.as_raw_fd(), mode, offset as i64, length as i64) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Error::last_os_error())
+    }
+}
+
+/// Fills `into` with the runs of data and holes from `offset` on.
+pub(crate) fn extents(file: &File, offset: u64, length: u64, into: &mut [Extent]) -> Result<usize> {
+    let size = file.metadata()?.len();
+    let end = size.min(offset.saturating_add(length));
+    let (mut at, mut count) = (offset, 0);
+    while at < end && count < into.len() {
+        let data = seek(file, at, libc::SEEK_DATA)?.unwrap_or(size);
+        let (is_data, stop) = if data > at {
+            (false, data)
+        } else {
+            (true, seek(file, at, libc::SEEK_HOLE)?.unwrap_or(size))
+        };
+        let stop = stop.min(end);
+        into[count] = Extent {
+            length: stop - at,
+            data: is_data,
+        };
+        count += 1;
+        at = stop;
+    }
+    Ok(count)
+}
+
+fn seek(file: &File, offset: u64, whence: i32) -> Result<Option<u64>> {
+    // SAFETY: plain integers and an open descriptor; nobody uses the descriptor's position.
+    let result = unsafe { libc::lseek(file.as_raw_fd(), offset as i64, whence) };
+    if result >= 0 {
+        return Ok(Some(result as u64));
+    }
+    let error = Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ENXIO) {
+        Ok(None)
+    } else {
+        Err(error)
+    }
+}
