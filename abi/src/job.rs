@@ -154,6 +154,14 @@ pub enum Create {
     Raw(RawCreate),
     /// qcow2.
     Qcow2(Qcow2Create),
+    /// VMDK.
+    Vmdk(VmdkCreate),
+    /// VHD.
+    Vpc(VpcCreate),
+    /// VHDX.
+    Vhdx(VhdxCreate),
+    /// VDI.
+    Vdi(VdiCreate),
 }
 
 impl Create {
@@ -163,6 +171,10 @@ impl Create {
         match self {
             Self::Raw(_) => Format::Raw,
             Self::Qcow2(_) => Format::Qcow2,
+            Self::Vmdk(_) => Format::Vmdk,
+            Self::Vpc(_) => Format::Vpc,
+            Self::Vhdx(_) => Format::Vhdx,
+            Self::Vdi(_) => Format::Vdi,
         }
     }
 }
@@ -240,4 +252,75 @@ pub enum Compression {
     Zlib,
     /// Zstandard.
     Zstd,
+}
+
+/// Options of a VMDK target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmdkCreate {
+    /// `subformat`.
+    pub subformat: VmdkSubformat,
+    /// `adapter_type`.
+    pub adapter: VmdkAdapter,
+    /// Virtual hardware version: `hwversion`, or 6 by `compat6`.
+    pub hw_version: ImageText,
+    /// `toolsversion`.
+    pub tools_version: ImageText,
+    /// `zeroed_grain`.
+    pub zeroed_grain: bool,
+    /// `backing_file`, as it shall stand in the image.
+    pub backing_file: Option<ImageText>,
+    /// The name of the descriptor file, from which the names of extents are made.
+    pub file_name: ImageText,
+    /// Slots of the extent files, opened by the host under the names that the format prescribes.
+    pub extents: Vec<Slot>,
+}
+
+/// Layouts of a VMDK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names of the VMDK specification")]
+pub enum VmdkSubformat {
+    MonolithicSparse,
+    MonolithicFlat,
+    TwoGbMaxExtentSparse,
+    TwoGbMaxExtentFlat,
+    StreamOptimized,
+}
+
+/// Virtual disk controllers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names of the VMDK specification")]
+pub enum VmdkAdapter {
+    Ide,
+    LsiLogic,
+    BusLogic,
+    LegacyEsx,
+}
+
+/// Options of a VHD target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpcCreate {
+    /// `subformat=fixed`.
+    pub fixed: bool,
+    /// `force_size`: the byte size is kept, geometry is the largest.
+    pub force_size: bool,
+}
+
+/// Options of a VHDX target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VhdxCreate {
+    /// `subformat=fixed`.
+    pub fixed: bool,
+    /// `block_size` in bytes as the user gave it; 0: chosen by size.
+    pub block_size: u64,
+    /// `log_size` in bytes as the user gave it.
+    pub log_size: u64,
+    /// `block_state_zero`.
+    pub block_state_zero: bool,
+}
+
+/// Options of a VDI target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VdiCreate {
+    /// `static=on`.
+    pub static_image: bool,
 }

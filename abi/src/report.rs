@@ -125,6 +125,8 @@ pub struct Snapshot {
 pub enum Specific {
     /// qcow2.
     Qcow2(Qcow2Info),
+    /// VMDK.
+    Vmdk(VmdkInfo),
 }
 
 /// What only qcow2 has.
@@ -163,4 +165,34 @@ pub struct Bitmap {
     pub in_use: bool,
     /// Records writes.
     pub auto: bool,
+}
+
+/// What only VMDK has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmdkInfo {
+    /// `createType` of the descriptor.
+    pub create_type: ImageText,
+    /// Content identifier.
+    pub cid: u32,
+    /// Content identifier of the parent, or `0xffff_ffff`.
+    pub parent_cid: u32,
+    /// The extents.
+    pub extents: Vec<VmdkExtentInfo>,
+}
+
+/// An extent of a VMDK.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmdkExtentInfo {
+    /// Its name in the descriptor; none: the image file itself.
+    pub name: Option<ImageText>,
+    /// The file, if it was opened.
+    pub slot: Option<Slot>,
+    /// Virtual bytes.
+    pub virtual_size: u64,
+    /// `FLAT` (raw), `SPARSE` and so on.
+    pub format: ImageText,
+    /// Grain in bytes, for sparse extents.
+    pub cluster_size: Option<u64>,
+    /// Grains are compressed.
+    pub compressed: bool,
 }

@@ -6,6 +6,10 @@
 
 pub mod core;
 pub mod qcow2;
+pub mod vdi;
+pub mod vhd;
+pub mod vhdx;
+pub mod vmdk;
 
 use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
@@ -89,7 +93,14 @@ macro_rules! faults {
 pub(crate) use faults;
 
 /// Every table, one a file.
-const TABLES: &[&[(FaultCode, &str)]] = &[core::TABLE, qcow2::TABLE];
+const TABLES: &[&[(FaultCode, &str)]] = &[
+    core::TABLE,
+    qcow2::TABLE,
+    vdi::TABLE,
+    vhd::TABLE,
+    vhdx::TABLE,
+    vmdk::TABLE,
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,1 @@
+//! Benchmarks: instar beside the installed qemu-img, one table.

@@ -1,0 +1,1 @@
+//! inflate, deflate and zstd behind thin faces.

@@ -1,0 +1,1 @@
+//! QEMU copy-on-write images, version 2 and 3.

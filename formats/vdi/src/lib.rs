@@ -1,0 +1,1 @@
+//! VirtualBox disks (VDI).

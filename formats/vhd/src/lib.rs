@@ -1,0 +1,1 @@
+//! Microsoft Virtual PC disks (VHD, qemu's vpc).

@@ -1,0 +1,3 @@
+//! The sandboxed binary.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! instar: a drop-in `qemu-img` that can be pointed at a hostile disk image.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Serves the guest's requests on open files.

@@ -1,0 +1,1 @@
+//! Confines our own process.

@@ -1,0 +1,1 @@
+//! Guest memory as the host may touch it.

@@ -1,0 +1,1 @@
+//! Black-box tests: instar beside the installed qemu-img.

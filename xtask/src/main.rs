@@ -1,0 +1,3 @@
+//! Checks that the project keeps its own rules.
+
+fn main() {}
