@@ -1,3 +1,41 @@
-//! Checks that the project keeps its own rules.
+//! The project's own tools: one command to check it, one to try it.
+//!
+//! ```text
+//!  cargo xtask demo         build, make a qcow2 image, convert it, compare with qemu-img
+//!  cargo xtask ci           everything that must hold before a change lands
+//!  cargo xtask tidy         the rules that no compiler checks: who imports whom, file sizes, unsafe code, links
+//!  cargo xtask tidy --bless write the unsafe ceiling anew, after code with unsafe in it was removed
+//!  cargo xtask deviations   render tests/deviations.toml to docs/deviations.md
+//! ```
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod ci;
+mod demo;
+mod deviations;
+mod run;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+type Outcome = Result<(), String>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["tidy"] => tidy::check(),
+        ["tidy", "--bless"] => tidy::bless(),
+        ["ci"] => ci::run(),
+        ["demo", rest @ ..] => demo::run(rest),
+        ["deviations"] => deviations::render(),
+        _ => Err("usage: cargo xtask demo [IMAGE] | ci | tidy [--bless] | deviations".to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

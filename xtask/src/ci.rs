@@ -1,0 +1,203 @@
+//! Everything that must hold before a change lands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::run::{cargo, exists, step};
+use crate::{Outcome, deviations, tidy, workspace};
+
+/// Where tests write down which sandbox they ran in, what they skipped, and which deviations they showed.
+const LEDGER: &str = "INSTAR_TEST_LEDGER";
+
+/// Makes a skip for want of KVM a failure.
+const REQUIRE_KVM: &str = "INSTAR_REQUIRE_KVM";
+
+pub(crate) fn run() -> Outcome {
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    println!("── house rules");
+    tidy::check()?;
+    step(
+        "lints",
+        cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-Dwarnings",
+        ]),
+    )?;
+    step("lints of the sandboxed binary", &mut bare_guest("clippy"))?;
+    step(
+        "documentation",
+        cargo()
+            .args(["doc", "--workspace", "--no-deps", "--locked"])
+            .env("RUSTDOCFLAGS", "-Dwarnings"),
+    )?;
+    step(
+        "build",
+        cargo().args(["build", "--package", "instar", "--locked"]),
+    )?;
+    tests()
+}
+
+/// Lints the code that exists only inside the sandbox, as the build script of the host builds it.
+fn bare_guest(verb: &str) -> Command {
+    let flags = [
+        "-Crelocation-model=static",
+        "-Ctarget-feature=+crt-static",
+        "-Ctarget-cpu=x86-64-v3",
+        "--cfg=guest_bare",
+        "-Dwarnings",
+    ];
+    let mut command = cargo();
+    command
+        .args([
+            verb,
+            "--package",
+            "instar-guest",
+            "--bin",
+            "guest",
+            "--profile",
+            "guest",
+            "--locked",
+        ])
+        .args([
+            "--target",
+            "x86_64-unknown-linux-gnu",
+            "--target-dir",
+            "target/bare",
+        ])
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    command
+}
+
+fn tests() -> Outcome {
+    let ledger = fresh_ledger()?;
+    let kvm = Path::new("/dev/kvm").exists();
+    let mut documentation = cargo();
+    documentation.args(["test", "--workspace", "--doc", "--locked", "--quiet"]);
+    let mut all = cargo();
+    if exists("cargo-nextest") {
+        all.args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
+    } else {
+        all.args([
+            "test",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--no-fail-fast",
+        ]);
+    }
+    for command in [&mut documentation, &mut all] {
+        command.env(LEDGER, &ledger);
+        if kvm {
+            command.env(REQUIRE_KVM, "1");
+        }
+    }
+    step("examples in the documentation", &mut documentation)?;
+    let outcome = step("tests", &mut all);
+    let account = Account::read(&ledger)?;
+    account.print(kvm);
+    outcome?;
+    account.judge(kvm)
+}
+
+fn fresh_ledger() -> Result<PathBuf, String> {
+    let ledger = workspace::root().join("target/test-ledger.txt");
+    std::fs::write(&ledger, "").map_err(|error| format!("{}: {error}", ledger.display()))?;
+    ledger.canonicalize().map_err(|error| error.to_string())
+}
+
+/// What the tests wrote down: lines `sandbox NAME TEST`, `skip REASON`, `deviation NAME`.
+#[derive(Debug, Default)]
+struct Account {
+    runs: BTreeMap<String, BTreeSet<String>>,
+    skips: BTreeMap<String, usize>,
+    deviations: BTreeSet<String>,
+}
+
+impl Account {
+    fn read(ledger: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(ledger).map_err(|error| error.to_string())?;
+        let mut account = Self::default();
+        for line in text.lines() {
+            match line.split_once(' ') {
+                Some(("sandbox", rest)) => {
+                    let (sandbox, test) = rest.split_once(' ').unwrap_or((rest, ""));
+                    account
+                        .runs
+                        .entry(sandbox.to_owned())
+                        .or_default()
+                        .insert(test.to_owned());
+                }
+                Some(("skip", reason)) => *account.skips.entry(reason.to_owned()).or_default() += 1,
+                Some(("deviation", name)) => {
+                    account.deviations.insert(name.to_owned());
+                }
+                _ => return Err(format!("the test ledger has a line of no kind: {line}")),
+            }
+        }
+        Ok(account)
+    }
+
+    fn ran(&self, sandbox: &str) -> usize {
+        self.runs.get(sandbox).map_or(0, BTreeSet::len)
+    }
+
+    fn print(&self, kvm: bool) {
+        println!("sandbox kvm: {} tests ran in it", self.ran("kvm"));
+        println!("sandbox process: {} tests ran in it", self.ran("process"));
+        if !kvm {
+            println!("/dev/kvm does not exist here, so nothing was proved about the kvm sandbox");
+        }
+        for (reason, count) in &self.skips {
+            println!("skipped {count}: {reason}");
+        }
+        println!("deviations shown: {}", self.deviations.len());
+    }
+
+    fn judge(&self, kvm: bool) -> Outcome {
+        if self.ran("process") == 0 {
+            return Err("no test ran in the process sandbox".to_owned());
+        }
+        if kvm && self.ran("kvm") == 0 {
+            return Err("/dev/kvm exists, yet no test ran in the kvm sandbox".to_owned());
+        }
+        let unused: Vec<String> = deviations::names()?
+            .difference(&self.deviations)
+            .cloned()
+            .collect();
+        if !unused.is_empty() {
+            return Err(format!("deviations that no test showed: {}", unused.join(", ")));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_without_runs_is_refused() {
+        assert!(Account::default().judge(false).is_err());
+    }
+
+    #[test]
+    fn reads_what_tests_wrote_down() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = directory.path().join("ledger");
+        std::fs::write(
+            &ledger,
+            "sandbox kvm a\nsandbox kvm a\nsandbox process b\nskip no strace\n",
+        )
+        .unwrap();
+        let account = Account::read(&ledger).unwrap();
+        assert_eq!((account.ran("kvm"), account.ran("process")), (1, 1));
+        assert_eq!(account.skips.get("no strace"), Some(&1));
+        std::fs::write(&ledger, "nonsense\n").unwrap();
+        assert!(Account::read(&ledger).is_err());
+    }
+}

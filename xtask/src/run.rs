@@ -1,0 +1,47 @@
+//! Runs other programs.
+
+use std::process::Command;
+
+use crate::Outcome;
+
+/// The cargo that started us.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(crate::workspace::root());
+    command
+}
+
+/// Runs `command` with our own output streams, after saying what it is for.
+pub(crate) fn step(what: &str, command: &mut Command) -> Outcome {
+    println!("── {what}");
+    let status = command
+        .status()
+        .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("{what}: failed ({status})"))
+}
+
+/// Runs `command` and returns what it printed.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| format!("{name}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "{name}: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        ));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether a program of this name can be started.
+pub(crate) fn exists(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path)
+            .chain(["/sbin".into(), "/usr/sbin".into()])
+            .any(|directory| directory.join(program).is_file())
+    })
+}
