@@ -42,13 +42,19 @@ pub trait Target: Send {
         None
     }
 
-    /// Where `stored` encoded bytes for the unit at `offset` go. All of them, contiguous.
+    /// Where `stored` encoded bytes for the unit at `offset` go: all of them, contiguous, prefix and padding included.
+    /// Placements that follow one another in the file let the engine write many units at once.
     ///
     /// # Errors
     /// As `allocate`.
     fn allocate_encoded(&mut self, offset: u64, stored: u64) -> Result<Placement> {
         let _ = (offset, stored);
         Err(instar_abi::Fault::new(instar_abi::fault::core::NO_COMPRESSION))
+    }
+
+    /// Fills the [`Encoding::prefix`] bytes that stand before the stream of the unit at `offset`.
+    fn encoded_prefix(&self, offset: u64, stored: u64, into: &mut [u8]) {
+        let _ = (offset, stored, into);
     }
 
     /// Writes all tables that are still in memory, then what makes the image recognisable as complete.
@@ -82,4 +88,8 @@ pub struct Encoding {
     pub plain_if_larger: bool,
     /// log2 of the deflate window, 9 to 15.
     pub window_bits: u8,
+    /// Bytes before each stream that [`Target::encoded_prefix`] fills (VMDK's grain marker); 0 for none.
+    pub prefix: usize,
+    /// Prefix and stream together are padded with zeros to a multiple of this (1: not at all).
+    pub align: u64,
 }
