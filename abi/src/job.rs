@@ -261,18 +261,33 @@ pub struct VmdkCreate {
     pub subformat: VmdkSubformat,
     /// `adapter_type`.
     pub adapter: VmdkAdapter,
-    /// Virtual hardware version: `hwversion`, or 6 by `compat6`.
+    /// Virtual hardware version: `hwversion`, or 6 by `compat6`. Empty: 4.
     pub hw_version: ImageText,
-    /// `toolsversion`.
+    /// `toolsversion`. Empty: 2147483647.
     pub tools_version: ImageText,
     /// `zeroed_grain`.
     pub zeroed_grain: bool,
     /// `backing_file`, as it shall stand in the image.
     pub backing_file: Option<ImageText>,
-    /// The name of the descriptor file, from which the names of extents are made.
+    /// The base name of the descriptor file, from which the names of extents are made.
     pub file_name: ImageText,
-    /// Slots of the extent files, opened by the host under the names that the format prescribes.
+    /// Slots of the extent files, opened by the host under the names that [`crate::vmdk::extent_files`] gives, in order.
     pub extents: Vec<Slot>,
+}
+
+impl Default for VmdkCreate {
+    fn default() -> Self {
+        Self {
+            subformat: VmdkSubformat::MonolithicSparse,
+            adapter: VmdkAdapter::Ide,
+            hw_version: ImageText::default(),
+            tools_version: ImageText::default(),
+            zeroed_grain: false,
+            backing_file: None,
+            file_name: ImageText::default(),
+            extents: Vec::new(),
+        }
+    }
 }
 
 /// Layouts of a VMDK.

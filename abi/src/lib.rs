@@ -37,6 +37,7 @@ pub mod mailbox;
 pub mod report;
 pub mod request;
 mod text;
+pub mod vmdk;
 
 pub use codec::{DecodeError, decode, encode};
 pub use fault::{Fault, FaultCode};

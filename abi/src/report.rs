@@ -189,7 +189,7 @@ pub struct VmdkExtentInfo {
     pub slot: Option<Slot>,
     /// Virtual bytes.
     pub virtual_size: u64,
-    /// `FLAT` (raw), `SPARSE` and so on.
+    /// `FLAT`, `SPARSE` and so on, as in the descriptor; empty when the image file itself is the extent.
     pub format: ImageText,
     /// Grain in bytes, for sparse extents.
     pub cluster_size: Option<u64>,
