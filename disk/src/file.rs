@@ -33,6 +33,12 @@ impl<'h> File<'h> {
         self.host
     }
 
+    /// What is known of it.
+    #[must_use]
+    pub const fn facts(&self) -> FileFacts {
+        self.facts
+    }
+
     /// The slot.
     #[must_use]
     pub const fn slot(&self) -> Slot {

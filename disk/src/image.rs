@@ -54,9 +54,10 @@ pub trait Image: Send {
         Err(Fault::new(fault::core::SNAPSHOTS_UNSUPPORTED))
     }
 
-    /// Whether the top layer's unallocated ranges show a layer below (true) or read as zero (false) when there is none.
-    fn may_have_backing(&self) -> bool {
-        self.backing().is_some()
+    /// Bytes of the files that hold this image's data, if they are not just the file it was opened from. Data mapped in
+    /// total stays in proportion to it.
+    fn physical(&self) -> Option<u64> {
+        None
     }
 }
 
@@ -70,6 +71,35 @@ pub struct Mapping {
     pub length: u64,
     /// Where they are.
     pub kind: Kind,
+}
+
+impl Mapping {
+    /// What is left of it after its first `within` bytes, of which it has more.
+    #[must_use]
+    pub fn skip(self, within: u64) -> Self {
+        let kind = match self.kind {
+            Kind::Data { slot, offset } => Kind::Data {
+                slot,
+                offset: offset.saturating_add(within),
+            },
+            Kind::Zero {
+                at: Some((slot, offset)),
+            } => Kind::Zero {
+                at: Some((slot, offset.saturating_add(within))),
+            },
+            Kind::Encoded(encoded) => {
+                let within = encoded
+                    .within
+                    .saturating_add(u32::try_from(within).unwrap_or(u32::MAX));
+                Kind::Encoded(Encoded { within, ..encoded })
+            }
+            same @ (Kind::Zero { at: None } | Kind::Unallocated) => same,
+        };
+        Self {
+            length: self.length.saturating_sub(within),
+            kind,
+        }
+    }
 }
 
 /// Where guest bytes are.

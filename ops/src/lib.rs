@@ -1,1 +1,56 @@
-//! One file a verb, and the one copier.
+//! The verbs: one file each, and the one copier that moves data from any image to any image.
+//!
+//! ```text
+//!  Job ─► info ──► detect, formats, chain ─────────────► Report::Info
+//!      ─► convert ┐
+//!      ─► dd ─────┴► source (chains, windows) ─► plan ─► copier ─► target (formats)
+//! ```
+//!
+//! Nothing here knows where it runs: everything outside is reached through [`Host`]. [`run`] never fails, it reports.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing
+    )
+)]
+
+extern crate alloc;
+
+mod chain;
+mod convert;
+mod copier;
+mod dd;
+mod detect;
+mod formats;
+mod info;
+mod naming;
+mod session;
+mod source;
+mod zero;
+
+use instar_abi::job::Verb;
+use instar_abi::{Job, Report};
+use instar_disk::Host;
+
+/// Does what `job` says and reports how it went; [`Report::Done`] or [`Report::Failed`] is the last report.
+pub fn run(host: &dyn Host, job: &Job) {
+    let session = session::Session::new(host, job);
+    let outcome = match &job.verb {
+        Verb::Info(info) => info::run(&session, info),
+        Verb::Convert(convert) => convert::run(&session, convert),
+        Verb::Dd(dd) => dd::run(&session, dd),
+    };
+    host.report(&match outcome {
+        Ok(done) => Report::Done(done),
+        Err(failure) => Report::Failed(failure),
+    });
+}

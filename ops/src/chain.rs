@@ -1,0 +1,192 @@
+//! A backing chain, seen as one image.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use instar_abi::job;
+use instar_abi::report::{Backing, Stage};
+use instar_disk::{Fault, FileFacts, Format, Host, Kind, Mapping, Opened, Result, Role, Slot, fault};
+
+use crate::detect::detect;
+use crate::formats::{self, Purpose};
+use crate::naming;
+use crate::session::{At, Outcome, Session};
+
+/// Layers, top first.
+pub(crate) struct Chain<'h> {
+    layers: Vec<Layer<'h>>,
+    physical: u64,
+}
+
+/// Where guest bytes are, all layers considered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    /// Bytes, at least 1.
+    pub(crate) length: u64,
+    /// Never `Unallocated`.
+    pub(crate) kind: Kind,
+}
+
+impl<'h> Chain<'h> {
+    /// Opens the image that the user named and every layer below it.
+    ///
+    /// # Errors
+    /// Anything wrong with an image's header, a refusal of the gate, a chain too deep or with a loop.
+    pub(crate) fn open(session: &Session<'h>, source: &job::Source, stage: Stage) -> Outcome<Self> {
+        let mut chain = Self {
+            layers: Vec::new(),
+            physical: 0,
+        };
+        let mut visited = BTreeSet::new();
+        let mut facts = session.file(source.slot).at(stage)?.facts();
+        let mut format = source.format;
+        let mut stage = stage;
+        loop {
+            visited.insert(facts.slot);
+            let layer = Layer::open(session, facts, format).at(stage)?;
+            chain.push(session, facts, layer).at(stage)?;
+            if let (1, Some(name)) = (chain.layers.len(), &source.snapshot) {
+                chain.select_snapshot(name).at(Stage::LoadSnapshot)?;
+            }
+            let Some(backing) = chain.layers.last().and_then(|layer| layer.image.backing()) else {
+                break;
+            };
+            stage = Stage::OpenBacking(facts.slot);
+            (facts, format) = open_below(session.host, facts.slot, &backing, &visited).at(stage)?;
+        }
+        Ok(chain)
+    }
+
+    /// Virtual size of the top layer.
+    pub(crate) fn size(&self) -> u64 {
+        self.layers.first().map_or(0, |layer| layer.size)
+    }
+
+    /// Bytes of all files of the chain: what there is to read, however often tables refer to it.
+    pub(crate) const fn physical(&self) -> u64 {
+        self.physical
+    }
+
+    /// Where the bytes from `offset` (below the size) on are.
+    pub(crate) fn map(&mut self, offset: u64) -> Result<Located> {
+        let mut length = self.size().saturating_sub(offset);
+        for layer in &mut self.layers {
+            if offset >= layer.size {
+                break;
+            }
+            let mapping = layer.map(offset)?;
+            // A lower layer that is shorter limits the answer only where it has one: past its end all is zero.
+            length = length.min(mapping.length);
+            if mapping.kind != Kind::Unallocated {
+                return Ok(Located {
+                    length,
+                    kind: mapping.kind,
+                });
+            }
+        }
+        Ok(Located {
+            length,
+            kind: Kind::Zero { at: None },
+        })
+    }
+
+    /// Whether the top layer itself says something of the bytes from `offset` on, and for how many.
+    pub(crate) fn top(&mut self, offset: u64) -> Result<(bool, u64)> {
+        match self.layers.first_mut() {
+            None => Ok((false, u64::MAX)),
+            Some(layer) => {
+                let mapping = layer.map(offset)?;
+                Ok((mapping.kind != Kind::Unallocated, mapping.length))
+            }
+        }
+    }
+
+    fn push(&mut self, session: &Session<'h>, facts: FileFacts, layer: Layer<'h>) -> Result<()> {
+        let bounds = &session.job.bounds;
+        if layer.size > bounds.virtual_size {
+            let fault = Fault::new(fault::core::VIRTUAL_SIZE_LIMIT).with([layer.size, bounds.virtual_size]);
+            return Err(fault.in_file(facts.slot));
+        }
+        if self.layers.len() >= usize::try_from(bounds.chain_depth).unwrap_or(usize::MAX) {
+            return Err(Fault::new(fault::core::CHAIN_TOO_DEEP).with([u64::from(bounds.chain_depth)]));
+        }
+        self.physical = self
+            .physical
+            .saturating_add(layer.image.physical().unwrap_or(facts.size));
+        self.layers.push(layer);
+        Ok(())
+    }
+
+    fn select_snapshot(&mut self, name: &job::SnapshotName) -> Result<()> {
+        let Some(layer) = self.layers.first_mut() else {
+            return Ok(());
+        };
+        layer.image.select_snapshot(name)?;
+        layer.size = layer.image.size();
+        Ok(())
+    }
+}
+
+/// Opens the file that `namer` names as the layer below it.
+pub(crate) fn open_below(
+    host: &dyn Host,
+    namer: Slot,
+    backing: &Backing,
+    visited: &BTreeSet<Slot>,
+) -> Result<(FileFacts, Option<Format>)> {
+    let named = naming::parse(backing.name.as_bytes())?;
+    let stated = match &backing.format {
+        None => None,
+        Some(text) => Some(Format::from_name(text.as_bytes()).ok_or_else(|| {
+            Fault::new(fault::core::UNKNOWN_FORMAT)
+                .named(text.as_bytes())
+                .in_file(namer)
+        })?),
+    };
+    let facts = host.open(namer, Role::Backing, &named.name)?;
+    if visited.contains(&facts.slot) {
+        return Err(Fault::new(fault::core::CHAIN_LOOP)
+            .named(backing.name.as_bytes())
+            .in_file(namer));
+    }
+    Ok((facts, named.format.or(stated)))
+}
+
+/// One image of the chain, with its last answer: in a deep chain the layers that have nothing to say are asked once
+/// for each of their runs, not once for each run of the layers above.
+struct Layer<'h> {
+    image: Opened<'h>,
+    size: u64,
+    start: u64,
+    answer: Option<Mapping>,
+}
+
+impl<'h> Layer<'h> {
+    fn open(session: &Session<'h>, facts: FileFacts, format: Option<Format>) -> Result<Self> {
+        let file = instar_disk::File::new(session.host, facts);
+        let format = match format {
+            Some(format) => format,
+            None => detect(&file)?,
+        };
+        let image = formats::open(format, file, Purpose::Read)?;
+        Ok(Self {
+            size: image.size(),
+            image,
+            start: 0,
+            answer: None,
+        })
+    }
+
+    fn map(&mut self, offset: u64) -> Result<Mapping> {
+        if let Some(known) = self.answer
+            && let Some(within) = offset.checked_sub(self.start)
+            && within < known.length
+        {
+            return Ok(known.skip(within));
+        }
+        let mapping = self.image.map(offset)?;
+        self.start = offset;
+        self.answer = Some(mapping);
+        Ok(mapping)
+    }
+}

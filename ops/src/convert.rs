@@ -1,0 +1,78 @@
+//! `convert`: one image or several in a row, into a new image or an existing one.
+
+use instar_abi::job::Convert;
+use instar_abi::report::{Done, Stage};
+use instar_disk::{Fault, FileKind, fault};
+
+use crate::chain::Chain;
+use crate::copier::{self, Ground, Work};
+use crate::formats;
+use crate::session::{At, Outcome, Session};
+use crate::source::Source;
+
+/// A sector: qemu-img's smallest `-S`.
+const MIN_GRANULE: u64 = 512;
+/// qemu-img's largest `-S`.
+const MAX_GRANULE: u64 = 16 << 20;
+
+/// Carries out `convert`.
+pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
+    let source = Source::open(session, &job.sources)?;
+    let backing = match &job.target.backing {
+        None => None,
+        Some(backing) => Some(Chain::open(session, backing, Stage::OpenTargetBacking)?.size()),
+    };
+    let length = source.size();
+    let stage = if job.target.existing {
+        Stage::OpenTarget
+    } else {
+        Stage::Create
+    };
+    let target = formats::create(session, &job.target, length, job.compress).at(stage)?;
+    if target.size() < length {
+        return Err(Fault::new(fault::core::TARGET_TOO_SMALL)).at(Stage::OpenTarget);
+    }
+    let virtual_size = target.size();
+    let work = Work {
+        source,
+        target,
+        shift: 0,
+        length,
+        granule: granule(job.sparse),
+        ground: ground(session, job, backing).at(stage)?,
+        write_zeros: job.sparse == 0,
+    };
+    copier::run(session.host, work)?;
+    Ok(Done {
+        virtual_size,
+        ..Done::default()
+    })
+}
+
+/// What the target shows where nothing is written.
+fn ground(session: &Session<'_>, job: &Convert, backing: Option<u64>) -> instar_disk::Result<Ground> {
+    if job.target_is_zero {
+        return Ok(Ground::Zero);
+    }
+    if let Some(size) = backing {
+        return Ok(Ground::Backing(size));
+    }
+    let raw = job.target.create.format() == instar_disk::Format::Raw;
+    let device = session.file(job.target.slot)?.kind() == FileKind::Block;
+    Ok(if job.target.existing || (raw && device) {
+        Ground::Unknown
+    } else {
+        Ground::Zero
+    })
+}
+
+/// The piece in which zeros are looked for, of `-S` bytes.
+fn granule(sparse: u64) -> Option<u64> {
+    match sparse {
+        0 => None,
+        bytes => {
+            let floor = 1_u64.checked_shl(bytes.ilog2()).unwrap_or(MAX_GRANULE);
+            Some(floor.clamp(MIN_GRANULE, MAX_GRANULE))
+        }
+    }
+}

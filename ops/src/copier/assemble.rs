@@ -1,0 +1,336 @@
+//! Bringing the bytes of a chunk together in a lane's buffer: reading what is plain, decoding what is not.
+
+use alloc::vec::Vec;
+
+use instar_abi::report::{Failure, Stage};
+use instar_codecs::Decoder;
+use instar_disk::{
+    Action, Encoded, Fault, Host, Io, Result, Slot, align_down, align_up, fault, from_usize, to_usize,
+};
+
+use super::plan::{From, Piece};
+use crate::session::{At, Outcome, internal};
+
+/// Encoded units nearer together in the file than this are read in one go.
+const READ_GAP: u64 = 16 << 10;
+
+/// A stretch of the target, whole units, as it lies in the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Offset in the target.
+    pub(super) target: u64,
+    /// Where its bytes start in the buffer.
+    pub(super) at: usize,
+    /// Bytes.
+    pub(super) length: usize,
+}
+
+/// A piece and its place in the buffer.
+#[derive(Clone, Copy, Debug)]
+struct Fill {
+    at: usize,
+    length: usize,
+    target: u64,
+    from: From,
+}
+
+/// A lane's tools for bringing bytes together, reused from chunk to chunk.
+#[derive(Default)]
+pub(super) struct Assembler {
+    fills: Vec<Fill>,
+    reads: Vec<StoredRead>,
+    /// Bytes of the buffer that this chunk uses.
+    used: usize,
+    stored: Vec<u8>,
+    unit: Vec<u8>,
+    decoder: Decoder,
+}
+
+/// One read of encoded bytes into `stored`.
+#[derive(Clone, Copy, Debug)]
+struct StoredRead {
+    slot: Slot,
+    offset: u64,
+    end: u64,
+    at: usize,
+}
+
+impl Assembler {
+    /// Lays the pieces that have data out in the buffer, in spans of whole units, and makes it large enough. Known zeros are
+    /// laid out only if they are to be written.
+    pub(super) fn lay_out(
+        &mut self,
+        pieces: &[Piece],
+        zeros_too: bool,
+        unit: u64,
+        spans: &mut Vec<Span>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.fills.clear();
+        spans.clear();
+        let mut used = 0_usize;
+        for piece in pieces
+            .iter()
+            .filter(|piece| zeros_too || piece.from != From::Zero)
+        {
+            let end = align_up(piece.target.saturating_add(piece.length), unit)?;
+            let start = align_down(piece.target, unit);
+            match spans.last_mut() {
+                Some(last) if start <= last.target.saturating_add(from_usize(last.length)) => {
+                    let length = to_usize(end.saturating_sub(last.target))?.max(last.length);
+                    used = last.at.saturating_add(length);
+                    last.length = length;
+                }
+                _ => {
+                    let length = to_usize(end.saturating_sub(start))?;
+                    spans.push(Span {
+                        target: start,
+                        at: used,
+                        length,
+                    });
+                    used = used.saturating_add(length);
+                }
+            }
+            let span = spans.last().ok_or_else(|| internal(line!()))?;
+            let within = to_usize(piece.target.saturating_sub(span.target))?;
+            let at = span.at.saturating_add(within);
+            self.fills.push(Fill {
+                at,
+                length: to_usize(piece.length)?,
+                target: piece.target,
+                from: piece.from,
+            });
+        }
+        self.used = used;
+        grow(buffer, used)?;
+        self.plan_stored()
+    }
+
+    /// Reads and decodes everything laid out into `buffer`, zero where nothing is. `first` goes out in the same batch, before
+    /// the reads: what it says must be done either way.
+    pub(super) fn fetch(
+        &mut self,
+        host: &dyn Host,
+        first: Vec<Io<'_>>,
+        first_at: &[u64],
+        buffer: &mut [u8],
+    ) -> Outcome<()> {
+        let Self {
+            fills,
+            reads,
+            stored,
+            used,
+            ..
+        } = self;
+        let buffer = buffer
+            .get_mut(..*used)
+            .ok_or_else(|| internal(line!()))
+            .at(Stage::Other)?;
+        let writes = first.len();
+        let mut batch = first;
+        gather(&mut batch, fills, buffer).at(Stage::Other)?;
+        let plain = batch.len();
+        let mut rest = stored.as_mut_slice();
+        for read in reads.iter() {
+            let length = to_usize(read.end.saturating_sub(read.offset)).at(Stage::Other)?;
+            let (into, after) = rest
+                .split_at_mut_checked(length)
+                .ok_or_else(|| internal(line!()))
+                .at(Stage::Other)?;
+            rest = after;
+            batch.push(Io::new(Action::Read {
+                slot: read.slot,
+                offset: read.offset,
+                into,
+            }));
+        }
+        if !batch.is_empty() {
+            host.submit(&mut batch);
+        }
+        settle(&mut batch, writes, plain, first_at, fills)?;
+        drop(batch);
+        self.decode(buffer)
+    }
+
+    /// Groups the encoded units into reads.
+    fn plan_stored(&mut self) -> Result<()> {
+        self.reads.clear();
+        let mut used = 0_usize;
+        for fill in &self.fills {
+            let From::Encoded(Encoded {
+                slot, offset, stored, ..
+            }) = fill.from
+            else {
+                continue;
+            };
+            let end = offset
+                .checked_add(u64::from(stored))
+                .ok_or_else(|| Fault::new(fault::core::OVERFLOW))?;
+            match self.reads.last_mut() {
+                Some(last)
+                    if last.slot == slot
+                        && offset >= last.offset
+                        && offset <= last.end.saturating_add(READ_GAP) =>
+                {
+                    let added = to_usize(end.saturating_sub(last.end))?;
+                    last.end = last.end.max(end);
+                    used = used.saturating_add(added);
+                }
+                _ => {
+                    self.reads.push(StoredRead {
+                        slot,
+                        offset,
+                        end,
+                        at: used,
+                    });
+                    used = used.saturating_add(to_usize(u64::from(stored))?);
+                }
+            }
+        }
+        grow(&mut self.stored, used)
+    }
+
+    fn decode(&mut self, buffer: &mut [u8]) -> Outcome<()> {
+        let Self {
+            fills,
+            reads,
+            stored,
+            unit,
+            decoder,
+            ..
+        } = self;
+        for fill in fills.iter() {
+            let From::Encoded(encoded) = fill.from else {
+                continue;
+            };
+            let stage = Stage::Read(fill.target);
+            let stream = find(reads, stored, &encoded)
+                .ok_or_else(|| internal(line!()))
+                .at(stage)?;
+            let end = fill.at.saturating_add(fill.length);
+            let into = buffer
+                .get_mut(fill.at..end)
+                .ok_or_else(|| internal(line!()))
+                .at(stage)?;
+            decode_one(decoder, &encoded, stream, unit, into).at(stage)?;
+        }
+        Ok(())
+    }
+}
+
+/// Decodes a unit into `into`, by way of `unit` if only a part of it is wanted.
+fn decode_one(
+    decoder: &mut Decoder,
+    encoded: &Encoded,
+    stream: &[u8],
+    unit: &mut Vec<u8>,
+    into: &mut [u8],
+) -> Result<()> {
+    let bad = || {
+        Fault::new(fault::core::BAD_COMPRESSED_DATA)
+            .with([encoded.offset])
+            .in_file(encoded.slot)
+    };
+    let size = to_usize(u64::from(encoded.unit))?;
+    if encoded.within == 0 && into.len() == size {
+        return decoder.decode(encoded.codec, stream, into).map_err(|_| bad());
+    }
+    grow(unit, size)?;
+    let whole = unit.get_mut(..size).ok_or_else(|| internal(line!()))?;
+    decoder.decode(encoded.codec, stream, whole).map_err(|_| bad())?;
+    let start = to_usize(u64::from(encoded.within))?;
+    let part = whole
+        .get(start..start.saturating_add(into.len()))
+        .ok_or_else(bad)?;
+    into.copy_from_slice(part);
+    Ok(())
+}
+
+/// The bytes of a stream among those read.
+fn find<'s>(reads: &[StoredRead], stored: &'s [u8], encoded: &Encoded) -> Option<&'s [u8]> {
+    let end = encoded.offset.checked_add(u64::from(encoded.stored))?;
+    let read = reads
+        .iter()
+        .find(|read| read.slot == encoded.slot && read.offset <= encoded.offset && end <= read.end)?;
+    let start = read
+        .at
+        .checked_add(usize::try_from(encoded.offset.checked_sub(read.offset)?).ok()?)?;
+    stored.get(start..start.checked_add(usize::try_from(encoded.stored).ok()?)?)
+}
+
+/// Adds a read for each plain piece; bytes of the buffer that no piece fills become zero.
+fn gather<'b>(batch: &mut Vec<Io<'b>>, fills: &[Fill], buffer: &'b mut [u8]) -> Result<()> {
+    let mut rest = buffer;
+    let mut position = 0_usize;
+    for fill in fills {
+        let gap = fill.at.saturating_sub(position);
+        let (before, after) = rest.split_at_mut_checked(gap).ok_or_else(|| internal(line!()))?;
+        before.fill(0);
+        let (into, after) = after
+            .split_at_mut_checked(fill.length)
+            .ok_or_else(|| internal(line!()))?;
+        rest = after;
+        position = fill.at.saturating_add(fill.length);
+        match fill.from {
+            From::Data { slot, offset } => batch.push(Io::new(Action::Read { slot, offset, into })),
+            From::Zero => into.fill(0),
+            From::Encoded(_) => {}
+        }
+    }
+    rest.fill(0);
+    Ok(())
+}
+
+/// Turns outcomes into failures, and what a source file no longer has into zeros.
+fn settle(
+    batch: &mut [Io<'_>],
+    writes: usize,
+    plain: usize,
+    first_at: &[u64],
+    fills: &[Fill],
+) -> Outcome<()> {
+    let (first, reads) = batch.split_at_mut_checked(writes).unwrap_or((&mut [], &mut []));
+    for (io, at) in first.iter().zip(first_at) {
+        super::runs::check(io, Stage::Write(*at))?;
+    }
+    let data = fills.iter().filter(|fill| matches!(fill.from, From::Data { .. }));
+    let data_reads = plain.saturating_sub(writes);
+    for (io, fill) in reads.iter_mut().zip(data).take(data_reads) {
+        let Action::Read { slot, into, .. } = &mut io.action else {
+            continue;
+        };
+        let read = io.outcome.map_err(|error| Failure {
+            stage: Stage::Read(fill.target),
+            fault: error.fault(*slot),
+        })?;
+        if let Some(missing) = into.get_mut(usize::try_from(read).unwrap_or(usize::MAX)..) {
+            missing.fill(0);
+        }
+    }
+    for io in reads.iter_mut().skip(data_reads) {
+        let Action::Read { slot, into, .. } = &mut io.action else {
+            continue;
+        };
+        let start = fills.first().map_or(0, |fill| fill.target);
+        let read = io.outcome.map_err(|error| Failure {
+            stage: Stage::Read(start),
+            fault: error.fault(*slot),
+        })?;
+        if let Some(missing) = into.get_mut(usize::try_from(read).unwrap_or(usize::MAX)..) {
+            missing.fill(0);
+        }
+    }
+    Ok(())
+}
+
+/// Makes `buffer` exactly `length` bytes long without touching what it has already.
+pub(super) fn grow(buffer: &mut Vec<u8>, length: usize) -> Result<()> {
+    let missing = length.saturating_sub(buffer.len());
+    if buffer.try_reserve(missing).is_err() {
+        return Err(Fault::new(fault::core::OUT_OF_MEMORY).with([from_usize(missing)]));
+    }
+    if length > buffer.len() {
+        buffer.resize(length, 0);
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! The one copier: joins a source map to a target map, on all lanes.
+//!
+//! ```text
+//!                    ┌────────── lane ──────────┐
+//!   Plan ─ chunk ──► │ plain: Copy on the host  │ ──────────────────────────► file
+//!   (one lock,       │ placed: read, decode,    │      Target (one lock,
+//!    tickets)        │   scan, encode ──────────┼─► turn: allocate in order) ► file
+//!                    └──────────────────────────┘
+//! ```
+//!
+//! Every chunk has a ticket; whatever decides where bytes go happens in the order of tickets, so the result does not
+//! depend on the number of lanes. A lane that fails still takes its turn, so that no lane waits for ever.
+
+mod assemble;
+mod encode;
+mod place;
+mod plain;
+mod plan;
+mod runs;
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use instar_abi::report::{Failure, Stage};
+use instar_disk::{Encoding, Host, Target, Turn, Turnstile, align_up};
+
+use crate::session::{At, Outcome};
+use crate::source::Source;
+
+pub(crate) use plan::{Cut, Plan};
+
+/// What to copy and how.
+pub(crate) struct Work<'h> {
+    pub(crate) source: Source<'h>,
+    pub(crate) target: Box<dyn Target + 'h>,
+    /// Source offset of target byte 0.
+    pub(crate) shift: u64,
+    /// Bytes to copy.
+    pub(crate) length: u64,
+    /// Zeros in data are looked for in aligned pieces of this size; none: data is written as it is.
+    pub(crate) granule: Option<u64>,
+    /// What the target shows where nothing is written.
+    pub(crate) ground: Ground,
+    /// Known zeros are written too (`-S 0`).
+    pub(crate) write_zeros: bool,
+}
+
+/// What a target shows where nothing is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// Zeros: a new image, or one that the user vouches for.
+    Zero,
+    /// Whatever was there.
+    Unknown,
+    /// The backing file, which is this long, then zeros.
+    Backing(u64),
+}
+
+/// Bytes of data in a chunk that the host copies. Ours: long enough that the doorbell does not count, short enough that
+/// lanes finish together.
+const PLAIN_BUDGET: u64 = 4 << 20;
+/// Bytes of data in a chunk that goes through a lane's buffer. Ours: stays in the second-level cache together with its copy.
+const PLACED_BUDGET: u64 = 1 << 20;
+/// Boundary of chunks in a target without units.
+const PLAIN_ALIGN: u64 = 64 << 10;
+
+/// Copies, then completes the target.
+pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
+    let encoding = work.target.encoding();
+    let plain = work.target.plain();
+    let cut = cut(&work).at(Stage::Create)?;
+    let plan = Plan::new(work.source, cut, work.shift, work.length);
+    let shared = Shared {
+        host,
+        unit: work.target.unit(),
+        plan: Turnstile::new(plan),
+        target: Turnstile::new(work.target),
+        turn: Turn::new(),
+        granule: work.granule,
+        ground: work.ground,
+        write_zeros: work.write_zeros,
+        encoding,
+        total: work.length,
+        done: AtomicU64::new(0),
+        failed: AtomicBool::new(false),
+        failure: Turnstile::new(None),
+    };
+    host.progress(0, work.length.max(1));
+    host.parallel(&|_lane| match plain {
+        Some(slot) => plain::lane(&shared, slot),
+        None => place::lane(&shared),
+    });
+    if let Some((_, failure)) = shared.failure.into_inner() {
+        return Err(failure);
+    }
+    shared.target.into_inner().finish().at(Stage::Finish)?;
+    host.progress(1, 1);
+    Ok(())
+}
+
+fn cut(work: &Work<'_>) -> instar_disk::Result<Cut> {
+    let unit = work.target.unit();
+    let plain = work.target.plain().is_some();
+    let align = if plain {
+        PLAIN_ALIGN.max(work.granule.unwrap_or(1))
+    } else {
+        unit.max(PLAIN_ALIGN)
+    };
+    let (zeros_below, inherit_below) = match work.ground {
+        _ if work.write_zeros => (u64::MAX, 0),
+        Ground::Zero => (0, 0),
+        Ground::Unknown => (u64::MAX, 0),
+        Ground::Backing(size) => (size, align_up(size, unit)?),
+    };
+    let budget = if plain { PLAIN_BUDGET } else { PLACED_BUDGET };
+    Ok(Cut {
+        align,
+        unit: if plain { 1 } else { unit },
+        budget,
+        zeros_below,
+        zeros_are_data: work.write_zeros,
+        inherit_below,
+    })
+}
+
+/// What lanes share.
+struct Shared<'c, 'h> {
+    host: &'c dyn Host,
+    unit: u64,
+    plan: Turnstile<Plan<'h>>,
+    target: Turnstile<Box<dyn Target + 'h>>,
+    turn: Turn,
+    granule: Option<u64>,
+    ground: Ground,
+    write_zeros: bool,
+    encoding: Option<Encoding>,
+    total: u64,
+    done: AtomicU64,
+    failed: AtomicBool,
+    failure: Turnstile<Option<(u64, Failure)>>,
+}
+
+impl Shared<'_, '_> {
+    /// The next chunk; `false` when there is none left, or when some lane has failed.
+    fn next(&self, chunk: &mut plan::Chunk) -> bool {
+        if self.failed.load(Ordering::Relaxed) {
+            return false;
+        }
+        let (at, found) = self.plan.with(self.host, |plan| {
+            let found = plan.next(chunk);
+            (plan.at(), found)
+        });
+        match found.at(Stage::Read(at)) {
+            Ok(found) => found,
+            Err(failure) => {
+                // The ticket was taken, so its turn must pass, or the lanes behind it would wait for ever.
+                self.fail(at, failure);
+                self.turn.wait_for(self.host, chunk.ticket);
+                self.turn.pass(self.host);
+                false
+            }
+        }
+    }
+
+    /// Keeps the failure nearest to the image's start, so that the message does not depend on the lanes.
+    fn fail(&self, at: u64, failure: Failure) {
+        self.failed.store(true, Ordering::Relaxed);
+        self.failure.with(self.host, |kept| {
+            if kept.as_ref().is_none_or(|(first, _)| at < *first) {
+                *kept = Some((at, failure));
+            }
+        });
+    }
+
+    /// Says that a chunk is settled.
+    fn advance(&self, chunk: &plan::Chunk) {
+        let step = (self.total / 100).max(1);
+        let settled = chunk.end.saturating_sub(chunk.start);
+        let before = self.done.fetch_add(settled, Ordering::Relaxed);
+        let now = before.saturating_add(settled);
+        if now.checked_div(step) != before.checked_div(step) {
+            self.host.progress(now.min(self.total), self.total);
+        }
+    }
+}

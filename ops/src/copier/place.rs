@@ -1,0 +1,285 @@
+//! Targets that say where data goes: bytes come into the lane's buffer, are looked through for zeros, perhaps encoded,
+//! placed in turn, and written together with the next chunk's reads.
+
+use alloc::vec::Vec;
+use core::mem::swap;
+
+use instar_abi::report::Stage;
+use instar_disk::{Placement, Result, Target, from_usize, to_usize};
+
+use super::assemble::{Assembler, Span};
+use super::encode::{Packed, Packer};
+use super::plan::{Chunk, From};
+use super::runs::{self, Owed, Run};
+use super::{Ground, Shared};
+use crate::session::{At, Outcome, internal};
+
+/// Inside a unit that is allocated anyway, zeros are left out of the write in pieces of this size (qemu-img's default
+/// for `-S`, and a filesystem's block).
+const HOLE: u64 = 4096;
+/// A hole shorter than this is written through: one longer write is cheaper than two.
+const HOLE_MIN: usize = 32 << 10;
+
+/// Works until the plan is empty.
+pub(super) fn lane(shared: &Shared<'_, '_>) {
+    let mut lane = Lane::default();
+    loop {
+        let found = shared.next(&mut lane.chunk);
+        if !found {
+            lane.chunk.pieces.clear();
+        }
+        let ready = lane.fetch(shared);
+        if !found {
+            if let Err(failure) = ready {
+                shared.fail(lane.chunk.start, failure);
+            }
+            return;
+        }
+        shared.turn.wait_for(shared.host, lane.chunk.ticket);
+        let placed = ready.and_then(|()| lane.place(shared));
+        shared.turn.pass(shared.host);
+        if let Err(failure) = placed {
+            shared.fail(lane.chunk.start, failure);
+            return;
+        }
+        shared.advance(&lane.chunk);
+    }
+}
+
+#[derive(Default)]
+struct Lane {
+    chunk: Chunk,
+    assembler: Assembler,
+    spans: Vec<Span>,
+    runs: Vec<Run>,
+    holes: Vec<Run>,
+    packer: Packer,
+    /// Bytes of this chunk.
+    buffer: Vec<u8>,
+    /// Bytes of the chunk before, and what of them is to be written.
+    before: Vec<u8>,
+    owed: Vec<Owed>,
+}
+
+impl Lane {
+    /// Writes what the chunk before left, and brings this chunk's bytes in; cut into runs, encoded if need be.
+    fn fetch(&mut self, shared: &Shared<'_, '_>) -> Outcome<()> {
+        let stage = Stage::Read(self.chunk.start);
+        let (pieces, zeros) = (&self.chunk.pieces, shared.write_zeros);
+        self.assembler
+            .lay_out(pieces, zeros, shared.unit, &mut self.spans, &mut self.buffer)
+            .at(stage)?;
+        let (mut batch, mut ats) = (Vec::new(), Vec::new());
+        runs::requests(&self.owed, &self.before, &mut batch, &mut ats).at(stage)?;
+        self.assembler.fetch(shared.host, batch, &ats, &mut self.buffer)?;
+        self.owed.clear();
+        self.cut(shared).at(stage)?;
+        match shared.encoding {
+            Some(encoding) => self.packer.pack(&encoding, &self.runs, &self.buffer).at(stage),
+            None => Ok(()),
+        }
+    }
+
+    /// Cuts the chunk into runs of whole units, known zeros included, in ascending order.
+    fn cut(&mut self, shared: &Shared<'_, '_>) -> Result<()> {
+        self.runs.clear();
+        let granule = shared.granule.map(|granule| granule.max(shared.unit));
+        for span in &self.spans {
+            runs::cut(
+                &self.buffer,
+                span.at,
+                span.length,
+                span.target,
+                granule,
+                &mut self.runs,
+            )?;
+        }
+        let spans = &self.spans;
+        let mut next = 0_usize;
+        for piece in self.chunk.pieces.iter().filter(|piece| piece.from == From::Zero) {
+            let (mut at, end) = (piece.target, piece.target.saturating_add(piece.length));
+            while at < end {
+                // Spans cover whole units, so what of a known zero lies outside them is whole units, too.
+                while spans.get(next).is_some_and(|span| span.end() <= at) {
+                    next = next.saturating_add(1);
+                }
+                let (start, stop) = spans
+                    .get(next)
+                    .map_or((end, end), |span| (span.target.min(end), span.end()));
+                if start > at {
+                    let length = to_usize(start.saturating_sub(at))?;
+                    self.runs.push(Run {
+                        target: at,
+                        at: 0,
+                        length,
+                        zero: true,
+                    });
+                }
+                at = stop.max(start);
+            }
+        }
+        self.runs.sort_unstable_by_key(|run| run.target);
+        Ok(())
+    }
+
+    /// Places every run. Runs in the chunk's turn.
+    fn place(&mut self, shared: &Shared<'_, '_>) -> Outcome<()> {
+        let Self {
+            runs,
+            buffer,
+            owed,
+            holes,
+            packer,
+            chunk,
+            ..
+        } = self;
+        let placed = shared.target.with(shared.host, |target| {
+            let mut placer = Placer {
+                shared,
+                target: &mut **target,
+                buffer,
+                owed,
+                holes,
+            };
+            match shared.encoding {
+                None => runs.iter().try_for_each(|run| placer.run(run)),
+                Some(encoding) => placer.packed(runs, packer, encoding.prefix),
+            }
+        });
+        placed.at(Stage::Write(chunk.start))?;
+        if shared.encoding.is_some() {
+            swap(&mut self.before, &mut self.packer.bytes);
+        } else {
+            swap(&mut self.before, &mut self.buffer);
+        }
+        Ok(())
+    }
+}
+
+/// One chunk's way to the target.
+struct Placer<'p, 'c, 'h> {
+    shared: &'p Shared<'c, 'h>,
+    target: &'p mut (dyn Target + 'h),
+    buffer: &'p [u8],
+    owed: &'p mut Vec<Owed>,
+    holes: &'p mut Vec<Run>,
+}
+
+impl Placer<'_, '_, '_> {
+    fn run(&mut self, run: &Run) -> Result<()> {
+        if run.zero { self.zero(run) } else { self.data(run) }
+    }
+
+    fn zero(&mut self, run: &Run) -> Result<()> {
+        let needed = match self.shared.ground {
+            Ground::Zero => false,
+            Ground::Unknown => true,
+            Ground::Backing(size) => run.target < size,
+        };
+        if !needed {
+            return Ok(());
+        }
+        self.target.zero(run.target, self.clipped(run))
+    }
+
+    fn data(&mut self, run: &Run) -> Result<()> {
+        let mut done = 0_u64;
+        let length = self.clipped(run);
+        while done < length {
+            let target = run.target.saturating_add(done);
+            let placement = self.target.allocate(target, length.saturating_sub(done))?;
+            let at = run.at.saturating_add(to_usize(done)?);
+            // The last unit goes out whole: its place has room, and what lies past the disk's end is zero.
+            let last = done.saturating_add(placement.length) >= length;
+            let span = if last {
+                from_usize(run.length).saturating_sub(done)
+            } else {
+                placement.length
+            };
+            self.write(placement, to_usize(span)?, at, target)?;
+            done = done.saturating_add(placement.length.max(1));
+        }
+        Ok(())
+    }
+
+    /// Owes the writes for one placement, without the zeros if the place is zero already.
+    fn write(&mut self, placement: Placement, length: usize, at: usize, target: u64) -> Result<()> {
+        let Placement {
+            slot, offset, fresh, ..
+        } = placement;
+        self.holes.clear();
+        let granule = self.shared.granule.filter(|_| fresh).map(|_| HOLE);
+        runs::cut(self.buffer, at, length, target, granule, self.holes)?;
+        for run in self.holes.iter() {
+            if run.zero && run.length >= HOLE_MIN {
+                continue;
+            }
+            let within = from_usize(run.at.saturating_sub(at));
+            let offset = offset.saturating_add(within);
+            runs::owe(
+                self.owed,
+                Owed {
+                    slot,
+                    offset,
+                    at: run.at,
+                    length: run.length,
+                    target: run.target,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// Places units that were encoded, and those that did not get smaller.
+    fn packed(&mut self, runs: &[Run], packer: &mut Packer, prefix: usize) -> Result<()> {
+        let Packer { units, bytes, .. } = packer;
+        let mut units = units.iter().peekable();
+        for run in runs {
+            if run.zero {
+                self.zero(run)?;
+                continue;
+            }
+            let end = run.target.saturating_add(from_usize(run.length));
+            while let Some(unit) = units.next_if(|unit| unit.target < end) {
+                let end = unit.at.saturating_add(prefix.min(unit.length));
+                let marker = bytes.get_mut(unit.at..end).ok_or_else(|| internal(line!()))?;
+                self.unit(unit, marker)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unit(&mut self, unit: &Packed, marker: &mut [u8]) -> Result<()> {
+        let target = unit.target;
+        let Placement { slot, offset, .. } = if unit.plain {
+            let rest = self.target.size().saturating_sub(target);
+            self.target.allocate(target, from_usize(unit.length).min(rest))?
+        } else {
+            self.target
+                .encoded_prefix(target, from_usize(unit.stream), marker);
+            self.target.allocate_encoded(target, from_usize(unit.length))?
+        };
+        runs::owe(
+            self.owed,
+            Owed {
+                slot,
+                offset,
+                at: unit.at,
+                length: unit.length,
+                target,
+            },
+        );
+        Ok(())
+    }
+
+    /// The run's bytes that lie on the disk.
+    fn clipped(&self, run: &Run) -> u64 {
+        from_usize(run.length).min(self.target.size().saturating_sub(run.target))
+    }
+}
+
+impl Span {
+    fn end(&self) -> u64 {
+        self.target.saturating_add(from_usize(self.length))
+    }
+}

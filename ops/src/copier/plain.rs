@@ -1,0 +1,139 @@
+//! Targets in which every guest byte stands at its own offset: plain data is copied by the host and never comes here.
+
+use alloc::vec::Vec;
+use core::mem::swap;
+
+use instar_abi::report::Stage;
+use instar_disk::{Action, Io, Result, Slot, ZeroHow};
+
+use super::assemble::{Assembler, Span};
+use super::plan::{Chunk, From, Piece};
+use super::runs::{self, Owed, Run};
+use super::{Ground, Shared};
+use crate::session::{At, Outcome};
+
+/// Works until the plan is empty.
+pub(super) fn lane(shared: &Shared<'_, '_>, slot: Slot) {
+    let mut lane = Lane::default();
+    loop {
+        let found = shared.next(&mut lane.chunk);
+        if !found {
+            lane.chunk.pieces.clear();
+        }
+        if let Err(failure) = lane.step(shared, slot) {
+            shared.fail(lane.chunk.start, failure);
+            return;
+        }
+        if !found {
+            return;
+        }
+        shared.advance(&lane.chunk);
+    }
+}
+
+#[derive(Default)]
+struct Lane {
+    chunk: Chunk,
+    encoded: Vec<Piece>,
+    assembler: Assembler,
+    spans: Vec<Span>,
+    runs: Vec<Run>,
+    /// Decoded bytes of this chunk.
+    buffer: Vec<u8>,
+    /// Decoded bytes of the chunk before, and what of them is to be written.
+    before: Vec<u8>,
+    owed: Vec<Owed>,
+}
+
+impl Lane {
+    /// Writes what the chunk before left, copies this chunk's plain pieces and decodes its others.
+    fn step(&mut self, shared: &Shared<'_, '_>, slot: Slot) -> Outcome<()> {
+        self.encoded.clear();
+        self.encoded.extend(
+            self.chunk
+                .pieces
+                .iter()
+                .filter(|piece| matches!(piece.from, From::Encoded(_))),
+        );
+        self.assembler
+            .lay_out(&self.encoded, false, 1, &mut self.spans, &mut self.buffer)
+            .at(Stage::Other)?;
+        let (mut batch, mut ats) = (Vec::new(), Vec::new());
+        runs::requests(&self.owed, &self.before, &mut batch, &mut ats).at(Stage::Other)?;
+        for piece in &self.chunk.pieces {
+            if let Some(action) = shared.on_host(piece, slot) {
+                batch.push(Io::new(action));
+                ats.push(piece.target);
+            }
+        }
+        self.assembler.fetch(shared.host, batch, &ats, &mut self.buffer)?;
+        self.owed.clear();
+        swap(&mut self.buffer, &mut self.before);
+        self.settle(shared, slot).at(Stage::Write(self.chunk.start))
+    }
+
+    /// Owes a write for every run of decoded data.
+    fn settle(&mut self, shared: &Shared<'_, '_>, slot: Slot) -> Result<()> {
+        self.runs.clear();
+        for span in &self.spans {
+            runs::cut(
+                &self.before,
+                span.at,
+                span.length,
+                span.target,
+                shared.granule,
+                &mut self.runs,
+            )?;
+        }
+        for run in &self.runs {
+            if !run.zero || shared.ground != Ground::Zero {
+                let Run {
+                    target, at, length, ..
+                } = *run;
+                runs::owe(
+                    &mut self.owed,
+                    Owed {
+                        slot,
+                        offset: target,
+                        at,
+                        length,
+                        target,
+                    },
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shared<'_, '_> {
+    /// What the host does for a piece without the guest seeing its bytes.
+    fn on_host(&self, piece: &Piece, target: Slot) -> Option<Action<'static>> {
+        match piece.from {
+            From::Data { slot, offset } => Some(Action::Copy {
+                source: slot,
+                source_offset: offset,
+                target,
+                target_offset: piece.target,
+                length: piece.length,
+                granule: self.granule,
+                target_is_zero: self.ground == Ground::Zero,
+                may_clone: false,
+            }),
+            From::Zero => {
+                let how = if self.granule.is_some() {
+                    ZeroHow::MayUnmap
+                } else {
+                    ZeroHow::Keep
+                };
+                Some(Action::Zero {
+                    slot: target,
+                    offset: piece.target,
+                    length: piece.length,
+                    how,
+                })
+            }
+            From::Encoded(_) => None,
+        }
+    }
+}

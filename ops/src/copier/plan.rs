@@ -1,0 +1,298 @@
+//! What is to be done, cut into chunks that lanes take one at a time.
+
+use alloc::vec::Vec;
+
+use instar_disk::{Encoded, Fault, Kind, Result, Slot, align_down, align_up, fault};
+
+use crate::source::Source;
+
+/// Pieces in a chunk before it is cut at the next boundary: one doorbell's worth.
+const PIECES: usize = 256;
+/// Questions to the source before a chunk is cut, data or not: bounds how long one lane holds the plan.
+const STEPS: usize = 4096;
+
+/// A run of target bytes and where they come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Offset in the target.
+    pub(crate) target: u64,
+    /// Bytes.
+    pub(crate) length: u64,
+    pub(crate) from: From,
+}
+
+/// Where a piece comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    Data { slot: Slot, offset: u64 },
+    Encoded(Encoded),
+    Zero,
+}
+
+/// One lane's next work.
+#[derive(Default)]
+pub(crate) struct Chunk {
+    /// Its place in the order.
+    pub(crate) ticket: u32,
+    /// Target range that it settles.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// In ascending order, without overlap; what lies between needs nothing.
+    pub(crate) pieces: Vec<Piece>,
+}
+
+/// How the work is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// Chunks end on multiples of this (a power of two).
+    pub(crate) align: u64,
+    /// Units that count as a whole when a byte of them is data; 1 if the target needs no units.
+    pub(crate) unit: u64,
+    /// Bytes of data in a chunk.
+    pub(crate) budget: u64,
+    /// Below this offset known zeros are pieces; above, the target reads as zero by itself.
+    pub(crate) zeros_below: u64,
+    /// Known zeros are written like data (`-S 0`) and count as such.
+    pub(crate) zeros_are_data: bool,
+    /// Below this offset (a multiple of `unit`), units of which the source's top layer says nothing are left to the
+    /// target's backing file.
+    pub(crate) inherit_below: u64,
+}
+
+/// The work, in order.
+pub(crate) struct Plan<'h> {
+    source: Source<'h>,
+    cut: Cut,
+    /// Source offset of target byte 0.
+    shift: u64,
+    end: u64,
+    at: u64,
+    ticket: u32,
+    allowance: Allowance,
+}
+
+impl<'h> Plan<'h> {
+    /// The bytes `shift..shift + length` of `source`, as bytes `0..length` of the target.
+    pub(crate) const fn new(source: Source<'h>, cut: Cut, shift: u64, length: u64) -> Self {
+        let allowance = Allowance::new(source.physical());
+        Self {
+            source,
+            cut,
+            shift,
+            end: length,
+            at: 0,
+            ticket: 0,
+            allowance,
+        }
+    }
+
+    /// How far the plan has been handed out.
+    pub(crate) const fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Fills `chunk` with the next work; `false` when there is none left.
+    ///
+    /// # Errors
+    /// What is wrong with the source's tables.
+    pub(crate) fn next(&mut self, chunk: &mut Chunk) -> Result<bool> {
+        chunk.pieces.clear();
+        chunk.ticket = self.ticket;
+        chunk.start = self.at;
+        if self.at >= self.end {
+            return Ok(false);
+        }
+        self.ticket = self.ticket.wrapping_add(1);
+        let mut filling = Filling {
+            used: 0,
+            covered: 0,
+            stop: self.end,
+            steps: 0,
+            mixed: 0,
+        };
+        while self.at < filling.stop {
+            filling.steps = filling.steps.saturating_add(1);
+            if filling.steps >= STEPS || chunk.pieces.len() >= PIECES {
+                filling.stop = filling.stop.min(align_up(self.at, self.cut.align)?);
+                if self.at >= filling.stop {
+                    break;
+                }
+            }
+            if self.at < self.cut.inherit_below && self.skip_inherited(&mut filling)? {
+                continue;
+            }
+            self.take(chunk, &mut filling)?;
+        }
+        chunk.end = self.at;
+        Ok(true)
+    }
+
+    /// Adds the next run to the chunk.
+    fn take(&mut self, chunk: &mut Chunk, filling: &mut Filling) -> Result<()> {
+        let at = self.at;
+        let located = self.source.map(at.saturating_add(self.shift))?;
+        let mut length = located.length.min(filling.stop.saturating_sub(at));
+        if at < self.cut.inherit_below {
+            length = length.min(filling.mixed.saturating_sub(at));
+        }
+        let from = match located.kind {
+            Kind::Zero { .. } | Kind::Unallocated => From::Zero,
+            Kind::Data { slot, offset } => From::Data { slot, offset },
+            Kind::Encoded(encoded) => From::Encoded(encoded),
+        };
+        if from == From::Zero && !self.cut.zeros_are_data {
+            if at < self.cut.zeros_below {
+                push(
+                    &mut chunk.pieces,
+                    Piece {
+                        target: at,
+                        length,
+                        from,
+                    },
+                );
+            }
+            self.at = at.saturating_add(length);
+            return Ok(());
+        }
+        length = self.fit(filling, at, length, matches!(from, From::Encoded(_)))?;
+        self.allowance.spend(&from, length)?;
+        push(
+            &mut chunk.pieces,
+            Piece {
+                target: at,
+                length,
+                from,
+            },
+        );
+        self.at = at.saturating_add(length);
+        Ok(())
+    }
+
+    /// How much of a data run fits the chunk. Sets the chunk's end when it is full. Encoded units are taken whole, so that
+    /// none is decoded twice.
+    fn fit(&self, filling: &mut Filling, at: u64, length: u64, whole: bool) -> Result<u64> {
+        let unit = self.cut.unit;
+        let first = align_down(at, unit).max(filling.covered);
+        let room = self.cut.budget.saturating_sub(filling.used);
+        let end = at.saturating_add(length);
+        let limit = first.saturating_add(room);
+        let end = if end < limit {
+            end
+        } else {
+            let from = if whole { end } else { limit.max(at) };
+            let stop = align_up(from, self.cut.align)?.max(align_up(at.saturating_add(1), self.cut.align)?);
+            filling.stop = filling.stop.min(stop);
+            end.min(filling.stop)
+        };
+        let covered = align_up(end, unit)?;
+        filling.used = filling.used.saturating_add(covered.saturating_sub(first));
+        filling.covered = covered;
+        Ok(end.saturating_sub(at))
+    }
+
+    /// Skips whole units of which the top layer says nothing. `false`: the unit at hand has something.
+    fn skip_inherited(&mut self, filling: &mut Filling) -> Result<bool> {
+        if self.at < filling.mixed {
+            return Ok(false);
+        }
+        let start = self.at;
+        let limit = self.cut.inherit_below.min(filling.stop);
+        let mut at = start;
+        while at < limit && at.saturating_sub(start) <= self.cut.budget {
+            let (allocated, length) = self.source.top(at.saturating_add(self.shift))?;
+            if allocated {
+                break;
+            }
+            at = at.saturating_add(length).min(limit);
+        }
+        let whole = if at >= limit {
+            limit
+        } else {
+            align_down(at, self.cut.unit)
+        };
+        if whole > start {
+            self.at = whole;
+            return Ok(true);
+        }
+        filling.mixed = align_down(start, self.cut.unit).saturating_add(self.cut.unit);
+        Ok(false)
+    }
+}
+
+/// How full the chunk in the making is.
+struct Filling {
+    /// Bytes of data so far, whole units counted.
+    used: u64,
+    /// Units below this offset are counted.
+    covered: u64,
+    /// Where the chunk ends at the latest.
+    stop: u64,
+    steps: usize,
+    /// Below this offset the unit at hand has something of the top layer: all of it is taken.
+    mixed: u64,
+}
+
+/// How much data may come of a source: an image whose tables point at the same bytes again and again is an attack.
+struct Allowance {
+    physical: u64,
+    data: u64,
+    decoded: u64,
+}
+
+impl Allowance {
+    /// Plain bytes: every byte of a sound image is mapped once. Ours: twice, and a little for tiny files.
+    const DATA_FACTOR: u64 = 2;
+    const DATA_SLACK: u64 = 64 << 20;
+    /// Decoded bytes: deflate cannot do better than 1032 to 1. Ours: that, and a gigabyte for better codecs.
+    const DECODED_FACTOR: u64 = 1100;
+    const DECODED_SLACK: u64 = 1 << 30;
+
+    const fn new(physical: u64) -> Self {
+        Self {
+            physical,
+            data: 0,
+            decoded: 0,
+        }
+    }
+
+    fn spend(&mut self, from: &From, length: u64) -> Result<()> {
+        let (spent, factor, slack) = match from {
+            From::Zero => return Ok(()),
+            From::Data { .. } => (&mut self.data, Self::DATA_FACTOR, Self::DATA_SLACK),
+            From::Encoded(_) => (&mut self.decoded, Self::DECODED_FACTOR, Self::DECODED_SLACK),
+        };
+        *spent = spent.saturating_add(length);
+        if *spent > self.physical.saturating_mul(factor).saturating_add(slack) {
+            return Err(Fault::new(fault::core::WORK_LIMIT).with([self.physical, *spent]));
+        }
+        Ok(())
+    }
+}
+
+/// Adds `piece`, or makes the last one longer if it goes on there.
+fn push(pieces: &mut Vec<Piece>, piece: Piece) {
+    if let Some(last) = pieces.last_mut()
+        && last.target.checked_add(last.length) == Some(piece.target)
+        && last.goes_on(&piece)
+    {
+        last.length = last.length.saturating_add(piece.length);
+        return;
+    }
+    pieces.push(piece);
+}
+
+impl Piece {
+    fn goes_on(&self, next: &Self) -> bool {
+        match (self.from, next.from) {
+            (From::Zero, From::Zero) => true,
+            (
+                From::Data { slot, offset },
+                From::Data {
+                    slot: next_slot,
+                    offset: next_offset,
+                },
+            ) => slot == next_slot && offset.checked_add(self.length) == Some(next_offset),
+            _ => false,
+        }
+    }
+}

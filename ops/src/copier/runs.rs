@@ -1,0 +1,166 @@
+//! Runs of zero and of data in a buffer, and the writes that a lane still owes.
+
+use alloc::vec::Vec;
+
+use instar_abi::report::{Failure, Stage};
+use instar_disk::{Action, Io, Result, Slot, align_down, from_usize, to_usize};
+
+use crate::session::{Outcome, internal};
+use crate::zero::is_zero;
+
+/// A stretch of a buffer that is all data, or all zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Offset in the target.
+    pub(super) target: u64,
+    /// Where it starts in the buffer.
+    pub(super) at: usize,
+    /// Bytes.
+    pub(super) length: usize,
+    pub(super) zero: bool,
+}
+
+/// Cuts `length` bytes at `at` of `buffer`, which go to `target`, into runs whose ends are multiples of `granule` in the
+/// target. Without a granule everything is data.
+pub(super) fn cut(
+    buffer: &[u8],
+    at: usize,
+    length: usize,
+    target: u64,
+    granule: Option<u64>,
+    runs: &mut Vec<Run>,
+) -> Result<()> {
+    let Some(granule) = granule else {
+        runs.push(Run {
+            target,
+            at,
+            length,
+            zero: false,
+        });
+        return Ok(());
+    };
+    let end = at.saturating_add(length);
+    let first = runs.len();
+    let (mut at, mut target) = (at, target);
+    while at < end {
+        let step = granule.saturating_sub(target.saturating_sub(align_down(target, granule)));
+        let step = to_usize(step)?.clamp(1, end.saturating_sub(at));
+        let stop = at.saturating_add(step);
+        let bytes = buffer.get(at..stop).ok_or_else(|| internal(line!()))?;
+        let run = Run {
+            target,
+            at,
+            length: step,
+            zero: is_zero(bytes),
+        };
+        match runs.get_mut(first..).and_then(<[Run]>::last_mut) {
+            Some(last) if last.zero == run.zero => last.length = last.length.saturating_add(step),
+            _ => runs.push(run),
+        }
+        at = stop;
+        target = target.saturating_add(from_usize(step));
+    }
+    Ok(())
+}
+
+/// A write that waits for the next doorbell. Its bytes stay in the buffer until then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owed {
+    pub(super) slot: Slot,
+    /// Where in the file.
+    pub(super) offset: u64,
+    /// Where in the buffer.
+    pub(super) at: usize,
+    pub(super) length: usize,
+    /// Offset in the target, for messages.
+    pub(super) target: u64,
+}
+
+/// Adds a write; one that goes on where the last one ends, in file and buffer, makes it longer.
+pub(super) fn owe(owed: &mut Vec<Owed>, write: Owed) {
+    if let Some(last) = owed.last_mut()
+        && last.slot == write.slot
+        && last.offset.checked_add(from_usize(last.length)) == Some(write.offset)
+        && last.at.checked_add(last.length) == Some(write.at)
+    {
+        last.length = last.length.saturating_add(write.length);
+        return;
+    }
+    owed.push(write);
+}
+
+/// Turns what is owed into requests.
+pub(super) fn requests<'b>(
+    owed: &[Owed],
+    buffer: &'b [u8],
+    batch: &mut Vec<Io<'b>>,
+    ats: &mut Vec<u64>,
+) -> Result<()> {
+    for write in owed {
+        let end = write.at.saturating_add(write.length);
+        let from = buffer.get(write.at..end).ok_or_else(|| internal(line!()))?;
+        batch.push(Io::new(Action::Write {
+            slot: write.slot,
+            offset: write.offset,
+            from,
+        }));
+        ats.push(write.target);
+    }
+    Ok(())
+}
+
+/// The failure of a request that failed.
+pub(super) fn check(io: &Io<'_>, stage: Stage) -> Outcome<()> {
+    let slot = match io.action {
+        Action::Copy { target, .. } => target,
+        Action::Read { slot, .. }
+        | Action::Write { slot, .. }
+        | Action::Zero { slot, .. }
+        | Action::Discard { slot, .. }
+        | Action::Extents { slot, .. }
+        | Action::Resize { slot, .. }
+        | Action::Flush { slot }
+        | Action::Advise { slot, .. } => slot,
+    };
+    io.outcome.map(|_| ()).map_err(|error| Failure {
+        stage,
+        fault: error.fault(slot),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_end_on_granules_of_the_target() {
+        let mut buffer = vec![0_u8; 10_000];
+        buffer[700] = 1;
+        let mut runs = Vec::new();
+        cut(&buffer, 100, 9_000, 4_000, Some(512), &mut runs).unwrap();
+        // Target 4000 is 416 bytes into a granule; byte 700 of the buffer is target 4600, in granule 4096+504..5120.
+        let ends: Vec<u64> = runs.iter().map(|run| run.target).collect();
+        assert_eq!(ends, [4000, 4096, 4608]);
+        assert_eq!(
+            runs.iter().map(|run| run.zero).collect::<Vec<_>>(),
+            [true, false, true]
+        );
+        assert_eq!(runs.iter().map(|run| run.length).sum::<usize>(), 9_000);
+        assert_eq!(runs[1].at, 196);
+    }
+
+    #[test]
+    fn without_a_granule_zeros_are_data() {
+        let mut runs = Vec::new();
+        cut(&[0; 64], 0, 64, 0, None, &mut runs).unwrap();
+        assert_eq!(
+            runs,
+            [Run {
+                target: 0,
+                at: 0,
+                length: 64,
+                zero: false
+            }]
+        );
+    }
+}

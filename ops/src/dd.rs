@@ -1,0 +1,120 @@
+//! `dd`: a window of an image, counted in blocks, into a new image.
+//!
+//! The block size is a unit of counting only: it decides which bytes are copied, not how.
+
+use instar_abi::job::Dd;
+use instar_abi::report::{Done, Stage};
+use instar_disk::FileKind;
+
+use crate::copier::{self, Ground, Work};
+use crate::formats;
+use crate::session::{At, Outcome, Session};
+use crate::source::Source;
+
+/// Carries out `dd`.
+pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
+    let source = Source::open(session, core::slice::from_ref(&job.source))?;
+    let window = Window::of(source.size(), job);
+    let target = formats::create(session, &job.target, window.length, false).at(Stage::Create)?;
+    let virtual_size = target.size();
+    let device = session.file(job.target.slot).at(Stage::Create)?.kind() == FileKind::Block;
+    let ground = if device && target.plain().is_some() {
+        Ground::Unknown
+    } else {
+        Ground::Zero
+    };
+    let Window {
+        shift,
+        length,
+        skipped_past_end,
+    } = window;
+    let work = Work {
+        source,
+        target,
+        shift,
+        length,
+        granule: None,
+        ground,
+        write_zeros: false,
+    };
+    copier::run(session.host, work)?;
+    Ok(Done {
+        virtual_size,
+        skipped_past_end,
+    })
+}
+
+/// Which bytes of the source are copied.
+#[derive(Debug, PartialEq, Eq)]
+struct Window {
+    shift: u64,
+    length: u64,
+    skipped_past_end: bool,
+}
+
+impl Window {
+    /// `count` includes the blocks that are skipped: qemu-img cuts the input to `count` blocks first and skips then.
+    fn of(size: u64, job: &Dd) -> Self {
+        let shift = job.skip.saturating_mul(job.block_size);
+        let total = job
+            .count
+            .map_or(size, |count| size.min(count.saturating_mul(job.block_size)));
+        Self {
+            shift,
+            length: total.saturating_sub(shift),
+            skipped_past_end: shift > total,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use instar_abi::Slot;
+    use instar_abi::job::{Create, RawCreate, Source, Target};
+
+    use super::*;
+
+    fn window(size: u64, block_size: u64, count: Option<u64>, skip: u64) -> (u64, u64, bool) {
+        let source = Source {
+            slot: Slot(0),
+            format: None,
+            snapshot: None,
+        };
+        let create = Create::Raw(RawCreate::default());
+        let target = Target {
+            slot: Slot(1),
+            create,
+            existing: false,
+            backing: None,
+        };
+        let Window {
+            shift,
+            length,
+            skipped_past_end,
+        } = Window::of(
+            size,
+            &Dd {
+                source,
+                target,
+                block_size,
+                count,
+                skip,
+            },
+        );
+        (shift, length, skipped_past_end)
+    }
+
+    #[test]
+    fn count_includes_what_is_skipped() {
+        assert_eq!(window(1 << 20, 1024, Some(7), 5), (5120, 2048, false));
+        assert_eq!(window(1 << 20, 1024, Some(3), 5), (5120, 0, true));
+        assert_eq!(window(1 << 20, 1024, None, 1024), (1 << 20, 0, false));
+        assert_eq!(window(1 << 20, 1024, None, 1025), (1_049_600, 0, true));
+    }
+
+    #[test]
+    fn products_saturate() {
+        assert_eq!(window(1000, u64::MAX, Some(u64::MAX), 0), (0, 1000, false));
+        assert_eq!(window(1000, 2 << 30, None, u64::MAX), (u64::MAX, 0, true));
+    }
+}

@@ -1,0 +1,29 @@
+//! Which format a file has.
+
+use instar_disk::{Fault, File, Format, Result, fault};
+
+use crate::formats;
+
+/// Bytes that are looked at; qemu-img's own number.
+const HEAD_BYTES: usize = 512;
+
+/// The format of `file` by its first bytes; raw when no format claims it.
+///
+/// # Errors
+/// `AMBIGUOUS_FORMAT` when two formats claim it: guessing is what lets one tool be shown another image than the next.
+pub(crate) fn detect(file: &File<'_>) -> Result<Format> {
+    let mut head = [0; HEAD_BYTES];
+    let present = file.read(0, &mut head)?;
+    let head = head.get(..present).unwrap_or_default();
+    let mut claims = formats::claims(head);
+    match (claims.next(), claims.next()) {
+        (None, _) => Ok(Format::Raw),
+        (Some(format), None) => Ok(format),
+        (Some(first), Some(second)) => {
+            let both = alloc::format!("{} and {}", first.name(), second.name());
+            Err(Fault::new(fault::core::AMBIGUOUS_FORMAT)
+                .named(both.as_bytes())
+                .in_file(file.slot()))
+        }
+    }
+}

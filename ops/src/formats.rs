@@ -1,0 +1,63 @@
+//! The formats: one line each in every table.
+
+use alloc::boxed::Box;
+
+use instar_abi::job::{self, Create};
+use instar_disk::{Fault, File, Format, Opened, Result, Target, fault};
+
+use crate::session::Session;
+
+/// What an image is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To describe it: no file that it names is opened.
+    Describe,
+    /// To read its disk.
+    Read,
+}
+
+/// A look at a file's first bytes.
+type Probe = fn(&[u8]) -> bool;
+
+const PROBES: [(Format, Probe); 1] = [(Format::Qcow2, instar_qcow2::probe)];
+
+/// Every format whose mark `head` bears.
+pub(crate) fn claims(head: &[u8]) -> impl Iterator<Item = Format> {
+    PROBES
+        .iter()
+        .filter(move |(_, probe)| probe(head))
+        .map(|(format, _)| *format)
+}
+
+/// Opens `file` as an image of `format`.
+///
+/// # Errors
+/// What is wrong with it; `UNKNOWN_FORMAT` for a format without a driver.
+pub(crate) fn open<'h>(format: Format, file: File<'h>, _purpose: Purpose) -> Result<Opened<'h>> {
+    match format {
+        Format::Raw => instar_raw::open(file),
+        other => Err(Fault::new(fault::core::UNKNOWN_FORMAT).named(other.name().as_bytes())),
+    }
+}
+
+/// Lays out a new image of `size` bytes, or takes the existing one.
+///
+/// # Errors
+/// The format's limits, or the host's error.
+pub(crate) fn create<'h>(
+    session: &Session<'h>,
+    target: &job::Target,
+    size: u64,
+    compress: bool,
+) -> Result<Box<dyn Target + 'h>> {
+    let file = session.file(target.slot)?;
+    match &target.create {
+        Create::Raw(_) if compress => Err(Fault::new(fault::core::NO_COMPRESSION)),
+        Create::Raw(_) if target.existing => instar_raw::existing(file, size),
+        Create::Raw(options) => instar_raw::create(file, options, size),
+        other => {
+            let name = other.format().name();
+            Err(Fault::new(fault::core::UNKNOWN_FORMAT).named(name.as_bytes()))
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `info`: what an image says of itself, layer by layer if asked.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+
+use instar_abi::job::Info;
+use instar_abi::report::{Done, Stage};
+use instar_abi::{Report, report};
+use instar_disk::{File, Result};
+
+use crate::chain::open_below;
+use crate::detect::detect;
+use crate::formats::{self, Purpose};
+use crate::session::{At, Outcome, Session};
+
+/// Carries out `info`: one [`report::Info`] for each layer.
+pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
+    let mut file = session.file(job.source.slot).at(Stage::OpenSource(0))?;
+    let mut format = job.source.format;
+    let mut stage = Stage::OpenSource(0);
+    let mut visited = BTreeSet::new();
+    let mut virtual_size = None;
+    loop {
+        visited.insert(file.slot());
+        let info = describe(file, format).at(stage)?;
+        let backing = info.backing.clone().filter(|_| job.backing_chain);
+        virtual_size.get_or_insert(info.virtual_size);
+        session.host.report(&Report::Info(Box::new(info)));
+        let Some(backing) = backing else { break };
+        stage = Stage::OpenBacking(file.slot());
+        let below = open_below(session.host, file.slot(), &backing, &visited).at(stage)?;
+        file = File::new(session.host, below.0);
+        format = below.1;
+    }
+    Ok(Done {
+        virtual_size: virtual_size.unwrap_or(0),
+        ..Done::default()
+    })
+}
+
+fn describe(file: File<'_>, format: Option<instar_disk::Format>) -> Result<report::Info> {
+    let format = match format {
+        Some(format) => format,
+        None => detect(&file)?,
+    };
+    formats::open(format, file, Purpose::Describe)?.describe()
+}

@@ -1,0 +1,43 @@
+//! One run: the host, the job, and failures with their stage.
+
+use instar_abi::report::{Failure, Stage};
+use instar_abi::{Job, Slot};
+use instar_disk::{Fault, File, Host, Result, fault};
+
+/// What every verb has at hand.
+pub(crate) struct Session<'h> {
+    pub(crate) host: &'h dyn Host,
+    pub(crate) job: &'h Job,
+}
+
+impl<'h> Session<'h> {
+    pub(crate) const fn new(host: &'h dyn Host, job: &'h Job) -> Self {
+        Self { host, job }
+    }
+
+    /// A file that the host opened before the run.
+    pub(crate) fn file(&self, slot: Slot) -> Result<File<'h>> {
+        let facts = self.job.files.iter().find(|facts| facts.slot == slot);
+        let facts = facts.ok_or_else(|| internal(line!()).in_file(slot))?;
+        Ok(File::new(self.host, *facts))
+    }
+}
+
+/// Our own mistake, told apart by its line.
+pub(crate) fn internal(line: u32) -> Fault {
+    Fault::new(fault::core::INTERNAL).with([u64::from(line)])
+}
+
+/// What a verb returns.
+pub(crate) type Outcome<T> = core::result::Result<T, Failure>;
+
+/// Says what was being done when a fault occurred.
+pub(crate) trait At<T> {
+    fn at(self, stage: Stage) -> Outcome<T>;
+}
+
+impl<T> At<T> for Result<T> {
+    fn at(self, stage: Stage) -> Outcome<T> {
+        self.map_err(|fault| Failure { stage, fault })
+    }
+}

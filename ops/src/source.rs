@@ -1,0 +1,78 @@
+//! What a conversion reads: one image or several in a row, whole or a window.
+
+use alloc::vec::Vec;
+
+use instar_abi::job;
+use instar_abi::report::Stage;
+use instar_disk::{Fault, Result, fault};
+
+use crate::chain::{Chain, Located};
+use crate::session::{At, Outcome, Session};
+
+/// Images in a row.
+pub(crate) struct Source<'h> {
+    parts: Vec<Part<'h>>,
+    size: u64,
+    physical: u64,
+}
+
+struct Part<'h> {
+    start: u64,
+    chain: Chain<'h>,
+}
+
+impl<'h> Source<'h> {
+    /// Opens `sources`, to be read one after the other.
+    pub(crate) fn open(session: &Session<'h>, sources: &[job::Source]) -> Outcome<Self> {
+        let mut source = Self {
+            parts: Vec::new(),
+            size: 0,
+            physical: 0,
+        };
+        for (index, named) in sources.iter().enumerate() {
+            let stage = Stage::OpenSource(u32::try_from(index).unwrap_or(u32::MAX));
+            let chain = Chain::open(session, named, stage)?;
+            let start = source.size;
+            source.size = start
+                .checked_add(chain.size())
+                .ok_or_else(|| Fault::new(fault::core::OVERFLOW).with([chain.size()]))
+                .at(stage)?;
+            source.physical = source.physical.saturating_add(chain.physical());
+            source.parts.push(Part { start, chain });
+        }
+        Ok(source)
+    }
+
+    /// Virtual bytes of all images together.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Bytes of all files together.
+    pub(crate) const fn physical(&self) -> u64 {
+        self.physical
+    }
+
+    /// Where the bytes from `offset` (below the size) on are.
+    pub(crate) fn map(&mut self, offset: u64) -> Result<Located> {
+        let part = self.part(offset)?;
+        part.chain.map(offset.saturating_sub(part.start))
+    }
+
+    /// Whether the top layer says something of the bytes from `offset` on, and for how many.
+    pub(crate) fn top(&mut self, offset: u64) -> Result<(bool, u64)> {
+        let part = self.part(offset)?;
+        part.chain.top(offset.saturating_sub(part.start))
+    }
+
+    fn part(&mut self, offset: u64) -> Result<&mut Part<'h>> {
+        let after = self.parts.partition_point(|part| part.start <= offset);
+        // Empty images share their start with the next one, which is the last of that start.
+        let index = after
+            .checked_sub(1)
+            .ok_or_else(|| crate::session::internal(line!()))?;
+        self.parts
+            .get_mut(index)
+            .ok_or_else(|| crate::session::internal(line!()))
+    }
+}

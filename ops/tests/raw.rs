@@ -1,0 +1,161 @@
+//! Raw images through the copier, natively: the whole path without a sandbox, compared with the bytes themselves.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use instar_abi::job::{Bounds, Convert, Create, Dd, RawCreate, Seed, Source, Target, Verb};
+use instar_abi::{FileFacts, Format, Job, Report, Slot};
+use instar_native::Native;
+
+/// Bytes that tell their own place.
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|i| (i / 512 * 7 + i % 251) as u8 | 1).collect()
+}
+
+fn source(slot: Slot) -> Source {
+    Source {
+        slot,
+        format: Some(Format::Raw),
+        snapshot: None,
+    }
+}
+
+fn raw_target(slot: Slot, existing: bool) -> Target {
+    Target {
+        slot,
+        create: Create::Raw(RawCreate::default()),
+        existing,
+        backing: None,
+    }
+}
+
+fn run(native: &Native, files: &[FileFacts], verb: Verb) -> Report {
+    let job = Job {
+        verb,
+        files: files.to_vec(),
+        bounds: Bounds::default(),
+        seed: Seed::default(),
+    };
+    instar_ops::run(native, &job);
+    native.reports().pop().expect("a last report")
+}
+
+fn convert(native: &Native, files: &[FileFacts], existing: bool, sparse: u64) -> Report {
+    let (target, sources) = files.split_last().unwrap();
+    let verb = Verb::Convert(Convert {
+        sources: sources.iter().map(|facts| source(facts.slot)).collect(),
+        target: raw_target(target.slot, existing),
+        sparse,
+        compress: false,
+        target_is_zero: false,
+        rate: 0,
+        salvage: false,
+    });
+    run(native, files, verb)
+}
+
+fn blocks(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().blocks()
+}
+
+#[test]
+fn zeros_inside_data_become_holes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("a"), dir.path().join("b"));
+    let mut bytes = pattern(9 << 20);
+    bytes[1 << 20..3 << 20].fill(0);
+    bytes[(5 << 20) + 100..(5 << 20) + 9000].fill(0);
+    fs::write(&from, &bytes).unwrap();
+    for lanes in [1, 3] {
+        let native = Native::new(lanes);
+        let files = [native.source(&from), native.target(&to)];
+        assert!(matches!(convert(&native, &files, false, 4096), Report::Done(_)));
+        assert!(fs::read(&to).unwrap() == bytes);
+        let holes = blocks(&from) - blocks(&to);
+        assert!((4096 + 8..4096 + 32).contains(&holes), "{holes} sectors of hole");
+    }
+}
+
+#[test]
+fn several_sources_stand_in_a_row_each_rounded_to_a_sector() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b, to) = (dir.path().join("a"), dir.path().join("b"), dir.path().join("c"));
+    fs::write(&a, pattern(1000)).unwrap();
+    fs::write(&b, pattern(70_000)).unwrap();
+    let native = Native::new(2);
+    let files = [native.source(&a), native.source(&b), native.target(&to)];
+    assert!(matches!(convert(&native, &files, false, 4096), Report::Done(_)));
+    let mut expected = pattern(1000);
+    expected.resize(1024, 0);
+    expected.extend(pattern(70_000));
+    expected.resize(1024 + 70_144, 0);
+    assert!(fs::read(&to).unwrap() == expected);
+}
+
+#[test]
+fn an_existing_target_has_its_old_bytes_replaced_and_its_tail_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("a"), dir.path().join("b"));
+    let mut bytes = pattern(1 << 20);
+    bytes[4096..400_000].fill(0);
+    fs::write(&from, &bytes).unwrap();
+    fs::write(&to, vec![0xee; (1 << 20) + 777]).unwrap();
+    let native = Native::new(2);
+    let files = [native.source(&from), native.existing(&to)];
+    assert!(matches!(convert(&native, &files, true, 4096), Report::Done(_)));
+    bytes.extend([0xee; 777]);
+    assert!(fs::read(&to).unwrap() == bytes);
+}
+
+#[test]
+fn a_target_that_is_too_small_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("a"), dir.path().join("b"));
+    fs::write(&from, pattern(8192)).unwrap();
+    fs::write(&to, [0xee; 8191]).unwrap();
+    let native = Native::new(1);
+    let files = [native.source(&from), native.existing(&to)];
+    let Report::Failed(failure) = convert(&native, &files, true, 4096) else {
+        panic!("accepted")
+    };
+    assert_eq!(failure.fault.code, instar_abi::fault::core::TARGET_TOO_SMALL);
+    assert_eq!(fs::read(&to).unwrap(), [0xee; 8191]);
+}
+
+#[test]
+fn windows_of_dd_are_the_bytes_they_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("a"), dir.path().join("b"));
+    let bytes = pattern(100_000);
+    fs::write(&from, &bytes).unwrap();
+    let padded = [&bytes[..], &[0; 352]].concat();
+    for (block_size, count, skip) in [
+        (512, None, 0),
+        (1, Some(777), 3),
+        (4096, Some(3), 1),
+        (65536, None, 1),
+        (1 << 20, None, 7),
+    ] {
+        let native = Native::new(2);
+        let files = [native.source(&from), native.target(&to)];
+        let verb = Verb::Dd(Dd {
+            source: source(files[0].slot),
+            target: raw_target(files[1].slot, false),
+            block_size,
+            count,
+            skip,
+        });
+        assert!(matches!(run(&native, &files, verb), Report::Done(_)));
+        let end = count
+            .map_or(padded.len(), |count: u64| (count * block_size) as usize)
+            .min(padded.len());
+        let start = ((skip * block_size) as usize).min(end);
+        let mut expected = padded[start..end].to_vec();
+        expected.resize(expected.len().next_multiple_of(512), 0);
+        assert!(
+            fs::read(&to).unwrap() == expected,
+            "bs={block_size} count={count:?} skip={skip}"
+        );
+    }
+}
