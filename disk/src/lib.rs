@@ -24,21 +24,27 @@
 
 extern crate alloc;
 
+mod extents;
 mod file;
 mod host;
+mod identifiers;
 mod image;
 mod num;
+mod table;
 mod target;
 mod turnstile;
 
+pub use extents::Extents;
 pub use file::File;
 pub use host::{Action, Extent, Host, Io, IoError};
+pub use identifiers::Identifiers;
 pub use image::{Codec, Encoded, Image, Kind, Mapping, Opened};
 pub use instar_abi::request::{Preallocate, ZeroHow};
 pub use instar_abi::{
     Fault, FaultCode, FileFacts, FileKind, Format, ImageText, Role, Slot, fault, job, limits, report,
 };
 pub use num::{align_down, align_up, from_usize, to_usize};
+pub use table::{TableReader, TableWriter};
 pub use target::{Encoding, Placement, Target};
 pub use turnstile::{Turn, Turnstile};
 

@@ -1,0 +1,87 @@
+//! Where a file has data, asked for many extents at a time.
+
+use crate::file::File;
+use crate::host::{Action, Extent, Io};
+use crate::{FileKind, Result};
+
+/// Extents asked for at a time. Ours: one request answers for a fragmented megabyte-scale run, and 1 KiB of state is kept.
+const CACHED: usize = 64;
+
+/// The allocation map of a file, for formats whose guest bytes stand in one long run: holes need not be read.
+#[derive(Debug)]
+pub struct Extents<'h> {
+    file: File<'h>,
+    /// Extents that follow one another from `start`.
+    cache: [Extent; CACHED],
+    cached: usize,
+    start: u64,
+}
+
+impl<'h> Extents<'h> {
+    /// Nothing asked yet.
+    #[must_use]
+    pub fn new(file: File<'h>) -> Self {
+        Self {
+            file,
+            cache: [Extent::default(); CACHED],
+            cached: 0,
+            start: 0,
+        }
+    }
+
+    /// What is left of the extent that `offset` lies in, at least one byte. Past the file's end: a hole without end.
+    /// A block device is data throughout.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn at(&mut self, offset: u64) -> Result<Extent> {
+        if offset >= self.file.size() {
+            return Ok(Extent {
+                length: u64::MAX.saturating_sub(offset),
+                data: false,
+            });
+        }
+        if self.file.kind() == FileKind::Block {
+            return Ok(self.rest(offset));
+        }
+        if let Some(extent) = self.lookup(offset) {
+            return Ok(extent);
+        }
+        let slot = self.file.slot();
+        let mut io = [Io::new(Action::Extents {
+            slot,
+            offset,
+            length: self.file.size().saturating_sub(offset),
+            into: &mut self.cache,
+        })];
+        self.file.host().submit(&mut io);
+        let [io] = io;
+        let filled = io.outcome.map_err(|error| error.fault(slot))?;
+        self.cached = crate::to_usize(filled)?.min(CACHED);
+        self.start = offset;
+        // A file that shrank under us has nothing here any more: data, which then reads as zero.
+        Ok(self.lookup(offset).unwrap_or_else(|| self.rest(offset)))
+    }
+
+    fn rest(&self, offset: u64) -> Extent {
+        Extent {
+            length: self.file.size().saturating_sub(offset).max(1),
+            data: true,
+        }
+    }
+
+    fn lookup(&self, offset: u64) -> Option<Extent> {
+        let mut start = self.start;
+        for extent in self.cache.get(..self.cached)? {
+            let end = start.checked_add(extent.length)?;
+            if (start..end).contains(&offset) {
+                return Some(Extent {
+                    length: end.checked_sub(offset)?,
+                    data: extent.data,
+                });
+            }
+            start = end;
+        }
+        None
+    }
+}
