@@ -1,0 +1,334 @@
+//! What the tests of vdi, vhd and vhdx share: the reference tool, position-dependent patterns, a reader and a writer that
+//! use drivers as the engine does, a host that counts.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use instar_disk::{Fault, File, FileFacts, Host, Image, Io, Kind, Opened, Result, Role, Slot, Target};
+use instar_native::{Native, Report};
+
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// Runs qemu-img, which must succeed.
+pub(crate) fn qemu(args: &[&str]) -> String {
+    let output = run(args);
+    assert!(
+        output.status.success(),
+        "qemu-img {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What the reference tool says when it refuses `path`, without the prefix; none if it reads all of it.
+pub(crate) fn qemu_complaint(format: &str, path: &Path) -> Option<String> {
+    let out = path.with_extension("complaint");
+    let output = run(&["convert", "-f", format, "-O", "raw", text(path), text(&out)]);
+    let _ = std::fs::remove_file(&out);
+    if output.status.success() {
+        return None;
+    }
+    let said = String::from_utf8(output.stderr).unwrap();
+    let prefix = format!("qemu-img: Could not open '{}': ", path.display());
+    Some(said.trim().trim_start_matches(&prefix).to_owned())
+}
+
+pub(crate) fn run(args: &[&str]) -> Output {
+    Command::new("qemu-img")
+        .args(args)
+        .output()
+        .expect("qemu-img is installed")
+}
+
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A directory for one test.
+pub(crate) struct Dir(tempfile::TempDir);
+
+impl Dir {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A raw disk of `size` bytes with the pattern in `ranges` (offset, length), holes elsewhere.
+    pub(crate) fn raw(&self, name: &str, size: u64, ranges: &[(u64, u64)]) -> PathBuf {
+        let path = self.join(name);
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(size).unwrap();
+        for (offset, length) in ranges {
+            let length = (*length).min(size.saturating_sub(*offset));
+            file.write_all_at(&pattern(*offset, length), *offset).unwrap();
+        }
+        path
+    }
+}
+
+/// Bytes that no other place has: each 8-byte word is a scrambled number of its offset, and never zero.
+pub(crate) fn pattern(offset: u64, length: u64) -> Vec<u8> {
+    let skip = usize::try_from(offset % 8).unwrap();
+    let length = usize::try_from(length).unwrap();
+    let mut bytes = vec![0; (skip + length).next_multiple_of(8)];
+    for (chunk, word) in bytes.chunks_exact_mut(8).zip(offset / 8..) {
+        chunk.copy_from_slice(&(word.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1).to_le_bytes());
+    }
+    bytes.truncate(skip + length);
+    bytes.split_off(skip)
+}
+
+/// A driver's `open`.
+pub(crate) type Open = for<'h> fn(File<'h>) -> Result<Opened<'h>>;
+
+/// Opens `path` with `open` and reads all of it, zeros for what is unallocated. Checks that the map covers the disk.
+pub(crate) fn read_all(open: Open, path: &Path) -> Result<Vec<u8>> {
+    let native = Native::new(1);
+    let facts = native.source(path);
+    let mut image = open(File::new(&native, facts))?;
+    read_image(&native, image.as_mut(), None)
+}
+
+/// Reads all of `image`; what is unallocated comes from `below`, zeros where that ends.
+pub(crate) fn read_image(host: &dyn Host, image: &mut dyn Image, below: Option<&[u8]>) -> Result<Vec<u8>> {
+    let size = image.size();
+    assert!(size.is_multiple_of(512));
+    let mut disk = vec![0; usize::try_from(size).unwrap()];
+    let mut at = 0;
+    while at < size {
+        let mapping = image.map(at)?;
+        assert!(mapping.length > 0, "an empty mapping at {at}");
+        assert!(at + mapping.length <= size, "a mapping past the end at {at}");
+        let range = usize::try_from(at).unwrap()..usize::try_from(at + mapping.length).unwrap();
+        match mapping.kind {
+            Kind::Data { slot, offset } => read_slot(host, slot, offset, &mut disk[range])?,
+            Kind::Zero { .. } => {}
+            Kind::Unallocated => {
+                if let Some(below) =
+                    below.and_then(|b| b.get(range.start.min(b.len())..range.end.min(b.len())))
+                {
+                    disk[range.start..range.start + below.len()].copy_from_slice(below);
+                }
+            }
+            Kind::Encoded(_) => panic!("nothing is encoded here"),
+        }
+        at += mapping.length;
+    }
+    Ok(disk)
+}
+
+fn read_slot(host: &dyn Host, slot: Slot, offset: u64, into: &mut [u8]) -> Result<()> {
+    let facts = FileFacts {
+        slot,
+        size: 0,
+        kind: instar_disk::FileKind::Regular,
+        writable: false,
+    };
+    File::new(host, facts).read_padded(offset, into)
+}
+
+/// The whole disk as qemu-img reads `path`.
+pub(crate) fn qemu_reads(format: &str, path: &Path) -> Vec<u8> {
+    let out = path.with_extension("as-raw");
+    qemu(&["convert", "-f", format, "-O", "raw", text(path), text(&out)]);
+    let bytes = std::fs::read(&out).unwrap();
+    std::fs::remove_file(out).unwrap();
+    bytes
+}
+
+/// Compares two disks and says where they first differ.
+pub(crate) fn assert_same(what: &str, ours: &[u8], theirs: &[u8]) {
+    assert_eq!(ours.len(), theirs.len(), "{what}: sizes");
+    if ours != theirs {
+        let at = ours.iter().zip(theirs).position(|(a, b)| a != b);
+        panic!("{what}: first difference at byte {at:#x?}");
+    }
+}
+
+/// Writes `disk` through `target` as the engine does: ascending, unit by unit, zero units left out, zero pieces of
+/// 4096 bytes left out of fresh places. Asks for at most `stride` units at a time.
+pub(crate) fn write_disk(host: &dyn Host, target: &mut dyn Target, disk: &[u8], stride: u64) -> Result<()> {
+    let unit = target.unit();
+    let size = disk.len() as u64;
+    let mut at = 0;
+    while at < size {
+        let mut end = at;
+        while end < size && end - at < unit * stride && !is_zero(slice(disk, end, unit)) {
+            end = (end + unit).min(size);
+        }
+        if end == at {
+            at += unit;
+            continue;
+        }
+        while at < end {
+            if let Some(slot) = target.plain() {
+                write_slot(host, slot, at, slice(disk, at, end - at))?;
+                break;
+            }
+            let place = target.allocate(at, end - at)?;
+            assert!(
+                place.length > 0 && place.length <= end - at,
+                "a placement of {} bytes",
+                place.length
+            );
+            let bytes = slice(disk, at, place.length);
+            for (index, piece) in bytes.chunks(4096).enumerate() {
+                if !place.fresh || !is_zero(piece) {
+                    write_slot(host, place.slot, place.offset + 4096 * index as u64, piece)?;
+                }
+            }
+            at += place.length;
+        }
+        at = end;
+    }
+    target.finish()
+}
+
+fn slice(disk: &[u8], at: u64, length: u64) -> &[u8] {
+    let end = (at + length).min(disk.len() as u64);
+    &disk[usize::try_from(at).unwrap()..usize::try_from(end).unwrap()]
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROS: &[u8] = &[0; 1 << 16];
+    bytes
+        .chunks(ZEROS.len())
+        .all(|piece| piece == &ZEROS[..piece.len()])
+}
+
+fn write_slot(host: &dyn Host, slot: Slot, offset: u64, from: &[u8]) -> Result<()> {
+    let facts = FileFacts {
+        slot,
+        size: 0,
+        kind: instar_disk::FileKind::Fresh,
+        writable: true,
+    };
+    File::new(host, facts).write(offset, from)
+}
+
+/// `qemu-img info --output json` without what differs between two files of the same content: names and space used.
+pub(crate) fn qemu_info(format: &str, path: &Path) -> String {
+    qemu(&["info", "--output", "json", "-f", format, text(path)])
+        .lines()
+        .filter(|line| !line.contains("\"filename\"") && !line.contains("\"actual-size\""))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The value of a number in `qemu-img info`'s JSON, outermost object only.
+pub(crate) fn info_number(format: &str, path: &Path, key: &str) -> Option<u64> {
+    let needle = format!("    \"{key}\": ");
+    qemu(&["info", "--output", "json", "-f", format, text(path)])
+        .lines()
+        .find_map(|line| line.strip_prefix(&needle)?.trim_end_matches(',').parse().ok())
+}
+
+/// A host that counts calls and the bytes they read.
+pub(crate) struct Counting<'a> {
+    pub(crate) inner: &'a Native,
+    pub(crate) calls: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+}
+
+impl<'a> Counting<'a> {
+    pub(crate) fn new(inner: &'a Native) -> Self {
+        Self {
+            inner,
+            calls: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Calls since the last time this was asked.
+    pub(crate) fn take_calls(&self) -> u64 {
+        self.calls.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Host for Counting<'_> {
+    fn submit(&self, batch: &mut [Io<'_>]) {
+        self.calls.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        for io in batch.iter() {
+            if let instar_disk::Action::Read { into, .. } = &io.action {
+                self.bytes.fetch_add(into.len() as u64, Ordering::Relaxed);
+            }
+        }
+        self.inner.submit(batch);
+    }
+    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
+        self.inner.open(namer, role, name)
+    }
+    fn lanes(&self) -> usize {
+        self.inner.lanes()
+    }
+    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
+        self.inner.parallel(work);
+    }
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        self.inner.wait(word, expected);
+    }
+    fn wake(&self, word: &AtomicU32) {
+        self.inner.wake(word);
+    }
+    fn report(&self, report: &Report) {
+        self.inner.report(report);
+    }
+    fn progress(&self, done: u64, total: u64) {
+        self.inner.progress(done, total);
+    }
+}
+
+/// Opens whatever `bytes` are, walks its map as far as 4096 mappings, and returns the fault if there was one. Asserts that
+/// no call did an unbounded number of reads.
+pub(crate) fn walk(
+    open: Open,
+    path: &Path,
+    bytes: &[u8],
+    open_calls: u64,
+    map_calls: u64,
+) -> std::result::Result<u64, Fault> {
+    std::fs::write(path, bytes).unwrap();
+    let native = Native::new(1);
+    let counting = Counting::new(&native);
+    let facts = native.source(path);
+    let opened = open(File::new(&counting, facts));
+    let calls = counting.take_calls();
+    assert!(calls <= open_calls, "open made {calls} calls");
+    let mut image = opened?;
+    image.describe()?;
+    let mut at = 0;
+    for _ in 0..4096 {
+        if at >= image.size() {
+            break;
+        }
+        counting.take_calls();
+        let mapping = image.map(at);
+        let calls = counting.take_calls();
+        assert!(calls <= map_calls, "map made {calls} calls at {at}");
+        let mapping = mapping?;
+        assert!(
+            mapping.length > 0 && at + mapping.length <= image.size(),
+            "map at {at}"
+        );
+        at += mapping.length;
+    }
+    Ok(image.size())
+}
+
+/// The words that the host prints for `fault`, numbers and text filled in.
+pub(crate) fn words(fault: &Fault) -> String {
+    let mut said = fault.code.template().expect("every code has words").to_owned();
+    for (index, number) in fault.numbers.iter().enumerate() {
+        said = said.replace(&format!("{{{index}}}"), &number.to_string());
+    }
+    if let Some(text) = &fault.text {
+        said = said.replace("{text}", &String::from_utf8_lossy(text.as_bytes()));
+    }
+    said
+}
