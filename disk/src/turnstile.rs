@@ -82,6 +82,11 @@ impl Turn {
         }
     }
 
+    /// Whether it is `ticket`'s turn.
+    pub fn is(&self, ticket: u32) -> bool {
+        self.now.load(Ordering::Acquire) == ticket
+    }
+
     /// Returns when it is `ticket`'s turn.
     pub fn wait_for(&self, host: &dyn Host, ticket: u32) {
         let mut spins = 0_u32;

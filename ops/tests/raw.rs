@@ -1,5 +1,13 @@
 //! Raw images through the copier, natively: the whole path without a sandbox, compared with the bytes themselves.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a failure is a test failure"
+)]
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

@@ -9,10 +9,15 @@ use super::assemble::grow;
 use super::runs::Run;
 use crate::session::internal;
 
-/// A lane's encoder and what it made of the chunk at hand.
+/// A lane's encoder.
 #[derive(Default)]
 pub(super) struct Packer {
     encoder: Option<Encoder>,
+}
+
+/// What an encoder made of one chunk.
+#[derive(Default)]
+pub(super) struct Packs {
     /// One for each unit of data, in ascending order.
     pub(super) units: Vec<Packed>,
     /// What goes to the file: prefixes, streams, padding, and units that stayed plain.
@@ -24,7 +29,7 @@ pub(super) struct Packer {
 pub(super) struct Packed {
     /// Offset in the target.
     pub(super) target: u64,
-    /// Where it starts in [`Packer::bytes`], prefix included.
+    /// Where it starts in [`Packs::bytes`], prefix included.
     pub(super) at: usize,
     /// Bytes there, prefix and padding included.
     pub(super) length: usize,
@@ -36,13 +41,15 @@ pub(super) struct Packed {
 
 impl Packer {
     /// Encodes every unit of the data runs of `buffer`.
-    pub(super) fn pack(&mut self, encoding: &Encoding, runs: &[Run], buffer: &[u8]) -> Result<()> {
-        let Self {
-            encoder,
-            units,
-            bytes,
-        } = self;
-        let encoder = match encoder {
+    pub(super) fn pack(
+        &mut self,
+        encoding: &Encoding,
+        runs: &[Run],
+        buffer: &[u8],
+        packs: &mut Packs,
+    ) -> Result<()> {
+        let Packs { units, bytes } = packs;
+        let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             none => {
                 let made = Encoder::new(encoding.codec, encoding.window_bits);

@@ -141,25 +141,16 @@ struct Shared<'c, 'h> {
 }
 
 impl Shared<'_, '_> {
-    /// The next chunk; `false` when there is none left, or when some lane has failed.
-    fn next(&self, chunk: &mut plan::Chunk) -> bool {
+    /// The next chunk; `false` when there is none left, or when some lane has failed. A chunk that could not be planned
+    /// has a ticket all the same.
+    fn next(&self, chunk: &mut plan::Chunk) -> Outcome<bool> {
         if self.failed.load(Ordering::Relaxed) {
-            return false;
+            return Ok(false);
         }
-        let (at, found) = self.plan.with(self.host, |plan| {
+        self.plan.with(self.host, |plan| {
             let found = plan.next(chunk);
-            (plan.at(), found)
-        });
-        match found.at(Stage::Read(at)) {
-            Ok(found) => found,
-            Err(failure) => {
-                // The ticket was taken, so its turn must pass, or the lanes behind it would wait for ever.
-                self.fail(at, failure);
-                self.turn.wait_for(self.host, chunk.ticket);
-                self.turn.pass(self.host);
-                false
-            }
-        }
+            found.at(Stage::Read(plan.at()))
+        })
     }
 
     /// Keeps the failure nearest to the image's start, so that the message does not depend on the lanes.

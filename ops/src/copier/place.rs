@@ -1,14 +1,14 @@
 //! Targets that say where data goes: bytes come into the lane's buffer, are looked through for zeros, perhaps encoded,
 //! placed in turn, and written together with the next chunk's reads.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::mem::swap;
 
 use instar_abi::report::Stage;
 use instar_disk::{Placement, Result, Target, from_usize, to_usize};
 
 use super::assemble::{Assembler, Span};
-use super::encode::{Packed, Packer};
+use super::encode::{Packed, Packer, Packs};
 use super::plan::{Chunk, From};
 use super::runs::{self, Owed, Run};
 use super::{Ground, Shared};
@@ -20,66 +20,150 @@ const HOLE: u64 = 4096;
 /// A hole shorter than this is written through: one longer write is cheaper than two.
 const HOLE_MIN: usize = 32 << 10;
 
+/// Chunks that all lanes together may hold encoded and waiting for their turn: lanes whose chunks compress at different
+/// speed go on instead of waiting for each other.
+const WAITING: usize = 24;
+/// Chunks that one lane may hold.
+const WAITING_IN_LANE: usize = 4;
+
 /// Works until the plan is empty.
 pub(super) fn lane(shared: &Shared<'_, '_>) {
+    let depth = match shared.encoding {
+        Some(_) => WAITING
+            .checked_div(shared.host.lanes())
+            .unwrap_or(1)
+            .clamp(1, WAITING_IN_LANE),
+        None => 1,
+    };
     let mut lane = Lane::default();
     loop {
-        let found = shared.next(&mut lane.chunk);
-        if !found {
-            lane.chunk.pieces.clear();
-        }
-        let ready = lane.fetch(shared);
-        if !found {
-            if let Err(failure) = ready {
-                shared.fail(lane.chunk.start, failure);
-            }
+        let more = lane.bring(shared);
+        lane.place_ready(shared, if more { depth } else { 0 });
+        if !more && lane.placed.is_empty() {
             return;
         }
-        shared.turn.wait_for(shared.host, lane.chunk.ticket);
-        let placed = ready.and_then(|()| lane.place(shared));
-        shared.turn.pass(shared.host);
-        if let Err(failure) = placed {
-            shared.fail(lane.chunk.start, failure);
-            return;
-        }
-        shared.advance(&lane.chunk);
     }
 }
 
+/// One lane: chunks go from `free` through `ready` to `placed`, and back when their bytes are written.
 #[derive(Default)]
 struct Lane {
-    chunk: Chunk,
     assembler: Assembler,
+    packer: Packer,
+    holes: Vec<Run>,
+    free: Vec<Held>,
+    ready: VecDeque<Held>,
+    placed: Vec<Held>,
+}
+
+/// A chunk and its bytes.
+struct Held {
+    chunk: Chunk,
     spans: Vec<Span>,
     runs: Vec<Run>,
-    holes: Vec<Run>,
-    packer: Packer,
-    /// Bytes of this chunk.
     buffer: Vec<u8>,
-    /// Bytes of the chunk before, and what of them is to be written.
-    before: Vec<u8>,
+    packed: Packs,
     owed: Vec<Owed>,
+    state: Outcome<()>,
 }
 
 impl Lane {
-    /// Writes what the chunk before left, and brings this chunk's bytes in; cut into runs, encoded if need be.
-    fn fetch(&mut self, shared: &Shared<'_, '_>) -> Outcome<()> {
-        let stage = Stage::Read(self.chunk.start);
-        let (pieces, zeros) = (&self.chunk.pieces, shared.write_zeros);
+    /// Takes the next chunk and brings its bytes in, cut into runs and encoded if need be. Whatever was placed before is
+    /// written by the same doorbell. `false`: there is no next chunk.
+    fn bring(&mut self, shared: &Shared<'_, '_>) -> bool {
+        let mut held = self.free.pop().unwrap_or_default();
+        held.state = Ok(());
+        let more = match shared.next(&mut held.chunk) {
+            Ok(more) => more,
+            Err(failure) => {
+                held.state = Err(failure);
+                true
+            }
+        };
+        if !more || held.state.is_err() {
+            held.chunk.pieces.clear();
+        }
+        let fetched = self.fetch(shared, &mut held);
+        self.free.append(&mut self.placed);
+        if !more {
+            if let Err(failure) = fetched {
+                shared.fail(shared.total, failure);
+            }
+            return false;
+        }
+        held.state = held.state.and(fetched);
+        self.ready.push_back(held);
+        true
+    }
+
+    fn fetch(&mut self, shared: &Shared<'_, '_>, held: &mut Held) -> Outcome<()> {
+        let stage = Stage::Read(held.chunk.start);
+        let (pieces, zeros) = (&held.chunk.pieces, shared.write_zeros);
         self.assembler
-            .lay_out(pieces, zeros, shared.unit, &mut self.spans, &mut self.buffer)
+            .lay_out(pieces, zeros, shared.unit, &mut held.spans, &mut held.buffer)
             .at(stage)?;
         let (mut batch, mut ats) = (Vec::new(), Vec::new());
-        runs::requests(&self.owed, &self.before, &mut batch, &mut ats).at(stage)?;
-        self.assembler.fetch(shared.host, batch, &ats, &mut self.buffer)?;
-        self.owed.clear();
-        self.cut(shared).at(stage)?;
+        for before in &self.placed {
+            let bytes = if shared.encoding.is_some() {
+                &before.packed.bytes
+            } else {
+                &before.buffer
+            };
+            runs::requests(&before.owed, bytes, &mut batch, &mut ats).at(stage)?;
+        }
+        self.assembler.fetch(shared.host, batch, &ats, &mut held.buffer)?;
+        held.cut(shared).at(stage)?;
         match shared.encoding {
-            Some(encoding) => self.packer.pack(&encoding, &self.runs, &self.buffer).at(stage),
+            Some(encoding) => self
+                .packer
+                .pack(&encoding, &held.runs, &held.buffer, &mut held.packed)
+                .at(stage),
             None => Ok(()),
         }
     }
 
+    /// Places chunks whose turn it is, and waits for turns until no more than `keep` less one are left.
+    fn place_ready(&mut self, shared: &Shared<'_, '_>, keep: usize) {
+        while let Some(first) = self.ready.front() {
+            if self.ready.len() < keep && !shared.turn.is(first.chunk.ticket) {
+                return;
+            }
+            shared.turn.wait_for(shared.host, first.chunk.ticket);
+            let Some(mut held) = self.ready.pop_front() else {
+                return;
+            };
+            held.owed.clear();
+            // A chunk that failed still has its turn, or the lanes behind it would wait for ever.
+            let state = core::mem::replace(&mut held.state, Ok(()));
+            let placed = state.and_then(|()| held.place(shared, &mut self.holes));
+            shared.turn.pass(shared.host);
+            match placed {
+                Ok(()) => shared.advance(&held.chunk),
+                Err(failure) => {
+                    held.owed.clear();
+                    shared.fail(held.chunk.start, failure);
+                }
+            }
+            self.placed.push(held);
+        }
+    }
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self {
+            chunk: Chunk::default(),
+            spans: Vec::new(),
+            runs: Vec::new(),
+            buffer: Vec::new(),
+            packed: Packs::default(),
+            owed: Vec::new(),
+            state: Ok(()),
+        }
+    }
+}
+
+impl Held {
     /// Cuts the chunk into runs of whole units, known zeros included, in ascending order.
     fn cut(&mut self, shared: &Shared<'_, '_>) -> Result<()> {
         self.runs.clear();
@@ -123,13 +207,12 @@ impl Lane {
     }
 
     /// Places every run. Runs in the chunk's turn.
-    fn place(&mut self, shared: &Shared<'_, '_>) -> Outcome<()> {
+    fn place(&mut self, shared: &Shared<'_, '_>, holes: &mut Vec<Run>) -> Outcome<()> {
         let Self {
             runs,
             buffer,
             owed,
-            holes,
-            packer,
+            packed,
             chunk,
             ..
         } = self;
@@ -143,16 +226,10 @@ impl Lane {
             };
             match shared.encoding {
                 None => runs.iter().try_for_each(|run| placer.run(run)),
-                Some(encoding) => placer.packed(runs, packer, encoding.prefix),
+                Some(encoding) => placer.packed(runs, packed, encoding.prefix),
             }
         });
-        placed.at(Stage::Write(chunk.start))?;
-        if shared.encoding.is_some() {
-            swap(&mut self.before, &mut self.packer.bytes);
-        } else {
-            swap(&mut self.before, &mut self.buffer);
-        }
-        Ok(())
+        placed.at(Stage::Write(chunk.start))
     }
 }
 
@@ -231,8 +308,8 @@ impl Placer<'_, '_, '_> {
     }
 
     /// Places units that were encoded, and those that did not get smaller.
-    fn packed(&mut self, runs: &[Run], packer: &mut Packer, prefix: usize) -> Result<()> {
-        let Packer { units, bytes, .. } = packer;
+    fn packed(&mut self, runs: &[Run], packs: &mut Packs, prefix: usize) -> Result<()> {
+        let Packs { units, bytes } = packs;
         let mut units = units.iter().peekable();
         for run in runs {
             if run.zero {

@@ -16,7 +16,10 @@ use crate::session::{At, Outcome};
 pub(super) fn lane(shared: &Shared<'_, '_>, slot: Slot) {
     let mut lane = Lane::default();
     loop {
-        let found = shared.next(&mut lane.chunk);
+        let found = match shared.next(&mut lane.chunk) {
+            Ok(found) => found,
+            Err(failure) => return shared.fail(lane.chunk.start, failure),
+        };
         if !found {
             lane.chunk.pieces.clear();
         }
