@@ -5,12 +5,18 @@ use alloc::vec::Vec;
 
 use instar_abi::job;
 use instar_abi::report::{Backing, Stage};
-use instar_disk::{Fault, FileFacts, Format, Host, Kind, Mapping, Opened, Result, Role, Slot, fault};
+use instar_disk::{
+    Extents, Fault, FileFacts, Format, Host, Kind, Mapping, Opened, Result, Role, Slot, fault,
+};
 
 use crate::detect::detect;
 use crate::formats::{self, Purpose};
 use crate::naming;
 use crate::session::{At, Outcome, Session};
+
+/// Runs of data shorter than this are read without asking whether the file has a hole there. Ours: the question costs as
+/// much as reading that much.
+const HOLE_MIN: u64 = 1 << 20;
 
 /// Layers, top first.
 pub(crate) struct Chain<'h> {
@@ -156,6 +162,8 @@ pub(crate) fn open_below(
 /// for each of their runs, not once for each run of the layers above.
 struct Layer<'h> {
     image: Opened<'h>,
+    /// Holes of the file itself, where the format does not look for them: preallocated clusters that were never written.
+    holes: Option<(Slot, Extents<'h>)>,
     size: u64,
     start: u64,
     answer: Option<Mapping>,
@@ -169,9 +177,11 @@ impl<'h> Layer<'h> {
             None => detect(&file)?,
         };
         let image = formats::open(format, file, Purpose::Read)?;
+        let holes = (format != Format::Raw).then(|| (facts.slot, Extents::new(file)));
         Ok(Self {
             size: image.size(),
             image,
+            holes,
             start: 0,
             answer: None,
         })
@@ -185,8 +195,31 @@ impl<'h> Layer<'h> {
             return Ok(known.skip(within));
         }
         let mapping = self.image.map(offset)?;
+        let mapping = self.without_hole(mapping)?;
         self.start = offset;
         self.answer = Some(mapping);
         Ok(mapping)
+    }
+
+    /// A long run of data that stands in a hole of its file is zero, and is not read.
+    fn without_hole(&mut self, mapping: Mapping) -> Result<Mapping> {
+        let (Kind::Data { slot, offset }, Some((file, extents))) = (mapping.kind, &mut self.holes) else {
+            return Ok(mapping);
+        };
+        if slot != *file || mapping.length < HOLE_MIN {
+            return Ok(mapping);
+        }
+        let extent = extents.at(offset)?;
+        let kind = if extent.data {
+            mapping.kind
+        } else {
+            Kind::Zero {
+                at: Some((slot, offset)),
+            }
+        };
+        Ok(Mapping {
+            length: mapping.length.min(extent.length),
+            kind,
+        })
     }
 }

@@ -19,7 +19,10 @@ pub(crate) enum Purpose {
 /// A look at a file's first bytes.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 1] = [(Format::Qcow2, instar_qcow2::probe)];
+const PROBES: [(Format, Probe); 2] = [
+    (Format::Qcow2, instar_qcow2::probe),
+    (Format::Vdi, instar_vdi::probe),
+];
 
 /// Every format whose mark `head` bears.
 pub(crate) fn claims(head: &[u8]) -> impl Iterator<Item = Format> {
@@ -36,6 +39,7 @@ pub(crate) fn claims(head: &[u8]) -> impl Iterator<Item = Format> {
 pub(crate) fn open<'h>(format: Format, file: File<'h>, _purpose: Purpose) -> Result<Opened<'h>> {
     match format {
         Format::Raw => instar_raw::open(file),
+        Format::Vdi => instar_vdi::open(file),
         other => Err(Fault::new(fault::core::UNKNOWN_FORMAT).named(other.name().as_bytes())),
     }
 }
@@ -55,6 +59,8 @@ pub(crate) fn create<'h>(
         Create::Raw(_) if compress => Err(Fault::new(fault::core::NO_COMPRESSION)),
         Create::Raw(_) if target.existing => instar_raw::existing(file, size),
         Create::Raw(options) => instar_raw::create(file, options, size),
+        Create::Vdi(_) if compress || target.existing => Err(Fault::new(fault::core::NO_COMPRESSION)),
+        Create::Vdi(options) => instar_vdi::create(file, options, size, &session.job.seed),
         other => {
             let name = other.format().name();
             Err(Fault::new(fault::core::UNKNOWN_FORMAT).named(name.as_bytes()))
