@@ -41,6 +41,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         granule: granule(job.sparse),
         ground: ground(session, job, backing).at(stage)?,
         write_zeros: job.sparse == 0,
+        salvage: job.salvage,
     };
     copier::run(session.host, work)?;
     Ok(Done {

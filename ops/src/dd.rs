@@ -36,6 +36,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
         granule: None,
         ground,
         write_zeros: false,
+        salvage: false,
     };
     copier::run(session.host, work)?;
     Ok(Done {

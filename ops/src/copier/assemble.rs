@@ -9,6 +9,7 @@ use instar_disk::{
 };
 
 use super::plan::{From, Piece};
+use super::salvage;
 use crate::session::{At, Outcome, internal};
 
 /// Encoded units nearer together in the file than this are read in one go.
@@ -111,6 +112,7 @@ impl Assembler {
     pub(super) fn fetch(
         &mut self,
         host: &dyn Host,
+        salvage: bool,
         first: Vec<Io<'_>>,
         first_at: &[u64],
         buffer: &mut [u8],
@@ -145,11 +147,11 @@ impl Assembler {
             }));
         }
         if !batch.is_empty() {
-            host.submit(&mut batch);
+            salvage::submit(host, &mut batch, salvage);
         }
         settle(&mut batch, writes, plain, first_at, fills)?;
         drop(batch);
-        self.decode(buffer)
+        self.decode(host, salvage, buffer)
     }
 
     /// Groups the encoded units into reads.
@@ -190,7 +192,7 @@ impl Assembler {
         grow(&mut self.stored, used)
     }
 
-    fn decode(&mut self, buffer: &mut [u8]) -> Outcome<()> {
+    fn decode(&mut self, host: &dyn Host, salvage: bool, buffer: &mut [u8]) -> Outcome<()> {
         let Self {
             fills,
             reads,
@@ -212,7 +214,13 @@ impl Assembler {
                 .get_mut(fill.at..end)
                 .ok_or_else(|| internal(line!()))
                 .at(stage)?;
-            decode_one(decoder, &encoded, stream, unit, into).at(stage)?;
+            match decode_one(decoder, &encoded, stream, unit, into) {
+                Err(fault) if salvage => {
+                    into.fill(0);
+                    salvage::warn(host, fill.target, fault);
+                }
+                decoded => decoded.at(stage)?,
+            }
         }
         Ok(())
     }

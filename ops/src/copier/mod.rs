@@ -17,6 +17,7 @@ mod place;
 mod plain;
 mod plan;
 mod runs;
+mod salvage;
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,6 +44,8 @@ pub(crate) struct Work<'h> {
     pub(crate) ground: Ground,
     /// Known zeros are written too (`-S 0`).
     pub(crate) write_zeros: bool,
+    /// What cannot be read becomes zeros.
+    pub(crate) salvage: bool,
 }
 
 /// What a target shows where nothing is written.
@@ -69,7 +72,7 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
     let encoding = work.target.encoding();
     let plain = work.target.plain();
     let cut = cut(&work).at(Stage::Create)?;
-    let plan = Plan::new(work.source, cut, work.shift, work.length);
+    let plan = Plan::new(work.source, cut, work.shift, work.length, work.salvage);
     let shared = Shared {
         host,
         unit: work.target.unit(),
@@ -79,6 +82,7 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
         granule: work.granule,
         ground: work.ground,
         write_zeros: work.write_zeros,
+        salvage: work.salvage,
         encoding,
         total: work.length,
         done: AtomicU64::new(0),
@@ -133,6 +137,7 @@ struct Shared<'c, 'h> {
     granule: Option<u64>,
     ground: Ground,
     write_zeros: bool,
+    salvage: bool,
     encoding: Option<Encoding>,
     total: u64,
     done: AtomicU64,
@@ -147,10 +152,14 @@ impl Shared<'_, '_> {
         if self.failed.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        self.plan.with(self.host, |plan| {
+        let found = self.plan.with(self.host, |plan| {
             let found = plan.next(chunk);
             found.at(Stage::Read(plan.at()))
-        })
+        });
+        for (at, fault) in chunk.lost.drain(..) {
+            salvage::warn(self.host, at, fault);
+        }
+        found
     }
 
     /// Keeps the failure nearest to the image's start, so that the message does not depend on the lanes.

@@ -111,7 +111,8 @@ impl Lane {
             };
             runs::requests(&before.owed, bytes, &mut batch, &mut ats).at(stage)?;
         }
-        self.assembler.fetch(shared.host, batch, &ats, &mut held.buffer)?;
+        self.assembler
+            .fetch(shared.host, shared.salvage, batch, &ats, &mut held.buffer)?;
         held.cut(shared).at(stage)?;
         match shared.encoding {
             Some(encoding) => self

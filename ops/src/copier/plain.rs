@@ -56,7 +56,7 @@ impl Lane {
             self.chunk
                 .pieces
                 .iter()
-                .filter(|piece| matches!(piece.from, From::Encoded(_))),
+                .filter(|piece| shared.through_guest(piece)),
         );
         self.assembler
             .lay_out(&self.encoded, false, 1, &mut self.spans, &mut self.buffer)
@@ -69,7 +69,8 @@ impl Lane {
                 ats.push(piece.target);
             }
         }
-        self.assembler.fetch(shared.host, batch, &ats, &mut self.buffer)?;
+        self.assembler
+            .fetch(shared.host, shared.salvage, batch, &ats, &mut self.buffer)?;
         self.owed.clear();
         swap(&mut self.buffer, &mut self.before);
         self.settle(shared, slot).at(Stage::Write(self.chunk.start))
@@ -110,9 +111,19 @@ impl Lane {
 }
 
 impl Shared<'_, '_> {
+    /// Whether a piece's bytes must come into the guest: to be decoded, or to be saved sector by sector.
+    fn through_guest(&self, piece: &Piece) -> bool {
+        match piece.from {
+            From::Encoded(_) => true,
+            From::Data { .. } => self.salvage,
+            From::Zero => false,
+        }
+    }
+
     /// What the host does for a piece without the guest seeing its bytes.
     fn on_host(&self, piece: &Piece, target: Slot) -> Option<Action<'static>> {
         match piece.from {
+            From::Data { .. } if self.salvage => None,
             From::Data { slot, offset } => Some(Action::Copy {
                 source: slot,
                 source_offset: offset,

@@ -4,12 +4,15 @@ use alloc::vec::Vec;
 
 use instar_disk::{Encoded, Fault, Kind, Result, Slot, align_down, align_up, fault};
 
+use crate::chain::Located;
 use crate::source::Source;
 
 /// Pieces in a chunk before it is cut at the next boundary: one doorbell's worth.
 const PIECES: usize = 256;
 /// Questions to the source before a chunk is cut, data or not: bounds how long one lane holds the plan.
 const STEPS: usize = 4096;
+/// What is given up where a source cannot be mapped (`--salvage`); qemu-img's unit.
+const SECTOR: u64 = 512;
 
 /// A run of target bytes and where they come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub(crate) struct Chunk {
     pub(crate) end: u64,
     /// In ascending order, without overlap; what lies between needs nothing.
     pub(crate) pieces: Vec<Piece>,
+    /// Where the source could not be mapped (`--salvage`), for a warning each.
+    pub(crate) lost: Vec<(u64, Fault)>,
 }
 
 /// How the work is cut.
@@ -69,11 +74,12 @@ pub(crate) struct Plan<'h> {
     at: u64,
     ticket: u32,
     allowance: Allowance,
+    salvage: bool,
 }
 
 impl<'h> Plan<'h> {
     /// The bytes `shift..shift + length` of `source`, as bytes `0..length` of the target.
-    pub(crate) const fn new(source: Source<'h>, cut: Cut, shift: u64, length: u64) -> Self {
+    pub(crate) const fn new(source: Source<'h>, cut: Cut, shift: u64, length: u64, salvage: bool) -> Self {
         let allowance = Allowance::new(source.physical());
         Self {
             source,
@@ -83,6 +89,7 @@ impl<'h> Plan<'h> {
             at: 0,
             ticket: 0,
             allowance,
+            salvage,
         }
     }
 
@@ -130,7 +137,7 @@ impl<'h> Plan<'h> {
     /// Adds the next run to the chunk.
     fn take(&mut self, chunk: &mut Chunk, filling: &mut Filling) -> Result<()> {
         let at = self.at;
-        let located = self.source.map(at.saturating_add(self.shift))?;
+        let located = self.locate(chunk, at)?;
         let mut length = located.length.min(filling.stop.saturating_sub(at));
         if at < self.cut.inherit_below {
             length = length.min(filling.mixed.saturating_sub(at));
@@ -166,6 +173,19 @@ impl<'h> Plan<'h> {
         );
         self.at = at.saturating_add(length);
         Ok(())
+    }
+
+    fn locate(&mut self, chunk: &mut Chunk, at: u64) -> Result<Located> {
+        match self.source.map(at.saturating_add(self.shift)) {
+            Err(fault) if self.salvage => {
+                chunk.lost.push((at, fault));
+                Ok(Located {
+                    length: SECTOR,
+                    kind: Kind::Zero { at: None },
+                })
+            }
+            located => located,
+        }
     }
 
     /// How much of a data run fits the chunk. Sets the chunk's end when it is full. Encoded units are taken whole, so that
