@@ -64,6 +64,12 @@ pub enum Verb {
     Convert(Convert),
     /// `dd`.
     Dd(Dd),
+    /// `map`.
+    Map(Map),
+    /// `create`.
+    Create(CreateImage),
+    /// `compare`.
+    Compare(Compare),
 }
 
 /// An image to read.
@@ -132,6 +138,37 @@ pub struct Dd {
     pub count: Option<u64>,
     /// `skip`, blocks.
     pub skip: u64,
+}
+
+/// `map`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Map {
+    /// Of what.
+    pub source: Source,
+    /// First byte of the virtual disk.
+    pub start: u64,
+    /// Bytes; none: to the end.
+    pub length: Option<u64>,
+}
+
+/// `create`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateImage {
+    /// What to make.
+    pub target: Target,
+    /// Virtual bytes; none: the backing file's.
+    pub size: Option<u64>,
+}
+
+/// `compare`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compare {
+    /// The first image.
+    pub left: Source,
+    /// The second image.
+    pub right: Source,
+    /// `-s`: sizes and allocation must agree, too.
+    pub strict: bool,
 }
 
 /// An image to write.

@@ -14,12 +14,55 @@ use crate::text::ImageText;
 pub enum Report {
     /// One layer for `info`.
     Info(Box<Info>),
+    /// Runs for `map`, in ascending order; many records make one map.
+    Map(Vec<MapRun>),
+    /// What was found of an image's size before it is made (`create` without a size) or read.
+    Size(u64),
+    /// What `compare` found; the last one decides.
+    Compared(Compared),
     /// Something to warn about; the work goes on.
     Warning(Failure),
     /// The verb failed: always the last report.
     Failed(Failure),
     /// The verb succeeded: always the last report.
     Done(Done),
+}
+
+/// A run of the virtual disk as `map` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapRun {
+    /// First byte.
+    pub start: u64,
+    /// Bytes.
+    pub length: u64,
+    /// The layer that answers, 0 for the top.
+    pub depth: u32,
+    /// A layer has something for it.
+    pub present: bool,
+    /// It reads as zero.
+    pub zero: bool,
+    /// A file has data for it.
+    pub data: bool,
+    /// That data is compressed.
+    pub compressed: bool,
+    /// Where it stands as it is.
+    pub place: Option<(Slot, u64)>,
+}
+
+/// What `compare` found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Compared {
+    /// Nothing differs.
+    Identical,
+    /// Sizes differ; the comparison goes on unless it is strict.
+    Sizes {
+        /// The comparison ends here.
+        strict: bool,
+    },
+    /// Content differs at this byte, a multiple of 512.
+    Content(u64),
+    /// Allocation differs at this byte (strict).
+    Status(u64),
 }
 
 /// A fault, and what the guest was doing.

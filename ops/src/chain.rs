@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use instar_abi::job;
-use instar_abi::report::{Backing, Stage};
+use instar_abi::report::{Backing, MapRun, Stage};
 use instar_disk::{
     Extents, Fault, FileFacts, Format, Host, Kind, Mapping, Opened, Result, Role, Slot, fault,
 };
@@ -94,6 +94,43 @@ impl<'h> Chain<'h> {
             length,
             kind: Kind::Zero { at: None },
         })
+    }
+
+    /// What `map` shows of the bytes from `offset` (below the size) on.
+    pub(crate) fn status(&mut self, offset: u64) -> Result<MapRun> {
+        let mut run = MapRun {
+            start: offset,
+            length: self.size().saturating_sub(offset),
+            depth: 0,
+            present: false,
+            zero: true,
+            data: false,
+            compressed: false,
+            place: None,
+        };
+        for (depth, layer) in (0..).zip(&mut self.layers) {
+            if offset >= layer.size {
+                break;
+            }
+            let mapping = layer.map(offset)?;
+            run.length = run.length.min(mapping.length);
+            run.depth = depth;
+            let (zero, data, compressed, place) = match mapping.kind {
+                Kind::Unallocated => continue,
+                Kind::Data { slot, offset } => (false, true, false, Some((slot, offset))),
+                Kind::Zero { at } => (true, false, false, at),
+                Kind::Encoded(_) => (false, true, true, None),
+            };
+            return Ok(MapRun {
+                present: true,
+                zero,
+                data,
+                compressed,
+                place,
+                ..run
+            });
+        }
+        Ok(run)
     }
 
     /// Whether the top layer itself says something of the bytes from `offset` on, and for how many.

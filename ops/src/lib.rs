@@ -25,13 +25,17 @@
 
 extern crate alloc;
 
+mod allowance;
 mod chain;
+mod compare;
 mod convert;
 mod copier;
+mod create;
 mod dd;
 mod detect;
 mod formats;
 mod info;
+mod map;
 mod naming;
 mod session;
 mod source;
@@ -48,6 +52,9 @@ pub fn run(host: &dyn Host, job: &Job) {
         Verb::Info(info) => info::run(&session, info),
         Verb::Convert(convert) => convert::run(&session, convert),
         Verb::Dd(dd) => dd::run(&session, dd),
+        Verb::Map(map) => map::run(&session, map),
+        Verb::Create(create) => create::run(&session, create),
+        Verb::Compare(compare) => compare::run(&session, compare),
     };
     host.report(&match outcome {
         Ok(done) => Report::Done(done),

@@ -61,4 +61,6 @@ super::faults! {
     TABLE_LIMIT = 29, "a table in the image has {0} entries; the limit is {1}";
     /// Writing to a file that is not a target.
     READ_ONLY = 30, "the file is open for reading only";
+    /// `create` without a size and without a backing file.
+    NO_SIZE = 31, "Image creation needs a size parameter";
 }

@@ -17,13 +17,13 @@ const READ_GAP: u64 = 16 << 10;
 
 /// A stretch of the target, whole units, as it lies in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
+pub(crate) struct Span {
     /// Offset in the target.
-    pub(super) target: u64,
+    pub(crate) target: u64,
     /// Where its bytes start in the buffer.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     /// Bytes.
-    pub(super) length: usize,
+    pub(crate) length: usize,
 }
 
 /// A piece and its place in the buffer.
@@ -37,7 +37,7 @@ struct Fill {
 
 /// A lane's tools for bringing bytes together, reused from chunk to chunk.
 #[derive(Default)]
-pub(super) struct Assembler {
+pub(crate) struct Assembler {
     fills: Vec<Fill>,
     reads: Vec<StoredRead>,
     /// Bytes of the buffer that this chunk uses.
@@ -59,7 +59,7 @@ struct StoredRead {
 impl Assembler {
     /// Lays the pieces that have data out in the buffer, in spans of whole units, and makes it large enough. Known zeros are
     /// laid out only if they are to be written.
-    pub(super) fn lay_out(
+    pub(crate) fn lay_out(
         &mut self,
         pieces: &[Piece],
         zeros_too: bool,
@@ -109,7 +109,7 @@ impl Assembler {
 
     /// Reads and decodes everything laid out into `buffer`, zero where nothing is. `first` goes out in the same batch, before
     /// the reads: what it says must be done either way.
-    pub(super) fn fetch(
+    pub(crate) fn fetch(
         &mut self,
         host: &dyn Host,
         salvage: bool,

@@ -28,7 +28,8 @@ use instar_disk::{Encoding, Host, Target, Turn, Turnstile, align_up};
 use crate::session::{At, Outcome};
 use crate::source::Source;
 
-pub(crate) use plan::{Cut, Plan};
+pub(crate) use assemble::{Assembler, Span};
+pub(crate) use plan::{Cut, From, Piece, Plan};
 
 /// What to copy and how.
 pub(crate) struct Work<'h> {

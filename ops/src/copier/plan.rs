@@ -2,8 +2,9 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::{Encoded, Fault, Kind, Result, Slot, align_down, align_up, fault};
+use instar_disk::{Encoded, Fault, Kind, Result, Slot, align_down, align_up};
 
+use crate::allowance::{Allowance, Effort};
 use crate::chain::Located;
 use crate::source::Source;
 
@@ -30,6 +31,26 @@ pub(crate) enum From {
     Data { slot: Slot, offset: u64 },
     Encoded(Encoded),
     Zero,
+}
+
+impl From {
+    /// What reading such bytes costs.
+    pub(crate) const fn effort(self) -> Effort {
+        match self {
+            Self::Zero => Effort::None,
+            Self::Data { .. } => Effort::Read,
+            Self::Encoded(_) => Effort::Decode,
+        }
+    }
+
+    /// Where bytes of that kind come from.
+    pub(crate) const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Zero { .. } | Kind::Unallocated => Self::Zero,
+            Kind::Data { slot, offset } => Self::Data { slot, offset },
+            Kind::Encoded(encoded) => Self::Encoded(encoded),
+        }
+    }
 }
 
 /// One lane's next work.
@@ -142,11 +163,7 @@ impl<'h> Plan<'h> {
         if at < self.cut.inherit_below {
             length = length.min(filling.mixed.saturating_sub(at));
         }
-        let from = match located.kind {
-            Kind::Zero { .. } | Kind::Unallocated => From::Zero,
-            Kind::Data { slot, offset } => From::Data { slot, offset },
-            Kind::Encoded(encoded) => From::Encoded(encoded),
-        };
+        let from = From::of(located.kind);
         if from == From::Zero && !self.cut.zeros_are_data {
             if at < self.cut.zeros_below {
                 push(
@@ -162,7 +179,7 @@ impl<'h> Plan<'h> {
             return Ok(());
         }
         length = self.fit(filling, at, length, matches!(from, From::Encoded(_)))?;
-        self.allowance.spend(&from, length)?;
+        self.allowance.spend(from.effort(), length)?;
         push(
             &mut chunk.pieces,
             Piece {
@@ -250,43 +267,6 @@ struct Filling {
     steps: usize,
     /// Below this offset the unit at hand has something of the top layer: all of it is taken.
     mixed: u64,
-}
-
-/// How much data may come of a source: an image whose tables point at the same bytes again and again is an attack.
-struct Allowance {
-    physical: u64,
-    data: u64,
-    decoded: u64,
-}
-
-impl Allowance {
-    /// Plain bytes: every byte of a sound image is mapped once. Ours: twice, and a little for tiny files.
-    const DATA_FACTOR: u64 = 2;
-    const DATA_SLACK: u64 = 64 << 20;
-    /// Decoded bytes: deflate cannot do better than 1032 to 1. Ours: that, and a gigabyte for better codecs.
-    const DECODED_FACTOR: u64 = 1100;
-    const DECODED_SLACK: u64 = 1 << 30;
-
-    const fn new(physical: u64) -> Self {
-        Self {
-            physical,
-            data: 0,
-            decoded: 0,
-        }
-    }
-
-    fn spend(&mut self, from: &From, length: u64) -> Result<()> {
-        let (spent, factor, slack) = match from {
-            From::Zero => return Ok(()),
-            From::Data { .. } => (&mut self.data, Self::DATA_FACTOR, Self::DATA_SLACK),
-            From::Encoded(_) => (&mut self.decoded, Self::DECODED_FACTOR, Self::DECODED_SLACK),
-        };
-        *spent = spent.saturating_add(length);
-        if *spent > self.physical.saturating_mul(factor).saturating_add(slack) {
-            return Err(Fault::new(fault::core::WORK_LIMIT).with([self.physical, *spent]));
-        }
-        Ok(())
-    }
 }
 
 /// Adds `piece`, or makes the last one longer if it goes on there.

@@ -1,0 +1,53 @@
+//! Work in proportion to what is physically there.
+
+use instar_disk::{Fault, Result, fault};
+
+/// What a run of guest bytes costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    None,
+    Read,
+    Decode,
+}
+
+/// How much data may come of a source: an image whose tables point at the same bytes again and again is an attack.
+pub(crate) struct Allowance {
+    physical: u64,
+    data: u64,
+    decoded: u64,
+}
+
+impl Allowance {
+    /// Plain bytes: every byte of a sound image is mapped once. Ours: twice, and a little for tiny files.
+    const DATA_FACTOR: u64 = 2;
+    const DATA_SLACK: u64 = 64 << 20;
+    /// Decoded bytes: deflate cannot do better than 1032 to 1. Ours: that, and a gigabyte for better codecs.
+    const DECODED_FACTOR: u64 = 1100;
+    const DECODED_SLACK: u64 = 1 << 30;
+
+    /// For a source whose files have `physical` bytes.
+    pub(crate) const fn new(physical: u64) -> Self {
+        Self {
+            physical,
+            data: 0,
+            decoded: 0,
+        }
+    }
+
+    /// Takes `length` bytes off.
+    ///
+    /// # Errors
+    /// `WORK_LIMIT`.
+    pub(crate) fn spend(&mut self, effort: Effort, length: u64) -> Result<()> {
+        let (spent, factor, slack) = match effort {
+            Effort::None => return Ok(()),
+            Effort::Read => (&mut self.data, Self::DATA_FACTOR, Self::DATA_SLACK),
+            Effort::Decode => (&mut self.decoded, Self::DECODED_FACTOR, Self::DECODED_SLACK),
+        };
+        *spent = spent.saturating_add(length);
+        if *spent > self.physical.saturating_mul(factor).saturating_add(slack) {
+            return Err(Fault::new(fault::core::WORK_LIMIT).with([self.physical, *spent]));
+        }
+        Ok(())
+    }
+}
