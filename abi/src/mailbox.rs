@@ -69,6 +69,30 @@ pub struct RawResult {
     pub extra: u64,
 }
 
+impl MailboxHeader {
+    /// The header that these bytes make: any bytes make one.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; size_of::<Self>()]) -> Self {
+        zerocopy::transmute!(bytes)
+    }
+}
+
+impl RawRequest {
+    /// The request that these bytes make: any bytes make one.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; size_of::<Self>()]) -> Self {
+        zerocopy::transmute!(bytes)
+    }
+}
+
+impl RawResult {
+    /// The result as it lies in the mailbox.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; size_of::<Self>()] {
+        zerocopy::transmute!(self)
+    }
+}
+
 /// Offset of the requests.
 pub const REQUESTS_AT: usize = 64;
 /// Offset of the results.

@@ -251,6 +251,14 @@ pub struct ExtentRecord {
     pub data: u64,
 }
 
+impl ExtentRecord {
+    /// The record as it lies in guest memory.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; size_of::<Self>()] {
+        zerocopy::transmute!(self)
+    }
+}
+
 /// The request is not one: the guest is broken or hostile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadRequest {

@@ -1,1 +1,47 @@
-//! Serves the guest's requests on open files.
+//! Serves the guest's requests on open files, and never learns what the bytes mean.
+//!
+//! ```text
+//!   user ──► Files::source, in_place, target          image ──► Request::Open ──► gate (by policy)
+//!                      │                                                            │
+//!                      ▼                                                            ▼
+//!   lane's mailbox ─► serve: copy once, judge all ─► slots ─► file: read, write ─── zero, extents, resize
+//!                      │                                        └── copy: share, copy in kernel, read and write
+//!                      ▼
+//!   results, Next                                     Files::commit ──► target: stands under its name, complete
+//! ```
+//!
+//! Principles:
+//!
+//! 1. A request is copied out of guest memory once; what is judged is the copy, what is carried out is what was judged.
+//! 2. The guest names slots. The one string that opens a file goes through the gate, by policy, beneath a directory.
+//! 3. Every call that can be short, interrupted or refused is; each has its answer here, and the guest sees an errno.
+//! 4. A new target stands under its name complete or not at all.
+//!
+//! Lanes are served concurrently. Between them they share only the slot table, the files and the stop sign.
+
+mod buffer;
+mod carry_out;
+mod copy;
+mod extents;
+mod file;
+mod files;
+mod gate;
+mod lock;
+mod name;
+mod open;
+mod resize;
+mod scan;
+mod serve;
+mod slots;
+mod stop;
+mod sys;
+mod target;
+mod zero;
+
+pub(crate) use file::{Failure, OpenFile};
+pub use files::{CommitError, FileStatus, Files, Options};
+pub use gate::Policy;
+pub use lock::LockConflict;
+pub use open::{OpenError, OpenErrorKind, words};
+pub use serve::{Engine, ReportLimits, Sink};
+pub use target::{Cache, TargetOptions};

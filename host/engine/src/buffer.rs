@@ -1,0 +1,56 @@
+//! A lane's own buffer: as large as stays in the second-level cache, page-aligned, made at first use.
+
+use crate::file::{OpenFile, Outcome, PAGE, bytes, to_usize};
+
+/// Bytes copied at a time. Measured: 256 KiB to 512 KiB copy fastest; twice that leaves the second-level cache.
+const PAYLOAD: u64 = 256 << 10;
+
+/// A page-aligned piece of memory.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    memory: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    /// Bytes that can be moved at once, whatever their alignment.
+    #[expect(clippy::unused_self, reason = "a property of the buffer")]
+    pub(crate) const fn payload(&self) -> u64 {
+        PAYLOAD
+    }
+
+    /// `length` bytes, at most the payload, whose address is `skew` past a page's start; `skew` is less than a page.
+    pub(crate) fn scratch(&mut self, skew: u64, length: u64) -> &mut [u8] {
+        self.allocate();
+        let from = self.start + to_usize(skew);
+        self.memory
+            .get_mut(from..from + to_usize(length))
+            .unwrap_or_default()
+    }
+
+    /// The bytes of `file` from `offset` on, `length` of them, at most the payload; past the file's end they are zero.
+    /// First, how many come from the file.
+    pub(crate) fn fill(&mut self, file: &OpenFile, offset: u64, length: u64) -> Outcome<(u64, &mut [u8])> {
+        let skew = if file.direct.is_some() { offset % PAGE } else { 0 };
+        let span = if file.direct.is_some() {
+            (skew + length).next_multiple_of(PAGE)
+        } else {
+            length
+        };
+        let whole = self.scratch(0, span);
+        let read = file.read_into(whole, offset - skew)?;
+        whole.get_mut(read..).unwrap_or_default().fill(0);
+        let payload = whole
+            .get_mut(to_usize(skew)..to_usize(skew + length))
+            .unwrap_or_default();
+        Ok((bytes(read).saturating_sub(skew).min(length), payload))
+    }
+
+    fn allocate(&mut self) {
+        if self.memory.is_empty() {
+            // Skewed at the front and rounded up at the end: two pages more; one for the alignment itself.
+            self.memory = vec![0; to_usize(PAYLOAD + 3 * PAGE)];
+            self.start = self.memory.as_ptr().align_offset(to_usize(PAGE));
+        }
+    }
+}

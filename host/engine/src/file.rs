@@ -1,0 +1,301 @@
+//! One open file, and its bytes in and out.
+//!
+//! A file whose cache mode bypasses the page cache has a second descriptor, opened `O_DIRECT`. Whole pages of it travel
+//! on that one, everything else on the first: two writers never meet in one page, so the kernel keeps both views
+//! coherent, and no read-modify-write can lose a neighbour's bytes or change a file's length.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use instar_abi::request::{GuestRange, status};
+use instar_abi::{FileFacts, FileKind, Slot};
+use instar_memory::GuestMemory;
+use rustix::fs::{Stat, fstat};
+use rustix::io::{Errno, pread, pwrite, retry_on_intr};
+
+use crate::buffer::Buffer;
+use crate::gate::Place;
+
+/// A request failed: a value of [`status`], never `OK`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failure(pub(crate) u32);
+
+impl Failure {
+    pub(crate) const REFUSED_OUTPUT: Self = Self(status::REFUSED_OUTPUT);
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self(errno.raw_os_error().unsigned_abs())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        // Without a number it is our own refusal of a range; the request was in bounds, so it cannot be.
+        error
+            .raw_os_error()
+            .map_or(Errno::INVAL, Errno::from_raw_os_error)
+            .into()
+    }
+}
+
+pub(crate) type Outcome<T> = Result<T, Failure>;
+
+/// How much a run may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    /// Up to this byte.
+    Write {
+        limit: u64,
+    },
+}
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) fd: OwnedFd,
+    /// The same file, `O_DIRECT`.
+    pub(crate) direct: Option<OwnedFd>,
+    pub(crate) kind: FileKind,
+    pub(crate) access: Access,
+    /// Length when it was opened.
+    pub(crate) size: u64,
+    pub(crate) identity: Identity,
+    /// The name under which it was opened.
+    pub(crate) name: PathBuf,
+    /// Where it stands with the gate; none: names in it lead nowhere.
+    pub(crate) place: Option<Place>,
+    /// Flush means something.
+    pub(crate) durable: bool,
+    /// Its old content is about to go: no image may refer to it.
+    pub(crate) replaced: bool,
+    pub(crate) state: State,
+}
+
+/// What has been learned about a file while it was used.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// It was changed.
+    touched: AtomicBool,
+    /// Extents cannot be shared with it.
+    pub(crate) no_clone: AtomicBool,
+    /// The kernel does not copy into it.
+    pub(crate) no_copy: AtomicBool,
+    /// A flush failed.
+    flush_failed: AtomicBool,
+}
+
+/// What makes two open files the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl From<&Stat> for Identity {
+    fn from(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        }
+    }
+}
+
+impl OpenFile {
+    pub(crate) fn facts(&self, slot: Slot) -> FileFacts {
+        FileFacts {
+            slot,
+            size: self.size,
+            kind: self.kind,
+            writable: matches!(self.access, Access::Write { .. }),
+        }
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Length now.
+    pub(crate) fn length(&self) -> Outcome<u64> {
+        if self.kind == FileKind::Block {
+            return Ok(self.size);
+        }
+        let stat = fstat(&self.fd)?;
+        u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW.into())
+    }
+
+    /// The right to change bytes up to `end`; notes that the file is touched.
+    pub(crate) fn writable_to(&self, end: u64) -> Outcome<()> {
+        match self.access {
+            Access::Read => Err(Errno::BADF.into()),
+            Access::Write { limit } if end > limit => Err(Failure::REFUSED_OUTPUT),
+            Access::Write { .. } => {
+                self.state.touched.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a change was attempted.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.state.touched.load(Ordering::Relaxed)
+    }
+
+    /// File to guest, up to the file's end.
+    pub(crate) fn read(
+        &self,
+        memory: &GuestMemory,
+        offset: u64,
+        into: GuestRange,
+        buffer: &mut Buffer,
+    ) -> Outcome<u64> {
+        if self.direct.is_none() {
+            return Ok(bytes(memory.pread(self.fd(), into, offset)?));
+        }
+        let mut done = 0;
+        while done < into.length {
+            let step = (into.length - done).min(buffer.payload());
+            let (read, piece) = buffer.fill(self, offset + done, step)?;
+            let piece = piece.get(..to_usize(read)).unwrap_or_default();
+            memory.write(into.start + done, piece).map_err(|_| Errno::FAULT)?;
+            done += read;
+            if read < step {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Guest to file, all of it.
+    pub(crate) fn write(
+        &self,
+        memory: &GuestMemory,
+        offset: u64,
+        from: GuestRange,
+        buffer: &mut Buffer,
+    ) -> Outcome<()> {
+        self.writable_to(offset + from.length)?;
+        if self.direct.is_none() {
+            return match memory.pwrite(self.fd(), from, offset) {
+                Ok(written) if bytes(written) == from.length => Ok(()),
+                // A file that takes no more without saying why.
+                Ok(_) => Err(Errno::IO.into()),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let mut done = 0;
+        while done < from.length {
+            let at = offset + done;
+            // After the first piece every piece starts on a page of the file.
+            let step = (from.length - done).min(buffer.payload() - at % PAGE);
+            let piece = buffer.scratch(at % PAGE, step);
+            memory.read(from.start + done, piece).map_err(|_| Errno::FAULT)?;
+            self.write_from(piece, at)?;
+            done += step;
+        }
+        Ok(())
+    }
+
+    /// Host to file, all of it, on the ordinary descriptor but for whole, aligned pages.
+    pub(crate) fn write_from(&self, bytes: &[u8], offset: u64) -> Outcome<()> {
+        let Some(direct) = &self.direct else {
+            return write_all(self.fd(), bytes, offset);
+        };
+        let head = to_usize(offset.next_multiple_of(PAGE) - offset).min(bytes.len());
+        let (head, rest) = bytes.split_at(head);
+        let whole = rest.len() - rest.len() % to_usize(PAGE);
+        let (whole, tail) = rest.split_at(whole);
+        let mut at = offset;
+        write_all(self.fd(), head, at)?;
+        at += self::bytes(head.len());
+        if whole.as_ptr().addr().is_multiple_of(DIRECT_MEMORY) {
+            // Stops short where the kernel does; the ordinary descriptor finishes, or says why not.
+            let written = retry_on_intr(|| pwrite(direct, whole, at))?;
+            let rest = whole.get(written..).unwrap_or_default();
+            write_all(self.fd(), rest, at + self::bytes(written))?;
+        } else {
+            write_all(self.fd(), whole, at)?;
+        }
+        at += self::bytes(whole.len());
+        write_all(self.fd(), tail, at)
+    }
+
+    /// File to host: until `into` is full or the file ends. On a direct file `offset` and `into` are page-aligned.
+    pub(crate) fn read_into(&self, into: &mut [u8], offset: u64) -> Outcome<usize> {
+        let Some(direct) = &self.direct else {
+            return read_all(self.fd(), into, offset);
+        };
+        let mut done = 0;
+        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let read = retry_on_intr(|| pread(direct, &mut *rest, offset + bytes(done)))?;
+            done += read;
+            // What stops inside a page has met the end, or a bad sector: the ordinary descriptor knows which.
+            if read == 0 || !read.is_multiple_of(to_usize(PAGE)) {
+                let rest = into.get_mut(done..).unwrap_or_default();
+                return Ok(done + read_all(self.fd(), rest, offset + bytes(done))?);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Data on stable storage, if it matters. Once it failed it has failed for good: the kernel reports a lost page once
+    /// and then takes it for clean.
+    pub(crate) fn flush(&self) -> Outcome<()> {
+        if self.state.flush_failed.load(Ordering::Acquire) {
+            return Err(Errno::IO.into());
+        }
+        if !self.durable || !matches!(self.access, Access::Write { .. }) {
+            return Ok(());
+        }
+        self.sync()
+    }
+
+    /// Data and length on stable storage.
+    pub(crate) fn sync(&self) -> Outcome<()> {
+        retry_on_intr(|| rustix::fs::fdatasync(&self.fd)).map_err(|errno| {
+            self.state.flush_failed.store(true, Ordering::Release);
+            errno.into()
+        })
+    }
+}
+
+fn read_all(fd: BorrowedFd<'_>, into: &mut [u8], offset: u64) -> Outcome<usize> {
+    let mut done = 0;
+    while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match retry_on_intr(|| pread(fd, &mut *rest, offset + bytes(done)))? {
+            0 => break,
+            read => done += read,
+        }
+    }
+    Ok(done)
+}
+
+fn write_all(fd: BorrowedFd<'_>, mut from: &[u8], mut offset: u64) -> Outcome<()> {
+    while !from.is_empty() {
+        let written = retry_on_intr(|| pwrite(fd, from, offset))?;
+        if written == 0 {
+            return Err(Errno::IO.into());
+        }
+        from = from.get(written..).unwrap_or_default();
+        offset += bytes(written);
+    }
+    Ok(())
+}
+
+/// Widens; on the machines we run on this loses nothing.
+pub(crate) fn bytes(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// Narrows what is known to be the size of something in memory.
+pub(crate) fn to_usize(length: u64) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+/// Unit of direct I/O: a page of the cache, and a multiple of every block size that Linux drives.
+pub(crate) const PAGE: u64 = 4096;
+/// Alignment of memory for direct I/O; no device asks for more than a sector.
+const DIRECT_MEMORY: usize = 512;

@@ -1,0 +1,297 @@
+//! The files of one run: what the user named, what images named, and what becomes of the targets.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use instar_abi::{FileFacts, Slot};
+use rustix::io::Errno;
+
+use crate::gate::{Gate, Place, Policy, Root};
+use crate::lock::{self, Use};
+use crate::name;
+use crate::open::{self, OpenError, OpenErrorKind};
+use crate::slots::Slots;
+use crate::target::{self, Birth, TargetOptions};
+use crate::{Failure, OpenFile};
+
+/// How files are opened in this run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What names in images may open.
+    pub policy: Policy,
+    /// Directories in which every image may name files, beside its own.
+    pub allow: Vec<PathBuf>,
+    /// Take advisory locks; `-U` does not.
+    pub lock: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            allow: Vec::new(),
+            lock: true,
+        }
+    }
+}
+
+/// The files of one run. Those opened through it are numbered in the order of opening.
+///
+/// Dropping it without [`Files::commit`] aborts: new files leave nothing behind.
+#[derive(Debug)]
+pub struct Files {
+    pub(crate) slots: Slots,
+    pub(crate) gate: Gate,
+    lock: bool,
+    births: Mutex<Vec<(Slot, Birth)>>,
+}
+
+/// What the host knows of an open file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStatus {
+    /// The name under which it was opened.
+    pub name: PathBuf,
+    /// Length in bytes; a device's capacity.
+    pub length: u64,
+    /// Bytes of storage that it occupies.
+    pub disk_size: u64,
+    /// A block device.
+    pub is_block: bool,
+}
+
+/// A target could not be completed.
+#[derive(Debug)]
+pub struct CommitError {
+    /// Its name.
+    pub name: PathBuf,
+    /// Why.
+    pub errno: Errno,
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.display();
+        if self.errno == Errno::EXIST {
+            return write!(
+                f,
+                "'{name}' was created by another process meanwhile; it is left as it is"
+            );
+        }
+        write!(f, "Could not complete '{name}': {}", open::words(self.errno))
+    }
+}
+
+impl std::error::Error for CommitError {}
+
+impl Files {
+    /// No files yet.
+    ///
+    /// # Errors
+    /// An allowed directory that cannot be opened.
+    pub fn new(options: &Options) -> Result<Self, OpenError> {
+        let allowed = options
+            .allow
+            .iter()
+            .map(|path| match Root::open(path) {
+                Ok(root) => Ok(Arc::new(root)),
+                Err(error) => Err(OpenError::new(path.as_os_str(), system(&error))),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            slots: Slots::new(),
+            gate: Gate::new(options.policy, allowed, options.lock),
+            lock: options.lock,
+            births: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Opens a file or device that the user named, for reading; past the page cache if `direct`.
+    ///
+    /// # Errors
+    /// In qemu-img's words.
+    pub fn source(&self, name: &OsStr, direct: bool) -> Result<FileFacts, OpenError> {
+        self.source_locked(name, direct, self.lock)
+    }
+
+    /// As [`Files::source`], for a file that others may be writing: no locks.
+    ///
+    /// # Errors
+    /// In qemu-img's words.
+    pub fn shared_source(&self, name: &OsStr) -> Result<FileFacts, OpenError> {
+        self.source_locked(name, false, false)
+    }
+
+    /// Takes the locks of a source that was opened without: for verbs that lock by what the image turns out to be.
+    /// (`info` of qemu-img locks every format but raw.)
+    ///
+    /// # Errors
+    /// In qemu-img's words.
+    pub fn lock(&self, slot: Slot) -> Result<(), OpenError> {
+        let Some(file) = self.slots.get(slot) else {
+            return Ok(());
+        };
+        lock::acquire(file.fd(), Use::Source)
+            .map_err(|conflict| OpenError::new(file.name.as_os_str(), OpenErrorKind::Lock(conflict)))
+    }
+
+    fn source_locked(&self, name: &OsStr, direct: bool, lock: bool) -> Result<FileFacts, OpenError> {
+        open::source(name, direct, lock)
+            .and_then(|file| self.add(name, file))
+            .map_err(|kind| OpenError::new(name, kind))
+    }
+
+    /// Opens an existing file or device that the user named, for reading and writing. Nothing changes before the guest's
+    /// first change.
+    ///
+    /// # Errors
+    /// In qemu-img's words.
+    pub fn in_place(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
+        target::in_place(name, options, self.lock)
+            .and_then(|file| self.add(name, file))
+            .map_err(|kind| OpenError::new(name, kind))
+    }
+
+    /// Opens a target that the user named, to be written anew. If there is no such file it is made, and stands under its
+    /// name only after [`Files::commit`]; if there is one, it stays as it is until the guest's first change.
+    ///
+    /// # Errors
+    /// In qemu-img's words.
+    pub fn target(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
+        let opened = target::anew(name, options, self.lock).and_then(|(file, birth)| {
+            let facts = self.add(name, file)?;
+            if let Some(birth) = birth {
+                self.births().push((facts.slot, birth));
+            }
+            Ok(facts)
+        });
+        opened.map_err(|kind| OpenError::new(name, kind))
+    }
+
+    /// Facts of every open file, in slot order: those of a job.
+    #[must_use]
+    pub fn facts(&self) -> Vec<FileFacts> {
+        self.slots.iter().map(|(slot, file)| file.facts(slot)).collect()
+    }
+
+    /// What is known of a file now.
+    #[must_use]
+    pub fn status(&self, slot: Slot) -> Option<FileStatus> {
+        let file = self.slots.get(slot)?;
+        let stat = rustix::fs::fstat(&file.fd).ok()?;
+        Some(FileStatus {
+            name: file.name.clone(),
+            length: file.length().unwrap_or(file.size),
+            disk_size: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+            is_block: file.kind == instar_abi::FileKind::Block,
+        })
+    }
+
+    /// Whether the guest has tried to change the file.
+    #[must_use]
+    pub fn is_touched(&self, slot: Slot) -> bool {
+        self.slots.get(slot).is_some_and(OpenFile::is_touched)
+    }
+
+    /// Completes all targets: new files get their names, the last opened first, so that a descriptor appears after the
+    /// files that it names. With `sync`, data and names are on stable storage afterwards.
+    ///
+    /// # Errors
+    /// The first failure; new files are gone then, as after [`Files::abort`].
+    pub fn commit(&self, sync: bool) -> Result<(), CommitError> {
+        let result = self.try_commit(sync);
+        if result.is_err() {
+            self.abort();
+        } else {
+            self.births().clear();
+        }
+        result
+    }
+
+    fn try_commit(&self, sync: bool) -> Result<(), CommitError> {
+        let mut births = self.births();
+        if sync {
+            for (_, file) in self.slots.iter().filter(|(_, file)| file.is_touched()) {
+                file.sync().map_err(|failure| file.incomplete(failure))?;
+            }
+        }
+        for (slot, birth) in births.iter_mut().rev() {
+            let Some(file) = self.slots.get(*slot) else {
+                continue;
+            };
+            birth
+                .complete(file)
+                .and_then(|()| if sync { birth.sync() } else { Ok(()) })
+                .map_err(|errno| file.incomplete(errno.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes new files away. Existing targets stay as far as they were changed.
+    pub fn abort(&self) {
+        for (_, birth) in &mut *self.births() {
+            birth.undo();
+        }
+        self.births().clear();
+    }
+
+    /// The directories that the gate may open files in: for confining our own process.
+    #[must_use]
+    pub fn gate_directories(&self) -> Vec<BorrowedFd<'_>> {
+        if self.gate.policy() == Policy::Nothing {
+            return Vec::new();
+        }
+        let places = self.slots.iter().filter_map(|(_, file)| file.place.as_ref());
+        places.map(Place::root).chain(self.gate.allowed()).collect()
+    }
+
+    /// The directories in which [`Files::commit`] and [`Files::abort`] will make and remove names, until they are called:
+    /// duplicates for confining our own process.
+    ///
+    /// # Errors
+    /// The system's, when there are no descriptors left.
+    pub fn target_directories(&self) -> std::io::Result<Vec<std::os::fd::OwnedFd>> {
+        self.births()
+            .iter()
+            .map(|(_, birth)| birth.directory.as_fd().try_clone_to_owned())
+            .collect()
+    }
+
+    fn add(&self, name: &OsStr, mut file: OpenFile) -> Result<FileFacts, OpenErrorKind> {
+        if self.gate.policy() != Policy::Nothing {
+            let path = name::typed(name).map_err(OpenErrorKind::Protocol)?;
+            let directory = path.parent().unwrap_or(Path::new(""));
+            // A directory that cannot be opened is one in which names lead nowhere.
+            file.place = Root::open(directory)
+                .ok()
+                .map(|root| Place::in_root(Arc::new(root)));
+        }
+        self.slots.add(file).map_err(|_| OpenErrorKind::TooMany)
+    }
+
+    fn births(&self) -> MutexGuard<'_, Vec<(Slot, Birth)>> {
+        // Each birth is whole at every moment; what a panicking thread left can still be undone.
+        self.births.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+impl OpenFile {
+    fn incomplete(&self, failure: Failure) -> CommitError {
+        CommitError {
+            name: self.name.clone(),
+            errno: i32::try_from(failure.0).map_or(Errno::IO, Errno::from_raw_os_error),
+        }
+    }
+}
+
+fn system(error: &std::io::Error) -> OpenErrorKind {
+    OpenErrorKind::Open(error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
+}

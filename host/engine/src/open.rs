@@ -1,0 +1,150 @@
+//! Opening what the user named.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use instar_abi::FileKind;
+use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat, fstat, openat, seek};
+use rustix::io::Errno;
+
+use crate::file::{Access, Identity, OpenFile, State};
+use crate::lock::{self, LockConflict, Use};
+use crate::name;
+
+/// Why a file that the user named was not opened.
+#[derive(Debug)]
+pub struct OpenError {
+    /// The name as the user typed it.
+    pub name: PathBuf,
+    /// Why.
+    pub kind: OpenErrorKind,
+}
+
+/// The reasons.
+#[derive(Debug)]
+pub enum OpenErrorKind {
+    /// A protocol other than `file:`.
+    Protocol(String),
+    /// Neither a regular file nor a block device.
+    Kind,
+    /// The system's error while opening.
+    Open(Errno),
+    /// The system's error while creating.
+    Create(Errno),
+    /// The filesystem has no direct I/O.
+    Direct,
+    /// Somebody else uses it.
+    Lock(LockConflict),
+    /// More files than one run may have.
+    TooMany,
+}
+
+impl fmt::Display for OpenError {
+    /// In qemu-img's words, without its prefix.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.display();
+        match &self.kind {
+            OpenErrorKind::Protocol(protocol) => write!(f, "Unknown protocol '{protocol}'"),
+            OpenErrorKind::Kind => write!(f, "'file' driver requires '{name}' to be a regular file"),
+            OpenErrorKind::Open(errno) => write!(f, "Could not open '{name}': {}", words(*errno)),
+            OpenErrorKind::Create(errno) => write!(f, "Could not create '{name}': {}", words(*errno)),
+            OpenErrorKind::Direct => {
+                write!(f, "Could not open '{name}': filesystem does not support O_DIRECT")
+            }
+            OpenErrorKind::Lock(conflict) => write!(f, "{conflict}"),
+            OpenErrorKind::TooMany => write!(f, "Too many files"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl OpenError {
+    pub(crate) fn new(name: &OsStr, kind: OpenErrorKind) -> Self {
+        Self {
+            name: PathBuf::from(name),
+            kind,
+        }
+    }
+
+    /// The line that follows the message, if one does.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        matches!(self.kind, OpenErrorKind::Lock(_))
+            .then(|| format!("Is another process using the image [{}]?", self.name.display()))
+    }
+}
+
+/// The system's words for an errno, as C programs print them.
+#[must_use]
+pub fn words(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
+        None => text,
+    }
+}
+
+/// Opens an existing file or device. Never waits: a FIFO without a writer is opened, then refused.
+pub(crate) fn existing(name: &OsStr, flags: OFlags) -> Result<(OwnedFd, Stat, FileKind), OpenErrorKind> {
+    let path = name::typed(name).map_err(OpenErrorKind::Protocol)?;
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(OpenErrorKind::Open)?;
+    let stat = fstat(&fd).map_err(OpenErrorKind::Open)?;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => FileKind::Regular,
+        FileType::BlockDevice => FileKind::Block,
+        _ => return Err(OpenErrorKind::Kind),
+    };
+    Ok((fd, stat, kind))
+}
+
+/// Opens a source.
+pub(crate) fn source(name: &OsStr, direct: bool, lock: bool) -> Result<OpenFile, OpenErrorKind> {
+    let (fd, stat, kind) = existing(name, OFlags::RDONLY)?;
+    if lock {
+        lock::acquire(fd.as_fd(), Use::Source).map_err(OpenErrorKind::Lock)?;
+    }
+    let direct = direct
+        .then(|| reopen_direct(fd.as_fd(), OFlags::RDONLY))
+        .transpose()?;
+    Ok(OpenFile {
+        size: size(&fd, &stat, kind).map_err(OpenErrorKind::Open)?,
+        identity: Identity::from(&stat),
+        fd,
+        direct,
+        kind,
+        access: Access::Read,
+        name: PathBuf::from(name),
+        place: None,
+        durable: false,
+        replaced: false,
+        state: State::default(),
+    })
+}
+
+/// The same file once more, past the page cache.
+pub(crate) fn reopen_direct(fd: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, OpenErrorKind> {
+    let flags = flags | OFlags::DIRECT | OFlags::CLOEXEC;
+    match openat(rustix::fs::CWD, own_path(fd), flags, Mode::empty()) {
+        Ok(fd) => Ok(fd),
+        Err(Errno::INVAL) => Err(OpenErrorKind::Direct),
+        Err(errno) => Err(OpenErrorKind::Open(errno)),
+    }
+}
+
+/// The name under which a process finds its own open file.
+pub(crate) fn own_path(fd: BorrowedFd<'_>) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    Path::new("/proc/self/fd").join(fd.as_raw_fd().to_string())
+}
+
+/// A file's length, a device's capacity.
+pub(crate) fn size(fd: &OwnedFd, stat: &Stat, kind: FileKind) -> Result<u64, Errno> {
+    if kind == FileKind::Block {
+        return seek(fd, SeekFrom::End(0));
+    }
+    u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)
+}

@@ -1,0 +1,58 @@
+//! Resize: a file's length, and space for what is added.
+
+use instar_abi::FileKind;
+use instar_abi::request::Preallocate;
+use rustix::fs::{FallocateFlags, fallocate, ftruncate};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::file::{OpenFile, Outcome};
+use crate::stop::Stop;
+use crate::zero::write_zeros;
+
+/// Sets the length. A device keeps its own: it is large enough, or there is no space.
+pub(crate) fn resize(file: &OpenFile, length: u64, preallocate: Preallocate, stop: &Stop) -> Outcome<()> {
+    if file.kind == FileKind::Block {
+        file.writable_to(length.min(file.size))?;
+        return if length <= file.size {
+            Ok(())
+        } else {
+            Err(Errno::NOSPC.into())
+        };
+    }
+    file.writable_to(length)?;
+    let old = file.length()?;
+    let set = |length| retry_on_intr(|| ftruncate(&file.fd, length));
+    if length <= old || preallocate == Preallocate::Off {
+        return Ok(set(length)?);
+    }
+    let reserved = match preallocate {
+        Preallocate::Off => Ok(()),
+        Preallocate::Falloc => reserve(file, old, length, stop),
+        Preallocate::Full => set(length)
+            .map_err(Into::into)
+            .and_then(|()| write_zeros(file, old, length - old, stop)),
+    };
+    if reserved.is_err() {
+        // Half a reservation is of no use; the failure itself is what matters.
+        let _ = set(old);
+    }
+    reserved
+}
+
+/// Reserves space by fallocate, in pieces so that the end of a run is noticed; where the filesystem cannot, by writing.
+fn reserve(file: &OpenFile, old: u64, length: u64, stop: &Stop) -> Outcome<()> {
+    let mut at = old;
+    while at < length {
+        stop.check()?;
+        let step = RESERVE.min(length - at);
+        match retry_on_intr(|| fallocate(&file.fd, FallocateFlags::empty(), at, step)) {
+            Ok(()) => at += step,
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(file, at, length - at, stop),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Bytes reserved at a time. Ours: tens of milliseconds on a slow filesystem.
+const RESERVE: u64 = 16 << 30;

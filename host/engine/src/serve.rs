@@ -1,0 +1,223 @@
+//! Serving a lane: one batch, read once, judged whole, carried out in order.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::{Mutex, PoisonError};
+
+use instar_abi::layout::{self, BASE};
+use instar_abi::limits::{BATCH, LANES};
+use instar_abi::mailbox::{REQUESTS_AT, RESULTS_AT};
+use instar_abi::request::status;
+use instar_abi::{MailboxHeader, RawRequest, RawResult, Request, Slot};
+use instar_memory::{GuestMemory, Next, OutOfBounds, Violation};
+
+use crate::buffer::Buffer;
+use crate::carry_out::{Answer, Refusal};
+use crate::file::{Failure, OpenFile, Outcome, bytes, to_usize};
+use crate::files::Files;
+use crate::stop::Stop;
+
+/// Where reports and progress go.
+pub trait Sink: Send + Sync {
+    /// A serialised [`instar_abi::Report`], at most [`instar_abi::limits::REPORT_BYTES`] long.
+    ///
+    /// # Errors
+    /// [`Violation::BadReport`] ends the guest.
+    fn report(&self, bytes: Vec<u8>) -> Result<(), Violation>;
+
+    /// How far the work is. Any numbers may come, in any order.
+    fn progress(&self, done: u64, total: u64);
+}
+
+/// What a run may say.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportLimits {
+    /// Reports.
+    pub count: u32,
+    /// Bytes of all reports.
+    pub bytes: u64,
+}
+
+impl Default for ReportLimits {
+    /// Ours: a layer of a chain makes one report, of a few hundred bytes but for its snapshots.
+    fn default() -> Self {
+        Self {
+            count: 4096,
+            bytes: 64 << 20,
+        }
+    }
+}
+
+/// Serves requests on open files. `M` is how the caller holds guest memory: a reference or an `Arc`.
+pub struct Engine<M> {
+    pub(crate) files: Files,
+    pub(crate) memory: M,
+    pub(crate) sink: Box<dyn Sink>,
+    pub(crate) limits: ReportLimits,
+    pub(crate) reports: AtomicU32,
+    pub(crate) report_bytes: AtomicU64,
+    lanes: Vec<Mutex<Lane>>,
+    pub(crate) stop: Stop,
+}
+
+/// What a lane keeps between batches.
+#[derive(Debug, Default)]
+struct Lane {
+    requests: Vec<u8>,
+    results: Vec<u8>,
+    buffer: Buffer,
+}
+
+impl<M> std::fmt::Debug for Engine<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
+    /// An engine for `files`.
+    pub fn new(files: Files, memory: M, sink: Box<dyn Sink>, limits: ReportLimits) -> Self {
+        Self {
+            files,
+            memory,
+            sink,
+            limits,
+            reports: AtomicU32::new(0),
+            report_bytes: AtomicU64::new(0),
+            lanes: std::iter::repeat_with(Mutex::default).take(LANES).collect(),
+            stop: Stop::default(),
+        }
+    }
+
+    /// The files.
+    pub const fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Ends the run: long work fails with ECANCELED within 100 ms, and so does everything asked from now on.
+    pub fn stop(&self) {
+        self.stop.set();
+    }
+
+    /// Serves the batch that lies in the mailbox of `lane`. Lanes are served at once, each by a thread of its own.
+    pub fn serve(&self, lane: u32) -> Next {
+        self.batch(lane).unwrap_or_else(Next::Kill)
+    }
+
+    fn batch(&self, number: u32) -> Result<Next, Violation> {
+        let lane = usize::try_from(number).ok().and_then(|at| self.lanes.get(at));
+        let lane = lane.ok_or(Violation::Other("a lane that does not exist rang"))?;
+        // What a panic left in a lane's buffers is overwritten before it is looked at.
+        let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
+        let Lane {
+            requests,
+            results,
+            buffer,
+        } = &mut *lane;
+        let mailbox = layout::mailbox(number) - BASE;
+        let count = self.fetch(mailbox, requests)?;
+        let (requests, _) = requests.as_chunks::<{ size_of::<RawRequest>() }>();
+        // All are judged before the first is carried out: what ends the guest has no effect.
+        let memory_bytes = self.memory.len();
+        let parse = |raw: &[u8; size_of::<RawRequest>()]| {
+            Request::parse(&RawRequest::from_bytes(*raw), memory_bytes).map_err(Violation::BadRequest)
+        };
+        for raw in requests {
+            self.check_slots(&parse(raw)?)?;
+        }
+        results.clear();
+        let mut next = Next::Continue;
+        for raw in requests {
+            let request = parse(raw)?;
+            if request == Request::Exit {
+                results.extend_from_slice(&RawResult::default().to_bytes());
+                next = Next::Exit;
+                break;
+            }
+            let answer = match self.carry_out(&request, buffer) {
+                Ok(answer) => Ok(answer),
+                Err(Refusal::Failed(failure)) => Err(failure),
+                Err(Refusal::Broken(violation)) => return Err(violation),
+            };
+            results.extend_from_slice(&result(answer).to_bytes());
+            if answer.is_err() {
+                break;
+            }
+        }
+        let cancelled = result(Err(Failure(status::CANCELLED))).to_bytes();
+        while results.len() < to_usize(count) * size_of::<RawResult>() {
+            results.extend_from_slice(&cancelled);
+        }
+        self.memory
+            .write(mailbox + bytes(RESULTS_AT), results)
+            .map_err(outside)?;
+        Ok(next)
+    }
+
+    /// Takes the one look at the mailbox; gives the number of requests.
+    fn fetch(&self, mailbox: u64, requests: &mut Vec<u8>) -> Result<u64, Violation> {
+        let mut header = [0; size_of::<MailboxHeader>()];
+        self.memory.read(mailbox, &mut header).map_err(outside)?;
+        let count = MailboxHeader::from_bytes(header).count;
+        let length = usize::try_from(count)
+            .ok()
+            .filter(|count| (1..=BATCH).contains(count))
+            .ok_or(Violation::BatchCount(count))?
+            * size_of::<RawRequest>();
+        requests.resize(length, 0);
+        self.memory
+            .read(mailbox + bytes(REQUESTS_AT), requests)
+            .map_err(outside)?;
+        Ok(count.into())
+    }
+
+    fn check_slots(&self, request: &Request) -> Result<(), Violation> {
+        match *request {
+            Request::Read { slot, .. }
+            | Request::Write { slot, .. }
+            | Request::Zero { slot, .. }
+            | Request::Discard { slot, .. }
+            | Request::Extents { slot, .. }
+            | Request::Resize { slot, .. }
+            | Request::Flush { slot }
+            | Request::Advise { slot, .. }
+            | Request::Open { namer: slot, .. } => self.file(slot).map(|_| ()),
+            Request::Copy { source, target, .. } => {
+                self.file(source)?;
+                self.file(target).map(|_| ())
+            }
+            Request::Report { .. }
+            | Request::Progress { .. }
+            | Request::Wait { .. }
+            | Request::Wake { .. }
+            | Request::Exit => Ok(()),
+        }
+    }
+
+    pub(crate) fn file(&self, slot: Slot) -> Result<&OpenFile, Violation> {
+        self.files.slots.get(slot).ok_or(Violation::UnknownSlot(slot.0))
+    }
+}
+
+fn result(answer: Outcome<Answer>) -> RawResult {
+    match answer {
+        Ok(Answer { value, detail, extra }) => RawResult {
+            status: status::OK,
+            detail,
+            value,
+            extra,
+        },
+        Err(Failure(status)) => RawResult {
+            status,
+            ..RawResult::default()
+        },
+    }
+}
+
+/// Guest memory is smaller than the layout says, or a range that was checked is not in it: never the guest's doing, but
+/// not ours to go on with either.
+pub(crate) fn outside(_: OutOfBounds) -> Violation {
+    Violation::Other("a range outside of its memory")
+}

@@ -1,0 +1,97 @@
+//! Zero and Discard: making ranges read as zero, and giving space back.
+//!
+//! The kernel is asked first; what it refuses is written. Linux does the same for block devices as for files, as long as
+//! the range is one of whole sectors.
+
+use instar_abi::FileKind;
+use instar_abi::request::ZeroHow;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::{Errno, pwrite, retry_on_intr};
+
+use crate::file::{OpenFile, Outcome, bytes};
+use crate::stop::Stop;
+
+const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::KEEP_SIZE);
+
+/// Makes a range read as zero; a file that ends before it grows.
+pub(crate) fn zero(file: &OpenFile, offset: u64, length: u64, how: ZeroHow, stop: &Stop) -> Outcome<()> {
+    file.writable_to(offset + length)?;
+    if length == 0 {
+        return Ok(());
+    }
+    if how == ZeroHow::MayUnmap {
+        if file.kind != FileKind::Block {
+            grow(file, offset + length)?;
+        }
+        if asked(file, PUNCH, offset, length)? {
+            return Ok(());
+        }
+    }
+    if asked(file, FallocateFlags::ZERO_RANGE, offset, length)? {
+        return Ok(());
+    }
+    write_zeros(file, offset, length, stop)
+}
+
+/// Gives space back, if the filesystem or device can.
+pub(crate) fn discard(file: &OpenFile, offset: u64, length: u64) -> Outcome<()> {
+    file.writable_to(offset + length)?;
+    if length > 0 {
+        asked(file, PUNCH, offset, length)?;
+    }
+    Ok(())
+}
+
+/// Writes zeros, in pieces.
+pub(crate) fn write_zeros(file: &OpenFile, offset: u64, length: u64, stop: &Stop) -> Outcome<()> {
+    let mut done = 0;
+    while done < length {
+        stop.check()?;
+        let step = bytes(ZEROS.len()).min(length - done);
+        let zeros = ZEROS.get(..crate::file::to_usize(step)).unwrap_or_default();
+        file.write_from(zeros, offset + done)?;
+        done += step;
+    }
+    Ok(())
+}
+
+/// Makes the file at least `end` bytes long. Not by setting its length: another lane may be growing it further at this
+/// moment. A byte written at the end can only lengthen.
+fn grow(file: &OpenFile, end: u64) -> Outcome<()> {
+    if file.length()? < end {
+        retry_on_intr(|| pwrite(&file.fd, &[0], end - 1))?;
+    }
+    Ok(())
+}
+
+/// Whether the kernel did it; false if it cannot, for this file or this range.
+fn asked(file: &OpenFile, mode: FallocateFlags, offset: u64, length: u64) -> Outcome<bool> {
+    match retry_on_intr(|| fallocate(&file.fd, mode, offset, length)) {
+        Ok(()) => Ok(true),
+        // EPERM and ETXTBSY: immutable or append-only files and swap files; writing will say so if it is true of it too.
+        // EBUSY and EINVAL: devices, of partial sectors and cached pages.
+        Err(
+            Errno::OPNOTSUPP
+            | Errno::NOSYS
+            | Errno::INVAL
+            | Errno::NODEV
+            | Errno::PERM
+            | Errno::TXTBSY
+            | Errno::BUSY,
+        ) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Written where nothing better is offered. Aligned for direct I/O.
+static ZEROS: Zeros = Zeros([0; 64 << 10]);
+
+#[repr(align(4096))]
+struct Zeros([u8; 64 << 10]);
+
+impl std::ops::Deref for Zeros {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}

@@ -1,0 +1,365 @@
+//! The gate, against a zoo of names.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use instar_abi::request::status;
+use instar_abi::{RawResult, Slot};
+use instar_engine::{Files, Options, Policy, TargetOptions};
+
+use crate::guest::{Guest, files, source, target};
+
+const ENOENT: u32 = libc::ENOENT as u32;
+const ELOOP: u32 = libc::ELOOP as u32;
+const EACCES: u32 = libc::EACCES as u32;
+const ENAMETOOLONG: u32 = libc::ENAMETOOLONG as u32;
+
+/// ```text
+///  secret   outside   images/{top, base, sub/{lower, up -> ../base}, …}   shared/{golden, chained}
+/// ```
+fn zoo() -> tempfile::TempDir {
+    let zoo = tempfile::tempdir().unwrap();
+    let at = |name: &str| zoo.path().join(name);
+    for directory in ["images", "images/sub", "shared"] {
+        std::fs::create_dir(at(directory)).unwrap();
+    }
+    for file in [
+        "secret",
+        "images/top",
+        "images/base",
+        "images/sub/lower",
+        "images/x:y",
+        "shared/golden",
+        "shared/chained",
+    ] {
+        std::fs::write(at(file), file).unwrap();
+    }
+    symlink("../secret", at("images/out")).unwrap();
+    symlink(at("secret"), at("images/absolute-out")).unwrap();
+    symlink("..", at("images/up")).unwrap();
+    symlink("base", at("images/in")).unwrap();
+    symlink("../base", at("images/sub/up")).unwrap();
+    symlink("loop", at("images/loop")).unwrap();
+    symlink("/proc/self/root", at("images/magic")).unwrap();
+    symlink("nowhere", at("images/dangling")).unwrap();
+    symlink("images", at("alias")).unwrap();
+    let fifo = std::ffi::CString::new(at("images/fifo").to_str().unwrap()).unwrap();
+    // SAFETY: a C string.
+    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+    zoo
+}
+
+fn guest(zoo: &Path, options: &Options) -> (Guest, Slot) {
+    let files = Files::new(options).unwrap();
+    let top = source(&files, &zoo.join("images/top")).slot;
+    (Guest::new(files), top)
+}
+
+fn content(guest: &Guest, opened: RawResult) -> String {
+    let slot = Slot(u32::try_from(opened.value).unwrap());
+    let bytes = guest.read(slot, 0, 100);
+    assert_eq!(opened.extra, bytes.len() as u64);
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn names_beside_the_image_open() {
+    let zoo = zoo();
+    let (guest, top) = guest(zoo.path(), &Options::default());
+    let images = zoo.path().join("images");
+    let absolute = images.join("base").into_os_string().into_string().unwrap();
+    let roundabout = format!("{}/sub/../../images/base", images.display());
+    for (name, expected) in [
+        ("base", "images/base"),
+        ("./base", "images/base"),
+        (".//sub/./..//base", "images/base"),
+        ("sub/lower", "images/sub/lower"),
+        ("in", "images/base"),
+        ("sub/up", "images/base"),
+        ("./x:y", "images/x:y"),
+        ("../images/base", "images/base"),
+        (&absolute, "images/base"),
+        (&roundabout, "images/base"),
+    ] {
+        let opened = guest.open(top, name).unwrap();
+        assert_eq!(content(&guest, opened), expected, "{name}");
+    }
+}
+
+#[test]
+fn names_that_lead_out_do_not() {
+    let zoo = zoo();
+    let (guest, top) = guest(zoo.path(), &Options::default());
+    let absolute = zoo.path().join("secret").into_os_string().into_string().unwrap();
+    let prefix = format!("{}/images-of-others/x", zoo.path().display());
+    for (name, refusal) in [
+        ("../secret", status::REFUSED_OUTSIDE),
+        ("sub/../../secret", status::REFUSED_OUTSIDE),
+        (&absolute, status::REFUSED_OUTSIDE),
+        (&prefix, status::REFUSED_OUTSIDE),
+        ("/etc/passwd", status::REFUSED_OUTSIDE),
+        ("/dev/sda", status::REFUSED_OUTSIDE),
+        ("/proc/self/environ", status::REFUSED_OUTSIDE),
+        ("../../../../../../../etc/passwd", status::REFUSED_OUTSIDE),
+        ("..", status::REFUSED_OUTSIDE),
+        (".", status::REFUSED_OUTSIDE),
+        ("/", status::REFUSED_OUTSIDE),
+        // By their text these stay inside; the kernel says where they lead.
+        ("out", status::REFUSED_OUTSIDE),
+        ("absolute-out", status::REFUSED_OUTSIDE),
+        ("up/secret", status::REFUSED_OUTSIDE),
+        ("magic/etc/passwd", status::REFUSED_OUTSIDE),
+        // Whether it exists is not told.
+        ("../no-such-file", status::REFUSED_OUTSIDE),
+        ("loop", ELOOP),
+        ("dangling", ENOENT),
+        ("missing", ENOENT),
+    ] {
+        assert_eq!(guest.open(top, name), Err(refusal), "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_plain_name_is_refused() {
+    let zoo = zoo();
+    let (guest, top) = guest(zoo.path(), &Options::default());
+    for name in [
+        "",
+        "base\0",
+        "json:{\"driver\":\"raw\"}",
+        "nbd://host/export",
+        "nbd:unix:/tmp/x",
+        "file:base",
+        "x:y",
+        "http://example.com/",
+        "fat:rw:.",
+    ] {
+        assert_eq!(guest.open(top, name), Err(status::REFUSED_NAME), "{name}");
+    }
+    assert_eq!(guest.open(top, &"x".repeat(256)), Err(ENAMETOOLONG));
+    let long = "a/".repeat(2000);
+    assert_eq!(guest.open(top, &long), Err(ENOENT));
+    assert_eq!(guest.open_as(top, 0, b"ba\xff\xfe"), Err(ENOENT));
+}
+
+#[test]
+fn only_regular_files_are_opened_and_nothing_waits() {
+    let zoo = zoo();
+    let (guest, top) = guest(zoo.path(), &Options::default());
+    let start = std::time::Instant::now();
+    for name in ["fifo", "sub", "sub/."] {
+        assert_eq!(guest.open(top, name), Err(status::REFUSED_KIND), "{name}");
+    }
+    let devices = Options {
+        allow: vec!["/dev".into(), "/proc".into()],
+        ..Options::default()
+    };
+    let (guest, top) = self::guest(zoo.path(), &devices);
+    assert_eq!(guest.open(top, "/dev/zero"), Err(status::REFUSED_KIND));
+    // A magic link, and a path through one.
+    for name in ["/proc/self/exe", "/proc/self/root/etc/passwd", "/proc/self/fd/0"] {
+        let refusal = guest.open(top, name).unwrap_err();
+        assert!(
+            [ELOOP, EACCES, status::REFUSED_OUTSIDE].contains(&refusal),
+            "{name}: {refusal}"
+        );
+    }
+    assert!(start.elapsed().as_secs() < 2);
+}
+
+#[test]
+fn the_untrusted_policy_opens_nothing() {
+    let zoo = zoo();
+    let options = Options {
+        policy: Policy::Nothing,
+        allow: vec![zoo.path().to_owned()],
+        ..Options::default()
+    };
+    let (guest, top) = guest(zoo.path(), &options);
+    for name in ["base", "/etc/passwd", "nbd://x", ""] {
+        assert_eq!(guest.open(top, name), Err(status::REFUSED_UNTRUSTED), "{name}");
+    }
+    assert!(guest.engine.files().gate_directories().is_empty());
+}
+
+#[test]
+fn allowed_directories_are_open_to_every_image() {
+    let zoo = zoo();
+    let options = Options {
+        allow: vec![zoo.path().join("shared")],
+        ..Options::default()
+    };
+    let (guest, top) = guest(zoo.path(), &options);
+    let golden = guest.open(top, "../shared/golden").unwrap();
+    assert_eq!(content(&guest, golden), "shared/golden");
+    assert_eq!(guest.open(top, "../secret"), Err(status::REFUSED_OUTSIDE));
+    // From there on names start there, and the directory that the user's image brought is out of reach.
+    let golden = Slot(u32::try_from(golden.value).unwrap());
+    let chained = guest.open(golden, "chained").unwrap();
+    assert_eq!(content(&guest, chained), "shared/chained");
+    assert_eq!(guest.open(golden, "../images/base"), Err(status::REFUSED_OUTSIDE));
+    // That of each file, and the allowed one.
+    assert_eq!(guest.engine.files().gate_directories().len(), 4);
+}
+
+#[test]
+fn a_file_reached_through_the_gate_brings_no_new_directory() {
+    let zoo = zoo();
+    let (guest, top) = guest(zoo.path(), &Options::default());
+    let lower = guest.open(top, "sub/lower").unwrap();
+    let lower = Slot(u32::try_from(lower.value).unwrap());
+    let base = guest.open(lower, "../base").unwrap();
+    assert_eq!(content(&guest, base), "images/base");
+    assert_eq!(
+        guest.open(lower, "base"),
+        Err(ENOENT),
+        "names start at its own directory"
+    );
+    assert_eq!(guest.open(lower, "../../secret"), Err(status::REFUSED_OUTSIDE));
+}
+
+#[test]
+fn the_directory_of_one_image_is_closed_to_another() {
+    let zoo = zoo();
+    let files = files();
+    let top = source(&files, &zoo.path().join("images/top")).slot;
+    let golden = source(&files, &zoo.path().join("shared/golden")).slot;
+    let guest = Guest::new(files);
+    assert_eq!(guest.open(top, "../shared/chained"), Err(status::REFUSED_OUTSIDE));
+    assert_eq!(guest.open(golden, "../images/base"), Err(status::REFUSED_OUTSIDE));
+    assert!(guest.open(golden, "chained").is_ok());
+}
+
+#[test]
+fn absolute_names_may_be_written_through_the_link_that_the_user_took() {
+    let zoo = zoo();
+    let files = files();
+    let top = source(&files, &zoo.path().join("alias/top")).slot;
+    let guest = Guest::new(files);
+    for directory in ["alias", "images"] {
+        let name = zoo.path().join(directory).join("base");
+        let opened = guest.open(top, name.to_str().unwrap()).unwrap();
+        assert_eq!(content(&guest, opened), "images/base");
+    }
+}
+
+#[test]
+fn the_same_file_is_the_same_slot() {
+    let zoo = zoo();
+    std::fs::hard_link(zoo.path().join("images/base"), zoo.path().join("images/twin")).unwrap();
+    let (guest, top) = guest(zoo.path(), &Options::default());
+    assert_eq!(guest.open(top, "top").unwrap().value, u64::from(top.0));
+    let base = guest.open(top, "base").unwrap();
+    for name in ["base", "in", "twin", "sub/up"] {
+        assert_eq!(guest.open(top, name).unwrap(), base, "{name}");
+    }
+    assert_eq!(guest.engine.files().facts().len(), 2);
+}
+
+#[test]
+fn what_is_about_to_be_overwritten_cannot_be_read_through_a_name() {
+    let zoo = zoo();
+    let files = files();
+    let top = source(&files, &zoo.path().join("images/top")).slot;
+    target(&files, &zoo.path().join("images/base"));
+    let lower = files
+        .in_place(
+            zoo.path().join("images/sub/lower").as_os_str(),
+            &TargetOptions::default(),
+        )
+        .unwrap();
+    let guest = Guest::new(files);
+    assert_eq!(guest.open(top, "base"), Err(status::REFUSED_LOCK));
+    // What is changed in place may refer to itself; the guest sees the loop.
+    let opened = guest.open(top, "sub/lower").unwrap();
+    assert_eq!(opened.value, u64::from(lower.slot.0));
+}
+
+#[test]
+fn pieces_of_a_split_image_lie_beside_it() {
+    let zoo = zoo();
+    let extent = 2;
+    let (guest, top) = guest(zoo.path(), &Options::default());
+    assert!(guest.open_as(top, extent, b"base").is_ok());
+    for name in ["sub/lower", "./base", "../images/base"] {
+        let refused = guest.open_as(top, extent, name.as_bytes());
+        assert_eq!(refused, Err(status::REFUSED_OUTSIDE), "{name}");
+    }
+    let absolute = zoo.path().join("images/base");
+    let absolute = absolute.to_str().unwrap();
+    assert_eq!(
+        guest.open_as(top, extent, absolute.as_bytes()),
+        Err(status::REFUSED_OUTSIDE)
+    );
+    let options = Options {
+        allow: vec![zoo.path().to_owned()],
+        ..Options::default()
+    };
+    let (guest, top) = self::guest(zoo.path(), &options);
+    assert!(guest.open_as(top, extent, absolute.as_bytes()).is_ok());
+}
+
+#[test]
+fn there_is_an_end_to_the_files_of_a_run() {
+    let zoo = zoo();
+    for n in 0..1100 {
+        std::fs::write(zoo.path().join(format!("images/{n}")), n.to_string()).unwrap();
+    }
+    let (guest, top) = guest(zoo.path(), &Options::default());
+    for n in 0..1099 {
+        let opened = guest.open(top, &n.to_string());
+        assert_eq!(opened.unwrap().value, n + 1);
+    }
+    assert_eq!(guest.open(top, "1099"), Err(status::REFUSED_COUNT));
+}
+
+#[test]
+fn locks_hold_for_files_that_images_name() {
+    let zoo = zoo();
+    let (guest, top) = guest(zoo.path(), &Options::default());
+    let writer = files();
+    let base = zoo.path().join("images/base");
+    writer
+        .in_place(base.as_os_str(), &TargetOptions::default())
+        .unwrap();
+    assert_eq!(guest.open(top, "base"), Err(status::REFUSED_LOCK));
+    let unlocked = Options {
+        lock: false,
+        ..Options::default()
+    };
+    let (guest, top) = self::guest(zoo.path(), &unlocked);
+    assert!(guest.open(top, "base").is_ok());
+}
+
+/// Whatever a name looks like, what is opened lies beneath the image's directory.
+#[test]
+fn random_paths_stay_inside() {
+    let zoo = zoo();
+    let (guest, top) = guest(zoo.path(), &Options::default());
+    let parts = [
+        "..", ".", "base", "sub", "lower", "up", "in", "out", "magic", "images", "secret", "", "top", "loop",
+    ];
+    let mut state = 99_u64;
+    let mut opened = 0;
+    for _ in 0..20_000 {
+        let mut name = String::new();
+        for n in 0..6 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            if n > 0 {
+                name.push('/');
+            }
+            name.push_str(parts[(state >> 20) as usize % parts.len()]);
+            if state.is_multiple_of(3) {
+                break;
+            }
+        }
+        if let Ok(result) = guest.open(top, &name) {
+            let text = content(&guest, result);
+            assert!(text.starts_with("images/"), "{name}: {text}");
+            opened += 1;
+        }
+    }
+    assert!(opened > 1000, "{opened}");
+}

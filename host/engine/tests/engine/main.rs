@@ -1,0 +1,17 @@
+//! The engine as the sandbox drives it: through mailboxes in guest memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a failure is a test failure"
+)]
+
+mod cache;
+mod copies;
+mod gate;
+mod guest;
+mod locks;
+mod requests;
+mod serving;
+mod targets;

@@ -1,0 +1,224 @@
+//! How targets come to stand under their names.
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use instar_abi::FileKind;
+use instar_abi::request::Op;
+use instar_engine::{OpenErrorKind, TargetOptions};
+
+use crate::guest::{Guest, files, request, source, target};
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_new_target_appears_at_commit_and_not_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    for sync in [false, true] {
+        let files = files();
+        let facts = target(&files, &path);
+        assert_eq!((facts.kind, facts.size), (FileKind::Fresh, 0));
+        let guest = Guest::new(files);
+        guest.write(facts.slot, 0, b"complete").unwrap();
+        assert!(names(directory.path()).is_empty(), "nothing to see yet");
+        guest.engine.files().commit(sync).unwrap();
+        assert_eq!(names(directory.path()), ["out"]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"complete");
+        drop(guest);
+        assert_eq!(names(directory.path()), ["out"], "dropping what was committed");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn permissions_are_those_that_qemu_img_gives() {
+    let directory = tempfile::tempdir().unwrap();
+    let ours = directory.path().join("ours");
+    let theirs = directory.path().join("theirs");
+    let files = files();
+    target(&files, &ours);
+    files.commit(false).unwrap();
+    let done = std::process::Command::new("qemu-img")
+        .args(["create", "-q", "-f", "raw"])
+        .arg(&theirs)
+        .arg("1M")
+        .status();
+    assert!(done.unwrap().success());
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&ours), mode(&theirs));
+}
+
+#[test]
+fn an_aborted_or_dropped_target_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    for abort in [true, false] {
+        let files = files();
+        let slot = target(&files, &directory.path().join("out")).slot;
+        let guest = Guest::new(files);
+        guest.write(slot, 0, b"half").unwrap();
+        if abort {
+            guest.engine.files().abort();
+        }
+        drop(guest);
+        assert!(names(directory.path()).is_empty());
+    }
+}
+
+#[test]
+fn what_appears_under_the_name_meanwhile_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = (directory.path().join("first"), directory.path().join("second"));
+    let files = files();
+    target(&files, &first);
+    target(&files, &second);
+    std::fs::write(&first, b"somebody else's").unwrap();
+    let error = files.commit(false).unwrap_err();
+    assert_eq!(error.name, first);
+    assert!(error.to_string().contains("by another process"), "{error}");
+    assert_eq!(std::fs::read(&first).unwrap(), b"somebody else's");
+    assert_eq!(names(directory.path()), ["first"], "the second is taken back");
+}
+
+#[test]
+fn an_existing_target_keeps_its_inode_and_is_untouched_until_the_first_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    std::fs::write(&path, b"old content").unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    let inode = std::fs::metadata(&path).unwrap().ino();
+    let files = files();
+    let facts = target(&files, &path);
+    assert_eq!((facts.kind, facts.size), (FileKind::Regular, 11));
+    let guest = Guest::new(files);
+    assert_eq!(std::fs::read(&path).unwrap(), b"old content");
+    assert!(!guest.engine.files().is_touched(facts.slot));
+    guest.ask(request(Op::RESIZE, facts.slot, 0, 0)).unwrap();
+    assert!(guest.engine.files().is_touched(facts.slot));
+    guest.write(facts.slot, 0, b"new").unwrap();
+    guest.engine.files().commit(true).unwrap();
+    let after = std::fs::metadata(&path).unwrap();
+    assert_eq!((after.ino(), after.permissions().mode() & 0o777), (inode, 0o600));
+    assert_eq!(std::fs::read(&path).unwrap(), b"new");
+}
+
+#[test]
+fn a_link_into_nothing_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("sub")).unwrap();
+    let link = directory.path().join("link");
+    symlink("sub/file", &link).unwrap();
+    let files = files();
+    let slot = target(&files, &link).slot;
+    let guest = Guest::new(files);
+    guest.write(slot, 0, b"there").unwrap();
+    guest.engine.files().commit(false).unwrap();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(
+        std::fs::read(directory.path().join("sub/file")).unwrap(),
+        b"there"
+    );
+    let looped = directory.path().join("loop");
+    symlink("loop", &looped).unwrap();
+    let error = self::files()
+        .target(looped.as_os_str(), &TargetOptions::default())
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("Too many levels of symbolic links"),
+        "{error}"
+    );
+}
+
+#[test]
+fn errors_are_in_qemu_imgs_words() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("plain"), b"").unwrap();
+    let none = directory.path().join("none/x");
+    let under = directory.path().join("plain/x");
+    let slash = directory.path().join("new/");
+    for (name, message) in [
+        (directory.path(), "Is a directory"),
+        (&none, "No such file or directory"),
+        (&under, "Not a directory"),
+        (&slash, "Is a directory"),
+    ] {
+        let error = files()
+            .target(name.as_os_str(), &TargetOptions::default())
+            .unwrap_err();
+        let expected = format!("Could not create '{}': {message}", name.display());
+        assert_eq!(error.to_string(), expected);
+    }
+    let error = files().source(none.as_os_str(), false).unwrap_err();
+    let expected = format!("Could not open '{}': No such file or directory", none.display());
+    assert_eq!(error.to_string(), expected);
+    for name in ["nbd://host/x", "json:{}"] {
+        let error = files().source(name.as_ref(), false).unwrap_err();
+        assert!(error.to_string().starts_with("Unknown protocol '"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_neither_file_nor_block_device_is_refused_without_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
+    // SAFETY: a C string.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    assert!(std::fs::metadata(&fifo).unwrap().file_type().is_fifo());
+    for path in [fifo.as_path(), Path::new("/dev/null"), Path::new("/dev/zero")] {
+        let source = files().source(path.as_os_str(), false).unwrap_err();
+        assert!(matches!(source.kind, OpenErrorKind::Kind), "{source}");
+        let target = files()
+            .target(path.as_os_str(), &TargetOptions::default())
+            .unwrap_err();
+        assert!(matches!(target.kind, OpenErrorKind::Kind), "{target}");
+    }
+    let error = files().source(directory.path().as_os_str(), false).unwrap_err();
+    let expected = format!(
+        "'file' driver requires '{}' to be a regular file",
+        directory.path().display()
+    );
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn file_names_may_carry_the_file_protocol() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a:b");
+    std::fs::write(&path, b"12").unwrap();
+    let files = files();
+    let name = format!("file:{}", path.display());
+    assert_eq!(files.source(name.as_ref(), false).unwrap().size, 2);
+    assert_eq!(source(&files, &path).size, 2);
+}
+
+/// A process killed at any moment leaves nothing under the name, nor beside it.
+#[test]
+fn a_killed_process_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    // SAFETY: the child only makes system calls through code that takes no lock held by another thread, then is killed.
+    match unsafe { libc::fork() } {
+        0 => {
+            let files = files();
+            target(&files, &path);
+            // SAFETY: ends this process, as is meant.
+            unsafe { libc::raise(libc::SIGKILL) };
+            unreachable!()
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: our own child.
+            unsafe { libc::waitpid(child, &raw mut status, 0) };
+            assert!(libc::WIFSIGNALED(status));
+        }
+    }
+    assert!(names(directory.path()).is_empty());
+}
