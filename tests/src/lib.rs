@@ -1,1 +1,60 @@
-//! Black-box tests: instar beside the installed qemu-img.
+//! What the black-box tests share: instar and qemu-img as programs, disks with known content, images in every variant.
+//!
+//! ```text
+//!  Bench   a temporary directory, and both programs run in it
+//!    ├─ disk     raw disks whose every byte tells where it belongs
+//!    ├─ variant  images that qemu-img made of such a disk, one for each feature
+//!    ├─ craft    images that qemu-img would never make, edited byte by byte
+//!    └─ compare  byte for byte, JSON for JSON
+//! ```
+//!
+//! Principles:
+//!
+//! 1. qemu-img is the reference: what instar reads was written by qemu-img, what instar writes is read by qemu-img.
+//! 2. Every case runs in both sandboxes; [`in_both_sandboxes!`] makes two tests of one body.
+//! 3. Nothing passes in silence: a test that cannot run says so in the ledger, which `cargo xtask ci` reads.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "test support: a failure here is a test failure"
+)]
+
+mod bench;
+mod binary;
+pub mod compare;
+pub mod craft;
+pub mod disk;
+pub mod ledger;
+mod process;
+pub mod variant;
+
+pub use bench::{Bench, Sandbox};
+pub use binary::path as instar_path;
+pub use process::{Outcome, Running};
+
+/// Makes two tests of each body, one a sandbox: `NAME::kvm` and `NAME::process`.
+#[macro_export]
+macro_rules! in_both_sandboxes {
+    ($($(#[$attribute:meta])* fn $name:ident($bench:ident) $body:block)*) => { $(
+        $(#[$attribute])*
+        mod $name {
+            #[allow(unused_imports, reason = "not every module has something to import")]
+            use super::*;
+
+            fn check($bench: &$crate::Bench) $body
+
+            #[test]
+            fn kvm() {
+                $crate::Bench::with($crate::Sandbox::Kvm, module_path!(), check);
+            }
+
+            #[test]
+            fn process() {
+                $crate::Bench::with($crate::Sandbox::Process, module_path!(), check);
+            }
+        }
+    )* };
+}

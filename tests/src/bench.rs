@@ -1,0 +1,161 @@
+//! A temporary directory, and both programs run in it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Outcome, Running, binary, ledger};
+
+/// Where instar runs untrusted code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    /// A virtual machine.
+    Kvm,
+    /// Confined processes.
+    Process,
+}
+
+impl Sandbox {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Process => "process",
+        }
+    }
+
+    fn is_available(self) -> bool {
+        self == Self::Process || File::options().read(true).write(true).open("/dev/kvm").is_ok()
+    }
+}
+
+/// A temporary directory in which both programs run.
+#[derive(Debug)]
+pub struct Bench {
+    directory: tempfile::TempDir,
+    sandbox: Sandbox,
+}
+
+impl Bench {
+    /// Runs a test's body in a sandbox, or says that it cannot.
+    ///
+    /// # Panics
+    ///
+    /// Where the body does; and where KVM is missing although `INSTAR_REQUIRE_KVM` is set.
+    pub fn with(sandbox: Sandbox, test: &str, body: fn(&Self)) {
+        if !sandbox.is_available() {
+            assert!(
+                std::env::var_os("INSTAR_REQUIRE_KVM").is_none(),
+                "INSTAR_REQUIRE_KVM is set and /dev/kvm cannot be opened"
+            );
+            return ledger::skip("/dev/kvm cannot be opened");
+        }
+        let bench = Self::new(sandbox);
+        body(&bench);
+        ledger::ran(sandbox.name(), test);
+    }
+
+    /// An empty directory.
+    ///
+    /// # Panics
+    ///
+    /// If there is no room for one.
+    #[must_use]
+    pub fn new(sandbox: Sandbox) -> Self {
+        Self {
+            directory: tempfile::Builder::new().prefix("instar-test-").tempdir().unwrap(),
+            sandbox,
+        }
+    }
+
+    /// The sandbox of this run.
+    #[must_use]
+    pub fn sandbox(&self) -> Sandbox {
+        self.sandbox
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A file in the directory.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Names of everything in the directory, sorted.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be read.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// instar, ready to run in the directory and in this sandbox.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(binary::path());
+        self.prepare(&mut command, arguments);
+        command
+    }
+
+    /// instar under another program, such as `prlimit`, whose own words come first.
+    pub fn command_under<S: AsRef<OsStr>>(
+        &self,
+        wrapper: &[&str],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut words = wrapper.iter();
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg(binary::path());
+        self.prepare(&mut command, arguments);
+        command
+    }
+
+    fn prepare<S: AsRef<OsStr>>(&self, command: &mut Command, arguments: impl IntoIterator<Item = S>) {
+        let mut arguments = arguments.into_iter();
+        command
+            .current_dir(self.directory())
+            .env("LC_ALL", "C")
+            .env_remove("XDG_CONFIG_HOME")
+            .env("HOME", self.directory());
+        if let Some(verb) = arguments.next() {
+            command.arg(verb);
+        }
+        if !binary::is_reference() {
+            command.args(["--sandbox", self.sandbox.name()]);
+        }
+        command.args(arguments);
+    }
+
+    /// Runs instar.
+    pub fn instar<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+        Outcome::of(&mut self.command(arguments))
+    }
+
+    /// Starts instar.
+    pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
+        Running::start(&mut self.command(arguments))
+    }
+
+    /// Runs the installed qemu-img.
+    pub fn qemu<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+        Outcome::of(
+            Command::new("qemu-img")
+                .current_dir(self.directory())
+                .env("LC_ALL", "C")
+                .args(arguments),
+        )
+    }
+}

@@ -1,0 +1,130 @@
+//! Byte for byte, JSON for JSON.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::Bench;
+
+/// Two files of the bench hold the same bytes.
+///
+/// # Panics
+///
+/// If not; the message names the first difference.
+#[track_caller]
+pub fn same_bytes(bench: &Bench, reference: &str, ours: &str, what: &str) {
+    let (left, right) = (bench.path(reference), bench.path(ours));
+    let lengths = [&left, &right].map(|path| {
+        path.metadata()
+            .unwrap_or_else(|e| panic!("{what}: {}: {e}", path.display()))
+            .len()
+    });
+    assert_eq!(
+        lengths[0], lengths[1],
+        "{what}: {reference} and {ours} differ in length"
+    );
+    if let Some(offset) = first_difference(&left, &right) {
+        panic!("{what}: {reference} and {ours} differ at byte {offset}");
+    }
+}
+
+fn first_difference(left: &Path, right: &Path) -> Option<u64> {
+    let (mut left, mut right) = (File::open(left).unwrap(), File::open(right).unwrap());
+    let (mut a, mut b) = (vec![0; 1 << 18], vec![0; 1 << 18]);
+    let mut offset = 0;
+    loop {
+        let length = left.read(&mut a).unwrap();
+        right.read_exact(&mut b[..length]).unwrap();
+        if a[..length] != b[..length] {
+            let at = a.iter().zip(&b).position(|(x, y)| x != y).unwrap();
+            return Some(offset + at as u64);
+        }
+        if length == 0 {
+            return None;
+        }
+        offset += length as u64;
+    }
+}
+
+/// qemu-img sees the same disk in `image` as in the raw file `disk`.
+///
+/// # Panics
+///
+/// If not.
+#[track_caller]
+pub fn qemu_reads(bench: &Bench, image: &str, disk: &str, what: &str) {
+    bench
+        .qemu(["convert", "-O", "raw", image, "read-back.raw"])
+        .succeeds();
+    same_bytes(bench, disk, "read-back.raw", what);
+    std::fs::remove_file(bench.path("read-back.raw")).unwrap();
+}
+
+/// `qemu-img check` finds nothing to say about `image`: no corruption, no leak, no error.
+///
+/// # Panics
+///
+/// If it does.
+#[track_caller]
+pub fn checks_clean(bench: &Bench, image: &str, what: &str) {
+    let outcome = bench.qemu(["check", "-f", "qcow2", image]);
+    assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
+    assert!(outcome.stderr.is_empty(), "{what}: {outcome}");
+    assert!(
+        outcome.text().starts_with("No errors were found on the image."),
+        "{what}: {outcome}"
+    );
+}
+
+/// What `qemu-img info` says of `image`, as JSON.
+///
+/// # Panics
+///
+/// If it says nothing.
+#[must_use]
+#[track_caller]
+pub fn qemu_info(bench: &Bench, image: &str) -> serde_json::Value {
+    let outcome = bench.qemu(["info", "--output=json", image]);
+    serde_json::from_slice(&outcome.succeeds().stdout).unwrap()
+}
+
+/// What `qemu-img map` says of `image`, without the places in the file: start, length, depth, zero, data of each extent.
+///
+/// # Panics
+///
+/// If it says nothing.
+#[must_use]
+#[track_caller]
+pub fn qemu_map(bench: &Bench, image: &str) -> Vec<(u64, u64, u64, bool, bool)> {
+    let outcome = bench.qemu(["map", "--output=json", image]);
+    let map: serde_json::Value = serde_json::from_slice(&outcome.succeeds().stdout).unwrap();
+    let mut extents: Vec<(u64, u64, u64, bool, bool)> = Vec::new();
+    for extent in map.as_array().unwrap() {
+        let number = |key: &str| extent[key].as_u64().unwrap();
+        let flag = |key: &str| extent[key].as_bool().unwrap();
+        let next = (
+            number("start"),
+            number("length"),
+            number("depth"),
+            flag("zero"),
+            flag("data"),
+        );
+        match extents.last_mut() {
+            Some(last) if (last.2, last.3, last.4) == (next.2, next.3, next.4) => last.1 += next.1,
+            _ => extents.push(next),
+        }
+    }
+    extents
+}
+
+/// Bytes of the file system that a file occupies.
+///
+/// # Panics
+///
+/// If there is no such file.
+#[must_use]
+pub fn allocated(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    File::open(path).unwrap().sync_all().unwrap();
+    path.metadata().unwrap().blocks() * 512
+}

@@ -1,0 +1,41 @@
+//! What the tests did, written down for `cargo xtask ci`: one line for each sandbox used, skip and deviation.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+/// A test ran instar in a sandbox.
+pub fn ran(sandbox: &str, test: &str) {
+    note(&format!("sandbox {sandbox} {test}"));
+}
+
+/// A test could not run here.
+pub fn skip(reason: &str) {
+    eprintln!("skipped: {reason}");
+    note(&format!("skip {reason}"));
+}
+
+/// Shows a deliberate difference from qemu-img: the entry `name` of `deviations.toml`. Fails where the two do not differ.
+///
+/// # Panics
+///
+/// If the table has no such entry, or nothing differs.
+pub fn deviates<T: PartialEq + std::fmt::Debug>(name: &str, reference: &T, ours: &T) {
+    let table = include_str!("../deviations.toml");
+    assert!(
+        table.contains(&format!("name = \"{name}\"")),
+        "deviations.toml has no entry {name}"
+    );
+    assert!(
+        reference != ours,
+        "{name}: no longer a deviation, both give {ours:?}"
+    );
+    note(&format!("deviation {name}"));
+}
+
+fn note(line: &str) {
+    let Some(path) = std::env::var_os("INSTAR_TEST_LEDGER") else {
+        return;
+    };
+    let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(format!("{line}\n").as_bytes()).unwrap();
+}

@@ -1,0 +1,185 @@
+//! Every run is bounded, and work that was stopped is never mistaken for work that was finished.
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
+
+use instar_tests::compare::{checks_clean, qemu_reads, same_bytes};
+use instar_tests::disk::{self, Piece};
+use instar_tests::{Bench, Outcome, Running, in_both_sandboxes};
+
+/// The address space that every verb must fit.
+const LITTLE: &[&str] = &["prlimit", "--as=268435456"];
+
+/// Slow enough to be caught in the act.
+const SLOW: [&str; 3] = ["convert", "-r", "1M"];
+
+fn source(bench: &Bench) {
+    disk::make(
+        &bench.path("disk.raw"),
+        32 << 20,
+        &[Piece::Data(0, 16 << 20, 1), Piece::Text(16 << 20, 8 << 20)],
+    );
+}
+
+/// Starts a slow conversion and waits until it is at work.
+fn slow(bench: &Bench, words: &[&str]) -> Running {
+    let all = SLOW.iter().chain(words).chain(&["disk.raw", "out"]);
+    let mut running = bench.start(all);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(
+        running.runs(),
+        "the conversion ended before it could be stopped: {}",
+        running.finish()
+    );
+    running
+}
+
+in_both_sandboxes! {
+    fn every_verb_fits_into_256_mebibytes_of_address_space(bench) {
+        source(bench);
+        bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
+        bench.qemu(["convert", "-c", "-o", "compression_type=zstd", "-f", "raw", "-O", "qcow2", "disk.raw", "packed"]).succeeds();
+        let little = |words: &[&str]| {
+            Outcome::of(&mut bench.command_under(LITTLE, words)).succeeds().text()
+        };
+        little(&["sandbox"]);
+        assert_eq!(little(&["info", "--output=json", "image"]), bench.qemu(["info", "--output=json", "image"]).text());
+        for image in ["image", "packed"] {
+            little(&["convert", "-O", "raw", image, "out"]);
+            same_bytes(bench, "disk.raw", "out", image);
+            little(&["dd", &format!("if={image}"), "of=out", "bs=1M"]);
+            same_bytes(bench, "disk.raw", "out", image);
+        }
+        for words in [
+            ["-O", "qcow2"].as_slice(),
+            &["-O", "qcow2", "-c"],
+            &["-O", "qcow2", "-c", "-m", "16", "-W"],
+            &["-O", "qcow2", "-c", "-o", "compression_type=zstd"],
+            &["-O", "qcow2", "-c", "-o", "compression_type=zstd,cluster_size=2M"],
+            &["-O", "qcow2", "-c", "-o", "cluster_size=2M"],
+            &["-O", "qcow2", "-o", "cluster_size=512"],
+        ] {
+            let all: Vec<&str> = ["convert"].iter().chain(words).chain(&["packed", "out"]).copied().collect();
+            little(&all);
+            checks_clean(bench, "out", &words.join(" "));
+            qemu_reads(bench, "out", "disk.raw", &words.join(" "));
+        }
+    }
+
+    fn a_time_limit_ends_the_work_and_leaves_nothing(bench) {
+        source(bench);
+        for format in ["raw", "qcow2"] {
+            let all = SLOW.into_iter().chain(["--timeout", "1", "-O", format, "disk.raw", "out"]);
+            let outcome = bench.instar(all);
+            outcome.fails();
+            outcome.within(Duration::from_secs(3));
+            assert!(outcome.took > Duration::from_millis(900), "{outcome}");
+            assert!(outcome.errors().contains("time"), "{outcome}");
+        }
+        assert_eq!(bench.names(), ["disk.raw"]);
+    }
+
+    fn an_interrupt_ends_the_work_at_once_and_leaves_nothing(bench) {
+        source(bench);
+        for (signal, number) in [("INT", 2), ("TERM", 15)] {
+            for format in ["raw", "qcow2"] {
+                let running = slow(bench, &["-O", format]);
+                let start = Instant::now();
+                running.signal(signal);
+                let outcome = running.finish();
+                let took = start.elapsed();
+                assert_eq!(outcome.status.signal(), Some(number), "{outcome}");
+                assert!(took < Duration::from_millis(400), "took {took:?}");
+                assert_eq!(bench.names(), ["disk.raw"], "after SIG{signal}");
+            }
+        }
+    }
+
+    fn a_kill_leaves_nothing_under_the_name(bench) {
+        source(bench);
+        for format in ["raw", "qcow2"] {
+            let running = slow(bench, &["-O", format]);
+            let children = descendants(running.id());
+            running.signal("KILL");
+            running.finish();
+            assert!(!bench.path("out").exists(), "{format}: a partial target stands under its name");
+            std::thread::sleep(Duration::from_millis(200));
+            for child in children {
+                assert!(!alive(child), "{format}: process {child} outlived the one that was killed");
+            }
+        }
+    }
+
+    fn an_existing_target_survives_an_interrupt(bench) {
+        source(bench);
+        let before = disk::pattern(0, 1 << 20, 60);
+        for format in ["raw", "qcow2"] {
+            std::fs::write(bench.path("out"), &before).unwrap();
+            let running = slow(bench, &["-O", format]);
+            running.signal("INT");
+            running.finish();
+            assert_eq!(std::fs::read(bench.path("out")).unwrap(), before, "{format}");
+        }
+    }
+
+    fn a_full_disk_leaves_nothing(bench) {
+        source(bench);
+        // The limit on file sizes stands in for a full disk: a write fails in the middle.
+        for format in ["raw", "qcow2"] {
+            let small = ["prlimit", "--fsize=10485760"];
+            let outcome = Outcome::of(&mut bench.command_under(&small, ["convert", "-O", format, "disk.raw", "out"]));
+            outcome.fails();
+            assert_eq!(bench.names(), ["disk.raw"], "{outcome}");
+        }
+    }
+
+    fn a_slow_rate_is_kept(bench) {
+        disk::make(&bench.path("disk.raw"), 4 << 20, &[Piece::Data(0, 3 << 20, 1)]);
+        let outcome = bench.instar(["convert", "-r", "2M", "-O", "raw", "disk.raw", "out"]);
+        outcome.succeeds();
+        assert!(outcome.took > Duration::from_millis(700), "{outcome}");
+        same_bytes(bench, "disk.raw", "out", "slow");
+    }
+
+    fn an_output_limit_is_kept(bench) {
+        source(bench);
+        let outcome = bench.instar(["convert", "--max-output", "4M", "-S", "0", "-O", "raw", "disk.raw", "out"]);
+        outcome.fails();
+        assert_eq!(bench.names(), ["disk.raw"], "{outcome}");
+    }
+
+    fn a_size_limit_is_kept(bench) {
+        bench.qemu(["create", "-q", "-f", "qcow2", "image", "1G"]).succeeds();
+        bench.instar(["convert", "--max-size", "512M", "-O", "raw", "image", "out"]).fails_with("--max-size");
+        bench.instar(["convert", "--max-size", "1G", "-O", "raw", "image", "out"]).succeeds();
+    }
+}
+
+/// Every process below `id`.
+fn descendants(id: u32) -> Vec<u32> {
+    let list = Outcome::of(std::process::Command::new("ps").args(["-e", "-o", "pid=,ppid="])).text();
+    let pairs: Vec<(u32, u32)> = list
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace().map(|word| word.parse().ok());
+            Some((words.next()??, words.next()??))
+        })
+        .collect();
+    let mut found = vec![id];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(
+            pairs
+                .iter()
+                .filter(|(_, of)| *of == parent)
+                .map(|(child, _)| *child),
+        );
+        next += 1;
+    }
+    found.remove(0);
+    found
+}
+
+fn alive(id: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}

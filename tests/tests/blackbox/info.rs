@@ -1,0 +1,119 @@
+//! `info`: what it prints is what the installed qemu-img prints, for people and as JSON.
+
+use instar_tests::craft::Crafted;
+use instar_tests::variant::{self, Variant};
+use instar_tests::{Bench, disk, in_both_sandboxes};
+
+/// Asks both programs about each variant.
+fn all(bench: &Bench, variants: &[Variant]) {
+    assert!(!variants.is_empty());
+    for variant in variants {
+        let bench = &Bench::new(bench.sandbox());
+        variant.make(bench);
+        for words in [
+            ["info", "image"].as_slice(),
+            &["info", "--output=json", "image"],
+            &["info", "image", "--force-share", "--output", "json"],
+            &["info", "-U", "--backing-chain", "image"],
+            &["info", "--backing-chain", "--output=json", "image"],
+        ] {
+            same(bench, words, variant.name);
+        }
+    }
+}
+
+#[track_caller]
+fn same(bench: &Bench, words: &[&str], what: &str) {
+    let theirs = bench.qemu(words);
+    let ours = bench.instar(words);
+    assert_eq!(theirs.code(), ours.code(), "{what}:\n{theirs}{ours}");
+    assert_eq!(theirs.text(), ours.text(), "{what}: {}", words.join(" "));
+}
+
+in_both_sandboxes! {
+    fn describes_every_layout(bench) {
+        all(bench, variant::LAYOUTS);
+    }
+
+    fn describes_every_kind_of_cluster(bench) {
+        all(bench, variant::CLUSTERS);
+    }
+
+    fn describes_chains(bench) {
+        all(bench, variant::CHAINS);
+    }
+
+    fn describes_images_in_every_state(bench) {
+        all(bench, variant::STATES);
+    }
+
+    fn describes_raw_files(bench) {
+        all(bench, variant::RAW);
+    }
+
+    fn describes_with_the_format_given(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        bench.qemu(["convert", "-O", "qcow2", "disk.raw", "image"]).succeeds();
+        for words in [
+            ["info", "-f", "qcow2", "image"].as_slice(),
+            &["info", "image", "--output=json", "-f", "qcow2"],
+            &["info", "-f", "raw", "--output=json", "image"],
+            &["info", "-f", "raw", "image"],
+        ] {
+            same(bench, words, "format given");
+        }
+    }
+
+    fn describes_by_every_way_to_name_a_file(bench) {
+        disk::usual(&bench.path("a:b"));
+        disk::usual(&bench.path("name with blanks"));
+        let absolute = bench.path("name with blanks");
+        for name in ["./a:b", "name with blanks", "./name with blanks", "file:name with blanks", absolute.to_str().unwrap()] {
+            same(bench, &["info", name], name);
+            same(bench, &["info", "--output=json", name], name);
+        }
+    }
+
+    fn rounds_sizes_as_qemu_img_does(bench) {
+        for size in ["0", "512", "999424", "1000448", "1023488", "1M", "1049088", "1047552", "10485248", "999M", "1000M", "1023M", "1G", "1536M", "10G", "999G", "1T", "1500G", "8T", "100T", "1P"] {
+            bench.qemu(["create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", "image", size]).succeeds();
+            same(bench, &["info", "image"], size);
+        }
+    }
+
+    fn fails_as_qemu_img_does(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        for words in [
+            ["info", "absent"].as_slice(),
+            &["info"],
+            &["info", "disk.raw", "disk.raw"],
+            &["info", "-f", "qcow2", "disk.raw"],
+            &["info", "-f", "nonsense", "disk.raw"],
+            &["info", "--output=xml", "disk.raw"],
+            &["info", "--nonsense", "disk.raw"],
+            &["info", "nonsense:disk.raw"],
+        ] {
+            let theirs = bench.qemu(words);
+            let ours = bench.instar(words);
+            assert_eq!(theirs.code(), Some(1), "{theirs}");
+            ours.fails();
+            let message = |text: String| text.lines().next().unwrap_or_default().split_once(": ").map(|(_, m)| m.to_owned());
+            assert_eq!(message(theirs.errors()), message(ours.errors()), "{words:?}");
+        }
+    }
+
+    fn names_a_backing_file_without_opening_it(bench) {
+        let image = Crafted::image(bench, "image", "1M", "", 0);
+        image.backing(b"/nowhere/at/all.raw");
+        same(bench, &["info", "image"], "backing file that does not exist");
+        same(bench, &["info", "--output=json", "image"], "backing file that does not exist");
+    }
+
+    fn its_json_can_be_parsed(bench) {
+        variant::CHAINS[0].make(bench);
+        let outcome = bench.instar(["info", "--output=json", "--backing-chain", "image"]);
+        let value: serde_json::Value = serde_json::from_slice(&outcome.succeeds().stdout).unwrap();
+        assert_eq!(value.as_array().map(Vec::len), Some(2));
+        assert_eq!(value[0]["children"][0]["info"]["filename"], "image");
+    }
+}

@@ -1,0 +1,184 @@
+//! How instar is called: as qemu-img, without arguments, with abbreviations, for help.
+
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use instar_tests::{Bench, Outcome, Sandbox, disk, in_both_sandboxes, instar_path, ledger};
+
+/// instar through a link named `qemu-img`.
+fn as_qemu_img(bench: &Bench, words: &[&str]) -> Outcome {
+    let link = bench.path("qemu-img");
+    if !link.exists() {
+        symlink(instar_path(), &link).unwrap();
+    }
+    Outcome::of(
+        Command::new(link)
+            .current_dir(bench.directory())
+            .env("LC_ALL", "C")
+            .env("HOME", bench.directory())
+            .args(words),
+    )
+}
+
+#[test]
+fn under_the_name_of_qemu_img_it_has_its_version() {
+    let bench = Bench::new(Sandbox::Process);
+    for words in [["--version"], ["-V"]] {
+        let outcome = as_qemu_img(&bench, &words);
+        assert!(
+            outcome.succeeds().text().starts_with("qemu-img version 10.0.2"),
+            "{outcome}"
+        );
+    }
+    let own = bench.instar(["--version"]);
+    assert!(own.text().starts_with("instar"), "{own}");
+}
+
+#[test]
+fn under_the_name_of_qemu_img_messages_are_the_same() {
+    let bench = Bench::new(Sandbox::Process);
+    disk::usual(&bench.path("disk.raw"));
+    for words in [
+        ["info", "absent"].as_slice(),
+        &["convert", "-O", "nonsense", "disk.raw", "out"],
+        &["convert", "-O", "qcow2", "absent", "out"],
+        &["convert", "-O", "qcow2", "disk.raw", "absent/out"],
+        &[
+            "convert",
+            "-O",
+            "qcow2",
+            "-o",
+            "cluster_size=3",
+            "disk.raw",
+            "out",
+        ],
+        &["convert", "disk.raw"],
+        &["convert"],
+        &["dd", "if=disk.raw"],
+        &["dd", "if=disk.raw", "of=out", "bs=0"],
+        &["dd", "if=disk.raw", "of=out", "bs=x"],
+        &["dd", "if=disk.raw", "of=out", "what=ever"],
+        &["nonsense"],
+        &[],
+    ] {
+        let theirs = bench.qemu(words);
+        let ours = as_qemu_img(&bench, words);
+        assert_eq!(theirs.code(), ours.code(), "{theirs}{ours}");
+        let plain = |outcome: &Outcome| {
+            outcome
+                .errors()
+                .replace(bench.directory().to_str().unwrap(), "")
+                .replace("'/qemu-img", "'qemu-img")
+        };
+        assert_eq!(plain(&theirs), plain(&ours), "{words:?}");
+        assert_eq!(theirs.text(), ours.text(), "{words:?}");
+    }
+}
+
+#[test]
+fn help_names_every_verb_and_each_verb_has_a_page() {
+    let bench = Bench::new(Sandbox::Process);
+    let all = Outcome::of(Command::new(instar_path()).arg("--help"))
+        .succeeds()
+        .text();
+    for verb in ["info", "convert", "dd", "sandbox"] {
+        assert!(all.contains(verb), "--help does not name {verb}");
+        let page = bench.instar([verb, "--help"]);
+        assert!(
+            page.succeeds().text().contains("Examples") || page.text().contains("example"),
+            "{page}"
+        );
+        assert!(
+            page.text().lines().all(|line| line.chars().count() <= 100),
+            "{page}"
+        );
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_crash() {
+    let bench = Bench::new(Sandbox::Process);
+    let line = format!("{} --help | true", instar_path().display());
+    let outcome = Outcome::of(
+        Command::new("bash")
+            .current_dir(bench.directory())
+            .args(["-c", &line]),
+    );
+    assert!(outcome.stderr.is_empty(), "{outcome}");
+}
+
+in_both_sandboxes! {
+    fn takes_clustered_attached_and_abbreviated_options(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        for words in [
+            ["convert", "-pc", "-fraw", "-Oqcow2", "disk.raw", "out"].as_slice(),
+            &["convert", "disk.raw", "-cO", "qcow2", "out", "-f", "raw"],
+            &["convert", "-O", "qcow2", "--", "disk.raw", "out"],
+            &["convert", "-O", "qcow2", "-o", "cluster_size=4k", "-o", "compat=1.1", "disk.raw", "out"],
+        ] {
+            bench.instar(words).succeeds();
+            instar_tests::compare::qemu_reads(bench, "out", "disk.raw", &words.join(" "));
+        }
+        let theirs = bench.qemu(["info", "--out", "json", "disk.raw"]);
+        assert_eq!(bench.instar(["info", "--out", "json", "disk.raw"]).text(), theirs.succeeds().text());
+    }
+
+    fn real_callers_get_what_they_read(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
+        for words in [
+            // Nova
+            ["info", "image", "--force-share", "--output=json"].as_slice(),
+            &["convert", "-t", "none", "-O", "raw", "-f", "qcow2", "image", "out"],
+            &["convert", "-t", "writeback", "-O", "raw", "-f", "qcow2", "image", "out"],
+            // Glance
+            &["convert", "-f", "qcow2", "-O", "raw", "image", "out"],
+            // Cinder
+            &["convert", "-O", "raw", "-t", "none", "-f", "qcow2", "image", "out"],
+            &["convert", "-O", "qcow2", "-c", "-f", "qcow2", "image", "out"],
+            // Ironic agent
+            &["convert", "-O", "raw", "-t", "directsync", "-S", "0", "-f", "qcow2", "-W", "image", "out"],
+            // KubeVirt
+            &["convert", "-t", "writeback", "-p", "-O", "raw", "image", "out"],
+            &["info", "image", "--output", "json"],
+            // Proxmox VE
+            &["convert", "-p", "-n", "-T", "none", "-f", "qcow2", "-O", "raw", "image", "out"],
+            // oVirt
+            &["convert", "-p", "-t", "none", "-T", "none", "-f", "qcow2", "-O", "qcow2", "-o", "compat=1.1", "-W", "image", "out"],
+            // libguestfs
+            &["info", "-U", "--output", "json", "./image"],
+            // Incus
+            &["convert", "-p", "-f", "qcow2", "-O", "raw", "-t", "writeback", "image", "out"],
+            // osbuild, Packer, disk image builders
+            &["convert", "-O", "qcow2", "-c", "-o", "compat=1.1", "-m", "8", "image", "out"],
+            &["convert", "-O", "raw", "image", "out"],
+            &["dd", "if=image", "of=out", "bs=256k", "count=1"],
+        ] {
+            let theirs = bench.qemu(words);
+            let ours = bench.instar(words);
+            assert_eq!(ours.code(), theirs.code(), "{theirs}{ours}");
+            assert_eq!(ours.errors(), theirs.errors(), "{words:?}");
+            if words[0] == "info" {
+                assert_eq!(ours.text(), theirs.text(), "{words:?}");
+            } else if words[0] == "convert" {
+                assert_eq!(bench.qemu(["compare", "disk.raw", "out"]).code(), Some(0), "{words:?}");
+            }
+        }
+    }
+}
+
+/// The command line may not touch the network: nothing that names a server is ever connected to.
+#[test]
+fn protocols_are_refused_in_words() {
+    let bench = Bench::new(Sandbox::Process);
+    for name in [
+        "nbd://127.0.0.1:1/x",
+        "http://127.0.0.1:1/x",
+        "ssh://127.0.0.1/x",
+        "json:{\"driver\":\"nbd\"}",
+    ] {
+        bench.instar(["info", name]).fails();
+        bench.instar(["convert", "-O", "raw", name, "out"]).fails();
+    }
+    ledger::ran("process", module_path!());
+}

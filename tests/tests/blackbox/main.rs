@@ -1,0 +1,20 @@
+//! instar beside the installed qemu-img: same options, same bytes, same exit codes.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::too_many_lines,
+    reason = "tests: a failure here is a test failure"
+)]
+
+mod bounds;
+mod dd;
+mod dependencies;
+mod existing;
+mod info;
+mod invocation;
+mod reading;
+mod sandbox;
+mod writing;

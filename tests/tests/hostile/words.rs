@@ -1,0 +1,88 @@
+//! F1: strings in images that try to speak for us.
+
+use std::fs;
+
+use instar_tests::craft::{Crafted, EXTENSION_BACKING_FORMAT, EXTENSION_FEATURES, field};
+use instar_tests::ledger::deviates;
+use instar_tests::{Bench, Outcome, in_both_sandboxes};
+
+use crate::run;
+
+/// Names with bytes that a terminal or a parser would act upon.
+const NAMES: &[&[u8]] = &[
+    b"a\nfile format: raw\nvirtual size: 1",
+    b"a\x1b[2J\x1b[31mred",
+    b"\xff\xfe\x80not text",
+    b"tab\there\rback",
+    b"quote\"back\\slash",
+    b"\xe2\x80\xaeright to left",
+    b"null\0inside",
+    b"\x7f\x01\x02",
+    b"\xc2\x9b31m",
+];
+
+fn is_clean(bytes: &[u8]) -> bool {
+    str::from_utf8(bytes).is_ok_and(|text| text.chars().all(|c| c == '\n' || !c.is_control()))
+}
+
+#[track_caller]
+fn clean(outcome: &Outcome) {
+    assert!(
+        is_clean(&outcome.stdout) && is_clean(&outcome.stderr),
+        "raw bytes of the image are printed: {outcome}"
+    );
+}
+
+in_both_sandboxes! {
+    fn f1_names_cannot_speak_for_us(bench) {
+        for name in NAMES {
+            let image = Crafted::image(bench, "image", "1M", "", 0);
+            image.backing(name);
+            let human = run(bench, &["info", "image"]);
+            clean(human.succeeds());
+            assert_eq!(human.text().matches("\nfile format: ").count(), 1, "{human}");
+            assert_eq!(human.text().matches("\nvirtual size: ").count(), 1, "{human}");
+            let json = run(bench, &["info", "--output=json", "image"]);
+            clean(json.succeeds());
+            serde_json::from_slice::<serde_json::Value>(&json.stdout).unwrap();
+            let refused = run(bench, &["convert", "-O", "raw", "image", "out"]);
+            clean(refused.fails());
+            assert_eq!(refused.errors().trim_end().lines().count(), 1, "{refused}");
+        }
+    }
+
+    fn f1_every_string_of_an_image_is_escaped(bench) {
+        let image = Crafted::image(bench, "image", "1M", "", 0);
+        let mut feature = [0_u8; 48];
+        feature[1] = 9;
+        feature[2..12].copy_from_slice(b"\x1b[31m\nred!");
+        image.extensions(&[(EXTENSION_FEATURES, &feature), (EXTENSION_BACKING_FORMAT, b"q\x1b\ncow")]).backing(b"below");
+        clean(&run(bench, &["info", "image"]));
+        clean(&run(bench, &["info", "--output=json", "image"]));
+        image.u64(field::INCOMPATIBLE_FEATURES, 1 << 9);
+        clean(run(bench, &["info", "image"]).fails());
+        bench.qemu(["create", "-q", "-f", "qcow2", "snapshots", "1M"]).succeeds();
+        bench.qemu(["snapshot", "-c", "evil\u{1b}[31m\nname", "snapshots"]).succeeds();
+        clean(&run(bench, &["info", "snapshots"]));
+        let json = run(bench, &["info", "--output=json", "snapshots"]);
+        clean(json.succeeds());
+        serde_json::from_slice::<serde_json::Value>(&json.stdout).unwrap();
+    }
+
+    fn f1_qemu_img_prints_control_bytes_and_we_do_not(bench) {
+        Crafted::image(bench, "image", "1M", "", 0).backing(b"a\x1b[31m\nvirtual size: 1");
+        let theirs = bench.qemu(["info", "image"]);
+        let ours = run(bench, &["info", "image"]);
+        deviates("escaped-names", &is_clean(&theirs.stdout) , &is_clean(&ours.stdout));
+        assert!(is_clean(&ours.stdout));
+    }
+
+    fn f1_names_on_the_command_line_are_escaped_too(bench) {
+        let outcome = run(bench, &["info", "no\x1b[31m\nsuch file"]);
+        clean(outcome.fails());
+        fs::write(bench.path("plain\u{1b}\nfile"), [0; 512]).unwrap();
+        let json = run(bench, &["info", "--output=json", "plain\u{1b}\nfile"]);
+        serde_json::from_slice::<serde_json::Value>(&json.succeeds().stdout).unwrap();
+        let _: &Bench = bench;
+    }
+}
