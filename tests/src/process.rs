@@ -42,6 +42,24 @@ impl Outcome {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
+    /// The first line on standard error, without the program's name.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let errors = self.errors();
+        let line = errors.lines().next().unwrap_or_default();
+        let named = |head: &str| {
+            let program = head.split(' ').next().unwrap_or_default();
+            ["qemu-img", "instar"]
+                .iter()
+                .any(|name| program.rsplit('/').next() == Some(name))
+        };
+        let line = match line.split_once(": ") {
+            Some((head, tail)) if named(head) => tail,
+            _ => line,
+        };
+        line.to_owned()
+    }
+
     /// The exit code, where it did exit.
     #[must_use]
     pub fn code(&self) -> Option<i32> {

@@ -275,7 +275,7 @@ fn overlay(bench: &Bench, image: &str, seed: u64) {
         image,
         &["write -z 128k 64k", "write -z 2M 100k", "discard 3M 64k"],
     );
-    write(bench, image, "", (3 << 20) + (512 << 10), 512, seed);
+    write(bench, image, "", (3 << 20) + (400 << 10), 512, seed);
 }
 
 fn every_kind(bench: &Bench) {

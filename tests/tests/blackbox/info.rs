@@ -97,8 +97,7 @@ in_both_sandboxes! {
             let ours = bench.instar(words);
             assert_eq!(theirs.code(), Some(1), "{theirs}");
             ours.fails();
-            let message = |text: String| text.lines().next().unwrap_or_default().split_once(": ").map(|(_, m)| m.to_owned());
-            assert_eq!(message(theirs.errors()), message(ours.errors()), "{words:?}");
+            assert_eq!(theirs.message(), ours.message(), "{words:?}");
         }
     }
 

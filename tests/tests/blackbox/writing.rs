@@ -240,11 +240,7 @@ in_both_sandboxes! {
             assert_eq!(theirs.code(), Some(1), "{words}: {theirs}");
             ours.fails();
             assert!(!bench.path("ours").exists(), "{words}: a target was made");
-            let message = |outcome: &instar_tests::Outcome| {
-                let text = outcome.errors().replace("theirs", "ours");
-                text.lines().next().unwrap_or_default().split_once(": ").map(|(_, m)| m.to_owned())
-            };
-            assert_eq!(message(&theirs), message(&ours), "{words}");
+            assert_eq!(theirs.message().replace("theirs", "ours"), ours.message(), "{words}");
         }
     }
 }
