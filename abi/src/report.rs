@@ -189,12 +189,48 @@ pub struct Qcow2Info {
     pub extended_l2: bool,
     /// External data file, as named.
     pub data_file: Option<ImageText>,
+    /// Guest data is in an external data file: only then `data_file_raw` is shown.
+    pub external_data: bool,
     /// The data file is a raw image too.
     pub data_file_raw: bool,
     /// Persistent bitmaps.
     pub bitmaps: Vec<Bitmap>,
     /// Encryption method of the header: 0 none, 1 AES, 2 LUKS.
     pub encryption: u32,
+    /// The LUKS header, with method 2.
+    pub luks: Option<Box<LuksInfo>>,
+}
+
+/// A LUKS header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LuksInfo {
+    /// Cipher and key width, such as `aes-256`.
+    pub cipher: ImageText,
+    /// Such as `xts`.
+    pub cipher_mode: ImageText,
+    /// Such as `plain64`.
+    pub iv_generator: ImageText,
+    /// Hash of the generator, where it has one.
+    pub iv_generator_hash: Option<ImageText>,
+    /// Hash of key derivation.
+    pub hash: ImageText,
+    /// Identifier as it stands in the header.
+    pub uuid: ImageText,
+    /// Byte at which the payload begins.
+    pub payload_offset: u64,
+    /// Iterations of the master key digest.
+    pub master_key_iterations: u32,
+    /// All key slots.
+    pub slots: Vec<LuksSlot>,
+}
+
+/// A key slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LuksSlot {
+    /// Byte of the key material.
+    pub key_offset: u64,
+    /// Iterations and stripes of a slot in use.
+    pub active: Option<(u32, u32)>,
 }
 
 /// A persistent dirty bitmap.

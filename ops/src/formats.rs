@@ -36,10 +36,14 @@ pub(crate) fn claims(head: &[u8]) -> impl Iterator<Item = Format> {
 ///
 /// # Errors
 /// What is wrong with it; `UNKNOWN_FORMAT` for a format without a driver.
-pub(crate) fn open<'h>(format: Format, file: File<'h>, _purpose: Purpose) -> Result<Opened<'h>> {
+pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Result<Opened<'h>> {
     match format {
         Format::Raw => instar_raw::open(file),
         Format::Vdi => instar_vdi::open(file),
+        Format::Qcow2 => {
+            let info_only = purpose == Purpose::Describe;
+            instar_qcow2::open(file, instar_qcow2::OpenOptions { info_only })
+        }
         other => Err(Fault::new(fault::core::UNKNOWN_FORMAT).named(other.name().as_bytes())),
     }
 }

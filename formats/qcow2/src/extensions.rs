@@ -6,7 +6,8 @@ use instar_disk::fault::qcow2 as faults;
 use instar_disk::report::{Failure, Stage};
 use instar_disk::{Fault, ImageText, Result, from_usize};
 
-use crate::header::{Basics, Head, read_raw};
+use crate::header::Basics;
+use crate::pieces::Pieces;
 use crate::raw::{RawBitmapsExtension, RawCryptoExtension, RawExtension, crypt, extension, limit};
 
 /// What the extensions of an image say.
@@ -35,7 +36,7 @@ pub struct BitmapDirectory {
 
 impl Extensions {
     /// Walks the extensions in `area` of the first cluster.
-    pub(crate) fn parse(head: &mut Head<'_>, area: Range<u64>, basics: &Basics) -> Result<Self> {
+    pub(crate) fn parse(head: &mut Pieces<'_>, area: Range<u64>, basics: &Basics) -> Result<Self> {
         let mut all = Self::default();
         let mut walk = Walk(area);
         while let Some(found) = walk.next(head)? {
@@ -61,7 +62,7 @@ impl Extensions {
     }
 
     /// Offset and length of the last feature name table before anything that is wrong.
-    pub(crate) fn find_feature_table(head: &mut Head<'_>, area: Range<u64>) -> Option<(u64, u64)> {
+    pub(crate) fn find_feature_table(head: &mut Pieces<'_>, area: Range<u64>) -> Option<(u64, u64)> {
         let mut table = None;
         let mut walk = Walk(area);
         while let Ok(Some(found)) = walk.next(head) {
@@ -85,12 +86,12 @@ struct Found {
 struct Walk(Range<u64>);
 
 impl Walk {
-    fn next(&mut self, head: &mut Head<'_>) -> Result<Option<Found>> {
+    fn next(&mut self, head: &mut Pieces<'_>) -> Result<Option<Found>> {
         let Range { start, end } = self.0;
         if start >= end {
             return Ok(None);
         }
-        let raw: RawExtension = read_raw(head, start)?;
+        let raw: RawExtension = head.value(start)?;
         let offset = start.saturating_add(from_usize(size_of::<RawExtension>()));
         let length = u64::from(raw.length.get());
         if offset.checked_add(length).is_none_or(|last| last > end) {
@@ -108,7 +109,7 @@ impl Walk {
     }
 }
 
-fn parse_bitmaps(head: &mut Head<'_>, found: &Found, basics: &Basics) -> Result<Option<BitmapDirectory>> {
+fn parse_bitmaps(head: &mut Pieces<'_>, found: &Found, basics: &Basics) -> Result<Option<BitmapDirectory>> {
     if u64::from(found.length) != from_usize(size_of::<RawBitmapsExtension>()) {
         return Err(Fault::new(faults::BITMAPS_LENGTH).with([u64::from(found.length)]));
     }
@@ -122,7 +123,7 @@ fn parse_bitmaps(head: &mut Head<'_>, found: &Found, basics: &Basics) -> Result<
             }));
         return Ok(None);
     }
-    let raw: RawBitmapsExtension = read_raw(head, found.offset)?;
+    let raw: RawBitmapsExtension = head.value(found.offset)?;
     let (offset, bytes) = (raw.bitmap_directory_offset.get(), raw.bitmap_directory_size.get());
     let bitmaps = raw.nb_bitmaps.get();
     if raw.reserved.get() != 0 {
@@ -149,14 +150,14 @@ fn parse_bitmaps(head: &mut Head<'_>, found: &Found, basics: &Basics) -> Result<
     }))
 }
 
-fn parse_crypto(head: &mut Head<'_>, found: &Found, basics: &Basics) -> Result<(u64, u64)> {
+fn parse_crypto(head: &mut Pieces<'_>, found: &Found, basics: &Basics) -> Result<(u64, u64)> {
     if basics.encryption != crypt::LUKS {
         return Err(Fault::new(faults::CRYPTO_UNEXPECTED));
     }
     if u64::from(found.length) != from_usize(size_of::<RawCryptoExtension>()) {
         return Err(Fault::new(faults::CRYPTO_LENGTH).with([u64::from(found.length)]));
     }
-    let raw: RawCryptoExtension = read_raw(head, found.offset)?;
+    let raw: RawCryptoExtension = head.value(found.offset)?;
     let cluster_size = 1_u64 << basics.cluster_bits;
     let offset = raw.offset.get();
     if offset & cluster_size.saturating_sub(1) != 0 {

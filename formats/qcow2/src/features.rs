@@ -4,9 +4,8 @@ use alloc::vec::Vec;
 
 use instar_disk::fault::qcow2 as faults;
 use instar_disk::{Fault, Result};
-use zerocopy::FromBytes;
 
-use crate::header::Head;
+use crate::pieces::{Pieces, until_nul};
 use crate::raw::{RawFeatureName, autoclear, compatible, incompatible};
 
 /// The feature bits of an image, with those of a version 2 image all zero.
@@ -71,20 +70,16 @@ impl Features {
 }
 
 /// The refusal of `unknown` bits, in the words that the image's feature name table (`length` bytes at `offset`) has for them.
-pub(crate) fn refusal(unknown: u64, head: &mut Head<'_>, table: Option<(u64, u64)>) -> Result<Fault> {
+pub(crate) fn refusal(unknown: u64, head: &mut Pieces<'_>, table: Option<(u64, u64)>) -> Result<Fault> {
     let mut text = Vec::new();
     let mut rest = unknown;
     let (mut offset, length) = table.unwrap_or((0, 0));
     let end = offset.saturating_add(length);
     let size = instar_disk::from_usize(size_of::<RawFeatureName>());
     while offset.checked_add(size).is_some_and(|next| next <= end) && rest != 0 {
-        let mut bytes = [0; size_of::<RawFeatureName>()];
-        head.read(offset, &mut bytes)?;
+        let entry: RawFeatureName = head.value(offset)?;
         offset = offset.saturating_add(size);
-        let Ok(entry) = RawFeatureName::read_from_bytes(&bytes) else {
-            break;
-        };
-        let name = crate::header::until_nul(&entry.name);
+        let name = until_nul(&entry.name);
         if name.is_empty() {
             break;
         }

@@ -1,14 +1,12 @@
 //! The header: from the bytes of [`RawHeader`] to values that need no further check.
 
-use alloc::vec::Vec;
-
 use instar_disk::fault::qcow2 as faults;
 use instar_disk::job::Compression;
 use instar_disk::{Fault, File, ImageText, Result, from_usize};
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use crate::extensions::Extensions;
 use crate::features::{self, Features};
+use crate::pieces::Pieces;
 use crate::raw::{self, RawHeader, compression, crypt, incompatible, limit};
 
 /// What an image's first cluster says, checked.
@@ -57,9 +55,8 @@ impl Header {
     /// # Errors
     /// What is wrong with it, or the host's error.
     pub fn parse(file: File<'_>) -> Result<Self> {
-        let mut head = Head::new(file)?;
-        let mut raw = RawHeader::new_zeroed();
-        head.read(0, raw.as_mut_bytes())?;
+        let mut head = Pieces::new(file);
+        let raw = head.value(0)?;
         parse(&raw, &mut head).map_err(|fault| fault.in_file(file.slot()))
     }
 
@@ -89,7 +86,7 @@ impl Header {
     }
 }
 
-fn parse(raw: &RawHeader, head: &mut Head<'_>) -> Result<Header> {
+fn parse(raw: &RawHeader, head: &mut Pieces<'_>) -> Result<Header> {
     let basics = Basics::parse(raw)?;
     let cluster_size = 1_u64 << basics.cluster_bits;
     let backing_offset = raw.backing_file_offset.get();
@@ -285,7 +282,11 @@ fn check_size(size: u64, basics: &Basics, l1: TableRange) -> Result<()> {
 /// Largest number of L1 entries that qemu counts before it calls an image too big.
 const MAX_L1_INDEX: u64 = 0x7fff_ffff;
 
-fn parse_backing_name(raw: &RawHeader, head: &mut Head<'_>, cluster_size: u64) -> Result<Option<ImageText>> {
+fn parse_backing_name(
+    raw: &RawHeader,
+    head: &mut Pieces<'_>,
+    cluster_size: u64,
+) -> Result<Option<ImageText>> {
     let offset = raw.backing_file_offset.get();
     if offset == 0 {
         return Ok(None);
@@ -296,82 +297,4 @@ fn parse_backing_name(raw: &RawHeader, head: &mut Head<'_>, cluster_size: u64) -
         return Err(Fault::new(faults::BACKING_LENGTH).with([length, most]));
     }
     head.text(offset, length)
-}
-
-/// The bytes of a C string.
-pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == 0).next().unwrap_or(bytes)
-}
-
-/// The first cluster, read in pieces as it is looked at.
-pub(crate) struct Head<'h> {
-    file: File<'h>,
-    start: u64,
-    piece: Vec<u8>,
-}
-
-impl<'h> Head<'h> {
-    fn new(file: File<'h>) -> Result<Self> {
-        let mut head = Self {
-            file,
-            start: 0,
-            piece: Vec::new(),
-        };
-        head.load(0, FIRST_PIECE)?;
-        Ok(head)
-    }
-
-    /// The file whose head it is.
-    pub(crate) const fn file(&self) -> File<'h> {
-        self.file
-    }
-
-    /// Fills `into`, with zeros past the file's end. In ascending order of offsets this reads each byte of the file once.
-    pub(crate) fn read(&mut self, offset: u64, into: &mut [u8]) -> Result<()> {
-        if self.copy(offset, into).is_some() {
-            return Ok(());
-        }
-        if into.len() > NEXT_PIECE {
-            return self.file.read_padded(offset, into);
-        }
-        self.load(offset, NEXT_PIECE)?;
-        self.copy(offset, into)
-            .ok_or_else(|| Fault::new(instar_disk::fault::core::OVERFLOW).with([offset]))
-    }
-
-    /// The string of at most `length` bytes; none if it is empty.
-    pub(crate) fn text(&mut self, offset: u64, length: u64) -> Result<Option<ImageText>> {
-        let length = length.min(from_usize(instar_disk::limits::IMAGE_TEXT));
-        let mut bytes = alloc::vec![0; instar_disk::to_usize(length)?];
-        self.read(offset, &mut bytes)?;
-        let text = until_nul(&bytes);
-        Ok((!text.is_empty()).then(|| ImageText::new(text)))
-    }
-
-    fn load(&mut self, offset: u64, length: usize) -> Result<()> {
-        self.piece.clear();
-        self.piece.resize(length, 0);
-        self.start = offset;
-        self.file.read_padded(offset, &mut self.piece)
-    }
-
-    fn copy(&self, offset: u64, into: &mut [u8]) -> Option<()> {
-        let from = usize::try_from(offset.checked_sub(self.start)?).ok()?;
-        let to = from.checked_add(into.len())?;
-        into.copy_from_slice(self.piece.get(from..to)?);
-        Some(())
-    }
-}
-
-/// Bytes of the first read. Ours: header, extensions and backing name of nearly every image.
-const FIRST_PIECE: usize = 4096;
-
-/// Bytes of each further read. Ours.
-const NEXT_PIECE: usize = 65536;
-
-/// A value of `T` from the head.
-pub(crate) fn read_raw<T: FromZeros + FromBytes + IntoBytes>(head: &mut Head<'_>, offset: u64) -> Result<T> {
-    let mut value = T::new_zeroed();
-    head.read(offset, value.as_mut_bytes())?;
-    Ok(value)
 }

@@ -30,13 +30,22 @@
 
 extern crate alloc;
 
+mod bitmap;
 mod extensions;
 mod features;
 mod header;
+mod image;
+mod info;
+mod l2;
+mod luks;
+mod pieces;
 mod probe;
 pub mod raw;
+mod snapshot;
+mod table;
 
 pub use extensions::{BitmapDirectory, Extensions};
 pub use features::Features;
 pub use header::{Header, TableRange};
+pub use image::{OpenOptions, open};
 pub use probe::probe;

@@ -1,0 +1,142 @@
+//! Reading.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use instar_disk::fault::qcow2 as faults;
+use instar_disk::job::SnapshotName;
+use instar_disk::report::{self, Backing};
+use instar_disk::{Fault, File, Image, Kind, Mapping, Opened, Result, Role, fault};
+
+use crate::header::{Header, L1_ENTRY};
+use crate::l2::Layout;
+use crate::raw::{crypt, limit};
+use crate::table::{Entries, Tables};
+use crate::{info, snapshot};
+
+/// How an image is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Only to be described: a data file that it names is not opened, an encrypted image is welcome, and nothing can be mapped
+    /// that would need either.
+    pub info_only: bool,
+}
+
+/// Opens a qcow2 image. Its backing file is not opened, only named.
+///
+/// # Errors
+/// What is wrong with the header; that it is encrypted; the gate's refusal of its data file; the host's error.
+pub fn open<'h>(file: File<'h>, options: OpenOptions) -> Result<Opened<'h>> {
+    let header = Header::parse(file)?;
+    let mut data = None;
+    let mut refusal = None;
+    if header.encryption != crypt::NONE {
+        refusal = Some(Fault::new(fault::core::ENCRYPTED).in_file(file.slot()));
+    } else if options.info_only && header.features.data_file() {
+        refusal = Some(Fault::new(faults::DATA_FILE_MISSING).in_file(file.slot()));
+    }
+    if !options.info_only {
+        if let Some(fault) = refusal {
+            return Err(fault);
+        }
+        data = open_data_file(file, &header)?;
+    }
+    let slot = data.unwrap_or(file).slot();
+    Ok(Box::new(Qcow2 {
+        layout: Layout::new(&header, file, slot),
+        tables: Tables::new(&header, file),
+        size: header.virtual_size(),
+        file,
+        data,
+        header,
+        refusal,
+    }))
+}
+
+fn open_data_file<'h>(file: File<'h>, header: &Header) -> Result<Option<File<'h>>> {
+    if !header.features.data_file() {
+        if header.features.data_file_raw() {
+            return Err(Fault::new(faults::DATA_FILE_RAW).in_file(file.slot()));
+        }
+        return Ok(None);
+    }
+    let Some(name) = &header.extensions.data_file else {
+        return Err(Fault::new(faults::DATA_FILE_MISSING).in_file(file.slot()));
+    };
+    let facts = file.host().open(file.slot(), Role::DataFile, name.as_bytes())?;
+    Ok(Some(File::new(file.host(), facts)))
+}
+
+struct Qcow2<'h> {
+    file: File<'h>,
+    data: Option<File<'h>>,
+    header: Header,
+    layout: Layout,
+    tables: Tables<'h>,
+    size: u64,
+    /// Why nothing can be mapped.
+    refusal: Option<Fault>,
+}
+
+impl Image for Qcow2<'_> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn map(&mut self, offset: u64) -> Result<Mapping> {
+        if let Some(fault) = &self.refusal {
+            return Err(fault.clone());
+        }
+        let bits = self.header.cluster_bits;
+        let left = self.size.saturating_sub(offset);
+        let mut mapping = match self.tables.look(offset >> bits)? {
+            Entries::Present(entries) => self.layout.run(entries, offset)?,
+            Entries::Absent(clusters) => Mapping {
+                length: clusters
+                    .saturating_mul(1 << bits)
+                    .saturating_sub(offset & (1_u64 << bits).saturating_sub(1)),
+                kind: Kind::Unallocated,
+            },
+        };
+        mapping.length = mapping.length.min(left).max(1);
+        Ok(mapping)
+    }
+
+    fn physical(&self) -> Option<u64> {
+        let data = self.data?;
+        Some(self.file.size().saturating_add(data.size()))
+    }
+
+    fn backing(&self) -> Option<Backing> {
+        let name = self.header.backing_name.clone()?;
+        Some(Backing {
+            name,
+            format: self.header.extensions.backing_format.clone(),
+        })
+    }
+
+    fn describe(&mut self) -> Result<report::Info> {
+        let mut info = info::describe(self.file, &self.header)?;
+        info.backing = self.backing();
+        Ok(info)
+    }
+
+    fn snapshots(&mut self) -> Result<Vec<report::Snapshot>> {
+        snapshot::list(self.file, &self.header)
+    }
+
+    /// The size stays that of the active state, as in qemu-img: what the snapshot does not reach is unallocated.
+    fn select_snapshot(&mut self, name: &SnapshotName) -> Result<()> {
+        let found = snapshot::find(self.file, &self.header, name)?;
+        let l1 = found
+            .check(
+                self.header.cluster_bits,
+                L1_ENTRY,
+                limit::L1_BYTES,
+                "Snapshot L1 table",
+            )
+            .map_err(|fault| fault.in_file(self.file.slot()))?;
+        self.tables.switch(l1);
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! Images made by qemu-img and qemu-io, and a plain reader of mappings to compare with them.
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "test support: a failure is a test failure"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use instar_codecs::Decoder;
+use instar_disk::{Action, Fault, FaultCode, File, Host, Image, Io, Kind, Mapping, Opened};
+use instar_native::Native;
+use instar_qcow2::OpenOptions;
+use tempfile::TempDir;
+
+pub const KIB: u64 = 1 << 10;
+pub const MIB: u64 = 1 << 20;
+
+/// A directory with images in it. The reference tools work in it, so that names are plain.
+pub struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self {
+            dir: TempDir::new().unwrap(),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs `qemu-img` with the words of `line`; it must succeed.
+    pub fn qemu_img(&self, line: &str) -> String {
+        let output = self.try_qemu_img(line);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "qemu-img {line}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn try_qemu_img(&self, line: &str) -> Output {
+        let mut command = Command::new("qemu-img");
+        command.args(line.split_whitespace()).current_dir(self.dir.path());
+        command.output().expect("qemu-img is required by these tests")
+    }
+
+    /// What qemu-img says when it refuses `line`.
+    pub fn refusal(&self, line: &str) -> String {
+        let output = self.try_qemu_img(line);
+        assert!(!output.status.success(), "qemu-img {line} was expected to fail");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Runs commands of `qemu-io` on a qcow2 image.
+    pub fn qemu_io(&self, image: &str, commands: &[&str]) {
+        let mut command = Command::new("qemu-io");
+        command.current_dir(self.dir.path()).args(["-f", "qcow2"]);
+        for line in commands {
+            command.args(["-c", line]);
+        }
+        let output = command
+            .arg(image)
+            .output()
+            .expect("qemu-io is required by these tests");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let failed = !output.status.success() || text.contains("rror") || text.contains("failed");
+        assert!(!failed, "qemu-io {commands:?}: {text}");
+    }
+
+    pub fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
+    pub fn put(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// What qemu-img reads from `image`.
+    pub fn reference(&self, image: &str, options: &str) -> Vec<u8> {
+        self.qemu_img(&format!("convert {options} -O raw {image} reference.raw"));
+        let bytes = self.bytes("reference.raw");
+        std::fs::remove_file(self.path("reference.raw")).unwrap();
+        bytes
+    }
+
+    /// A raw file whose every sector says where it stands, with stretches of zeros between.
+    pub fn pattern(&self, name: &str, size: u64) {
+        self.put(name, &pattern(size));
+    }
+
+    /// What we read from `image`, chain included.
+    pub fn ours(&self, image: &str) -> Vec<u8> {
+        let host = Native::new(1);
+        let facts = host.source(self.path(image));
+        let mut chain = Chain::open(&host, File::new(&host, facts), true).unwrap();
+        chain.read_all(&host)
+    }
+
+    /// Both tools read the same.
+    pub fn compare(&self, image: &str) {
+        let (ours, theirs) = (self.ours(image), self.reference(image, "-f qcow2"));
+        assert_same(&ours, &theirs, image);
+    }
+
+    /// Opens one image and gives it to `look`.
+    pub fn with<R>(&self, image: &str, look: impl FnOnce(&mut dyn Image) -> R) -> R {
+        let host = Native::new(1);
+        let facts = host.source(self.path(image));
+        let mut opened = instar_qcow2::open(File::new(&host, facts), OpenOptions::default()).unwrap();
+        look(&mut *opened)
+    }
+
+    /// Our refusal to open `image`.
+    pub fn fault(&self, image: &str, options: OpenOptions) -> Fault {
+        let host = Native::new(1);
+        let facts = host.source(self.path(image));
+        let opened = instar_qcow2::open(File::new(&host, facts), options)
+            .and_then(|mut image| image.describe().map(|_| ()));
+        opened.expect_err("was expected to be refused")
+    }
+}
+
+pub fn assert_same(ours: &[u8], theirs: &[u8], what: &str) {
+    assert_eq!(ours.len(), theirs.len(), "{what}: length");
+    let first = ours.iter().zip(theirs).position(|(a, b)| a != b);
+    assert_eq!(first, None, "{what}: first byte that differs");
+}
+
+/// The words of a fault, as the host would print them.
+pub fn words(fault: &Fault) -> String {
+    let mut text = FaultCode::template(fault.code).unwrap().to_owned();
+    for (index, number) in fault.numbers.iter().enumerate() {
+        text = text.replace(&format!("{{{index}}}"), &number.to_string());
+    }
+    let name = fault.text.as_ref().map(|text| text.as_bytes().to_vec());
+    text.replace("{text}", &String::from_utf8_lossy(&name.unwrap_or_default()))
+}
+
+pub fn pattern(size: u64) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(size).unwrap()];
+    for (sector, into) in bytes.chunks_mut(512).enumerate() {
+        // Runs of zeros of many lengths; text-like sectors, so that they can be compressed.
+        if (sector / 7) % 5 == 3 || (sector / 300) % 4 == 2 {
+            continue;
+        }
+        for (line, into) in into.chunks_mut(32).enumerate() {
+            let text = format!("sector {sector:10} line {line:4} ......\n");
+            into.copy_from_slice(&text.as_bytes()[..into.len()]);
+        }
+    }
+    bytes
+}
+
+/// Images over one another, top first.
+pub struct Chain<'h> {
+    layers: Vec<Opened<'h>>,
+}
+
+impl<'h> Chain<'h> {
+    pub fn open(host: &'h Native, file: File<'h>, top: bool) -> Result<Self, Fault> {
+        let mut head = [0; 512];
+        let read = file.read(0, &mut head)?;
+        let image = if top || instar_qcow2::probe(&head[..read]) {
+            instar_qcow2::open(file, OpenOptions::default())?
+        } else {
+            instar_raw::open(file)?
+        };
+        let mut layers = Vec::new();
+        let backing = image.backing();
+        layers.push(image);
+        if let Some(backing) = backing {
+            let facts = host.open(file.slot(), instar_disk::Role::Backing, backing.name.as_bytes())?;
+            layers.extend(Self::open(host, File::new(host, facts), false)?.layers);
+        }
+        Ok(Self { layers })
+    }
+
+    pub fn top(&mut self) -> &mut Opened<'h> {
+        &mut self.layers[0]
+    }
+
+    /// Length and kind of what is at `offset`, all layers considered, and the number of the layer that says so.
+    pub fn map(&mut self, offset: u64) -> Result<(Mapping, usize), Fault> {
+        let mut length = self.layers[0].size() - offset;
+        for (depth, layer) in self.layers.iter_mut().enumerate() {
+            if offset >= layer.size() {
+                // A layer that is too short has nothing there, and hides what is below.
+                let kind = Kind::Unallocated;
+                return Ok((Mapping { length, kind }, depth));
+            }
+            let mapping = layer.map(offset)?;
+            assert!(mapping.length >= 1 && offset + mapping.length <= layer.size());
+            length = length.min(mapping.length);
+            if mapping.kind != Kind::Unallocated {
+                return Ok((
+                    Mapping {
+                        length,
+                        kind: mapping.kind,
+                    },
+                    depth,
+                ));
+            }
+        }
+        let kind = Kind::Unallocated;
+        Ok((Mapping { length, kind }, self.layers.len()))
+    }
+
+    pub fn read_all(&mut self, host: &Native) -> Vec<u8> {
+        let size = self.layers[0].size();
+        let mut bytes = vec![0; usize::try_from(size).unwrap()];
+        let mut decoder = Decoder::new();
+        let mut offset = 0;
+        while offset < size {
+            let (mapping, _) = self.map(offset).unwrap();
+            let end = offset + mapping.length;
+            let into = &mut bytes[offset as usize..end as usize];
+            fetch(host, &mut decoder, mapping.kind, into).unwrap();
+            offset = end;
+        }
+        bytes
+    }
+}
+
+/// The bytes of a mapping; `into` is zero before.
+pub fn fetch(host: &Native, decoder: &mut Decoder, kind: Kind, into: &mut [u8]) -> Result<(), ()> {
+    match kind {
+        Kind::Zero { .. } | Kind::Unallocated => {}
+        Kind::Data { slot, offset } => {
+            let action = Action::Read { slot, offset, into };
+            let mut io = [Io::new(action)];
+            host.submit(&mut io);
+            let [io] = io;
+            io.outcome.map_err(drop)?;
+        }
+        Kind::Encoded(encoded) => {
+            let mut stored = vec![0; encoded.stored as usize];
+            let mut io = [Io::new(Action::Read {
+                slot: encoded.slot,
+                offset: encoded.offset,
+                into: &mut stored,
+            })];
+            host.submit(&mut io);
+            let [io] = io;
+            let read = io.outcome.map_err(drop)?;
+            let mut unit = vec![0; encoded.unit as usize];
+            decoder
+                .decode(encoded.codec, &stored[..read as usize], &mut unit)
+                .map_err(drop)?;
+            into.copy_from_slice(&unit[encoded.within as usize..][..into.len()]);
+        }
+    }
+    Ok(())
+}
+
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
