@@ -1,1 +1,0 @@
-//! Benchmarks: instar beside the installed qemu-img, one table.
