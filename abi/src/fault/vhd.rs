@@ -1,6 +1,36 @@
-//! Failures found in vhd images: 0x0400 to 0x04ff.
+//! Failures found in vhd images: 0x0400 to 0x04ff. The words are qemu-img's where it has any.
 
 super::faults! {
-    /// A version that this driver does not know. Number 0: version.
-    VERSION = 1024, "unsupported vhd version {0}";
+    /// A version that this driver does not know. Numbers: major, minor.
+    VERSION = 1024, "unsupported VHD version {0}.{1}; version 1 is known";
+    /// No footer, neither in front nor at the end, or a fixed footer where none may be.
+    NOT_VHD = 1025, "invalid VPC image";
+    /// Not even room for a footer.
+    TOO_SMALL = 1026, "File too small for a VHD header";
+    /// The footer is damaged.
+    CHECKSUM = 1027, "Incorrect header checksum";
+    /// The dynamic header is not where the footer says.
+    DYNAMIC_MAGIC = 1028, "Invalid header magic";
+    /// Number 0: block size.
+    BLOCK_SIZE = 1029, "Invalid block size {0}";
+    /// The block allocation table has too few entries for the disk.
+    TABLE_TOO_SMALL = 1030, "Page table too small";
+    /// Number 0: entries.
+    TABLE_TOO_LARGE = 1031, "Max Table Entries too large ({0})";
+    /// A table or a block lies past the end of the file.
+    TRUNCATED = 1032, "block-vpc: free_data_block_offset points after the end of file. The image has been truncated.";
+    /// Number 0: sectors.
+    DISK_TOO_LARGE = 1033, "the VHD has {0} sectors of 512 bytes; the limit is 4278190080 (2040 GiB)";
+    /// A disk type that this driver does not know. Number 0: type.
+    DISK_TYPE = 1034, "VHD disk type {0} is none of 2 (fixed), 3 (dynamic), 4 (differencing)";
+    /// A block overlaps the header or the block allocation table. Numbers: block, offset.
+    OVERLAP = 1035, "block {0} of the VHD is said to start at byte {1}, inside the image's own header or tables";
+    /// A differencing disk that does not say what it differs from.
+    NO_PARENT = 1036, "the VHD is a differencing disk, but none of its parent locators gives a name that can be followed";
+    /// No such size. Only for new images.
+    SIZE = 1037, "The image size is too large for file format 'vpc'";
+    /// The footer puts the dynamic header where no file can reach.
+    DYNAMIC_OFFSET = 1038, "Error reading dynamic VHD header";
+    /// The dynamic header puts the block allocation table where no file can reach.
+    TABLE_OFFSET = 1039, "Error reading pagetable";
 }

@@ -51,7 +51,7 @@ impl Image for Vdi<'_> {
         let Some(place) = run.place else {
             return Ok(Mapping {
                 length,
-                kind: Kind::Unallocated,
+                kind: Kind::Zero { at: None },
             });
         };
         self.data(
