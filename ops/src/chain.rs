@@ -96,6 +96,13 @@ impl<'h> Chain<'h> {
         })
     }
 
+    /// From now on answers as the tables say, without regard to holes of the files.
+    pub(crate) fn as_written(&mut self) {
+        for layer in &mut self.layers {
+            layer.holes = None;
+        }
+    }
+
     /// What `map` shows of the bytes from `offset` (below the size) on.
     pub(crate) fn status(&mut self, offset: u64) -> Result<MapRun> {
         let mut run = MapRun {

@@ -28,8 +28,12 @@ const SECTOR: u64 = 512;
 
 /// Carries out `compare`.
 pub(crate) fn run(session: &Session<'_>, job: &Compare) -> Outcome<Done> {
-    let left = Chain::open(session, &job.left, Stage::OpenSource(0))?;
-    let right = Chain::open(session, &job.right, Stage::OpenSource(1))?;
+    let mut left = Chain::open(session, &job.left, Stage::OpenSource(0))?;
+    let mut right = Chain::open(session, &job.right, Stage::OpenSource(1))?;
+    if job.strict {
+        left.as_written();
+        right.as_written();
+    }
     let sizes = (left.size(), right.size());
     let host = session.host;
     let done = Done {

@@ -16,6 +16,7 @@ const RUNS: usize = 1024;
 /// Carries out `map`.
 pub(crate) fn run(session: &Session<'_>, job: &Map) -> Outcome<Done> {
     let mut chain = Chain::open(session, &job.source, Stage::OpenSource(0))?;
+    chain.as_written();
     let mut allowance = Allowance::new(chain.physical());
     let virtual_size = chain.size();
     let end = job.length.map_or(virtual_size, |length| {

@@ -8,59 +8,24 @@
     reason = "a failure is a test failure"
 )]
 
+mod common;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use instar_abi::job::{Bounds, Convert, Create, Dd, RawCreate, Seed, Source, Target, Verb};
-use instar_abi::{FileFacts, Format, Job, Report, Slot};
+use common::{conversion, pattern, raw_target, run, source};
+use instar_abi::job::{Dd, Verb};
+use instar_abi::{FileFacts, Format, Report};
 use instar_native::Native;
 
-/// Bytes that tell their own place.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|i| (i / 512 * 7 + i % 251) as u8 | 1).collect()
-}
-
-fn source(slot: Slot) -> Source {
-    Source {
-        slot,
-        format: Some(Format::Raw),
-        snapshot: None,
+fn convert(native: &Native, files: &[FileFacts], existing: bool) -> Report {
+    let mut job = conversion(files);
+    job.target.existing = existing;
+    for source in &mut job.sources {
+        source.format = Some(Format::Raw);
     }
-}
-
-fn raw_target(slot: Slot, existing: bool) -> Target {
-    Target {
-        slot,
-        create: Create::Raw(RawCreate::default()),
-        existing,
-        backing: None,
-    }
-}
-
-fn run(native: &Native, files: &[FileFacts], verb: Verb) -> Report {
-    let job = Job {
-        verb,
-        files: files.to_vec(),
-        bounds: Bounds::default(),
-        seed: Seed::default(),
-    };
-    instar_ops::run(native, &job);
-    native.reports().pop().expect("a last report")
-}
-
-fn convert(native: &Native, files: &[FileFacts], existing: bool, sparse: u64) -> Report {
-    let (target, sources) = files.split_last().unwrap();
-    let verb = Verb::Convert(Convert {
-        sources: sources.iter().map(|facts| source(facts.slot)).collect(),
-        target: raw_target(target.slot, existing),
-        sparse,
-        compress: false,
-        target_is_zero: false,
-        rate: 0,
-        salvage: false,
-    });
-    run(native, files, verb)
+    run(native, files, Verb::Convert(job))
 }
 
 fn blocks(path: &Path) -> u64 {
@@ -78,7 +43,7 @@ fn zeros_inside_data_become_holes() {
     for lanes in [1, 3] {
         let native = Native::new(lanes);
         let files = [native.source(&from), native.target(&to)];
-        assert!(matches!(convert(&native, &files, false, 4096), Report::Done(_)));
+        assert!(matches!(convert(&native, &files, false), Report::Done(_)));
         assert!(fs::read(&to).unwrap() == bytes);
         let holes = blocks(&from) - blocks(&to);
         assert!((4096 + 8..4096 + 32).contains(&holes), "{holes} sectors of hole");
@@ -93,7 +58,7 @@ fn several_sources_stand_in_a_row_each_rounded_to_a_sector() {
     fs::write(&b, pattern(70_000)).unwrap();
     let native = Native::new(2);
     let files = [native.source(&a), native.source(&b), native.target(&to)];
-    assert!(matches!(convert(&native, &files, false, 4096), Report::Done(_)));
+    assert!(matches!(convert(&native, &files, false), Report::Done(_)));
     let mut expected = pattern(1000);
     expected.resize(1024, 0);
     expected.extend(pattern(70_000));
@@ -111,7 +76,7 @@ fn an_existing_target_has_its_old_bytes_replaced_and_its_tail_kept() {
     fs::write(&to, vec![0xee; (1 << 20) + 777]).unwrap();
     let native = Native::new(2);
     let files = [native.source(&from), native.existing(&to)];
-    assert!(matches!(convert(&native, &files, true, 4096), Report::Done(_)));
+    assert!(matches!(convert(&native, &files, true), Report::Done(_)));
     bytes.extend([0xee; 777]);
     assert!(fs::read(&to).unwrap() == bytes);
 }
@@ -124,7 +89,7 @@ fn a_target_that_is_too_small_is_left_alone() {
     fs::write(&to, [0xee; 8191]).unwrap();
     let native = Native::new(1);
     let files = [native.source(&from), native.existing(&to)];
-    let Report::Failed(failure) = convert(&native, &files, true, 4096) else {
+    let Report::Failed(failure) = convert(&native, &files, true) else {
         panic!("accepted")
     };
     assert_eq!(failure.fault.code, instar_abi::fault::core::TARGET_TOO_SMALL);

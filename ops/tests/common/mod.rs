@@ -1,0 +1,82 @@
+//! What the tests of verbs share: a job with defaults, images made by qemu-img.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure is a test failure, and not every test uses everything"
+)]
+
+use std::path::Path;
+use std::process::Command;
+
+use instar_abi::job::{Bounds, Convert, Create, RawCreate, Seed, Source, Target, Verb};
+use instar_abi::{FileFacts, Job, Report, Slot};
+use instar_native::Native;
+
+/// Bytes that tell their own place, none of them zero.
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|i| ((i / 512 * 7 + i % 251) & 0xff) as u8 | 1)
+        .collect()
+}
+
+/// A source whose format is detected.
+pub(crate) fn source(slot: Slot) -> Source {
+    Source {
+        slot,
+        format: None,
+        snapshot: None,
+    }
+}
+
+/// A raw target.
+pub(crate) fn raw_target(slot: Slot, existing: bool) -> Target {
+    Target {
+        slot,
+        create: Create::Raw(RawCreate::default()),
+        existing,
+        backing: None,
+    }
+}
+
+/// Runs a verb; gives the last report.
+pub(crate) fn run(native: &Native, files: &[FileFacts], verb: Verb) -> Report {
+    let job = Job {
+        verb,
+        files: files.to_vec(),
+        bounds: Bounds::default(),
+        seed: Seed::default(),
+    };
+    instar_ops::run(native, &job);
+    native.reports().pop().expect("a last report")
+}
+
+/// A conversion of all but the last file to the last.
+pub(crate) fn conversion(files: &[FileFacts]) -> Convert {
+    let (target, sources) = files.split_last().unwrap();
+    Convert {
+        sources: sources.iter().map(|facts| source(facts.slot)).collect(),
+        target: raw_target(target.slot, false),
+        sparse: 4096,
+        compress: false,
+        target_is_zero: false,
+        rate: 0,
+        salvage: false,
+    }
+}
+
+/// Runs the installed qemu-img in `dir`, which must succeed; gives its output.
+pub(crate) fn qemu_img(dir: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("qemu-img")
+        .current_dir(dir)
+        .args(arguments)
+        .output()
+        .expect("qemu-img is installed (package qemu-utils)");
+    assert!(
+        output.status.success(),
+        "qemu-img {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
