@@ -222,6 +222,47 @@ pub const RAW: &[Variant] = &[
     made("raw, all hole", raw_hole, &["image"]),
 ];
 
+/// What other products write, in every layout of theirs that qemu-img can make.
+pub const FOREIGN: &[Variant] = &[
+    converted("vmdk", &["-O", "vmdk"]),
+    converted("vmdk, flat", &["-O", "vmdk", "-o", "subformat=monolithicFlat"]),
+    converted(
+        "vmdk, split",
+        &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"],
+    ),
+    converted(
+        "vmdk, split and flat",
+        &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentFlat"],
+    ),
+    converted("vmdk, stream", &["-O", "vmdk", "-o", "subformat=streamOptimized"]),
+    converted("vmdk, zeroed grains", &["-O", "vmdk", "-o", "zeroed_grain=on"]),
+    converted(
+        "vmdk for ESX",
+        &[
+            "-O",
+            "vmdk",
+            "-o",
+            "adapter_type=lsilogic,hwversion=13,toolsversion=11269",
+        ],
+    ),
+    converted("vpc", &["-O", "vpc"]),
+    converted("vpc, fixed", &["-O", "vpc", "-o", "subformat=fixed"]),
+    converted("vpc of the exact size", &["-O", "vpc", "-o", "force_size=on"]),
+    converted(
+        "vpc, fixed, of the exact size",
+        &["-O", "vpc", "-o", "subformat=fixed,force_size=on"],
+    ),
+    converted("vhdx", &["-O", "vhdx"]),
+    converted("vhdx, fixed", &["-O", "vhdx", "-o", "subformat=fixed"]),
+    converted("vhdx, blocks of 1M", &["-O", "vhdx", "-o", "block_size=1M"]),
+    converted(
+        "vhdx, log of 4M",
+        &["-O", "vhdx", "-o", "log_size=4M,block_state_zero=off"],
+    ),
+    converted("vdi", &["-O", "vdi"]),
+    converted("vdi, static", &["-O", "vdi", "-o", "static=on"]),
+];
+
 /// Writes the bytes of `piece` through qemu-io, after `words` such as `-c`.
 fn write(bench: &Bench, image: &str, words: &str, offset: u64, length: u64, seed: u64) {
     let bytes = if words.contains("-c") {

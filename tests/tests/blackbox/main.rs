@@ -13,6 +13,7 @@ mod bounds;
 mod dd;
 mod dependencies;
 mod existing;
+mod formats;
 mod info;
 mod invocation;
 mod reading;

@@ -12,6 +12,7 @@
     reason = "tests: a failure here is a test failure"
 )]
 
+mod formats;
 mod mutation;
 mod names;
 mod tables;

@@ -1,0 +1,242 @@
+//! vmdk, vhd, vhdx and vdi: in and out, in all pairs, through `dd` as well.
+
+use std::fs;
+
+use instar_tests::compare::{qemu_info, same_bytes};
+use instar_tests::disk::{self, Piece};
+use instar_tests::variant::{self, Make, Variant};
+use instar_tests::{Bench, in_both_sandboxes};
+
+const FORMATS: &[&str] = &["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi"];
+
+/// The format that a variant's words ask for.
+fn format_of(variant: &Variant) -> &'static str {
+    match variant.make {
+        Make::Convert(words) => words[1],
+        Make::By(_) => panic!("{} is not converted", variant.name),
+    }
+}
+
+/// A fixed VHD has no header where formats are looked for, so it must be named.
+fn named(variant: &Variant) -> [&'static str; 2] {
+    ["-f", format_of(variant)]
+}
+
+/// Removes every file whose name starts with one of the words: the extents of a vmdk lie beside it.
+fn clear(bench: &Bench, words: &[&str]) {
+    for name in bench.names() {
+        if words.iter().any(|word| name.starts_with(word)) {
+            fs::remove_file(bench.path(&name)).unwrap();
+        }
+    }
+}
+
+/// Sizes in bytes, and what becomes of them in a VHD.
+const VHD_SIZES: &[(u64, u64)] = &[
+    (512, 34816),
+    (1000, 34816),
+    (3000, 34816),
+    (34816, 34816),
+    (34817, 69632),
+    (65536, 69632),
+    (131_072, 139_264),
+    (1 << 20, 1_079_296),
+    (35_651_584, 35_686_400),
+    (1 << 30, 1_073_995_776),
+    (10 << 30, 10_737_893_376),
+    (104_349 * 512, 104_363 * 512),
+];
+
+in_both_sandboxes! {
+    fn reads_every_foreign_layout(bench) {
+        for variant in variant::FOREIGN {
+            let bench = &Bench::new(bench.sandbox());
+            variant.make(bench);
+            let words = |target| ["convert"].into_iter().chain(named(variant)).chain(["-O", "raw", "image", target]);
+            bench.qemu(words("theirs")).succeeds();
+            let ours = bench.instar(words("ours"));
+            assert_eq!(ours.code(), Some(0), "{}: {ours}", variant.name);
+            ours.succeeds();
+            same_bytes(bench, "theirs", "ours", variant.name);
+        }
+    }
+
+    fn describes_every_foreign_layout(bench) {
+        for variant in variant::FOREIGN {
+            let bench = &Bench::new(bench.sandbox());
+            variant.make(bench);
+            for words in [vec!["info"], vec!["info", "--output=json"], vec!["info", "-f", format_of(variant), "--output=json"]] {
+                let all = || words.iter().copied().chain(["image"]);
+                let theirs = bench.qemu(all());
+                assert_eq!(bench.instar(all()).succeeds().text(), theirs.text(), "{}", variant.name);
+            }
+        }
+    }
+
+    fn writes_every_foreign_layout(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        for variant in variant::FOREIGN {
+            let Make::Convert(layout) = variant.make else { panic!("{} is not converted", variant.name) };
+            let words = |target| ["convert", "-f", "raw"].into_iter().chain(layout.iter().copied()).chain(["disk.raw", target]);
+            bench.qemu(words("theirs")).succeeds();
+            let ours = bench.instar(words("ours"));
+            assert_eq!(ours.code(), Some(0), "{}: {ours}", variant.name);
+            ours.succeeds();
+            for image in ["theirs", "ours"] {
+                let raw = format!("{image}.back");
+                bench.qemu(["convert"].into_iter().chain(named(variant)).chain(["-O", "raw", image, &raw])).succeeds();
+            }
+            same_bytes(bench, "theirs.back", "ours.back", variant.name);
+            let format = format_of(variant);
+            let read = |image: &str| {
+                let outcome = bench.qemu(["info", "-f", format, "--output=json", image]);
+                serde_json::from_slice::<serde_json::Value>(&outcome.succeeds().stdout).unwrap()
+            };
+            let (theirs, ours) = (read("theirs"), read("ours"));
+            for key in ["virtual-size", "cluster-size", "compressed"] {
+                assert_eq!(theirs[key], ours[key], "{}: {key}", variant.name);
+            }
+            if format == "vmdk" {
+                let (theirs, ours) = (&theirs["format-specific"]["data"], &ours["format-specific"]["data"]);
+                assert_eq!(theirs["create-type"], ours["create-type"], "{}", variant.name);
+                let count = |data: &serde_json::Value| data["extents"].as_array().map(Vec::len);
+                assert_eq!(count(theirs), count(ours), "{}", variant.name);
+            }
+            if ["vhdx", "vdi"].contains(&format) {
+                let check = bench.qemu(["check", "-f", format, "ours"]);
+                assert_eq!(check.code(), Some(0), "{}: {check}", variant.name);
+            }
+            clear(bench, &["theirs", "ours"]);
+        }
+    }
+
+    fn converts_between_all_pairs(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        for source in FORMATS {
+            bench.qemu(["convert", "-f", "raw", "-O", source, "disk.raw", "source"]).succeeds();
+            for target in FORMATS {
+                let words = |image| ["convert", "-f", source, "-O", target, "source", image];
+                bench.qemu(words("theirs")).succeeds();
+                let ours = bench.instar(words("ours"));
+                assert_eq!(ours.code(), Some(0), "{source} to {target}: {ours}");
+                let outcome = bench.qemu(["compare", "-f", target, "-F", target, "theirs", "ours"]);
+                assert_eq!(outcome.code(), Some(0), "{source} to {target}: {outcome}");
+                let sizes = ["theirs", "ours"].map(|image| qemu_info(bench, image)["virtual-size"].clone());
+                assert_eq!(sizes[0], sizes[1], "{source} to {target}");
+                clear(bench, &["theirs", "ours"]);
+            }
+            clear(bench, &["source"]);
+        }
+    }
+
+    fn copies_windows_of_every_format(bench) {
+        for variant in variant::FOREIGN {
+            let bench = &Bench::new(bench.sandbox());
+            variant.make(bench);
+            for window in ["bs=65536 skip=2 count=4", "bs=777 skip=3 count=900", "bs=1M", "bs=100 count=77 skip=5", "bs=1M skip=1 count=1"] {
+                let words = |target| ["dd"].into_iter().chain(named(variant)).chain(["if=image", target]).chain(window.split(' '));
+                bench.qemu(words("of=theirs")).succeeds();
+                bench.instar(words("of=ours")).succeeds();
+                same_bytes(bench, "theirs", "ours", &format!("{}: {window}", variant.name));
+            }
+        }
+    }
+
+    fn writes_windows_in_every_format(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        for format in FORMATS {
+            for window in ["bs=64k skip=2 count=9", "bs=1000 skip=1 count=77", "bs=100 count=77 skip=5", "bs=1M skip=1"] {
+                let words = |target| ["dd", "-f", "raw", "-O", format, "if=disk.raw", target].into_iter().chain(window.split(' '));
+                bench.qemu(words("of=theirs")).succeeds();
+                let ours = bench.instar(words("of=ours"));
+                assert_eq!(ours.code(), Some(0), "{format}: {window}: {ours}");
+                let sizes = ["theirs", "ours"].map(|image| {
+                    let outcome = bench.qemu(["info", "-f", format, "--output=json", image]);
+                    serde_json::from_slice::<serde_json::Value>(&outcome.succeeds().stdout).unwrap()["virtual-size"].clone()
+                });
+                assert_eq!(sizes[0], sizes[1], "{format}: {window}");
+                for image in ["theirs", "ours"] {
+                    let raw = format!("{image}.back");
+                    bench.qemu(["convert", "-f", format, "-O", "raw", image, &raw]).succeeds();
+                }
+                same_bytes(bench, "theirs.back", "ours.back", &format!("{format}: {window}"));
+                clear(bench, &["theirs", "ours"]);
+            }
+        }
+    }
+
+    fn empty_windows_give_what_qemu_img_gives(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        for format in FORMATS {
+            let words = |target| ["dd", "-f", "raw", "-O", format, "if=disk.raw", target, "count=0"];
+            let theirs = bench.qemu(words("of=theirs"));
+            let ours = bench.instar(words("of=ours"));
+            assert_eq!(theirs.code(), ours.code(), "{format}:\n{theirs}{ours}");
+            if ours.code() == Some(0) {
+                let outcome = bench.qemu(["info", "-f", format, "--output=json", "ours"]);
+                let info: serde_json::Value = serde_json::from_slice(&outcome.succeeds().stdout).unwrap();
+                assert_eq!(info["virtual-size"], 0, "{format}");
+            }
+            clear(bench, &["theirs", "ours"]);
+        }
+    }
+
+    fn rounds_sizes_of_vhds_as_qemu_img_does(bench) {
+        for (wanted, size) in VHD_SIZES {
+            disk::make(&bench.path("disk.raw"), *wanted, &[Piece::Data(0, 512, 1)]);
+            bench.instar(["convert", "-f", "raw", "-O", "vpc", "disk.raw", "ours"]).succeeds();
+            assert_eq!(qemu_info(bench, "ours")["virtual-size"], *size, "{wanted} bytes");
+            bench.qemu(["convert", "-f", "raw", "-O", "vpc", "disk.raw", "theirs"]).succeeds();
+            assert_eq!(qemu_info(bench, "theirs")["virtual-size"], *size, "{wanted} bytes");
+        }
+    }
+
+    fn keeps_data_at_the_edges_of_blocks_and_extents(bench) {
+        const GIB: u64 = 1 << 30;
+        let edges = [65_536, 1 << 20, 2 << 20, 8 << 20, 16 << 20, 32 << 20, GIB, 2 * GIB, 2 * GIB + (32 << 20), 4 * GIB];
+        let pieces: Vec<Piece> = edges.iter().map(|edge| Piece::Data(edge - 1024, 2048, *edge)).collect();
+        disk::make(&bench.path("disk.raw"), 4 * GIB + (1 << 20), &pieces);
+        for words in [
+            ["-O", "vmdk"].as_slice(),
+            &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"],
+            &["-O", "vmdk", "-o", "subformat=streamOptimized"],
+            &["-O", "vpc"],
+            &["-O", "vhdx"],
+            &["-O", "vdi"],
+        ] {
+            let what = words.join(" ");
+            let all = |target| ["convert", "-f", "raw"].into_iter().chain(words.iter().copied()).chain(["disk.raw", target]);
+            bench.qemu(all("theirs")).succeeds();
+            bench.instar(all("ours")).succeeds();
+            let format = words[1];
+            for image in ["theirs", "ours"] {
+                let outcome = bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", image]);
+                assert_eq!(outcome.code(), Some(0), "{what}: {image}: {outcome}");
+            }
+            bench.instar(["convert", "-f", format, "-O", "raw", "theirs", "back"]).succeeds();
+            let outcome = bench.qemu(["compare", "-f", "raw", "-F", "raw", "disk.raw", "back"]);
+            assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
+            clear(bench, &["theirs", "ours", "back"]);
+        }
+    }
+
+    fn reads_chains_of_vmdk(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "disk.raw", "base.vmdk"]).succeeds();
+        bench.qemu(["create", "-q", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "image"]).succeeds();
+        fs::write(bench.path("piece"), disk::pattern(0, 70_000 / 512 * 512, 77)).unwrap();
+        let mut write = std::process::Command::new("qemu-io");
+        write.current_dir(bench.directory()).args(["-f", "vmdk", "-c", "write -s piece 1M 69632", "image"]);
+        assert_eq!(instar_tests::Outcome::of(&mut write).code(), Some(0));
+        for words in [["-O", "raw"].as_slice(), &["-O", "qcow2"], &["-O", "vmdk"]] {
+            let all = |target| ["convert"].into_iter().chain(words.iter().copied()).chain(["image", target]);
+            bench.qemu(all("theirs")).succeeds();
+            bench.instar(all("ours")).succeeds();
+            assert_eq!(bench.qemu(["compare", "theirs", "ours"]).code(), Some(0), "{words:?}");
+        }
+        for words in [["info", "image"].as_slice(), &["info", "--backing-chain", "--output=json", "image"]] {
+            let theirs = bench.qemu(words);
+            assert_eq!(bench.instar(words).succeeds().text(), theirs.text());
+        }
+    }
+}
