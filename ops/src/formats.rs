@@ -19,9 +19,10 @@ pub(crate) enum Purpose {
 /// A look at a file's first bytes.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 2] = [
+const PROBES: [(Format, Probe); 3] = [
     (Format::Qcow2, instar_qcow2::probe),
     (Format::Vdi, instar_vdi::probe),
+    (Format::Vpc, instar_vhd::probe),
 ];
 
 /// Every format whose mark `head` bears.
@@ -40,6 +41,7 @@ pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Resu
     match format {
         Format::Raw => instar_raw::open(file),
         Format::Vdi => instar_vdi::open(file),
+        Format::Vpc => instar_vhd::open(file),
         Format::Qcow2 => {
             let info_only = purpose == Purpose::Describe;
             instar_qcow2::open(file, instar_qcow2::OpenOptions { info_only })
@@ -59,15 +61,20 @@ pub(crate) fn create<'h>(
     compress: bool,
 ) -> Result<Box<dyn Target + 'h>> {
     let file = session.file(target.slot)?;
+    let format = target.create.format();
+    let seed = &session.job.seed;
+    if compress && !matches!(format, Format::Qcow2 | Format::Vmdk) {
+        return Err(Fault::new(fault::core::NO_COMPRESSION));
+    }
     match &target.create {
-        Create::Raw(_) if compress => Err(Fault::new(fault::core::NO_COMPRESSION)),
         Create::Raw(_) if target.existing => instar_raw::existing(file, size),
         Create::Raw(options) => instar_raw::create(file, options, size),
-        Create::Vdi(_) if compress || target.existing => Err(Fault::new(fault::core::NO_COMPRESSION)),
-        Create::Vdi(options) => instar_vdi::create(file, options, size, &session.job.seed),
-        other => {
-            let name = other.format().name();
-            Err(Fault::new(fault::core::UNKNOWN_FORMAT).named(name.as_bytes()))
+        _ if target.existing => {
+            let what = alloc::format!("writing into an existing {} image (-n)", format.name());
+            Err(Fault::new(fault::core::UNSUPPORTED).named(what.as_bytes()))
         }
+        Create::Vdi(options) => instar_vdi::create(file, options, size, seed),
+        Create::Vpc(options) => instar_vhd::create(file, options, size, seed),
+        _ => Err(Fault::new(fault::core::UNKNOWN_FORMAT).named(format.name().as_bytes())),
     }
 }

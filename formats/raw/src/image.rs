@@ -33,10 +33,12 @@ impl Image for Raw<'_> {
         let slot = self.file.slot();
         let rest = self.size.saturating_sub(offset);
         if offset >= self.file.size() {
-            // The bytes that round the size up.
+            // The bytes that round the size up; qemu-img gives them a place in the file, too.
             return Ok(Mapping {
                 length: rest,
-                kind: Kind::Zero { at: None },
+                kind: Kind::Zero {
+                    at: Some((slot, offset)),
+                },
             });
         }
         let extent = self.extents.at(offset)?;
