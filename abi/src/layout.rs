@@ -9,6 +9,8 @@
 //!  CONTROL + 8 MiB     ├──────────────────────────────┤
 //!                      │ BootInfo page                │
 //!                      │ mailbox of lane 0, 1, …      │  32 KiB each
+//!                      │ last words                   │  what a panicking guest says
+//!                      │ the backend's own            │  unmapped in a virtual machine
 //!                      │ job area                     │  1 MiB
 //!  HEAP    + 10 MiB    ├──────────────────────────────┤
 //!                      │ heap                         │  to the end, huge pages where they help
@@ -39,6 +41,12 @@ pub const CONTROL: u64 = BASE + (8 << 20);
 pub const MAILBOXES: u64 = CONTROL + 4096;
 /// One lane's mailbox.
 pub const MAILBOX_STRIDE: u64 = 32 << 10;
+/// What a panicking guest says before it faults on purpose: a 32-bit length, then that many bytes.
+pub const LAST_WORDS: u64 = CONTROL + (576 << 10);
+/// Room for the last words, the length included.
+pub const LAST_WORDS_BYTES: u64 = 4096;
+/// The process backend's own code and signal stacks, up to [`JOB`]. The guest has no business there.
+pub const BACKEND: u64 = CONTROL + (640 << 10);
 /// First byte of the serialised [`crate::Job`].
 pub const JOB: u64 = CONTROL + (1 << 20);
 /// First byte of the heap.
@@ -84,7 +92,8 @@ impl BootInfo {
 const _: () = {
     assert!(size_of::<BootInfo>() == 32);
     assert!(STACK_STRIDE * (LANES as u64) <= CONTROL - STACKS);
-    assert!(MAILBOXES + MAILBOX_STRIDE * (LANES as u64) <= JOB);
+    assert!(MAILBOXES + MAILBOX_STRIDE * (LANES as u64) <= LAST_WORDS);
+    assert!(LAST_WORDS + LAST_WORDS_BYTES <= BACKEND && BACKEND < JOB);
     assert!(JOB + (crate::limits::JOB_BYTES as u64) <= HEAP);
     assert!(crate::mailbox::MAILBOX_BYTES as u64 <= MAILBOX_STRIDE);
     assert!(BASE + MAX_BYTES < (1 << 31));

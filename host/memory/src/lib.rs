@@ -25,3 +25,4 @@ mod word;
 
 pub use map::{GuestMemory, OutOfBounds};
 pub use next::{Next, Violation};
+pub use word::LONGEST;

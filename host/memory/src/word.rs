@@ -34,21 +34,22 @@ impl GuestMemory {
         Ok(())
     }
 
-    /// Sleeps while the word at `at` is `expected`, at most for `timeout`. May return early: on a wake, a signal, the
-    /// end of the time, or for no reason.
+    /// Sleeps while the word at `at` is `expected`, at most for `timeout`. May return early: on a wake, a signal, or for
+    /// no reason. It never sleeps longer than [`crate::LONGEST`], so that whoever waits on behalf of a guest comes back to see
+    /// that the run is over, even if the signal that says so came a moment before the sleep.
     ///
     /// # Errors
     /// [`OutOfBounds`], also for a place that is not aligned.
     pub fn futex_wait(&self, at: u64, expected: u32, timeout: Option<Duration>) -> Result<(), OutOfBounds> {
         let word = self.word(at)?;
-        let limit = timeout.map(|timeout| libc::timespec {
-            tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-            tv_nsec: libc::c_long::from(timeout.subsec_nanos()),
-        });
-        let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
+        let limit = timeout.map_or(LONGEST, |timeout| timeout.min(LONGEST));
+        let limit = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: libc::c_long::from(limit.subsec_nanos()),
+        };
         let operation = libc::FUTEX_WAIT | self.futex_scope();
-        // SAFETY: the word is aligned and mapped, the kernel alone reads it; `limit` is null or outlives the call.
-        unsafe { libc::syscall(libc::SYS_futex, word, operation, expected, limit) };
+        // SAFETY: the word is aligned and mapped, the kernel alone reads it; `limit` outlives the call.
+        unsafe { libc::syscall(libc::SYS_futex, word, operation, expected, &raw const limit) };
         Ok(())
     }
 
@@ -81,6 +82,9 @@ impl GuestMemory {
         }
     }
 }
+
+/// The longest sleep. Ours: half of the 100 ms in which a cancelled run has to end.
+pub const LONGEST: Duration = Duration::from_millis(50);
 
 /// Kept from the caller of an I/O call that was interrupted: it is simply repeated.
 pub(crate) fn interrupted() -> bool {

@@ -1,0 +1,72 @@
+//! The first instructions of a lane, and where it goes from there.
+
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use instar_abi::fault::core as faults;
+use instar_abi::layout::{BASE, BootInfo, CONTROL, JOB};
+use instar_abi::limits::{JOB_BYTES, LANES};
+use instar_abi::report::{Failure, Stage};
+use instar_abi::{Fault, Job, Report, decode};
+use instar_disk::Host as _;
+
+use super::client::Client;
+use super::{crew, doorbell, heap};
+
+// The backend enters with the lane's number in `edi`, every other register zero and `rsp` at the top of its stack.
+global_asm!(
+    ".section .text.start, \"ax\", @progbits",
+    ".global _start",
+    "_start:",
+    "    xor ebp, ebp",
+    "    and rsp, -16",
+    "    call {lane}",
+    "    ud2",
+    lane = sym start,
+);
+
+/// Lanes of this run. Lane 0 writes it before it publishes any work.
+static LANES_HERE: AtomicU32 = AtomicU32::new(1);
+
+/// How many lanes there are.
+pub(super) fn lanes() -> u32 {
+    LANES_HERE.load(Ordering::Relaxed)
+}
+
+/// What the host says about this run.
+pub(super) fn boot_info() -> BootInfo {
+    let place = core::ptr::with_exposed_provenance::<BootInfo>(CONTROL as usize);
+    // SAFETY: the host maps this page readable and has filled it before any lane starts.
+    unsafe { place.read_volatile() }
+}
+
+extern "C" fn start(lane: u32) -> ! {
+    if lane == 0 {
+        first();
+    } else {
+        crew::serve(lane);
+    }
+    Client.exit()
+}
+
+/// Lane 0: the job from beginning to end.
+fn first() {
+    let info = boot_info();
+    let lanes = info.lanes.clamp(1, LANES as u32);
+    LANES_HERE.store(lanes, Ordering::Relaxed);
+    heap::open(BASE.saturating_add(info.memory_bytes));
+    doorbell::check(&info);
+    let bytes = usize::try_from(info.job_bytes)
+        .unwrap_or(usize::MAX)
+        .min(JOB_BYTES);
+    let place = core::ptr::with_exposed_provenance::<u8>(JOB as usize);
+    // SAFETY: the job area is mapped, `bytes` stays inside of it, and nobody writes to it while lanes run.
+    let bytes = unsafe { core::slice::from_raw_parts(place, bytes) };
+    match decode::<Job>(bytes) {
+        Ok(job) => instar_ops::run(&Client, &job),
+        Err(_) => Client.report(&Report::Failed(Failure {
+            stage: Stage::Other,
+            fault: Fault::new(faults::INTERNAL).with([u64::from(line!())]),
+        })),
+    }
+}

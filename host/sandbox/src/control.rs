@@ -1,0 +1,199 @@
+//! Who may end a run, and how every lane learns of it.
+//!
+//! One word says that the run is over. A lane's thread may be asleep in a system call when it is set, so each is sent a
+//! signal whose handler does nothing but interrupt; under KVM it also tells the vCPU's next entry to return at once,
+//! which closes the gap between looking at the word and entering the guest.
+
+use std::cell::Cell;
+use std::io;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use instar_abi::limits::LANES;
+
+use crate::Outcome;
+
+/// Ends a run from elsewhere. Cheap to copy.
+#[derive(Clone, Debug)]
+pub struct Canceller(pub(crate) Arc<Control>);
+
+impl Canceller {
+    /// Ends the run with [`Outcome::Cancelled`], also one that has not begun.
+    ///
+    /// May be called from any thread and from a signal handler: it sets a word and sends signals, nothing else.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::SeqCst);
+        self.0.kick();
+    }
+
+    /// Whether the run is over or shall be. Long work on behalf of the guest should look at it between pieces.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.is_over()
+    }
+}
+
+/// The state that the lanes' threads share.
+#[derive(Debug)]
+pub(crate) struct Control {
+    cancelled: AtomicBool,
+    ended: AtomicBool,
+    outcome: Mutex<Option<Outcome>>,
+    /// Threads that serve lanes now; 0 is none.
+    threads: [AtomicI32; LANES],
+    /// The confined process, if there is one; else -1.
+    child: AtomicI32,
+    deadline: Mutex<Option<Instant>>,
+}
+
+impl Control {
+    pub(crate) fn new() -> Self {
+        Self {
+            cancelled: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            outcome: Mutex::new(None),
+            threads: [const { AtomicI32::new(0) }; LANES],
+            child: AtomicI32::new(-1),
+            deadline: Mutex::new(None),
+        }
+    }
+
+    /// Nothing more shall run.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended.load(Ordering::SeqCst) || self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Ends the run; the first outcome stands.
+    pub(crate) fn end(&self, outcome: Outcome) {
+        self.outcome
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(outcome);
+        self.ended.store(true, Ordering::SeqCst);
+        self.kick();
+    }
+
+    /// What the run came to.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let ended = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match ended {
+            // A child that was killed because of the cancellation is no fault of the guest's.
+            Some(outcome @ (Outcome::Exited | Outcome::Violation(_) | Outcome::Failed(_))) => outcome,
+            _ if self.cancelled.load(Ordering::SeqCst) => Outcome::Cancelled,
+            Some(outcome) => outcome,
+            None => Outcome::Failed(io::Error::other("the run ended without an outcome")),
+        }
+    }
+
+    /// Sets the moment when time is over.
+    pub(crate) fn set_deadline(&self, deadline: Instant) {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
+    }
+
+    /// Ends the run if its time is over.
+    pub(crate) fn check_deadline(&self) {
+        let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            self.end(Outcome::TimedOut);
+        }
+    }
+
+    /// The process to kill when the run ends, as a pidfd.
+    pub(crate) fn set_child(&self, pidfd: i32) {
+        self.child.store(pidfd, Ordering::SeqCst);
+        if self.is_over() {
+            self.kick();
+        }
+    }
+
+    /// The calling thread serves `lane` until the guard is dropped. A thread that unwinds ends the run.
+    pub(crate) fn enter(&self, lane: u32) -> Serving<'_> {
+        let place = usize::try_from(lane).ok().and_then(|lane| self.threads.get(lane));
+        if let Some(place) = place {
+            // SAFETY: gives the caller's own number.
+            place.store(unsafe { libc::gettid() }, Ordering::SeqCst);
+        }
+        Serving { control: self, place }
+    }
+
+    fn kick(&self) {
+        let child = self.child.load(Ordering::SeqCst);
+        if child >= 0 {
+            kill_child(child);
+        }
+        // SAFETY: gives the caller's own process number.
+        let process = unsafe { libc::getpid() };
+        for thread in &self.threads {
+            let thread = thread.load(Ordering::SeqCst);
+            if thread != 0 {
+                // SAFETY: the signal has a handler since `install_handler`; a thread that is gone is an error, no harm.
+                unsafe { libc::syscall(libc::SYS_tgkill, process, thread, kick_signal()) };
+            }
+        }
+    }
+}
+
+/// Kills the process behind `pidfd`; harmless when it is gone.
+pub(crate) fn kill_child(pidfd: i32) {
+    let no_info: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: a pidfd names one process for ever, and no information is passed.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, libc::SIGKILL, no_info, 0) };
+}
+
+/// A thread that serves a lane.
+pub(crate) struct Serving<'a> {
+    control: &'a Control,
+    place: Option<&'a AtomicI32>,
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            place.store(0, Ordering::SeqCst);
+        }
+        if std::thread::panicking() {
+            self.control
+                .end(Outcome::Failed(io::Error::other("a thread of the host panicked")));
+        }
+    }
+}
+
+thread_local! {
+    /// Where this thread's vCPU looks before it enters the guest.
+    static IMMEDIATE_EXIT: Cell<*mut u8> = const { Cell::new(null_mut()) };
+}
+
+/// From now on the signal makes this thread's vCPU return at once. `place` is null to end that.
+///
+/// # Safety
+/// `place` is null, or good for writes until the next call on this thread.
+pub(crate) unsafe fn set_immediate_exit(place: *mut u8) {
+    IMMEDIATE_EXIT.set(place);
+}
+
+/// The signal that interrupts a lane's thread.
+pub(crate) fn kick_signal() -> libc::c_int {
+    libc::SIGRTMIN().saturating_add(7)
+}
+
+/// Gives the signal its handler. Without SA_RESTART, so that sleeping calls return.
+pub(crate) fn install_handler() -> io::Result<()> {
+    // SAFETY: every field of the structure may be zero.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = (on_kick as extern "C" fn(libc::c_int)) as libc::sighandler_t;
+    // SAFETY: a valid structure, and a handler that touches a thread-local cell alone.
+    match unsafe { libc::sigaction(kick_signal(), &raw const action, null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+extern "C" fn on_kick(_signal: libc::c_int) {
+    let place = IMMEDIATE_EXIT.get();
+    if !place.is_null() {
+        // SAFETY: `set_immediate_exit` was promised that it is good for writes, and this is its thread.
+        unsafe { place.write_volatile(1) };
+    }
+}

@@ -1,0 +1,203 @@
+//! The guest's ELF: embedded, chosen by processor level, taken apart.
+
+use std::io;
+
+use instar_abi::layout::{BASE, IMAGE_BYTES, PAGE};
+
+/// A guest binary.
+#[derive(Clone, Copy, Debug)]
+pub struct Guest<'a> {
+    bytes: &'a [u8],
+    level: &'static str,
+}
+
+/// What the embedded guest is built for.
+const BASELINE: &[u8] = include_bytes!(env!("INSTAR_GUEST_BASELINE"));
+const V3: &[u8] = include_bytes!(env!("INSTAR_GUEST_V3"));
+
+impl Guest<'static> {
+    /// The guest that came with this program, in the best form that this processor runs.
+    #[must_use]
+    pub fn embedded() -> Self {
+        // In a build without optimisation both are one file.
+        if !std::ptr::eq(BASELINE, V3) && BASELINE != V3 && runs_v3() {
+            return Self {
+                bytes: V3,
+                level: "x86-64-v3",
+            };
+        }
+        Self {
+            bytes: BASELINE,
+            level: "x86-64",
+        }
+    }
+}
+
+impl<'a> Guest<'a> {
+    /// Another guest: a static ELF that keeps to the layout. For tests that need a hostile one.
+    #[must_use]
+    pub const fn from_elf(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            level: "unknown",
+        }
+    }
+
+    /// The processor level that it is built for.
+    #[must_use]
+    pub const fn level(&self) -> &'static str {
+        self.level
+    }
+
+    pub(crate) fn parse(&self) -> io::Result<Image<'a>> {
+        Image::parse(self.bytes).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the guest is not a static ELF that keeps to the layout",
+            )
+        })
+    }
+}
+
+/// The processor and the kernel support everything that x86-64-v3 with AES and carry-less multiplication names.
+fn runs_v3() -> bool {
+    std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("bmi1")
+        && std::arch::is_x86_feature_detected!("bmi2")
+        && std::arch::is_x86_feature_detected!("f16c")
+        && std::arch::is_x86_feature_detected!("fma")
+        && std::arch::is_x86_feature_detected!("lzcnt")
+        && std::arch::is_x86_feature_detected!("movbe")
+        && std::arch::is_x86_feature_detected!("aes")
+        && std::arch::is_x86_feature_detected!("pclmulqdq")
+}
+
+/// What may be done with a range of guest memory. There is no way to say writable and executable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+    Execute,
+}
+
+/// A guest binary taken apart.
+#[derive(Debug)]
+pub(crate) struct Image<'a> {
+    pub(crate) entry: u64,
+    pub(crate) segments: Vec<Segment<'a>>,
+}
+
+/// A piece of it: whole pages in guest memory, of which the first bytes come from the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment<'a> {
+    pub(crate) address: u64,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) length: u64,
+    pub(crate) access: Access,
+}
+
+impl<'a> Image<'a> {
+    /// Reads an ELF of our own linker script: ascending segments on page boundaries, inside the image's place.
+    fn parse(elf: &'a [u8]) -> Option<Self> {
+        const PT_LOAD: u32 = 1;
+        const HEADER: usize = 56;
+        if elf.get(..5)? != b"\x7fELF\x02" || u16_at(elf, 18)? != 62 {
+            return None;
+        }
+        let table = usize::try_from(u64_at(elf, 32)?).ok()?;
+        let count = usize::from(u16_at(elf, 56)?);
+        let mut segments = Vec::with_capacity(3);
+        let mut free = BASE;
+        for index in 0..count {
+            let at = table.checked_add(index.checked_mul(HEADER)?)?;
+            let header = elf.get(at..at.checked_add(HEADER)?)?;
+            if u32_at(header, 0)? != PT_LOAD {
+                continue;
+            }
+            let segment = Segment::parse(elf, header)?;
+            if segment.address < free {
+                return None;
+            }
+            free = segment.address.checked_add(segment.length)?;
+            segments.push(segment);
+        }
+        let entry = u64_at(elf, 24)?;
+        let starts_in_text = segments.iter().any(|segment| {
+            segment.access == Access::Execute
+                && entry
+                    .checked_sub(segment.address)
+                    .is_some_and(|offset| offset < segment.length)
+        });
+        let fits = free <= BASE.checked_add(IMAGE_BYTES)?;
+        (starts_in_text && fits).then_some(Self { entry, segments })
+    }
+}
+
+impl<'a> Segment<'a> {
+    fn parse(elf: &'a [u8], header: &[u8]) -> Option<Self> {
+        let start = usize::try_from(u64_at(header, 8)?).ok()?;
+        let stored = usize::try_from(u64_at(header, 32)?).ok()?;
+        let bytes = elf.get(start..start.checked_add(stored)?)?;
+        let address = u64_at(header, 16)?;
+        let memory = u64_at(header, 40)?;
+        let access = match u32_at(header, 4)? {
+            4 => Access::Read,
+            5 => Access::Execute,
+            6 => Access::Write,
+            _ => return None,
+        };
+        let sound = address.is_multiple_of(PAGE) && u64::try_from(stored).ok()? <= memory;
+        sound.then_some(Self {
+            address,
+            bytes,
+            length: memory.checked_next_multiple_of(PAGE)?,
+            access,
+        })
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(array_at(bytes, at)?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(array_at(bytes, at)?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(array_at(bytes, at)?))
+}
+
+fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_guest_has_text_constants_and_data_on_pages_of_their_own() {
+        let image = Guest::embedded().parse().unwrap();
+        let access: Vec<Access> = image.segments.iter().map(|segment| segment.access).collect();
+        assert_eq!(access, [Access::Execute, Access::Read, Access::Write]);
+        assert_eq!(image.segments[0].address, BASE);
+        assert_eq!(image.entry, BASE);
+    }
+
+    #[test]
+    fn every_truncation_of_the_guest_is_refused_or_whole() {
+        let whole = Guest::embedded().bytes;
+        for length in (0..4096).chain([whole.len() / 2]) {
+            assert!(Guest::from_elf(&whole[..length]).parse().is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_writable_executable_segment_is_refused() {
+        let mut bytes = Guest::embedded().bytes.to_vec();
+        // The flags of the first program header.
+        bytes[64 + 4] = 7;
+        assert!(Guest::from_elf(&bytes).parse().is_err());
+    }
+}

@@ -1,0 +1,96 @@
+//! What this machine offers, for `instar sandbox`.
+
+use std::io;
+
+use crate::kvm;
+use crate::process::SYSTEM_CALLS;
+use crate::{Guest, Mode};
+
+/// What this machine offers.
+#[derive(Debug)]
+pub struct Probe {
+    /// Whether guests can run in a virtual machine, or why not.
+    pub kvm: Result<(), String>,
+    /// Whether guests can run in a confined process, or why not.
+    pub process: Result<(), String>,
+    /// The processor level of the embedded guest that would run.
+    pub level: &'static str,
+    /// Features of the kernel and of KVM that matter, and whether they are there.
+    pub features: Vec<(&'static str, bool)>,
+    /// The system calls that remain to a guest in a confined process.
+    pub system_calls: &'static [&'static str],
+}
+
+impl Probe {
+    /// What [`crate::Choice::Auto`] would take, if anything.
+    #[must_use]
+    pub const fn automatic(&self) -> Option<Mode> {
+        match (&self.kvm, &self.process) {
+            (Ok(()), _) => Some(Mode::Kvm),
+            (Err(_), Ok(())) => Some(Mode::Process),
+            (Err(_), Err(_)) => None,
+        }
+    }
+}
+
+/// Looks without starting anything.
+#[must_use]
+pub fn probe() -> Probe {
+    let mut features = Vec::with_capacity(16);
+    let kvm = probe_kvm(&mut features);
+    let process = probe_process(&mut features);
+    Probe {
+        kvm,
+        process,
+        level: Guest::embedded().level(),
+        features,
+        system_calls: &SYSTEM_CALLS,
+    }
+}
+
+fn probe_kvm(features: &mut Vec<(&'static str, bool)>) -> Result<(), String> {
+    let kvm = kvm::open().map_err(|error| format!("cannot open /dev/kvm: {error}"))?;
+    let mut missing = None;
+    for (capability, name) in kvm::CAPABILITIES {
+        let there = kvm.check_extension(capability);
+        features.push((name, there));
+        if !there {
+            missing = Some(format!("KVM lacks {name}"));
+        }
+    }
+    missing.map_or(Ok(()), Err)
+}
+
+fn probe_process(features: &mut Vec<(&'static str, bool)>) -> Result<(), String> {
+    let kill = libc::SECCOMP_RET_KILL_PROCESS;
+    // SAFETY: asks whether an action exists; the pointer is read only.
+    let seccomp = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_GET_ACTION_AVAIL,
+            0,
+            &raw const kill,
+        )
+    };
+    let seccomp = exists(seccomp);
+    // SAFETY: closes descriptors from the largest number on, of which there are none.
+    let close_range = exists(unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) });
+    // SAFETY: no process has this number, so the call fails; it says how.
+    let pidfd = exists(unsafe { libc::syscall(libc::SYS_pidfd_open, -1, 0) });
+    let checks = [
+        ("seccomp with kill-process", seccomp),
+        ("close_range", close_range),
+        ("pidfd", pidfd),
+    ];
+    features.extend(checks);
+    match checks.iter().find(|(_, there)| !there) {
+        Some((name, _)) => Err(format!("the kernel lacks {name}")),
+        None => Ok(()),
+    }
+}
+
+/// A system call exists unless it says so.
+fn exists(result: libc::c_long) -> bool {
+    let error = io::Error::last_os_error().raw_os_error();
+    result >= 0 || !matches!(error, Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM))
+}

@@ -1,0 +1,125 @@
+//! The child between the fork and the stub: raw system calls only.
+//!
+//! Its memory is a copy of the parent's, which may have had any number of threads in the middle of anything: no lock,
+//! no allocation, no library call that could need one. A step that fails ends the child; the parent sees the status.
+
+use std::arch::asm;
+
+use super::stub::{self, STATUS_SET_UP};
+
+/// Everything the child needs, worked out by the parent before the fork.
+pub(super) struct Plan<'a> {
+    /// Guest memory as the parent has it mapped.
+    pub(super) from: u64,
+    /// Where it shall lie.
+    pub(super) to: u64,
+    pub(super) length: u64,
+    /// Start, length and PROT_ bits, for all of guest memory.
+    pub(super) protections: &'a [(u64, u64, u64)],
+    /// Address of the fault handler.
+    pub(super) handler: u64,
+}
+
+/// Signals that the processor raises; every other one is blocked.
+pub(super) const FAULTS: [libc::c_int; 5] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+];
+
+/// Resources of which a lane needs none.
+const NONE_OF: [u32; 3] = [libc::RLIMIT_CORE, libc::RLIMIT_NOFILE, libc::RLIMIT_FSIZE];
+
+/// Becomes the confined process.
+///
+/// # Safety
+/// Only in a freshly forked child, with all signals blocked and the stub installed in guest memory.
+pub(super) unsafe fn become_guest(plan: &Plan<'_>) -> ! {
+    // SAFETY: descriptors of the child alone.
+    must(unsafe { call(libc::SYS_close_range, [0, u64::from(u32::MAX), 0, 0, 0]) });
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    for resource in NONE_OF {
+        let limit = (&raw const none).expose_provenance() as u64;
+        // SAFETY: a valid structure for the child's own limits.
+        must(unsafe { call(libc::SYS_prlimit64, [0, u64::from(resource), limit, 0, 0]) });
+    }
+    // SAFETY: changes a property of the child only.
+    must(unsafe { call(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, 0, 0, 0, 0]) });
+    // SAFETY: changes a property of the child only.
+    must(unsafe { call(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0]) });
+    let how = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
+    // SAFETY: moves guest memory, which no Rust object lies in, to a place where this program maps nothing.
+    must(unsafe {
+        call(
+            libc::SYS_mremap,
+            [plan.from, plan.length, plan.length, how, plan.to],
+        )
+    });
+    for (start, length, protection) in plan.protections {
+        // SAFETY: pages of guest memory only.
+        must(unsafe { call(libc::SYS_mprotect, [*start, *length, *protection, 0, 0]) });
+    }
+    let action = Action {
+        handler: plan.handler,
+        flags: (libc::SA_SIGINFO | libc::SA_ONSTACK) as u64 | SA_RESTORER,
+        // Never reached: the handler does not return.
+        restorer: plan.handler,
+        mask: 0,
+    };
+    for signal in FAULTS {
+        let action = (&raw const action).expose_provenance() as u64;
+        // SAFETY: the kernel's structure; the handler lies in the stub, which is executable by now.
+        must(unsafe {
+            call(
+                libc::SYS_rt_sigaction,
+                [signal.unsigned_abs().into(), action, 0, 8, 0],
+            )
+        });
+    }
+    // SAFETY: guest memory is in place and the stub is in it.
+    unsafe { stub::enter() }
+}
+
+/// `struct kernel_sigaction`.
+#[repr(C)]
+struct Action {
+    handler: u64,
+    flags: u64,
+    restorer: u64,
+    mask: u64,
+}
+
+const SA_RESTORER: u64 = 0x0400_0000;
+
+fn must(result: i64) {
+    if !(-4095..0).contains(&result) {
+        return;
+    }
+    // SAFETY: ends the child.
+    unsafe { call(libc::SYS_exit_group, [STATUS_SET_UP as u64, 0, 0, 0, 0]) };
+}
+
+/// A system call without the C library, whose errno lies in memory of the parent's.
+///
+/// # Safety
+/// As the call demands.
+unsafe fn call(number: i64, arguments: [u64; 5]) -> i64 {
+    let result;
+    // SAFETY: the caller's promise; the kernel keeps every other register.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => result,
+            in("rdi") arguments[0], in("rsi") arguments[1], in("rdx") arguments[2],
+            in("r10") arguments[3], in("r8") arguments[4],
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
+}

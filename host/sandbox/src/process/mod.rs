@@ -1,0 +1,289 @@
+//! The confined process: one forked child that shares guest memory and nothing else with us.
+//!
+//! Its lanes are threads of it. By the time it runs a byte of the guest it has no descriptor, no memory but the
+//! guest's, no signal handler but ours, and a filter of three system calls. The doorbell is a futex on the mailbox's
+//! first word.
+
+mod child;
+mod filter;
+mod stub;
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::{Duration, Instant};
+
+use instar_abi::layout::{BASE, PAGE, mailbox};
+use instar_abi::mailbox::{DOORBELL_GUEST, DOORBELL_HOST};
+use instar_memory::{GuestMemory, Next, Violation};
+
+use self::stub::{DOORBELL_FAULT, STATUS_FAULT, STATUS_SET_UP};
+use crate::control::{Control, kill_child};
+use crate::image::Access;
+use crate::plan::Region;
+use crate::{Cause, GuestFault, Outcome, Serve};
+
+/// The system calls that a lane may make, for those who want to see them.
+pub(crate) const SYSTEM_CALLS: [&str; 3] = ["exit", "exit_group", "futex (wait and wake)"];
+
+/// How long a server sleeps before it looks after the child, the clock and the canceller.
+const TICK: Duration = Duration::from_millis(20);
+/// How long a child that says it has faulted may take to end.
+const LAST_BREATH: Duration = Duration::from_millis(50);
+
+/// The child, before and while it runs the guest. Killed and reaped when dropped.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pidfd: OwnedFd,
+    memory: Arc<GuestMemory>,
+}
+
+impl Child {
+    /// Forks the child. It sets itself up on its own and then waits for [`Child::start`].
+    pub(crate) fn new(
+        memory: Arc<GuestMemory>,
+        regions: &[Region],
+        lanes: u32,
+        entry: u64,
+    ) -> io::Result<Self> {
+        let parameters = stub::Parameters {
+            lanes,
+            parent: std::process::id(),
+            end: BASE + memory.len(),
+            entry,
+        };
+        stub::install(&memory, &parameters)?;
+        let protections = protections(regions, parameters.end);
+        let plan = child::Plan {
+            from: memory.as_ptr().expose_provenance() as u64,
+            to: BASE,
+            length: memory.len(),
+            protections: &protections,
+            handler: stub::handler(),
+        };
+        let pidfd = fork(&plan)?;
+        Ok(Self { pidfd, memory })
+    }
+
+    /// A number for [`Control::set_child`].
+    pub(crate) fn pidfd(&self) -> i32 {
+        self.pidfd.as_raw_fd()
+    }
+
+    /// Lets the lanes enter the guest.
+    pub(crate) fn start(&self) -> io::Result<()> {
+        self.memory.store_u32(stub::GO - BASE, 1)?;
+        self.memory.futex_wake(stub::GO - BASE, u32::MAX)?;
+        Ok(())
+    }
+
+    /// Serves a lane until the run is over.
+    pub(crate) fn run(&self, lane: u32, control: &Control, serve: &Serve<'_>) {
+        let word = mailbox(lane) - BASE;
+        while !control.is_over() {
+            match self.memory.load_u32(word) {
+                Ok(DOORBELL_HOST) => match serve(lane) {
+                    Next::Continue => self.answer(word),
+                    Next::Exit => control.end(Outcome::Exited),
+                    Next::Kill(violation) => control.end(Outcome::Violation(violation)),
+                },
+                Ok(DOORBELL_GUEST) => {
+                    let start = Instant::now();
+                    // Cannot be out of bounds: the word was just read.
+                    let _ = self.memory.futex_wait(word, DOORBELL_GUEST, Some(TICK));
+                    if start.elapsed() >= TICK {
+                        self.look_after(control);
+                    }
+                }
+                Ok(DOORBELL_FAULT) => self.fault(control),
+                Ok(_) | Err(_) => {
+                    control.end(Outcome::Violation(Violation::Other(
+                        "a value of the doorbell that does not exist",
+                    )));
+                }
+            }
+            if lane == 0 {
+                control.check_deadline();
+            }
+        }
+    }
+
+    fn answer(&self, word: u64) {
+        // Cannot be out of bounds: the word was just read.
+        let _ = self.memory.store_u32(word, DOORBELL_GUEST);
+        let _ = self.memory.futex_wake(word, 1);
+    }
+
+    /// Ends the run if the child is gone.
+    fn look_after(&self, control: &Control) {
+        if let Some(outcome) = self.ended() {
+            control.end(outcome);
+        }
+    }
+
+    /// The child says that it has faulted: what came of it.
+    fn fault(&self, control: &Control) {
+        let start = Instant::now();
+        while start.elapsed() < LAST_BREATH {
+            if let Some(outcome) = self.ended() {
+                return control.end(outcome);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        control.end(Outcome::Violation(Violation::Other("a false report of a fault")));
+    }
+
+    /// How the child ended, if it has.
+    fn ended(&self) -> Option<Outcome> {
+        let information = match wait(&self.pidfd, libc::WNOHANG | libc::WNOWAIT) {
+            Ok(information) => information?,
+            Err(error) => return Some(Outcome::Failed(error)),
+        };
+        // SAFETY: waitid filled the structure in for a child.
+        let status = unsafe { information.si_status() };
+        let cause = match (information.si_code, status) {
+            (libc::CLD_EXITED, STATUS_FAULT) => return Some(self.recorded_fault()),
+            (libc::CLD_EXITED, STATUS_SET_UP) => {
+                return Some(Outcome::Failed(io::Error::other(
+                    "the confined process could not be set up",
+                )));
+            }
+            (libc::CLD_EXITED, status) => Cause::Ended(status),
+            (_, signal) => Cause::Signal(signal),
+        };
+        Some(Outcome::Fault(GuestFault::bare(cause)))
+    }
+
+    /// What the fault handler wrote.
+    fn recorded_fault(&self) -> Outcome {
+        fence(Ordering::SeqCst);
+        let mut record = [0; 24];
+        if let Err(error) = self.memory.read(stub::FAULT - BASE, &mut record) {
+            return Outcome::Failed(error.into());
+        }
+        let mut words = [0; 3];
+        for (word, bytes) in words.iter_mut().zip(record.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        let [signal, address, instruction] = words;
+        // The guest could have written it too: it may be anything.
+        let signal = i32::try_from(signal & 0xff).unwrap_or(0);
+        let has_address = [libc::SIGSEGV, libc::SIGBUS].contains(&signal);
+        Outcome::Fault(GuestFault {
+            cause: Cause::Signal(signal),
+            instruction: Some(instruction),
+            address: has_address.then_some(address),
+        })
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        kill_child(self.pidfd.as_raw_fd());
+        // Nothing to be done about a failure: the child is not ours any more.
+        let _ = wait(&self.pidfd, 0);
+    }
+}
+
+/// Forks; in the parent gives a descriptor of the child. In the child there is no return.
+fn fork(plan: &child::Plan<'_>) -> io::Result<OwnedFd> {
+    let mut pidfd: libc::c_int = -1;
+    let before = block_signals()?;
+    let flags = libc::CLONE_PIDFD;
+    // No exit signal: the child is waited for by its descriptor, and no other wait of this program's shall see it.
+    let no_stack: *mut u8 = ptr::null_mut();
+    // SAFETY: without CLONE_VM this is a fork; the child makes raw system calls only.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, no_stack, &raw mut pidfd, 0, 0) };
+    if pid == 0 {
+        // SAFETY: this is the child, signals are blocked, and the stub was installed by the caller.
+        unsafe { child::become_guest(plan) };
+    }
+    let error = io::Error::last_os_error();
+    restore_signals(&before);
+    if pid < 0 {
+        return Err(error);
+    }
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+}
+
+/// Blocks what can be blocked and is no fault; gives what was blocked before.
+fn block_signals() -> io::Result<libc::sigset_t> {
+    let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: fills the set.
+    unsafe { libc::sigfillset(blocked.as_mut_ptr()) };
+    for signal in child::FAULTS {
+        // SAFETY: the set was filled, the signal exists.
+        unsafe { libc::sigdelset(blocked.as_mut_ptr(), signal) };
+    }
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both are sets; the second is written.
+    let result = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr()) };
+    if result != 0 {
+        return Err(io::Error::from_raw_os_error(result));
+    }
+    // SAFETY: written by the call.
+    Ok(unsafe { before.assume_init() })
+}
+
+fn restore_signals(before: &libc::sigset_t) {
+    // SAFETY: a set that was in force before.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
+}
+
+/// Waits for the child's end; none if it has not ended and `options` say not to wait.
+fn wait(pidfd: &OwnedFd, options: libc::c_int) -> io::Result<Option<libc::siginfo_t>> {
+    let id = libc::id_t::try_from(pidfd.as_raw_fd()).unwrap_or(libc::id_t::MAX);
+    loop {
+        // SAFETY: every field of the structure may be zero.
+        let mut information: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let what = libc::WEXITED | libc::__WALL | options;
+        // SAFETY: a descriptor of ours, a structure of ours.
+        if unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut information, what) } == 0 {
+            return Ok((information.si_signo != 0).then_some(information));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// The mprotect calls that carry the plan out: what it does not name gets no access. The whole starts readable and
+/// writable.
+fn protections(regions: &[Region], end: u64) -> Vec<(u64, u64, u64)> {
+    const NONE: u64 = libc::PROT_NONE as u64;
+    const READ: u64 = libc::PROT_READ as u64;
+    const EXECUTE: u64 = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+    let backend = [
+        (stub::STUB, PAGE, Some(EXECUTE)),
+        (stub::RECORD, stub::SIGNAL_STACKS - stub::RECORD, None),
+        (stub::SIGNAL_STACKS, stub::SIGNAL_STACK_BYTES * 16, None),
+    ];
+    let planned = regions.iter().map(|region| {
+        let protection = match region.access {
+            Access::Read => Some(READ),
+            Access::Execute => Some(EXECUTE),
+            Access::Write => None,
+        };
+        (region.start, region.length, protection)
+    });
+    let mut wanted: Vec<_> = planned.chain(backend).collect();
+    wanted.sort_unstable();
+    let mut calls = Vec::with_capacity(2 * wanted.len());
+    let mut free = BASE;
+    for (start, length, protection) in wanted {
+        if start > free {
+            calls.push((free, start - free, NONE));
+        }
+        calls.extend(protection.map(|protection| (start, length, protection)));
+        free = start + length;
+    }
+    if end > free {
+        calls.push((free, end - free, NONE));
+    }
+    calls
+}

@@ -1,0 +1,115 @@
+//! The real guest, in every mode: it starts, does its job and ends.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper of tests: a failure is a test failure"
+)]
+
+mod common;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use common::{Engine, modes};
+use instar_abi::job::{Bounds, Info, Seed, Source, Verb};
+use instar_abi::layout::DEFAULT_BYTES;
+use instar_abi::{FileFacts, FileKind, Format, Job, Report, Slot, encode};
+use instar_sandbox::{Choice, Mode, Outcome, Sandbox};
+
+fn info(size: u64) -> Vec<u8> {
+    let slot = Slot(0);
+    encode(&Job {
+        verb: Verb::Info(Info {
+            source: Source {
+                slot,
+                format: Some(Format::Raw),
+                snapshot: None,
+            },
+            backing_chain: false,
+        }),
+        files: vec![FileFacts {
+            slot,
+            size,
+            kind: FileKind::Regular,
+            writable: false,
+        }],
+        bounds: Bounds::default(),
+        seed: Seed::default(),
+    })
+    .unwrap()
+}
+
+#[test]
+fn info_on_a_raw_file_is_reported_and_the_guest_exits() {
+    for choice in modes() {
+        for lanes in [1, 2, 16] {
+            let sandbox = Sandbox::prepare(choice, lanes, DEFAULT_BYTES).unwrap();
+            sandbox.set_job(&info(512 << 10)).unwrap();
+            let engine = Engine::new(&[0; 512 << 10]);
+            let outcome = engine.run(&sandbox);
+            assert!(
+                matches!(outcome, Outcome::Exited),
+                "{choice:?} {lanes}: {outcome:?}"
+            );
+            let reports = engine.reports.lock().unwrap();
+            assert!(
+                matches!(&reports[..], [Report::Info(info), Report::Done(_)] if info.virtual_size == 512 << 10),
+                "{reports:?}"
+            );
+            assert!(engine.served.load(Ordering::Relaxed) > 0);
+        }
+    }
+}
+
+#[test]
+fn auto_takes_what_the_probe_promises() {
+    let expected = instar_sandbox::probe().automatic().unwrap();
+    let sandbox = Sandbox::prepare(Choice::Auto, 1, DEFAULT_BYTES).unwrap();
+    assert_eq!(sandbox.mode(), expected);
+    assert_eq!(sandbox.fallback().is_some(), expected == Mode::Process);
+}
+
+#[test]
+fn a_job_that_cannot_be_read_is_reported_as_our_mistake() {
+    for choice in modes() {
+        let sandbox = Sandbox::prepare(choice, 1, DEFAULT_BYTES).unwrap();
+        sandbox.set_job(&[0xff; 100]).unwrap();
+        let engine = Engine::new(b"");
+        assert!(matches!(engine.run(&sandbox), Outcome::Exited));
+        assert!(matches!(engine.reports.lock().unwrap()[..], [Report::Failed(_)]));
+    }
+}
+
+/// Figures for a person: `cargo test -p instar-sandbox --release --test guest -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints timings"]
+fn start_up_cost() {
+    for choice in modes() {
+        for lanes in [1, 2] {
+            let mut times: [Vec<Duration>; 3] = Default::default();
+            for _ in 0..100 {
+                let start = Instant::now();
+                let sandbox = Sandbox::prepare(choice, lanes, DEFAULT_BYTES).unwrap();
+                sandbox.set_job(&info(512 << 10)).unwrap();
+                times[0].push(start.elapsed());
+                let start = Instant::now();
+                let engine = Engine::new(&[0; 512 << 10]);
+                assert!(matches!(engine.run(&sandbox), Outcome::Exited));
+                times[1].push(start.elapsed());
+                let start = Instant::now();
+                drop(sandbox);
+                times[2].push(start.elapsed());
+            }
+            for times in &mut times {
+                times.sort_unstable();
+            }
+            let figure = |times: &[Duration]| format!("{:?} (best {:?})", times[times.len() / 2], times[0]);
+            println!(
+                "{choice:?}, {lanes} lanes: prepare {}, run {}, drop {}",
+                figure(&times[0]),
+                figure(&times[1]),
+                figure(&times[2])
+            );
+        }
+    }
+}
