@@ -58,7 +58,7 @@ pub fn extent_files(
         let (middle, length) = match subformat {
             VmdkSubformat::TwoGbMaxExtentSparse => (format!("-s{number:03}"), SPLIT_BYTES),
             VmdkSubformat::TwoGbMaxExtentFlat => (format!("-f{number:03}"), SPLIT_BYTES),
-            _ => (format!("-flat"), size),
+            _ => ("-flat".into(), size),
         };
         ExtentFile {
             name: [stem, middle.as_bytes(), suffix].concat(),

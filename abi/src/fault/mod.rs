@@ -6,7 +6,6 @@
 
 pub mod core;
 pub mod qcow2;
-pub mod qcow2_write;
 pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
@@ -97,7 +96,6 @@ pub(crate) use faults;
 const TABLES: &[&[(FaultCode, &str)]] = &[
     core::TABLE,
     qcow2::TABLE,
-    qcow2_write::TABLE,
     vdi::TABLE,
     vhd::TABLE,
     vhdx::TABLE,

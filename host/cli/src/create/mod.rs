@@ -1,0 +1,263 @@
+//! Options of new images: `-o` lists, checked against the format's table, become values of [`instar_abi::job`].
+//!
+//! Two steps, as the order of the reference tool's messages demands: names and types first ([`Settings::parse`]), what the
+//! values mean when the image is about to be created ([`Settings::create`]).
+
+mod qcow2;
+mod table;
+mod vhdx;
+mod vmdk;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use instar_abi::job::{Create, Preallocation, RawCreate, VdiCreate, VpcCreate};
+use instar_abi::{Format, Slot};
+
+use crate::value::list::{self, Setting};
+use crate::value::number::{self, Bad};
+use table::{OptionKind, OptionRow};
+
+/// Options whose names and types are right.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    format: Format,
+    /// Later settings win, so they are looked up from the end.
+    given: Vec<Setting>,
+}
+
+/// What a new image needs beside its options.
+pub struct Surroundings<'a> {
+    /// The name of the new image.
+    pub name: &'a OsStr,
+    /// Opens a further file that belongs to the image.
+    pub companion: &'a mut dyn FnMut(&OsStr) -> Result<Slot, Vec<u8>>,
+    /// The virtual size, for formats whose files depend on it.
+    pub size: &'a mut dyn FnMut() -> Result<u64, Vec<u8>>,
+}
+
+impl Settings {
+    /// Checks names and types.
+    ///
+    /// # Errors
+    /// The message; hint lines follow it.
+    pub fn parse(format: Format, list: Option<&[u8]>) -> Result<Self, Vec<u8>> {
+        let given = list.map(list::settings).unwrap_or_default();
+        for setting in &given {
+            let row = row(format, &setting.name)
+                .ok_or_else(|| [b"Invalid parameter '".as_slice(), &setting.name, b"'"].concat())?;
+            check_type(row, &setting.value)?;
+        }
+        Ok(Self { format, given })
+    }
+
+    /// Takes in `-B` and `-F`.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn set_backing(&mut self, file: Option<&OsStr>, format: Option<&OsStr>) -> Result<(), Vec<u8>> {
+        for (name, value, what) in [
+            ("backing_file", file, "Backing file"),
+            ("backing_fmt", format, "Backing file format"),
+        ] {
+            let Some(value) = value else { continue };
+            if row(self.format, name.as_bytes()).is_none() {
+                return Err(
+                    format!("{what} not supported for file format '{}'", self.format.name()).into_bytes(),
+                );
+            }
+            self.given.push(Setting {
+                name: name.as_bytes().to_vec(),
+                value: value.as_bytes().to_vec(),
+                bare: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// The format.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The value of an option, if it was given.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&[u8]> {
+        self.given
+            .iter()
+            .rev()
+            .find(|setting| setting.name == name.as_bytes())
+            .map(|setting| setting.value.as_slice())
+    }
+
+    /// The value of a boolean option.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        self.text(name).and_then(list::boolean)
+    }
+
+    /// The value of a size option.
+    #[must_use]
+    pub fn size(&self, name: &str) -> Option<u64> {
+        self.text(name).and_then(|text| number::size(text).ok())
+    }
+
+    /// The value of a number option.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.text(name).and_then(|text| number::unsigned(text).ok())
+    }
+
+    /// Whether any space is to be reserved.
+    #[must_use]
+    pub fn preallocates(&self) -> bool {
+        self.text("preallocation").is_some_and(|mode| mode != b"off")
+    }
+
+    /// Whether encryption is asked for.
+    #[must_use]
+    pub fn encrypts(&self) -> bool {
+        self.flag("encryption").unwrap_or(false) || self.text("encrypt.format").is_some()
+    }
+
+    /// Whether the format can hold compressed data with these options.
+    #[must_use]
+    pub const fn can_compress(&self) -> bool {
+        matches!(self.format, Format::Qcow2 | Format::Vmdk)
+    }
+
+    /// What the values mean.
+    ///
+    /// # Errors
+    /// The message, to follow the name of the image and what was being done.
+    pub fn create(&self, around: &mut Surroundings<'_>) -> Result<Create, Vec<u8>> {
+        if self.size("extent_size_hint").is_some_and(|hint| hint >= 1 << 32) {
+            return Err(b"Extent size hint is too large".to_vec());
+        }
+        match self.format {
+            Format::Raw => Ok(Create::Raw(RawCreate {
+                preallocation: self.protocol_preallocation()?,
+            })),
+            Format::Qcow2 => qcow2::create(self, around).map(Create::Qcow2),
+            Format::Vmdk => vmdk::create(self, around).map(Create::Vmdk),
+            Format::Vhdx => vhdx::create(self).map(Create::Vhdx),
+            Format::Vpc => {
+                self.protocol_preallocation()?;
+                Ok(Create::Vpc(VpcCreate {
+                    fixed: self.is_fixed()?,
+                    force_size: self.flag("force_size").unwrap_or(false),
+                }))
+            }
+            Format::Vdi => {
+                self.protocol_preallocation()?;
+                Ok(Create::Vdi(VdiCreate {
+                    static_image: self.flag("static").unwrap_or(false),
+                }))
+            }
+        }
+    }
+
+    /// `subformat` of the two formats that know `dynamic` and `fixed`.
+    fn is_fixed(&self) -> Result<bool, Vec<u8>> {
+        match self.text("subformat") {
+            None | Some(b"dynamic") => Ok(false),
+            Some(b"fixed") => Ok(true),
+            Some(other) => Err(not_accepted("subformat", other)),
+        }
+    }
+
+    fn preallocation(&self) -> Result<Preallocation, Vec<u8>> {
+        match self.text("preallocation") {
+            None | Some(b"off") => Ok(Preallocation::Off),
+            Some(b"metadata") => Ok(Preallocation::Metadata),
+            Some(b"falloc") => Ok(Preallocation::Falloc),
+            Some(b"full") => Ok(Preallocation::Full),
+            Some(other) => Err(not_accepted("preallocation", other)),
+        }
+    }
+
+    /// `preallocation` of formats that hand it to the file below.
+    fn protocol_preallocation(&self) -> Result<Preallocation, Vec<u8>> {
+        match self.preallocation()? {
+            Preallocation::Metadata => Err(b"Unsupported preallocation mode: metadata".to_vec()),
+            mode => Ok(mode),
+        }
+    }
+}
+
+/// What `-o help` prints. With a target's name, the options of the file below are included.
+#[must_use]
+pub fn help(format: Format, with_file: bool) -> String {
+    let mut rows: Vec<&OptionRow> = table::rows(format).iter().collect();
+    let mut text = if with_file {
+        rows.extend(
+            table::FILE
+                .iter()
+                .filter(|row| !table::rows(format).iter().any(|known| known.name == row.name)),
+        );
+        "Supported options:\n".to_owned()
+    } else {
+        format!("Supported {} options:\n", format.name())
+    };
+    rows.sort_by_key(|row| row.name);
+    for row in rows {
+        let left = format!("{}=<{}>", row.name, row.kind.name());
+        text.push_str(&format!("  {left:<22} - {}\n", row.help));
+    }
+    if !with_file {
+        text.push_str(
+            "\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n",
+        );
+    }
+    text
+}
+
+fn row(format: Format, name: &[u8]) -> Option<&'static OptionRow> {
+    table::rows(format)
+        .iter()
+        .chain(table::FILE)
+        .find(|row| row.name.as_bytes() == name)
+}
+
+fn check_type(row: &OptionRow, value: &[u8]) -> Result<(), Vec<u8>> {
+    let name = row.name;
+    let outcome = match row.kind {
+        OptionKind::Text => return Ok(()),
+        OptionKind::Bool => {
+            return list::boolean(value)
+                .map(|_| ())
+                .ok_or_else(|| format!("Parameter '{name}' expects 'on' or 'off'").into_bytes());
+        }
+        OptionKind::Size => number::size(value),
+        OptionKind::Number => number::unsigned(value),
+    };
+    match (outcome, row.kind) {
+        (Ok(_), _) => Ok(()),
+        (Err(Bad::Form), OptionKind::Size) => Err(format!(
+            "Parameter '{name}' expects a non-negative number below 2^64\nOptional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively."
+        )
+        .into_bytes()),
+        (Err(Bad::Form), _) => Err(format!("Parameter '{name}' expects a number").into_bytes()),
+        (Err(Bad::Range), OptionKind::Size) => {
+            Err([b"Value '", value, b"' is out of range for parameter '", name.as_bytes(), b"'"].concat())
+        }
+        (Err(Bad::Range), _) => {
+            Err([b"Value '", value, b"' is too large for parameter '", name.as_bytes(), b"'"].concat())
+        }
+    }
+}
+
+fn not_accepted(name: &str, value: &[u8]) -> Vec<u8> {
+    [
+        b"Parameter '".as_slice(),
+        name.as_bytes(),
+        b"' does not accept value '",
+        value,
+        b"'",
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! qcow2: what its options mean, and the reference tool's words when they mean nothing.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use instar_abi::job::{Compression, Preallocation, Qcow2Create};
+use instar_abi::{Format, ImageText};
+
+use super::{Settings, Surroundings, not_accepted};
+
+/// Cluster sizes that the format allows: spec and reference tool.
+const CLUSTER: std::ops::RangeInclusive<u64> = 512..=2 << 20;
+/// Smallest cluster with subclusters: reference tool.
+const CLUSTER_WITH_SUBCLUSTERS: u64 = 16384;
+/// Longest name of a backing or data file: spec.
+const NAME_BYTES: usize = 1023;
+
+pub(super) fn create(settings: &Settings, around: &mut Surroundings<'_>) -> Result<Qcow2Create, Vec<u8>> {
+    let mut options = values(settings)?;
+    combinations(settings, &options)?;
+    if let Some(name) = settings.text("data_file") {
+        if name.len() > NAME_BYTES {
+            return Err(b"Data file name too long".to_vec());
+        }
+        let slot = (around.companion)(OsStr::from_bytes(name))?;
+        options.data_file = Some((slot, ImageText::new(name)));
+    }
+    Ok(options)
+}
+
+/// Each value by itself.
+fn values(settings: &Settings) -> Result<Qcow2Create, Vec<u8>> {
+    let version = match settings.text("compat") {
+        None | Some(b"1.1" | b"v3") => 3,
+        Some(b"0.10" | b"v2") => 2,
+        Some(other) => return Err(not_accepted("version", other)),
+    };
+    let backing_format = settings.text("backing_fmt");
+    if let Some(name) = backing_format.filter(|name| Format::from_name(name).is_none()) {
+        return Err(not_accepted("backing-fmt", name));
+    }
+    if settings.encrypts() {
+        return Err(b"instar does not write encrypted images yet".to_vec());
+    }
+    let preallocation = settings.preallocation()?;
+    let compression = match settings.text("compression_type") {
+        None | Some(b"zlib") => Compression::Zlib,
+        Some(b"zstd") => Compression::Zstd,
+        Some(other) => return Err(not_accepted("compression-type", other)),
+    };
+    let extended_l2 = settings.flag("extended_l2").unwrap_or(false);
+    if extended_l2 && version < 3 {
+        return Err(needs_v3("Extended L2 entries are only supported with"));
+    }
+    let cluster = settings.size("cluster_size").unwrap_or(65536);
+    if !cluster.is_power_of_two() || !CLUSTER.contains(&cluster) {
+        return Err(b"Cluster size must be a power of two between 512 and 2048k".to_vec());
+    }
+    if extended_l2 && cluster < CLUSTER_WITH_SUBCLUSTERS {
+        return Err(
+            b"Extended L2 entries are only supported with cluster sizes of at least 16384 bytes".to_vec(),
+        );
+    }
+    let refcount_bits = settings.number("refcount_bits").unwrap_or(16);
+    let lazy_refcounts = settings.flag("lazy_refcounts").unwrap_or(false);
+    Ok(Qcow2Create {
+        version,
+        cluster_bits: cluster.trailing_zeros(),
+        // Widths that are none are refused in `combinations`, where the reference tool does.
+        refcount_order: refcount_bits.trailing_zeros(),
+        lazy_refcounts,
+        extended_l2,
+        compression,
+        preallocation,
+        backing_file: settings.text("backing_file").map(ImageText::new),
+        backing_format: backing_format.map(ImageText::new),
+        data_file: None,
+        data_file_raw: settings.flag("data_file_raw").unwrap_or(false),
+    })
+}
+
+/// Values that exclude each other, in the order in which the reference tool looks at them.
+fn combinations(settings: &Settings, options: &Qcow2Create) -> Result<(), Vec<u8>> {
+    let with_backing = options.backing_file.is_some();
+    if with_backing && options.preallocation != Preallocation::Off && !options.extended_l2 {
+        return Err(
+            b"Backing file and preallocation can only be used at the same time if extended_l2 is on".to_vec(),
+        );
+    }
+    if options.backing_format.is_some() && !with_backing {
+        return Err(b"Backing format cannot be used without backing file".to_vec());
+    }
+    if settings
+        .text("backing_file")
+        .is_some_and(|name| name.len() > NAME_BYTES)
+    {
+        return Err(b"Backing file name too long".to_vec());
+    }
+    if options.lazy_refcounts && options.version < 3 {
+        return Err(needs_v3("Lazy refcounts only supported with"));
+    }
+    let refcount_bits = settings.number("refcount_bits").unwrap_or(16);
+    if refcount_bits > 64 || !refcount_bits.is_power_of_two() {
+        return Err(b"Refcount width must be a power of two and may not exceed 64 bits".to_vec());
+    }
+    if refcount_bits != 16 && options.version < 3 {
+        return Err(
+            b"Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)"
+                .to_vec(),
+        );
+    }
+    let with_data_file = settings.text("data_file").is_some();
+    if options.data_file_raw && !with_data_file {
+        return Err(b"data-file-raw requires data-file".to_vec());
+    }
+    if options.data_file_raw && with_backing {
+        return Err(b"Backing file and data-file-raw cannot be used at the same time".to_vec());
+    }
+    if with_data_file && options.version < 3 {
+        return Err(needs_v3("External data files are only supported with"));
+    }
+    if options.compression != Compression::Zlib && options.version < 3 {
+        return Err(needs_v3("Non-zlib compression type is only supported with"));
+    }
+    Ok(())
+}
+
+fn needs_v3(what: &str) -> Vec<u8> {
+    format!("{what} compatibility level 1.1 and above (use version=v3 or greater)").into_bytes()
+}

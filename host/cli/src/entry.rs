@@ -1,0 +1,88 @@
+//! From the words of a command line to an exit code.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::process::ExitCode;
+
+use crate::console::Console;
+use crate::flags::{self, Getopt, Id, Item, Page};
+use crate::program::Program;
+use crate::run::Context;
+use crate::stop::{Step, Stop};
+use crate::verb;
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let program = Program::new(words.next());
+    let mut console = Console::default();
+    let mut verb = None;
+    let code = match command(&program, words.collect(), &mut console, &mut verb) {
+        Ok(code) => code,
+        Err(stop) => conclude(stop, &program, verb, &mut console),
+    };
+    ExitCode::from(console.conclude(&program, code))
+}
+
+fn command(
+    program: &Program,
+    words: Vec<OsString>,
+    console: &mut Console,
+    verb: &mut Option<&'static str>,
+) -> Step<u8> {
+    let mut common = Vec::new();
+    let mut getopt = Getopt::new(flags::TOP.iter().chain(flags::POLICY), words, true);
+    let page = loop {
+        match getopt.next().transpose()? {
+            None => return Err(Stop::Misuse(b"Not enough arguments".to_vec())),
+            Some(Item::Operand(name)) => {
+                break Page::find(name.as_bytes())
+                    .ok_or_else(|| Stop::Misuse([b"Command not found: ", name.as_bytes()].concat()))?;
+            }
+            Some(Item::Flag(Id::Help, _)) => return Err(Stop::Print(flags::top_page(program).into_bytes())),
+            Some(Item::Flag(Id::Version, _)) => return Err(Stop::Print(program.version().into_bytes())),
+            Some(Item::Flag(Id::Trace, _)) => {}
+            Some(Item::Flag(id, value)) => common.push((id, value)),
+        }
+    };
+    *verb = Some(page.name);
+    let mut help = |page: &Page| console.print(flags::verb_page(page, program).as_bytes());
+    let command = verb::parse(page, getopt.rest(), &mut common, &mut help)?;
+    let policy = crate::settings::resolve(&common)?;
+    let context = Context {
+        policy: &policy,
+        program,
+        console,
+    };
+    crate::run::run(&command, context)
+}
+
+/// Says why the command ends; gives its exit code.
+fn conclude(stop: Stop, program: &Program, verb: Option<&str>, console: &mut Console) -> u8 {
+    match stop {
+        Stop::Done => return 0,
+        Stop::Print(text) => {
+            console.print(&text);
+            return 0;
+        }
+        Stop::Usage(text) => {
+            let text = [program.usage_message(verb, &text), program.try_help(verb)].concat();
+            Console::complain(&text);
+        }
+        Stop::Misuse(text) => {
+            let text = [program.message(&text), program.try_help(verb)].concat();
+            Console::complain(&text);
+        }
+        Stop::Message(text) => Console::complain(&program.message(&text)),
+        Stop::Signal(number) => {
+            crate::run::die_by(number);
+            return u8::try_from(number).map_or(1, |number| number.saturating_add(128));
+        }
+        Stop::Messages(texts) => {
+            let texts: Vec<Vec<u8>> = texts.iter().map(|text| program.message(text)).collect();
+            Console::complain(&texts.concat());
+        }
+    }
+    1
+}

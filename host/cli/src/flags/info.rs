@@ -1,0 +1,78 @@
+//! `info`: the page.
+
+use super::{Flag, Group, HELP, Id, OBJECT, Page};
+use crate::verb::VerbName;
+
+pub(super) const PAGE: Page = Page {
+    name: "info",
+    verb: VerbName::Info,
+    summary: "show what an image is (-U: even while it is in use)",
+    usage: "[options] IMAGE",
+    about: "Shows format, sizes, snapshots and what else the image says of itself. Files that the image names are not opened, unless --backing-chain asks for the layers below.",
+    operands: &[("IMAGE", "the image")],
+    groups: &[
+        Group {
+            title: "Image",
+            flags: &[
+                HELP,
+                Flag {
+                    id: Id::Format,
+                    short: Some(b'f'),
+                    long: &["format"],
+                    exact: &[],
+                    value: Some("FORMAT"),
+                    help: "its format; without this, the first bytes decide",
+                },
+                Flag {
+                    id: Id::ImageOpts,
+                    short: None,
+                    long: &["image-opts"],
+                    exact: &[],
+                    value: None,
+                    help: "IMAGE is a list such as driver=qcow2,file.filename=X",
+                },
+                Flag {
+                    id: Id::ForceShare,
+                    short: Some(b'U'),
+                    long: &["force-share"],
+                    exact: &[],
+                    value: None,
+                    help: "open it even while another process writes to it",
+                },
+                Flag {
+                    id: Id::BackingChain,
+                    short: Some(b'b'),
+                    long: &["backing-chain"],
+                    exact: &[],
+                    value: None,
+                    help: "show the layers below too",
+                },
+            ],
+        },
+        Group {
+            title: "Output",
+            flags: &[
+                Flag {
+                    id: Id::Output,
+                    short: None,
+                    long: &["output"],
+                    exact: &[],
+                    value: Some("human|json"),
+                    help: "for people (default) or for programs",
+                },
+                OBJECT,
+            ],
+        },
+    ],
+    examples: &[
+        ("info disk.qcow2", "what is this file?"),
+        (
+            "info --output json -U vm.qcow2",
+            "the same, for a program, of a running machine's disk",
+        ),
+        (
+            "info --untrusted -f qcow2 upload.qcow2",
+            "a stranger's upload that has to be a qcow2",
+        ),
+    ],
+};

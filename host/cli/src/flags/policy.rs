@@ -1,0 +1,85 @@
+//! What every verb takes beside its own options: how far the image is trusted, and how hard it is confined.
+
+use super::{Flag, Group, Id};
+
+/// The group as help shows it.
+pub(super) const GROUP: Group = Group {
+    title: "Safety",
+    flags: FLAGS,
+};
+
+/// The options. None may be abbreviated: abbreviations belong to the reference tool's names.
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        id: Id::Untrusted,
+        short: None,
+        long: &[],
+        exact: &["untrusted"],
+        value: None,
+        help: "open nothing that an image names, refuse ambiguous formats, and cap the virtual size",
+    },
+    Flag {
+        id: Id::AllowDir,
+        short: None,
+        long: &[],
+        exact: &["allow-dir"],
+        value: Some("DIR"),
+        help: "let images name files in DIR too, not only beside themselves; may be given more than once",
+    },
+    Flag {
+        id: Id::Sandbox,
+        short: None,
+        long: &[],
+        exact: &["sandbox"],
+        value: Some("auto|kvm|process"),
+        help: "where images are parsed (see instar sandbox --help)",
+    },
+    Flag {
+        id: Id::Timeout,
+        short: None,
+        long: &[],
+        exact: &["timeout"],
+        value: Some("SECONDS"),
+        help: "give up after this time",
+    },
+    Flag {
+        id: Id::Memory,
+        short: None,
+        long: &[],
+        exact: &["memory"],
+        value: Some("SIZE"),
+        help: "memory of the sandbox (default 128M)",
+    },
+    Flag {
+        id: Id::MaxSize,
+        short: None,
+        long: &[],
+        exact: &["max-size"],
+        value: Some("SIZE"),
+        help: "refuse images with a larger virtual size",
+    },
+    Flag {
+        id: Id::MaxOutput,
+        short: None,
+        long: &[],
+        exact: &["max-output"],
+        value: Some("SIZE"),
+        help: "stop before writing more than this",
+    },
+    Flag {
+        id: Id::MaxChain,
+        short: None,
+        long: &[],
+        exact: &["max-chain"],
+        value: Some("LAYERS"),
+        help: "refuse longer backing chains (default 200)",
+    },
+    Flag {
+        id: Id::Config,
+        short: None,
+        long: &[],
+        exact: &["config"],
+        value: Some("FILE"),
+        help: "read these settings too, after /etc/instar.toml and ~/.config/instar/config.toml",
+    },
+];

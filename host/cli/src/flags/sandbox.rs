@@ -1,0 +1,31 @@
+//! `sandbox`: the page.
+
+use super::{Flag, Group, HELP, Id, Page};
+use crate::verb::VerbName;
+
+pub(super) const PAGE: Page = Page {
+    name: "sandbox",
+    verb: VerbName::Sandbox,
+    summary: "show how this machine confines the parsing of images",
+    usage: "[options]",
+    about: "Images are parsed in a virtual machine without an operating system (kvm) or, where /dev/kvm cannot be opened, in a process that may make only a handful of system calls (process). This shows which one is in use and why, what the kernel offers, and which protections are in force.",
+    operands: &[],
+    groups: &[Group {
+        title: "Output",
+        flags: &[
+            HELP,
+            Flag {
+                id: Id::Output,
+                short: None,
+                long: &["output"],
+                exact: &[],
+                value: Some("human|json"),
+                help: "for people (default) or for programs",
+            },
+        ],
+    }],
+    examples: &[
+        ("sandbox", "what protects me here?"),
+        ("sandbox --sandbox kvm", "could a virtual machine be used?"),
+    ],
+};

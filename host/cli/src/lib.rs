@@ -1,0 +1,32 @@
+//! The command line: what people type becomes a job, what the guest reports becomes words.
+//!
+//! ```text
+//!  words ─► flags ─► verb::Args ─► run: open files, Job ─► sandbox ─► reports ─► show, words ─► console
+//!             │           ▲                  ▲
+//!         help pages    value, create     settings (configuration, environment, policy options)
+//! ```
+//!
+//! Principles:
+//!
+//! 1. Options are data. The parser and the help pages come from the same tables, so they cannot disagree.
+//! 2. Host words only: what comes out of an image is printed through one escaping printer; JSON is valid whatever the
+//!    bytes.
+//! 3. The reference tool decides: messages, order of checks, spacing and exit codes are those of qemu-img 10.0.2.
+//! 4. Exit codes and closed pipes are decided in one place, [`main`].
+#![forbid(unsafe_code)]
+
+pub mod console;
+pub mod create;
+mod entry;
+pub mod flags;
+pub mod json;
+pub mod program;
+mod run;
+pub mod settings;
+pub mod show;
+pub mod stop;
+pub mod value;
+pub mod verb;
+pub mod words;
+
+pub use entry::main;

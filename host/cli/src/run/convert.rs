@@ -1,0 +1,258 @@
+//! `convert`, carried out.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use instar_abi::job::{self, Create, Source, Target, Verb, VmdkSubformat};
+use instar_abi::{Format, Slot};
+use instar_engine::{Files, TargetOptions};
+
+use super::files::{self, Names};
+use super::guest::Guest;
+use super::progress::Progress;
+use super::target::{self, NewTarget};
+use super::{Context, concluded, size};
+use crate::create::Settings;
+use crate::stop::{Step, Stop};
+use crate::value::place::{Place, Reading};
+use crate::verb::convert::Args;
+use crate::verb::shared::CacheMode;
+use crate::words::Scene;
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
+    // The reference tool looks at this before it opens anything.
+    let source_mode = args.source_mode()?;
+    let progress = Arc::new(Progress::new(
+        args.progress,
+        args.quiet,
+        context.program.is_reference(),
+    ));
+    progress.begin();
+    let result = work(args, source_mode, &progress, context);
+    progress.finish(result.is_ok());
+    result.map(|()| 0)
+}
+
+fn work(
+    args: &Args,
+    source_mode: CacheMode,
+    progress: &Arc<Progress>,
+    context: &mut Context<'_>,
+) -> Step<()> {
+    let guest = Guest::prepare_guarded(context.policy, Context::lanes(args.parallel))?;
+    let files = files::none(context.policy, args.source.share)?;
+    let mut names = Names::default();
+    let (places, sources) = open_sources(args, source_mode, &files, &mut names)?;
+    if args.snapshot.is_some() && sources.len() > 1 {
+        return Err(Stop::say("No support for concatenating multiple snapshot"));
+    }
+    let target_format = args.target_format();
+    let creating = format!(
+        "error while converting {}",
+        args.output_format
+            .as_deref()
+            .unwrap_or(OsStr::new("raw"))
+            .display()
+    );
+    let (target, compress, options) = open_target(
+        args,
+        target_format,
+        &creating,
+        &files,
+        &mut names,
+        context,
+        &places,
+    )?;
+    names.set(target.slot, args.target.as_bytes());
+    let verb = Verb::Convert(job::Convert {
+        sources,
+        target,
+        sparse: args.sparse_size(),
+        compress,
+        target_is_zero: args.target_is_zero,
+        rate: args.rate,
+        salvage: args.salvage,
+    });
+    let job = context.job(verb, files.facts());
+    let ended = guest.run(&job, files, Arc::clone(progress))?;
+    let scene = ConvertScene {
+        names: &names,
+        files: ended.files(),
+        sources: &args.sources,
+        target: &args.target,
+        creating: &creating,
+    };
+    concluded(&ended.reports, &scene, context.program)?;
+    ended
+        .files()
+        .commit(options.cache != instar_engine::Cache::Unsafe)
+        .map_err(|error| Stop::say(error.to_string()))
+}
+
+fn open_sources(
+    args: &Args,
+    mode: CacheMode,
+    opened: &Files,
+    names: &mut Names,
+) -> Step<(Vec<Place>, Vec<Source>)> {
+    let mut places = Vec::new();
+    let mut sources = Vec::new();
+    for name in &args.sources {
+        let place = args.source.place(name)?;
+        let facts = files::source(opened, &place, mode.is_direct())?;
+        names.set(facts.slot, place.path.as_bytes());
+        sources.push(files::described(facts, &place, args.snapshot.clone()));
+        places.push(place);
+    }
+    Ok((places, sources))
+}
+
+/// The target, whether its data is compressed, and how it was opened.
+fn open_target(
+    args: &Args,
+    format: Step<Format>,
+    creating: &str,
+    opened: &Files,
+    names: &mut Names,
+    context: &Context<'_>,
+    places: &[Place],
+) -> Step<(Target, bool, TargetOptions)> {
+    if args.no_create {
+        return open_existing(args, format, opened, context);
+    }
+    let settings = settings(args, format?)?;
+    let options = files::target_options(args.target_mode()?, context.policy);
+    let path = target::path_of(&args.target)?;
+    let mut size = || size::of_sources(context, places, args.snapshot.as_ref());
+    let new = NewTarget {
+        given: &args.target,
+        creating,
+        settings: &settings,
+        options,
+        size: &mut size,
+    };
+    // Values are looked at before the backing file is opened, as the image would be made before it.
+    let mut target = new.open(opened, None)?;
+    target.backing = target::backing(opened, names, path, &settings)?;
+    let stream = matches!(
+        &target.create,
+        Create::Vmdk(vmdk) if vmdk.subformat == VmdkSubformat::StreamOptimized
+    );
+    Ok((target, args.compress || stream, options))
+}
+
+/// The options of the new image, and what they forbid.
+fn settings(args: &Args, format: Format) -> Step<Settings> {
+    let mut settings = Settings::parse(format, args.options.as_deref()).map_err(Stop::Message)?;
+    settings
+        .set_backing(args.backing.as_deref(), args.backing_format.as_deref())
+        .map_err(Stop::Message)?;
+    let has_backing = settings.text("backing_file");
+    let rules = [
+        (
+            has_backing.is_some() && args.sources.len() > 1,
+            "Having a backing file for the target makes no sense when concatenating multiple input images",
+        ),
+        (
+            has_backing.is_some() && settings.text("backing_fmt").is_none(),
+            "Use of backing file requires explicit backing format",
+        ),
+        (
+            args.compress && !settings.can_compress(),
+            "Compression not supported for this file format",
+        ),
+        (
+            args.compress && settings.encrypts(),
+            "Compression and encryption not supported at the same time",
+        ),
+        (
+            args.compress && settings.preallocates(),
+            "Compression and preallocation not supported at the same time",
+        ),
+        (
+            has_backing.is_some_and(<[u8]>::is_empty),
+            "the name of the backing file is empty",
+        ),
+    ];
+    if let Some((_, message)) = rules.into_iter().find(|(broken, _)| *broken) {
+        return Err(Stop::say(message));
+    }
+    if args.bitmaps {
+        if format != Format::Qcow2 {
+            return Err(Stop::say(format!(
+                "Format driver '{}' does not support bitmaps",
+                format.name()
+            )));
+        }
+        return Err(Stop::say("instar does not copy bitmaps yet; leave out --bitmaps"));
+    }
+    Ok(settings)
+}
+
+/// `-n`: the image is there and stays.
+fn open_existing(
+    args: &Args,
+    format: Step<Format>,
+    opened: &Files,
+    context: &Context<'_>,
+) -> Step<(Target, bool, TargetOptions)> {
+    let options = files::target_options(args.target_mode()?, context.policy);
+    let given = args.target.as_os_str();
+    let target = if args.target_image_opts {
+        let reading = Reading {
+            image_opts: true,
+            ..Reading::default()
+        };
+        let place = Place::parse(given, reading).map_err(Stop::Message)?;
+        let format = place
+            .format
+            .ok_or_else(|| Stop::say("--target-image-opts needs a driver= for the target"))?;
+        target::existing(opened, given, &place.path, format, &options)?
+    } else {
+        let path: OsString = target::path_of(given)?.to_owned();
+        target::existing(opened, given, &path, format?, &options)?
+    };
+    if args.compress && !matches!(target.create.format(), Format::Qcow2 | Format::Vmdk) {
+        return Err(Stop::say("Compression not supported for this file format"));
+    }
+    Ok((target, args.compress, options))
+}
+
+struct ConvertScene<'a> {
+    names: &'a Names,
+    files: &'a Files,
+    sources: &'a [OsString],
+    target: &'a OsStr,
+    creating: &'a str,
+}
+
+impl Scene for ConvertScene<'_> {
+    fn source(&self, index: u32) -> Vec<u8> {
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| self.sources.get(index))
+            .map(|name| name.as_bytes().to_vec())
+            .unwrap_or_default()
+    }
+
+    fn target(&self) -> Vec<u8> {
+        self.target.as_bytes().to_vec()
+    }
+
+    fn creating(&self) -> String {
+        self.creating.to_owned()
+    }
+
+    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
+        self.names.get(slot, self.files)
+    }
+
+    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
+        self.names.below(slot, name, self.files)
+    }
+
+    fn depth(&self, slot: Slot) -> usize {
+        self.names.depth(slot)
+    }
+}

@@ -1,0 +1,121 @@
+//! Opening what the user named, and the names by which messages call open files.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use instar_abi::job::{SnapshotName, Source};
+use instar_abi::{FileFacts, Slot};
+use instar_engine::{Files, OpenError, Options, Policy as GatePolicy, TargetOptions};
+
+use crate::settings::Policy;
+use crate::show::beside;
+use crate::stop::{Step, Stop};
+use crate::value::place::{Place, cannot_open};
+use crate::verb::shared::CacheMode;
+
+/// No files yet, under this policy.
+pub(super) fn none(policy: &Policy, share: bool) -> Step<Files> {
+    let options = Options {
+        policy: if policy.untrusted {
+            GatePolicy::Nothing
+        } else {
+            GatePolicy::Beside
+        },
+        allow: policy.allow_dirs.clone(),
+        lock: !share,
+    };
+    Files::new(&options).map_err(|error| Stop::Message(words(&error)))
+}
+
+/// Opens a source that the user named.
+pub(super) fn source(files: &Files, place: &Place, direct: bool) -> Step<FileFacts> {
+    let name = typed(&place.path);
+    let opened = if place.share {
+        files.shared_source(&name)
+    } else {
+        files.source(&name, direct)
+    };
+    opened.map_err(|error| Stop::Message(cannot_open(&place.given, &words(&error))))
+}
+
+/// How a target is opened.
+pub(super) fn target_options(mode: CacheMode, policy: &Policy) -> TargetOptions {
+    use instar_engine::Cache;
+    TargetOptions {
+        cache: match mode {
+            CacheMode::Writeback => Cache::Writeback,
+            CacheMode::Writethrough => Cache::Writethrough,
+            CacheMode::None => Cache::None,
+            CacheMode::DirectSync => Cache::DirectSync,
+            CacheMode::Unsafe => Cache::Unsafe,
+        },
+        limit: policy.max_output.unwrap_or(u64::MAX),
+    }
+}
+
+/// The job's view of a source.
+pub(super) fn described(facts: FileFacts, place: &Place, snapshot: Option<SnapshotName>) -> Source {
+    Source {
+        slot: facts.slot,
+        format: place.format,
+        snapshot,
+    }
+}
+
+/// A path as the engine takes it: it would read a colon as the end of a protocol's name.
+pub(super) fn typed(path: &OsStr) -> OsString {
+    let bytes = path.as_bytes();
+    let has_protocol = bytes
+        .iter()
+        .find(|byte| matches!(byte, b':' | b'/'))
+        .is_some_and(|byte| *byte == b':');
+    if has_protocol {
+        OsString::from_vec([b"file:", bytes].concat())
+    } else {
+        path.to_owned()
+    }
+}
+
+/// The engine's words, the hint on a line of its own.
+pub(super) fn words(error: &OpenError) -> Vec<u8> {
+    let mut text = error.to_string();
+    if let Some(hint) = error.hint() {
+        text.push('\n');
+        text.push_str(&hint);
+    }
+    text.into_bytes()
+}
+
+/// Names of open files as the user would write them.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashMap<Slot, Vec<u8>>);
+
+impl Names {
+    /// Notes a name.
+    pub(super) fn set(&mut self, slot: Slot, name: &[u8]) {
+        self.0.insert(slot, name.to_vec());
+    }
+
+    /// The name of a file: as noted, else under which it was opened.
+    pub(super) fn get(&self, slot: Slot, files: &Files) -> Option<Vec<u8>> {
+        self.0.get(&slot).cloned().or_else(|| {
+            files
+                .status(slot)
+                .map(|status| status.name.as_os_str().as_bytes().to_vec())
+        })
+    }
+
+    /// The name of a file that the image behind `slot` names.
+    pub(super) fn below(&self, slot: Slot, name: &[u8], files: &Files) -> Vec<u8> {
+        let image = self.get(slot, files).unwrap_or_default();
+        beside(&image, name)
+    }
+
+    /// How many layers lie above what `slot` names: files that the user named are numbered first.
+    pub(super) fn depth(&self, slot: Slot) -> usize {
+        let named = self.0.len();
+        let slot = usize::try_from(slot.0).unwrap_or(0);
+        (slot + 2).saturating_sub(named).max(1)
+    }
+}

@@ -1,0 +1,184 @@
+//! The guest of a run: prepared early, given its job and its files, run to its end.
+
+use std::sync::{Arc, PoisonError};
+
+use instar_abi::{Job, Report};
+use instar_engine::{Engine, Files, ReportLimits};
+use instar_memory::GuestMemory;
+use instar_sandbox::{Choice, Outcome, Sandbox};
+
+use super::progress::Progress;
+use super::reports::Reports;
+use super::signals::Signals;
+use crate::settings::{Backend, Policy};
+use crate::show::Escaped;
+use crate::stop::{Step, Stop};
+use crate::words;
+
+/// A guest that has not run.
+pub(super) struct Guest {
+    sandbox: Sandbox,
+    signals: Option<Signals>,
+    timeout: Option<std::time::Duration>,
+}
+
+/// What is left when the guest has ended.
+pub(super) struct Ended {
+    engine: Arc<Engine<Arc<GuestMemory>>>,
+    /// What it said.
+    pub(super) reports: Vec<Report>,
+}
+
+impl Ended {
+    /// The files.
+    pub(super) fn files(&self) -> &Files {
+        self.engine.files()
+    }
+}
+
+impl Guest {
+    /// Prepares a guest for work that leaves nothing behind: signals end it as they end any program.
+    pub(super) fn prepare(policy: &Policy, lanes: u32) -> Step<Self> {
+        Self::new(policy, lanes, None)
+    }
+
+    /// Prepares a guest for work that has to be undone when a signal ends it.
+    pub(super) fn prepare_guarded(policy: &Policy, lanes: u32) -> Step<Self> {
+        // Before the sandbox, so that a confined process has them blocked too: a terminal sends them to both.
+        let signals = Signals::block();
+        Self::new(policy, lanes, Some(signals))
+    }
+
+    fn new(policy: &Policy, lanes: u32, signals: Option<Signals>) -> Step<Self> {
+        let choice = choice(policy)?;
+        let mut sandbox = Sandbox::prepare(choice, lanes, policy.memory).map_err(|error| {
+            let what = match choice {
+                Choice::Kvm => "The KVM sandbox cannot be used",
+                Choice::Auto | Choice::Process => "No sandbox can be used here",
+            };
+            let remedy = match choice {
+                Choice::Kvm if !policy.require_kvm => "; --sandbox process needs no /dev/kvm",
+                _ => "",
+            };
+            Stop::say(format!("{what}: {}{remedy}", words::system(&error)))
+        })?;
+        if let Some(timeout) = policy.timeout {
+            sandbox.set_timeout(timeout);
+        }
+        Ok(Self {
+            sandbox,
+            signals,
+            timeout: policy.timeout,
+        })
+    }
+
+    /// Runs the guest. Without an error it has ended by itself, and its last report says how.
+    pub(super) fn run(self, job: &Job, files: Files, progress: Arc<Progress>) -> Step<Ended> {
+        let bytes = instar_abi::encode(job)
+            .map_err(|_| Stop::say("the job cannot be handed to the sandbox; please report it"))?;
+        self.sandbox
+            .set_job(&bytes)
+            .map_err(|error| Stop::say(words::system(&error)))?;
+        let (sink, kept) = Reports::new(Arc::clone(&progress));
+        let memory = Arc::clone(self.sandbox.memory());
+        let engine = Arc::new(Engine::new(
+            files,
+            memory,
+            Box::new(sink),
+            ReportLimits::default(),
+        ));
+        let watch = self.signals.map(|signals| {
+            let (engine, canceller) = (Arc::clone(&engine), self.sandbox.canceller());
+            signals.watch(
+                move || {
+                    canceller.cancel();
+                    engine.stop();
+                },
+                move || progress.want_line(),
+            )
+        });
+        let outcome = self.sandbox.run(&|lane| engine.serve(lane), &|| Ok(()));
+        if let Some(signal) = watch.as_ref().and_then(super::signals::Watch::caught) {
+            engine.files().abort();
+            return Err(Stop::Signal(signal));
+        }
+        if let Some(message) = broken(&outcome, self.timeout) {
+            return Err(Stop::say(message));
+        }
+        let reports = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Ended { engine, reports })
+    }
+}
+
+/// Which backend the policy asks for.
+fn choice(policy: &Policy) -> Step<Choice> {
+    match (policy.backend, policy.require_kvm) {
+        (Backend::Process, true) => Err(Stop::say(
+            "the configuration says require-kvm, which --sandbox process contradicts",
+        )),
+        (Backend::Kvm, _) | (Backend::Auto, true) => Ok(Choice::Kvm),
+        (Backend::Auto, false) => Ok(Choice::Auto),
+        (Backend::Process, false) => Ok(Choice::Process),
+    }
+}
+
+/// The message for an end that was not the guest's own.
+fn broken(outcome: &Outcome, timeout: Option<std::time::Duration>) -> Option<String> {
+    Some(match outcome {
+        Outcome::Exited => return None,
+        Outcome::Fault(fault) => {
+            format!("The sandbox stopped the guest: {fault}; nothing outside of it was touched")
+        }
+        Outcome::Panicked(text) => format!(
+            "The guest gave up; in its own words: {}",
+            Escaped(text.get(..SAYING).unwrap_or(text))
+        ),
+        Outcome::Violation(violation) => {
+            format!("The sandbox stopped the guest: it sent {violation}; nothing outside of it was touched")
+        }
+        Outcome::TimedOut => format!(
+            "Gave up after {} seconds, as --timeout says",
+            timeout.unwrap_or_default().as_secs_f64()
+        ),
+        Outcome::Cancelled => "Interrupted".to_owned(),
+        Outcome::Failed(error) => format!("The sandbox cannot run: {}", words::system(error)),
+    })
+}
+
+/// Bytes of a panicking guest's words that are shown. Ours.
+const SAYING: usize = 400;
+
+#[cfg(test)]
+mod tests {
+    use super::{broken, choice};
+    use crate::settings::{Backend, Policy};
+    use instar_sandbox::{Cause, Choice, GuestFault, Outcome};
+
+    #[test]
+    fn requiring_kvm_leaves_no_other_choice() {
+        let mut policy = Policy::default();
+        assert_eq!(choice(&policy), Ok(Choice::Auto));
+        policy.require_kvm = true;
+        assert_eq!(choice(&policy), Ok(Choice::Kvm));
+        policy.backend = Backend::Process;
+        assert!(choice(&policy).is_err());
+    }
+
+    #[test]
+    fn a_guests_own_words_are_escaped_and_short() {
+        let text = broken(
+            &Outcome::Panicked([b"a\x1b[2J".to_vec(), vec![b'x'; 1000]].concat()),
+            None,
+        );
+        let text = text.unwrap();
+        assert!(text.contains("a\\x1b[2J"));
+        assert!(text.len() < 600);
+        let fault = GuestFault {
+            cause: Cause::Signal(9),
+            instruction: None,
+            address: None,
+        };
+        assert!(broken(&Outcome::Fault(fault), None).is_some());
+        assert_eq!(broken(&Outcome::Exited, None), None);
+    }
+}

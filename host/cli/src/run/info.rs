@@ -1,0 +1,194 @@
+//! `info`, carried out.
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use instar_abi::job::{self, Verb};
+use instar_abi::report::{Info, Specific};
+use instar_abi::{Report, Slot};
+use instar_engine::Files;
+
+use super::files::{self, Names};
+use super::guest::Guest;
+use super::progress::Progress;
+use super::{Context, concluded};
+use crate::json::{Json, pretty};
+use crate::show::{self, Child, FileInfo, Layer, LocalTime, beside};
+use crate::stop::Step;
+use crate::verb::info::Args;
+use crate::words::Scene;
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
+    let place = args.source.place(&args.image)?;
+    let guest = Guest::prepare(context.policy, 1)?;
+    // Read before our own process is confined.
+    let time = (!args.json).then(LocalTime::load);
+    let files = files::none(context.policy, place.share)?;
+    let facts = files::source(&files, &place, false)?;
+    let source = files::described(facts, &place, None);
+    let verb = Verb::Info(job::Info {
+        source,
+        backing_chain: args.backing_chain,
+    });
+    let job = context.job(verb, files.facts());
+    let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
+    let mut scene = InfoScene {
+        names: Names::default(),
+        given: place.given.as_bytes().to_vec(),
+        files: ended.files(),
+        chain: args.backing_chain,
+    };
+    scene.names.set(facts.slot, place.path.as_bytes());
+    let infos = infos(&ended.reports);
+    let full = name_layers(&infos, &mut scene);
+    concluded(&ended.reports, &scene, context.program)?;
+    let layers: Vec<Layer<'_>> = infos
+        .iter()
+        .zip(&full)
+        .map(|(report, name)| layer(report, name, &scene, place.bare_file))
+        .collect();
+    let text = match &time {
+        Some(time) => people(&layers, time),
+        None => program(&layers, args.backing_chain),
+    };
+    context.console.print(&text);
+    Ok(0)
+}
+
+fn infos(reports: &[Report]) -> Vec<Info> {
+    reports
+        .iter()
+        .filter_map(|report| match report {
+            Report::Info(info) => Some((**info).clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The name of each layer: the user's for the first, then what each led to.
+fn name_layers(infos: &[Info], scene: &mut InfoScene<'_>) -> Vec<Vec<u8>> {
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    for info in infos {
+        let name = match names.len().checked_sub(1).and_then(|above| infos.get(above)) {
+            None => scene.file(info.slot).unwrap_or_default(),
+            Some(above) => {
+                let named = above
+                    .backing
+                    .as_ref()
+                    .map(|backing| backing.name.as_bytes().to_vec());
+                full_name(
+                    names.last().map_or(&[][..], Vec::as_slice),
+                    &named.unwrap_or_default(),
+                )
+            }
+        };
+        scene.names.set(info.slot, &name);
+        names.push(name);
+    }
+    names
+}
+
+/// The name of a layer below, as a path that starts where the user's names start.
+fn full_name(above: &[u8], name: &[u8]) -> Vec<u8> {
+    if name.starts_with(b"json:") {
+        return name.to_vec();
+    }
+    beside(above, name.strip_prefix(b"file:").unwrap_or(name))
+}
+
+fn layer<'a>(report: &'a Info, name: &'a [u8], scene: &InfoScene<'_>, bare_file: bool) -> Layer<'a> {
+    let mut children = Vec::new();
+    if let Some(Specific::Vmdk(vmdk)) = &report.specific {
+        for (index, extent) in vmdk.extents.iter().enumerate().rev() {
+            let Some(slot) = extent.slot.filter(|slot| *slot != report.slot) else {
+                continue;
+            };
+            let own = extent
+                .name
+                .as_ref()
+                .map(|own| beside(name, own.as_bytes()))
+                .unwrap_or_default();
+            children.extend(child(format!("extents.{index}"), &own, slot, scene.files));
+        }
+    }
+    children.extend(child("file".to_owned(), name, report.slot, scene.files));
+    let full_backing = report
+        .backing
+        .as_ref()
+        .map(|backing| full_name(name, backing.name.as_bytes()));
+    Layer {
+        name,
+        report,
+        full_backing,
+        bare_file,
+        children,
+    }
+}
+
+fn child(role: String, name: &[u8], slot: Slot, files: &Files) -> Option<Child> {
+    let status = files.status(slot)?;
+    Some(Child {
+        role,
+        name: name.to_vec(),
+        file: FileInfo {
+            length: status.length,
+            allocated: status.disk_size,
+            device: status.is_block,
+        },
+    })
+}
+
+fn people(layers: &[Layer<'_>], time: &LocalTime) -> Vec<u8> {
+    layers
+        .iter()
+        .map(|layer| show::human(layer, time))
+        .collect::<Vec<_>>()
+        .join(&b'\n')
+}
+
+fn program(layers: &[Layer<'_>], chain: bool) -> Vec<u8> {
+    let mut objects: Vec<Json> = layers.iter().map(show::json).collect();
+    let value = match objects.pop() {
+        Some(only) if !chain => only,
+        last => {
+            objects.extend(last);
+            Json::from(objects)
+        }
+    };
+    let mut text = pretty(&value);
+    text.push('\n');
+    text.into_bytes()
+}
+
+struct InfoScene<'a> {
+    names: Names,
+    given: Vec<u8>,
+    files: &'a Files,
+    chain: bool,
+}
+
+impl Scene for InfoScene<'_> {
+    fn source(&self, _: u32) -> Vec<u8> {
+        self.given.clone()
+    }
+
+    fn target(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn creating(&self) -> String {
+        String::new()
+    }
+
+    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
+        self.names.get(slot, self.files)
+    }
+
+    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
+        self.names.below(slot, name, self.files)
+    }
+
+    fn layer_by_layer(&self) -> bool {
+        self.chain
+    }
+}

@@ -1,0 +1,124 @@
+//! Carrying out a command: files are opened, the guest runs, what it reports is shown.
+//!
+//! ```text
+//!  Args ──► Guest::prepare ──► Files: what the user named ──► Job ──► Guest::run ──► reports ──► words
+//!                 (the process sandbox forks here, before any file is open)            └──► commit or abort
+//! ```
+
+mod convert;
+mod dd;
+mod files;
+mod guest;
+mod info;
+mod progress;
+mod reports;
+mod sandbox;
+mod signals;
+mod size;
+mod target;
+
+pub(crate) use signals::die_by;
+
+use instar_abi::job::{Bounds, Job, Seed, Verb};
+use instar_abi::report::{Done, Failure};
+use instar_abi::{FileFacts, Report};
+
+use crate::console::Console;
+use crate::program::Program;
+use crate::settings::{Policy, UNTRUSTED_SIZE};
+use crate::stop::{Step, Stop};
+use crate::verb::Command;
+use crate::words::{self, Scene};
+
+/// What every verb needs.
+pub(crate) struct Context<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) program: &'a Program,
+    pub(crate) console: &'a mut Console,
+}
+
+/// Carries out a command; gives the exit code.
+pub(crate) fn run(command: &Command, mut context: Context<'_>) -> Step<u8> {
+    match command {
+        Command::Info(args) => info::run(args, &mut context),
+        Command::Convert(args) => convert::run(args, &mut context),
+        Command::Dd(args) => dd::run(args, &mut context),
+        Command::Sandbox(args) => sandbox::run(args, &mut context),
+    }
+}
+
+impl Context<'_> {
+    /// The job for `verb` on `files`.
+    fn job(&self, verb: Verb, files: Vec<FileFacts>) -> Job {
+        let policy = self.policy;
+        let default = Bounds::default();
+        let untrusted_cap = if policy.untrusted {
+            UNTRUSTED_SIZE
+        } else {
+            default.virtual_size
+        };
+        Job {
+            verb,
+            files,
+            bounds: Bounds {
+                chain_depth: policy.max_chain,
+                virtual_size: policy.max_size.unwrap_or(untrusted_cap),
+                untrusted: policy.untrusted,
+                ..default
+            },
+            seed: seed(),
+        }
+    }
+
+    /// Lanes for work that can be shared out: as many as asked for, else one for each CPU.
+    fn lanes(asked: Option<u64>) -> u32 {
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let lanes = asked
+            .and_then(|asked| usize::try_from(asked).ok())
+            .unwrap_or(cpus);
+        u32::try_from(lanes.clamp(1, instar_abi::limits::LANES.min(cpus.max(1)))).unwrap_or(1)
+    }
+}
+
+/// The end of a run as the guest tells it; warnings are said on the way.
+fn concluded(reports: &[Report], scene: &dyn Scene, program: &Program) -> Step<Done> {
+    for report in reports {
+        match report {
+            Report::Warning(failure) => {
+                let text = [b"warning: ".to_vec(), words::failure(failure, scene)].concat();
+                Console::complain(&program.message(&text));
+            }
+            Report::Done(done) => return Ok(*done),
+            Report::Failed(failure) => return Err(failed(failure, scene)),
+            _ => {}
+        }
+    }
+    Err(Stop::say("the sandbox ended without saying how the work went"))
+}
+
+fn failed(failure: &Failure, scene: &dyn Scene) -> Stop {
+    Stop::Message(words::failure(failure, scene))
+}
+
+/// Where identifiers and times of new images come from: `INSTAR_SEED` for the same bytes every time, else the system.
+fn seed() -> Seed {
+    if let Some(text) = std::env::var_os("INSTAR_SEED") {
+        use std::os::unix::ffi::OsStrExt;
+        let mut random = [0; 32];
+        for (to, from) in random.iter_mut().zip(text.as_bytes().iter().cycle()) {
+            *to = *from;
+        }
+        return Seed {
+            random,
+            unix_seconds: 0,
+        };
+    }
+    let mut random = [0; 32];
+    // A machine without it cannot make good identifiers, but it can convert images.
+    let _ = std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut random));
+    let unix_seconds = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    Seed { random, unix_seconds }
+}

@@ -1,0 +1,228 @@
+//! How far the work is: the reference tool's percentages for pipes, a bar with a rate for terminals.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::show::human_size;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// Not, unless a signal asks.
+    Silent,
+    /// As the reference tool writes it, on standard output.
+    Text,
+    /// A bar on a terminal: standard output if it was asked for, else standard error.
+    Bar { asked: bool },
+}
+
+/// Progress of one run.
+#[derive(Debug)]
+pub(super) struct Progress {
+    style: Style,
+    /// A signal asked for one line.
+    wanted: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    started: Instant,
+    /// What was shown last, in hundredths of a percent.
+    shown: Option<u64>,
+    /// When the bar was drawn last.
+    drawn: Option<Instant>,
+}
+
+/// Percentages are shown when they have grown by this much, in hundredths: reference tool.
+const STEP: u64 = 100;
+/// All of it, in hundredths of a percent.
+const WHOLE: u64 = 10_000;
+/// A bar is drawn this often at most.
+const REDRAW: Duration = Duration::from_millis(100);
+/// Work that nobody asked to see gets a bar only after this time.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// Columns of the bar.
+const BAR: u64 = 24;
+
+impl Progress {
+    /// Progress of a verb with `-p` and `-q`; `quiet` wins. Without `-p` a person at a terminal sees a bar after a
+    /// while, unless we stand in for the reference tool.
+    pub(super) fn new(asked: bool, quiet: bool, reference: bool) -> Self {
+        let style = if quiet {
+            Style::Silent
+        } else if asked && std::io::stdout().is_terminal() && !reference {
+            Style::Bar { asked: true }
+        } else if asked {
+            Style::Text
+        } else if !reference && std::io::stderr().is_terminal() {
+            Style::Bar { asked: false }
+        } else {
+            Style::Silent
+        };
+        Self {
+            style,
+            wanted: AtomicBool::new(false),
+            state: Mutex::new(State {
+                started: Instant::now(),
+                shown: None,
+                drawn: None,
+            }),
+        }
+    }
+
+    /// No progress is shown.
+    pub(super) fn none() -> Self {
+        Self::new(false, true, true)
+    }
+
+    /// Asks for one line on standard error at the next step.
+    pub(super) fn want_line(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// The work begins: the reference tool shows zero before it opens anything.
+    pub(super) fn begin(&self) {
+        self.step(0, 1);
+    }
+
+    /// So much of it is done. The numbers are the guest's: any may come.
+    pub(super) fn step(&self, done: u64, total: u64) {
+        let hundredths = hundredths(done, total);
+        if self.wanted.swap(false, Ordering::Relaxed) {
+            emit(&mut std::io::stderr(), &format!("{}\n", percentage(hundredths)));
+        }
+        if self.style == Style::Silent {
+            return;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.style {
+            Style::Silent => {}
+            Style::Text => {
+                let grown = state.shown.is_none_or(|shown| hundredths > shown + STEP);
+                let ends = matches!(hundredths, 0 | WHOLE) && state.shown != Some(hundredths);
+                if grown || ends {
+                    state.shown = Some(hundredths);
+                    emit(&mut std::io::stdout(), &format!("{}\r", percentage(hundredths)));
+                }
+            }
+            Style::Bar { asked } => state.draw(asked, done, total, hundredths),
+        }
+    }
+
+    /// The work is over; with `success` it is shown as complete.
+    pub(super) fn finish(&self, success: bool) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.style {
+            Style::Silent => {}
+            Style::Text => {
+                let last = if success {
+                    format!("{}\r", percentage(WHOLE))
+                } else {
+                    String::new()
+                };
+                emit(&mut std::io::stdout(), &format!("{last}\n"));
+            }
+            Style::Bar { .. } if state.drawn.is_none() => {}
+            Style::Bar { asked: true } => emit(&mut std::io::stdout(), "\n"),
+            Style::Bar { asked: false } => emit(&mut std::io::stderr(), "\r\x1b[K"),
+        }
+    }
+}
+
+impl State {
+    fn draw(&mut self, asked: bool, done: u64, total: u64, hundredths: u64) {
+        let now = Instant::now();
+        let elapsed = now.duration_since(self.started);
+        let too_soon = self.drawn.is_some_and(|drawn| now.duration_since(drawn) < REDRAW);
+        if (!asked && elapsed < PATIENCE) || (too_soon && hundredths != WHOLE) {
+            return;
+        }
+        self.drawn = Some(now);
+        let line = bar(done, total, hundredths, elapsed);
+        if asked {
+            emit(&mut std::io::stdout(), &line);
+        } else {
+            emit(&mut std::io::stderr(), &line);
+        }
+    }
+}
+
+/// `[=====>    ]  41.2%  1.3 GiB of 3.2 GiB  512 MiB/s  4 s left`, over what stood there before.
+fn bar(done: u64, total: u64, hundredths: u64, elapsed: Duration) -> String {
+    let filled = hundredths * BAR / WHOLE;
+    let mut text = String::from("\r[");
+    for column in 0..BAR {
+        text.push(if column < filled {
+            '='
+        } else if column == filled {
+            '>'
+        } else {
+            ' '
+        });
+    }
+    let _ = write!(text, "] {:3}.{}%", hundredths / 100, hundredths % 100 / 10);
+    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    // Steps that do not count bytes have no rate worth showing.
+    if total > 4096 && milliseconds >= 200 {
+        let rate = done.saturating_mul(1000) / milliseconds;
+        let _ = write!(text, "  {} of {}", human_size(done), human_size(total));
+        let _ = write!(text, "  {}/s", human_size(rate));
+        if let Some(seconds) = total
+            .saturating_sub(done)
+            .checked_div(rate)
+            .filter(|left| *left > 0)
+        {
+            let _ = write!(text, "  {seconds} s left");
+        }
+    }
+    text.push_str("\x1b[K");
+    text
+}
+
+fn hundredths(done: u64, total: u64) -> u64 {
+    let share = u128::from(done.min(total)) * u128::from(WHOLE);
+    u64::try_from(share.checked_div(u128::from(total)).unwrap_or(0)).unwrap_or(WHOLE)
+}
+
+/// `    (12.34/100%)`
+fn percentage(hundredths: u64) -> String {
+    format!("    ({}.{:02}/100%)", hundredths / 100, hundredths % 100)
+}
+
+/// A reader that has gone away is noticed when the result is printed.
+fn emit(to: &mut dyn Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bar, hundredths, percentage};
+    use std::time::Duration;
+
+    #[test]
+    fn percentages_look_as_the_reference_tool_writes_them() {
+        assert_eq!(percentage(0), "    (0.00/100%)");
+        assert_eq!(percentage(1234), "    (12.34/100%)");
+        assert_eq!(percentage(10_000), "    (100.00/100%)");
+    }
+
+    #[test]
+    fn any_numbers_make_a_percentage() {
+        assert_eq!(hundredths(0, 0), 0);
+        assert_eq!(hundredths(9, 3), 10_000);
+        assert_eq!(hundredths(u64::MAX, u64::MAX), 10_000);
+        assert_eq!(hundredths(1, 3), 3333);
+    }
+
+    #[test]
+    fn the_bar_says_how_fast_and_how_long() {
+        let line = bar(1 << 30, 4 << 30, 2500, Duration::from_secs(2));
+        assert!(line.contains("[======>                 ]  25.0%"), "{line}");
+        assert!(line.contains("1 GiB of 4 GiB  512 MiB/s  6 s left"), "{line}");
+        assert!(!bar(0, 0, 0, Duration::ZERO).contains("/s"));
+    }
+}

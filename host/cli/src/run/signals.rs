@@ -1,0 +1,69 @@
+//! Signals that end a run whose target must not be left half done, and the one that asks how far it is.
+//!
+//! They are blocked, never handled: one thread waits for them and says so. To die by a signal afterwards it is enough to
+//! let it through.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use nix::sys::signal::{SigSet, Signal, raise};
+
+/// Signals blocked in this thread and in those that it starts.
+#[derive(Debug)]
+pub(super) struct Signals(SigSet);
+
+/// A thread that waits for signals until the program ends.
+#[derive(Debug)]
+pub(super) struct Watch(Arc<AtomicI32>);
+
+const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
+impl Signals {
+    /// Blocks them from now on.
+    pub(super) fn block() -> Self {
+        let set: SigSet = ENDING.into_iter().chain([Signal::SIGUSR1]).collect();
+        // It fails for no set that could be passed here.
+        let _ = set.thread_block();
+        Self(set)
+    }
+
+    /// Waits for them on a thread of its own: `end` is called when the run shall end, `show` when progress shall be shown.
+    pub(super) fn watch(self, end: impl Fn() + Send + 'static, show: impl Fn() + Send + 'static) -> Watch {
+        let caught = Arc::new(AtomicI32::new(0));
+        let note = Arc::clone(&caught);
+        let wait = move || {
+            while let Ok(signal) = self.0.wait() {
+                if signal == Signal::SIGUSR1 {
+                    show();
+                } else {
+                    note.store(signal as i32, Ordering::SeqCst);
+                    end();
+                }
+            }
+        };
+        // Without the thread signals stay blocked, and the run ends by itself or by SIGKILL.
+        let _ = std::thread::Builder::new()
+            .name("signals".to_owned())
+            .stack_size(STACK)
+            .spawn(wait);
+        Watch(caught)
+    }
+}
+
+impl Watch {
+    /// The signal that shall end us, if one came.
+    pub(super) fn caught(&self) -> Option<i32> {
+        Some(self.0.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
+    }
+}
+
+/// Lets the signal through, so that whoever waits for us sees what ended us. Comes back only if it is ignored.
+pub(crate) fn die_by(number: i32) {
+    if let Ok(signal) = Signal::try_from(number) {
+        let _ = SigSet::from(signal).thread_unblock();
+        let _ = raise(signal);
+    }
+}
+
+/// Stack of the waiting thread: it calls little.
+const STACK: usize = 64 << 10;

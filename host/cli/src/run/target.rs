@@ -1,0 +1,135 @@
+//! A new image, or an existing one to write to: what `convert` and `dd` have in common.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use instar_abi::job::{Create, Source, Target};
+use instar_abi::{Format, Slot};
+use instar_engine::{Files, TargetOptions};
+
+use super::files::{self, Names};
+use crate::create::{Settings, Surroundings};
+use crate::show::beside;
+use crate::stop::{Step, Stop};
+use crate::value::place;
+
+/// A target to create.
+pub(super) struct NewTarget<'a> {
+    /// Its name, as the user wrote it.
+    pub(super) given: &'a OsStr,
+    /// What was being done, for messages: `error while converting raw`.
+    pub(super) creating: &'a str,
+    /// Its options.
+    pub(super) settings: &'a Settings,
+    /// How it is opened.
+    pub(super) options: TargetOptions,
+    /// The virtual size, for formats whose files depend on it.
+    pub(super) size: &'a mut dyn FnMut() -> Result<u64, Vec<u8>>,
+}
+
+impl NewTarget<'_> {
+    /// Opens its files.
+    pub(super) fn open(self, opened: &Files, backing: Option<Source>) -> Step<Target> {
+        let context = |why: &[u8]| {
+            let head = [self.given.as_bytes(), b": ", self.creating.as_bytes(), b": "].concat();
+            Stop::Message([head.as_slice(), why].concat())
+        };
+        let path = path_of(self.given)?;
+        // Looked at before anything is made: the companions' slots are filled in below.
+        let facts = |name: &OsStr| {
+            opened
+                .target(&files::typed(name), &self.options)
+                .map_err(|error| files::words(&error))
+        };
+        let mut none = |_: &OsStr| Ok(Slot(0));
+        self.settings
+            .create(&mut Surroundings {
+                name: path,
+                companion: &mut none,
+                size: &mut || Ok(0),
+            })
+            .map_err(|why| context(&why))?;
+        let slot = facts(path).map_err(|why| context(&why))?.slot;
+        let mut companion = |name: &OsStr| {
+            let beside = beside(path.as_bytes(), name.as_bytes());
+            facts(OsStr::from_bytes(&beside)).map(|facts| facts.slot)
+        };
+        let create = self
+            .settings
+            .create(&mut Surroundings {
+                name: path,
+                companion: &mut companion,
+                size: self.size,
+            })
+            .map_err(|why| context(&why))?;
+        Ok(Target {
+            slot,
+            create,
+            existing: false,
+            backing,
+        })
+    }
+}
+
+/// Opens an existing image to be written to.
+pub(super) fn existing(
+    opened: &Files,
+    given: &OsStr,
+    path: &OsStr,
+    format: Format,
+    options: &TargetOptions,
+) -> Step<Target> {
+    let facts = opened
+        .in_place(&files::typed(path), options)
+        .map_err(|error| Stop::Message(place::cannot_open(given, &files::words(&error))))?;
+    Ok(Target {
+        slot: facts.slot,
+        create: defaults(format)?,
+        existing: true,
+        backing: None,
+    })
+}
+
+/// The plain file that a target's name stands for.
+pub(super) fn path_of(given: &OsStr) -> Step<&OsStr> {
+    place::plain_path(given.as_bytes())
+        .map(OsStr::from_bytes)
+        .map_err(Stop::Message)
+}
+
+/// Opens a backing file for a new image, named as it will stand in the image.
+pub(super) fn backing(
+    opened: &Files,
+    names: &mut Names,
+    target: &OsStr,
+    settings: &Settings,
+) -> Step<Option<Source>> {
+    let Some(name) = settings.text("backing_file") else {
+        return Ok(None);
+    };
+    let plain = place::plain_path(name).map_err(Stop::Message)?;
+    let path = beside(target.as_bytes(), plain);
+    let facts = opened
+        .source(&files::typed(OsStr::from_bytes(&path)), false)
+        .map_err(|error| {
+            let why = [b"Could not open backing file: ".to_vec(), files::words(&error)].concat();
+            Stop::Message(place::cannot_open(target, &why))
+        })?;
+    names.set(facts.slot, &path);
+    Ok(Some(Source {
+        slot: facts.slot,
+        format: settings.text("backing_fmt").and_then(Format::from_name),
+        snapshot: None,
+    }))
+}
+
+fn defaults(format: Format) -> Step<Create> {
+    let settings = Settings::parse(format, None).map_err(Stop::Message)?;
+    settings
+        .create(&mut Surroundings {
+            name: OsStr::new(""),
+            companion: &mut |_| Ok(Slot(0)),
+            size: &mut || Ok(0),
+        })
+        .map_err(Stop::Message)
+}

@@ -1,0 +1,99 @@
+//! How far an image is trusted and how hard it is confined: configuration, environment and options come together here.
+
+mod file;
+mod policy;
+
+pub use policy::{Backend, Policy, UNTRUSTED_SIZE};
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::flags::Id;
+use crate::stop::{Step, Stop};
+
+/// The system's configuration.
+const SYSTEM: &str = "/etc/instar.toml";
+
+/// What holds for this run: defaults, system, user, `--config`, environment, options; later ones win, directories add
+/// up, and what makes things stricter (`untrusted`, `require-kvm`) is never taken back by a later `false` option.
+///
+/// # Errors
+/// A message that names where the wrong value stands.
+pub fn resolve(options: &[(Id, OsString)]) -> Step<Policy> {
+    let mut policy = Policy::default();
+    for path in [Some(PathBuf::from(SYSTEM)), user_file()].into_iter().flatten() {
+        if let Some(text) = file::read_if_present(&path)? {
+            file::apply(&path, &text, &mut policy)?;
+        }
+    }
+    let named = options
+        .iter()
+        .rev()
+        .find(|(id, _)| *id == Id::Config)
+        .map(|(_, value)| value.clone());
+    if let Some(path) = named.or_else(|| std::env::var_os("INSTAR_CONFIG")) {
+        let path = PathBuf::from(path);
+        let text = file::read(&path)?;
+        file::apply(&path, &text, &mut policy)?;
+    }
+    environment(&mut policy)?;
+    for (id, value) in options {
+        let Some(key) = key(*id) else { continue };
+        let value = if *id == Id::Untrusted {
+            b"on"
+        } else {
+            value.as_bytes()
+        };
+        policy
+            .set(key, value)
+            .map_err(|why| Stop::say(format!("--{key}: {why}")))?;
+    }
+    Ok(policy)
+}
+
+/// The configuration key that an option sets.
+const fn key(id: Id) -> Option<&'static str> {
+    Some(match id {
+        Id::Untrusted => "untrusted",
+        Id::AllowDir => "allow-dir",
+        Id::Sandbox => "sandbox",
+        Id::Timeout => "timeout",
+        Id::Memory => "memory",
+        Id::MaxSize => "max-size",
+        Id::MaxOutput => "max-output",
+        Id::MaxChain => "max-chain",
+        _ => return None,
+    })
+}
+
+fn environment(policy: &mut Policy) -> Step<()> {
+    for key in policy::KEYS {
+        let name = format!("INSTAR_{}", key.to_uppercase().replace('-', "_"));
+        let Some(value) = std::env::var_os(&name).filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        let values: Vec<&[u8]> = if *key == "allow-dir" {
+            value.as_bytes().split(|byte| *byte == b':').collect()
+        } else {
+            vec![value.as_bytes()]
+        };
+        for value in values {
+            policy
+                .set(key, value)
+                .map_err(|why| Stop::say(format!("{name}: {why}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn user_file() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).filter(|path| Path::new(path).is_absolute());
+    absolute("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| absolute("HOME").map(|home| Path::new(&home).join(".config")))
+        .map(|directory| directory.join(OsStr::new("instar/config.toml")))
+}
+
+#[cfg(test)]
+mod tests;

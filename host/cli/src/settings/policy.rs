@@ -1,0 +1,164 @@
+//! The settings themselves, and the words that set them.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use instar_abi::layout::{DEFAULT_BYTES, MAX_BYTES, MIN_BYTES};
+use instar_abi::limits::CHAIN_DEPTH;
+
+use crate::value::list;
+use crate::value::number;
+
+/// Every key of the configuration.
+pub(super) const KEYS: &[&str] = &[
+    "untrusted",
+    "allow-dir",
+    "sandbox",
+    "require-kvm",
+    "timeout",
+    "memory",
+    "max-size",
+    "max-output",
+    "max-chain",
+];
+
+/// Largest virtual size of an untrusted image unless `max-size` says more. Ours.
+pub const UNTRUSTED_SIZE: u64 = 1 << 40;
+
+/// What holds for this run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Open nothing that an image names.
+    pub untrusted: bool,
+    /// Directories in which every image may name files.
+    pub allow_dirs: Vec<PathBuf>,
+    /// Where images are parsed.
+    pub backend: Backend,
+    /// No other place than a virtual machine will do.
+    pub require_kvm: bool,
+    /// Time after which the run is given up.
+    pub timeout: Option<Duration>,
+    /// Bytes of guest memory.
+    pub memory: u64,
+    /// Largest virtual size.
+    pub max_size: Option<u64>,
+    /// No byte of a target past this one.
+    pub max_output: Option<u64>,
+    /// Longest backing chain.
+    pub max_chain: u32,
+}
+
+/// Where images are parsed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// In a virtual machine if there can be one, else in a process.
+    #[default]
+    Auto,
+    /// In a virtual machine.
+    Kvm,
+    /// In a confined process.
+    Process,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            untrusted: false,
+            allow_dirs: Vec::new(),
+            backend: Backend::Auto,
+            require_kvm: false,
+            timeout: None,
+            memory: DEFAULT_BYTES,
+            max_size: None,
+            max_output: None,
+            max_chain: 200,
+        }
+    }
+}
+
+impl Policy {
+    /// Sets one key from the word that a file, a variable or an option gives.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right.
+    pub fn set(&mut self, key: &str, word: &[u8]) -> Result<(), String> {
+        match key {
+            "untrusted" => self.untrusted |= truth(word)?,
+            "require-kvm" => self.require_kvm |= truth(word)?,
+            "allow-dir" => {
+                if word.is_empty() {
+                    return Err("expects the name of a directory".to_owned());
+                }
+                self.allow_dirs
+                    .push(PathBuf::from(std::ffi::OsStr::from_bytes(word)));
+            }
+            "sandbox" => {
+                self.backend = match word {
+                    b"auto" => Backend::Auto,
+                    b"kvm" => Backend::Kvm,
+                    b"process" => Backend::Process,
+                    _ => return Err(format!("expects auto, kvm or process, not '{}'", shown(word))),
+                }
+            }
+            "timeout" => self.timeout = Some(seconds(word)?),
+            "memory" => self.memory = memory(word)?,
+            "max-size" => self.max_size = Some(size(word)?),
+            "max-output" => self.max_output = Some(size(word)?),
+            "max-chain" => self.max_chain = layers(word)?,
+            _ => return Err(format!("unknown key; known are {}", KEYS.join(", "))),
+        }
+        Ok(())
+    }
+}
+
+fn truth(word: &[u8]) -> Result<bool, String> {
+    match word {
+        b"1" => Ok(true),
+        b"0" => Ok(false),
+        _ => list::boolean(word).ok_or_else(|| format!("expects on or off, not '{}'", shown(word))),
+    }
+}
+
+fn size(word: &[u8]) -> Result<u64, String> {
+    number::size(word).map_err(|_| format!("expects a size such as 10G, not '{}'", shown(word)))
+}
+
+fn memory(word: &[u8]) -> Result<u64, String> {
+    let bytes = size(word)?;
+    if !(MIN_BYTES..=MAX_BYTES).contains(&bytes) {
+        return Err(format!(
+            "{bytes} bytes are not between {} and {} MiB",
+            MIN_BYTES >> 20,
+            MAX_BYTES >> 20
+        ));
+    }
+    // Guest memory is mapped by huge pages.
+    Ok(bytes & !((2 << 20) - 1))
+}
+
+fn layers(word: &[u8]) -> Result<u32, String> {
+    match number::integer(word).map(u32::try_from) {
+        Ok(Ok(layers)) if (1..=CHAIN_DEPTH).contains(&usize::try_from(layers).unwrap_or(usize::MAX)) => {
+            Ok(layers)
+        }
+        _ => Err(format!(
+            "expects a number from 1 to {CHAIN_DEPTH}, not '{}'",
+            shown(word)
+        )),
+    }
+}
+
+fn seconds(word: &[u8]) -> Result<Duration, String> {
+    str::from_utf8(word)
+        .ok()
+        .map(|text| text.strip_suffix('s').unwrap_or(text))
+        .and_then(|text| text.parse::<f64>().ok())
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| format!("expects a number of seconds, not '{}'", shown(word)))
+}
+
+fn shown(word: &[u8]) -> String {
+    crate::show::Escaped(word).to_string()
+}

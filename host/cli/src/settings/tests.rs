@@ -1,0 +1,75 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::file::apply;
+use super::policy::{Backend, Policy};
+use crate::stop::Stop;
+
+fn applied(text: &str) -> Result<Policy, String> {
+    let mut policy = Policy::default();
+    match apply(Path::new("conf.toml"), text, &mut policy) {
+        Ok(()) => Ok(policy),
+        Err(Stop::Message(text)) => Err(String::from_utf8(text).unwrap()),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_key_is_understood() {
+    let policy = applied(
+        "untrusted = true\nallow-dir = [\"/a\", \"/b\"]\nsandbox = \"process\"\nrequire-kvm = false\n\
+         timeout = 1.5\nmemory = \"64M\"\nmax-size = \"10G\"\nmax-output = 4096\nmax-chain = 5\n",
+    );
+    assert_eq!(
+        policy,
+        Ok(Policy {
+            untrusted: true,
+            allow_dirs: vec![PathBuf::from("/a"), PathBuf::from("/b")],
+            backend: Backend::Process,
+            require_kvm: false,
+            timeout: Some(Duration::from_millis(1500)),
+            memory: 64 << 20,
+            max_size: Some(10 << 30),
+            max_output: Some(4096),
+            max_chain: 5,
+        })
+    );
+}
+
+#[test]
+fn what_is_wrong_is_named_with_file_and_line() {
+    for (text, words) in [
+        ("# one\nuntrusted = maybe\n", "conf.toml: line 2: "),
+        (
+            "\n\nallow-dirs = []\nfoo = 1",
+            "conf.toml: line 4: foo: unknown key",
+        ),
+        ("a = 1\n[b]\nc = 2", "conf.toml: line 1: a: unknown key"),
+        (
+            "untrusted = true\nsandbox = \"none\"",
+            "conf.toml: line 2: sandbox: expects auto, kvm or process, not 'none'",
+        ),
+        ("memory = \"1M\"", "is not between"),
+        (
+            "timeout = -1",
+            "conf.toml: line 1: timeout: expects a number of seconds",
+        ),
+        ("max-chain = 0", "max-chain: expects a number from 1 to"),
+        ("untrusted", "conf.toml: line 1: "),
+        ("untrusted = [[]]", "expects a word"),
+    ] {
+        let message = applied(text).unwrap_err();
+        assert!(
+            message.contains(words) || (words == "is not between" && message.contains("not between")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn what_makes_things_stricter_stays() {
+    let mut policy = Policy::default();
+    policy.set("untrusted", b"on").unwrap();
+    policy.set("untrusted", b"off").unwrap();
+    assert!(policy.untrusted);
+}

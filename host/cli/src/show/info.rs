@@ -1,0 +1,333 @@
+//! `info`: one layer for people and as JSON.
+
+use std::fmt::Write;
+
+use instar_abi::job::Compression;
+use instar_abi::report::{Info, Qcow2Info, Specific, VmdkInfo};
+
+use super::{Escaped, LocalTime, human_size, snapshot};
+use crate::json::{Json, Object};
+
+/// A layer: what the guest found, and what only the host knows.
+#[derive(Debug)]
+pub struct Layer<'a> {
+    /// Its name, as the user wrote it or as the layer above led to it.
+    pub name: &'a [u8],
+    /// What the guest found.
+    pub report: &'a Info,
+    /// The name of the layer below, resolved beside this one.
+    pub full_backing: Option<Vec<u8>>,
+    /// The user asked for the plain file, `-f file`.
+    pub bare_file: bool,
+    /// The files of the layer, the last one attached first. The image file itself comes last.
+    pub children: Vec<Child>,
+}
+
+/// A file of a layer.
+#[derive(Debug)]
+pub struct Child {
+    /// `file`, `extents.0`.
+    pub role: String,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its facts.
+    pub file: FileInfo,
+}
+
+/// What the host knows of an open file.
+#[derive(Clone, Copy, Debug)]
+pub struct FileInfo {
+    /// Bytes.
+    pub length: u64,
+    /// Bytes on disk.
+    pub allocated: u64,
+    /// A device, not a regular file.
+    pub device: bool,
+}
+
+impl FileInfo {
+    /// The reference tool counts files in sectors.
+    const fn virtual_size(&self) -> u64 {
+        self.length.next_multiple_of(512)
+    }
+
+    const fn protocol(&self) -> &'static str {
+        if self.device { "host_device" } else { "file" }
+    }
+}
+
+impl Layer<'_> {
+    fn format(&self) -> &'static str {
+        match self.children.last() {
+            Some(child) if self.bare_file => child.file.protocol(),
+            _ => self.report.format.name(),
+        }
+    }
+
+    /// Files below the layer, or none if it is the file itself.
+    fn shown_children(&self) -> &[Child] {
+        if self.bare_file { &[] } else { &self.children }
+    }
+
+    fn allocated(&self) -> u64 {
+        self.children.iter().map(|child| child.file.allocated).sum()
+    }
+}
+
+/// For people.
+#[must_use]
+pub fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
+    let report = layer.report;
+    // The user's own name goes out as it came in, whatever its bytes.
+    let mut out = [b"image: ", layer.name, b"\n"].concat();
+    let mut text = String::new();
+    let _ = writeln!(text, "file format: {}", layer.format());
+    let _ = writeln!(
+        text,
+        "virtual size: {} ({} bytes)",
+        human_size(report.virtual_size),
+        report.virtual_size
+    );
+    let _ = writeln!(text, "disk size: {}", human_size(layer.allocated()));
+    if report.encrypted {
+        text.push_str("encrypted: yes\n");
+    }
+    if let Some(size) = report.cluster_size {
+        let _ = writeln!(text, "cluster_size: {size}");
+    }
+    if report.dirty {
+        text.push_str("cleanly shut down: no\n");
+    }
+    backing(&mut text, layer);
+    if !report.snapshots.is_empty() {
+        text.push_str("Snapshot list:\n");
+        snapshot::table(&mut text, &report.snapshots, time);
+    }
+    if let Some((_, data)) = specific(layer) {
+        text.push_str("Format specific information:\n");
+        members(&mut text, &data, 1);
+    }
+    out.extend_from_slice(text.as_bytes());
+    for child in layer.shown_children() {
+        out.extend_from_slice(format!("Child node '/{}':\n    filename: ", child.role).as_bytes());
+        out.extend_from_slice(&child.name);
+        let size = child.file.virtual_size();
+        out.extend_from_slice(
+            format!(
+                "\n    protocol type: {}\n    file length: {} ({size} bytes)\n    disk size: {}\n",
+                child.file.protocol(),
+                human_size(size),
+                human_size(child.file.allocated),
+            )
+            .as_bytes(),
+        );
+    }
+    out
+}
+
+/// For programs.
+#[must_use]
+pub fn json(layer: &Layer<'_>) -> Json {
+    let report = layer.report;
+    let snapshots: Vec<Json> = report.snapshots.iter().map(snapshot::object).collect();
+    let backing = report.backing.as_ref();
+    let mut object = Object::new()
+        .with("filename", layer.name)
+        .with("format", layer.format());
+    object = object
+        .with("dirty-flag", report.dirty)
+        .with("actual-size", layer.allocated())
+        .with("virtual-size", report.virtual_size)
+        .with_some("cluster-size", report.cluster_size)
+        .with_some("encrypted", report.encrypted.then_some(true))
+        .with_some("compressed", report.compressed.then_some(true))
+        .with_some("backing-filename", backing.map(|backing| backing.name.as_bytes()))
+        .with_some("full-backing-filename", layer.full_backing.as_deref())
+        .with_some(
+            "backing-filename-format",
+            backing
+                .and_then(|backing| backing.format.as_ref())
+                .map(|format| format.as_bytes()),
+        )
+        .with_some(
+            "snapshots",
+            (!snapshots.is_empty()).then(|| Json::from(snapshots)),
+        )
+        .with_some(
+            "format-specific",
+            specific(layer).map(|(name, data)| Object::new().with("type", name).with("data", data)),
+        );
+    if layer.bare_file {
+        return object
+            .with(
+                "format-specific",
+                Object::new().with("type", "file").with("data", Object::new()),
+            )
+            .with("children", Vec::new())
+            .into();
+    }
+    let children: Vec<Json> = layer.children.iter().map(child_object).collect();
+    object.with("children", children).into()
+}
+
+fn child_object(child: &Child) -> Json {
+    let info = Object::new()
+        .with("filename", child.name.as_slice())
+        .with("format", child.file.protocol())
+        .with("dirty-flag", false)
+        .with("actual-size", child.file.allocated)
+        .with("virtual-size", child.file.virtual_size())
+        .with(
+            "format-specific",
+            Object::new().with("type", "file").with("data", Object::new()),
+        )
+        .with("children", Vec::new());
+    Object::new()
+        .with("name", child.role.as_bytes())
+        .with("info", info)
+        .into()
+}
+
+fn backing(text: &mut String, layer: &Layer<'_>) {
+    let Some(backing) = &layer.report.backing else {
+        return;
+    };
+    let name = backing.name.as_bytes();
+    let _ = write!(text, "backing file: {}", Escaped(name));
+    match layer.full_backing.as_deref() {
+        None => text.push_str(" (cannot determine actual path)"),
+        Some(full) if full != name => {
+            let _ = write!(text, " (actual path: {})", Escaped(full));
+        }
+        Some(_) => {}
+    }
+    text.push('\n');
+    if let Some(format) = &backing.format {
+        let _ = writeln!(text, "backing file format: {}", Escaped(format.as_bytes()));
+    }
+}
+
+/// What only this format has: its name and its members.
+fn specific(layer: &Layer<'_>) -> Option<(&'static str, Object)> {
+    match layer.report.specific.as_ref()? {
+        Specific::Qcow2(info) => Some(("qcow2", qcow2(info))),
+        Specific::Vmdk(info) => Some(("vmdk", vmdk(info, layer))),
+    }
+}
+
+fn qcow2(info: &Qcow2Info) -> Object {
+    let compression = match info.compression {
+        Compression::Zlib => "zlib",
+        Compression::Zstd => "zstd",
+    };
+    let encrypt = match info.encryption {
+        0 => None,
+        1 => Some(Object::new().with("format", "aes")),
+        _ => Some(Object::new().with("format", "luks")),
+    };
+    let base = Object::new()
+        .with("compat", if info.version < 3 { "0.10" } else { "1.1" })
+        .with("refcount-bits", info.refcount_bits)
+        .with("compression-type", compression)
+        .with_some("encrypt", encrypt);
+    if info.version < 3 {
+        return base;
+    }
+    let bitmaps: Vec<Json> = info
+        .bitmaps
+        .iter()
+        .map(|bitmap| {
+            let flags = [("in-use", bitmap.in_use), ("auto", bitmap.auto)]
+                .into_iter()
+                .filter_map(|(name, set)| set.then_some(Json::from(name)))
+                .collect::<Vec<_>>();
+            Object::new()
+                .with("name", bitmap.name.as_bytes())
+                .with("granularity", bitmap.granularity)
+                .with("flags", flags)
+                .into()
+        })
+        .collect();
+    let data_file = info.data_file.as_ref();
+    base.with("lazy-refcounts", info.lazy_refcounts)
+        .with("corrupt", info.corrupt)
+        .with("extended-l2", info.extended_l2)
+        .with_some("data-file", data_file.map(|name| name.as_bytes()))
+        .with_some("data-file-raw", data_file.map(|_| info.data_file_raw))
+        .with_some("bitmaps", (!bitmaps.is_empty()).then_some(bitmaps))
+}
+
+fn vmdk(info: &VmdkInfo, layer: &Layer<'_>) -> Object {
+    let extents: Vec<Json> = info
+        .extents
+        .iter()
+        .map(|extent| {
+            let name = match &extent.name {
+                Some(name) => beside(layer.name, name.as_bytes()),
+                None => layer.name.to_vec(),
+            };
+            Object::new()
+                .with("filename", name.as_slice())
+                .with("format", extent.format.as_bytes())
+                .with("virtual-size", extent.virtual_size)
+                .with_some("cluster-size", extent.cluster_size)
+                .with_some("compressed", extent.compressed.then_some(true))
+                .into()
+        })
+        .collect();
+    Object::new()
+        .with("create-type", info.create_type.as_bytes())
+        .with("cid", info.cid)
+        .with("parent-cid", info.parent_cid)
+        .with("extents", extents)
+}
+
+/// A name found in the image `image`, as a path that starts where the user's own names start.
+#[must_use]
+pub(crate) fn beside(image: &[u8], name: &[u8]) -> Vec<u8> {
+    if name.starts_with(b"/") {
+        return name.to_vec();
+    }
+    let directory = image
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(0, |slash| slash + 1);
+    [image.get(..directory).unwrap_or_default(), name].concat()
+}
+
+/// Members of an object or list, one a line, dashes as spaces.
+fn members(text: &mut String, object: &Object, depth: usize) {
+    for (key, value) in object.in_order() {
+        member(text, &key.replace('-', " "), value, depth);
+    }
+}
+
+fn member(text: &mut String, label: &str, value: &Json, depth: usize) {
+    text.extend(std::iter::repeat_n(' ', depth * 4));
+    text.push_str(label);
+    text.push(':');
+    match value {
+        Json::Object(object) => {
+            text.push('\n');
+            members(text, object, depth + 1);
+        }
+        Json::List(items) => {
+            text.push('\n');
+            for (index, item) in items.iter().enumerate() {
+                member(text, &format!("[{index}]"), item, depth + 1);
+            }
+        }
+        Json::Bool(value) => {
+            let _ = writeln!(text, " {value}");
+        }
+        Json::Number(value) => {
+            let _ = writeln!(text, " {value}");
+        }
+        Json::Text(bytes) => {
+            let _ = writeln!(text, " {}", Escaped(bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! What people and programs see of an image.
+
+mod date;
+mod info;
+mod size;
+mod snapshot;
+mod text;
+
+pub use date::LocalTime;
+pub(crate) use info::beside;
+pub use info::{Child, FileInfo, Layer, human, json};
+pub use size::human_size;
+pub use text::Escaped;

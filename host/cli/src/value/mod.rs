@@ -1,0 +1,6 @@
+//! What people write for values: sizes, numbers, option lists, names of images.
+
+pub mod list;
+pub mod number;
+pub mod place;
+pub mod tree;

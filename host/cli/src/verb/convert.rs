@@ -1,0 +1,282 @@
+//! `convert`: its command line, and what its options forbid each other.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use instar_abi::Format;
+use instar_abi::job::SnapshotName;
+
+use super::Line;
+use super::shared::{CacheMode, SourceArgs};
+use crate::flags::{Id, Item};
+use crate::stop::{Step, Stop};
+use crate::value::{list, number, place};
+
+/// Largest `-S`: reference tool.
+const LARGEST_SPARSE: u64 = 16 << 20;
+/// `-S` when it is not given: reference tool.
+const DEFAULT_SPARSE: u64 = 4096;
+/// Largest number of any size option: reference tool.
+const LARGEST: u64 = (1 << 63) - 1;
+
+/// What was typed.
+#[derive(Debug, Default)]
+pub struct Args {
+    /// In the order given.
+    pub sources: Vec<OsString>,
+    /// Where to.
+    pub target: OsString,
+    /// How to read the sources.
+    pub source: SourceArgs,
+    /// `-T`.
+    pub source_cache: Option<OsString>,
+    /// `-l`.
+    pub snapshot: Option<SnapshotName>,
+    /// `-O`, not looked at yet.
+    pub output_format: Option<OsString>,
+    /// `-o`, joined.
+    pub options: Option<Vec<u8>>,
+    /// `--target-image-opts`.
+    pub target_image_opts: bool,
+    /// `-t`.
+    pub target_cache: Option<OsString>,
+    /// `-B`.
+    pub backing: Option<OsString>,
+    /// `-F`.
+    pub backing_format: Option<OsString>,
+    /// `-n`.
+    pub no_create: bool,
+    /// `--target-is-zero`.
+    pub target_is_zero: bool,
+    /// `-S`.
+    pub sparse: Option<u64>,
+    /// `-c`.
+    pub compress: bool,
+    /// `-p`.
+    pub progress: bool,
+    /// `-q`.
+    pub quiet: bool,
+    /// `-m`.
+    pub parallel: Option<u64>,
+    /// `-r`, bytes a second.
+    pub rate: u64,
+    /// `-C`.
+    pub copy_range: bool,
+    /// `--salvage`.
+    pub salvage: bool,
+    /// `--bitmaps`.
+    pub bitmaps: bool,
+    /// `--skip-broken-bitmaps`.
+    pub skip_broken_bitmaps: bool,
+}
+
+pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
+    let mut args = Args::default();
+    let mut operands = Vec::new();
+    while let Some(item) = line.item()? {
+        match item {
+            Item::Flag(id, value) => args.set(id, value)?,
+            Item::Operand(word) => operands.push(word),
+        }
+    }
+    args.check()?;
+    let target = (operands.len() > 1).then(|| operands.pop()).flatten();
+    if args.options.as_deref().is_some_and(list::asks_for_help) {
+        return Err(args.option_help(target.is_some())?);
+    }
+    args.target = target.ok_or_else(|| Stop::say("Must specify image file name"))?;
+    args.sources = operands;
+    Ok(args)
+}
+
+impl Args {
+    fn set(&mut self, id: Id, value: OsString) -> Step<()> {
+        match id {
+            Id::Format => self.source.format = Some(value),
+            Id::ImageOpts => self.source.image_opts = true,
+            Id::ForceShare => self.source.share = true,
+            Id::SourceCache => self.source_cache = Some(value),
+            Id::Snapshot => self.snapshot = Some(snapshot(value.as_bytes())?),
+            Id::OutputFormat => self.output_format = Some(value),
+            Id::Options => self.join_options(value.as_bytes())?,
+            Id::TargetImageOpts => self.target_image_opts = true,
+            Id::TargetCache => self.target_cache = Some(value),
+            Id::Backing => self.backing = Some(value),
+            Id::BackingFormat => self.backing_format = Some(value),
+            Id::NoCreate => self.no_create = true,
+            Id::TargetIsZero => self.target_is_zero = true,
+            Id::SparseSize => self.sparse = Some(sparse(value.as_bytes())?),
+            Id::Compress => self.compress = true,
+            Id::Progress => self.progress = true,
+            Id::Quiet => self.quiet = true,
+            Id::Parallel => {
+                let lanes = number::integer_within("number of coroutines", value.as_bytes(), 1, 16);
+                self.parallel = Some(lanes.map_err(Stop::Message)?);
+            }
+            Id::Rate => {
+                self.rate =
+                    number::size_within("rate limit", value.as_bytes(), 0, LARGEST).map_err(Stop::Message)?;
+            }
+            Id::CopyRange => self.copy_range = true,
+            Id::Salvage => self.salvage = true,
+            Id::Bitmaps => self.bitmaps = true,
+            Id::SkipBrokenBitmaps => self.skip_broken_bitmaps = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn join_options(&mut self, more: &[u8]) -> Step<()> {
+        if !list::joinable(more) {
+            return Err(Stop::Message([b"Invalid option list: ", more].concat()));
+        }
+        match &mut self.options {
+            Some(options) => {
+                options.push(b',');
+                options.extend_from_slice(more);
+            }
+            None => self.options = Some(more.to_vec()),
+        }
+        Ok(())
+    }
+
+    /// What options forbid each other, in the reference tool's order.
+    fn check(&self) -> Step<()> {
+        let rules = [
+            (
+                self.skip_broken_bitmaps && !self.bitmaps,
+                "Use of --skip-broken-bitmaps requires --bitmaps",
+            ),
+            (
+                self.compress && self.copy_range,
+                "Cannot enable copy offloading when -c is used",
+            ),
+            (
+                self.sparse.is_some() && self.copy_range,
+                "Cannot enable copy offloading when -S is used",
+            ),
+            (
+                self.salvage && self.copy_range,
+                "Cannot use copy offloading in salvaging mode",
+            ),
+            (
+                self.target_image_opts && !self.no_create,
+                "--target-image-opts requires use of -n flag",
+            ),
+            (
+                self.no_create && self.options.is_some(),
+                "-o has no effect when skipping image creation",
+            ),
+            (
+                self.target_is_zero && !self.no_create,
+                "--target-is-zero requires use of -n flag",
+            ),
+        ];
+        match rules.into_iter().find(|(broken, _)| *broken) {
+            Some((_, message)) => Err(Stop::say(message)),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints what `-o` takes.
+    fn option_help(&self, with_target: bool) -> Step<Stop> {
+        let format = self.target_format()?;
+        Ok(Stop::Print(crate::create::help(format, with_target).into_bytes()))
+    }
+
+    /// The format of the target.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn target_format(&self) -> Step<Format> {
+        let name = self.output_format.as_deref().unwrap_or(OsStr::new("raw"));
+        creatable(name, || {
+            [b"Unknown file format '", name.as_bytes(), b"'"].concat()
+        })
+    }
+
+    /// `-S` or its default.
+    #[must_use]
+    pub fn sparse_size(&self) -> u64 {
+        self.sparse.unwrap_or(DEFAULT_SPARSE)
+    }
+
+    /// `-T`.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn source_mode(&self) -> Step<CacheMode> {
+        match &self.source_cache {
+            None => Ok(CacheMode::Writeback),
+            Some(name) => CacheMode::parse(name)
+                .ok_or_else(|| Stop::Message([b"Invalid source cache option: ", name.as_bytes()].concat())),
+        }
+    }
+
+    /// `-t`.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn target_mode(&self) -> Step<CacheMode> {
+        match &self.target_cache {
+            None => Ok(CacheMode::Unsafe),
+            Some(name) => CacheMode::parse(name)
+                .ok_or_else(|| Stop::Message([b"Invalid cache option: ", name.as_bytes()].concat())),
+        }
+    }
+}
+
+/// A format that can be written.
+pub(super) fn creatable(name: &OsStr, unknown: impl Fn() -> Vec<u8>) -> Step<Format> {
+    let name = name.as_bytes();
+    if let Some(format) = Format::from_name(name) {
+        return Ok(format);
+    }
+    // The reference tool reads these and does not write them.
+    if matches!(name, b"bochs" | b"cloop" | b"dmg" | b"vvfat") {
+        let text = [
+            b"Format driver '".as_slice(),
+            name,
+            b"' does not support image creation",
+        ];
+        return Err(Stop::Message(text.concat()));
+    }
+    let words = place::unknown_driver(name);
+    Err(Stop::Message(if words.starts_with(b"Unknown") {
+        unknown()
+    } else {
+        words
+    }))
+}
+
+fn sparse(word: &[u8]) -> Step<u64> {
+    let what = "buffer size for sparse output";
+    let bytes = number::size_within(what, word, 0, LARGEST).map_err(Stop::Message)?;
+    if !bytes.is_multiple_of(512) || bytes > LARGEST_SPARSE {
+        return Err(Stop::say(format!(
+            "Invalid {what} specified. Valid sizes are multiples of 512 up to {LARGEST_SPARSE}. Select 0 to disable sparse detection (fully allocates output)."
+        )));
+    }
+    Ok(bytes)
+}
+
+/// A bare word, or `snapshot.id=…,snapshot.name=…`.
+fn snapshot(word: &[u8]) -> Step<SnapshotName> {
+    if !word.starts_with(b"snapshot.") {
+        return Ok(SnapshotName::Either(word.to_vec()));
+    }
+    let (mut id, mut name) = (None, None);
+    for setting in list::settings(word) {
+        match setting.name.as_slice() {
+            b"snapshot.id" => id = Some(setting.value),
+            b"snapshot.name" => name = Some(setting.value),
+            other => {
+                return Err(Stop::Messages(vec![
+                    [b"Invalid parameter '", other, b"'"].concat(),
+                    [b"Failed in parsing snapshot param '", word, b"'"].concat(),
+                ]));
+            }
+        }
+    }
+    Ok(SnapshotName::Exact { id, name })
+}

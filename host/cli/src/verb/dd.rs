@@ -1,0 +1,123 @@
+//! `dd`: its command line.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use instar_abi::Format;
+
+use super::Line;
+use super::shared::SourceArgs;
+use crate::flags::{Id, Item};
+use crate::stop::{Step, Stop};
+use crate::value::number;
+
+/// Largest block: reference tool.
+const LARGEST_BLOCK: u64 = (1 << 31) - 1;
+/// Largest count and skip: reference tool.
+const LARGEST_COUNT: u64 = (1 << 63) - 1;
+
+/// What was typed.
+#[derive(Debug)]
+pub struct Args {
+    /// `if=`.
+    pub input: OsString,
+    /// `of=`.
+    pub output: OsString,
+    /// How to read the input.
+    pub source: SourceArgs,
+    /// `-O`, not looked at yet.
+    pub output_format: OsString,
+    /// `bs=`, bytes.
+    pub block_size: u64,
+    /// `count=`, blocks.
+    pub count: Option<u64>,
+    /// `skip=`, blocks.
+    pub skip: u64,
+}
+
+/// Operands so far; the last one of a name wins.
+#[derive(Default)]
+struct Operands {
+    input: Option<OsString>,
+    output: Option<OsString>,
+    block_size: Option<u64>,
+    count: Option<u64>,
+    skip: Option<u64>,
+}
+
+pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
+    let mut source = SourceArgs::default();
+    let mut output_format = OsString::from("raw");
+    let mut words = Vec::new();
+    while let Some(item) = line.item()? {
+        match item {
+            Item::Flag(Id::Format, value) => source.format = Some(value),
+            Item::Flag(Id::ImageOpts, _) => source.image_opts = true,
+            Item::Flag(Id::ForceShare, _) => source.share = true,
+            Item::Flag(Id::OutputFormat, value) => output_format = value,
+            Item::Flag(..) => {}
+            Item::Operand(word) => words.push(word),
+        }
+    }
+    let mut operands = Operands::default();
+    for word in &words {
+        operands.set(word.as_bytes())?;
+    }
+    let (Some(input), Some(output)) = (operands.input, operands.output) else {
+        return Err(Stop::say("Must specify both input and output files"));
+    };
+    Ok(Args {
+        input,
+        output,
+        source,
+        output_format,
+        block_size: operands.block_size.unwrap_or(512),
+        count: operands.count,
+        skip: operands.skip.unwrap_or(0),
+    })
+}
+
+impl Operands {
+    /// Splits a word at its first `=`.
+    fn set(&mut self, word: &[u8]) -> Step<()> {
+        let equals = word.iter().position(|byte| *byte == b'=');
+        let (name, value) = match equals {
+            Some(at) => (
+                word.get(..at).unwrap_or_default(),
+                word.get(at + 1..).unwrap_or_default(),
+            ),
+            None => return Err(unrecognized(word)),
+        };
+        let file = || Some(OsStr::from_bytes(value).to_owned());
+        match name {
+            b"if" => self.input = file(),
+            b"of" => self.output = file(),
+            b"bs" => {
+                self.block_size =
+                    Some(number::size_within("bs", value, 1, LARGEST_BLOCK).map_err(Stop::Message)?);
+            }
+            b"count" => self.count = Some(blocks("count", value)?),
+            b"skip" => self.skip = Some(blocks("skip", value)?),
+            other => return Err(unrecognized(other)),
+        }
+        Ok(())
+    }
+}
+
+impl Args {
+    /// The format of the output.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn target_format(&self) -> Step<Format> {
+        super::convert::creatable(&self.output_format, || b"Unknown file format".to_vec())
+    }
+}
+
+fn blocks(name: &str, value: &[u8]) -> Step<u64> {
+    number::integer_within(name, value, 0, LARGEST_COUNT).map_err(Stop::Message)
+}
+
+fn unrecognized(word: &[u8]) -> Stop {
+    Stop::Message([b"unrecognized operand ", word].concat())
+}

@@ -1,0 +1,97 @@
+//! The verbs: what was typed, and what it means.
+
+pub mod convert;
+pub mod dd;
+pub mod info;
+pub mod sandbox;
+pub mod shared;
+
+use std::ffi::OsString;
+
+use crate::flags::{Getopt, Id, Item, Page};
+use crate::stop::Step;
+
+/// The verbs there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each has a module of that name")]
+pub enum VerbName {
+    Info,
+    Convert,
+    Dd,
+    Sandbox,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// `info`.
+    Info(info::Args),
+    /// `convert`.
+    Convert(Box<convert::Args>),
+    /// `dd`.
+    Dd(dd::Args),
+    /// `sandbox`.
+    Sandbox(sandbox::Args),
+}
+
+/// A verb's command line while it is read.
+pub(crate) struct Line<'a> {
+    getopt: Getopt,
+    page: &'static Page,
+    /// Options that belong to every verb, for [`crate::settings::resolve`].
+    common: &'a mut Vec<(Id, OsString)>,
+    /// What is to be printed if the line asks for help.
+    help: &'a mut dyn FnMut(&Page),
+}
+
+/// Reads the command line of the verb on `page`.
+///
+/// # Errors
+/// What is wrong with it, or [`crate::stop::Stop::Done`] when help was asked for and given.
+pub fn parse(
+    page: &'static Page,
+    words: Vec<OsString>,
+    common: &mut Vec<(Id, OsString)>,
+    help: &mut dyn FnMut(&Page),
+) -> Step<Command> {
+    let line = Line {
+        getopt: Getopt::new(page.flags(), words, stop_at_operand()),
+        page,
+        common,
+        help,
+    };
+    match page.verb {
+        VerbName::Info => info::parse(line).map(Command::Info),
+        VerbName::Convert => convert::parse(line).map(|args| Command::Convert(Box::new(args))),
+        VerbName::Dd => dd::parse(line).map(Command::Dd),
+        VerbName::Sandbox => sandbox::parse(line).map(Command::Sandbox),
+    }
+}
+
+/// Options end at the first operand where the environment asks for it.
+fn stop_at_operand() -> bool {
+    std::env::var_os("POSIXLY_CORRECT").is_some()
+}
+
+impl Line<'_> {
+    /// The next option of the verb's own, or operand.
+    pub(crate) fn item(&mut self) -> Step<Option<Item>> {
+        loop {
+            match self.getopt.next().transpose()? {
+                Some(Item::Flag(Id::Help, _)) => {
+                    (self.help)(self.page);
+                    return Err(crate::stop::Stop::Done);
+                }
+                Some(Item::Flag(id, value)) if is_common(id) => self.common.push((id, value)),
+                Some(Item::Flag(Id::Object, value)) => shared::object(&value)?,
+                other => return Ok(other),
+            }
+        }
+    }
+}
+
+/// Whether an option belongs to every verb.
+#[must_use]
+pub fn is_common(id: Id) -> bool {
+    crate::flags::POLICY.iter().any(|flag| flag.id == id)
+}

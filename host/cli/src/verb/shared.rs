@@ -1,0 +1,122 @@
+//! What several verbs read alike.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use crate::stop::{Step, Stop};
+use crate::value::list;
+use crate::value::place::{Place, Reading};
+
+/// `--output`.
+pub(super) fn output_is_json(value: &OsStr) -> Step<bool> {
+    match value.as_bytes() {
+        b"human" => Ok(false),
+        b"json" => Ok(true),
+        other => Err(Stop::Misuse(
+            [
+                b"--output expects 'human' or 'json' not '".as_slice(),
+                other,
+                b"'",
+            ]
+            .concat(),
+        )),
+    }
+}
+
+/// How a source is to be read, as options say it.
+#[derive(Clone, Debug, Default)]
+pub struct SourceArgs {
+    /// `-f`.
+    pub format: Option<OsString>,
+    /// `--image-opts`.
+    pub image_opts: bool,
+    /// `-U`.
+    pub share: bool,
+}
+
+impl SourceArgs {
+    /// The place that `name` stands for.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn place(&self, name: &OsStr) -> Step<Place> {
+        let reading = Reading {
+            format: self.format.as_deref(),
+            image_opts: self.image_opts,
+            share: self.share,
+        };
+        Place::parse(name, reading).map_err(Stop::Message)
+    }
+}
+
+/// A cache mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheMode {
+    /// Through the page cache, flushed at the end.
+    Writeback,
+    /// Through the page cache, each write flushed.
+    Writethrough,
+    /// Past the page cache.
+    None,
+    /// Past the page cache, each write flushed.
+    DirectSync,
+    /// Through the page cache, never flushed.
+    Unsafe,
+}
+
+impl CacheMode {
+    /// The mode of that name.
+    #[must_use]
+    pub fn parse(name: &OsStr) -> Option<Self> {
+        Some(match name.as_bytes() {
+            b"none" | b"off" => Self::None,
+            b"directsync" => Self::DirectSync,
+            b"writeback" => Self::Writeback,
+            b"writethrough" => Self::Writethrough,
+            b"unsafe" => Self::Unsafe,
+            _ => return None,
+        })
+    }
+
+    /// Whether the page cache is bypassed.
+    #[must_use]
+    pub const fn is_direct(self) -> bool {
+        matches!(self, Self::None | Self::DirectSync)
+    }
+}
+
+/// `--object`: secrets are checked and kept for nobody, since encrypted images cannot be opened; other objects are
+/// refused, as the parts of the reference tool that they configure do not exist here.
+pub(super) fn object(value: &OsStr) -> Step<()> {
+    let text = value.as_bytes();
+    let settings = list::settings(text);
+    let Some(first) = settings.first() else {
+        return Err(Stop::say("Parameter 'qom-type' is missing"));
+    };
+    let kind: &[u8] = if first.bare {
+        &first.name
+    } else if first.name == b"qom-type" {
+        &first.value
+    } else {
+        return Err(Stop::say("Parameter 'qom-type' is missing"));
+    };
+    if kind != b"secret" {
+        return Err(Stop::Message(
+            [
+                b"Parameter 'qom-type' does not accept value '".as_slice(),
+                kind,
+                b"'",
+            ]
+            .concat(),
+        ));
+    }
+    let has = |name: &[u8]| settings.iter().any(|setting| setting.name == name);
+    if !has(b"id") {
+        return Err(Stop::say("Parameter 'id' is missing"));
+    }
+    match (has(b"data"), has(b"file")) {
+        (true, true) => Err(Stop::say("'file' and 'data' are mutually exclusive")),
+        (false, false) => Err(Stop::say("Either 'file' or 'data' must be provided")),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,262 @@
+//! The words for what the guest reports: facts come in, messages go out.
+
+use std::fmt::Write;
+
+use instar_abi::report::{Failure, Stage};
+use instar_abi::{Fault, Slot, fault};
+
+use crate::show::Escaped;
+
+/// What messages refer to.
+pub trait Scene {
+    /// The name of a source, as the user wrote it.
+    fn source(&self, index: u32) -> Vec<u8>;
+    /// The name of the target.
+    fn target(&self) -> Vec<u8>;
+    /// What was being done to the target: `error while converting raw`.
+    fn creating(&self) -> String;
+    /// The name of an open file.
+    fn file(&self, slot: Slot) -> Option<Vec<u8>>;
+    /// The name that the layer below `slot` has, given its name in the image.
+    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8>;
+    /// Whether layers are opened one by one, each for its own sake (`info --backing-chain`).
+    fn layer_by_layer(&self) -> bool {
+        false
+    }
+    /// How many layers lie above the one that `slot` names.
+    fn depth(&self, slot: Slot) -> usize {
+        let _ = slot;
+        1
+    }
+    /// The words for a read or write that failed at a byte of the disk.
+    fn moving(&self, reading: bool, at: u64) -> String {
+        let what = if reading { "reading" } else { "writing" };
+        format!("error while {what} at byte {at}")
+    }
+}
+
+/// The message for a failure, without the program's prefix; a hint may follow on a line of its own.
+#[must_use]
+pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
+    let fault = &failure.fault;
+    let why = self::fault(fault);
+    let mut text = match failure.stage {
+        Stage::OpenSource(index) => could_not_open(&scene.source(index), &why),
+        Stage::OpenBacking(slot) => backing(slot, fault, &why, scene),
+        Stage::LoadSnapshot => [b"Failed to load snapshot: ", why.as_bytes()].concat(),
+        Stage::OpenTargetBacking => {
+            let inner = format!("Could not open backing file: {}", opened(fault, &why, scene));
+            could_not_open(&scene.target(), &inner)
+        }
+        Stage::OpenTarget if fault.code == fault::core::TARGET_TOO_SMALL => why.clone().into_bytes(),
+        Stage::OpenTarget => could_not_open(&scene.target(), &why),
+        Stage::Create => [
+            scene.target(),
+            format!(": {}: {why}", scene.creating()).into_bytes(),
+        ]
+        .concat(),
+        Stage::Read(at) => named(format!("{}: {why}", scene.moving(true, at)), fault, scene),
+        Stage::Write(at) => format!("{}: {why}", scene.moving(false, at)).into_bytes(),
+        Stage::Finish => [
+            scene.target(),
+            format!(": could not complete the image: {why}").into_bytes(),
+        ]
+        .concat(),
+        Stage::Other => why.clone().into_bytes(),
+    };
+    if fault.code == fault::core::REFUSED_LOCK {
+        let name = fault
+            .slot
+            .and_then(|slot| scene.file(slot))
+            .unwrap_or_else(|| scene.source(0));
+        text.extend_from_slice(b"\nIs another process using the image [");
+        text.extend_from_slice(&name);
+        text.extend_from_slice(b"]?");
+    }
+    text
+}
+
+/// What went wrong, without saying where.
+#[must_use]
+pub fn fault(fault: &Fault) -> String {
+    let Some(template) = fault.code.template() else {
+        return format!("unknown failure {}", fault.code.0);
+    };
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        text.push_str(before);
+        let Some((field, tail)) = after.split_once('}') else {
+            text.push('{');
+            rest = after;
+            continue;
+        };
+        fill(&mut text, field, fault);
+        rest = tail;
+    }
+    text.push_str(rest);
+    text
+}
+
+/// The system's words for an errno, as C programs print them.
+#[must_use]
+pub fn errno(number: u64) -> String {
+    match i32::try_from(number) {
+        Ok(number) if number > 0 => system(&std::io::Error::from_raw_os_error(number)),
+        _ => format!("Unknown error {number}"),
+    }
+}
+
+/// An error of the system's without Rust's number in parentheses.
+#[must_use]
+pub fn system(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
+        None => text,
+    }
+}
+
+fn fill(text: &mut String, field: &str, fault: &Fault) {
+    let name = fault
+        .text
+        .as_ref()
+        .map(|text| text.as_bytes())
+        .unwrap_or_default();
+    let (index, format) = field.split_once(':').unwrap_or((field, ""));
+    let number = index
+        .parse::<usize>()
+        .ok()
+        .and_then(|index| fault.numbers.get(index));
+    let _ = match (index, number, format) {
+        ("text", _, _) => write!(text, "{}", Escaped(name)),
+        ("errno", _, _) => write!(text, "{}", errno(fault.numbers[0])),
+        (_, Some(number), "x") => write!(text, "{number:x}"),
+        (_, Some(number), "#x") => write!(text, "{number:#x}"),
+        (_, Some(number), _) => write!(text, "{number}"),
+        (_, None, _) => write!(text, "{{{field}}}"),
+    };
+}
+
+fn could_not_open(name: &[u8], why: &str) -> Vec<u8> {
+    [b"Could not open '", name, b"': ", why.as_bytes()].concat()
+}
+
+/// A layer below could not be opened.
+fn backing(slot: Slot, fault: &Fault, why: &str, scene: &dyn Scene) -> Vec<u8> {
+    if fault.code == fault::core::CHAIN_LOOP {
+        return why.to_owned().into_bytes();
+    }
+    let name = fault.text.as_ref().map(|name| scene.below(slot, name.as_bytes()));
+    if scene.layer_by_layer() {
+        let outer = name.clone().or_else(|| scene.file(slot)).unwrap_or_default();
+        let inner = match (&name, fault.code) {
+            (Some(name), fault::core::IO) => format!("Could not open '{}': {why}", Escaped(name)),
+            _ => why.to_owned(),
+        };
+        return could_not_open(&outer, &inner);
+    }
+    let inner = match (&name, fault.code) {
+        (Some(name), fault::core::IO) => format!("Could not open '{}': {why}", Escaped(name)),
+        _ => why.to_owned(),
+    };
+    let layers = "Could not open backing file: ".repeat(scene.depth(slot));
+    could_not_open(&scene.source(0), &format!("{layers}{inner}"))
+}
+
+/// The reason, with the file's name where the system gave it.
+fn opened(fault: &Fault, why: &str, scene: &dyn Scene) -> String {
+    let name = fault.slot.and_then(|slot| scene.file(slot));
+    match (name, fault.code) {
+        (Some(name), fault::core::IO) => format!("Could not open '{}': {why}", Escaped(&name)),
+        _ => why.to_owned(),
+    }
+}
+
+/// The reason, with the file in which it was found, unless that is the one source.
+fn named(text: String, fault: &Fault, scene: &dyn Scene) -> Vec<u8> {
+    let mut text = text.into_bytes();
+    let file = fault.slot.and_then(|slot| scene.file(slot));
+    if let Some(file) = file.filter(|file| *file != scene.source(0) && fault.code != fault::core::IO) {
+        text.extend_from_slice(format!(" (in '{}')", Escaped(&file)).as_bytes());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{errno, failure, fault};
+    use instar_abi::report::{Failure, Stage};
+    use instar_abi::{Fault, Slot, fault as faults};
+
+    struct Plain;
+
+    impl super::Scene for Plain {
+        fn source(&self, _: u32) -> Vec<u8> {
+            b"dir/top.qcow2".to_vec()
+        }
+        fn target(&self) -> Vec<u8> {
+            b"out".to_vec()
+        }
+        fn creating(&self) -> String {
+            "error while converting raw".to_owned()
+        }
+        fn file(&self, _: Slot) -> Option<Vec<u8>> {
+            Some(b"dir/top.qcow2".to_vec())
+        }
+        fn below(&self, _: Slot, name: &[u8]) -> Vec<u8> {
+            [b"dir/", name].concat()
+        }
+    }
+
+    fn words(stage: Stage, fault: Fault) -> String {
+        String::from_utf8(failure(&Failure { stage, fault }, &Plain)).unwrap()
+    }
+
+    #[test]
+    fn templates_are_filled() {
+        let found = Fault::new(faults::core::SHORT_READ).with([7, 8, 9]);
+        assert_eq!(
+            fault(&found),
+            "the file ends at byte 9, before the 8 bytes at offset 7 that the image refers to"
+        );
+        let named = Fault::new(faults::core::UNKNOWN_FORMAT).named(b"a\nb");
+        assert_eq!(fault(&named), "Unknown driver 'a\\x0ab'");
+        assert_eq!(errno(2), "No such file or directory");
+    }
+
+    #[test]
+    fn every_template_has_only_fields_that_are_filled() {
+        for code in 0..=u16::MAX {
+            let code = instar_abi::FaultCode(code);
+            if code.template().is_some() {
+                let text = fault(&Fault::new(code));
+                assert!(!text.contains(['{', '}']), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn stages_give_the_reference_tools_context() {
+        let missing = || Fault::new(faults::core::IO).with([2]).named(b"base");
+        assert_eq!(
+            words(Stage::OpenBacking(Slot(0)), missing()),
+            "Could not open 'dir/top.qcow2': Could not open backing file: Could not open 'dir/base': No such file or directory"
+        );
+        assert_eq!(
+            words(
+                Stage::OpenSource(0),
+                Fault::new(faults::core::NOT_THIS_FORMAT).named(b"qcow2")
+            ),
+            "Could not open 'dir/top.qcow2': Image is not in qcow2 format"
+        );
+        assert_eq!(
+            words(Stage::Write(512), Fault::new(faults::core::IO).with([28])),
+            "error while writing at byte 512: No space left on device"
+        );
+        assert!(
+            words(Stage::OpenSource(0), Fault::new(faults::core::REFUSED_LOCK))
+                .ends_with("\nIs another process using the image [dir/top.qcow2]?")
+        );
+    }
+}
