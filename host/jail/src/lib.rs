@@ -1,1 +1,80 @@
-//! Confines our own process.
+//! Confines our own process: what it can still do when the guest's first instruction runs.
+//!
+//! ```text
+//!   files opened ─► lock_process ─► lanes' threads ─► thread_start(role), each for itself ─► guest runs
+//!                   │                                  └── seccomp: the calls of its role, and no others
+//!                   ├── Landlock: read in the gate's directories, names in the targets', nothing else
+//!                   ├── no_new_privs, not dumpable, no core file
+//!                   └── a handler that names the call that was stopped
+//! ```
+//!
+//! Principles:
+//!
+//! 1. Whoever takes over the host side of a lane finds no call that opens, connects, executes or forks.
+//! 2. Every call that is left says who makes it. The table in [`rules`] is the policy; tests make each call of it, and each
+//!    call that is not in it.
+//! 3. What the kernel lacks is reported ([`InForce`]), never silently assumed.
+//!
+//! Order matters: Landlock and no_new_privs come before the threads that inherit them, seccomp after the threads that the
+//! control thread may no longer start. Nothing here can be undone.
+
+mod filter;
+mod landlock;
+mod limits;
+mod report;
+mod role;
+pub mod rules;
+mod stopped;
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+pub use filter::{Filter, supported as seccomp_supported};
+pub use landlock::{Landlock, supported as landlock_abi};
+pub use limits::limit_allocator;
+pub use report::InForce;
+pub use role::Role;
+
+/// What the locked process may still do with names.
+#[derive(Clone, Debug, Default)]
+pub struct Confinement<'a> {
+    /// Directories in which files may be opened for reading: those of the gate.
+    pub read: Vec<BorrowedFd<'a>>,
+    /// Directories in which files may get and lose names: those of new targets.
+    pub names: Vec<BorrowedFd<'a>>,
+    /// A child that was started before must still be killed from here: the process backend's.
+    pub has_child: bool,
+}
+
+/// Confines the calling thread, and the threads that it starts from now on, for good. Call it when all files are open and
+/// before any thread is started.
+///
+/// Landlock is applied as far as the kernel has it; the result says how far.
+///
+/// # Errors
+/// The system's, when something that every kernel has is refused.
+pub fn lock_process(confinement: &Confinement<'_>) -> io::Result<InForce> {
+    limit_allocator();
+    limits::allow_files()?;
+    limits::no_core_files()?;
+    limits::not_dumpable()?;
+    limits::no_new_privileges()?;
+    stopped::install()?;
+    let landlock = landlock::restrict(confinement)?;
+    Ok(InForce {
+        landlock,
+        no_new_privileges: true,
+        no_core_files: true,
+        not_dumpable: true,
+        seccomp: seccomp_supported(),
+    })
+}
+
+/// Leaves the calling thread the system calls of `role`, for good. What it calls beside them ends the process, with
+/// a message that names the call.
+///
+/// # Errors
+/// The system's: no seccomp, or no_new_privs is not set.
+pub fn thread_start(role: Role) -> io::Result<()> {
+    Filter::new(role)?.apply()
+}

@@ -1,0 +1,90 @@
+//! What the lock does to the process as a whole.
+
+use instar_jail::{Confinement, Role, limit_allocator, lock_process, seccomp_supported, thread_start};
+
+use crate::child::{Status, call, child, succeeds};
+
+#[test]
+fn privileges_core_files_and_onlookers_are_shut_out() {
+    succeeds(|| {
+        let force = lock_process(&Confinement::default()).unwrap();
+        assert!(force.no_new_privileges && force.no_core_files && force.not_dumpable);
+        let get = |option: i32| call(libc::SYS_prctl, [option as u64, 0, 0, 0, 0, 0]);
+        assert_eq!(get(libc::PR_GET_NO_NEW_PRIVS), 1);
+        assert_eq!(get(libc::PR_GET_DUMPABLE), 0);
+        let mut limit = libc::rlimit {
+            rlim_cur: 1,
+            rlim_max: 1,
+        };
+        // SAFETY: writes one structure of ours.
+        unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) };
+        assert_eq!((limit.rlim_cur, limit.rlim_max), (0, 0));
+    });
+}
+
+#[test]
+fn a_stopped_call_is_named_and_ends_the_process() {
+    for role in [Role::CONTROL, Role::KVM_LANE, Role::PROCESS_LANE.and(Role::GATE)] {
+        let ended = child(|| {
+            lock_process(&Confinement::default()).unwrap();
+            thread_start(role).unwrap();
+            call(libc::SYS_socket, [1, 1, 0, 0, 0, 0]);
+            0
+        });
+        assert_eq!(ended.status, Status::Exit(1), "{role}");
+        assert_eq!(
+            ended.words,
+            "instar: stopped by its own jail at system call   41\n"
+        );
+    }
+}
+
+/// Without the handler, or with the signal blocked, the kernel ends the process itself.
+#[test]
+fn there_is_no_way_round_the_handler() {
+    let ended = child(|| {
+        lock_process(&Confinement::default()).unwrap();
+        thread_start(Role::KVM_LANE).unwrap();
+        let all = u64::MAX;
+        let set = (&raw const all).expose_provenance() as u64;
+        call(libc::SYS_rt_sigprocmask, [0, set, 0, 8, 0, 0]);
+        call(libc::SYS_execve, [0, 0, 0, 0, 0, 0]);
+        0
+    });
+    assert_eq!(ended.status, Status::Signal(libc::SIGSYS));
+}
+
+#[test]
+fn a_filter_cannot_be_put_on_without_giving_up_privileges() {
+    assert!(seccomp_supported());
+    let ended = child(|| i32::from(thread_start(Role::CONTROL).is_err()));
+    // Root may; nobody else.
+    // SAFETY: gives a number.
+    let root = unsafe { libc::geteuid() } == 0;
+    assert_eq!(ended.status, Status::Exit(i32::from(!root)));
+}
+
+#[test]
+fn threads_share_one_arena_so_that_little_address_space_is_enough() {
+    succeeds(|| {
+        limit_allocator();
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let builder = std::thread::Builder::new().stack_size(128 << 10);
+                builder
+                    .spawn(|| {
+                        let bytes: Vec<Vec<u8>> = (0..100).map(|n| vec![1; n * 100]).collect();
+                        std::hint::black_box(&bytes);
+                        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+                        let line = status.lines().find(|line| line.starts_with("VmSize")).unwrap();
+                        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+                    })
+                    .unwrap()
+            })
+            .collect();
+        for thread in threads {
+            let kibibytes = thread.join().unwrap();
+            assert!(kibibytes < 200 << 10, "{kibibytes} KiB");
+        }
+    });
+}
