@@ -88,3 +88,26 @@ fn threads_share_one_arena_so_that_little_address_space_is_enough() {
         }
     });
 }
+
+/// The 32-bit interface numbers its calls differently: all of it is stopped.
+#[test]
+fn the_32_bit_interface_is_stopped() {
+    let ended = child(|| {
+        lock_process(&Confinement::default()).unwrap();
+        thread_start(Role::CONTROL).unwrap();
+        // getpid there, writev here.
+        let mut result: u32 = 20;
+        // SAFETY: a call without arguments; the kernel clobbers what it does for any interrupt.
+        unsafe {
+            std::arch::asm!(
+                "int 0x80",
+                inout("eax") result,
+                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            );
+        }
+        i32::from(result != 0) + 100
+    });
+    // A kernel without that interface sends SIGSEGV instead.
+    let stopped = [Status::Exit(1), Status::Signal(libc::SIGSEGV)];
+    assert!(stopped.contains(&ended.status), "{ended:?}");
+}
