@@ -74,6 +74,7 @@ impl Sandbox {
             memory_bytes: memory_bytes.next_multiple_of(2 << 20),
         };
         install_handler()?;
+        one_arena();
         let (backend, memory, fallback) = match choice {
             Choice::Kvm => order.kvm().map(|(backend, memory)| (backend, memory, None)),
             Choice::Process => order.process().map(|(backend, memory)| (backend, memory, None)),
@@ -261,6 +262,13 @@ impl Sandbox {
         self.memory.read(LAST_WORDS - BASE + 4, &mut words).ok()?;
         Some(words)
     }
+}
+
+/// Keeps the C library from reserving 64 MiB of addresses for the allocations of each thread: callers limit the address
+/// space, and the threads that serve lanes allocate little.
+fn one_arena() {
+    // SAFETY: sets a number; any thread may do so at any time.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
 /// Stack of a thread that serves a lane.
