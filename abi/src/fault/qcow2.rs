@@ -50,7 +50,7 @@ super::faults! {
     /// Bitmaps extension without bitmaps.
     BITMAPS_NONE = 0x0217, "found bitmaps extension with zero bitmaps";
     /// Too many bitmaps. Numbers: bitmaps, limit.
-    BITMAPS_MANY = 0x0218, "bitmaps_ext: image has {0} bitmaps, exceeding the QEMU supported maximum of {1}";
+    BITMAPS_MANY = 0x0218, "bitmaps_ext: Image has {0} bitmaps, exceeding the QEMU supported maximum of {1}";
     /// The bitmap directory is not aligned. Number 0: offset.
     BITMAPS_OFFSET = 0x0219, "bitmaps_ext: invalid bitmap directory offset";
     /// The bitmap directory is too large. Numbers: bytes, limit.
@@ -58,7 +58,7 @@ super::faults! {
     /// A warning: the bitmaps may not agree with the data.
     BITMAPS_STALE = 0x021b, "a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent";
     /// The bitmap directory is empty.
-    BITMAP_DIRECTORY_EMPTY = 0x021c, "Requested bitmap_directory_size is zero";
+    BITMAP_DIRECTORY_EMPTY = 0x021c, "Requested bitmap directory size is zero";
     /// A bitmap directory entry does not fit.
     BITMAP_DIRECTORY_BROKEN = 0x021d, "Broken bitmap directory";
     /// More entries than the header says.

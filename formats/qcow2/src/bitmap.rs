@@ -86,7 +86,7 @@ fn check(raw: &RawBitmapEntry, header: &Header, name: &[u8]) -> Result<()> {
         && entries <= limit::BITMAP_TABLE_ENTRIES
         && (limit::MIN_GRANULARITY_BITS..=limit::MAX_GRANULARITY_BITS).contains(&raw.granularity_bits)
         && raw.flags.get() & !bitmap_flag::KNOWN == 0
-        && (1..=limit::BITMAP_NAME).contains(&raw.name_size.get())
+        && raw.name_size.get() <= limit::BITMAP_NAME
         && raw.kind == DIRTY_TRACKING
         && bytes <= limit::BITMAP_BYTES
         && (in_use || u128::from(header.virtual_size()) <= covered);

@@ -2,11 +2,11 @@
 
 use instar_disk::fault::qcow2 as faults;
 use instar_disk::job::Compression;
-use instar_disk::{Codec, Encoded, Fault, File, Kind, Mapping, Result, Slot, align_down, fault};
+use instar_disk::{Codec, Encoded, Fault, File, Kind, Mapping, Result, Slot, align_down, fault, to_usize};
 use zerocopy::big_endian::U64;
 
 use crate::header::Header;
-use crate::raw::{SUBCLUSTER_BITS, SUBCLUSTERS, entry};
+use crate::raw::{SUBCLUSTER_BITS, SUBCLUSTERS, entry, subcluster};
 
 /// How the L2 entries of one image read.
 pub(crate) struct Layout {
@@ -41,6 +41,7 @@ impl Layout {
     }
 
     /// The longest run with one answer from `offset` on. `entries` begin with the one of its cluster.
+    #[inline(always)]
     pub(crate) fn run(&self, entries: &[U64], offset: u64) -> Result<Mapping> {
         if self.extended {
             let (pairs, _) = entries.as_chunks::<2>();
@@ -81,6 +82,7 @@ impl Layout {
         })
     }
 
+    #[inline(never)]
     fn extended_run(&self, pairs: &[[U64; 2]], offset: u64) -> Result<Mapping> {
         let (first, rest) = pairs.split_first().ok_or_else(internal)?;
         if first[0].get() & entry::COMPRESSED != 0 {
@@ -106,23 +108,56 @@ impl Layout {
         };
         let run = pair.run(class, index);
         let mut subclusters = u64::from(run);
-        let mut whole = index.saturating_add(run) == SUBCLUSTERS;
         let mut last = pair;
-        for next in rest {
-            let next = Pair::new(next, self);
-            if !whole || !self.continues(&last, &next, class) {
-                break;
+        if index.saturating_add(run) == SUBCLUSTERS {
+            let alike = self.alike(&last, class, rest);
+            subclusters = subclusters.saturating_add(alike << SUBCLUSTER_BITS);
+            if class != Class::Unallocated && last.allocated {
+                last.host = last.host.wrapping_add(alike << self.cluster_bits);
             }
-            let run = next.run(class, 0);
-            subclusters = subclusters.saturating_add(u64::from(run));
-            whole = run == SUBCLUSTERS;
-            last = next;
+            // The next cluster may begin like the one before and end otherwise.
+            let after = rest.get(to_usize(alike)?..).and_then(<[_]>::first);
+            if let Some(next) = after.map(|next| Pair::new(next, self))
+                && self.continues(&last, &next, class)
+            {
+                subclusters = subclusters.saturating_add(u64::from(next.run(class, 0)));
+            }
         }
         let inside = within & subcluster_size.saturating_sub(1);
         Ok(Mapping {
             length: subclusters.saturating_mul(subcluster_size).saturating_sub(inside),
             kind,
         })
+    }
+
+    /// How many of the next clusters are wholly of `class` and go on where `last` ended.
+    fn alike(&self, last: &Pair, class: Class, rest: &[[U64; 2]]) -> u64 {
+        let bits = match class {
+            Class::Zero => subcluster::ZERO,
+            Class::Data => subcluster::ALLOCATED,
+            Class::Unallocated => 0,
+        };
+        let copied = if self.external { entry::COPIED } else { 0 };
+        let place = entry::COMPRESSED | entry::OFFSET;
+        let (mask, first, step) = match class {
+            // With or without space waiting for it, as long as that is no fault.
+            Class::Unallocated if !self.external => {
+                let misplaced = entry::OFFSET & self.cluster_size().wrapping_sub(1);
+                (entry::COMPRESSED | misplaced, 0, 0)
+            }
+            Class::Zero | Class::Data if last.allocated => (place, last.host, self.cluster_size()),
+            _ => (place | copied, 0, 0),
+        };
+        let mut expected = first.wrapping_add(step);
+        let mut count = 0_u64;
+        for [value, subclusters] in rest {
+            if value.get() & mask != expected || subclusters.get() != bits {
+                break;
+            }
+            expected = expected.wrapping_add(step);
+            count = count.wrapping_add(1);
+        }
+        count
     }
 
     /// Whether a run of `class` that reached the end of `last` goes on at the start of `next`.
@@ -139,6 +174,7 @@ impl Layout {
         }
     }
 
+    #[inline(never)]
     fn compressed(&self, value: u64, offset: u64) -> Result<Mapping> {
         if self.external {
             let fault = Fault::new(faults::COMPRESSED_IN_DATA_FILE).with([offset]);

@@ -71,23 +71,16 @@ impl<'h> Tables<'h> {
     }
 
     /// What there is for `cluster`, which is below the size.
+    #[inline]
     pub(crate) fn look(&mut self, cluster: u64) -> Result<Entries<'_>> {
         if self
             .windows
             .get(self.newest)
             .is_none_or(|window| !window.has(cluster))
         {
-            self.newest ^= 1;
-            if self
-                .windows
-                .get(self.newest)
-                .is_none_or(|window| !window.has(cluster))
-            {
-                let absent = self.absent_run(cluster)?;
-                if absent > 0 {
-                    return Ok(Entries::Absent(absent));
-                }
-                self.load(cluster)?;
+            let absent = self.miss(cluster)?;
+            if absent > 0 {
+                return Ok(Entries::Absent(absent));
             }
         }
         let found = self
@@ -95,6 +88,24 @@ impl<'h> Tables<'h> {
             .get(self.newest)
             .and_then(|window| window.from(cluster, self.word_bits));
         found.map(Entries::Present).ok_or_else(|| internal(line!()))
+    }
+
+    /// Makes the newest window one that has `cluster`, unless it is among so many clusters without L2 table.
+    #[cold]
+    fn miss(&mut self, cluster: u64) -> Result<u64> {
+        self.newest ^= 1;
+        if self
+            .windows
+            .get(self.newest)
+            .is_some_and(|window| window.has(cluster))
+        {
+            return Ok(0);
+        }
+        let absent = self.absent_run(cluster)?;
+        if absent == 0 {
+            self.load(cluster)?;
+        }
+        Ok(absent)
     }
 
     /// Clusters from `cluster` on whose L1 entry is empty; a bounded number of pieces is looked at.

@@ -2,6 +2,7 @@
 #![allow(
     dead_code,
     missing_docs,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -12,12 +13,16 @@
     reason = "test support: a failure is a test failure"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use instar_codecs::Decoder;
-use instar_disk::{Action, Fault, FaultCode, File, Host, Image, Io, Kind, Mapping, Opened};
-use instar_native::Native;
+use instar_disk::{
+    Action, Fault, FaultCode, File, FileFacts, Host, Image, Io, Kind, Mapping, Opened, Role, Slot,
+};
+use instar_native::{Native, Report};
 use instar_qcow2::OpenOptions;
 use tempfile::TempDir;
 
@@ -216,18 +221,23 @@ impl<'h> Chain<'h> {
     }
 
     pub fn read_all(&mut self, host: &Native) -> Vec<u8> {
+        self.try_read_all(host).unwrap()
+    }
+
+    /// Everything, or that something cannot be mapped or decoded.
+    pub fn try_read_all(&mut self, host: &Native) -> Result<Vec<u8>, ()> {
         let size = self.layers[0].size();
         let mut bytes = vec![0; usize::try_from(size).unwrap()];
         let mut decoder = Decoder::new();
         let mut offset = 0;
         while offset < size {
-            let (mapping, _) = self.map(offset).unwrap();
+            let (mapping, _) = self.map(offset).map_err(drop)?;
             let end = offset + mapping.length;
             let into = &mut bytes[offset as usize..end as usize];
-            fetch(host, &mut decoder, mapping.kind, into).unwrap();
+            fetch(host, &mut decoder, mapping.kind, into)?;
             offset = end;
         }
-        bytes
+        Ok(bytes)
     }
 }
 
@@ -262,6 +272,78 @@ pub fn fetch(host: &Native, decoder: &mut Decoder, kind: Kind, into: &mut [u8]) 
     Ok(())
 }
 
-pub fn exists(path: &Path) -> bool {
-    path.exists()
+/// Writes `edits` (offset, bytes) into a copy of `from`.
+pub fn edited(from: &[u8], edits: &[(u64, &[u8])]) -> Vec<u8> {
+    let mut bytes = from.to_vec();
+    for (offset, edit) in edits {
+        let start = usize::try_from(*offset).unwrap();
+        bytes[start..start + edit.len()].copy_from_slice(edit);
+    }
+    bytes
+}
+
+/// A host that counts what it is asked for.
+pub struct Counting<'a> {
+    pub inner: &'a Native,
+    pub reads: AtomicU64,
+    pub bytes: AtomicU64,
+    pub largest: AtomicU64,
+}
+
+impl<'a> Counting<'a> {
+    pub fn new(inner: &'a Native) -> Self {
+        Self {
+            inner,
+            reads: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            largest: AtomicU64::new(0),
+        }
+    }
+
+    /// Reads and bytes since the last call.
+    pub fn take(&self) -> (u64, u64) {
+        (self.reads.swap(0, Relaxed), self.bytes.swap(0, Relaxed))
+    }
+}
+
+impl Host for Counting<'_> {
+    fn submit(&self, batch: &mut [Io<'_>]) {
+        for io in batch.iter() {
+            if let Action::Read { into, .. } = &io.action {
+                let length = into.len() as u64;
+                self.reads.fetch_add(1, Relaxed);
+                self.bytes.fetch_add(length, Relaxed);
+                self.largest.fetch_max(length, Relaxed);
+            }
+        }
+        self.inner.submit(batch);
+    }
+
+    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts, Fault> {
+        self.inner.open(namer, role, name)
+    }
+
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
+        work(0);
+    }
+
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        self.inner.wait(word, expected);
+    }
+
+    fn wake(&self, word: &AtomicU32) {
+        self.inner.wake(word);
+    }
+
+    fn report(&self, report: &Report) {
+        self.inner.report(report);
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.inner.progress(done, total);
+    }
 }
