@@ -31,6 +31,20 @@ pub trait Image: Send {
         None
     }
 
+    /// What tells this content from that of another day, for overlays that remember it (VMDK's CID).
+    fn content_id(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether `parent`, just opened as the layer below, is what this image was made over.
+    ///
+    /// # Errors
+    /// It is not, as far as the format can tell.
+    fn check_parent(&self, parent: &dyn Image) -> Result<()> {
+        let _ = parent;
+        Ok(())
+    }
+
     /// What `info` shows. Opens nothing and reads only what it must.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ pub use identifiers::Identifiers;
 pub use image::{Codec, Encoded, Image, Kind, Mapping, Opened};
 pub use instar_abi::request::{Preallocate, ZeroHow};
 pub use instar_abi::{
-    Fault, FaultCode, FileFacts, FileKind, Format, ImageText, Role, Slot, fault, job, limits, report,
+    Fault, FaultCode, FileFacts, FileKind, Format, ImageText, Role, Slot, fault, job, limits, report, vmdk,
 };
 pub use num::{align_down, align_up, from_usize, to_usize};
 pub use table::{TableReader, TableWriter};

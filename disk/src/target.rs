@@ -42,7 +42,7 @@ pub trait Target: Send {
         None
     }
 
-    /// Where `stored` encoded bytes for the unit at `offset` go: all of them, contiguous, prefix and padding included.
+    /// Where the `stored` bytes of the encoded unit at `offset` go: prefix, stream and padding, contiguous.
     /// Placements that follow one another in the file let the engine write many units at once.
     ///
     /// # Errors
@@ -52,7 +52,8 @@ pub trait Target: Send {
         Err(instar_abi::Fault::new(instar_abi::fault::core::NO_COMPRESSION))
     }
 
-    /// Fills the [`Encoding::prefix`] bytes that stand before the stream of the unit at `offset`.
+    /// Fills the [`Encoding::prefix`] bytes that stand before the stream of the unit at `offset`, which has `stored` bytes
+    /// (without prefix and padding).
     fn encoded_prefix(&self, offset: u64, stored: u64, into: &mut [u8]) {
         let _ = (offset, stored, into);
     }
