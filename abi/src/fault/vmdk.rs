@@ -2,5 +2,87 @@
 
 super::faults! {
     /// A version that this driver does not know. Number 0: version.
-    VERSION = 768, "unsupported vmdk version {0}";
+    VERSION = 768, "Unsupported VMDK version {0}";
+    /// Neither magic nor descriptor.
+    NOT_VMDK = 769, "Image not in VMDK format";
+    /// The footer is damaged or missing.
+    FOOTER = 770, "Invalid footer";
+    /// Header and footer disagree. Number 0: byte within them.
+    FOOTER_DIFFERS = 771, "the footer contradicts the header at byte {0}; the image shows different disks to different readers";
+    /// A file is shorter than its header says. Numbers: bytes expected, bytes present.
+    TRUNCATED = 772, "File truncated, expecting at least {0} bytes";
+    /// Grain table entries. Numbers: entries, limit.
+    TABLE_ENTRIES = 773, "a grain table has {0} entries; 1 to {1} are possible";
+    /// Grain size. Numbers: sectors, limit.
+    GRAIN_SIZE = 774, "Invalid granularity, image may be corrupt: {0} sectors, at most {1}";
+    /// Number of grain tables. Numbers: tables, limit.
+    DIRECTORY_SIZE = 775, "L1 size too big: {0} grain tables, at most {1}";
+    /// A table leaves the file. Numbers: its offset, its bytes, the file's size.
+    TABLE_PAST_END = 776, "a grain table of {1} bytes at byte {0} lies outside its file of {2} bytes; the image is truncated or damaged";
+    /// A grain leaves the file. Numbers: its offset, the file's size, disk offset within the extent.
+    GRAIN_PAST_END = 777, "the grain for byte {2} would be at byte {0}, past the end of its file of {1} bytes; the image is truncated";
+    /// A grain lies in the header or descriptor. Numbers: its offset, first possible offset.
+    GRAIN_IN_METADATA = 778, "a grain at byte {0} lies inside the metadata, which ends at byte {1}";
+    /// A table lies in the header or descriptor. Numbers: its offset, first possible offset.
+    TABLE_IN_METADATA = 779, "a grain table at byte {0} overlaps the header or the descriptor, which end at byte {1}";
+    /// A compressed grain's length. Numbers: length, limit, offset of the marker.
+    GRAIN_LENGTH = 780, "the compressed grain at byte {2} claims {0} bytes; 1 to {1} are possible";
+    /// Line ends were translated on the way.
+    TEXT_TRANSFER = 781, "the image was damaged by a transfer in text mode (line ends were translated)";
+    /// Unknown incompatible feature bits. Number 0: the bits.
+    FLAGS = 782, "unsupported VMDK feature flags {0}";
+    /// Compression field. Numbers: algorithm, flags.
+    COMPRESSION = 783, "compression algorithm {0} contradicts the feature flags {1} or is unknown";
+    /// No descriptor where it must be.
+    NO_DESCRIPTOR = 784, "the file has no VMDK descriptor; if it is one piece of a split image, open the descriptor file instead";
+    /// Descriptor place. Number 0: sector, number 1: sectors.
+    DESCRIPTOR_PLACE = 785, "the descriptor is {1} sectors long at sector {0}; it must start at sector 1 and end before sector {2}";
+    /// Descriptor too long. Numbers: bytes, limit.
+    DESCRIPTOR_SIZE = 786, "the descriptor has {0} bytes; the limit is {1}";
+    /// A descriptor that lacks what it must say.
+    DESCRIPTOR = 787, "invalid VMDK image descriptor: '{text}' is missing or malformed";
+    /// A line that is none.
+    LINE = 788, "invalid VMDK image descriptor: unrecognised line '{text}'";
+    /// An extent line that is none.
+    EXTENT_LINE = 789, "Invalid extent line: {text}";
+    /// A keyword that is written twice or in a second spelling.
+    AMBIGUOUS = 790, "the descriptor can be read in more than one way: '{text}' appears twice, in another spelling or outside its own line";
+    /// A layout that is not read. Text: createType.
+    CREATE_TYPE = 791, "Unsupported image type '{text}'";
+    /// An extent type that is not read. Text: the line.
+    EXTENT_TYPE = 792, "unsupported extent type or access: {text}";
+    /// An extent's name is no plain name.
+    EXTENT_NAME = 793, "the extent '{text}' is not a plain name of a file beside the descriptor; extents elsewhere are never opened";
+    /// The descriptor names itself, or an extent leads to another descriptor.
+    EXTENT_LOOP = 794, "the extent '{text}' is itself a descriptor; extents must be data";
+    /// No extent at all.
+    NO_EXTENTS = 795, "the descriptor lists no extents";
+    /// Too many extents. Numbers: found, limit.
+    EXTENT_COUNT = 796, "the descriptor lists {0} extents or more; the limit is {1}";
+    /// An extent has another size than the descriptor says. Numbers: sectors in the descriptor, sectors found.
+    EXTENT_SIZE = 797, "the descriptor gives the extent '{text}' {0} sectors, the extent itself says {1}";
+    /// The sum of the extents, or one of them, is beyond what a disk can be. Number 0: sectors.
+    CAPACITY = 798, "a size of {0} sectors is out of range";
+    /// Content identifiers. Numbers: expected by the child, found in the parent.
+    PARENT_CID = 799, "the parent image was changed after this image was made: its content ID is {1}, not {0}";
+    /// The layer below is no VMDK.
+    PARENT_FORMAT = 800, "the parent of a VMDK must be a VMDK too";
+    /// seSparse header. Numbers: byte, value found, value expected.
+    SE_SPARSE = 801, "the seSparse header has {1} at byte {0}; only {2} is supported";
+    /// An entry of a seSparse table. Numbers: the entry, its offset.
+    SE_SPARSE_ENTRY = 802, "the seSparse table entry {0} at byte {1} has no meaning";
+    /// An image without bytes; qemu-img's own words for it.
+    EMPTY = 803, "Unsupported image type '{text}'";
+    /// Options that exclude each other.
+    FLAT_BACKING = 804, "Flat image can't have backing file";
+    /// Options that exclude each other.
+    FLAT_ZEROED = 805, "Flat image can't enable zeroed grain";
+    /// A name or version text that would break the descriptor.
+    TEXT = 806, "'{text}' cannot be written to a VMDK descriptor: quotes and control characters are not possible there";
+    /// The parent has no content identifier.
+    NO_PARENT_CID = 807, "Failed to read parent CID";
+    /// The job has another number of extent files than the image needs. Numbers: given, needed.
+    EXTENT_FILES = 808, "{0} extent files were opened where {1} are needed";
+    /// A sparse file is full. Numbers: bytes it would have, limit.
+    FILE_FULL = 809, "an extent file would grow to {0} bytes; VMDK addresses at most {1}: use another subformat";
 }
