@@ -50,6 +50,9 @@ impl<'h> Chain<'h> {
         loop {
             visited.insert(facts.slot);
             let layer = Layer::open(session, facts, format).at(stage)?;
+            if let Some(above) = chain.layers.last() {
+                above.image.check_parent(&*layer.image).at(stage)?;
+            }
             chain.push(session, facts, layer).at(stage)?;
             if let (1, Some(name)) = (chain.layers.len(), &source.snapshot) {
                 chain.select_snapshot(name).at(Stage::LoadSnapshot)?;
@@ -66,6 +69,11 @@ impl<'h> Chain<'h> {
     /// Virtual size of the top layer.
     pub(crate) fn size(&self) -> u64 {
         self.layers.first().map_or(0, |layer| layer.size)
+    }
+
+    /// What tells the top layer's content from that of another day.
+    pub(crate) fn content_id(&self) -> Option<u32> {
+        self.layers.first().and_then(|layer| layer.image.content_id())
     }
 
     /// Bytes of all files of the chain: what there is to read, however often tables refer to it.

@@ -20,7 +20,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
     let source = Source::open(session, &job.sources)?;
     let backing = match &job.target.backing {
         None => None,
-        Some(backing) => Some(Chain::open(session, backing, Stage::OpenTargetBacking)?.size()),
+        Some(backing) => Some(Chain::open(session, backing, Stage::OpenTargetBacking)?),
     };
     let length = source.size();
     let stage = if job.target.existing {
@@ -28,7 +28,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
     } else {
         Stage::Create
     };
-    let target = formats::create(session, &job.target, length, job.compress).at(stage)?;
+    formats::fillable(&job.target, length).at(Stage::OpenTarget)?;
+    let target = formats::create(session, &job.target, length, job.compress, backing.as_ref()).at(stage)?;
     if target.size() < length {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL)).at(Stage::OpenTarget);
     }
@@ -39,7 +40,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         shift: 0,
         length,
         granule: granule(job.sparse),
-        ground: ground(session, job, backing).at(stage)?,
+        ground: ground(session, job, backing.as_ref().map(Chain::size)).at(stage)?,
         write_zeros: job.sparse == 0,
         salvage: job.salvage,
     };

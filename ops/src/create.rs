@@ -13,14 +13,15 @@ use crate::session::{At, Outcome, Session};
 pub(crate) fn run(session: &Session<'_>, job: &CreateImage) -> Outcome<Done> {
     let backing = match &job.target.backing {
         None => None,
-        Some(backing) => Some(Chain::open(session, backing, Stage::OpenTargetBacking)?.size()),
+        Some(backing) => Some(Chain::open(session, backing, Stage::OpenTargetBacking)?),
     };
-    let size = job.size.or(backing);
+    let size = job.size.or(backing.as_ref().map(Chain::size));
     let size = size
         .ok_or_else(|| Fault::new(fault::core::NO_SIZE))
         .at(Stage::Create)?;
     session.host.report(&Report::Size(size));
-    let mut target = formats::create(session, &job.target, size, false).at(Stage::Create)?;
+    let mut target =
+        formats::create(session, &job.target, size, false, backing.as_ref()).at(Stage::Create)?;
     target.finish().at(Stage::Finish)?;
     Ok(Done {
         virtual_size: target.size(),

@@ -15,7 +15,8 @@ use crate::source::Source;
 pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
     let source = Source::open(session, core::slice::from_ref(&job.source))?;
     let window = Window::of(source.size(), job);
-    let target = formats::create(session, &job.target, window.length, false).at(Stage::Create)?;
+    formats::fillable(&job.target, window.length).at(Stage::OpenTarget)?;
+    let target = formats::create(session, &job.target, window.length, false, None).at(Stage::Create)?;
     let virtual_size = target.size();
     let device = session.file(job.target.slot).at(Stage::Create)?.kind() == FileKind::Block;
     let ground = if device && target.plain().is_some() {

@@ -1,10 +1,12 @@
 //! The formats: one line each in every table.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use instar_abi::job::{self, Create};
 use instar_disk::{Fault, File, Format, Opened, Result, Target, fault};
 
+use crate::chain::Chain;
 use crate::session::Session;
 
 /// What an image is opened for.
@@ -19,9 +21,10 @@ pub(crate) enum Purpose {
 /// A look at a file's first bytes.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 3] = [
+const PROBES: [(Format, Probe); 4] = [
     (Format::Qcow2, instar_qcow2::probe),
     (Format::Vdi, instar_vdi::probe),
+    (Format::Vmdk, instar_vmdk::probe),
     (Format::Vpc, instar_vhd::probe),
 ];
 
@@ -41,6 +44,7 @@ pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Resu
     match format {
         Format::Raw => instar_raw::open(file),
         Format::Vdi => instar_vdi::open(file),
+        Format::Vmdk => instar_vmdk::open(file),
         Format::Vpc => instar_vhd::open(file),
         Format::Qcow2 => {
             let info_only = purpose == Purpose::Describe;
@@ -50,7 +54,18 @@ pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Resu
     }
 }
 
-/// Lays out a new image of `size` bytes, or takes the existing one.
+/// Whether a new image of `size` bytes can be filled once it is made.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn fillable(target: &job::Target, size: u64) -> Result<()> {
+    match &target.create {
+        Create::Vmdk(options) => instar_vmdk::fillable(options, size),
+        _ => Ok(()),
+    }
+}
+
+/// Lays out a new image of `size` bytes, or takes the existing one. `backing` is what the job's backing file turned out to be.
 ///
 /// # Errors
 /// The format's limits, or the host's error.
@@ -59,6 +74,7 @@ pub(crate) fn create<'h>(
     target: &job::Target,
     size: u64,
     compress: bool,
+    backing: Option<&Chain<'_>>,
 ) -> Result<Box<dyn Target + 'h>> {
     let file = session.file(target.slot)?;
     let format = target.create.format();
@@ -74,6 +90,12 @@ pub(crate) fn create<'h>(
             Err(Fault::new(fault::core::UNSUPPORTED).named(what.as_bytes()))
         }
         Create::Vdi(options) => instar_vdi::create(file, options, size, seed),
+        Create::Vmdk(options) => {
+            let extents = options.extents.iter().map(|slot| session.file(*slot));
+            let extents = extents.collect::<Result<Vec<_>>>()?;
+            let parent = backing.and_then(Chain::content_id);
+            instar_vmdk::create(file, &extents, options, size, parent, seed)
+        }
         Create::Vpc(options) => instar_vhd::create(file, options, size, seed),
         _ => Err(Fault::new(fault::core::UNKNOWN_FORMAT).named(format.name().as_bytes())),
     }
