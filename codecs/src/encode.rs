@@ -45,10 +45,26 @@ impl Encoder {
                 deflate.reset();
                 match deflate.compress(unit, into, DeflateFlush::Finish) {
                     Ok(Status::StreamEnd) => usize::try_from(deflate.total_out()).ok(),
-                    _ => None,
+                    _ => {
+                        drain(deflate);
+                        None
+                    }
                 }
             }
             Kind::Zstd(context) => context.compress2(into, unit).ok(),
+        }
+    }
+}
+
+/// Takes out what did not fit. zlib-rs 0.6.8 does not rewind its output on `reset`: what is left there shortens its buffer,
+/// and after a few such units it panics.
+fn drain(deflate: &mut Deflate) {
+    let mut rest = [0; 4096];
+    // Each turn takes out up to 4 KiB of the at most 128 KiB that mem_level 9 lets it hold, and then the end of the stream.
+    for _ in 0..64 {
+        match deflate.compress(&[], &mut rest, DeflateFlush::Finish) {
+            Ok(Status::StreamEnd) | Err(_) => return,
+            Ok(_) => {}
         }
     }
 }
@@ -137,6 +153,34 @@ mod tests {
                 decoder.decode(codec, &stored, &mut back).is_ok(),
                 "{codec:?} still works"
             );
+        }
+    }
+
+    #[test]
+    fn units_that_do_not_fit_leave_nothing_behind() {
+        let mut state = 1_u64;
+        let mut noise = |length| {
+            let next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state.to_le_bytes()[7]
+            };
+            std::iter::repeat_with(next).take(length).collect::<Vec<u8>>()
+        };
+        for codec in [Codec::Deflate, Codec::Zlib, Codec::Zstd] {
+            for length in [512, 8192] {
+                let mut used = Encoder::new(codec, 12).unwrap();
+                for _ in 0..40 {
+                    assert_eq!(used.encode(&noise(length), &mut vec![0; length - 1]), None);
+                }
+                let unit = text(length);
+                let (mut left, mut right) = (vec![0; length], vec![0; length]);
+                let left_used = used.encode(&unit, &mut left).unwrap();
+                let right_used = Encoder::new(codec, 12)
+                    .unwrap()
+                    .encode(&unit, &mut right)
+                    .unwrap();
+                assert!(left[..left_used] == right[..right_used], "{codec:?} {length}");
+            }
         }
     }
 }

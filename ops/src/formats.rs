@@ -89,6 +89,13 @@ pub(crate) fn create<'h>(
             let what = alloc::format!("writing into an existing {} image (-n)", format.name());
             Err(Fault::new(fault::core::UNSUPPORTED).named(what.as_bytes()))
         }
+        Create::Qcow2(options) => {
+            let data = match &options.data_file {
+                Some((slot, _)) => Some(session.file(*slot)?),
+                None => None,
+            };
+            instar_qcow2::create(file, options, size, data, compress)
+        }
         Create::Vdi(options) => instar_vdi::create(file, options, size, seed),
         Create::Vmdk(options) => {
             let extents = options.extents.iter().map(|slot| session.file(*slot));

@@ -6,6 +6,7 @@
 
 pub mod core;
 pub mod qcow2;
+pub mod qcow2_write;
 pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
@@ -96,6 +97,7 @@ pub(crate) use faults;
 const TABLES: &[&[(FaultCode, &str)]] = &[
     core::TABLE,
     qcow2::TABLE,
+    qcow2_write::TABLE,
     vdi::TABLE,
     vhd::TABLE,
     vhdx::TABLE,

@@ -31,21 +31,33 @@
 extern crate alloc;
 
 mod bitmap;
+mod compose;
+mod create;
+mod entry;
 mod extensions;
 mod features;
 mod header;
 mod image;
 mod info;
 mod l2;
+mod layout;
 mod luks;
+mod num;
+mod packed;
 mod pieces;
 mod probe;
 pub mod raw;
+mod refcount;
 mod snapshot;
+mod space;
 mod table;
+mod tables;
+mod target;
 
+pub use create::create;
 pub use extensions::{BitmapDirectory, Extensions};
 pub use features::Features;
 pub use header::{Header, TableRange};
 pub use image::{OpenOptions, open};
+pub use layout::{Layout, RefcountSpace};
 pub use probe::probe;

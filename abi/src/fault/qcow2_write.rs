@@ -1,0 +1,50 @@
+//! Failures of making or overwriting qcow2 images: 0x0280 to 0x02ff.
+
+super::faults! {
+    /// A cluster size out of range.
+    CLUSTER_SIZE = 0x0280, "Cluster size must be a power of two between 512 and 2048k";
+    /// A refcount width out of range.
+    REFCOUNT_WIDTH = 0x0281, "Refcount width must be a power of two and may not exceed 64 bits";
+    /// Clusters too small to have subclusters.
+    EXTENDED_CLUSTER = 0x0282, "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes";
+    /// The L1 table would exceed its limit.
+    TOO_LARGE = 0x0283, "The image size is too large for file format 'qcow2' (try using a larger cluster size)";
+    /// A version other than 2 and 3.
+    VERSION = 0x0284, "Unsupported qcow2 version {0}";
+    /// Subclusters in version 2.
+    EXTENDED_VERSION = 0x0285, "Extended L2 entries are only supported with compatibility level 1.1 and above (use version=v3 or greater)";
+    /// Lazy refcounts in version 2.
+    LAZY_VERSION = 0x0286, "Lazy refcounts only supported with compatibility level 1.1 and above (use version=v3 or greater)";
+    /// A refcount width in version 2.
+    WIDTH_VERSION = 0x0287, "Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)";
+    /// A compression type in version 2.
+    COMPRESSION_VERSION = 0x0288, "Non-zlib compression type is only supported with compatibility level 1.1 and above (use version=v3 or greater)";
+    /// A data file in version 2.
+    DATA_FILE_VERSION = 0x0289, "External data files are only supported with compatibility level 1.1 and above (use version=v3 or greater)";
+    /// `data_file_raw` without `data_file`.
+    RAW_WITHOUT_DATA_FILE = 0x028a, "data-file-raw requires data-file";
+    /// `data_file_raw` over a backing file.
+    RAW_WITH_BACKING = 0x028b, "Backing file and data-file-raw cannot be used at the same time";
+    /// Preallocation over a backing file without subclusters.
+    PREALLOCATION_WITH_BACKING = 0x028c, "Backing file and preallocation can only be used at the same time if extended_l2 is on";
+    /// `-c` with preallocation.
+    PREALLOCATION_COMPRESSED = 0x028d, "Compression and preallocation not supported at the same time";
+    /// The names do not fit the header. Numbers: bytes of the header, limit.
+    HEADER_TOO_LONG = 0x028e, "the names of backing and data file make a header of {0} bytes; it must fit one cluster of {1} bytes (use shorter names or a larger cluster size)";
+    /// A name is too long. Numbers: length, limit. Text: the name.
+    NAME_TOO_LONG = 0x028f, "the name '{text}' has {0} bytes; the format allows {1}";
+    /// The refcount table would exceed its limit. Numbers: clusters needed, limit in bytes.
+    REFCOUNT_TABLE = 0x0290, "the refcount table would take more than {1} bytes (try using a larger cluster size)";
+    /// The existing image is marked dirty.
+    TARGET_DIRTY = 0x0291, "the image was not closed cleanly; repair it with 'qemu-img check -r all' before writing to it";
+    /// The existing image is marked corrupt.
+    TARGET_CORRUPT = 0x0292, "the image is marked corrupt and cannot be written to; repair it with 'qemu-img check -r all'";
+    /// The existing image has persistent bitmaps. Number 0: how many.
+    TARGET_BITMAPS = 0x0293, "the image has {0} persistent bitmaps, which writing to it would make wrong; remove them with 'qemu-img bitmap --remove' first";
+    /// The existing image has an external data file that was not opened for writing.
+    TARGET_DATA_FILE = 0x0294, "the image keeps its data in another file, '{text}'; name it with -o data_file= to write to it";
+    /// A table of the existing image has an impossible entry. Numbers: entry, byte offset.
+    TARGET_TABLE = 0x0295, "the image's tables are damaged (entry {0} at byte {1}); repair it with 'qemu-img check -r all' before writing to it";
+    /// A count in the existing image would pass its width. Numbers: cluster, count.
+    TARGET_REFCOUNT = 0x0296, "the image's refcounts are damaged (cluster {0} is in use, but counted {1} times); repair it with 'qemu-img check -r all' before writing to it";
+}

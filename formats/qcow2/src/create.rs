@@ -1,0 +1,240 @@
+//! Making a new image.
+//!
+//! ```text
+//!  as data comes     │header│L1│ data … │L2 …│ data … │L2 …│refcount blocks│refcount table│
+//!  preallocated      │header│L1│L2 of the whole disk│ data of the whole disk │refcount blocks│refcount table│
+//! ```
+//!
+//! Data stays contiguous over gigabytes because L2 tables go to the file many at a time ([`crate::tables`]) and
+//! refcounts at the end ([`crate::refcount`]). Until `finish` has written everything else the first sector marks the image as
+//! incomplete.
+
+use alloc::boxed::Box;
+
+use instar_disk::job::{Preallocation, Qcow2Create};
+use instar_disk::{
+    Action, Codec, Fault, File, FileKind, Io, Preallocate, Result, Slot, Target, ZeroHow, fault, job,
+};
+
+use crate::compose;
+use crate::layout::Layout;
+use crate::num::{add, shl};
+use crate::refcount::{Refcounts, Table};
+use crate::space::Space;
+use crate::tables::{Fixed, Tables};
+use crate::target::{New, Where};
+
+/// Makes an image of `size` bytes, rounded up to 512. `data_file` is the file behind `options.data_file`, if that is given;
+/// `compress`: units are to be compressed.
+///
+/// # Errors
+/// Options that do not go together and sizes beyond the format, in the words of the reference; the host's.
+pub fn create<'h>(
+    file: File<'h>,
+    options: &Qcow2Create,
+    size: u64,
+    data_file: Option<File<'h>>,
+    compress: bool,
+) -> Result<Box<dyn Target + 'h>> {
+    check(options, data_file.is_some(), compress)?;
+    let layout = Layout::new(options, size)?;
+    check_header(options, &layout)?;
+    let data = data_file
+        .map(|data| prepare_data_file(data, options, &layout))
+        .transpose()?;
+    let (file, mark) = prepare_file(file, options, &layout)?;
+
+    let fresh = file.kind() == FileKind::Fresh;
+    let l1_offset = layout.cluster();
+    let mut space = Space::new(layout.cluster_bits(), add(1, layout.l1_clusters())?);
+    if !fresh {
+        zero(
+            &file,
+            l1_offset,
+            shl(layout.l1_clusters(), layout.cluster_bits())?,
+        )?;
+    }
+    let place = match (options.preallocation, options.data_file_raw, data) {
+        (Preallocation::Off, false, None) => Where::Appended,
+        (Preallocation::Off, false, Some(data)) => Where::DataFile(data),
+        (_, _, data) => Where::Fixed(preallocate(file, options, &layout, data, &mut space)?, data),
+    };
+    let fixed = match place {
+        Where::Fixed(fixed, _) => Some(fixed),
+        _ => None,
+    };
+    let codec = match options.compression {
+        job::Compression::Zlib => Codec::Deflate,
+        job::Compression::Zstd => Codec::Zstd,
+    };
+    Ok(Box::new(New {
+        file,
+        options: options.clone(),
+        layout,
+        place,
+        codec: compress.then_some(codec),
+        mark,
+        space,
+        tables: Tables::new(layout, l1_offset, fixed, fresh),
+        refcounts: Refcounts::new(layout),
+        tail: None,
+        position: 0,
+    }))
+}
+
+/// What stands for an unfinished image in its first sector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// Nothing that must last: the file has no name yet, or goes when the run fails.
+    Fresh,
+    /// It was there before: the mark must be on disk before anything else is, and go last.
+    InPlace,
+}
+
+fn check(options: &Qcow2Create, data_file: bool, compress: bool) -> Result<()> {
+    use fault::qcow2_write as faults;
+    let v2 = options.version < 3;
+    let preallocated = options.preallocation != Preallocation::Off;
+    let backing = options.backing_file.is_some();
+    let wrong = if !(2..=3).contains(&options.version) {
+        return Err(Fault::new(faults::VERSION).with([u64::from(options.version)]));
+    } else if v2 && options.extended_l2 {
+        faults::EXTENDED_VERSION
+    } else if v2 && options.lazy_refcounts {
+        faults::LAZY_VERSION
+    } else if v2 && options.refcount_order != 4 {
+        faults::WIDTH_VERSION
+    } else if v2 && options.compression != job::Compression::Zlib {
+        faults::COMPRESSION_VERSION
+    } else if v2 && options.data_file.is_some() {
+        faults::DATA_FILE_VERSION
+    } else if options.data_file_raw && options.data_file.is_none() {
+        faults::RAW_WITHOUT_DATA_FILE
+    } else if options.data_file_raw && backing {
+        faults::RAW_WITH_BACKING
+    } else if preallocated && backing && !options.extended_l2 {
+        faults::PREALLOCATION_WITH_BACKING
+    } else if preallocated && compress {
+        faults::PREALLOCATION_COMPRESSED
+    } else if data_file && compress {
+        fault::core::NO_COMPRESSION
+    } else if data_file != options.data_file.is_some() {
+        return Err(crate::num::internal(line!()));
+    } else {
+        return Ok(());
+    };
+    Err(Fault::new(wrong))
+}
+
+/// Finds out that the names do not fit before any file is touched.
+fn check_header(options: &Qcow2Create, layout: &Layout) -> Result<()> {
+    let refcounts = Table {
+        offset: 0,
+        clusters: 1,
+    };
+    compose::header(
+        options,
+        layout,
+        compose::Tables {
+            l1_offset: 0,
+            refcounts,
+        },
+    )
+    .map(|_| ())
+}
+
+/// The data file, empty and as long as the disk.
+fn prepare_data_file<'h>(data: File<'h>, options: &Qcow2Create, layout: &Layout) -> Result<File<'h>> {
+    if data.kind() == FileKind::Block {
+        if data.size() < layout.size() {
+            return Err(Fault::new(fault::core::TARGET_TOO_SMALL).in_file(data.slot()));
+        }
+        return Ok(data);
+    }
+    if data.kind() == FileKind::Regular {
+        data.resize(0, Preallocate::Off)?;
+    }
+    data.resize(layout.size(), reservation(options.preallocation))?;
+    Ok(data.emptied())
+}
+
+/// The file, empty but for the mark of an incomplete image.
+fn prepare_file<'h>(file: File<'h>, options: &Qcow2Create, layout: &Layout) -> Result<(File<'h>, Mark)> {
+    let mark = match file.kind() {
+        FileKind::Fresh => Mark::Fresh,
+        FileKind::Regular | FileKind::Block => Mark::InPlace,
+    };
+    match file.kind() {
+        FileKind::Fresh => {}
+        FileKind::Regular => file.resize(0, Preallocate::Off)?,
+        FileKind::Block => zero(&file, 0, layout.cluster())?,
+    }
+    // Version 2 has no feature bits: its first sector stays empty until the end.
+    if options.version >= 3 {
+        file.write(0, &compose::incomplete(options, layout)?)?;
+    }
+    if mark == Mark::InPlace {
+        file.flush()?;
+    }
+    Ok((file.emptied(), mark))
+}
+
+/// Gives everything its place; what is in it already reads as zero.
+fn preallocate(
+    file: File<'_>,
+    options: &Qcow2Create,
+    layout: &Layout,
+    data: Option<File<'_>>,
+    space: &mut Space,
+) -> Result<Fixed> {
+    let tables = space.take(layout.l1_entries())?;
+    if let Some(data) = data {
+        if data.kind() == FileKind::Block {
+            zero(&data, 0, layout.size())?;
+        }
+        return Ok(Fixed { tables, data: 0 });
+    }
+    let bytes = shl(layout.clusters(), layout.cluster_bits())?;
+    let data = space.take(layout.clusters())?;
+    // Refused now, not after all has been written.
+    Refcounts::new(*layout).check(space.clusters())?;
+    if file.kind() == FileKind::Block {
+        zero(&file, data, bytes)?;
+    } else {
+        file.resize(space.end()?, reservation(options.preallocation))?;
+    }
+    Ok(Fixed { tables, data })
+}
+
+const fn reservation(preallocation: Preallocation) -> Preallocate {
+    match preallocation {
+        Preallocation::Off | Preallocation::Metadata => Preallocate::Off,
+        Preallocation::Falloc => Preallocate::Falloc,
+        Preallocation::Full => Preallocate::Full,
+    }
+}
+
+/// Makes a range of a file read as zero.
+pub(crate) fn zero(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
+    zero_slot(file, file.slot(), offset, length, ZeroHow::Keep)
+}
+
+/// Makes a range of a file read as zero, and perhaps gives its space back.
+pub(crate) fn punch(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
+    zero_slot(file, file.slot(), offset, length, ZeroHow::MayUnmap)
+}
+
+fn zero_slot(file: &File<'_>, slot: Slot, offset: u64, length: u64, how: ZeroHow) -> Result<()> {
+    if length == 0 {
+        return Ok(());
+    }
+    let mut io = [Io::new(Action::Zero {
+        slot,
+        offset,
+        length,
+        how,
+    })];
+    file.host().submit(&mut io);
+    let [io] = io;
+    io.outcome.map(|_| ()).map_err(|error| error.fault(slot))
+}
