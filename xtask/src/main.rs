@@ -6,10 +6,12 @@
 //!  cargo xtask tidy         the rules that no compiler checks: who imports whom, file sizes, unsafe code, links
 //!  cargo xtask tidy --bless write the unsafe ceiling anew, after code with unsafe in it was removed
 //!  cargo xtask deviations   render tests/deviations.toml to docs/deviations.md
+//!  cargo xtask compatibility  try every format beside qemu-img, and write the table in README.md
 //! ```
 #![forbid(unsafe_code)]
 
 mod ci;
+mod compatibility;
 mod demo;
 mod deviations;
 mod run;
@@ -29,7 +31,10 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(),
         ["demo", rest @ ..] => demo::run(rest),
         ["deviations"] => deviations::render(),
-        _ => Err("usage: cargo xtask demo [IMAGE] | ci | tidy [--bless] | deviations".to_owned()),
+        ["compatibility"] => compatibility::render(),
+        _ => Err(
+            "usage: cargo xtask demo [IMAGE] | ci | tidy [--bless] | deviations | compatibility".to_owned(),
+        ),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

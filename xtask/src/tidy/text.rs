@@ -13,7 +13,7 @@ const FOREIGN: &[&str] = &[
     concat!("py", "pi.org"),
     concat!("npm", "js.org"),
     concat!("deb.", "debian.org"),
-    concat!("/ro", "ot/"),
+    concat!("/ro", "ot/."),
     concat!("/wo", "rk/"),
     concat!("/ho", "me/"),
 ];

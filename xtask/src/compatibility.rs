@@ -1,0 +1,186 @@
+//! The compatibility table of the README, from a run beside the installed qemu-img: never typed.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::run::{cargo, output, step};
+use crate::{Outcome, workspace};
+
+const PAGE: &str = "README.md";
+const START: &str = "<!-- compatibility: written by `cargo xtask compatibility` from a run beside the installed qemu-img -->\n";
+const END: &str = "<!-- end of compatibility -->";
+
+/// What is tried: a name to show, the format, and the options of the variant.
+const VARIANTS: &[(&str, &str, &str)] = &[
+    ("raw", "raw", ""),
+    ("qcow2", "qcow2", ""),
+    ("qcow2, version 2", "qcow2", "compat=0.10"),
+    ("qcow2, clusters of 512 bytes", "qcow2", "cluster_size=512"),
+    ("qcow2, clusters of 2 MiB", "qcow2", "cluster_size=2M"),
+    ("qcow2, extended L2", "qcow2", "extended_l2=on"),
+    ("qcow2, zlib (`-c`)", "qcow2 -c", ""),
+    ("qcow2, zstd (`-c`)", "qcow2 -c", "compression_type=zstd"),
+    ("vmdk, monolithicSparse", "vmdk", ""),
+    ("vmdk, monolithicFlat", "vmdk", "subformat=monolithicFlat"),
+    (
+        "vmdk, twoGbMaxExtentSparse",
+        "vmdk",
+        "subformat=twoGbMaxExtentSparse",
+    ),
+    ("vmdk, twoGbMaxExtentFlat", "vmdk", "subformat=twoGbMaxExtentFlat"),
+    ("vmdk, streamOptimized", "vmdk", "subformat=streamOptimized"),
+    ("vpc, dynamic", "vpc", ""),
+    ("vpc, fixed", "vpc", "subformat=fixed"),
+    ("vhdx, dynamic", "vhdx", ""),
+    ("vhdx, fixed", "vhdx", "subformat=fixed"),
+    ("vdi, dynamic", "vdi", ""),
+    ("vdi, static", "vdi", "static=on"),
+];
+
+/// Tries every variant in both directions and writes the table.
+pub(crate) fn render() -> Outcome {
+    step(
+        "build",
+        cargo().args(["build", "--release", "--package", "instar", "--locked"]),
+    )?;
+    let bench = Bench::new()?;
+    let mut table = String::from(
+        "| format | `info` | read | `dd` from | write | `dd` to |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    for (name, format, options) in VARIANTS {
+        let cells = bench
+            .row(format, options)
+            .map(|works| if works { "yes" } else { "–" });
+        writeln!(table, "| {name} | {} |", cells.join(" | ")).map_err(|error| error.to_string())?;
+    }
+    let version = output(Command::new("qemu-img").arg("--version"))?;
+    let version = version
+        .split_whitespace()
+        .nth(2)
+        .unwrap_or("of unknown version")
+        .to_owned();
+    writeln!(table, "\nCompared with qemu-img {version}: `info` is its text and its JSON, the rest is every byte of the disk.").map_err(|error| error.to_string())?;
+    replace(&table)
+}
+
+fn replace(table: &str) -> Outcome {
+    let text = workspace::read(PAGE)?;
+    let (before, rest) = text
+        .split_once(START)
+        .ok_or("README.md has no place for the table")?;
+    let (_, after) = rest.split_once(END).ok_or("README.md has no end of the table")?;
+    std::fs::write(
+        workspace::root().join(PAGE),
+        format!("{before}{START}{table}{END}{after}"),
+    )
+    .map_err(|error| format!("{PAGE}: {error}"))
+}
+
+/// A directory with a disk, and both programs.
+struct Bench {
+    directory: PathBuf,
+    instar: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Result<Self, String> {
+        let directory = workspace::root().join("target/compatibility");
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
+        let directory = directory.canonicalize().map_err(|error| error.to_string())?;
+        let instar = workspace::root().join("target/x86_64-unknown-linux-gnu/release/instar");
+        let instar = instar.canonicalize().map_err(|error| error.to_string())?;
+        let mut disk = vec![0_u8; 6 << 20];
+        for (place, byte) in disk
+            .iter_mut()
+            .enumerate()
+            .filter(|(place, _)| (place >> 18) % 3 != 1)
+        {
+            *byte = (place >> 3).wrapping_mul(2_654_435_761).to_le_bytes()[3];
+        }
+        std::fs::write(directory.join("disk"), disk).map_err(|error| error.to_string())?;
+        Ok(Self { directory, instar })
+    }
+
+    /// `info`, read, dd from, write, dd to; none where there is nothing to try.
+    fn row(&self, format: &str, options: &str) -> [Option<bool>; 5] {
+        let target: Vec<&str> = ["-O"]
+            .into_iter()
+            .chain(format.split(' '))
+            .chain(["-o", options].into_iter().filter(|_| !options.is_empty()))
+            .collect();
+        let format = format.split(' ').next().unwrap_or_default();
+        let plain = options.is_empty() && !target.contains(&"-c");
+        let made = self
+            .qemu(&[&["convert", "-f", "raw"], target.as_slice(), &["disk", "image"]].concat())
+            .is_ok();
+        let reads = |verb: &[&str], words: &[&str]| {
+            let theirs = self.qemu(&[verb, words, &["theirs"]].concat());
+            made && theirs.is_ok()
+                && self.ours(&[verb, words, &["ours"]].concat()).is_ok()
+                && self.same("raw")
+        };
+        let from = ["convert", "-f", format, "-O", "raw"];
+        let read = reads(&from, &["image"]);
+        let info = ["human", "json"].iter().all(|kind| {
+            let words = ["info", "--output", kind, "image"];
+            made && self
+                .qemu(&words)
+                .is_ok_and(|theirs| self.ours(&words).is_ok_and(|ours| theirs == ours))
+        });
+        let window = ["dd", "-f", format, "if=image", "bs=1000", "skip=70", "count=4000"];
+        let dd_from = made
+            && self.qemu(&[window.as_slice(), &["of=theirs"]].concat()).is_ok()
+            && self.ours(&[window.as_slice(), &["of=ours"]].concat()).is_ok()
+            && self.same("raw");
+        let to = [&["convert", "-f", "raw"], target.as_slice(), &["disk"]].concat();
+        let write = self.qemu(&[to.as_slice(), &["theirs"]].concat()).is_ok()
+            && self.ours(&[to.as_slice(), &["ours"]].concat()).is_ok()
+            && self.same(format);
+        // dd takes no options of the target's format.
+        let onto = [
+            "dd",
+            "-f",
+            "raw",
+            "-O",
+            format,
+            "if=disk",
+            "bs=1000",
+            "skip=70",
+            "count=4000",
+        ];
+        let dd_to = plain.then(|| {
+            self.qemu(&[onto.as_slice(), &["of=theirs"]].concat()).is_ok()
+                && self.ours(&[onto.as_slice(), &["of=ours"]].concat()).is_ok()
+                && self.same(format)
+        });
+        [Some(info), Some(read), Some(dd_from), Some(write), dd_to]
+    }
+
+    /// qemu-img sees the same disk in both results; removes them.
+    fn same(&self, format: &str) -> bool {
+        let same = self
+            .qemu(&["compare", "-f", format, "-F", format, "theirs", "ours"])
+            .is_ok();
+        for entry in std::fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("theirs") || name.starts_with("ours") {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        same
+    }
+
+    fn qemu(&self, words: &[&str]) -> Result<String, String> {
+        self.run(Path::new("qemu-img"), words)
+    }
+
+    fn ours(&self, words: &[&str]) -> Result<String, String> {
+        self.run(&self.instar, words)
+    }
+
+    fn run(&self, program: &Path, words: &[&str]) -> Result<String, String> {
+        output(Command::new(program).current_dir(&self.directory).args(words))
+    }
+}
