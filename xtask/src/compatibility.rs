@@ -49,9 +49,11 @@ pub(crate) fn render() -> Outcome {
         "| format | `info` | read | `dd` from | write | `dd` to |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for (name, format, options) in VARIANTS {
-        let cells = bench
-            .row(format, options)
-            .map(|works| if works { "yes" } else { "–" });
+        let cells = bench.row(format, options).map(|works| match works {
+            Some(true) => "yes",
+            Some(false) => "**no**",
+            None => "",
+        });
         writeln!(table, "| {name} | {} |", cells.join(" | ")).map_err(|error| error.to_string())?;
     }
     let version = output(Command::new("qemu-img").arg("--version"))?;
