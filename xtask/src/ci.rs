@@ -28,7 +28,7 @@ pub(crate) fn run() -> Outcome {
             "-Dwarnings",
         ]),
     )?;
-    step("lints of the sandboxed binary", &mut bare_guest("clippy"))?;
+    step("lints of the sandboxed binary", &mut bare_guest())?;
     step(
         "documentation",
         cargo()
@@ -43,7 +43,7 @@ pub(crate) fn run() -> Outcome {
 }
 
 /// Lints the code that exists only inside the sandbox, as the build script of the host builds it.
-fn bare_guest(verb: &str) -> Command {
+fn bare_guest() -> Command {
     let flags = [
         "-Crelocation-model=static",
         "-Ctarget-feature=+crt-static",
@@ -54,13 +54,13 @@ fn bare_guest(verb: &str) -> Command {
     let mut command = cargo();
     command
         .args([
-            verb,
+            "clippy",
             "--package",
             "instar-guest",
             "--bin",
             "guest",
             "--profile",
-            "guest",
+            "guest-dev",
             "--locked",
         ])
         .args([
