@@ -79,6 +79,9 @@ const _: () = {
 global_asm!(
     ".pushsection .rodata.instar_stub, \"a\", @progbits",
     ".balign 16",
+    // Global, since the code that names them may come to lie in another object file.
+    ".global instar_stub_start, instar_stub_handler, instar_stub_end",
+    ".hidden instar_stub_start, instar_stub_handler, instar_stub_end",
     "instar_stub_start:",
     // The leader. Its end clears the word and wakes lane 0.
     "    mov edi, {leader}",

@@ -119,6 +119,8 @@ unsafe extern "C" {
 
 global_asm!(
     ".pushsection .rodata.evil_player, \"a\", @progbits",
+    ".global evil_player, evil_player_end",
+    ".hidden evil_player, evil_player_end",
     "evil_player:",
     "    test edi, edi",
     "    jnz 20f",
