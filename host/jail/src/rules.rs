@@ -185,6 +185,12 @@ pub const RULES: &[Rule] = &[
         ALL,
         "sandbox: how the confined process ended",
     ),
+    rule(
+        libc::SYS_timer_delete,
+        "timer_delete",
+        CONTROL,
+        "sandbox: the clock of --timeout, when the guest has ended",
+    ),
     // Waiting.
     rule(
         libc::SYS_futex,

@@ -328,7 +328,7 @@ fn no_rule_is_implied_by_another() {
 fn filters_are_small() {
     for role in ROLES {
         let length = Filter::new(role).unwrap().length();
-        assert!(length < 400, "{role}: {length}");
+        assert!(length < 200, "{role}: {length}");
     }
     let count = |role: Role| RULES.iter().filter(|rule| role.is_any_of(rule.roles)).count();
     let counts = ROLES.map(count);
