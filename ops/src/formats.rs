@@ -85,6 +85,13 @@ pub(crate) fn create<'h>(
     match &target.create {
         Create::Raw(_) if target.existing => instar_raw::existing(file, size),
         Create::Raw(options) => instar_raw::create(file, options, size),
+        Create::Qcow2(options) if target.existing => {
+            let data = match &options.data_file {
+                Some((slot, _)) => Some(session.file(*slot)?),
+                None => None,
+            };
+            instar_qcow2::existing(file, size, data, compress)
+        }
         _ if target.existing => {
             let what = alloc::format!("writing into an existing {} image (-n)", format.name());
             Err(Fault::new(fault::core::UNSUPPORTED).named(what.as_bytes()))

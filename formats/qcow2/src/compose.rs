@@ -56,9 +56,13 @@ pub(crate) fn header(options: &Qcow2Create, layout: &Layout, tables: Tables) -> 
     Ok(bytes)
 }
 
-/// The header of a version 3 image that is being written: everybody refuses it, and says why. Fits a sector.
+/// The header of an image that is being written: everybody refuses it, and in version 3 says why. Fits a sector.
 pub(crate) fn incomplete(options: &Qcow2Create, layout: &Layout) -> Result<Vec<u8>> {
     let mut raw = fields(options, layout)?;
+    if options.version < 3 {
+        raw.version.set(INCOMPLETE_VERSION);
+        return Ok(raw.as_bytes().to_vec());
+    }
     raw.incompatible_features
         .set(raw.incompatible_features.get() | INCOMPLETE);
     // One cluster is the least that readers accept before they look at the features.
@@ -71,6 +75,10 @@ pub(crate) fn incomplete(options: &Qcow2Create, layout: &Layout) -> Result<Vec<u
 
 /// The bit that marks an image as incomplete: no specification uses it, hence every reader refuses it.
 pub(crate) const INCOMPLETE: u64 = 1 << 63;
+
+/// The version of an incomplete image of version 2, which has no feature bits: the letters `INCO`, a version that nobody
+/// reads, under a magic that keeps everybody from taking the image for a raw one.
+pub(crate) const INCOMPLETE_VERSION: u32 = 0x494e_434f;
 
 /// What the feature name table says of [`INCOMPLETE`].
 pub(crate) const INCOMPLETE_NAME: RawFeatureName = feature(0, 63, b"conversion incomplete");

@@ -5,7 +5,7 @@
 //!  preallocated      │header│L1│L2 of the whole disk│ data of the whole disk │refcount blocks│refcount table│
 //! ```
 //!
-//! Data stays contiguous over gigabytes because L2 tables go to the file many at a time ([`crate::tables`]) and
+//! Data stays contiguous over gigabytes because L2 tables go to the file many at a time ([`crate::batch`]) and
 //! refcounts at the end ([`crate::refcount`]). Until `finish` has written everything else the first sector marks the image as
 //! incomplete.
 
@@ -16,12 +16,12 @@ use instar_disk::{
     Action, Codec, Fault, File, FileKind, Io, Preallocate, Result, Slot, Target, ZeroHow, fault, job,
 };
 
+use crate::batch::{Batch, Fixed};
 use crate::compose;
 use crate::layout::Layout;
 use crate::num::{add, shl};
 use crate::refcount::{Refcounts, Table};
 use crate::space::Space;
-use crate::tables::{Fixed, Tables};
 use crate::target::{New, Where};
 
 /// Makes an image of `size` bytes, rounded up to 512. `data_file` is the file behind `options.data_file`, if that is given;
@@ -75,7 +75,7 @@ pub fn create<'h>(
         codec: compress.then_some(codec),
         mark,
         space,
-        tables: Tables::new(layout, l1_offset, fixed, fresh),
+        tables: Batch::new(layout, l1_offset, fixed, fresh),
         refcounts: Refcounts::new(layout),
         tail: None,
         position: 0,
@@ -169,10 +169,7 @@ fn prepare_file<'h>(file: File<'h>, options: &Qcow2Create, layout: &Layout) -> R
         FileKind::Regular => file.resize(0, Preallocate::Off)?,
         FileKind::Block => zero(&file, 0, layout.cluster())?,
     }
-    // Version 2 has no feature bits: its first sector stays empty until the end.
-    if options.version >= 3 {
-        file.write(0, &compose::incomplete(options, layout)?)?;
-    }
+    file.write(0, &compose::incomplete(options, layout)?)?;
     if mark == Mark::InPlace {
         file.flush()?;
     }

@@ -23,7 +23,6 @@ pub(crate) fn compressed(cluster_bits: u32, offset: u64, stored: u64) -> Result<
 }
 
 /// The bytes from the stream's first to the end of its last sector: what a reader may fetch.
-#[cfg(test)]
 pub(crate) fn compressed_range(cluster_bits: u32, word: u64) -> (u64, u64) {
     let offset_bits = offset_bits(cluster_bits);
     let body = word & !(entry::COMPRESSED | entry::COPIED);

@@ -5,6 +5,7 @@
 use instar_disk::job::Qcow2Create;
 use instar_disk::{Fault, Result, align_up, fault};
 
+use crate::header::Header;
 use crate::num::{add, shl, shr, shr_up};
 use crate::raw::limit;
 
@@ -52,6 +53,16 @@ impl Layout {
             return Err(too_large());
         }
         Ok(layout)
+    }
+
+    /// The layout of an existing image.
+    pub(crate) const fn of(header: &Header) -> Self {
+        Self {
+            cluster_bits: header.cluster_bits,
+            refcount_order: header.refcount_order,
+            extended_l2: header.features.extended_l2(),
+            size: header.virtual_size(),
+        }
     }
 
     /// Virtual size in bytes.

@@ -30,10 +30,12 @@
 
 extern crate alloc;
 
+mod batch;
 mod bitmap;
 mod compose;
 mod create;
 mod entry;
+mod existing;
 mod extensions;
 mod features;
 mod header;
@@ -41,9 +43,12 @@ mod image;
 mod info;
 mod l2;
 mod layout;
+mod ledger;
 mod luks;
+mod mark;
 mod num;
 mod packed;
+mod pages;
 mod pieces;
 mod probe;
 pub mod raw;
@@ -51,10 +56,10 @@ mod refcount;
 mod snapshot;
 mod space;
 mod table;
-mod tables;
 mod target;
 
 pub use create::create;
+pub use existing::existing;
 pub use extensions::{BitmapDirectory, Extensions};
 pub use features::Features;
 pub use header::{Header, TableRange};

@@ -30,6 +30,18 @@ pub(crate) fn get(block: &[u8], order: u32, at: u64) -> u64 {
         .fold(0, |sum, byte| sum.wrapping_shl(8) | u64::from(*byte))
 }
 
+/// The last count that is not 0.
+pub(crate) fn last(block: &[u8], order: u32) -> Option<u64> {
+    let byte = instar_disk::from_usize(block.iter().rposition(|byte| *byte != 0)?);
+    if order >= 3 {
+        return Some(crate::num::shr(byte, order.saturating_sub(3)));
+    }
+    let each_bits = 3_u32.saturating_sub(order);
+    let first = byte.wrapping_shl(each_bits);
+    let end = first.saturating_add(1_u64.wrapping_shl(each_bits));
+    (first..end).rev().find(|at| get(block, order, *at) != 0)
+}
+
 /// Sets count number `at` to `value`; nothing past the end.
 pub(crate) fn set(block: &mut [u8], order: u32, at: u64, value: u64) {
     let Some(width) = whole_bytes(order) else {
@@ -147,6 +159,18 @@ mod tests {
                     }
                     assert_eq!(filled, single, "{order} {from} {to}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_count_is_found() {
+        for order in 0..=6 {
+            let mut block = [0; 512];
+            assert_eq!(last(&block, order), None);
+            for at in [0, 1, 6, 7, 8, 63] {
+                set(&mut block, order, at, 1);
+                assert_eq!(last(&block, order), Some(at), "{order}");
             }
         }
     }

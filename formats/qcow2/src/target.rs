@@ -5,6 +5,7 @@ use instar_disk::{
     Codec, Encoding, File, FileKind, Placement, Preallocate, Result, Slot, Target, align_down, align_up,
 };
 
+use crate::batch::{Batch, Fill, Fixed};
 use crate::compose;
 use crate::create::{Mark, punch, zero};
 use crate::entry;
@@ -12,7 +13,6 @@ use crate::layout::Layout;
 use crate::num::{add, internal, length as bytes_of, shl, shr, shr_up, sub};
 use crate::refcount::{Refcounts, Table};
 use crate::space::Space;
-use crate::tables::{Fill, Fixed, Tables};
 
 /// An image being made.
 pub(crate) struct New<'h> {
@@ -24,7 +24,7 @@ pub(crate) struct New<'h> {
     pub(crate) codec: Option<Codec>,
     pub(crate) mark: Mark,
     pub(crate) space: Space,
-    pub(crate) tables: Tables,
+    pub(crate) tables: Batch,
     pub(crate) refcounts: Refcounts,
     /// Where the next compressed stream goes: inside a cluster that holds others.
     pub(crate) tail: Option<u64>,
@@ -309,6 +309,6 @@ impl<'h> New<'h> {
 }
 
 /// log2 of the deflate window. The reference's: its readers reserve no more.
-const DEFLATE_WINDOW_BITS: u8 = 12;
+pub(crate) const DEFLATE_WINDOW_BITS: u8 = 12;
 /// Bytes that a disk writes as one. Ours, with the smallest sector: the switch from incomplete to complete fits.
 const HEADER_SECTOR: usize = 512;

@@ -9,6 +9,8 @@
 
 mod combinations;
 mod copier;
+mod existing;
+mod failing;
 mod made;
 mod marks;
 mod reference;

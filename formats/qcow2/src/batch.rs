@@ -13,17 +13,17 @@ use crate::raw::entry;
 use crate::space::Space;
 
 /// The L2 tables that are not written yet.
-pub(crate) struct Tables {
+pub(crate) struct Batch {
     layout: Layout,
     /// Where the L1 table is.
     l1_offset: u64,
     /// Preallocation: where all tables are and what their entries are.
     fixed: Option<Fixed>,
-    /// Tables held, by their number in the L1 table; the last is being filled.
+    /// Batch held, by their number in the L1 table; the last is being filled.
     held: Vec<u64>,
     /// The tables held, one cluster each; the last only as far as it is filled.
     bytes: Vec<u8>,
-    /// Tables below this number were started.
+    /// Batch below this number were started.
     next: u64,
     /// What is not written reads as zero: the rest of a table need not be written.
     trim: bool,
@@ -47,7 +47,7 @@ pub(crate) enum Fill {
     Zero,
 }
 
-impl Tables {
+impl Batch {
     pub(crate) const fn new(layout: Layout, l1_offset: u64, fixed: Option<Fixed>, trim: bool) -> Self {
         Self {
             layout,
@@ -188,7 +188,7 @@ impl Tables {
         below(self.layout.table_bits())
     }
 
-    /// Tables that may wait.
+    /// Batch that may wait.
     fn capacity(&self) -> usize {
         index(shr(HELD_BYTES, self.layout.cluster_bits()).max(1))
     }

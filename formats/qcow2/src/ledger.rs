@@ -1,0 +1,237 @@
+//! Space and refcounts of an existing image: what is in use stays, what is new goes behind the end.
+
+use instar_disk::{Fault, File, FileKind, Result, align_up, fault};
+
+use crate::header::{Header, TableRange};
+use crate::layout::Layout;
+use crate::num::{add, shl, shr, shr_up, sub};
+use crate::packed;
+use crate::pages::Pages;
+use crate::raw::{entry, limit};
+use crate::space::Space;
+
+/// Who uses which cluster, and the tables that say so.
+pub(crate) struct Ledger<'h> {
+    pub(crate) file: File<'h>,
+    pub(crate) layout: Layout,
+    pub(crate) pages: Pages<'h>,
+    pub(crate) table: TableRange,
+    space: Space,
+    /// Clusters before this one may be in use; those after it were taken by us.
+    first_new: u64,
+}
+
+impl<'h> Ledger<'h> {
+    /// The ledger of the image in `file`.
+    ///
+    /// # Errors
+    /// The host's; `TARGET_TABLE` for an impossible refcount table.
+    pub(crate) fn open(file: File<'h>, header: &Header, layout: Layout) -> Result<Self> {
+        let mut ledger = Self {
+            file,
+            layout,
+            pages: Pages::new(file, layout.cluster_bits()),
+            table: header.refcount_table,
+            space: Space::new(layout.cluster_bits(), 0),
+            first_new: 0,
+        };
+        let mut end = ledger.counted_end()?;
+        if file.kind() != FileKind::Block {
+            // Not even bytes that nobody counts are overwritten.
+            end = end.max(shr_up(file.size(), layout.cluster_bits()));
+        }
+        ledger.first_new = end;
+        ledger.space = Space::new(layout.cluster_bits(), end);
+        Ok(ledger)
+    }
+
+    /// Whether anything was taken.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.space.clusters() > self.first_new
+    }
+
+    /// Clusters of the file now.
+    pub(crate) const fn clusters(&self) -> u64 {
+        self.space.clusters()
+    }
+
+    /// The end of the last cluster.
+    pub(crate) fn end(&self) -> Result<u64> {
+        self.space.end()
+    }
+
+    /// Takes clusters that follow one another, each counted once; gives the byte offset of the first.
+    pub(crate) fn take(&mut self, clusters: u64) -> Result<u64> {
+        let offset = self.space.take(clusters)?;
+        self.count_once(shr(offset, self.layout.cluster_bits()), clusters)?;
+        Ok(offset)
+    }
+
+    /// How often `cluster` is counted.
+    pub(crate) fn count(&mut self, cluster: u64) -> Result<u64> {
+        let (block, at) = self.place(cluster);
+        if block >= self.table.entries {
+            return Ok(0);
+        }
+        match self.block(block)? {
+            Some(offset) => Ok(packed::get(
+                self.pages.get(offset)?,
+                self.layout.refcount_order(),
+                at,
+            )),
+            None => Ok(0),
+        }
+    }
+
+    /// Counts `cluster` once more.
+    pub(crate) fn add(&mut self, cluster: u64) -> Result<()> {
+        let count = self.count(cluster)?;
+        self.set(cluster, add(count, 1)?)
+    }
+
+    /// Counts `cluster` once less.
+    ///
+    /// # Errors
+    /// `TARGET_REFCOUNT` when it is not counted.
+    pub(crate) fn release(&mut self, cluster: u64) -> Result<()> {
+        let count = self.count(cluster)?;
+        let less = count.checked_sub(1).ok_or_else(|| {
+            Fault::new(fault::qcow2_write::TARGET_REFCOUNT)
+                .with([cluster, count])
+                .in_file(self.file.slot())
+        })?;
+        self.set(cluster, less)
+    }
+
+    /// Whether the cluster at `host` is ours alone: it may be overwritten.
+    pub(crate) fn is_exclusive(&mut self, host: u64, copied: bool) -> Result<bool> {
+        if !copied || host >= self.end()? {
+            return Ok(false);
+        }
+        Ok(self.count(shr(host, self.layout.cluster_bits()))? == 1)
+    }
+
+    fn set(&mut self, cluster: u64, count: u64) -> Result<()> {
+        let (block, at) = self.place(cluster);
+        let offset = self.block_to_edit(block)?;
+        packed::set(self.pages.edit(offset)?, self.layout.refcount_order(), at, count);
+        Ok(())
+    }
+
+    fn count_once(&mut self, first: u64, clusters: u64) -> Result<()> {
+        let end = add(first, clusters)?;
+        let mut at = first;
+        while at < end {
+            let (block, within) = self.place(at);
+            let next = shl(add(block, 1)?, self.layout.block_bits())?.min(end);
+            let offset = self.block_to_edit(block)?;
+            let to = add(within, sub(next, at)?)?;
+            packed::fill_ones(self.pages.edit(offset)?, self.layout.refcount_order(), within, to);
+            at = next;
+        }
+        Ok(())
+    }
+
+    /// The number of the block that counts `cluster`, and the place in it.
+    fn place(&self, cluster: u64) -> (u64, u64) {
+        let bits = self.layout.block_bits();
+        let block = shr(cluster, bits);
+        (block, cluster & 1_u64.wrapping_shl(bits).wrapping_sub(1))
+    }
+
+    /// Where a block is, if it exists.
+    fn block(&mut self, block: u64) -> Result<Option<u64>> {
+        let word = self.pages.word(self.table.offset, block)?;
+        let offset = word & entry::REFCOUNT_BLOCK;
+        if offset & self.layout.cluster().wrapping_sub(1) != 0 {
+            return Err(self.damaged(word, add(self.table.offset, shl(block, 3)?)?));
+        }
+        Ok((offset != 0).then_some(offset))
+    }
+
+    /// Where a block is; it is made if it does not exist.
+    fn block_to_edit(&mut self, block: u64) -> Result<u64> {
+        if block >= self.table.entries {
+            self.grow_table(block)?;
+        }
+        if let Some(offset) = self.block(block)? {
+            return Ok(offset);
+        }
+        let offset = self.space.take(1)?;
+        self.pages.create(offset)?;
+        self.pages.set_word(self.table.offset, block, offset)?;
+        // Its own count may stand in itself, or in one more block: the last of these holds its own.
+        self.count_once(shr(offset, self.layout.cluster_bits()), 1)?;
+        Ok(offset)
+    }
+
+    /// Moves the refcount table to where it can have an entry for `block`, with room for half as many again.
+    fn grow_table(&mut self, block: u64) -> Result<()> {
+        let bits = self.layout.cluster_bits();
+        let wanted = add(block, 1)?.max(self.table.entries);
+        let roomy = add(wanted, shr(wanted, 1))?;
+        let most = limit::REFCOUNT_TABLE_BYTES;
+        let bytes = align_up(shl(roomy, 3)?, self.layout.cluster())?.min(most);
+        if shl(wanted, 3)? > bytes {
+            return Err(Fault::new(fault::qcow2_write::REFCOUNT_TABLE)
+                .with([shr_up(shl(wanted, 3)?, bits), most])
+                .in_file(self.file.slot()));
+        }
+        let old = self.table;
+        let clusters = shr(bytes, bits);
+        let offset = self.space.take(clusters)?;
+        let old_clusters = shr_up(shl(old.entries, 3)?, bits);
+        for number in 0..clusters {
+            let from = add(old.offset, shl(number, bits)?)?;
+            let to = add(offset, shl(number, bits)?)?;
+            let content = if number < old_clusters {
+                self.pages.get(from)?.to_vec()
+            } else {
+                alloc::vec::Vec::new()
+            };
+            let page = self.pages.create(to)?;
+            if let Some(page) = page.get_mut(..content.len()) {
+                page.copy_from_slice(&content);
+            }
+        }
+        self.table = TableRange {
+            offset,
+            entries: shr(bytes, 3),
+        };
+        self.count_once(shr(offset, bits), clusters)?;
+        for number in 0..old_clusters {
+            self.release(add(shr(old.offset, bits), number)?)?;
+        }
+        Ok(())
+    }
+
+    /// One more than the last cluster that is counted.
+    fn counted_end(&mut self) -> Result<u64> {
+        let present = sub(self.file.size().max(self.table.offset), self.table.offset)?;
+        // An entry past the file's end reads as zero.
+        let entries = self.table.entries.min(shr_up(present, 3));
+        let mut empty_blocks = 0;
+        for block in (0..entries).rev() {
+            let Some(offset) = self.block(block)? else {
+                continue;
+            };
+            let bytes = self.pages.get(offset)?;
+            if let Some(last) = packed::last(bytes, self.layout.refcount_order()) {
+                return add(shl(block, self.layout.block_bits())?, add(last, 1)?);
+            }
+            empty_blocks = add(empty_blocks, 1)?;
+            // More blocks than the file has clusters: they are named again and again.
+            if empty_blocks > shr_up(self.file.size(), self.layout.cluster_bits()) {
+                return Err(self.damaged(offset, add(self.table.offset, shl(block, 3)?)?));
+            }
+        }
+        Ok(0)
+    }
+
+    /// A table entry that no image has.
+    pub(crate) fn damaged(&self, word: u64, offset: u64) -> Fault {
+        Fault::new(fault::qcow2_write::TARGET_TABLE)
+            .with([word, offset])
+            .in_file(self.file.slot())
+    }
+}
