@@ -56,7 +56,7 @@ super::faults! {
     /// The bitmap directory is too large. Numbers: bytes, limit.
     BITMAPS_SIZE = 0x021a, "bitmaps_ext: bitmap directory size ({0}) exceeds the maximum supported size ({1})";
     /// A warning: the bitmaps may not agree with the data.
-    BITMAPS_STALE = 0x021b, "a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent";
+    BITMAPS_STALE = 0x021b, "a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\nSome clusters may be leaked, run 'qemu-img check -r' on the image file to fix.";
     /// The bitmap directory is empty.
     BITMAP_DIRECTORY_EMPTY = 0x021c, "Requested bitmap directory size is zero";
     /// A bitmap directory entry does not fit.

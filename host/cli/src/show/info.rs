@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use instar_abi::job::Compression;
-use instar_abi::report::{Info, Qcow2Info, Specific, VmdkInfo};
+use instar_abi::report::{Info, LuksInfo, Qcow2Info, Specific, VmdkInfo};
 
 use super::{Escaped, LocalTime, human_size, snapshot};
 use crate::json::{Json, Object};
@@ -223,7 +223,7 @@ fn qcow2(info: &Qcow2Info) -> Object {
     let encrypt = match info.encryption {
         0 => None,
         1 => Some(Object::new().with("format", "aes")),
-        _ => Some(Object::new().with("format", "luks")),
+        _ => Some(luks(info.luks.as_deref())),
     };
     let base = Object::new()
         .with("compat", if info.version < 3 { "0.10" } else { "1.1" })
@@ -253,8 +253,39 @@ fn qcow2(info: &Qcow2Info) -> Object {
         .with("corrupt", info.corrupt)
         .with("extended-l2", info.extended_l2)
         .with_some("data-file", data_file.map(|name| name.as_bytes()))
-        .with_some("data-file-raw", data_file.map(|_| info.data_file_raw))
+        .with_some("data-file-raw", info.external_data.then_some(info.data_file_raw))
         .with_some("bitmaps", (!bitmaps.is_empty()).then_some(bitmaps))
+}
+
+fn luks(header: Option<&LuksInfo>) -> Object {
+    let object = Object::new().with("format", "luks");
+    let Some(header) = header else {
+        return object;
+    };
+    let slots: Vec<Json> = header
+        .slots
+        .iter()
+        .map(|slot| {
+            Object::new()
+                .with("active", slot.active.is_some())
+                .with("key-offset", slot.key_offset)
+                .with_some("iters", slot.active.map(|(iterations, _)| iterations))
+                .with_some("stripes", slot.active.map(|(_, stripes)| stripes))
+                .into()
+        })
+        .collect();
+    let hash = header.iv_generator_hash.as_ref();
+    object
+        .with("detached-header", false)
+        .with("cipher-alg", header.cipher.as_bytes())
+        .with("cipher-mode", header.cipher_mode.as_bytes())
+        .with("ivgen-alg", header.iv_generator.as_bytes())
+        .with_some("ivgen-hash-alg", hash.map(|hash| hash.as_bytes()))
+        .with("hash-alg", header.hash.as_bytes())
+        .with("uuid", header.uuid.as_bytes())
+        .with("payload-offset", header.payload_offset)
+        .with("master-key-iters", header.master_key_iterations)
+        .with("slots", slots)
 }
 
 fn vmdk(info: &VmdkInfo, layer: &Layer<'_>) -> Object {
