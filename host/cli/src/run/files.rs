@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 use instar_abi::job::{SnapshotName, Source};
 use instar_abi::{FileFacts, Slot};
@@ -89,20 +90,27 @@ pub(super) fn words(error: &OpenError) -> Vec<u8> {
 
 /// Names of open files as the user would write them.
 #[derive(Debug, Default)]
-pub(super) struct Names(HashMap<Slot, Vec<u8>>);
+pub(super) struct Names {
+    noted: HashMap<Slot, Vec<u8>>,
+    /// Where relative names start, if the user wrote any.
+    home: Option<PathBuf>,
+}
 
 impl Names {
     /// Notes a name.
     pub(super) fn set(&mut self, slot: Slot, name: &[u8]) {
-        self.0.insert(slot, name.to_vec());
+        self.noted.insert(slot, name.to_vec());
+        if !name.starts_with(b"/") && self.home.is_none() {
+            self.home = std::env::current_dir().ok();
+        }
     }
 
-    /// The name of a file: as noted, else under which it was opened.
+    /// The name of a file: as noted, else under which it was opened, from where the user stands.
     pub(super) fn get(&self, slot: Slot, files: &Files) -> Option<Vec<u8>> {
-        self.0.get(&slot).cloned().or_else(|| {
-            files
-                .status(slot)
-                .map(|status| status.name.as_os_str().as_bytes().to_vec())
+        self.noted.get(&slot).cloned().or_else(|| {
+            let name = files.status(slot)?.name;
+            let near = self.home.as_ref().and_then(|home| name.strip_prefix(home).ok());
+            Some(near.unwrap_or(&name).as_os_str().as_bytes().to_vec())
         })
     }
 
@@ -114,7 +122,7 @@ impl Names {
 
     /// How many layers lie above what `slot` names: files that the user named are numbered first.
     pub(super) fn depth(&self, slot: Slot) -> usize {
-        let named = self.0.len();
+        let named = self.noted.len();
         let slot = usize::try_from(slot.0).unwrap_or(0);
         (slot + 2).saturating_sub(named).max(1)
     }
