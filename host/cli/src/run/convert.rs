@@ -42,7 +42,7 @@ fn work(
 ) -> Step<()> {
     let guest = Guest::prepare_guarded(context.policy, Context::lanes(args.parallel))?;
     let files = files::none(context.policy, args.source.share)?;
-    let mut names = Names::default();
+    let mut names = Names::new();
     let (places, sources) = open_sources(args, source_mode, &files, &mut names)?;
     if args.snapshot.is_some() && sources.len() > 1 {
         return Err(Stop::say("No support for concatenating multiple snapshot"));

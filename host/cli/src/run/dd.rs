@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.input)?;
     let files = files::none(context.policy, place.share)?;
     let facts = files::source(&files, &place, false)?;
-    let mut names = Names::default();
+    let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
     let settings = Settings::parse(args.target_format()?, None).map_err(Stop::Message)?;
     let mut size = || {

@@ -89,27 +89,37 @@ pub(super) fn words(error: &OpenError) -> Vec<u8> {
 }
 
 /// Names of open files as the user would write them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Names {
     noted: HashMap<Slot, Vec<u8>>,
-    /// Where relative names start, if the user wrote any.
+    /// Where relative names start.
     home: Option<PathBuf>,
+    /// The user wrote one.
+    relative: bool,
 }
 
 impl Names {
+    /// None yet. To be made before our own process is confined.
+    pub(super) fn new() -> Self {
+        Self {
+            noted: HashMap::new(),
+            home: std::env::current_dir().ok(),
+            relative: false,
+        }
+    }
+
     /// Notes a name.
     pub(super) fn set(&mut self, slot: Slot, name: &[u8]) {
         self.noted.insert(slot, name.to_vec());
-        if !name.starts_with(b"/") && self.home.is_none() {
-            self.home = std::env::current_dir().ok();
-        }
+        self.relative |= !name.starts_with(b"/");
     }
 
     /// The name of a file: as noted, else under which it was opened, from where the user stands.
     pub(super) fn get(&self, slot: Slot, files: &Files) -> Option<Vec<u8>> {
         self.noted.get(&slot).cloned().or_else(|| {
             let name = files.status(slot)?.name;
-            let near = self.home.as_ref().and_then(|home| name.strip_prefix(home).ok());
+            let home = self.home.as_ref().filter(|_| self.relative);
+            let near = home.and_then(|home| name.strip_prefix(home).ok());
             Some(near.unwrap_or(&name).as_os_str().as_bytes().to_vec())
         })
     }

@@ -1,11 +1,13 @@
 //! The guest of a run: prepared early, given its job and its files, run to its end.
 
+use std::os::fd::AsFd;
 use std::sync::{Arc, PoisonError};
 
 use instar_abi::{Job, Report};
 use instar_engine::{Engine, Files, ReportLimits};
+use instar_jail::{Confinement, Role};
 use instar_memory::GuestMemory;
-use instar_sandbox::{Choice, Outcome, Sandbox};
+use instar_sandbox::{Choice, Mode, Outcome, Sandbox};
 
 use super::progress::Progress;
 use super::reports::Reports;
@@ -20,6 +22,8 @@ pub(super) struct Guest {
     sandbox: Sandbox,
     signals: Option<Signals>,
     timeout: Option<std::time::Duration>,
+    /// The policy lets images name files.
+    opens_names: bool,
 }
 
 /// What is left when the guest has ended.
@@ -69,6 +73,7 @@ impl Guest {
             sandbox,
             signals,
             timeout: policy.timeout,
+            opens_names: !policy.untrusted,
         })
     }
 
@@ -81,13 +86,15 @@ impl Guest {
             .map_err(|error| Stop::say(words::system(&error)))?;
         let (sink, kept) = Reports::new(Arc::clone(&progress));
         let memory = Arc::clone(self.sandbox.memory());
+        let roles = self.roles();
+        self.confine(&files)?;
         let engine = Arc::new(Engine::new(
             files,
             memory,
             Box::new(sink),
             ReportLimits::default(),
         ));
-        let watch = self.signals.map(|signals| {
+        let watch = self.signals.as_ref().map(|signals| {
             let (engine, canceller) = (Arc::clone(&engine), self.sandbox.canceller());
             signals.watch(
                 move || {
@@ -97,7 +104,15 @@ impl Guest {
                 move || progress.want_line(),
             )
         });
-        let outcome = self.sandbox.run(&|lane| engine.serve(lane), &|| Ok(()));
+        // Lane 0 is served by this thread, which goes on afterwards: it completes the target and prints.
+        let control = std::thread::current().id();
+        let outcome = self.sandbox.run(&|lane| engine.serve(lane), &|| {
+            instar_jail::thread_start(if std::thread::current().id() == control {
+                roles.and(Role::CONTROL)
+            } else {
+                roles
+            })
+        });
         if let Some(signal) = watch.as_ref().and_then(super::signals::Watch::caught) {
             engine.files().abort();
             return Err(Stop::Signal(signal));
@@ -107,6 +122,40 @@ impl Guest {
         }
         let reports = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(Ended { engine, reports })
+    }
+}
+
+impl Guest {
+    /// What the threads that serve lanes are for.
+    fn roles(&self) -> Role {
+        let lane = match self.sandbox.mode() {
+            Mode::Kvm => Role::KVM_LANE,
+            Mode::Process => Role::PROCESS_LANE,
+        };
+        if self.opens_names {
+            lane.and(Role::GATE)
+        } else {
+            lane
+        }
+    }
+
+    /// Confines our own process: all that the user named is open by now, and no thread has started.
+    fn confine(&self, files: &Files) -> Step<()> {
+        let targets = files.target_directories();
+        let targets = targets.map_err(|error| Stop::say(words::system(&error)))?;
+        let confinement = Confinement {
+            read: files.gate_directories(),
+            names: targets.iter().map(AsFd::as_fd).collect(),
+            has_child: self.sandbox.mode() == Mode::Process,
+        };
+        instar_jail::lock_process(&confinement)
+            .map(|_| ())
+            .map_err(|error| {
+                Stop::say(format!(
+                    "Our own process cannot be confined: {}",
+                    words::system(&error)
+                ))
+            })
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let files = files::none(context.policy, place.share)?;
     let facts = files::source(&files, &place, false)?;
     let source = files::described(facts, &place, None);
+    let mut names = Names::new();
+    names.set(facts.slot, place.path.as_bytes());
     let verb = Verb::Info(job::Info {
         source,
         backing_chain: args.backing_chain,
@@ -33,12 +35,11 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
     let mut scene = InfoScene {
-        names: Names::default(),
+        names,
         given: place.given.as_bytes().to_vec(),
         files: ended.files(),
         chain: args.backing_chain,
     };
-    scene.names.set(facts.slot, place.path.as_bytes());
     let infos = infos(&ended.reports);
     let full = name_layers(&infos, &mut scene);
     concluded(&ended.reports, &scene, context.program)?;

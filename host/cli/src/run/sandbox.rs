@@ -105,15 +105,43 @@ const fn name(mode: Option<Mode>) -> &'static str {
     }
 }
 
+/// What confines our own process: it holds the files.
+const OWN_PROTECTIONS: &[(&str, &str, fn() -> bool)] = &[
+    (
+        "host-seccomp",
+        "each of our own threads keeps only the system calls of its work",
+        instar_jail::seccomp_supported,
+    ),
+    (
+        "host-landlock",
+        "our own process opens nothing but what images may name, read-only",
+        has_landlock,
+    ),
+    ("no-new-privileges", "nothing can gain privileges", always),
+    ("no-core-files", "no core file holds anything of an image", always),
+];
+
+fn has_landlock() -> bool {
+    instar_jail::landlock_abi().is_some()
+}
+
+const fn always() -> bool {
+    true
+}
+
 fn in_force(mode: Option<Mode>) -> impl Iterator<Item = (&'static str, &'static str, bool)> {
-    PROTECTIONS.iter().map(move |(key, text, kvm, process)| {
+    let own = OWN_PROTECTIONS
+        .iter()
+        .map(move |(key, text, there)| (*key, *text, mode.is_some() && there()));
+    let guest = PROTECTIONS.iter().map(move |(key, text, kvm, process)| {
         let on = match mode {
             Some(Mode::Kvm) => *kvm,
             Some(Mode::Process) => *process,
             None => false,
         };
         (*key, *text, on)
-    })
+    });
+    guest.chain(own)
 }
 
 fn human(probe: &Probe, chosen: &Chosen, policy: &Policy) -> String {
@@ -131,6 +159,17 @@ fn human(probe: &Probe, chosen: &Chosen, policy: &Policy) -> String {
     for (feature, there) in &probe.features {
         let _ = writeln!(text, "    {feature}: {}", if *there { "yes" } else { "no" });
     }
+    let landlock = instar_jail::landlock_abi().map_or("no".to_owned(), |abi| format!("yes, ABI {abi}"));
+    let _ = writeln!(text, "    landlock: {landlock}");
+    let _ = writeln!(
+        text,
+        "    seccomp: {}",
+        if instar_jail::seccomp_supported() {
+            "yes"
+        } else {
+            "no"
+        }
+    );
     text.push_str("protections in force:\n");
     for (_, words, _) in in_force(chosen.mode).filter(|(_, _, on)| *on) {
         let _ = writeln!(text, "    {words}");
@@ -186,6 +225,7 @@ fn json(probe: &Probe, chosen: &Chosen, policy: &Policy) -> Json {
         .with("guest-level", probe.level)
         .with("guest-memory", policy.memory)
         .with("kernel-features", features)
+        .with_some("landlock-abi", instar_jail::landlock_abi().map(i64::from))
         .with("protections", protections)
         .with("guest-system-calls", calls)
         .with("untrusted", policy.untrusted)

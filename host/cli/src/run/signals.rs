@@ -28,11 +28,16 @@ impl Signals {
     }
 
     /// Waits for them on a thread of its own: `end` is called when the run shall end, `show` when progress shall be shown.
-    pub(super) fn watch(self, end: impl Fn() + Send + 'static, show: impl Fn() + Send + 'static) -> Watch {
+    pub(super) fn watch(&self, end: impl Fn() + Send + 'static, show: impl Fn() + Send + 'static) -> Watch {
         let caught = Arc::new(AtomicI32::new(0));
         let note = Arc::clone(&caught);
+        let set = self.0;
         let wait = move || {
-            while let Ok(signal) = self.0.wait() {
+            // Without a filter the thread does not run: the signals then stay blocked, as without the thread.
+            if instar_jail::thread_start(instar_jail::Role::CONTROL).is_err() {
+                return;
+            }
+            while let Ok(signal) = set.wait() {
                 if signal == Signal::SIGUSR1 {
                     show();
                 } else {

@@ -71,10 +71,7 @@ impl Place {
 
     fn from_tree(given: &OsStr, mut tree: Tree, reading: Reading<'_>) -> Result<Self, Refusal> {
         let driver = tree.take("driver");
-        let named = reading
-            .format
-            .map(|format| format.as_bytes().to_vec())
-            .or(driver);
+        let named = reading.format.map(|format| format.as_bytes().to_vec()).or(driver);
         let named = named.as_deref();
         let protocol = matches!(named, Some(b"file" | b"host_device"));
         let prefix = if protocol { "" } else { "file." };
