@@ -105,8 +105,11 @@ const fn name(mode: Option<Mode>) -> &'static str {
     }
 }
 
+/// Whether the kernel has what a protection needs.
+type Present = fn() -> bool;
+
 /// What confines our own process: it holds the files.
-const OWN_PROTECTIONS: &[(&str, &str, fn() -> bool)] = &[
+const OWN_PROTECTIONS: &[(&str, &str, Present)] = &[
     (
         "host-seccomp",
         "each of our own threads keeps only the system calls of its work",
