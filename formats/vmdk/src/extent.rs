@@ -147,7 +147,7 @@ fn flat(file: &File<'_>, offset: u64, bytes: u64) -> Result<ExtentKind> {
 /// else is refused.
 fn se_sparse(file: &File<'_>) -> Result<Sparse> {
     let mut raw = RawSeSparseHeader::new_zeroed();
-    file.read_exact(0, raw.as_mut_bytes())?;
+    file.read_padded(0, raw.as_mut_bytes())?;
     let mut dirty = RawSeSparseVolatile::new_zeroed();
     let place = raw.volatile_header_offset.get().saturating_mul(SECTOR);
     let fields = [
@@ -160,6 +160,13 @@ fn se_sparse(file: &File<'_>) -> Result<Sparse> {
         (208, raw.pad.iter().fold(0, |all, byte| all | u64::from(*byte)), 0),
     ];
     expect(file, 0, &fields)?;
+    let end = place.saturating_add(SECTOR);
+    if end > file.size() {
+        let numbers = [end, file.size()];
+        return Err(Fault::new(fault::vmdk::TRUNCATED)
+            .with(numbers)
+            .in_file(file.slot()));
+    }
     file.read_exact(place, dirty.as_mut_bytes())?;
     let fields = [
         (0, dirty.magic.get(), 0xcafe_cafe),

@@ -11,6 +11,8 @@
     reason = "test support: each test file uses a part of it, a failure is a test failure"
 )]
 
+pub mod build;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
