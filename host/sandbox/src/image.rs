@@ -9,26 +9,31 @@ use instar_abi::layout::{BASE, IMAGE_BYTES, PAGE};
 pub struct Guest<'a> {
     bytes: &'a [u8],
     level: &'static str,
+    /// The bytes lie in this program's own read-only pages and stay there.
+    resident: bool,
 }
 
-/// What the embedded guest is built for.
-const BASELINE: &[u8] = include_bytes!(env!("INSTAR_GUEST_BASELINE"));
-const V3: &[u8] = include_bytes!(env!("INSTAR_GUEST_V3"));
+/// Puts what it holds on pages of its own, as it lies in this program's file.
+#[repr(C, align(4096))]
+struct OnPages<T: ?Sized>(T);
+
+static BASELINE: &OnPages<[u8]> = &OnPages(*include_bytes!(env!("INSTAR_GUEST_BASELINE")));
+static V3: &OnPages<[u8]> = &OnPages(*include_bytes!(env!("INSTAR_GUEST_V3")));
 
 impl Guest<'static> {
     /// The guest that came with this program, in the best form that this processor runs.
     #[must_use]
     pub fn embedded() -> Self {
-        // In a build without optimisation both are one file.
-        if !std::ptr::eq(BASELINE, V3) && BASELINE != V3 && runs_v3() {
-            return Self {
-                bytes: V3,
-                level: "x86-64-v3",
-            };
-        }
+        // A build without optimisation has one guest for any processor, twice.
+        let (guest, level) = if cfg!(debug_assertions) || !runs_v3() {
+            (BASELINE, "x86-64")
+        } else {
+            (V3, "x86-64-v3")
+        };
         Self {
-            bytes: BASELINE,
-            level: "x86-64",
+            bytes: &guest.0,
+            level,
+            resident: true,
         }
     }
 }
@@ -40,6 +45,7 @@ impl<'a> Guest<'a> {
         Self {
             bytes,
             level: "unknown",
+            resident: false,
         }
     }
 
@@ -50,11 +56,34 @@ impl<'a> Guest<'a> {
     }
 
     pub(crate) fn parse(&self) -> io::Result<Image<'a>> {
-        Image::parse(self.bytes).ok_or_else(|| {
+        let image = Image::parse(self.bytes).ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
                 "the guest is not a static ELF that keeps to the layout",
             )
+        })?;
+        Ok(Image {
+            text: self.text_in_place(&image),
+            ..image
+        })
+    }
+
+    /// The guest's code, if it can be mapped from where it lies: most of the binary, and it never changes.
+    fn text_in_place(&self, image: &Image<'a>) -> Option<Text> {
+        let first = image.segments.first()?;
+        let start = first.bytes.as_ptr();
+        let page = usize::try_from(PAGE).ok()?;
+        // The file goes on behind the code, so that the last page holds bytes of the guest alone.
+        let offset = start.addr().checked_sub(self.bytes.as_ptr().addr())?;
+        let end = offset.checked_add(usize::try_from(first.length).ok()?)?;
+        let maps = self.resident
+            && first.access == Access::Execute
+            && first.address == BASE
+            && start.addr().is_multiple_of(page)
+            && end <= self.bytes.len();
+        maps.then_some(Text {
+            place: start.expose_provenance() as u64,
+            length: first.length,
         })
     }
 }
@@ -85,6 +114,25 @@ pub(crate) enum Access {
 pub(crate) struct Image<'a> {
     pub(crate) entry: u64,
     pub(crate) segments: Vec<Segment<'a>>,
+    /// The first segment need not be copied.
+    pub(crate) text: Option<Text>,
+}
+
+/// Code of the guest in this program's own pages, which belongs to guest address [`BASE`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text {
+    /// Address in this process.
+    pub(crate) place: u64,
+    /// Bytes, whole pages.
+    pub(crate) length: u64,
+}
+
+impl<'a> Image<'a> {
+    /// What has to be copied to guest memory.
+    pub(crate) fn copied(&self) -> &[Segment<'a>] {
+        let from = usize::from(self.text.is_some());
+        self.segments.get(from..).unwrap_or(&[])
+    }
 }
 
 /// A piece of it: whole pages in guest memory, of which the first bytes come from the file.
@@ -129,7 +177,11 @@ impl<'a> Image<'a> {
                     .is_some_and(|offset| offset < segment.length)
         });
         let fits = free <= BASE.checked_add(IMAGE_BYTES)?;
-        (starts_in_text && fits).then_some(Self { entry, segments })
+        (starts_in_text && fits).then_some(Self {
+            entry,
+            segments,
+            text: None,
+        })
     }
 }
 
@@ -183,6 +235,9 @@ mod tests {
         assert_eq!(access, [Access::Execute, Access::Read, Access::Write]);
         assert_eq!(image.segments[0].address, BASE);
         assert_eq!(image.entry, BASE);
+        let text = image.text.unwrap();
+        assert_eq!(text.length, image.segments[0].length);
+        assert_eq!(image.copied().len(), 2);
     }
 
     #[test]

@@ -286,20 +286,21 @@ impl Order<'_> {
         let kvm = kvm::open()?;
         let memory = Arc::new(GuestMemory::private(self.memory_bytes)?);
         let regions = plan(&self.image, self.lanes, self.memory_bytes);
-        let machine = Machine::new(&kvm, Arc::clone(&memory), &regions, self.lanes, self.image.entry)?;
+        let machine = Machine::new(&kvm, Arc::clone(&memory), &regions, self.lanes, &self.image)?;
         Ok((Backend::Kvm(machine), memory))
     }
 
     fn process(&self) -> io::Result<(Backend, Arc<GuestMemory>)> {
         let memory = Arc::new(GuestMemory::shared(self.memory_bytes)?);
         let regions = plan(&self.image, self.lanes, self.memory_bytes);
-        let child = Child::new(Arc::clone(&memory), &regions, self.lanes, self.image.entry)?;
+        let child = Child::new(Arc::clone(&memory), &regions, self.lanes, &self.image)?;
         Ok((Backend::Process(child), memory))
     }
 
-    /// Copies the guest to its place. What follows a segment's bytes is zero already.
+    /// Copies the guest to its place, but for code that the backend has mapped. What follows a segment's bytes is zero
+    /// already.
     fn load(&self, memory: &GuestMemory) -> io::Result<()> {
-        for segment in &self.image.segments {
+        for segment in self.image.copied() {
             memory.write(segment.address - BASE, segment.bytes)?;
         }
         Ok(())

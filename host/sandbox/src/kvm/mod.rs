@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use instar_abi::layout::{BASE, DOORBELL_PORT};
 use instar_memory::{GuestMemory, Next};
-use kvm_bindings::kvm_userspace_memory_region;
+use kvm_bindings::{KVM_MEM_READONLY, kvm_userspace_memory_region};
 use kvm_ioctls::{Cap, Kvm, VcpuExit, VcpuFd, VmFd};
 
 use self::tables::{FAULT_PORT, Frame, SYSTEM};
 use crate::control::{Control, set_immediate_exit};
+use crate::image::Image;
 use crate::plan::Region;
 use crate::{Cause, GuestFault, Outcome, Serve};
 
@@ -42,10 +43,11 @@ pub(crate) fn open() -> io::Result<Kvm> {
 }
 
 /// What the kernel must be able to do, with the names that the kernel's documentation has for them.
-pub(crate) const CAPABILITIES: [(Cap, &str); 4] = [
+pub(crate) const CAPABILITIES: [(Cap, &str); 5] = [
     (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
     (Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),
     (Cap::ExtCpuid, "KVM_CAP_EXT_CPUID"),
+    (Cap::ReadonlyMem, "KVM_CAP_READONLY_MEM"),
     (Cap::Xcrs, "KVM_CAP_XCRS"),
 ];
 
@@ -58,7 +60,7 @@ impl Machine {
         memory: Arc<GuestMemory>,
         regions: &[Region],
         lanes: u32,
-        entry: u64,
+        image: &Image<'_>,
     ) -> io::Result<Self> {
         if let Some((_, name)) = CAPABILITIES.iter().find(|(cap, _)| !kvm.check_extension(*cap)) {
             return Err(io::Error::new(
@@ -69,13 +71,23 @@ impl Machine {
         let system = GuestMemory::private(tables::bytes(lanes))?;
         system.write(0, &tables::build(regions, lanes))?;
         let vm = kvm.create_vm()?;
-        add_slot(&vm, 0, BASE, &memory)?;
-        add_slot(&vm, 1, SYSTEM, &system)?;
+        let text = image.text.map_or(0, |text| text.length);
+        add_slot(
+            &vm,
+            0,
+            BASE + text,
+            host_address(&memory) + text,
+            memory.len() - text,
+        )?;
+        add_slot(&vm, 1, SYSTEM, host_address(&system), system.len())?;
+        if let Some(text) = image.text {
+            add_slot(&vm, 2 | READ_ONLY, BASE, text.place, text.length)?;
+        }
         let cpuid = vcpu::cpuid().ok_or(io::ErrorKind::OutOfMemory)?;
         let mut vcpus = Vec::with_capacity(16);
         for lane in 0..lanes {
             let vcpu = vm.create_vcpu(u64::from(lane))?;
-            vcpu::set_up(&vcpu, lane, entry, &cpuid)?;
+            vcpu::set_up(&vcpu, lane, image.entry, &cpuid)?;
             vcpus.push(Some(vcpu));
         }
         Ok(Self {
@@ -160,15 +172,29 @@ impl Machine {
 
 const PAGE_FAULT: u8 = 14;
 
-fn add_slot(vm: &VmFd, slot: u32, physical: u64, memory: &GuestMemory) -> io::Result<()> {
+/// With a slot's number: the guest may not write there, whatever its page tables say.
+const READ_ONLY: u32 = 1 << 16;
+
+fn host_address(memory: &GuestMemory) -> u64 {
+    memory.as_ptr().expose_provenance() as u64
+}
+
+/// Backs guest memory from `physical` on with memory of ours: the guest's own, the tables, or code of this program that
+/// never goes away.
+fn add_slot(vm: &VmFd, slot: u32, physical: u64, host: u64, length: u64) -> io::Result<()> {
     let region = kvm_userspace_memory_region {
-        slot,
-        flags: 0,
+        slot: slot & !READ_ONLY,
+        flags: if slot & READ_ONLY == 0 {
+            0
+        } else {
+            KVM_MEM_READONLY
+        },
         guest_phys_addr: physical,
-        memory_size: memory.len(),
-        userspace_addr: memory.as_ptr().expose_provenance() as u64,
+        memory_size: length,
+        userspace_addr: host,
     };
-    // SAFETY: the memory is ours, no Rust object lies in it, and `Machine` keeps it until the machine is gone.
+    // SAFETY: what can be written is memory of a `GuestMemory`, in which no Rust object lies and which `Machine` keeps
+    // until the machine is gone; the rest is read only.
     unsafe { vm.set_user_memory_region(region) }?;
     Ok(())
 }

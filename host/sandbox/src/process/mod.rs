@@ -22,7 +22,7 @@ use instar_memory::{GuestMemory, Next, Violation};
 
 use self::stub::{DOORBELL_FAULT, STATUS_FAULT, STATUS_SET_UP};
 use crate::control::{Control, kill_child};
-use crate::image::Access;
+use crate::image::{Access, Image};
 use crate::plan::Region;
 use crate::{Cause, GuestFault, Outcome, Serve};
 
@@ -47,13 +47,13 @@ impl Child {
         memory: Arc<GuestMemory>,
         regions: &[Region],
         lanes: u32,
-        entry: u64,
+        image: &Image<'_>,
     ) -> io::Result<Self> {
         let parameters = stub::Parameters {
             lanes,
             parent: std::process::id(),
             end: BASE + memory.len(),
-            entry,
+            entry: image.entry,
         };
         stub::install(&memory, &parameters)?;
         let protections = protections(regions, parameters.end);
@@ -61,6 +61,7 @@ impl Child {
             from: memory.as_ptr().expose_provenance() as u64,
             to: BASE,
             length: memory.len(),
+            text: image.text.map(|text| (text.place, text.length)),
             protections: &protections,
             handler: stub::handler(),
         };
