@@ -24,6 +24,16 @@ pub(crate) struct Answer {
     pub(crate) extra: u64,
 }
 
+impl Answer {
+    /// Only a number.
+    pub(crate) fn counted(value: u64) -> Self {
+        Self {
+            value,
+            ..Self::default()
+        }
+    }
+}
+
 /// A request ended the guest or failed.
 pub(crate) enum Refusal {
     Failed(Failure),
@@ -161,11 +171,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
 }
 
 fn counted(outcome: Outcome<u64>) -> Result<Answer, Refusal> {
-    let value = outcome?;
-    Ok(Answer {
-        value,
-        ..Answer::default()
-    })
+    Ok(Answer::counted(outcome?))
 }
 
 fn done(outcome: Outcome<()>) -> Result<Answer, Refusal> {

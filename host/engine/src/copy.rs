@@ -166,29 +166,51 @@ impl<'a> Copy<'a> {
         }
         let mut zeros = ZeroRun::default();
         let written = self.pieces(buffer, stop, |piece, data, stop| {
-            piece.write_granules(to_usize(granule), data, &mut zeros, stop)
+            let mut written = 0;
+            let note = |_, length| written += length;
+            piece.write_granules(to_usize(granule), data, &mut zeros, stop, note)?;
+            Ok(written)
         })?;
         zeros.end(&self, stop)?;
         Ok(written)
     }
 
-    /// Writes the granules of `data` that are not zero; gathers those that are.
-    fn write_granules(&self, granule: usize, data: &[u8], zeros: &mut ZeroRun, stop: &Stop) -> Outcome<u64> {
+    /// Writes the granules of `data` that are not zero, and tells where; gathers those that are.
+    fn write_granules(
+        &self,
+        granule: usize,
+        data: &[u8],
+        zeros: &mut ZeroRun,
+        stop: &Stop,
+        mut note: impl FnMut(u64, u64),
+    ) -> Outcome<()> {
         let (mut at, mut rest) = (self.target_offset, data);
-        let mut written = 0;
         while !rest.is_empty() {
             let run = first_run(rest, at, granule);
             let (run_data, next) = rest.split_at(run.length);
+            let length = bytes(run.length);
             if run.zero {
-                zeros.extend(at, bytes(run.length), self, stop)?;
+                zeros.extend(at, length, self, stop)?;
             } else {
                 self.target.write_from(run_data, at)?;
-                written += bytes(run.length);
+                note(at, length);
             }
-            at += bytes(run.length);
+            at += length;
             rest = next;
         }
-        Ok(written)
+        Ok(())
+    }
+
+    /// Writes `data`, which has been read, at the target's offset as this copy would; tells `note` what was written as data.
+    pub(crate) fn write_all(&self, data: &[u8], stop: &Stop, mut note: impl FnMut(u64, u64)) -> Outcome<()> {
+        let Some(granule) = self.granule else {
+            self.target.write_from(data, self.target_offset)?;
+            note(self.target_offset, bytes(data.len()));
+            return Ok(());
+        };
+        let mut zeros = ZeroRun::default();
+        self.write_granules(to_usize(granule), data, &mut zeros, stop, note)?;
+        zeros.end(self, stop)
     }
 
     /// Granules larger than the buffer: each is read up to its first byte that is not zero, then copied whole.

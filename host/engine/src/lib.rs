@@ -26,6 +26,7 @@ mod extents;
 mod file;
 mod files;
 mod gate;
+mod gather;
 mod lock;
 mod name;
 mod open;

@@ -15,6 +15,7 @@ use crate::buffer::Buffer;
 use crate::carry_out::{Answer, Refusal};
 use crate::file::{Failure, OpenFile, Outcome, bytes, to_usize};
 use crate::files::Files;
+use crate::gather::Gathered;
 use crate::stop::Stop;
 
 /// Where reports and progress go.
@@ -128,13 +129,46 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             self.check_slots(&parse(raw)?)?;
         }
         results.clear();
-        let mut next = Next::Continue;
-        for raw in requests {
-            let request = parse(raw)?;
+        let next = self.carry_out_all(requests, &parse, results, buffer)?;
+        let cancelled = result(Err(Failure(status::CANCELLED))).to_bytes();
+        while results.len() < to_usize(count) * size_of::<RawResult>() {
+            results.extend_from_slice(&cancelled);
+        }
+        self.memory
+            .write(mailbox + bytes(RESULTS_AT), results)
+            .map_err(outside)?;
+        Ok(next)
+    }
+
+    /// Carries out `requests` up to the end or the first failure; adds their results.
+    fn carry_out_all(
+        &self,
+        requests: &[[u8; size_of::<RawRequest>()]],
+        parse: &impl Fn(&[u8; size_of::<RawRequest>()]) -> Result<Request, Violation>,
+        results: &mut Vec<u8>,
+        buffer: &mut Buffer,
+    ) -> Result<Next, Violation> {
+        let mut rest = requests;
+        while let [first, behind @ ..] = rest {
+            let parsed = rest.iter().map_while(|raw| parse(raw).ok());
+            if let Some(gathered) = Gathered::take(&self.files.slots, parsed, buffer) {
+                let outcomes = match self.stop.check() {
+                    Ok(()) => gathered.carry_out(buffer, &self.stop),
+                    Err(failure) => vec![Err(failure)],
+                };
+                for outcome in &outcomes {
+                    results.extend_from_slice(&result(outcome.map(Answer::counted)).to_bytes());
+                }
+                if outcomes.iter().any(Result::is_err) {
+                    break;
+                }
+                rest = rest.get(outcomes.len()..).unwrap_or_default();
+                continue;
+            }
+            let request = parse(first)?;
             if request == Request::Exit {
                 results.extend_from_slice(&RawResult::default().to_bytes());
-                next = Next::Exit;
-                break;
+                return Ok(Next::Exit);
             }
             let answer = match self.carry_out(&request, buffer) {
                 Ok(answer) => Ok(answer),
@@ -145,15 +179,9 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             if answer.is_err() {
                 break;
             }
+            rest = behind;
         }
-        let cancelled = result(Err(Failure(status::CANCELLED))).to_bytes();
-        while results.len() < to_usize(count) * size_of::<RawResult>() {
-            results.extend_from_slice(&cancelled);
-        }
-        self.memory
-            .write(mailbox + bytes(RESULTS_AT), results)
-            .map_err(outside)?;
-        Ok(next)
+        Ok(Next::Continue)
     }
 
     /// Takes the one look at the mailbox; gives the number of requests.

@@ -212,3 +212,126 @@ fn a_stopped_copy_ends_soon() {
         assert!(start.elapsed().as_millis() < 100, "{:?}", start.elapsed());
     });
 }
+
+/// A batch of small copies to adjoining places gives what each of them alone would.
+#[test]
+fn adjoining_small_copies_are_as_exact_as_single_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = mixed(300_000);
+    let old = pattern(1 << 20, 31);
+    let input = directory.path().join("in");
+    std::fs::write(&input, &bytes).unwrap();
+    let mut state = 17_u64;
+    let mut random = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    for cache in [Cache::Unsafe, Cache::None] {
+        for granule in [0, 512, 4096, 65536] {
+            for flags in [0, COPY_TARGET_IS_ZERO] {
+                let output = directory.path().join("out");
+                let mut expected = if flags == 0 {
+                    old.clone()
+                } else {
+                    vec![0; old.len()]
+                };
+                std::fs::write(&output, &expected).unwrap();
+                let files = files();
+                let from = files.source(input.as_os_str(), false).unwrap().slot;
+                let options = TargetOptions {
+                    cache,
+                    ..TargetOptions::default()
+                };
+                let to = files.in_place(output.as_os_str(), &options).unwrap().slot;
+                let guest = Guest::new(files);
+                let mut batch = Vec::new();
+                let mut at = random(5000);
+                for _ in 0..200 {
+                    let case = Case {
+                        source_offset: [random(310_000), random(600) * 512][random(2) as usize],
+                        target_offset: at,
+                        length: [random(9000), 4096, 512, 0][random(4) as usize],
+                        granule,
+                        flags,
+                    };
+                    for n in 0..case.length {
+                        let byte = bytes.get((case.source_offset + n) as usize).copied().unwrap_or(0);
+                        expected[(at + n) as usize] = byte;
+                    }
+                    at += case.length;
+                    batch.push(copy(from, to, &case));
+                    if random(20) == 0 {
+                        at += random(3) * 512;
+                    }
+                }
+                let (next, results) = guest.ring(0, &batch);
+                assert_eq!(next, instar_memory::Next::Continue);
+                for (raw, result) in batch.iter().zip(&results) {
+                    assert_eq!(result.status, 0);
+                    assert!(result.value <= raw.length);
+                    assert!(granule != 0 || result.value == raw.length);
+                }
+                assert!(
+                    std::fs::read(&output).unwrap() == expected,
+                    "{cache:?} {granule} {flags}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failure_among_adjoining_copies_is_that_copys_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("in");
+    std::fs::write(&input, pattern(65536, 5)).unwrap();
+    let files = files();
+    let from = files.source(input.as_os_str(), false).unwrap().slot;
+    let options = TargetOptions {
+        limit: 10_000,
+        ..TargetOptions::default()
+    };
+    let output = directory.path().join("out");
+    let to = files.target(output.as_os_str(), &options).unwrap().slot;
+    let guest = Guest::new(files);
+    let case = |n: u64| Case {
+        source_offset: n * 4096,
+        target_offset: n * 4096,
+        length: 4096,
+        granule: 4096,
+        flags: 0,
+    };
+    let batch: Vec<_> = (0..4).map(|n| copy(from, to, &case(n))).collect();
+    let (_, results) = guest.ring(0, &batch);
+    use instar_abi::request::status::{CANCELLED, REFUSED_OUTPUT};
+    let statuses: Vec<_> = results.iter().map(|result| result.status).collect();
+    assert_eq!(statuses, [0, 0, REFUSED_OUTPUT, CANCELLED]);
+    guest.engine.files().commit(false).unwrap();
+    assert!(std::fs::read(&output).unwrap() == pattern(65536, 5)[..8192]);
+}
+
+/// What is read is what earlier copies of the batch have written.
+#[test]
+fn copies_within_one_file_keep_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, [[1_u8; 4096], [2; 4096], [3; 4096]].concat()).unwrap();
+    let files = files();
+    let slot = files
+        .in_place(path.as_os_str(), &TargetOptions::default())
+        .unwrap()
+        .slot;
+    let guest = Guest::new(files);
+    let case = |source: u64, target: u64| Case {
+        source_offset: source,
+        target_offset: target,
+        length: 4096,
+        granule: 4096,
+        flags: 0,
+    };
+    let batch = [copy(slot, slot, &case(8192, 0)), copy(slot, slot, &case(0, 4096))];
+    guest.ring(0, &batch);
+    assert!(std::fs::read(&path).unwrap() == [3; 3 * 4096]);
+}

@@ -1,0 +1,140 @@
+//! Many small copies to one place after the other: read one by one, written at once.
+//!
+//! An image in small or scattered clusters makes batches of such copies. What they cost is new pages of the page cache, and
+//! those are cheaper by the large piece.
+
+use instar_abi::Request;
+
+use crate::buffer::Buffer;
+use crate::copy::Copy;
+use crate::file::{Outcome, PAGE, to_usize};
+use crate::slots::Slots;
+use crate::stop::Stop;
+
+/// Copies whose targets adjoin.
+#[derive(Debug)]
+pub(crate) struct Gathered<'a> {
+    copies: Vec<Copy<'a>>,
+    length: u64,
+}
+
+impl<'a> Gathered<'a> {
+    /// As many of `requests`, from the first on, as belong together; none if that is only one.
+    pub(crate) fn take(
+        slots: &'a Slots,
+        requests: impl Iterator<Item = Request>,
+        buffer: &Buffer,
+    ) -> Option<Self> {
+        let mut gathered = Self {
+            copies: Vec::new(),
+            length: 0,
+        };
+        for request in requests {
+            let Some(copy) = small_copy(slots, &request) else {
+                break;
+            };
+            if !gathered.accepts(&copy, buffer) {
+                break;
+            }
+            gathered.length += copy.length;
+            gathered.copies.push(copy);
+        }
+        (gathered.copies.len() > 1).then_some(gathered)
+    }
+
+    fn accepts(&self, copy: &Copy<'_>, buffer: &Buffer) -> bool {
+        let Some(first) = self.copies.first() else {
+            return copy.granule.is_none_or(|granule| granule <= buffer.payload());
+        };
+        std::ptr::eq(first.target, copy.target)
+            && first.granule == copy.granule
+            && first.target_is_zero == copy.target_is_zero
+            && first.target_offset + self.length == copy.target_offset
+            && self.length + copy.length <= buffer.payload()
+    }
+
+    /// Carries them out; gives what each of the copies gives, up to the first that fails. A write that fails is the first
+    /// one's failure.
+    pub(crate) fn carry_out(&self, buffer: &mut Buffer, stop: &Stop) -> Vec<Outcome<u64>> {
+        let Some(first) = self.copies.first() else {
+            return Vec::new();
+        };
+        let whole = buffer.scratch(first.target_offset % PAGE, self.length);
+        let mut outcomes = Vec::with_capacity(self.copies.len());
+        let mut at = 0;
+        for copy in &self.copies {
+            let end = at + to_usize(copy.length);
+            let place = whole.get_mut(at..end).unwrap_or_default();
+            match copy.source.read_into(place, copy.source_offset) {
+                Ok(read) => place.get_mut(read..).unwrap_or_default().fill(0),
+                Err(failure) => {
+                    outcomes.push(Err(failure));
+                    break;
+                }
+            }
+            outcomes.push(Ok(0));
+            at = end;
+        }
+        let whole = whole.get(..at).unwrap_or_default();
+        let mut ends = first.target_offset;
+        let mut starts = self.copies.iter().zip(&mut outcomes).map(|(copy, outcome)| {
+            let start = ends;
+            ends += copy.length;
+            (start..ends, outcome)
+        });
+        let mut current = starts.next();
+        let written = first.write_all(whole, stop, |from, length| {
+            // Runs ascend, and so do the copies: each run is shared out among those that it touches.
+            let to = from + length;
+            while let Some((range, outcome)) = &mut current {
+                let shared = to.min(range.end).saturating_sub(from.max(range.start));
+                if let Ok(value) = outcome {
+                    *value += shared;
+                }
+                if range.end > to {
+                    break;
+                }
+                current = starts.next();
+            }
+        });
+        match written {
+            Ok(()) => outcomes,
+            Err(failure) => vec![Err(failure)],
+        }
+    }
+}
+
+/// A copy that is worth gathering.
+fn small_copy<'a>(slots: &'a Slots, request: &Request) -> Option<Copy<'a>> {
+    let Request::Copy {
+        source,
+        source_offset,
+        target,
+        target_offset,
+        length,
+        granule,
+        target_is_zero,
+        may_clone: false,
+    } = *request
+    else {
+        return None;
+    };
+    let (source, target) = (slots.get(source)?, slots.get(target)?);
+    // What is read must not be what an earlier one of them is about to write.
+    let apart = source.identity != target.identity;
+    let plain = apart && (1..=SMALL).contains(&length) && source.direct.is_none();
+    let allowed = plain && target.writable_to(target_offset + length).is_ok();
+    allowed.then_some(Copy {
+        source,
+        source_offset,
+        target,
+        target_offset,
+        length,
+        granule,
+        target_is_zero,
+        may_clone: false,
+    })
+}
+
+/// Larger copies gain nothing. Ours.
+const SMALL: u64 = 64 << 10;
