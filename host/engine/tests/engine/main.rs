@@ -9,6 +9,7 @@
 
 mod cache;
 mod copies;
+mod devices;
 mod gate;
 mod guest;
 mod locks;
