@@ -11,6 +11,7 @@ mod combinations;
 mod copier;
 mod existing;
 mod failing;
+mod large;
 mod made;
 mod marks;
 mod reference;
