@@ -44,7 +44,7 @@ pub use instar_abi::{
     Fault, FaultCode, FileFacts, FileKind, Format, ImageText, Role, Slot, fault, job, limits, report, vmdk,
 };
 pub use num::{align_down, align_up, from_usize, to_usize};
-pub use table::{TableReader, TableWriter};
+pub use table::{FillEntries, TableReader, TableWriter};
 pub use target::{Encoding, Placement, Target};
 pub use turnstile::{Turn, Turnstile};
 

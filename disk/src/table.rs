@@ -2,6 +2,7 @@
 //!
 //! Both deal in bytes; what an entry is, the format knows.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::file::File;
@@ -89,13 +90,32 @@ impl TableReader {
     }
 }
 
+/// What stands in the part of a table that was never touched.
+enum Fill {
+    /// This byte.
+    Byte(u8),
+    /// What this makes of a byte offset in the table and a buffer that starts there.
+    Entries(Box<FillEntries>),
+}
+
+/// Fills a buffer with the untouched entries of a table from a byte offset on.
+pub type FillEntries = dyn Fn(u64, &mut [u8]) + Send;
+
+impl Fill {
+    fn fill(&self, at: u64, into: &mut [u8]) {
+        match self {
+            Self::Byte(byte) => into.fill(*byte),
+            Self::Entries(entries) => entries(at, into),
+        }
+    }
+}
+
 /// A table being written: one window of it is in memory, the part never touched is filled on the way.
-#[derive(Debug)]
 pub struct TableWriter<'h> {
     file: File<'h>,
     start: u64,
     bytes: u64,
-    fill: u8,
+    fill: Fill,
     window: Vec<u8>,
     at: u64,
     dirty: bool,
@@ -103,10 +123,30 @@ pub struct TableWriter<'h> {
     reached: u64,
 }
 
+impl core::fmt::Debug for TableWriter<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("TableWriter")
+            .field("start", &self.start)
+            .field("bytes", &self.bytes)
+            .field("reached", &self.reached)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'h> TableWriter<'h> {
     /// The table of `bytes` bytes at `start`, all of them `fill` until set.
     #[must_use]
     pub fn new(file: File<'h>, start: u64, bytes: u64, fill: u8) -> Self {
+        Self::with(file, start, bytes, Fill::Byte(fill))
+    }
+
+    /// The table of `bytes` bytes at `start`, of which every entry is what `entries` says until set.
+    #[must_use]
+    pub fn with_entries(file: File<'h>, start: u64, bytes: u64, entries: Box<FillEntries>) -> Self {
+        Self::with(file, start, bytes, Fill::Entries(entries))
+    }
+
+    fn with(file: File<'h>, start: u64, bytes: u64, fill: Fill) -> Self {
         let mut writer = Self {
             file,
             start,
@@ -127,7 +167,7 @@ impl<'h> TableWriter<'h> {
     /// The host's, while another window is written and this one read.
     pub fn get<const N: usize>(&mut self, offset: u64) -> Result<[u8; N]> {
         let within = self.turn_to(offset)?;
-        let mut entry = [self.fill; N];
+        let mut entry = [0; N];
         let found = self.window.get(within..).unwrap_or_default();
         for (to, from) in entry.iter_mut().zip(found) {
             *to = *from;
@@ -181,8 +221,8 @@ impl<'h> TableWriter<'h> {
     fn clear(&mut self) {
         let length = self.bytes.saturating_sub(self.at).min(WINDOW);
         self.window.clear();
-        self.window
-            .resize(usize::try_from(length).unwrap_or_default(), self.fill);
+        self.window.resize(usize::try_from(length).unwrap_or_default(), 0);
+        self.fill.fill(self.at, &mut self.window);
     }
 
     fn put(&mut self) -> Result<()> {
@@ -203,10 +243,15 @@ impl<'h> TableWriter<'h> {
             return Ok(());
         }
         self.reached = self.reached.max(to);
-        if self.fill == 0 && self.file.kind() == FileKind::Fresh {
-            return Ok(());
+        match self.fill {
+            Fill::Byte(0) if self.file.kind() == FileKind::Fresh => Ok(()),
+            Fill::Byte(byte) => self.fill_with_byte(from, to, byte),
+            Fill::Entries(_) => self.fill_with_entries(from, to),
         }
-        let filler = alloc::vec![self.fill; to_usize(to.saturating_sub(from).min(WINDOW))?];
+    }
+
+    fn fill_with_byte(&self, from: u64, to: u64, byte: u8) -> Result<()> {
+        let filler = alloc::vec![byte; to_usize(to.saturating_sub(from).min(WINDOW))?];
         let mut at = from;
         while at < to {
             let mut batch = Vec::new();
@@ -223,6 +268,19 @@ impl<'h> TableWriter<'h> {
             for io in batch {
                 io.outcome.map_err(|error| error.fault(self.file.slot()))?;
             }
+        }
+        Ok(())
+    }
+
+    fn fill_with_entries(&self, from: u64, to: u64) -> Result<()> {
+        let mut buffer = Vec::new();
+        let mut at = from;
+        while at < to {
+            buffer.clear();
+            buffer.resize(to_usize(to.saturating_sub(at).min(WINDOW))?, 0);
+            self.fill.fill(at, &mut buffer);
+            self.file.write(self.start.saturating_add(at), &buffer)?;
+            at = at.saturating_add(from_usize(buffer.len()));
         }
         Ok(())
     }

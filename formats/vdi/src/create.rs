@@ -50,9 +50,14 @@ pub fn create<'h>(
         file.resize(0, Preallocate::Off)?;
     }
     let file = file.emptied();
-    if file.kind() == FileKind::Fresh && options.static_image {
+    if options.static_image {
         let data = u64::from(blocks).saturating_mul(BLOCK);
-        file.resize(header.data_offset.saturating_add(data), Preallocate::Off)?;
+        if file.kind() == FileKind::Fresh {
+            file.resize(header.data_offset.saturating_add(data), Preallocate::Off)?;
+        } else {
+            // A device holds somebody's data, and all blocks have places in it at once.
+            crate::target::zero(&file, header.data_offset, data)?;
+        }
     }
     Ok(Box::new(Vdi::new(file, header, raw)?))
 }

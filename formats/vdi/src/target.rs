@@ -100,15 +100,7 @@ impl Target for Vdi<'_> {
             let step = end.saturating_sub(at).min(BLOCK.saturating_sub(within));
             if let Some(place) = self.place(block)? {
                 let placement = self.placement(place, within, step);
-                let mut io = [Io::new(Action::Zero {
-                    slot: placement.slot,
-                    offset: placement.offset,
-                    length: placement.length,
-                    how: ZeroHow::MayUnmap,
-                })];
-                self.file.host().submit(&mut io);
-                let [io] = io;
-                io.outcome.map_err(|error| error.fault(placement.slot))?;
+                zero(&self.file, placement.offset, placement.length)?;
             }
             at = at.saturating_add(step);
         }
@@ -127,4 +119,16 @@ impl Target for Vdi<'_> {
         self.file.write(0, self.raw.as_bytes())?;
         self.file.flush()
     }
+}
+
+pub(crate) fn zero(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
+    let mut io = [Io::new(Action::Zero {
+        slot: file.slot(),
+        offset,
+        length,
+        how: ZeroHow::MayUnmap,
+    })];
+    file.host().submit(&mut io);
+    let [io] = io;
+    io.outcome.map(|_| ()).map_err(|error| error.fault(file.slot()))
 }

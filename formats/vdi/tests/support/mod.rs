@@ -284,8 +284,7 @@ impl Host for Counting<'_> {
     }
 }
 
-/// Opens whatever `bytes` are, walks its map as far as 4096 mappings, and returns the fault if there was one. Asserts that
-/// no call did an unbounded number of reads.
+/// [`walk_file`] of a file with these bytes.
 pub(crate) fn walk(
     open: Open,
     path: &Path,
@@ -294,6 +293,17 @@ pub(crate) fn walk(
     map_calls: u64,
 ) -> std::result::Result<u64, Fault> {
     std::fs::write(path, bytes).unwrap();
+    walk_file(open, path, open_calls, map_calls)
+}
+
+/// Opens whatever the file is, walks its map as far as 4096 mappings, and returns the fault if there was one. Asserts that
+/// no call did an unbounded number of reads.
+pub(crate) fn walk_file(
+    open: Open,
+    path: &Path,
+    open_calls: u64,
+    map_calls: u64,
+) -> std::result::Result<u64, Fault> {
     let native = Native::new(1);
     let counting = Counting::new(&native);
     let facts = native.source(path);
@@ -319,6 +329,36 @@ pub(crate) fn walk(
         at += mapping.length;
     }
     Ok(image.size())
+}
+
+/// Reads `length` bytes from `offset` on; what is unallocated is zeros.
+pub(crate) fn read_range(
+    host: &dyn Host,
+    image: &mut dyn Image,
+    offset: u64,
+    length: u64,
+) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap()];
+    let mut done = 0;
+    while done < length {
+        let mapping = image.map(offset + done)?;
+        let step = mapping.length.min(length - done);
+        let range = usize::try_from(done).unwrap()..usize::try_from(done + step).unwrap();
+        if let Kind::Data { slot, offset } = mapping.kind {
+            read_slot(host, slot, offset, &mut bytes[range])?;
+        }
+        done += step;
+    }
+    Ok(bytes)
+}
+
+/// The file as a block device with other people's data on it, whose length cannot change.
+pub(crate) fn as_device(native: &Native, path: &Path, length: usize) -> FileFacts {
+    std::fs::write(path, vec![0xee; length]).unwrap();
+    FileFacts {
+        kind: instar_disk::FileKind::Block,
+        ..native.existing(path)
+    }
 }
 
 /// The words that the host prints for `fault`, numbers and text filled in.
