@@ -1,6 +1,62 @@
-//! Failures found in vhdx images: 0x0500 to 0x05ff.
+//! Failures found in vhdx images: 0x0500 to 0x05ff. The words are qemu-img's where it has any.
 
 super::faults! {
     /// A version that this driver does not know. Number 0: version.
-    VERSION = 1280, "unsupported vhdx version {0}";
+    VERSION = 1280, "unsupported VHDX log version {0}; version 0 is known";
+    /// No file identifier.
+    NOT_VHDX = 1281, "Image is not in vhdx format: the file does not start with 'vhdxfile'";
+    /// Neither header is valid, or both claim to be the newer one.
+    NO_HEADER = 1282, "No valid VHDX header found";
+    /// The log is not where a log may be. Numbers: offset, length.
+    LOG_PLACE = 1283, "the VHDX log at byte {0} of {1} bytes is not aligned to 1 MiB or lies in the header section";
+    /// A log that must be replayed is larger than we replay. Numbers: length, limit.
+    LOG_TOO_LARGE = 1284, "the VHDX log of {0} bytes must be replayed; the limit is {1}. Replay it with qemu-img check -r all on a copy";
+    /// A log made to be read again and again. Number 0: bytes of the log.
+    LOG_LOOP = 1285, "the VHDX log of {0} bytes holds overlapping entries that would be read without end";
+    /// The log changes more than we keep. Numbers: changes, limit.
+    LOG_CHANGES = 1286, "the VHDX log holds more than {1} changes. Replay it with qemu-img check -r all on a copy";
+    /// The file is shorter than its log says. Numbers: file size, size that the log says.
+    LOG_TRUNCATED = 1287, "the VHDX file has {0} bytes, but its log was written when it had {1}; it has been truncated";
+    /// Neither region table is valid.
+    NO_REGIONS = 1288, "no valid VHDX region table found";
+    /// A region is required and unknown, by its GUID.
+    UNKNOWN_REGION = 1289, "the VHDX image requires a region that is not known: {text}";
+    /// Two regions overlap, or one is misplaced. Numbers: offset, length.
+    REGION_PLACE = 1290, "the VHDX region at byte {0} of {1} bytes is misaligned, in the header section, or overlaps another";
+    /// BAT or metadata region missing, or twice.
+    REGIONS_MISSING = 1291, "the VHDX image has no block allocation table or no metadata, or has one twice";
+    /// The metadata table is damaged.
+    METADATA = 1292, "the VHDX metadata table is damaged";
+    /// A metadata item is required and unknown, by its GUID.
+    UNKNOWN_METADATA = 1293, "the VHDX image requires a metadata item that is not known: {text}";
+    /// A required metadata item is missing, misplaced, or there twice. Number 0: which, in the order of the specification.
+    METADATA_ITEM = 1294, "VHDX metadata item {0} of 6 is missing, misplaced or there twice (1 file parameters, 2 size, 3 page 83, 4 and 5 sector sizes, 6 parent locator)";
+    /// Number 0: block size.
+    BLOCK_SIZE_READ = 1295, "the VHDX block size of {0} bytes is no power of two from 1 MiB to 256 MiB";
+    /// Number 0: logical sector size.
+    SECTOR_SIZE = 1296, "the VHDX logical sector size of {0} bytes is neither 512 nor 4096";
+    /// Numbers: size, limit.
+    DISK_TOO_LARGE = 1297, "the VHDX disk of {0} bytes exceeds the limit of {1} (64 TiB)";
+    /// The BAT region is too short for the disk. Numbers: entries needed, entries there.
+    TABLE_TOO_SMALL = 1298, "the VHDX block allocation table has room for {1} entries; the disk needs {0}";
+    /// A block starts past the end. Numbers: BAT entry, offset, file size.
+    BLOCK_START = 1299, "VHDX BAT entry {0} start offset {1} points after end of file ({2}). Image has probably been truncated.";
+    /// A block ends past the end. Numbers: BAT entry, end, file size.
+    BLOCK_END = 1300, "VHDX BAT entry {0} end offset {1} points after end of file ({2}). Image has probably been truncated.";
+    /// A block overlaps a region. Numbers: BAT entry, offset.
+    BLOCK_OVERLAP = 1301, "VHDX BAT entry {0} puts a block at byte {1}, inside the image's own header, log or tables";
+    /// No such state. Numbers: BAT entry, state.
+    BLOCK_STATE = 1302, "VHDX BAT entry {0} has state {1}, which is not valid here";
+    /// A differencing disk whose sector bitmap is missing. Number 0: BAT entry.
+    NO_BITMAP = 1303, "VHDX BAT entry {0} is partially present, but its chunk has no sector bitmap";
+    /// A differencing disk that does not say what it differs from.
+    NO_PARENT = 1304, "the VHDX is a differencing disk, but its parent locator gives no name that can be followed";
+    /// New images: block size.
+    BLOCK_SIZE = 1305, "Block size must be a power of two";
+    /// New images: log size 0.
+    LOG_SIZE = 1306, "Log size must be a multiple of 1 MB";
+    /// New images: log size.
+    LOG_SIZE_MAX = 1307, "Log size must be smaller than 4 GB";
+    /// New images: disk size.
+    SIZE = 1308, "Image size too large; max of 64TB";
 }
