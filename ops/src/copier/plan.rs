@@ -15,6 +15,9 @@ const STEPS: usize = 4096;
 /// What is given up where a source cannot be mapped (`--salvage`); qemu-img's unit.
 const SECTOR: u64 = 512;
 
+/// Decoded bytes in a chunk. Ours: they pass through a lane's buffers, which shall stay in cache and be small.
+const ENCODED_BUDGET: u64 = 1 << 20;
+
 /// A run of target bytes and where they come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -210,7 +213,12 @@ impl<'h> Plan<'h> {
     fn fit(&self, filling: &mut Filling, at: u64, length: u64, whole: bool) -> Result<u64> {
         let unit = self.cut.unit;
         let first = align_down(at, unit).max(filling.covered);
-        let room = self.cut.budget.saturating_sub(filling.used);
+        let budget = if whole {
+            self.cut.budget.min(ENCODED_BUDGET)
+        } else {
+            self.cut.budget
+        };
+        let room = budget.saturating_sub(filling.used);
         let end = at.saturating_add(length);
         let limit = first.saturating_add(room);
         let end = if end < limit {
