@@ -1,5 +1,7 @@
 //! How the program ends: by signals, with nobody reading, out of time.
 
+#![allow(clippy::unwrap_used, reason = "a failure is a test failure")]
+
 mod support;
 
 use std::os::unix::process::ExitStatusExt;
