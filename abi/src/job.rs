@@ -28,8 +28,8 @@ pub struct Bounds {
     pub chain_depth: u32,
     /// Largest virtual size that is read, bytes.
     pub virtual_size: u64,
-    /// Output bytes allowed for each physical source byte before the work limit of [`crate::fault::core::WORK_LIMIT`]
-    /// is considered exceeded; 0 is no limit.
+    /// How often each physical source byte counts before the work limit of [`crate::fault::core::WORK_LIMIT`] is
+    /// considered exceeded; 0 and 1 are once.
     pub amplification: u64,
     /// Files that match two formats are refused, and nothing an image names is opened.
     pub untrusted: bool,

@@ -168,9 +168,10 @@ impl<'h> Chain<'h> {
         if self.layers.len() >= usize::try_from(bounds.chain_depth).unwrap_or(usize::MAX) {
             return Err(Fault::new(fault::core::CHAIN_TOO_DEEP).with([u64::from(bounds.chain_depth)]));
         }
+        let physical = layer.image.physical().unwrap_or(facts.size);
         self.physical = self
             .physical
-            .saturating_add(layer.image.physical().unwrap_or(facts.size));
+            .saturating_add(physical.saturating_mul(bounds.amplification.max(1)));
         self.layers.push(layer);
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! Opening what the user named, and the names by which messages call open files.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -91,7 +90,7 @@ pub(super) fn words(error: &OpenError) -> Vec<u8> {
 /// Names of open files as the user would write them.
 #[derive(Debug)]
 pub(super) struct Names {
-    noted: HashMap<Slot, Vec<u8>>,
+    noted: Vec<(Slot, Vec<u8>)>,
     /// Where relative names start.
     home: Option<PathBuf>,
     /// The user wrote one.
@@ -102,7 +101,7 @@ impl Names {
     /// None yet. To be made before our own process is confined.
     pub(super) fn new() -> Self {
         Self {
-            noted: HashMap::new(),
+            noted: Vec::new(),
             home: std::env::current_dir().ok(),
             relative: false,
         }
@@ -110,13 +109,15 @@ impl Names {
 
     /// Notes a name.
     pub(super) fn set(&mut self, slot: Slot, name: &[u8]) {
-        self.noted.insert(slot, name.to_vec());
+        self.noted.retain(|(known, _)| *known != slot);
+        self.noted.push((slot, name.to_vec()));
         self.relative |= !name.starts_with(b"/");
     }
 
     /// The name of a file: as noted, else under which it was opened, from where the user stands.
     pub(super) fn get(&self, slot: Slot, files: &Files) -> Option<Vec<u8>> {
-        self.noted.get(&slot).cloned().or_else(|| {
+        let noted = self.noted.iter().find(|(known, _)| *known == slot);
+        noted.map(|(_, name)| name.clone()).or_else(|| {
             let name = files.status(slot)?.name;
             let home = self.home.as_ref().filter(|_| self.relative);
             let near = home.and_then(|home| name.strip_prefix(home).ok());

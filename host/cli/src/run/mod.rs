@@ -57,6 +57,11 @@ impl Context<'_> {
         } else {
             default.virtual_size
         };
+        let seed = if matches!(verb, Verb::Info(_)) {
+            Seed::default()
+        } else {
+            seed()
+        };
         Job {
             verb,
             files,
@@ -64,9 +69,11 @@ impl Context<'_> {
                 chain_depth: policy.max_chain,
                 virtual_size: policy.max_size.unwrap_or(untrusted_cap),
                 untrusted: policy.untrusted,
+                // Who bounds the output need not guess at what a sound image may come to.
+                amplification: policy.max_output.map_or(default.amplification, |_| u64::MAX),
                 ..default
             },
-            seed: seed(),
+            seed,
         }
     }
 

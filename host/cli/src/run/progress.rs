@@ -138,9 +138,12 @@ impl State {
         let now = Instant::now();
         let elapsed = now.duration_since(self.started);
         let too_soon = self.drawn.is_some_and(|drawn| now.duration_since(drawn) < REDRAW);
-        if (!asked && elapsed < PATIENCE) || (too_soon && hundredths != WHOLE) {
+        // Whoever finishes says so once more, in units of its own.
+        let again = hundredths == WHOLE && self.shown == Some(WHOLE);
+        if again || (!asked && elapsed < PATIENCE) || (too_soon && hundredths != WHOLE) {
             return;
         }
+        self.shown = Some(hundredths);
         self.drawn = Some(now);
         let line = bar(done, total, hundredths, elapsed);
         if asked {
