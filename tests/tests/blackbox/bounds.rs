@@ -4,14 +4,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use instar_tests::compare::{checks_clean, qemu_reads, same_bytes};
+use instar_tests::craft::{COMPRESSED, Crafted, field};
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, Running, in_both_sandboxes};
+use instar_tests::{Bench, Outcome, Running, in_both_sandboxes, variant};
 
 /// The address space that every verb must fit.
 const LITTLE: &[&str] = &["prlimit", "--as=268435456"];
-
-/// Slow enough to be caught in the act.
-const SLOW: [&str; 3] = ["convert", "-r", "1M"];
 
 fn source(bench: &Bench) {
     disk::make(
@@ -21,10 +19,26 @@ fn source(bench: &Bench) {
     );
 }
 
-/// Starts a slow conversion and waits until it is at work.
+/// A source that takes minutes to read and fills no disk: a terabyte whose clusters are all the same compressed zeros.
+fn endless(bench: &Bench) {
+    bench
+        .qemu(["create", "-q", "-f", "qcow2", "endless", "1T"])
+        .succeeds();
+    std::fs::write(bench.path("piece"), vec![0; 65536]).unwrap();
+    variant::io(bench, "endless", &["write -c -s piece 0 64k"]);
+    std::fs::remove_file(bench.path("piece")).unwrap();
+    let image = Crafted::open(&bench.path("endless"));
+    let l1 = image.get(field::L1_TABLE_OFFSET);
+    let l2 = image.get(l1) & 0x00ff_ffff_ffff_fe00;
+    let packed = image.get(l2);
+    assert_ne!(packed & COMPRESSED, 0, "the cluster is not compressed");
+    image.bytes(l2, &packed.to_be_bytes().repeat(8192));
+    image.bytes(l1, &l2.to_be_bytes().repeat(2048));
+}
+
+/// Starts a conversion without end and waits until it is at work.
 fn slow(bench: &Bench, words: &[&str]) -> Running {
-    let all = SLOW.iter().chain(words).chain(&["disk.raw", "out"]);
-    let mut running = bench.start(all);
+    let mut running = bench.start(["convert"].iter().chain(words).chain(&["endless", "out"]));
     std::thread::sleep(Duration::from_millis(500));
     assert!(
         running.runs(),
@@ -67,20 +81,19 @@ in_both_sandboxes! {
     }
 
     fn a_time_limit_ends_the_work_and_leaves_nothing(bench) {
-        source(bench);
+        endless(bench);
         for format in ["raw", "qcow2"] {
-            let all = SLOW.into_iter().chain(["--timeout", "1", "-O", format, "disk.raw", "out"]);
-            let outcome = bench.instar(all);
+            let outcome = bench.instar(["convert", "--timeout", "1", "-O", format, "endless", "out"]);
             outcome.fails();
             outcome.within(Duration::from_secs(3));
             assert!(outcome.took > Duration::from_millis(900), "{outcome}");
             assert!(outcome.errors().contains("time"), "{outcome}");
         }
-        assert_eq!(bench.names(), ["disk.raw"]);
+        assert_eq!(bench.names(), ["endless"]);
     }
 
     fn an_interrupt_ends_the_work_at_once_and_leaves_nothing(bench) {
-        source(bench);
+        endless(bench);
         for (signal, number) in [("INT", 2), ("TERM", 15)] {
             for format in ["raw", "qcow2"] {
                 let running = slow(bench, &["-O", format]);
@@ -90,13 +103,13 @@ in_both_sandboxes! {
                 let took = start.elapsed();
                 assert_eq!(outcome.status.signal(), Some(number), "{outcome}");
                 assert!(took < Duration::from_millis(400), "took {took:?}");
-                assert_eq!(bench.names(), ["disk.raw"], "after SIG{signal}");
+                assert_eq!(bench.names(), ["endless"], "after SIG{signal}");
             }
         }
     }
 
     fn a_kill_leaves_nothing_under_the_name(bench) {
-        source(bench);
+        endless(bench);
         for format in ["raw", "qcow2"] {
             let running = slow(bench, &["-O", format]);
             let children = descendants(running.id());
@@ -110,15 +123,15 @@ in_both_sandboxes! {
         }
     }
 
-    fn an_existing_target_survives_an_interrupt(bench) {
-        source(bench);
-        let before = disk::pattern(0, 1 << 20, 60);
-        for format in ["raw", "qcow2"] {
-            std::fs::write(bench.path("out"), &before).unwrap();
-            let running = slow(bench, &["-O", format]);
-            running.signal("INT");
+    fn an_existing_qcow2_target_is_unmistakably_incomplete_after_a_kill(bench) {
+        endless(bench);
+        disk::usual(&bench.path("old.raw"));
+        for signal in ["INT", "KILL"] {
+            bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "old.raw", "out"]).succeeds();
+            let running = slow(bench, &["-S", "0", "-c", "-O", "qcow2"]);
+            running.signal(signal);
             running.finish();
-            assert_eq!(std::fs::read(bench.path("out")).unwrap(), before, "{format}");
+            assert_ne!(bench.qemu(["check", "-f", "qcow2", "out"]).code(), Some(0), "after SIG{signal} it is taken for finished");
         }
     }
 

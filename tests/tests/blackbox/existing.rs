@@ -95,14 +95,15 @@ in_both_sandboxes! {
         assert_eq!(bench.names(), ["image", "out"]);
     }
 
-    fn an_existing_target_survives_a_conversion_that_fails_late(bench) {
+    /// An existing file is written in place, so its old content is lost; what stands there is not taken for a finished image.
+    fn an_existing_qcow2_target_is_unmistakably_incomplete_after_a_late_failure(bench) {
         damaged(bench);
-        for format in ["raw", "qcow2"] {
-            fs::write(bench.path("out"), disk::pattern(0, 1 << 20, 54)).unwrap();
-            bench.instar(["convert", "-O", format, "damaged", "out"]).fails();
-            assert_eq!(fs::read(bench.path("out")).unwrap(), disk::pattern(0, 1 << 20, 54), "{format}");
+        disk::usual(&bench.path("old.raw"));
+        bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "old.raw", "out"]).succeeds();
+        bench.instar(["convert", "-O", "qcow2", "damaged", "out"]).fails();
+        for words in [["check", "out"].as_slice(), &["info", "-f", "qcow2", "out"], &["convert", "-f", "qcow2", "-O", "raw", "out", "x"]] {
+            assert_ne!(bench.qemu(words).code(), Some(0), "{words:?} takes it for finished");
         }
-        assert_eq!(bench.names(), ["damaged", "disk.raw", "out"]);
     }
 
     fn a_conversion_that_fails_late_leaves_no_file(bench) {

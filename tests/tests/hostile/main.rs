@@ -33,7 +33,7 @@ fn run(bench: &Bench, words: &[&str]) -> Outcome {
 fn run_within(bench: &Bench, bound: Duration, words: &[&str]) -> Outcome {
     let outcome = Outcome::of(&mut bench.command_under(&["prlimit", "--as=268435456", "--core=0"], words));
     outcome.is_civil().within(bound);
-    assert!(outcome.stderr.len() < 4096, "too many words: {outcome}");
+    assert!(outcome.stderr.len() < 8192, "too many words: {outcome}");
     assert!(outcome.stdout.len() < 1 << 20, "too much output: {outcome}");
     outcome
 }
