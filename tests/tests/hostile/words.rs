@@ -4,7 +4,7 @@ use std::fs;
 
 use instar_tests::craft::{Crafted, EXTENSION_BACKING_FORMAT, EXTENSION_FEATURES, field};
 use instar_tests::ledger::deviates;
-use instar_tests::{Bench, Outcome, in_both_sandboxes};
+use instar_tests::{Outcome, in_both_sandboxes};
 
 use crate::run;
 
