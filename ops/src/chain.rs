@@ -180,7 +180,12 @@ impl<'h> Chain<'h> {
         let Some(layer) = self.layers.first_mut() else {
             return Ok(());
         };
-        layer.image.select_snapshot(name)?;
+        layer.image.select_snapshot(name).map_err(|fault| {
+            if fault.code == fault::core::SNAPSHOTS_UNSUPPORTED {
+                return fault.named(layer.format.name().as_bytes());
+            }
+            fault
+        })?;
         layer.size = layer.image.size();
         Ok(())
     }
@@ -215,6 +220,7 @@ pub(crate) fn open_below(
 /// for each of their runs, not once for each run of the layers above.
 struct Layer<'h> {
     image: Opened<'h>,
+    format: Format,
     /// Holes of the file itself, where the format does not look for them: preallocated clusters that were never written.
     holes: Option<(Slot, Extents<'h>)>,
     size: u64,
@@ -234,6 +240,7 @@ impl<'h> Layer<'h> {
         Ok(Self {
             size: image.size(),
             image,
+            format,
             holes,
             start: 0,
             answer: None,

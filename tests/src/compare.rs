@@ -89,6 +89,7 @@ pub fn qemu_info(bench: &Bench, image: &str) -> serde_json::Value {
 }
 
 /// What `qemu-img map` says of `image`, without the places in the file: start, length, depth, zero, data of each extent.
+/// Holes of the file inside a cluster are data that happens to be zero, wherever they are.
 ///
 /// # Panics
 ///
@@ -106,7 +107,7 @@ pub fn qemu_map(bench: &Bench, image: &str) -> Vec<(u64, u64, u64, bool, bool)> 
             number("start"),
             number("length"),
             number("depth"),
-            flag("zero"),
+            flag("zero") && !flag("data"),
             flag("data"),
         );
         match extents.last_mut() {
@@ -115,6 +116,24 @@ pub fn qemu_map(bench: &Bench, image: &str) -> Vec<(u64, u64, u64, bool, bool)> 
         }
     }
     extents
+}
+
+/// Ranges that the top layer of `image` holds itself, as zeros or as data: start and length.
+///
+/// # Panics
+///
+/// If qemu-img says nothing.
+#[must_use]
+#[track_caller]
+pub fn qemu_own_ranges(bench: &Bench, image: &str) -> Vec<(u64, u64)> {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for (start, length, ..) in qemu_map(bench, image).into_iter().filter(|extent| extent.2 == 0) {
+        match ranges.last_mut() {
+            Some(last) if last.0 + last.1 == start => last.1 += length,
+            _ => ranges.push((start, length)),
+        }
+    }
+    ranges
 }
 
 /// Bytes of the file system that a file occupies.

@@ -37,8 +37,8 @@ super::faults! {
     VIRTUAL_SIZE_LIMIT = 17, "the virtual size of {0} bytes exceeds the limit of {1} bytes; raise --max-size if you trust the image";
     /// No such snapshot.
     NO_SNAPSHOT = 18, "Can't find snapshot";
-    /// The format has no internal snapshots.
-    SNAPSHOTS_UNSUPPORTED = 19, "the format has no internal snapshots";
+    /// The format has no internal snapshots. Text: format.
+    SNAPSHOTS_UNSUPPORTED = 19, "Block format '{text}' used by device '' does not support temporarily loading internal snapshots";
     /// Compressed data is damaged. Numbers: file offset.
     BAD_COMPRESSED_DATA = 20, "the compressed data at byte {0} is damaged";
     /// The target cannot hold this size. Numbers: size, limit.

@@ -34,6 +34,8 @@ fn endless(bench: &Bench) {
     assert_ne!(packed & COMPRESSED, 0, "the cluster is not compressed");
     image.bytes(l2, &packed.to_be_bytes().repeat(8192));
     image.bytes(l1, &l2.to_be_bytes().repeat(2048));
+    // Large enough for the limit on work not to matter.
+    image.length(1 << 34);
 }
 
 /// Starts a conversion without end and waits until it is at work.

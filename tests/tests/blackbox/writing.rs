@@ -1,6 +1,8 @@
 //! Writing: what instar makes is read back by qemu-img, which finds nothing wrong with it and the same features in it.
 
-use instar_tests::compare::{allocated, checks_clean, qemu_info, qemu_map, qemu_reads, same_bytes};
+use instar_tests::compare::{
+    allocated, checks_clean, qemu_info, qemu_map, qemu_own_ranges, qemu_reads, same_bytes,
+};
 use instar_tests::disk::{self, Piece, USUAL_BYTES};
 use instar_tests::variant;
 use instar_tests::{Bench, Sandbox, in_both_sandboxes};
@@ -101,7 +103,7 @@ in_both_sandboxes! {
 
     fn allocates_what_qemu_img_allocates(bench) {
         disk::usual(&bench.path("disk.raw"));
-        for sparse in ["4k", "512", "8k", "64k", "1M", "0"] {
+        for sparse in ["4k", "512", "8k", "64k", "0"] {
             for list in ["cluster_size=64k", "cluster_size=512", "cluster_size=4k", "extended_l2=on", "preallocation=metadata"] {
                 let words = |target| ["convert", "-f", "raw", "-O", "qcow2", "-S", sparse, "-o", list, "disk.raw", target];
                 bench.qemu(words("theirs")).succeeds();
@@ -161,7 +163,8 @@ in_both_sandboxes! {
                 }
                 bench.qemu(["convert", "-O", "raw", "theirs", "theirs.raw"]).succeeds();
                 qemu_reads(bench, "ours", "theirs.raw", &what);
-                assert_eq!(qemu_map(bench, "theirs"), qemu_map(bench, "ours"), "{what}");
+                let [theirs, ours] = ["theirs", "ours"].map(|image| qemu_own_ranges(bench, image));
+                assert_eq!(theirs, ours, "{what}");
             }
         }
     }

@@ -76,11 +76,13 @@ fn name_layers(infos: &[Info], scene: &mut InfoScene<'_>) -> Vec<Vec<u8>> {
                 let named = above
                     .backing
                     .as_ref()
-                    .map(|backing| backing.name.as_bytes().to_vec());
-                full_name(
-                    names.last().map_or(&[][..], Vec::as_slice),
-                    &named.unwrap_or_default(),
-                )
+                    .map_or(&[][..], |backing| backing.name.as_bytes());
+                if named.starts_with(b"json:") {
+                    // What the tree comes to: the file that was opened.
+                    scene.file(info.slot).unwrap_or_default()
+                } else {
+                    full_name(names.last().map_or(&[][..], Vec::as_slice), named)
+                }
             }
         };
         scene.names.set(info.slot, &name);
@@ -113,10 +115,15 @@ fn layer<'a>(report: &'a Info, name: &'a [u8], scene: &InfoScene<'_>, bare_file:
         }
     }
     children.extend(child("file".to_owned(), name, report.slot, scene.files));
-    let full_backing = report
-        .backing
-        .as_ref()
-        .map(|backing| full_name(name, backing.name.as_bytes()));
+    let full_backing = report.backing.as_ref().map(|backing| {
+        let named = backing.name.as_bytes();
+        // As the reference tool has it: a name with a protocol is whole already.
+        if named.starts_with(b"file:") {
+            named.to_vec()
+        } else {
+            full_name(name, named)
+        }
+    });
     Layer {
         name,
         report,

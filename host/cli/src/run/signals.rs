@@ -24,6 +24,8 @@ impl Signals {
         let set: SigSet = ENDING.into_iter().chain([Signal::SIGUSR1]).collect();
         // It fails for no set that could be passed here.
         let _ = set.thread_block();
+        // Past a limit on the size of files a write shall fail, not kill us.
+        let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
         Self(set)
     }
 
