@@ -21,9 +21,10 @@ pub(crate) enum Purpose {
 /// A look at a file's first bytes.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 4] = [
+const PROBES: [(Format, Probe); 5] = [
     (Format::Qcow2, instar_qcow2::probe),
     (Format::Vdi, instar_vdi::probe),
+    (Format::Vhdx, instar_vhdx::probe),
     (Format::Vmdk, instar_vmdk::probe),
     (Format::Vpc, instar_vhd::probe),
 ];
@@ -39,18 +40,18 @@ pub(crate) fn claims(head: &[u8]) -> impl Iterator<Item = Format> {
 /// Opens `file` as an image of `format`.
 ///
 /// # Errors
-/// What is wrong with it; `UNKNOWN_FORMAT` for a format without a driver.
+/// What is wrong with it.
 pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Result<Opened<'h>> {
     match format {
         Format::Raw => instar_raw::open(file),
         Format::Vdi => instar_vdi::open(file),
+        Format::Vhdx => instar_vhdx::open(file),
         Format::Vmdk => instar_vmdk::open(file),
         Format::Vpc => instar_vhd::open(file),
         Format::Qcow2 => {
             let info_only = purpose == Purpose::Describe;
             instar_qcow2::open(file, instar_qcow2::OpenOptions { info_only })
         }
-        other => Err(Fault::new(fault::core::UNKNOWN_FORMAT).named(other.name().as_bytes())),
     }
 }
 
@@ -111,6 +112,6 @@ pub(crate) fn create<'h>(
             instar_vmdk::create(file, &extents, options, size, parent, seed)
         }
         Create::Vpc(options) => instar_vhd::create(file, options, size, seed),
-        _ => Err(Fault::new(fault::core::UNKNOWN_FORMAT).named(format.name().as_bytes())),
+        Create::Vhdx(options) => instar_vhdx::create(file, options, size, seed),
     }
 }
