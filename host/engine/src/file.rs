@@ -213,7 +213,11 @@ impl OpenFile {
         at += self::bytes(head.len());
         if whole.as_ptr().addr().is_multiple_of(DIRECT_MEMORY) {
             // Stops short where the kernel does; the ordinary descriptor finishes, or says why not.
-            let written = retry_on_intr(|| pwrite(direct, whole, at))?;
+            let written = match retry_on_intr(|| pwrite(direct, whole, at)) {
+                // Blocks larger than our pages.
+                Err(Errno::INVAL) => 0,
+                other => other?,
+            };
             let rest = whole.get(written..).unwrap_or_default();
             write_all(self.fd(), rest, at + self::bytes(written))?;
         } else {
@@ -230,9 +234,13 @@ impl OpenFile {
         };
         let mut done = 0;
         while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let read = retry_on_intr(|| pread(direct, &mut *rest, offset + bytes(done)))?;
+            let read = match retry_on_intr(|| pread(direct, &mut *rest, offset + bytes(done))) {
+                Err(Errno::INVAL) => 0,
+                other => other?,
+            };
             done += read;
-            // What stops inside a page has met the end, or a bad sector: the ordinary descriptor knows which.
+            // What stops inside a page has met the end, or a bad sector, or blocks larger than our pages: the ordinary
+            // descriptor knows which.
             if read == 0 || !read.is_multiple_of(to_usize(PAGE)) {
                 let rest = into.get_mut(done..).unwrap_or_default();
                 return Ok(done + read_all(self.fd(), rest, offset + bytes(done))?);
@@ -241,20 +249,20 @@ impl OpenFile {
         Ok(done)
     }
 
-    /// Data on stable storage, if it matters. Once it failed it has failed for good: the kernel reports a lost page once
-    /// and then takes it for clean.
+    /// Data on stable storage, if it matters.
     pub(crate) fn flush(&self) -> Outcome<()> {
-        if self.state.flush_failed.load(Ordering::Acquire) {
-            return Err(Errno::IO.into());
-        }
         if !self.durable || !matches!(self.access, Access::Write { .. }) {
             return Ok(());
         }
         self.sync()
     }
 
-    /// Data and length on stable storage.
+    /// Data and length on stable storage. Once it failed it has failed for good: the kernel reports a lost page once and
+    /// then takes it for clean.
     pub(crate) fn sync(&self) -> Outcome<()> {
+        if self.state.flush_failed.load(Ordering::Acquire) {
+            return Err(Errno::IO.into());
+        }
         retry_on_intr(|| rustix::fs::fdatasync(&self.fd)).map_err(|errno| {
             self.state.flush_failed.store(true, Ordering::Release);
             errno.into()

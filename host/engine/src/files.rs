@@ -24,7 +24,7 @@ pub struct Options {
     pub policy: Policy,
     /// Directories in which every image may name files, beside its own.
     pub allow: Vec<PathBuf>,
-    /// Take advisory locks; `-U` does not.
+    /// Take advisory locks on what is read; `-U` does not. What is written is always locked.
     pub lock: bool,
 }
 
@@ -149,7 +149,7 @@ impl Files {
     /// # Errors
     /// In qemu-img's words.
     pub fn in_place(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
-        target::in_place(name, options, self.lock)
+        target::in_place(name, options)
             .and_then(|file| self.add(name, file))
             .map_err(|kind| OpenError::new(name, kind))
     }
@@ -160,7 +160,7 @@ impl Files {
     /// # Errors
     /// In qemu-img's words.
     pub fn target(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
-        let opened = target::anew(name, options, self.lock).and_then(|(file, birth)| {
+        let opened = target::anew(name, options).and_then(|(file, birth)| {
             let facts = self.add(name, file)?;
             if let Some(birth) = birth {
                 self.births().push((facts.slot, birth));

@@ -95,6 +95,59 @@ enum Stage {
 }
 
 impl Birth {
+    /// Makes a file that is to stand at `path`, where nothing is.
+    fn give(path: &Path, flags: OFlags) -> Result<(OwnedFd, Self), Errno> {
+        if path.as_os_str().as_bytes().ends_with(b"/") {
+            return Err(Errno::ISDIR);
+        }
+        // A link that leads nowhere is followed, as creating a file does; what is linked to may lie elsewhere.
+        let path = follow(path)?;
+        let name = path.file_name().ok_or(Errno::NOENT)?.to_owned();
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let mut birth = Self {
+            directory: open_directory(parent)?,
+            name,
+            stage: Stage::Unnamed,
+        };
+        let flags = flags | OFlags::CLOEXEC;
+        let fd = birth
+            .unnamed(flags)
+            .or_else(|_| birth.hidden(flags))
+            .or_else(|_| birth.named(flags))?;
+        Ok((fd, birth))
+    }
+
+    fn unnamed(&mut self, flags: OFlags) -> Result<OwnedFd, Errno> {
+        openat(&self.directory, ".", flags | OFlags::TMPFILE, MODE)
+    }
+
+    fn hidden(&mut self, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let hidden = hidden_name(&self.name);
+        let fd = openat(
+            &self.directory,
+            &hidden,
+            flags | OFlags::CREATE | OFlags::EXCL,
+            MODE,
+        )?;
+        self.stage = Stage::Hidden(hidden);
+        Ok(fd)
+    }
+
+    /// In a directory sealed but for this name: the file is visible from the start.
+    fn named(&mut self, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let fd = openat(
+            &self.directory,
+            &self.name,
+            flags | OFlags::CREATE | OFlags::EXCL,
+            MODE,
+        )?;
+        self.stage = Stage::Named(Identity::from(&fstat(&fd)?));
+        Ok(fd)
+    }
+
     /// Puts the complete file under its name. What has appeared there meanwhile is left alone: EEXIST.
     pub(crate) fn complete(&mut self, file: &OpenFile) -> Result<(), Errno> {
         match &self.stage {
@@ -174,11 +227,9 @@ impl Birth {
 }
 
 /// Opens an existing file or device for changes in place.
-pub(crate) fn in_place(name: &OsStr, options: &TargetOptions, lock: bool) -> Result<OpenFile, OpenErrorKind> {
+pub(crate) fn in_place(name: &OsStr, options: &TargetOptions) -> Result<OpenFile, OpenErrorKind> {
     let (fd, stat, kind) = existing(name, options.cache.flags())?;
-    if lock {
-        lock::acquire(fd.as_fd(), Use::Target).map_err(OpenErrorKind::Lock)?;
-    }
+    lock::acquire(fd.as_fd(), Use::Target).map_err(OpenErrorKind::Lock)?;
     finish(name, fd, &stat, kind, options, false)
 }
 
@@ -186,34 +237,35 @@ pub(crate) fn in_place(name: &OsStr, options: &TargetOptions, lock: bool) -> Res
 pub(crate) fn anew(
     name: &OsStr,
     options: &TargetOptions,
-    lock: bool,
 ) -> Result<(OpenFile, Option<Birth>), OpenErrorKind> {
     match existing(name, options.cache.flags()) {
         Ok((fd, stat, kind)) => {
-            if lock {
-                lock::acquire(fd.as_fd(), Use::Target).map_err(OpenErrorKind::Lock)?;
-            }
+            lock::acquire(fd.as_fd(), Use::Target).map_err(OpenErrorKind::Lock)?;
             Ok((finish(name, fd, &stat, kind, options, true)?, None))
         }
         Err(OpenErrorKind::Open(Errno::NOENT)) => {
             let path = name::typed(name).map_err(OpenErrorKind::Protocol)?;
-            let (fd, birth) = give_birth(path, options.cache.flags()).map_err(OpenErrorKind::Create)?;
-            let stat = fstat(&fd).map_err(OpenErrorKind::Create)?;
-            let mut birth = birth;
-            if birth.stage != Stage::Unnamed && lock {
-                // Others can see it: they shall see that it is in use.
-                lock::acquire(fd.as_fd(), Use::Target).map_err(OpenErrorKind::Lock)?;
-            }
-            if let Stage::Named(identity) = &mut birth.stage {
-                *identity = Identity::from(&stat);
-            }
-            let file =
-                finish(name, fd, &stat, FileKind::Fresh, options, true).inspect_err(|_| birth.undo())?;
+            let (fd, mut birth) = Birth::give(path, options.cache.flags()).map_err(OpenErrorKind::Create)?;
+            let file = born(name, fd, &birth, options).inspect_err(|_| birth.undo())?;
             Ok((file, Some(birth)))
         }
         Err(OpenErrorKind::Open(errno)) => Err(OpenErrorKind::Create(errno)),
         Err(other) => Err(other),
     }
+}
+
+fn born(
+    name: &OsStr,
+    fd: OwnedFd,
+    birth: &Birth,
+    options: &TargetOptions,
+) -> Result<OpenFile, OpenErrorKind> {
+    if birth.stage != Stage::Unnamed {
+        // Others can see it: they shall see that it is in use.
+        lock::acquire(fd.as_fd(), Use::Target).map_err(OpenErrorKind::Lock)?;
+    }
+    let stat = fstat(&fd).map_err(OpenErrorKind::Create)?;
+    finish(name, fd, &stat, FileKind::Fresh, options, true)
 }
 
 fn finish(
@@ -242,57 +294,6 @@ fn finish(
         replaced,
         state: State::default(),
     })
-}
-
-/// Makes a file that is to stand at `path`, where nothing is.
-fn give_birth(path: &Path, flags: OFlags) -> Result<(OwnedFd, Birth), Errno> {
-    if path.as_os_str().as_bytes().ends_with(b"/") {
-        return Err(Errno::ISDIR);
-    }
-    // A link that leads nowhere is followed, as creating a file does; what is linked to may lie elsewhere.
-    let path = follow(path)?;
-    let name = path.file_name().ok_or(Errno::NOENT)?.to_owned();
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let directory = open_directory(parent)?;
-    let flags = flags | OFlags::CLOEXEC;
-    if let Ok(fd) = openat(&directory, ".", flags | OFlags::TMPFILE, MODE) {
-        let stage = Stage::Unnamed;
-        return Ok((
-            fd,
-            Birth {
-                directory,
-                name,
-                stage,
-            },
-        ));
-    }
-    let flags = flags | OFlags::CREATE | OFlags::EXCL;
-    let hidden = hidden_name(&name);
-    if let Ok(fd) = openat(&directory, &hidden, flags, MODE) {
-        let stage = Stage::Hidden(hidden);
-        return Ok((
-            fd,
-            Birth {
-                directory,
-                name,
-                stage,
-            },
-        ));
-    }
-    // A directory sealed but for this name: in it, the file is visible from the start.
-    let fd = openat(&directory, &name, flags, MODE)?;
-    let stage = Stage::Named(Identity::from(&fstat(&fd)?));
-    Ok((
-        fd,
-        Birth {
-            directory,
-            name,
-            stage,
-        },
-    ))
 }
 
 /// A directory to work in; one that may not be read can still be worked in, but not flushed.
@@ -331,3 +332,80 @@ const MODE: Mode = Mode::from_raw_mode(0o644);
 const LINKS: usize = 40;
 /// Bytes of a name kept in the hidden one, so that it stays below the 255 that Linux allows.
 const NAME_KEPT: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    type Make = fn(&mut Birth, OFlags) -> Result<OwnedFd, Errno>;
+
+    fn make(directory: &Path, how: Make) -> (OpenFile, Birth) {
+        let mut birth = Birth {
+            directory: open_directory(directory).unwrap(),
+            name: "out".into(),
+            stage: Stage::Unnamed,
+        };
+        let fd = how(&mut birth, OFlags::RDWR | OFlags::CLOEXEC).unwrap();
+        let file = born(OsStr::new("out"), fd, &birth, &TargetOptions::default()).unwrap();
+        (file, birth)
+    }
+
+    fn names(directory: &Path) -> Vec<OsString> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    /// Every way, as if the better ones had failed.
+    #[test]
+    fn every_way_ends_under_the_name_or_with_nothing() {
+        let ways: [(Make, usize); 3] = [(Birth::unnamed, 0), (Birth::hidden, 1), (Birth::named, 1)];
+        for (way, visible) in ways {
+            let directory = tempfile::tempdir().unwrap();
+            let (_, mut birth) = make(directory.path(), way);
+            assert_eq!(names(directory.path()).len(), visible);
+            birth.undo();
+            assert!(names(directory.path()).is_empty());
+
+            let (file, mut birth) = make(directory.path(), way);
+            let std_file = std::fs::File::from(file.fd.try_clone().unwrap());
+            std_file.write_all_at(b"data", 0).unwrap();
+            birth.complete(&file).unwrap();
+            birth.sync().unwrap();
+            assert_eq!(names(directory.path()), ["out"]);
+            assert_eq!(std::fs::read(directory.path().join("out")).unwrap(), b"data");
+            birth.undo();
+            assert!(names(directory.path()).is_empty(), "also afterwards");
+        }
+    }
+
+    #[test]
+    fn no_way_replaces_or_removes_what_is_somebody_elses() {
+        let ways: [Make; 2] = [Birth::unnamed, Birth::hidden];
+        for way in ways {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("out");
+            let (file, mut birth) = make(directory.path(), way);
+            std::fs::write(&path, b"other").unwrap();
+            assert_eq!(birth.complete(&file), Err(Errno::EXIST));
+            birth.undo();
+            assert_eq!(std::fs::read(&path).unwrap(), b"other");
+            assert_eq!(names(directory.path()), ["out"]);
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        let (_file, mut birth) = make(directory.path(), Birth::named);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, b"other").unwrap();
+        birth.undo();
+        assert_eq!(std::fs::read(&path).unwrap(), b"other");
+    }
+
+    #[test]
+    fn hidden_names_are_short_enough_for_any_name() {
+        for length in [1, 200, 255] {
+            let name = OsString::from("x".repeat(length));
+            assert!(hidden_name(&name).len() <= 255);
+        }
+    }
+}
