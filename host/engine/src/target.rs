@@ -120,8 +120,12 @@ impl Birth {
         Ok((fd, birth))
     }
 
+    /// Only where it can get a name later without a privilege, too: the way leads through /proc.
     fn unnamed(&mut self, flags: OFlags) -> Result<OwnedFd, Errno> {
-        openat(&self.directory, ".", flags | OFlags::TMPFILE, MODE)
+        let fd = openat(&self.directory, ".", flags | OFlags::TMPFILE, MODE)?;
+        let seen = statat(CWD, own_path(fd.as_fd()), AtFlags::empty())?;
+        let same = Identity::from(&seen) == Identity::from(&fstat(&fd)?);
+        if same { Ok(fd) } else { Err(Errno::NOENT) }
     }
 
     fn hidden(&mut self, flags: OFlags) -> Result<OwnedFd, Errno> {
