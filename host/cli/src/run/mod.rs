@@ -71,7 +71,6 @@ impl Context<'_> {
                 untrusted: policy.untrusted,
                 // Who bounds the output need not guess at what a sound image may come to.
                 amplification: policy.max_output.map_or(default.amplification, |_| u64::MAX),
-                ..default
             },
             seed,
         }

@@ -27,7 +27,7 @@ fn everyday_work() {
     std::thread::sleep(Duration::from_millis(1));
     std::thread::yield_now();
     assert!(Instant::now().elapsed() < Duration::from_secs(1));
-    eprint!("{}", "");
+    eprint!("");
     // The standard one looks for the working directory where a backtrace is wanted.
     std::panic::set_hook(Box::new(|_| {}));
     let failure = std::panic::catch_unwind(|| panic!("caught"));
