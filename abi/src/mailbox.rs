@@ -86,6 +86,12 @@ impl RawRequest {
 }
 
 impl RawResult {
+    /// The result that these bytes make: any bytes make one.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; size_of::<Self>()]) -> Self {
+        zerocopy::transmute!(bytes)
+    }
+
     /// The result as it lies in the mailbox.
     #[must_use]
     pub fn to_bytes(self) -> [u8; size_of::<Self>()] {

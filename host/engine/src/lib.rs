@@ -30,6 +30,7 @@ mod gather;
 mod lock;
 mod name;
 mod open;
+mod rate;
 mod resize;
 mod scan;
 mod serve;

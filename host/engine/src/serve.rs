@@ -16,6 +16,7 @@ use crate::carry_out::{Answer, Refusal};
 use crate::file::{Failure, OpenFile, Outcome, bytes, to_usize};
 use crate::files::Files;
 use crate::gather::Gathered;
+use crate::rate::Rate;
 use crate::stop::Stop;
 
 /// Where reports and progress go.
@@ -59,6 +60,7 @@ pub struct Engine<M> {
     pub(crate) report_bytes: AtomicU64,
     lanes: Vec<Mutex<Lane>>,
     pub(crate) stop: Stop,
+    rate: Rate,
 }
 
 /// What a lane keeps between batches.
@@ -89,7 +91,15 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             report_bytes: AtomicU64::new(0),
             lanes: std::iter::repeat_with(Mutex::default).take(LANES).collect(),
             stop: Stop::default(),
+            rate: Rate::default(),
         }
+    }
+
+    /// With at most so many bytes of data written a second; 0 is no limit.
+    #[must_use]
+    pub fn with_rate(mut self, bytes_per_second: u64) -> Self {
+        self.rate = Rate::new(bytes_per_second);
+        self
     }
 
     /// The files.
@@ -137,6 +147,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         self.memory
             .write(mailbox + bytes(RESULTS_AT), results)
             .map_err(outside)?;
+        self.rate.hold(requests, results.as_chunks().0, &self.stop);
         Ok(next)
     }
 

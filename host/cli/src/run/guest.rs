@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::{Arc, PoisonError};
 
+use instar_abi::job::Verb;
 use instar_abi::{Job, Report};
 use instar_engine::{Engine, Files, ReportLimits};
 use instar_jail::{Confinement, Role};
@@ -88,12 +89,8 @@ impl Guest {
         let memory = Arc::clone(self.sandbox.memory());
         let roles = self.roles();
         self.confine(&files)?;
-        let engine = Arc::new(Engine::new(
-            files,
-            memory,
-            Box::new(sink),
-            ReportLimits::default(),
-        ));
+        let engine = Engine::new(files, memory, Box::new(sink), ReportLimits::default());
+        let engine = Arc::new(engine.with_rate(rate(job)));
         let watch = self.signals.as_ref().map(|signals| {
             let (engine, canceller) = (Arc::clone(&engine), self.sandbox.canceller());
             signals.watch(
@@ -156,6 +153,14 @@ impl Guest {
                     words::system(&error)
                 ))
             })
+    }
+}
+
+/// Bytes a second that the job allows its target.
+fn rate(job: &Job) -> u64 {
+    match &job.verb {
+        Verb::Convert(convert) => convert.rate,
+        _ => 0,
     }
 }
 
