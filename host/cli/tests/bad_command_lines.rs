@@ -1,5 +1,7 @@
 //! Command lines that are wrong, beside the reference tool: what both print and return has to be the same to the byte.
 
+#![allow(clippy::unwrap_used, reason = "tests: a failure here is a test failure")]
+
 mod support;
 
 use support::{Room, reference_is_here};

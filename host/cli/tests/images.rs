@@ -1,6 +1,8 @@
 //! `info`, `convert` and `dd` from the outside, beside the reference tool. The many variants of images are the black-box
 //! suite's; here is what the command line itself has to get right.
 
+#![allow(clippy::unwrap_used, reason = "tests: a failure here is a test failure")]
+
 mod support;
 
 use support::{Room, reference_is_here, shown};
