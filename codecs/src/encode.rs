@@ -78,6 +78,7 @@ fn zstd() -> Option<CCtx<'static>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "numbers of our own choice")]
 mod tests {
     use super::*;
     use crate::Decoder;
