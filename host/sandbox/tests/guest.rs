@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::cast_possible_truncation,
     reason = "a helper of tests: a failure is a test failure"
 )]
 
@@ -10,10 +11,12 @@ mod common;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use common::elf::{Batch, player};
 use common::{Engine, modes};
 use instar_abi::job::{Bounds, Info, Seed, Source, Verb};
 use instar_abi::layout::DEFAULT_BYTES;
-use instar_abi::{FileFacts, FileKind, Format, Job, Report, Slot, encode};
+use instar_abi::request::Op;
+use instar_abi::{FileFacts, FileKind, Format, Job, RawRequest, Report, Slot, encode};
 use instar_sandbox::{Choice, Mode, Outcome, Sandbox};
 
 fn info(size: u64) -> Vec<u8> {
@@ -111,5 +114,29 @@ fn start_up_cost() {
                 figure(&times[2])
             );
         }
+    }
+}
+
+/// Figures for a person, like the one above: what it costs to ring and go on.
+#[test]
+#[ignore = "prints timings"]
+fn doorbell_cost() {
+    const RINGS: usize = 2000;
+    let request = |op: Op| RawRequest {
+        op: op.0,
+        ..RawRequest::default()
+    };
+    let mut batches = vec![Batch::of(&[request(Op::PROGRESS)]); RINGS];
+    batches.push(Batch::of(&[request(Op::EXIT)]));
+    let elf = player(&batches);
+    for choice in modes() {
+        let mut best = Duration::MAX;
+        for _ in 0..10 {
+            let sandbox = common::sandbox(choice, 1, &elf);
+            let start = Instant::now();
+            assert!(matches!(common::run(&sandbox), Outcome::Exited));
+            best = best.min(start.elapsed() / RINGS as u32);
+        }
+        println!("{choice:?}: a ring takes {best:?}");
     }
 }
