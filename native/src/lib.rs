@@ -143,7 +143,10 @@ impl Native {
                 length,
                 how,
             } => sparse::zero(&self.file(*slot), *offset, *length, *how == ZeroHow::MayUnmap).map(|()| 0),
-            Action::Discard { .. } | Action::Flush { .. } | Action::Advise { .. } => Ok(0),
+            Action::Discard { slot, offset, length } => {
+                sparse::garble(&self.file(*slot), *offset, *length).map(|()| 0)
+            }
+            Action::Flush { .. } | Action::Advise { .. } => Ok(0),
             Action::Extents {
                 slot,
                 offset,

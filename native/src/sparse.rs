@@ -71,6 +71,19 @@ pub(crate) fn zero(file: &File, offset: u64, length: u64, unmap: bool) -> Result
     }
 }
 
+/// Discards by writing garbage: whoever reads there afterwards shall notice.
+pub(crate) fn garble(file: &File, offset: u64, length: u64) -> Result<()> {
+    let end = file.metadata()?.len().min(offset.saturating_add(length));
+    let garbage = vec![0xd1; 1 << 16];
+    let mut at = offset;
+    while at < end {
+        let step = (end - at).min(garbage.len() as u64);
+        file.write_all_at(&garbage[..step as usize], at)?;
+        at += step;
+    }
+    Ok(())
+}
+
 /// Fills `into` with the runs of data and holes from `offset` on.
 pub(crate) fn extents(file: &File, offset: u64, length: u64, into: &mut [Extent]) -> Result<usize> {
     let size = file.metadata()?.len();

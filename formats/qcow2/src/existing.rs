@@ -13,7 +13,7 @@ use instar_disk::{
 };
 
 use crate::batch::data_entry;
-use crate::create::{punch, zero};
+use crate::create::zero;
 use crate::entry::{compressed, compressed_range};
 use crate::header::Header;
 use crate::layout::Layout;
@@ -21,7 +21,7 @@ use crate::ledger::Ledger;
 use crate::mark::Marked;
 use crate::num::{add, internal, shl, shr, shr_up, sub};
 use crate::packed;
-use crate::raw::{crypt, entry, subcluster};
+use crate::raw::{crypt, entry};
 use crate::target::DEFLATE_WINDOW_BITS;
 
 /// Opens the image in `file` for writing `size` bytes to it. `data_file` is the file that it names for its data, if it names one; `compress`:
@@ -85,12 +85,12 @@ fn check(header: &Header, data_file: bool, compress: bool) -> Result<()> {
     Ok(())
 }
 
-struct Existing<'h> {
-    file: File<'h>,
-    data: Option<File<'h>>,
-    header: Header,
-    layout: Layout,
-    ledger: Ledger<'h>,
+pub(crate) struct Existing<'h> {
+    pub(crate) file: File<'h>,
+    pub(crate) data: Option<File<'h>>,
+    pub(crate) header: Header,
+    pub(crate) layout: Layout,
+    pub(crate) ledger: Ledger<'h>,
     codec: Option<Codec>,
     /// Where the next compressed stream goes: inside a cluster that holds others.
     tail: Option<u64>,
@@ -100,13 +100,13 @@ struct Existing<'h> {
 
 /// An L2 table, and an entry in it.
 #[derive(Clone, Copy)]
-struct At {
-    l1_index: u64,
-    index: u64,
+pub(crate) struct At {
+    pub(crate) l1_index: u64,
+    pub(crate) index: u64,
 }
 
 /// An L2 entry and its subcluster bits, which are 0 without subclusters.
-type Words = (u64, u64);
+pub(crate) type Words = (u64, u64);
 
 impl Target for Existing<'_> {
     fn size(&self) -> u64 {
@@ -216,14 +216,14 @@ impl Existing<'_> {
     }
 
     /// Marks the image as incomplete before anything is changed.
-    fn begin(&mut self) -> Result<()> {
+    pub(crate) fn begin(&mut self) -> Result<()> {
         if self.mark.is_none() {
             self.mark = Some(Marked::set(self.file, &self.header)?);
         }
         Ok(())
     }
 
-    fn locate(&self, offset: u64) -> Result<At> {
+    pub(crate) fn locate(&self, offset: u64) -> Result<At> {
         let mask = shl(1, self.layout.table_bits())?.wrapping_sub(1);
         Ok(At {
             l1_index: shr(offset, self.layout.reach_bits()),
@@ -247,7 +247,7 @@ impl Existing<'_> {
     }
 
     /// The L2 table with this number, if there is one.
-    fn table(&mut self, l1_index: u64) -> Result<Option<(u64, bool)>> {
+    pub(crate) fn table(&mut self, l1_index: u64) -> Result<Option<(u64, bool)>> {
         let word = self.ledger.pages.word(self.header.l1.offset, l1_index)?;
         let offset = word & entry::OFFSET;
         if offset & self.layout.cluster().wrapping_sub(1) != 0 {
@@ -259,7 +259,7 @@ impl Existing<'_> {
     }
 
     /// The L2 table with this number, ours alone: made or copied if need be.
-    fn table_to_edit(&mut self, l1_index: u64) -> Result<u64> {
+    pub(crate) fn table_to_edit(&mut self, l1_index: u64) -> Result<u64> {
         let old = self.table(l1_index)?;
         if let Some((offset, copied)) = old
             && self.ledger.is_exclusive(offset, copied)?
@@ -285,7 +285,7 @@ impl Existing<'_> {
         Ok(offset)
     }
 
-    fn words(&mut self, table: u64, at: u64) -> Result<Words> {
+    pub(crate) fn words(&mut self, table: u64, at: u64) -> Result<Words> {
         if !self.layout.extended_l2() {
             return Ok((self.ledger.pages.word(table, at)?, 0));
         }
@@ -294,7 +294,7 @@ impl Existing<'_> {
         Ok((word, self.ledger.pages.word(table, add(first, 1)?)?))
     }
 
-    fn set_words(&mut self, table: u64, at: u64, (word, bitmap): Words) -> Result<()> {
+    pub(crate) fn set_words(&mut self, table: u64, at: u64, (word, bitmap): Words) -> Result<()> {
         if !self.layout.extended_l2() {
             return self.ledger.pages.set_word(table, at, word);
         }
@@ -304,7 +304,7 @@ impl Existing<'_> {
     }
 
     /// Where the cluster of this entry is, if it may be overwritten there.
-    fn own_host(&mut self, (word, _): Words) -> Result<Option<u64>> {
+    pub(crate) fn own_host(&mut self, (word, _): Words) -> Result<Option<u64>> {
         let host = word & entry::OFFSET;
         if word & entry::COMPRESSED != 0 || host == 0 {
             return Ok(None);
@@ -369,7 +369,7 @@ impl Existing<'_> {
         Ok(())
     }
 
-    fn release(&mut self, word: u64) -> Result<()> {
+    pub(crate) fn release(&mut self, word: u64) -> Result<()> {
         let bits = self.layout.cluster_bits();
         if word & entry::COMPRESSED == 0 {
             let host = word & entry::OFFSET;
@@ -410,94 +410,6 @@ impl Existing<'_> {
         1_u64
             .checked_shl(bits)
             .map_or(u64::MAX, |bit| bit.wrapping_sub(1))
-    }
-
-    /// Makes the range from `start` on zero, up to the end of its L2 table or `end`; gives where that is.
-    fn zero_table(&mut self, start: u64, end: u64) -> Result<u64> {
-        let at = self.locate(start)?;
-        let stop = shl(add(at.l1_index, 1)?, self.layout.reach_bits())?.min(end);
-        let covered = self.header.backing_name.is_some();
-        let v3 = self.header.version >= 3;
-        if self.data.is_some() && self.header.features.data_file_raw() {
-            return self.zero_raw_data(start, stop);
-        }
-        if self.table(at.l1_index)?.is_none() && !covered {
-            return Ok(stop);
-        }
-        if !v3 && covered {
-            return self.zero_by_data(start, stop);
-        }
-        let mut table = self.table(at.l1_index)?.map(|(offset, _)| offset);
-        let mut owned = false;
-        for number in 0..shr_up(sub(stop, start)?, self.layout.cluster_bits()) {
-            let index = add(at.index, number)?;
-            let old = match table {
-                Some(table) => self.words(table, index)?,
-                None => (0, 0),
-            };
-            if self.is_zero(old, covered) {
-                continue;
-            }
-            if !owned {
-                self.begin()?;
-                table = Some(self.table_to_edit(at.l1_index)?);
-                owned = true;
-            }
-            let table = table.ok_or_else(|| internal(line!()))?;
-            let new = self.zero_words(old, v3)?;
-            self.set_words(table, index, new)?;
-        }
-        Ok(stop)
-    }
-
-    /// Whether a cluster reads as zero already; `covered`: something may be below.
-    fn is_zero(&self, (word, bitmap): Words, covered: bool) -> bool {
-        if word & entry::COMPRESSED != 0 {
-            return false;
-        }
-        if self.layout.extended_l2() {
-            let allocated = bitmap & subcluster::ALLOCATED != 0;
-            let all_zero = bitmap & subcluster::ZERO == subcluster::ZERO;
-            return !allocated && (!covered || all_zero);
-        }
-        let unallocated = word & entry::OFFSET == 0 && word & entry::COPIED == 0;
-        word & entry::ZERO != 0 || (unallocated && !covered)
-    }
-
-    /// The entry of a cluster that becomes zero: it keeps its place if that is its own.
-    fn zero_words(&mut self, old: Words, v3: bool) -> Result<Words> {
-        let external = self.data.is_some() && old.0 & entry::COPIED != 0;
-        let keeps = v3 && (external || self.own_host(old)?.is_some());
-        let mut place = 0;
-        if keeps {
-            place = old.0 & (entry::OFFSET | entry::COPIED);
-        } else {
-            self.release(old.0)?;
-        }
-        if self.layout.extended_l2() {
-            return Ok((place, subcluster::ZERO));
-        }
-        Ok((if v3 { place | entry::ZERO } else { 0 }, 0))
-    }
-
-    fn zero_by_data(&mut self, start: u64, stop: u64) -> Result<u64> {
-        let mut at = start;
-        while at < stop {
-            let placed = self.allocate(at, sub(stop, at)?)?;
-            if !placed.fresh {
-                zero(&self.file, placed.offset, placed.length)?;
-            }
-            at = add(at, placed.length)?;
-        }
-        Ok(stop)
-    }
-
-    /// Whoever reads only the data file of such an image must see zeros too.
-    fn zero_raw_data(&mut self, start: u64, stop: u64) -> Result<u64> {
-        let data = self.data.ok_or_else(|| internal(line!()))?;
-        let placed = self.allocate(start, sub(stop, start)?)?;
-        punch(&data, placed.offset, placed.length)?;
-        add(start, placed.length)
     }
 
     /// Where a stream of `stored` bytes goes; counts the clusters that it touches.

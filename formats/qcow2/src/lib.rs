@@ -57,6 +57,7 @@ mod snapshot;
 mod space;
 mod table;
 mod target;
+mod zeroing;
 
 pub use create::create;
 pub use existing::existing;
