@@ -33,7 +33,7 @@ pub struct MailboxHeader {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct RawRequest {
-    /// [`crate::Op`].
+    /// [`crate::request::Op`].
     pub op: u32,
     /// Meaning depends on `op`.
     pub flags: u32,
@@ -59,7 +59,7 @@ pub struct RawRequest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct RawResult {
-    /// [`crate::status`]: 0, an errno, or a refusal.
+    /// [`crate::request::status`]: 0, an errno, or a refusal.
     pub status: u32,
     /// Second half of `value` for `Open`: [`crate::FileKind`] as a number; else zero.
     pub detail: u32,
