@@ -43,12 +43,12 @@ impl Bench {
     ///
     /// # Panics
     ///
-    /// Where the body does; and where KVM is missing although `INSTAR_REQUIRE_KVM` is set.
+    /// Where the body does; and where KVM is missing although `INSTAR_TEST_NEEDS_KVM` is set.
     pub fn with(sandbox: Sandbox, test: &str, body: fn(&Self)) {
         if !sandbox.is_available() {
             assert!(
-                std::env::var_os("INSTAR_REQUIRE_KVM").is_none(),
-                "INSTAR_REQUIRE_KVM is set and /dev/kvm cannot be opened"
+                std::env::var_os("INSTAR_TEST_NEEDS_KVM").is_none(),
+                "INSTAR_TEST_NEEDS_KVM is set and /dev/kvm cannot be opened"
             );
             return ledger::skip("/dev/kvm cannot be opened");
         }

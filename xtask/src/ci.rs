@@ -11,7 +11,7 @@ use crate::{Outcome, deviations, tidy, workspace};
 const LEDGER: &str = "INSTAR_TEST_LEDGER";
 
 /// Makes a skip for want of KVM a failure.
-const REQUIRE_KVM: &str = "INSTAR_REQUIRE_KVM";
+const REQUIRE_KVM: &str = "INSTAR_TEST_NEEDS_KVM";
 
 pub(crate) fn run() -> Outcome {
     step("format", cargo().args(["fmt", "--all", "--check"]))?;

@@ -25,13 +25,13 @@ use zerocopy::{FromZeros, IntoBytes};
 /// Tests that did not run for want of KVM.
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// The modes that this machine can run. Without KVM that is one, said aloud; with INSTAR_REQUIRE_KVM=1 it is a failure.
+/// The modes that this machine can run. Without KVM that is one, said aloud; with INSTAR_TEST_NEEDS_KVM=1 it is a failure.
 pub(crate) fn modes() -> Vec<Choice> {
     match probe().kvm {
         Ok(()) => vec![Choice::Process, Choice::Kvm],
         Err(why) => {
             assert!(
-                std::env::var_os("INSTAR_REQUIRE_KVM").is_none_or(|value| value != "1"),
+                std::env::var_os("INSTAR_TEST_NEEDS_KVM").is_none_or(|value| value != "1"),
                 "{why}"
             );
             let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
