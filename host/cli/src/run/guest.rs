@@ -93,11 +93,13 @@ impl Guest {
         let engine = Arc::new(engine.with_rate(rate(job)));
         let watch = self.signals.as_ref().map(|signals| {
             let (engine, canceller) = (Arc::clone(&engine), self.sandbox.canceller());
+            let abandoned = Arc::clone(&engine);
             signals.watch(
                 move || {
                     canceller.cancel();
                     engine.stop();
                 },
+                move || abandoned.files().abort(),
                 move || progress.want_line(),
             )
         });

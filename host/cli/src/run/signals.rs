@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, raise};
 
@@ -29,8 +30,14 @@ impl Signals {
         Self(set)
     }
 
-    /// Waits for them on a thread of its own: `end` is called when the run shall end, `show` when progress shall be shown.
-    pub(super) fn watch(&self, end: impl Fn() + Send + 'static, show: impl Fn() + Send + 'static) -> Watch {
+    /// Waits for them on a thread of its own: `end` is called when the run shall end, `abandon`
+    /// when it has not ended in time and the program dies without it, `show` when progress shall be shown.
+    pub(super) fn watch(
+        &self,
+        end: impl Fn() + Send + 'static,
+        abandon: impl Fn() + Send + 'static,
+        show: impl Fn() + Send + 'static,
+    ) -> Watch {
         let caught = Arc::new(AtomicI32::new(0));
         let note = Arc::clone(&caught);
         let set = self.0;
@@ -45,6 +52,10 @@ impl Signals {
                 } else {
                     note.store(signal as i32, Ordering::SeqCst);
                     end();
+                    // Whoever runs the lanes cleans up and dies, unless one of them does not come back in time.
+                    std::thread::sleep(GRACE);
+                    abandon();
+                    die_by(signal as i32);
                 }
             }
         };
@@ -71,6 +82,9 @@ pub(crate) fn die_by(number: i32) {
         let _ = raise(signal);
     }
 }
+
+/// What lanes have to come back, out of the 100 ms that a signal may take.
+const GRACE: Duration = Duration::from_millis(60);
 
 /// Stack of the waiting thread: it calls little.
 const STACK: usize = 64 << 10;
