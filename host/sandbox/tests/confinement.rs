@@ -26,21 +26,22 @@ use instar_sandbox::{Choice, Outcome, Sandbox};
 
 const LOOP: [u8; 2] = [0xeb, 0xfe];
 
-/// Children of this process that are called like this, by number.
+/// The children of a process. Every process is asked for its parent: the kernel's own list of children may miss one for as
+/// long as one cares to read it.
 fn lanes_of(parent: u32) -> Vec<u32> {
-    let children = fs::read_dir(format!("/proc/{parent}/task"))
-        .unwrap()
-        .flat_map(|task| {
-            let path = task.unwrap().path().join("children");
-            let text = fs::read_to_string(path).unwrap_or_default();
-            text.split_whitespace()
-                .map(|pid| pid.parse().unwrap())
-                .collect::<Vec<u32>>()
-        });
-    children.collect()
+    let processes = fs::read_dir("/proc").unwrap();
+    let numbers = processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    numbers.filter(|pid| parent_of(*pid) == Some(parent)).collect()
 }
 
-/// The one child of a helper. The kernel's list of children is a snapshot that may miss one.
+/// The second field after the name, which may hold anything but ends with the last parenthesis.
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The one child of a helper.
 fn child_of(parent: u32) -> u32 {
     let mut children = Vec::new();
     eventually("the helper has no child", || {
