@@ -71,12 +71,12 @@ fn helper(name: &str) -> Command {
     command
 }
 
-/// Starts a helper that says "running" when its guest loops.
+/// Starts a helper and waits until it says that its guest loops. (The harness itself says "running 1 test" earlier.)
 fn start_looping() -> Child {
     let mut child = helper("helper_that_loops").spawn().unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
     for line in output.lines() {
-        if line.unwrap().contains("running") {
+        if line.unwrap().contains("the guest loops") {
             return child;
         }
     }
@@ -292,7 +292,7 @@ fn helper_that_loops() {
     let started = std::sync::atomic::AtomicUsize::new(0);
     let outcome = sandbox.run(&|_| unreachable!(), &|| {
         if started.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 1 {
-            println!("running");
+            println!("the guest loops");
         }
         Ok(())
     });
