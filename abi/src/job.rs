@@ -123,6 +123,8 @@ pub struct Convert {
     pub rate: u64,
     /// `--salvage`.
     pub salvage: bool,
+    /// `-C`: plain data is copied by the kernel, which looks for no zeros in it.
+    pub offload: bool,
 }
 
 /// `dd`.

@@ -135,7 +135,7 @@ pub enum Request {
         granule: Option<u64>,
         /// The target range reads as zero now.
         target_is_zero: bool,
-        /// Extents may be shared (reflink).
+        /// Extents may be shared (reflink). If not, the copy has space of its own.
         may_clone: bool,
     },
     /// Makes a range read as zero.

@@ -1,11 +1,11 @@
 //! `convert`: one image or several in a row, into a new image or an existing one.
 
-use instar_abi::job::Convert;
+use instar_abi::job::{Convert, Create, Preallocation};
 use instar_abi::report::{Done, Stage};
 use instar_disk::{Fault, FileKind, fault};
 
 use crate::chain::Chain;
-use crate::copier::{self, Ground, Work};
+use crate::copier::{self, Ground, Offload, Work};
 use crate::formats;
 use crate::session::{At, Outcome, Session};
 use crate::source::Source;
@@ -43,6 +43,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         ground: ground(session, job, backing.as_ref().map(Chain::size)).at(stage)?,
         write_zeros: job.sparse == 0,
         salvage: job.salvage,
+        offload: offload(job),
     };
     copier::run(session.host, work)?;
     Ok(Done {
@@ -66,6 +67,19 @@ fn ground(session: &Session<'_>, job: &Convert, backing: Option<u64>) -> instar_
     } else {
         Ground::Zero
     })
+}
+
+/// Extents are shared wherever that can be done, unless the user asked for space of the target's own.
+fn offload(job: &Convert) -> Offload {
+    let reserves = match &job.target.create {
+        Create::Raw(raw) => raw.preallocation != Preallocation::Off,
+        _ => false,
+    };
+    match job.offload {
+        true => Offload::Copy,
+        false if job.sparse == 0 || reserves => Offload::No,
+        false => Offload::Share,
+    }
 }
 
 /// The piece in which zeros are looked for, of `-S` bytes.

@@ -6,7 +6,7 @@ use instar_abi::job::Dd;
 use instar_abi::report::{Done, Stage};
 use instar_disk::FileKind;
 
-use crate::copier::{self, Ground, Work};
+use crate::copier::{self, Ground, Offload, Work};
 use crate::formats;
 use crate::session::{At, Outcome, Session};
 use crate::source::Source;
@@ -38,6 +38,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
         ground,
         write_zeros: false,
         salvage: false,
+        offload: Offload::Copy,
     };
     copier::run(session.host, work)?;
     Ok(Done {

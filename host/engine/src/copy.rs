@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  may_clone ──► share extents (whole blocks) ──┐ refused: never tried again for this target
-//!  no granule ─► copy_file_range ───────────────┤ refused: likewise
+//!  and no granule ─► copy_file_range ───────────┤ refused: likewise
 //!  else ───────► read, find zeros, write ◄──────┘
 //! ```
 
@@ -53,7 +53,8 @@ impl<'a> Copy<'a> {
     fn inside_source(self, buffer: &mut Buffer, stop: &Stop) -> Outcome<u64> {
         let cloned = if self.may_clone { self.clone(stop)? } else { 0 };
         let (_, rest) = self.split(cloned);
-        let copied = if rest.granule.is_none() {
+        // The kernel's own copying shares extents, too, where it can.
+        let copied = if rest.granule.is_none() && self.may_clone {
             rest.copy_in_kernel(stop)?
         } else {
             0

@@ -3,6 +3,8 @@
 //! An image in small or scattered clusters makes batches of such copies. What they cost is new pages of the page cache, and
 //! those are cheaper by the large piece.
 
+use std::sync::atomic::Ordering;
+
 use instar_abi::Request;
 
 use crate::buffer::Buffer;
@@ -114,7 +116,7 @@ fn small_copy<'a>(slots: &'a Slots, request: &Request) -> Option<Copy<'a>> {
         length,
         granule,
         target_is_zero,
-        may_clone: false,
+        may_clone,
     } = *request
     else {
         return None;
@@ -122,7 +124,9 @@ fn small_copy<'a>(slots: &'a Slots, request: &Request) -> Option<Copy<'a>> {
     let (source, target) = (slots.get(source)?, slots.get(target)?);
     // What is read must not be what an earlier one of them is about to write.
     let apart = source.identity != target.identity;
-    let plain = apart && (1..=SMALL).contains(&length) && source.direct.is_none();
+    // Sharing extents costs less than any copy, but for a file that cannot it is no reason to go one by one.
+    let copied = !may_clone || target.state.no_clone.load(Ordering::Relaxed);
+    let plain = copied && apart && (1..=SMALL).contains(&length) && source.direct.is_none();
     let allowed = plain && target.writable_to(target_offset + length).is_ok();
     allowed.then_some(Copy {
         source,

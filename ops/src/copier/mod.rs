@@ -47,6 +47,19 @@ pub(crate) struct Work<'h> {
     pub(crate) write_zeros: bool,
     /// What cannot be read becomes zeros.
     pub(crate) salvage: bool,
+    /// How plain data may reach the target without being looked at.
+    pub(crate) offload: Offload,
+}
+
+/// How plain data may reach the target without being looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offload {
+    /// Not at all.
+    No,
+    /// By sharing extents: zeros in them then cost no space of their own.
+    Share,
+    /// By sharing extents, else by the kernel's own copying.
+    Copy,
 }
 
 /// What a target shows where nothing is written.
@@ -84,6 +97,7 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
         ground: work.ground,
         write_zeros: work.write_zeros,
         salvage: work.salvage,
+        offload: work.offload,
         encoding,
         total: work.length,
         done: AtomicU64::new(0),
@@ -139,6 +153,7 @@ struct Shared<'c, 'h> {
     ground: Ground,
     write_zeros: bool,
     salvage: bool,
+    offload: Offload,
     encoding: Option<Encoding>,
     total: u64,
     done: AtomicU64,

@@ -9,7 +9,7 @@ use instar_disk::{Action, Io, Result, Slot, ZeroHow};
 use super::assemble::{Assembler, Span};
 use super::plan::{Chunk, From, Piece};
 use super::runs::{self, Owed, Run};
-use super::{Ground, Shared};
+use super::{Ground, Offload, Shared};
 use crate::session::{At, Outcome};
 
 /// Works until the plan is empty.
@@ -130,9 +130,9 @@ impl Shared<'_, '_> {
                 target,
                 target_offset: piece.target,
                 length: piece.length,
-                granule: self.granule,
+                granule: self.granule.filter(|_| self.offload != Offload::Copy),
                 target_is_zero: self.ground == Ground::Zero,
-                may_clone: false,
+                may_clone: self.offload != Offload::No,
             }),
             From::Zero => {
                 let how = if self.granule.is_some() {

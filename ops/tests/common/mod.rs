@@ -63,6 +63,7 @@ pub(crate) fn conversion(files: &[FileFacts]) -> Convert {
         target_is_zero: false,
         rate: 0,
         salvage: false,
+        offload: false,
     }
 }
 

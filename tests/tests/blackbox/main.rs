@@ -17,5 +17,6 @@ mod formats;
 mod info;
 mod invocation;
 mod reading;
+mod reflink;
 mod sandbox;
 mod writing;

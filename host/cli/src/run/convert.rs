@@ -73,6 +73,7 @@ fn work(
         target_is_zero: args.target_is_zero,
         rate: args.rate,
         salvage: args.salvage,
+        offload: args.copy_range,
     });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::clone(progress))?;
