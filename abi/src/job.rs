@@ -70,6 +70,10 @@ pub enum Verb {
     Create(CreateImage),
     /// `compare`.
     Compare(Compare),
+    /// `snapshot -l`.
+    Snapshots(Source),
+    /// `info --safety`.
+    Safety(Source),
 }
 
 /// An image to read.
@@ -81,6 +85,8 @@ pub struct Source {
     pub format: Option<Format>,
     /// An internal snapshot instead of the active state.
     pub snapshot: Option<SnapshotName>,
+    /// Another process is writing to it: only a raw image is read all the same.
+    pub busy: bool,
 }
 
 /// Which internal snapshot.
@@ -151,6 +157,8 @@ pub struct Map {
     pub start: u64,
     /// Bytes; none: to the end.
     pub length: Option<u64>,
+    /// Only data at a known place is of interest; the first data without one is a failure.
+    pub placed_only: bool,
 }
 
 /// `create`.

@@ -36,6 +36,7 @@ pub mod limits;
 pub mod mailbox;
 pub mod report;
 pub mod request;
+pub mod safety;
 mod text;
 pub mod vmdk;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::Fault;
 use crate::file::{Format, Slot};
 use crate::job::Compression;
+use crate::safety::Safety;
 use crate::text::ImageText;
 
 /// One record.
@@ -14,10 +15,23 @@ use crate::text::ImageText;
 pub enum Report {
     /// One layer for `info`.
     Info(Box<Info>),
+    /// A file that another one names, before the first run that stands in it.
+    Named {
+        /// The file.
+        slot: Slot,
+        /// The one that names it.
+        namer: Slot,
+        /// Its name there.
+        name: ImageText,
+    },
     /// Runs for `map`, in ascending order; many records make one map.
     Map(Vec<MapRun>),
     /// What was found of an image's size before it is made (`create` without a size) or read.
     Size(u64),
+    /// The internal snapshots for `snapshot -l`.
+    Snapshots(Vec<Snapshot>),
+    /// What `info --safety` found.
+    Safety(Box<Safety>),
     /// What `compare` found; the last one decides.
     Compared(Compared),
     /// Something to warn about; the work goes on.
@@ -54,12 +68,11 @@ pub struct MapRun {
 pub enum Compared {
     /// Nothing differs.
     Identical,
-    /// Sizes differ; the comparison goes on unless it is strict.
-    Sizes {
-        /// The comparison ends here.
-        strict: bool,
-    },
-    /// Content differs at this byte, a multiple of 512.
+    /// Sizes differ, and what both have is the same: what only one has is looked at next.
+    Longer,
+    /// Sizes differ (strict).
+    Sizes,
+    /// Content differs in the sector at this byte.
     Content(u64),
     /// Allocation differs at this byte (strict).
     Status(u64),
@@ -91,6 +104,10 @@ pub enum Stage {
     Create,
     /// Reading at this byte of the virtual disk.
     Read(u64),
+    /// Asking where the data of the source with this index is.
+    Locate(u32),
+    /// Reading the source with this index at this byte of its disk.
+    ReadSource(u32, u64),
     /// Writing at this byte of the virtual disk.
     Write(u64),
     /// Writing the tables that complete the target.

@@ -32,6 +32,8 @@ impl Op {
     pub const WAKE: Self = Self(13);
     pub const EXIT: Self = Self(14);
     pub const ADVISE: Self = Self(15);
+    pub const COMPARE: Self = Self(16);
+    pub const ALLOCATED: Self = Self(17);
 }
 
 /// `RawRequest::flags` of Copy: bytes of the target range that are skipped already read as zero.
@@ -40,6 +42,9 @@ pub const COPY_TARGET_IS_ZERO: u32 = 1;
 pub const COPY_MAY_CLONE: u32 = 2;
 /// `RawRequest::flags` of Zero: the space may be given back to the filesystem.
 pub const ZERO_MAY_UNMAP: u32 = 1;
+
+/// `RawRequest::flags` of Compare: there is no other file, all shall be zero.
+pub const COMPARE_WITH_ZERO: u32 = 1;
 
 /// Values of [`crate::RawResult::status`].
 ///
@@ -227,6 +232,23 @@ pub enum Request {
         /// Bytes.
         length: u64,
     },
+    /// Bytes of two files against each other, or of one against zeros; what lies past a file's end reads as zero. Result
+    /// value: how many bytes, from the start, are the same.
+    Compare {
+        /// One.
+        slot: Slot,
+        /// From, bytes.
+        offset: u64,
+        /// The other file and from where on, in bytes; none: zeros.
+        other: Option<(Slot, u64)>,
+        /// Bytes, at most one transfer.
+        length: u64,
+    },
+    /// How much storage a file occupies. Result value: bytes.
+    Allocated {
+        /// Which.
+        slot: Slot,
+    },
     /// The guest is done. The last report said how it went.
     Exit,
 }
@@ -362,9 +384,32 @@ impl Request {
                 word(raw.address, memory_bytes).map(|word| Self::Wait { word, expected })
             }
             Op::WAKE => word(raw.address, memory_bytes).map(|word| Self::Wake { word }),
+            Op::COMPARE => Self::parse_compare(raw),
+            Op::ALLOCATED => Ok(Self::Allocated { slot }),
             Op::EXIT => Ok(Self::Exit),
             Op(other) => Err(BadRequest::Op(other)),
         }
+    }
+
+    fn parse_compare(raw: &RawRequest) -> Result<Self, BadRequest> {
+        file_range(raw.offset, raw.length)?;
+        if raw.length > TRANSFER {
+            return Err(BadRequest::Length(raw.length));
+        }
+        let other = match raw.flags {
+            0 => {
+                file_range(raw.other_offset, raw.length)?;
+                Some((Slot(raw.other), raw.other_offset))
+            }
+            COMPARE_WITH_ZERO => None,
+            _ => return Err(BadRequest::Value),
+        };
+        Ok(Self::Compare {
+            slot: Slot(raw.slot),
+            offset: raw.offset,
+            other,
+            length: raw.length,
+        })
     }
 
     fn parse_copy(raw: &RawRequest) -> Result<Self, BadRequest> {

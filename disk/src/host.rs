@@ -47,7 +47,8 @@ pub trait Host: Sync {
 pub struct Io<'a> {
     /// What to do.
     pub action: Action<'a>,
-    /// What came of it: for Read bytes read, for Copy bytes written as data, for Extents records filled.
+    /// What came of it: for Read bytes read, for Copy bytes written as data, for Extents records filled, for
+    /// Compare bytes that are the same, for Allocated bytes.
     pub outcome: core::result::Result<u64, IoError>,
 }
 
@@ -118,6 +119,15 @@ pub enum Action<'a> {
         slot: Slot,
         offset: u64,
         length: u64,
+    },
+    Compare {
+        slot: Slot,
+        offset: u64,
+        other: Option<(Slot, u64)>,
+        length: u64,
+    },
+    Allocated {
+        slot: Slot,
     },
 }
 

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use instar_abi::job::SnapshotName;
 use instar_abi::report::{Backing, Info, Snapshot};
-use instar_abi::{Fault, Slot, fault};
+use instar_abi::{Fault, ImageText, Slot, fault};
 
-use crate::Result;
+use crate::{Extents, Result};
 
 /// A disk image that can be read.
 ///
@@ -25,6 +25,27 @@ pub trait Image: Send {
     /// # Errors
     /// What is wrong with the tables, or the host's error.
     fn map(&mut self, offset: u64) -> Result<Mapping>;
+
+    /// What `map` shows of the bytes from `offset` on, which is what the reference tool knows of them: more than
+    /// [`Image::map`] says, or less. Bounds are those of `map`.
+    ///
+    /// # Errors
+    /// As [`Image::map`].
+    fn status(&mut self, offset: u64) -> Result<Status> {
+        Ok(Status::of(self.map(offset)?))
+    }
+
+    /// The answer of [`Image::status`] for bytes from `offset` on ends at the next multiple of this, where the reference
+    /// tool's does: a strict comparison shows it.
+    fn status_unit(&self, offset: u64) -> u64 {
+        let _ = offset;
+        u64::MAX
+    }
+
+    /// Other files that hold this image's data, and their names in it.
+    fn others(&self) -> Vec<(Slot, ImageText)> {
+        Vec::new()
+    }
 
     /// The layer below, as the image names it.
     fn backing(&self) -> Option<Backing> {
@@ -113,6 +134,77 @@ impl Mapping {
             length: self.length.saturating_sub(within),
             kind,
         }
+    }
+}
+
+/// A run of guest bytes as one layer has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags that `map` prints")]
+pub struct Status {
+    /// Bytes, at least 1.
+    pub length: u64,
+    /// This layer has something for it.
+    pub present: bool,
+    /// It reads as zero.
+    pub zero: bool,
+    /// A file has data for it.
+    pub data: bool,
+    /// That data is compressed.
+    pub compressed: bool,
+    /// Where it stands as it is, or where space is kept for it.
+    pub place: Option<(Slot, u64)>,
+    /// The file was asked whether it has a hole there.
+    pub looked_below: bool,
+}
+
+impl Status {
+    /// What follows of a mapping.
+    #[must_use]
+    pub const fn of(mapping: Mapping) -> Self {
+        let (present, zero, data, compressed, place) = match mapping.kind {
+            Kind::Unallocated => (false, false, false, false, None),
+            Kind::Data { slot, offset } => (true, false, true, false, Some((slot, offset))),
+            Kind::Zero { at } => (true, true, false, false, at),
+            Kind::Encoded(_) => (true, false, true, true, None),
+        };
+        Self {
+            length: mapping.length,
+            present,
+            zero,
+            data,
+            compressed,
+            place,
+            looked_below: false,
+        }
+    }
+
+    /// What is left of it after its first `within` bytes, of which it has more.
+    #[must_use]
+    pub const fn skip(mut self, within: u64) -> Self {
+        if let Some((slot, offset)) = self.place {
+            self.place = Some((slot, offset.saturating_add(within)));
+        }
+        self.length = self.length.saturating_sub(within);
+        self
+    }
+
+    /// With what `file` itself has at the place where this data stands: a hole there is zero, too, and the answer ends with
+    /// the file's. What lies past the file's end goes with the hole before it.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn look_below(mut self, extents: &mut Extents<'_>, size: u64) -> Result<Self> {
+        let Some((_, at)) = self.place.filter(|_| self.data && !self.zero) else {
+            return Ok(self);
+        };
+        let extent = extents.at(at)?;
+        self.looked_below = true;
+        self.zero = !extent.data;
+        let to_the_end = !extent.data && at.saturating_add(extent.length) >= size;
+        if !to_the_end {
+            self.length = self.length.min(extent.length);
+        }
+        Ok(self)
     }
 }
 

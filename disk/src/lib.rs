@@ -38,7 +38,7 @@ pub use extents::Extents;
 pub use file::File;
 pub use host::{Action, Extent, Host, Io, IoError};
 pub use identifiers::Identifiers;
-pub use image::{Codec, Encoded, Image, Kind, Mapping, Opened};
+pub use image::{Codec, Encoded, Image, Kind, Mapping, Opened, Status};
 pub use instar_abi::request::{Preallocate, ZeroHow};
 pub use instar_abi::{
     Fault, FaultCode, FileFacts, FileKind, Format, ImageText, Role, Slot, fault, job, limits, report, vmdk,

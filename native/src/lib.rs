@@ -154,6 +154,16 @@ impl Native {
                 into,
             } => sparse::extents(&self.file(*slot), *offset, *length, into).map(|n| n as u64),
             Action::Resize { slot, length, .. } => self.file(*slot).set_len(*length).map(|()| 0),
+            Action::Compare {
+                slot,
+                offset,
+                other,
+                length,
+            } => {
+                let other = other.map(|(slot, offset)| (self.file(slot), offset));
+                sparse::compare(&self.file(*slot), *offset, other, *length)
+            }
+            Action::Allocated { slot } => self.file(*slot).metadata().map(|facts| facts.blocks() * 512),
         }
     }
 }

@@ -84,6 +84,20 @@ pub(crate) fn garble(file: &File, offset: u64, length: u64) -> Result<()> {
     Ok(())
 }
 
+/// How many bytes from the start are the same as in `other`, or zero; what lies past a file's end is zero.
+pub(crate) fn compare(file: &File, offset: u64, other: Option<(File, u64)>, length: u64) -> Result<u64> {
+    let read = |file: &File, offset| {
+        let mut bytes = vec![0; length as usize];
+        read_full(file, &mut bytes, offset).map(|_| bytes)
+    };
+    let one = read(file, offset)?;
+    let two = match other {
+        Some((file, offset)) => read(&file, offset)?,
+        None => vec![0; one.len()],
+    };
+    Ok(one.iter().zip(&two).take_while(|(a, b)| a == b).count() as u64)
+}
+
 /// Fills `into` with the runs of data and holes from `offset` on.
 pub(crate) fn extents(file: &File, offset: u64, length: u64, into: &mut [Extent]) -> Result<usize> {
     let size = file.metadata()?.len();

@@ -8,6 +8,8 @@ pub(crate) enum Effort {
     None,
     Read,
     Decode,
+    /// An answer of the tables, whatever it is; counted, not measured.
+    Look,
 }
 
 /// How much data may come of a source: an image whose tables point at the same bytes again and again is an attack.
@@ -15,6 +17,7 @@ pub(crate) struct Allowance {
     physical: u64,
     data: u64,
     decoded: u64,
+    looks: u64,
 }
 
 impl Allowance {
@@ -24,6 +27,9 @@ impl Allowance {
     /// Decoded bytes: deflate cannot do better than 1032 to 1. Ours: that, and a gigabyte for better codecs.
     const DECODED_FACTOR: u64 = 1100;
     const DECODED_SLACK: u64 = 1 << 30;
+    /// Answers: an extended L2 entry of 16 bytes has at most 32 to give. Ours: that, and some for what is not in tables.
+    const LOOKS_FACTOR: u64 = 2;
+    const LOOKS_SLACK: u64 = 1 << 20;
 
     /// For a source whose files have `physical` bytes.
     pub(crate) const fn new(physical: u64) -> Self {
@@ -31,7 +37,20 @@ impl Allowance {
             physical,
             data: 0,
             decoded: 0,
+            looks: 0,
         }
+    }
+
+    fn look(&mut self, count: u64) -> Result<()> {
+        let limit = self
+            .physical
+            .saturating_mul(Self::LOOKS_FACTOR)
+            .saturating_add(Self::LOOKS_SLACK);
+        self.looks = self.looks.saturating_add(count);
+        if self.looks > limit {
+            return Err(Fault::new(fault::core::LOOK_LIMIT).with([self.physical, limit]));
+        }
+        Ok(())
     }
 
     /// Takes `length` bytes off.
@@ -42,6 +61,7 @@ impl Allowance {
         let (spent, factor, slack) = match effort {
             Effort::None => return Ok(()),
             Effort::Read => (&mut self.data, Self::DATA_FACTOR, Self::DATA_SLACK),
+            Effort::Look => return self.look(length),
             Effort::Decode => (&mut self.decoded, Self::DECODED_FACTOR, Self::DECODED_SLACK),
         };
         *spent = spent.saturating_add(length);

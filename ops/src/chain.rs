@@ -3,10 +3,12 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use instar_abi::Report;
 use instar_abi::job;
-use instar_abi::report::{Backing, MapRun, Stage};
+use instar_abi::report::{Backing, Stage};
 use instar_disk::{
-    Extents, Fault, FileFacts, Format, Host, Kind, Mapping, Opened, Result, Role, Slot, fault,
+    Extents, Fault, FileFacts, Format, Host, ImageText, Kind, Mapping, Opened, Result, Role, Slot, Status,
+    fault, to_usize,
 };
 
 use crate::detect::detect;
@@ -47,9 +49,14 @@ impl<'h> Chain<'h> {
         let mut facts = session.file(source.slot).at(stage)?.facts();
         let mut format = source.format;
         let mut stage = stage;
+        let mut name = None;
         loop {
             visited.insert(facts.slot);
-            let layer = Layer::open(session, facts, format).at(stage)?;
+            let mut layer = Layer::open(session, facts, format).at(stage)?;
+            layer.named = name.take();
+            if source.busy && chain.layers.is_empty() && layer.format != Format::Raw {
+                return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(facts.slot)).at(stage);
+            }
             if let Some(above) = chain.layers.last() {
                 above.image.check_parent(&*layer.image).at(stage)?;
             }
@@ -61,6 +68,9 @@ impl<'h> Chain<'h> {
                 break;
             };
             stage = Stage::OpenBacking(facts.slot);
+            name = naming::parse(backing.name.as_bytes())
+                .ok()
+                .map(|named| (facts.slot, named.name));
             (facts, format) = open_below(session.host, facts.slot, &backing, &visited).at(stage)?;
         }
         Ok(chain)
@@ -104,48 +114,59 @@ impl<'h> Chain<'h> {
         })
     }
 
-    /// From now on answers as the tables say, without regard to holes of the files.
-    pub(crate) fn as_written(&mut self) {
-        for layer in &mut self.layers {
-            layer.holes = None;
-        }
-    }
-
-    /// What `map` shows of the bytes from `offset` (below the size) on.
-    pub(crate) fn status(&mut self, offset: u64) -> Result<MapRun> {
-        let mut run = MapRun {
-            start: offset,
+    /// What `map` shows of the bytes from `offset` (below the size) on, and in which layer. What no layer has is zero in the
+    /// lowest one that reaches so far.
+    pub(crate) fn status(&mut self, offset: u64) -> Result<(Status, u32)> {
+        let mut found = Status::of(Mapping {
             length: self.size().saturating_sub(offset),
-            depth: 0,
-            present: false,
-            zero: true,
-            data: false,
-            compressed: false,
-            place: None,
-        };
+            kind: Kind::Unallocated,
+        });
+        let mut deepest = 0;
         for (depth, layer) in (0..).zip(&mut self.layers) {
             if offset >= layer.size {
                 break;
             }
-            let mapping = layer.map(offset)?;
-            run.length = run.length.min(mapping.length);
-            run.depth = depth;
-            let (zero, data, compressed, place) = match mapping.kind {
-                Kind::Unallocated => continue,
-                Kind::Data { slot, offset } => (false, true, false, Some((slot, offset))),
-                Kind::Zero { at } => (true, false, false, at),
-                Kind::Encoded(_) => (false, true, true, None),
+            let status = layer.status(offset)?;
+            deepest = depth;
+            found = Status {
+                length: found.length.min(status.length),
+                ..status
             };
-            return Ok(MapRun {
-                present: true,
-                zero,
-                data,
-                compressed,
-                place,
-                ..run
-            });
+            if status.present {
+                return Ok((found, depth));
+            }
         }
-        Ok(run)
+        found.zero = true;
+        Ok((found, deepest))
+    }
+
+    /// As [`Chain::status`], for as many bytes as the reference tool answers for at a time; what lies past the end of a
+    /// lower layer is that layer's.
+    pub(crate) fn strict_status(&mut self, offset: u64) -> Result<Status> {
+        let (mut status, depth) = self.status(offset)?;
+        for layer in self
+            .layers
+            .iter()
+            .take(to_usize(u64::from(depth))?.saturating_add(1))
+        {
+            let unit = layer.image.status_unit(offset);
+            let within = offset.checked_rem(unit).unwrap_or(0);
+            status.length = status.length.min(unit.saturating_sub(within));
+        }
+        status.present |= self.layers.iter().any(|layer| offset >= layer.size);
+        Ok(status)
+    }
+
+    /// Tells the names of the files that hold this chain's data, other than those that the user named.
+    pub(crate) fn report_names(&self, host: &dyn Host) {
+        for layer in &self.layers {
+            if let Some((namer, name)) = &layer.named {
+                named(host, *namer, layer.slot, name);
+            }
+            for (slot, name) in layer.image.others() {
+                named(host, layer.slot, slot, name.as_bytes());
+            }
+        }
     }
 
     /// Whether the top layer itself says something of the bytes from `offset` on, and for how many.
@@ -191,6 +212,14 @@ impl<'h> Chain<'h> {
     }
 }
 
+fn named(host: &dyn Host, namer: Slot, slot: Slot, name: &[u8]) {
+    host.report(&Report::Named {
+        slot,
+        namer,
+        name: ImageText::new(name),
+    });
+}
+
 /// Opens the file that `namer` names as the layer below it.
 pub(crate) fn open_below(
     host: &dyn Host,
@@ -226,6 +255,11 @@ struct Layer<'h> {
     size: u64,
     start: u64,
     answer: Option<Mapping>,
+    /// As `start` and `answer`, for `map`.
+    shown: Option<(u64, Status)>,
+    slot: Slot,
+    /// Which file names it, and how.
+    named: Option<(Slot, Vec<u8>)>,
 }
 
 impl<'h> Layer<'h> {
@@ -244,6 +278,9 @@ impl<'h> Layer<'h> {
             holes,
             start: 0,
             answer: None,
+            shown: None,
+            slot: facts.slot,
+            named: None,
         })
     }
 
@@ -259,6 +296,18 @@ impl<'h> Layer<'h> {
         self.start = offset;
         self.answer = Some(mapping);
         Ok(mapping)
+    }
+
+    fn status(&mut self, offset: u64) -> Result<Status> {
+        if let Some((start, known)) = self.shown
+            && let Some(within) = offset.checked_sub(start)
+            && within < known.length
+        {
+            return Ok(known.skip(within));
+        }
+        let status = self.image.status(offset)?;
+        self.shown = Some((offset, status));
+        Ok(status)
     }
 
     /// A long run of data that stands in a hole of its file is zero, and is not read.

@@ -1,74 +1,82 @@
 //! `compare`: whether two images show the same disk, whatever their formats.
 //!
-//! Both maps are walked side by side under one lock; what only one side can decide without reading (both zero, both the
-//! same bytes of the same file) is not read. Lanes read and compare the rest. The lowest difference is the one that is
-//! told, so the answer does not depend on the number of lanes.
+//! ```text
+//!  both maps, side by side ─► both zero, or the same bytes of the same file ─► nothing to do
+//!  (one lock)               ─► plain data ─► Compare on the host: the bytes never enter the guest
+//!                           ─► encoded    ─► read and decoded in a lane, compared there
+//! ```
+//!
+//! The lowest difference is the one that is told, so the answer does not depend on the number of lanes.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use instar_abi::Report;
 use instar_abi::job::Compare;
-use instar_abi::report::{Compared, Done, Failure, MapRun, Stage};
-use instar_disk::{Host, Kind, Result, Turnstile, align_down, from_usize};
+use instar_abi::report::{Compared, Done, Failure, Stage};
+use instar_disk::{Action, Host, Io, Kind, Result, Slot, Status, Turnstile, align_down, from_usize};
 
-use crate::allowance::Allowance;
+use crate::allowance::{Allowance, Effort};
 use crate::chain::{Chain, Located};
 use crate::copier::{Assembler, From, Piece, Span};
 use crate::session::{At, Outcome, Session};
 
-/// Bytes that a lane reads of each image at a time.
+/// Bytes that a lane decodes of each image at a time.
 const BUDGET: u64 = 1 << 20;
+/// Bytes that a lane has the host compare at a time. Ours: the doorbell does not count, and lanes finish together.
+const PLAIN_BUDGET: u64 = 8 << 20;
 /// Runs that a lane takes at a time.
 const PIECES: usize = 128;
 /// Steps of both maps before a lane lets go of the lock.
 const STEPS: usize = 4096;
 /// Differences are told by sector, as qemu-img does.
 const SECTOR: u64 = 512;
+/// Bytes that the reference tool compares before it asks for the status again.
+const STRICT_STEP: u64 = 2 << 20;
 
 /// Carries out `compare`.
 pub(crate) fn run(session: &Session<'_>, job: &Compare) -> Outcome<Done> {
-    let mut left = Chain::open(session, &job.left, Stage::OpenSource(0))?;
-    let mut right = Chain::open(session, &job.right, Stage::OpenSource(1))?;
-    if job.strict {
-        left.as_written();
-        right.as_written();
-    }
+    let left = Chain::open(session, &job.left, Stage::OpenSource(0))?;
+    let right = Chain::open(session, &job.right, Stage::OpenSource(1))?;
     let sizes = (left.size(), right.size());
     let host = session.host;
     let done = Done {
         virtual_size: sizes.0,
         ..Done::default()
     };
-    if sizes.0 != sizes.1 {
-        host.report(&Report::Compared(Compared::Sizes { strict: job.strict }));
-        if job.strict {
-            return Ok(done);
-        }
+    let (common, all) = (sizes.0.min(sizes.1), sizes.0.max(sizes.1));
+    host.progress(0, all.max(1));
+    if job.strict && common != all {
+        host.report(&Report::Compared(Compared::Sizes));
+        return Ok(done);
     }
     let shared = Shared {
         host,
         walk: Turnstile::new(Walk {
-            allowances: [Allowance::new(left.physical()), Allowance::new(right.physical())],
-            left,
-            right,
+            sides: [Side::new(left), Side::new(right)],
             at: 0,
-            end: sizes.0.max(sizes.1),
+            end: common,
             strict: job.strict,
         }),
-        total: sizes.0.max(sizes.1),
+        total: all,
         compared: AtomicU64::new(0),
         decided: AtomicBool::new(false),
         verdict: Turnstile::new(None),
     };
-    host.progress(0, shared.total.max(1));
     host.parallel(&|_| lane(&shared));
+    if common != all && !shared.decided.load(Ordering::Relaxed) {
+        host.report(&Report::Compared(Compared::Longer));
+        shared.walk.with(host, |walk| walk.end = all);
+        host.parallel(&|_| lane(&shared));
+    }
     let verdict = match shared.verdict.into_inner() {
         None => Compared::Identical,
         Some((_, Ok(found))) => found,
         Some((_, Err(failure))) => return Err(failure),
     };
-    host.progress(1, 1);
+    if verdict == Compared::Identical {
+        host.progress(1, 1);
+    }
     host.report(&Report::Compared(verdict));
     Ok(done)
 }
@@ -104,166 +112,305 @@ impl Shared<'_, '_> {
     }
 }
 
+/// One image and how much may come of it.
+struct Side<'h> {
+    chain: Chain<'h>,
+    allowance: Allowance,
+}
+
+impl<'h> Side<'h> {
+    const fn new(chain: Chain<'h>) -> Self {
+        let allowance = Allowance::new(chain.physical());
+        Self { chain, allowance }
+    }
+
+    /// Past its end an image is as good as zero.
+    fn locate(&mut self, at: u64) -> Result<Located> {
+        if at >= self.chain.size() {
+            return Ok(Located {
+                length: u64::MAX,
+                kind: Kind::Zero { at: None },
+            });
+        }
+        self.allowance.spend(Effort::Look, 1)?;
+        self.chain.map(at)
+    }
+}
+
 /// Both maps, side by side.
 struct Walk<'h> {
-    left: Chain<'h>,
-    right: Chain<'h>,
-    allowances: [Allowance; 2],
+    sides: [Side<'h>; 2],
     at: u64,
     end: u64,
     strict: bool,
 }
 
-/// What a lane compares next: the same ranges of both sides.
+/// Plain bytes of both sides, or of one where the other is zero.
+#[derive(Clone, Copy)]
+struct Plain {
+    at: u64,
+    length: u64,
+    one: (Slot, u64),
+    other: Option<(Slot, u64)>,
+}
+
+/// What a lane compares next.
 #[derive(Default)]
 struct Pairs {
     start: u64,
     end: u64,
-    left: Vec<Piece>,
-    right: Vec<Piece>,
+    plain: Vec<Plain>,
+    /// The same ranges of both sides, of which at least one is encoded.
+    encoded: [Vec<Piece>; 2],
     /// A difference that the maps themselves show.
     status: Option<u64>,
 }
 
 impl Walk<'_> {
-    /// Fills `pairs`; `false` when nothing is left.
-    fn next(&mut self, pairs: &mut Pairs) -> Result<bool> {
-        pairs.left.clear();
-        pairs.right.clear();
+    /// Fills `pairs`; `false` when nothing is left. An error says which side's it is.
+    fn next(&mut self, pairs: &mut Pairs) -> core::result::Result<bool, (u32, instar_disk::Fault)> {
+        pairs.plain.clear();
+        pairs.encoded.iter_mut().for_each(Vec::clear);
         pairs.start = self.at;
         pairs.end = self.at;
         if self.at >= self.end {
             return Ok(false);
         }
-        let (mut used, mut steps) = (0_u64, 0_usize);
-        while self.at < self.end && used < BUDGET && pairs.left.len() < PIECES && steps < STEPS {
+        let (mut plain, mut encoded, mut steps) = (0_u64, 0_u64, 0_usize);
+        while self.at < self.end
+            && plain < PLAIN_BUDGET
+            && encoded < BUDGET
+            && pairs.plain.len() < PIECES
+            && pairs.encoded[0].len() < PIECES
+            && steps < STEPS
+        {
             steps = steps.saturating_add(1);
-            if self.strict
-                && let Some(different) = self.status_differs()?
-            {
-                pairs.status = Some(different);
-                self.at = self.end;
-                break;
-            }
-            let (left, right) = (
-                locate(&mut self.left, self.at)?,
-                locate(&mut self.right, self.at)?,
-            );
-            let length = left
-                .length
-                .min(right.length)
-                .min(self.end.saturating_sub(self.at));
-            let (from_left, from_right) = (From::of(left.kind), From::of(right.kind));
-            let taken = if from_left == from_right {
-                // Both zero, or the same bytes of the same file.
-                length
-            } else {
-                let taken = length.min(BUDGET);
-                for (allowance, from) in self.allowances.iter_mut().zip([from_left, from_right]) {
-                    allowance.spend(from.effort(), taken)?;
+            let mut length = self.end.saturating_sub(self.at);
+            if self.strict {
+                match self.status()? {
+                    Some(alike) => length = length.min(alike),
+                    None => {
+                        pairs.status = Some(self.at);
+                        self.at = self.end;
+                        break;
+                    }
                 }
-                let piece = |from| Piece {
-                    target: self.at,
-                    length: taken,
-                    from,
-                };
-                pairs.left.push(piece(from_left));
-                pairs.right.push(piece(from_right));
-                used = used.saturating_add(taken);
-                taken
+            }
+            let [left, right] = &mut self.sides;
+            let one = left.locate(self.at).map_err(|fault| (0, fault))?;
+            let two = right.locate(self.at).map_err(|fault| (1, fault))?;
+            length = length.min(one.length).min(two.length);
+            let from = [From::of(one.kind), From::of(two.kind)];
+            let (room, used) = match from {
+                _ if from[0] == from[1] => (length, None),
+                [From::Encoded(_), _] | [_, From::Encoded(_)] => {
+                    (BUDGET.saturating_sub(encoded), Some(&mut encoded))
+                }
+                _ => (PLAIN_BUDGET.saturating_sub(plain), Some(&mut plain)),
             };
-            self.at = self.at.saturating_add(taken);
+            length = length.min(room.max(SECTOR));
+            if let Some(used) = used {
+                *used = used.saturating_add(length);
+                for (side, (from, index)) in self.sides.iter_mut().zip(from.into_iter().zip(0..)) {
+                    let spent = side.allowance.spend(from.effort(), length);
+                    spent.map_err(|fault| (index, fault))?;
+                }
+                pairs.add(self.at, length, from);
+            }
+            self.at = self.at.saturating_add(length);
         }
         pairs.end = self.at;
         Ok(true)
     }
 
-    fn status_differs(&mut self) -> Result<Option<u64>> {
-        let flags = |run: &MapRun| {
-            (
-                run.present,
-                run.zero,
-                run.data,
-                run.compressed,
-                run.place.is_some(),
-            )
+    /// For how many bytes both sides have the same status; none if they have not.
+    fn status(&mut self) -> core::result::Result<Option<u64>, (u32, instar_disk::Fault)> {
+        let at = self.at;
+        let [left, right] = &mut self.sides;
+        let one = left.chain.strict_status(at).map_err(|fault| (0, fault))?;
+        let two = right.chain.strict_status(at).map_err(|fault| (1, fault))?;
+        let end = self.end;
+        let flags = |status: &Status| {
+            let ends = at.saturating_add(status.length) >= end;
+            let flags = [status.present, status.zero, status.data, status.compressed];
+            (flags, status.place.is_some(), status.looked_below, ends)
         };
-        let (left, right) = (self.left.status(self.at)?, self.right.status(self.at)?);
-        Ok((flags(&left) != flags(&right)).then_some(self.at))
+        let length = one.length.min(two.length);
+        // Where nothing is read, the reference tool goes on to the end of the shorter answer.
+        let read = !(one.zero && two.zero) && (one.present || two.present);
+        let length = if read { length.min(STRICT_STEP) } else { length };
+        Ok((flags(&one) == flags(&two)).then_some(length))
     }
 }
 
-/// Past its end an image is as good as zero.
-fn locate(chain: &mut Chain<'_>, at: u64) -> Result<Located> {
-    if at < chain.size() {
-        return chain.map(at);
+impl Pairs {
+    fn add(&mut self, at: u64, length: u64, from: [From; 2]) {
+        let plain = |one, other| Plain {
+            at,
+            length,
+            one,
+            other,
+        };
+        match from {
+            [From::Data { slot, offset }, From::Zero] | [From::Zero, From::Data { slot, offset }] => {
+                self.plain.push(plain((slot, offset), None));
+            }
+            [
+                From::Data { slot, offset },
+                From::Data {
+                    slot: other,
+                    offset: at,
+                },
+            ] => self.plain.push(plain((slot, offset), Some((other, at)))),
+            _ => {
+                for (pieces, from) in self.encoded.iter_mut().zip(from) {
+                    pieces.push(Piece {
+                        target: at,
+                        length,
+                        from,
+                    });
+                }
+            }
+        }
     }
-    Ok(Located {
-        length: u64::MAX,
-        kind: Kind::Zero { at: None },
-    })
 }
 
 fn lane(shared: &Shared<'_, '_>) {
     let mut pairs = Pairs::default();
-    let mut sides = [Side::default(), Side::default()];
+    let mut readers = [Reader::default(), Reader::default()];
     while !shared.decided.load(Ordering::Relaxed) {
         let found = shared.walk.with(shared.host, |walk| walk.next(&mut pairs));
-        match found.at(Stage::Read(pairs.start)) {
+        match found {
             Ok(true) => {}
             Ok(false) => return,
-            Err(failure) => return shared.decide(pairs.start, Err(failure)),
+            Err((side, fault)) => {
+                let stage = Stage::Locate(side);
+                return shared.decide(pairs.start, Err(Failure { stage, fault }));
+            }
         }
         if let Some(at) = pairs.status.take() {
             shared.decide(at, Ok(Compared::Status(at)));
         }
-        match differs(shared.host, &pairs, &mut sides) {
-            Ok(None) => shared.advance(pairs.end.saturating_sub(pairs.start)),
-            Ok(Some(at)) => return shared.decide(at, Ok(Compared::Content(at))),
-            Err(failure) => return shared.decide(pairs.start, Err(failure)),
+        let plain = plain_differs(shared.host, &pairs.plain, &mut readers);
+        let encoded = encoded_differs(shared.host, &pairs.encoded, &mut readers);
+        let mut different = false;
+        for outcome in [plain, encoded] {
+            match outcome {
+                Ok(None) => {}
+                Ok(Some(at)) => {
+                    different = true;
+                    shared.decide(at, Ok(Compared::Content(at)));
+                }
+                Err((at, failure)) => {
+                    different = true;
+                    shared.decide(at, Err(failure));
+                }
+            }
+        }
+        if different {
+            return;
+        }
+        shared.advance(pairs.end.saturating_sub(pairs.start));
+    }
+}
+
+/// Where it happened, and what.
+type Found = core::result::Result<Option<u64>, (u64, Failure)>;
+
+/// The first sector of plain bytes that differs, as the host finds it.
+fn plain_differs(host: &dyn Host, plain: &[Plain], readers: &mut [Reader; 2]) -> Found {
+    if plain.is_empty() {
+        return Ok(None);
+    }
+    let mut batch: Vec<Io<'_>> = plain
+        .iter()
+        .map(|plain| {
+            Io::new(Action::Compare {
+                slot: plain.one.0,
+                offset: plain.one.1,
+                other: plain.other,
+                length: plain.length,
+            })
+        })
+        .collect();
+    host.submit(&mut batch);
+    for (io, plain) in batch.iter().zip(plain) {
+        match io.outcome {
+            Ok(same) if same >= plain.length => {}
+            Ok(same) => return Ok(Some(plain.at.saturating_add(align_down(same, SECTOR)))),
+            // Which of the two cannot be read shows when they are read one by one.
+            Err(_) => {
+                let piece = |(slot, offset)| Piece {
+                    target: plain.at,
+                    length: plain.length,
+                    from: From::Data { slot, offset },
+                };
+                let other = plain.other.map(piece).unwrap_or(Piece {
+                    target: plain.at,
+                    length: plain.length,
+                    from: From::Zero,
+                });
+                return encoded_differs(
+                    host,
+                    &[alloc::vec![piece(plain.one)], alloc::vec![other]],
+                    readers,
+                );
+            }
         }
     }
+    Ok(None)
 }
 
 /// One image's bytes of the ranges at hand.
 #[derive(Default)]
-struct Side {
+struct Reader {
     assembler: Assembler,
     spans: Vec<Span>,
     buffer: Vec<u8>,
 }
 
 /// The first sector of the pairs that differs.
-fn differs(
-    host: &dyn Host,
-    pairs: &Pairs,
-    sides: &mut [Side; 2],
-) -> core::result::Result<Option<u64>, Failure> {
-    let [left, right] = sides;
-    for (side, pieces) in [(&mut *left, &pairs.left), (&mut *right, &pairs.right)] {
-        let Side {
+fn encoded_differs(host: &dyn Host, pieces: &[Vec<Piece>; 2], readers: &mut [Reader; 2]) -> Found {
+    let Some(first) = pieces[0].first() else {
+        return Ok(None);
+    };
+    for ((reader, pieces), index) in readers.iter_mut().zip(pieces).zip(0..) {
+        let Reader {
             assembler,
             spans,
             buffer,
-        } = side;
-        assembler
+        } = reader;
+        let read = assembler
             .lay_out(pieces, true, 1, spans, buffer)
-            .at(Stage::Read(pairs.start))?;
-        assembler.fetch(host, false, Vec::new(), &[], buffer)?;
+            .at(Stage::Read(first.target))
+            .and_then(|()| assembler.fetch(host, false, Vec::new(), &[], buffer));
+        read.map_err(|failure| of_side(index, first.target, failure))?;
     }
+    let [left, right] = readers;
     for span in &left.spans {
         let range = span.at..span.at.saturating_add(span.length);
         let (one, other) = (left.buffer.get(range.clone()), right.buffer.get(range));
         if one == other {
             continue;
         }
-        let first = one
-            .into_iter()
-            .flatten()
-            .zip(other.into_iter().flatten())
-            .position(|(one, other)| one != other);
-        let at = span.target.saturating_add(from_usize(first.unwrap_or(0)));
-        return Ok(Some(align_down(at, SECTOR)));
+        let pairs = one.into_iter().flatten().zip(other.into_iter().flatten());
+        let same = pairs.take_while(|(one, other)| one == other).count();
+        let at = span.target.saturating_add(from_usize(same));
+        // Sectors are counted from where the pieces begin: a file that ends inside a sector makes one begin there.
+        let piece = pieces[0].iter().rev().find(|piece| piece.target <= at);
+        let start = piece.map_or(span.target, |piece| piece.target);
+        let within = align_down(at.saturating_sub(start), SECTOR);
+        return Ok(Some(start.saturating_add(within)));
     }
     Ok(None)
+}
+
+/// A failure to read, of which image it is.
+fn of_side(index: u32, start: u64, failure: Failure) -> (u64, Failure) {
+    let at = match failure.stage {
+        Stage::Read(at) => at,
+        _ => start,
+    };
+    let stage = Stage::ReadSource(index, at);
+    (at, Failure { stage, ..failure })
 }

@@ -82,6 +82,7 @@ mod tests {
             slot: Slot(0),
             format: None,
             snapshot: None,
+            busy: false,
         };
         let create = Create::Raw(RawCreate::default());
         let target = Target {

@@ -6,7 +6,7 @@ use alloc::collections::BTreeSet;
 use instar_abi::job::Info;
 use instar_abi::report::{Done, Stage};
 use instar_abi::{Report, report};
-use instar_disk::{File, Result};
+use instar_disk::{Fault, File, Format, Result, fault};
 
 use crate::chain::open_below;
 use crate::detect::detect;
@@ -16,12 +16,19 @@ use crate::session::{At, Outcome, Session};
 /// Carries out `info`: one [`report::Info`] for each layer.
 pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
     let mut file = session.file(job.source.slot).at(Stage::OpenSource(0))?;
-    let mut format = job.source.format;
+    let mut format_below = job.source.format;
     let mut stage = Stage::OpenSource(0);
     let mut visited = BTreeSet::new();
     let mut virtual_size = None;
     loop {
         visited.insert(file.slot());
+        let format = match format_below {
+            Some(format) => format,
+            None => detect(&file).at(stage)?,
+        };
+        if job.source.busy && format != Format::Raw && visited.len() == 1 {
+            return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
+        }
         let info = describe(file, format).at(stage)?;
         let backing = info.backing.clone().filter(|_| job.backing_chain);
         virtual_size.get_or_insert(info.virtual_size);
@@ -30,7 +37,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
         stage = Stage::OpenBacking(file.slot());
         let below = open_below(session.host, file.slot(), &backing, &visited).at(stage)?;
         file = File::new(session.host, below.0);
-        format = below.1;
+        format_below = below.1;
     }
     Ok(Done {
         virtual_size: virtual_size.unwrap_or(0),
@@ -38,10 +45,6 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
     })
 }
 
-fn describe(file: File<'_>, format: Option<instar_disk::Format>) -> Result<report::Info> {
-    let format = match format {
-        Some(format) => format,
-        None => detect(&file)?,
-    };
+fn describe(file: File<'_>, format: Format) -> Result<report::Info> {
     formats::open(format, file, Purpose::Describe)?.describe()
 }

@@ -37,7 +37,9 @@ mod formats;
 mod info;
 mod map;
 mod naming;
+mod safety;
 mod session;
+mod snapshots;
 mod source;
 mod zero;
 
@@ -55,6 +57,8 @@ pub fn run(host: &dyn Host, job: &Job) {
         Verb::Map(map) => map::run(&session, map),
         Verb::Create(create) => create::run(&session, create),
         Verb::Compare(compare) => compare::run(&session, compare),
+        Verb::Snapshots(source) => snapshots::run(&session, source),
+        Verb::Safety(source) => safety::run(&session, source),
     };
     host.report(&match outcome {
         Ok(done) => Report::Done(done),

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use instar_abi::Report;
 use instar_abi::job::Map;
 use instar_abi::report::{Done, MapRun, Stage};
+use instar_disk::{Fault, Host, Status, fault};
 
 use crate::allowance::{Allowance, Effort};
 use crate::chain::Chain;
@@ -16,46 +17,69 @@ const RUNS: usize = 1024;
 /// Carries out `map`.
 pub(crate) fn run(session: &Session<'_>, job: &Map) -> Outcome<Done> {
     let mut chain = Chain::open(session, &job.source, Stage::OpenSource(0))?;
-    chain.as_written();
+    chain.report_names(session.host);
     let mut allowance = Allowance::new(chain.physical());
     let virtual_size = chain.size();
     let end = job.length.map_or(virtual_size, |length| {
         virtual_size.min(job.start.saturating_add(length))
     });
-    let mut runs: Vec<MapRun> = Vec::new();
+    let mut list = List {
+        host: session.host,
+        placed_only: job.placed_only,
+        last: None,
+        runs: Vec::new(),
+    };
+    // The host's picture of the outcome starts here: what was opened could be opened.
+    session.host.report(&Report::Size(virtual_size));
     let mut at = job.start;
     while at < end {
-        let mut run = chain.status(at).at(Stage::Read(at))?;
-        run.length = run.length.min(end.saturating_sub(at));
-        let effort = if run.data { Effort::Read } else { Effort::None };
-        let effort = if run.compressed { Effort::Decode } else { effort };
-        allowance.spend(effort, run.length).at(Stage::Read(at))?;
-        at = at.saturating_add(run.length);
-        match runs.last_mut() {
-            Some(last) if goes_on(last, &run) => last.length = last.length.saturating_add(run.length),
-            _ => {
-                if runs.len() >= RUNS {
-                    // The last run may still grow, so it stays for the next report.
-                    let last = runs.pop();
-                    session.host.report(&Report::Map(core::mem::take(&mut runs)));
-                    runs.extend(last);
-                }
-                runs.push(run);
+        let next = chain.status(at).and_then(|(status, depth)| {
+            let run = of(at, status, depth, end);
+            let effort = match (run.data, run.compressed) {
+                (true, true) => Effort::Decode,
+                (true, false) if !run.zero => Effort::Read,
+                _ => Effort::None,
+            };
+            allowance.spend(effort, run.length)?;
+            allowance.spend(Effort::Look, 1)?;
+            Ok(run)
+        });
+        let run = match next {
+            Ok(run) => run,
+            Err(fault) => {
+                // What came before is known.
+                list.finish().at(Stage::Other)?;
+                return Err(fault).at(Stage::Read(at));
             }
-        }
+        };
+        at = at.saturating_add(run.length);
+        list.add(run).at(Stage::Other)?;
     }
-    if job.start >= virtual_size {
-        runs.push(past_end(job.start));
+    if job.start >= end {
+        list.add(nothing(job.start)).at(Stage::Other)?;
     }
-    session.host.report(&Report::Map(runs));
+    list.finish().at(Stage::Other)?;
     Ok(Done {
         virtual_size,
         ..Done::default()
     })
 }
 
-/// qemu-img's answer to a start past the end: one run without bytes.
-const fn past_end(start: u64) -> MapRun {
+fn of(start: u64, status: Status, depth: u32, end: u64) -> MapRun {
+    MapRun {
+        start,
+        length: status.length.min(end.saturating_sub(start)),
+        depth,
+        present: status.present,
+        zero: status.zero,
+        data: status.data,
+        compressed: status.compressed,
+        place: status.place,
+    }
+}
+
+/// qemu-img's answer where there is nothing to map: one run without bytes.
+const fn nothing(start: u64) -> MapRun {
     MapRun {
         start,
         length: 0,
@@ -65,6 +89,67 @@ const fn past_end(start: u64) -> MapRun {
         data: false,
         compressed: false,
         place: None,
+    }
+}
+
+/// Runs on their way to the host.
+struct List<'h> {
+    host: &'h dyn Host,
+    placed_only: bool,
+    /// May still grow.
+    last: Option<MapRun>,
+    runs: Vec<MapRun>,
+}
+
+impl List<'_> {
+    fn add(&mut self, run: MapRun) -> instar_disk::Result<()> {
+        match &mut self.last {
+            Some(last) if goes_on(last, &run) => {
+                last.length = last.length.saturating_add(run.length);
+                Ok(())
+            }
+            last => {
+                let complete = last.replace(run);
+                self.keep(complete)
+            }
+        }
+    }
+
+    fn keep(&mut self, run: Option<MapRun>) -> instar_disk::Result<()> {
+        let Some(run) = run else { return Ok(()) };
+        if self.placed_only {
+            if run.data && run.place.is_none() {
+                self.send();
+                return Err(Fault::new(fault::core::NOT_PLACED));
+            }
+            if !run.data || run.zero {
+                return Ok(());
+            }
+        }
+        self.runs.push(run);
+        if self.runs.len() >= RUNS {
+            self.send();
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> instar_disk::Result<()> {
+        let last = self.last.take();
+        self.keep(last)?;
+        self.send();
+        Ok(())
+    }
+
+    fn send(&mut self) {
+        if !self.runs.is_empty() {
+            let report = Report::Map(core::mem::take(&mut self.runs));
+            self.host.report(&report);
+            // The room that it took is used again.
+            if let Report::Map(mut runs) = report {
+                runs.clear();
+                self.runs = runs;
+            }
+        }
     }
 }
 

@@ -148,6 +148,7 @@ fn map(dir: &Path, name: &str) -> String {
         source: source(files[0].slot),
         start: 0,
         length: None,
+        placed_only: false,
     };
     let report = run(&native, &files, Verb::Map(job));
     assert!(matches!(report, Report::Done(_)), "{report:?}");

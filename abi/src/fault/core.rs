@@ -63,4 +63,8 @@ super::faults! {
     READ_ONLY = 30, "the file is open for reading only";
     /// `create` without a size and without a backing file.
     NO_SIZE = 31, "Image creation needs a size parameter";
+    /// `map` for people: data that stands nowhere as it is.
+    NOT_PLACED = 32, "File contains external, encrypted or compressed clusters.";
+    /// The tables say more than the file has room for. Numbers: bytes present, answers.
+    LOOK_LIMIT = 33, "the image's {0} bytes of tables and data give more than {1} answers: they must refer to each other again and again";
 }

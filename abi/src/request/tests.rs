@@ -149,3 +149,39 @@ fn every_request_that_parses_stays_inside_guest_memory() {
         );
     }
 }
+
+#[test]
+fn a_comparison_is_one_transfer_at_most() {
+    let mut raw = RawRequest {
+        op: Op::COMPARE.0,
+        slot: 1,
+        other: 2,
+        offset: 512,
+        other_offset: 1024,
+        length: TRANSFER,
+        ..RawRequest::default()
+    };
+    let parsed = Request::parse(&raw, MIN_BYTES);
+    assert_eq!(
+        parsed,
+        Ok(Request::Compare {
+            slot: Slot(1),
+            offset: 512,
+            other: Some((Slot(2), 1024)),
+            length: TRANSFER
+        })
+    );
+    raw.length += 1;
+    assert_eq!(
+        Request::parse(&raw, MIN_BYTES),
+        Err(BadRequest::Length(TRANSFER + 1))
+    );
+    raw.length = 512;
+    raw.other_offset = u64::MAX;
+    assert!(Request::parse(&raw, MIN_BYTES).is_err());
+    raw.flags = COMPARE_WITH_ZERO;
+    let parsed = Request::parse(&raw, MIN_BYTES);
+    assert!(matches!(parsed, Ok(Request::Compare { other: None, .. })));
+    raw.flags = 2;
+    assert_eq!(Request::parse(&raw, MIN_BYTES), Err(BadRequest::Value));
+}

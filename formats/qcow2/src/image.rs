@@ -6,13 +6,15 @@ use alloc::vec::Vec;
 use instar_disk::fault::qcow2 as faults;
 use instar_disk::job::SnapshotName;
 use instar_disk::report::{self, Backing};
-use instar_disk::{Fault, File, Image, Kind, Mapping, Opened, Result, Role, fault};
+use instar_disk::{
+    Extents, Fault, File, Image, ImageText, Kind, Mapping, Opened, Result, Role, Slot, Status, fault,
+};
 
 use crate::header::{Header, L1_ENTRY};
 use crate::l2::Layout;
 use crate::raw::{crypt, limit};
 use crate::table::{Entries, Tables};
-use crate::{info, snapshot};
+use crate::{info, preallocated, snapshot};
 
 /// How an image is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub fn open<'h>(file: File<'h>, options: OpenOptions) -> Result<Opened<'h>> {
         layout: Layout::new(&header, file, slot),
         tables: Tables::new(&header, file),
         size: header.virtual_size(),
+        preallocated: None,
+        holes: Extents::new(data.unwrap_or(file)),
         file,
         data,
         header,
@@ -74,6 +78,9 @@ struct Qcow2<'h> {
     layout: Layout,
     tables: Tables<'h>,
     size: u64,
+    /// Whether the tables were preallocated, once that was asked, and the holes of the file that has the data.
+    preallocated: Option<bool>,
+    holes: Extents<'h>,
     /// Why nothing can be mapped.
     refusal: Option<Fault>,
 }
@@ -100,6 +107,41 @@ impl Image for Qcow2<'_> {
         };
         mapping.length = mapping.length.min(left).max(1);
         Ok(mapping)
+    }
+
+    /// Space for subclusters that say nothing has a place, and data in tables that were made in advance is looked for in the
+    /// file below.
+    fn status(&mut self, offset: u64) -> Result<Status> {
+        let mapping = self.map(offset)?;
+        let mut status = Status::of(mapping);
+        match mapping.kind {
+            Kind::Data { .. } if self.is_preallocated()? => {
+                let size = self.data.unwrap_or(self.file).size();
+                status.look_below(&mut self.holes, size)
+            }
+            Kind::Unallocated if self.header.features.extended_l2() => {
+                if let Entries::Present(entries) = self.tables.look(offset >> self.header.cluster_bits)?
+                    && let Some((place, rest)) = self.layout.reserved(entries, offset)
+                {
+                    status.place = place;
+                    status.length = status.length.min(rest);
+                }
+                Ok(status)
+            }
+            _ => Ok(status),
+        }
+    }
+
+    /// The reference tool looks at one table, or at a piece of a large one, at a time.
+    fn status_unit(&self, _: u64) -> u64 {
+        let entries = self.header.cluster_size() / self.header.l2_entry_size();
+        entries << self.header.cluster_bits
+    }
+
+    fn others(&self) -> Vec<(Slot, ImageText)> {
+        let name = self.header.extensions.data_file.clone();
+        let data = self.data.zip(name).map(|(data, name)| (data.slot(), name));
+        data.into_iter().collect()
     }
 
     fn physical(&self) -> Option<u64> {
@@ -138,5 +180,16 @@ impl Image for Qcow2<'_> {
             .map_err(|fault| fault.in_file(self.file.slot()))?;
         self.tables.switch(l1);
         Ok(())
+    }
+}
+
+impl Qcow2<'_> {
+    fn is_preallocated(&mut self) -> Result<bool> {
+        if let Some(known) = self.preallocated {
+            return Ok(known);
+        }
+        let found = preallocated::detect(self.file, &self.header)?;
+        self.preallocated = Some(found);
+        Ok(found)
     }
 }

@@ -130,6 +130,18 @@ impl Layout {
         })
     }
 
+    /// The space kept for the unallocated subcluster at `offset`, and for how many bytes that answer holds.
+    pub(crate) fn reserved(&self, entries: &[U64], offset: u64) -> Option<(Option<(Slot, u64)>, u64)> {
+        let (pairs, _) = entries.as_chunks::<2>();
+        let pair = Pair::new(pairs.first()?, self);
+        let within = self.within(offset);
+        let rest = self.cluster_size().saturating_sub(within);
+        let place = pair
+            .allocated
+            .then(|| (self.data, pair.host.saturating_add(within)));
+        Some((place, rest))
+    }
+
     /// How many of the next clusters are wholly of `class` and go on where `last` ended.
     fn alike(&self, last: &Pair, class: Class, rest: &[[U64; 2]]) -> u64 {
         let bits = match class {

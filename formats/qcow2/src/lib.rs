@@ -50,6 +50,7 @@ mod num;
 mod packed;
 mod pages;
 mod pieces;
+mod preallocated;
 mod probe;
 pub mod raw;
 mod refcount;

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use instar_disk::{Extents, File, Image, Kind, Mapping, Opened, Result, report};
+use instar_disk::{Extents, File, Image, Kind, Mapping, Opened, Result, Status, report};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::header::{BLOCK, Header, ImageType};
@@ -58,6 +58,29 @@ impl Image for Vdi<'_> {
             place_offset(self.header.data_offset, place).saturating_add(within),
             length,
         )
+    }
+
+    fn status(&mut self, offset: u64) -> Result<Status> {
+        let (block, within) = (offset / BLOCK, offset % BLOCK);
+        let run = self.map.run(block)?;
+        let length = run
+            .blocks
+            .saturating_mul(BLOCK)
+            .saturating_sub(within)
+            .min(self.header.size.saturating_sub(offset));
+        let kind = run.place.map_or(Kind::Zero { at: None }, |place| Kind::Data {
+            slot: self.file.slot(),
+            offset: place_offset(self.header.data_offset, place).saturating_add(within),
+        });
+        let status = Status::of(Mapping { length, kind });
+        match &mut self.extents {
+            Some(extents) => status.look_below(extents, self.file.size()),
+            None => Ok(status),
+        }
+    }
+
+    fn status_unit(&self, _: u64) -> u64 {
+        BLOCK
     }
 
     fn describe(&mut self) -> Result<report::Info> {

@@ -178,6 +178,10 @@ impl Image for Sparse<'_> {
             self.parent.clone(),
         ))
     }
+
+    fn status_unit(&self, _: u64) -> u64 {
+        self.header.block_size
+    }
 }
 
 impl Sparse<'_> {

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_disk::fault::vhdx as faults;
-use instar_disk::{Extents, Fault, File, Image, Kind, Mapping, Opened, Result, report, to_usize};
+use instar_disk::{Extents, Fault, File, Image, Kind, Mapping, Opened, Result, Status, report, to_usize};
 
 use crate::header::Header;
 use crate::layout::MIB;
@@ -163,6 +163,19 @@ impl Image for Vhdx<'_> {
         self.map_offset(offset).map_err(|fault| Fault {
             slot: Some(slot),
             ..fault
+        })
+    }
+
+    /// The reference tool has no map of this format: all is data, wherever it stands.
+    fn status(&mut self, offset: u64) -> Result<Status> {
+        Ok(Status {
+            length: self.metadata.size.saturating_sub(offset),
+            present: true,
+            zero: false,
+            data: true,
+            compressed: false,
+            place: None,
+            looked_below: false,
         })
     }
 

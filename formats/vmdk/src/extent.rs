@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use instar_disk::{Extents, Fault, File, Kind, Mapping, Result, Role, align_up, fault};
+use instar_disk::{Extents, Fault, File, Kind, Mapping, Result, Role, Status, align_up, fault};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::descriptor::{Line, LineKind};
@@ -97,6 +97,23 @@ impl<'h> Extent<'h> {
         match self.kind {
             ExtentKind::Flat { .. } => Cursor::Flat(Box::new(Extents::new(self.file))),
             ExtentKind::Sparse(sparse) => Cursor::Sparse(Box::new(Tables::new(self.file, sparse))),
+        }
+    }
+
+    /// What `map` shows of `offset` of this extent.
+    pub(crate) fn status(&self, cursor: &mut Cursor<'h>, offset: u64) -> Result<Status> {
+        match (cursor, self.kind) {
+            (Cursor::Flat(extents), ExtentKind::Flat { offset: first }) => {
+                let status = Status::of(Mapping {
+                    length: self.bytes.saturating_sub(offset),
+                    kind: Kind::Data {
+                        slot: self.file.slot(),
+                        offset: first.saturating_add(offset),
+                    },
+                });
+                status.look_below(extents, self.file.size())
+            }
+            (cursor, _) => self.map(cursor, offset).map(Status::of),
         }
     }
 

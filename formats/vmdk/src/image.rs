@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use instar_disk::report::{Backing, Info};
-use instar_disk::{Fault, File, Image, ImageText, Mapping, Opened, Result, fault, to_usize};
+use instar_disk::{Fault, File, Image, ImageText, Mapping, Opened, Result, Slot, Status, fault, to_usize};
 
 use crate::descriptor::{self, Descriptor};
 use crate::extent::{self, Cursor, Extent, ExtentKind};
@@ -121,6 +121,25 @@ impl<'h> Vmdk<'h> {
         Self::new(file, found, extents)
     }
 
+    fn index_at(&self, offset: u64) -> usize {
+        self.extents
+            .partition_point(|extent| extent.start <= offset)
+            .saturating_sub(1)
+    }
+
+    fn extent_at(&mut self, offset: u64) -> Result<(&Extent<'h>, &mut Cursor<'h>)> {
+        let index = self.index_at(offset);
+        let extent = self
+            .extents
+            .get(index)
+            .ok_or_else(|| Fault::new(fault::vmdk::NO_EXTENTS))?;
+        if self.cursor.as_ref().is_none_or(|(at, _)| *at != index) {
+            self.cursor = None;
+        }
+        let (_, cursor) = self.cursor.get_or_insert_with(|| (index, extent.cursor()));
+        Ok((extent, cursor))
+    }
+
     fn new(file: File<'h>, found: Descriptor, extents: Vec<Extent<'h>>) -> Result<Self> {
         let last = extents
             .last()
@@ -144,19 +163,30 @@ impl Image for Vmdk<'_> {
     }
 
     fn map(&mut self, offset: u64) -> Result<Mapping> {
-        let index = self
-            .extents
-            .partition_point(|extent| extent.start <= offset)
-            .saturating_sub(1);
-        let extent = self
-            .extents
-            .get(index)
-            .ok_or_else(|| Fault::new(fault::vmdk::NO_EXTENTS))?;
-        let cursor = match &mut self.cursor {
-            Some((at, cursor)) if *at == index => cursor,
-            other => &mut other.insert((index, extent.cursor())).1,
-        };
+        let (extent, cursor) = self.extent_at(offset)?;
         extent.map(cursor, offset.saturating_sub(extent.start))
+    }
+
+    fn status(&mut self, offset: u64) -> Result<Status> {
+        let (extent, cursor) = self.extent_at(offset)?;
+        extent.status(cursor, offset.saturating_sub(extent.start))
+    }
+
+    fn status_unit(&self, offset: u64) -> u64 {
+        let index = self.index_at(offset);
+        let kind = self.extents.get(index).map(|extent| extent.kind);
+        match kind {
+            Some(ExtentKind::Sparse(sparse)) => sparse.grain,
+            _ => u64::MAX,
+        }
+    }
+
+    fn others(&self) -> Vec<(Slot, ImageText)> {
+        let named = |extent: &Extent<'_>| {
+            let (name, _) = extent.origin.as_ref()?;
+            Some((extent.file.slot(), ImageText::new(name)))
+        };
+        self.extents.iter().filter_map(named).collect()
     }
 
     fn backing(&self) -> Option<Backing> {

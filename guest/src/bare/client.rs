@@ -9,7 +9,8 @@ use instar_abi::layout::HEAP;
 use instar_abi::limits::{BATCH, REPORT_BYTES, TRANSFER};
 use instar_abi::report::{Failure, Stage};
 use instar_abi::request::{
-    COPY_MAY_CLONE, COPY_TARGET_IS_ZERO, ExtentRecord, Op, Preallocate, ZERO_MAY_UNMAP, ZeroHow, status,
+    COMPARE_WITH_ZERO, COPY_MAY_CLONE, COPY_TARGET_IS_ZERO, ExtentRecord, Op, Preallocate, ZERO_MAY_UNMAP,
+    ZeroHow, status,
 };
 use instar_abi::{Fault, FileFacts, FileKind, RawRequest, RawResult, Report, Role, Slot, encode};
 use instar_disk::{Action, Extent, Host, Io, IoError};
@@ -293,7 +294,6 @@ fn place_mut<T>(buffer: &mut [T]) -> (u64, u64) {
 
 /// The action as a request; `table` takes the records of Extents.
 fn raw(action: &mut Action<'_>, table: &mut [ExtentRecord]) -> RawRequest {
-    let none = RawRequest::default();
     match action {
         Action::Read { slot, offset, into } => {
             let (address, length) = place_mut(into);
@@ -355,11 +355,19 @@ fn raw(action: &mut Action<'_>, table: &mut [ExtentRecord]) -> RawRequest {
             },
             ..simple(Op::RESIZE, *slot, 0, *length)
         },
-        Action::Flush { slot } => RawRequest {
-            op: Op::FLUSH.0,
-            slot: slot.0,
-            ..none
+        Action::Flush { slot } => simple(Op::FLUSH, *slot, 0, 0),
+        Action::Compare {
+            slot,
+            offset,
+            other,
+            length,
+        } => RawRequest {
+            flags: flag(other.is_none(), COMPARE_WITH_ZERO),
+            other: other.map_or(0, |(slot, _)| slot.0),
+            other_offset: other.map_or(0, |(_, offset)| offset),
+            ..simple(Op::COMPARE, *slot, *offset, *length)
         },
+        Action::Allocated { slot } => simple(Op::ALLOCATED, *slot, 0, 0),
     }
 }
 

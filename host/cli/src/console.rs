@@ -23,6 +23,11 @@ impl Console {
         }
     }
 
+    /// Standard output failed elsewhere; nothing more is written to it.
+    pub fn failed(&mut self, error: std::io::Error) {
+        self.failure.get_or_insert(error);
+    }
+
     /// Writes to standard error, where nobody can be told about a failure.
     pub fn complain(bytes: &[u8]) {
         let _ = std::io::stderr().write_all(bytes);

@@ -79,6 +79,10 @@ fn conclude(stop: Stop, program: &Program, verb: Option<&str>, console: &mut Con
             crate::run::die_by(number);
             return u8::try_from(number).map_or(1, |number| number.saturating_add(128));
         }
+        Stop::Coded(code, text) => {
+            Console::complain(&program.message(&text));
+            return code;
+        }
         Stop::Messages(texts) => {
             let texts: Vec<Vec<u8>> = texts.iter().map(|text| program.message(text)).collect();
             Console::complain(&texts.concat());

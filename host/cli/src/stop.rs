@@ -17,6 +17,8 @@ pub enum Stop {
     Signal(i32),
     /// Several messages, each with its prefix.
     Messages(Vec<Vec<u8>>),
+    /// A message, and an exit code that is not 1.
+    Coded(u8, Vec<u8>),
 }
 
 impl Stop {
@@ -24,6 +26,15 @@ impl Stop {
     #[must_use]
     pub fn say(text: impl Into<Vec<u8>>) -> Self {
         Self::Message(text.into())
+    }
+
+    /// The same, with this exit code if it is a message.
+    #[must_use]
+    pub fn with_code(self, code: u8) -> Self {
+        match self {
+            Self::Message(text) => Self::Coded(code, text),
+            other => other,
+        }
     }
 }
 

@@ -56,6 +56,20 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
         ]
         .concat(),
         Stage::Read(at) => named(format!("{}: {why}", scene.moving(true, at)), fault, scene),
+        Stage::Locate(index) => [
+            b"Sector allocation test failed for ".as_slice(),
+            &scene.source(index),
+            b": ",
+            why.as_bytes(),
+        ]
+        .concat(),
+        Stage::ReadSource(index, at) => [
+            format!("Error while reading offset {at} of ").as_bytes(),
+            &scene.source(index),
+            b": ",
+            why.as_bytes(),
+        ]
+        .concat(),
         Stage::Write(at) => format!("{}: {why}", scene.moving(false, at)).into_bytes(),
         Stage::Finish => [
             scene.target(),

@@ -11,6 +11,8 @@ const PAYLOAD: u64 = 256 << 10;
 pub(crate) struct Buffer {
     memory: Vec<u8>,
     start: usize,
+    /// A second one, for work on two files at once.
+    twin: Option<Box<Self>>,
 }
 
 impl Buffer {
@@ -45,6 +47,15 @@ impl Buffer {
             .get_mut(to_usize(skew)..to_usize(skew + length))
             .unwrap_or_default();
         Ok((bytes(read).saturating_sub(skew).min(length), payload))
+    }
+
+    /// A second buffer, to be given back by [`Buffer::return_twin`].
+    pub(crate) fn take_twin(&mut self) -> Box<Self> {
+        self.twin.take().unwrap_or_default()
+    }
+
+    pub(crate) fn return_twin(&mut self, twin: Box<Self>) {
+        self.twin = Some(twin);
     }
 
     fn allocate(&mut self) {

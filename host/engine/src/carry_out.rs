@@ -11,6 +11,7 @@ use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
 
 use crate::buffer::Buffer;
+use crate::compare::Compare;
 use crate::copy::Copy;
 use crate::file::{Failure, OpenFile, Outcome, to_usize};
 use crate::serve::{Engine, outside};
@@ -126,6 +127,23 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
                 preallocate,
             } => done(resize::resize(self.file(slot)?, length, preallocate, stop)),
             Request::Flush { slot } => done(self.file(slot)?.flush()),
+            Request::Compare {
+                slot,
+                offset,
+                other,
+                length,
+            } => {
+                let compare = Compare {
+                    one: (self.file(slot)?, offset),
+                    other: match other {
+                        Some((slot, offset)) => Some((self.file(slot)?, offset)),
+                        None => None,
+                    },
+                    length,
+                };
+                counted(compare.carry_out(buffer, stop))
+            }
+            Request::Allocated { slot } => counted(self.file(slot)?.allocated()),
             Request::Advise { slot, offset, length } => done(advise(self.file(slot)?, offset, length)),
             _ => Err(Violation::Other("a request of an unknown kind").into()),
         }

@@ -127,6 +127,13 @@ impl OpenFile {
         u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW.into())
     }
 
+    /// Bytes of storage that it occupies now.
+    pub(crate) fn allocated(&self) -> Outcome<u64> {
+        let stat = fstat(&self.fd)?;
+        let blocks = u64::try_from(stat.st_blocks).map_err(|_| Errno::OVERFLOW)?;
+        Ok(blocks.saturating_mul(512))
+    }
+
     /// The right to change bytes up to `end`; notes that the file is touched.
     pub(crate) fn writable_to(&self, end: u64) -> Outcome<()> {
         match self.access {

@@ -31,6 +31,8 @@ pub enum Policy {
     /// Files in the directory of the image that names them, and in allowed directories.
     #[default]
     Beside,
+    /// Pieces of a split image beside it, which are the image; no layer and no data file.
+    Pieces,
     /// Nothing.
     Nothing,
 }
@@ -128,7 +130,12 @@ impl Gate {
         role: Role,
         name: &[u8],
     ) -> Outcome<FileFacts> {
-        if self.policy == Policy::Nothing {
+        let forbidden = match self.policy {
+            Policy::Beside => false,
+            Policy::Pieces => role != Role::Extent,
+            Policy::Nothing => true,
+        };
+        if forbidden {
             return Err(Failure(status::REFUSED_UNTRUSTED));
         }
         let name = name::found(name).ok_or(Failure(status::REFUSED_NAME))?;

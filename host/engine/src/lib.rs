@@ -21,6 +21,7 @@
 
 mod buffer;
 mod carry_out;
+mod compare;
 mod copy;
 mod extents;
 mod file;

@@ -222,10 +222,15 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             | Request::Resize { slot, .. }
             | Request::Flush { slot }
             | Request::Advise { slot, .. }
+            | Request::Allocated { slot }
             | Request::Open { namer: slot, .. } => self.file(slot).map(|_| ()),
             Request::Copy { source, target, .. } => {
                 self.file(source)?;
                 self.file(target).map(|_| ())
+            }
+            Request::Compare { slot, other, .. } => {
+                self.file(slot)?;
+                other.map_or(Ok(()), |(other, _)| self.file(other).map(|_| ()))
             }
             Request::Report { .. }
             | Request::Progress { .. }

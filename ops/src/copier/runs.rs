@@ -120,7 +120,9 @@ pub(super) fn check(io: &Io<'_>, stage: Stage) -> Outcome<()> {
         | Action::Extents { slot, .. }
         | Action::Resize { slot, .. }
         | Action::Flush { slot }
-        | Action::Advise { slot, .. } => slot,
+        | Action::Advise { slot, .. }
+        | Action::Compare { slot, .. }
+        | Action::Allocated { slot } => slot,
     };
     io.outcome.map(|_| ()).map_err(|error| Failure {
         stage,

@@ -27,6 +27,7 @@ pub(crate) fn source(slot: Slot) -> Source {
         slot,
         format: None,
         snapshot: None,
+        busy: false,
     }
 }
 

@@ -1,12 +1,15 @@
 //! Options are data: one table a verb, from which the parser and the help pages come.
 
+mod compare;
 mod convert;
 mod dd;
 mod getopt;
 mod help;
 mod info;
+mod map;
 mod policy;
 mod sandbox;
+mod snapshot;
 
 pub use getopt::{Getopt, Item, UsageError};
 pub use help::{top_page, verb_page};
@@ -62,7 +65,15 @@ pub struct Page {
 }
 
 /// Every verb, in the order in which help lists them.
-pub const PAGES: &[&Page] = &[&info::PAGE, &convert::PAGE, &dd::PAGE, &sandbox::PAGE];
+pub const PAGES: &[&Page] = &[
+    &info::PAGE,
+    &convert::PAGE,
+    &dd::PAGE,
+    &map::PAGE,
+    &compare::PAGE,
+    &snapshot::PAGE,
+    &sandbox::PAGE,
+];
 
 impl Page {
     /// The verb of that name.
@@ -95,6 +106,18 @@ pub enum Id {
     // info.
     BackingChain,
     Output,
+    Safety,
+    // map.
+    StartOffset,
+    MaxLength,
+    // compare.
+    RightFormat,
+    Strict,
+    // snapshot.
+    List,
+    CreateSnapshot,
+    ApplySnapshot,
+    DeleteSnapshot,
     // Targets.
     OutputFormat,
     Options,

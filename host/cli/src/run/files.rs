@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use instar_abi::job::{SnapshotName, Source};
 use instar_abi::{FileFacts, Slot};
-use instar_engine::{Files, OpenError, Options, Policy as GatePolicy, TargetOptions};
+use instar_engine::{Files, OpenError, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions};
 
 use crate::settings::Policy;
 use crate::show::beside;
@@ -16,11 +16,16 @@ use crate::verb::shared::CacheMode;
 
 /// No files yet, under this policy.
 pub(super) fn none(policy: &Policy, share: bool) -> Step<Files> {
+    none_naming(policy, share, GatePolicy::Beside)
+}
+
+/// No files yet. What images name is opened as `gate` says, or less if the policy is stricter.
+pub(super) fn none_naming(policy: &Policy, share: bool, gate: GatePolicy) -> Step<Files> {
     let options = Options {
         policy: if policy.untrusted {
             GatePolicy::Nothing
         } else {
-            GatePolicy::Beside
+            gate
         },
         allow: policy.allow_dirs.clone(),
         lock: !share,
@@ -37,6 +42,25 @@ pub(super) fn source(files: &Files, place: &Place, direct: bool) -> Step<FileFac
         files.source(&name, direct)
     };
     opened.map_err(|error| Stop::Message(cannot_open(&place.given, &words(&error))))
+}
+
+/// As [`source`], for verbs that read a raw image even while another process writes to it, as the reference tool does. The
+/// second value says that one does.
+pub(super) fn source_or_busy(files: &Files, place: &Place, direct: bool) -> Step<(FileFacts, bool)> {
+    let name = typed(&place.path);
+    let refused = |error: &OpenError| Stop::Message(cannot_open(&place.given, &words(error)));
+    if place.share {
+        let facts = files.shared_source(&name).map_err(|error| refused(&error))?;
+        return Ok((facts, false));
+    }
+    match files.source(&name, direct) {
+        Ok(facts) => Ok((facts, false)),
+        Err(error) if matches!(error.kind, OpenErrorKind::Lock(_)) => {
+            let facts = files.shared_source(&name).map_err(|error| refused(&error))?;
+            Ok((facts, true))
+        }
+        Err(error) => Err(refused(&error)),
+    }
 }
 
 /// How a target is opened.
@@ -60,6 +84,7 @@ pub(super) fn described(facts: FileFacts, place: &Place, snapshot: Option<Snapsh
         slot: facts.slot,
         format: place.format,
         snapshot,
+        busy: false,
     }
 }
 

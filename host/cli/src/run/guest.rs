@@ -11,7 +11,7 @@ use instar_memory::GuestMemory;
 use instar_sandbox::{Choice, Mode, Outcome, Sandbox};
 
 use super::progress::Progress;
-use super::reports::Reports;
+use super::reports::{Listener, Reports};
 use super::signals::Signals;
 use crate::settings::{Backend, Policy};
 use crate::show::Escaped;
@@ -80,16 +80,27 @@ impl Guest {
 
     /// Runs the guest. Without an error it has ended by itself, and its last report says how.
     pub(super) fn run(self, job: &Job, files: Files, progress: Arc<Progress>) -> Step<Ended> {
+        self.run_heard(job, files, progress, None)
+    }
+
+    /// As [`Guest::run`], with reports going to `listener` as they come.
+    pub(super) fn run_heard(
+        self,
+        job: &Job,
+        files: Files,
+        progress: Arc<Progress>,
+        listener: Option<Box<dyn Listener>>,
+    ) -> Step<Ended> {
         let bytes = instar_abi::encode(job)
             .map_err(|_| Stop::say("the job cannot be handed to the sandbox; please report it"))?;
         self.sandbox
             .set_job(&bytes)
             .map_err(|error| Stop::say(words::system(&error)))?;
-        let (sink, kept) = Reports::new(Arc::clone(&progress));
+        let (sink, kept) = Reports::new(Arc::clone(&progress), listener);
         let memory = Arc::clone(self.sandbox.memory());
         let roles = self.roles();
         self.confine(&files)?;
-        let engine = Engine::new(files, memory, Box::new(sink), ReportLimits::default());
+        let engine = Engine::new(files, memory, Box::new(sink), report_limits(job));
         let engine = Arc::new(engine.with_rate(rate(job)));
         let watch = self.signals.as_ref().map(|signals| {
             let (engine, canceller) = (Arc::clone(&engine), self.sandbox.canceller());
@@ -157,6 +168,20 @@ impl Guest {
             })
     }
 }
+
+/// What the guest may say. A map is as long as the image is fragmented; whoever prints it looks at each run.
+fn report_limits(job: &Job) -> ReportLimits {
+    match &job.verb {
+        Verb::Map(_) => ReportLimits {
+            count: u32::MAX,
+            bytes: MAP_BYTES,
+        },
+        _ => ReportLimits::default(),
+    }
+}
+
+/// Bytes of reports that make a map. Ours: about a billion runs, more than anybody reads.
+const MAP_BYTES: u64 = 16 << 30;
 
 /// Bytes a second that the job allows its target.
 fn rate(job: &Job) -> u64 {

@@ -3,10 +3,10 @@
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use instar_abi::job::{self, Verb};
+use instar_abi::job::{self, Source, Verb};
 use instar_abi::report::{Info, Specific};
 use instar_abi::{Report, Slot};
-use instar_engine::Files;
+use instar_engine::{Files, Policy as GatePolicy};
 
 use super::files::{self, Names};
 use super::guest::Guest;
@@ -23,9 +23,17 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let guest = Guest::prepare(context.policy, 1)?;
     // Read before our own process is confined.
     let time = (!args.json).then(LocalTime::load);
-    let files = files::none(context.policy, place.share)?;
-    let facts = files::source(&files, &place, false)?;
-    let source = files::described(facts, &place, None);
+    let gate = if args.backing_chain {
+        GatePolicy::Beside
+    } else {
+        GatePolicy::Pieces
+    };
+    let files = files::none_naming(context.policy, place.share, gate)?;
+    let (facts, busy) = files::source_or_busy(&files, &place, false)?;
+    let source = Source {
+        busy,
+        ..files::described(facts, &place, None)
+    };
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
     let verb = Verb::Info(job::Info {

@@ -5,16 +5,19 @@
 //!                 (the process sandbox forks here, before any file is open)            └──► commit or abort
 //! ```
 
+mod compare;
 mod convert;
 mod dd;
 mod files;
 mod guest;
 mod info;
+mod map;
 mod progress;
 mod reports;
 mod sandbox;
 mod signals;
 mod size;
+mod snapshot;
 mod target;
 
 pub(crate) use signals::die_by;
@@ -43,6 +46,9 @@ pub(crate) fn run(command: &Command, mut context: Context<'_>) -> Step<u8> {
         Command::Info(args) => info::run(args, &mut context),
         Command::Convert(args) => convert::run(args, &mut context),
         Command::Dd(args) => dd::run(args, &mut context),
+        Command::Map(args) => map::run(args, &mut context),
+        Command::Compare(args) => compare::run(args, &mut context),
+        Command::Snapshot(args) => snapshot::run(args, &mut context),
         Command::Sandbox(args) => sandbox::run(args, &mut context),
     }
 }
@@ -57,10 +63,10 @@ impl Context<'_> {
         } else {
             default.virtual_size
         };
-        let seed = if matches!(verb, Verb::Info(_)) {
-            Seed::default()
-        } else {
+        let seed = if matches!(verb, Verb::Convert(_) | Verb::Dd(_) | Verb::Create(_)) {
             seed()
+        } else {
+            Seed::default()
         };
         Job {
             verb,

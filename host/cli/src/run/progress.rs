@@ -113,6 +113,14 @@ impl Progress {
         }
     }
 
+    /// The work is over, however it ended: nothing more is shown but the end of the line.
+    pub(super) fn close(&self) {
+        match self.style {
+            Style::Text => emit(&mut std::io::stdout(), "\n"),
+            _ => self.finish(false),
+        }
+    }
+
     /// The work is over; with `success` it is shown as complete.
     pub(super) fn finish(&self, success: bool) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,15 +12,29 @@ use super::progress::Progress;
 pub(super) struct Reports {
     kept: Arc<Mutex<Vec<Report>>>,
     progress: Arc<Progress>,
+    listener: Option<Box<dyn Listener>>,
+}
+
+/// Who hears reports as they come, for output that cannot wait for the end.
+pub(super) trait Listener: Send + Sync {
+    /// Takes a report, or gives it back to be kept.
+    ///
+    /// # Errors
+    /// What the guest must not say ends it.
+    fn hear(&self, report: Report) -> Result<Option<Report>, Violation>;
 }
 
 impl Reports {
     /// None yet; the other half is read when the guest has ended.
-    pub(super) fn new(progress: Arc<Progress>) -> (Self, Arc<Mutex<Vec<Report>>>) {
+    pub(super) fn new(
+        progress: Arc<Progress>,
+        listener: Option<Box<dyn Listener>>,
+    ) -> (Self, Arc<Mutex<Vec<Report>>>) {
         let kept = Arc::new(Mutex::new(Vec::new()));
         let sink = Self {
             kept: Arc::clone(&kept),
             progress,
+            listener,
         };
         (sink, kept)
     }
@@ -29,11 +43,15 @@ impl Reports {
 impl Sink for Reports {
     fn report(&self, bytes: Vec<u8>) -> Result<(), Violation> {
         let report = instar_abi::decode(&bytes).map_err(|_| Violation::BadReport)?;
+        let report = match &self.listener {
+            Some(listener) => listener.hear(report)?,
+            None => Some(report),
+        };
         // A vector is whole at every moment, whoever panicked.
         self.kept
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(report);
+            .extend(report);
         Ok(())
     }
 

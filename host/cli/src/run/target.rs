@@ -120,6 +120,7 @@ pub(super) fn backing(
         slot: facts.slot,
         format: settings.text("backing_fmt").and_then(Format::from_name),
         snapshot: None,
+        busy: false,
     }))
 }
 

@@ -2,6 +2,7 @@
 
 mod date;
 mod info;
+mod map;
 mod size;
 mod snapshot;
 mod text;
@@ -9,5 +10,7 @@ mod text;
 pub use date::LocalTime;
 pub(crate) use info::beside;
 pub use info::{Child, FileInfo, Layer, human, json};
+pub use map::{MapStyle, MapText};
 pub use size::human_size;
+pub use snapshot::list as snapshots;
 pub use text::Escaped;

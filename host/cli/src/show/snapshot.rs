@@ -9,6 +9,17 @@ use crate::json::{Json, Object};
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
+/// What `snapshot -l` prints: nothing if there is nothing.
+#[must_use]
+pub fn list(snapshots: &[Snapshot], time: &LocalTime) -> String {
+    let mut text = String::new();
+    if !snapshots.is_empty() {
+        text.push_str("Snapshot list:\n");
+        table(&mut text, snapshots, time);
+    }
+    text
+}
+
 /// The heading and one line for each snapshot. Widths count bytes, as the reference tool's do.
 pub(super) fn table(out: &mut String, snapshots: &[Snapshot], time: &LocalTime) {
     row(out, ["ID", "TAG", "VM_SIZE", "DATE", "VM_CLOCK", "ICOUNT"]);

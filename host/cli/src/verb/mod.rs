@@ -1,10 +1,13 @@
 //! The verbs: what was typed, and what it means.
 
+pub mod compare;
 pub mod convert;
 pub mod dd;
 pub mod info;
+pub mod map;
 pub mod sandbox;
 pub mod shared;
+pub mod snapshot;
 
 use std::ffi::OsString;
 
@@ -18,6 +21,9 @@ pub enum VerbName {
     Info,
     Convert,
     Dd,
+    Map,
+    Compare,
+    Snapshot,
     Sandbox,
 }
 
@@ -30,6 +36,12 @@ pub enum Command {
     Convert(Box<convert::Args>),
     /// `dd`.
     Dd(dd::Args),
+    /// `map`.
+    Map(map::Args),
+    /// `compare`.
+    Compare(compare::Args),
+    /// `snapshot`.
+    Snapshot(snapshot::Args),
     /// `sandbox`.
     Sandbox(sandbox::Args),
 }
@@ -64,6 +76,9 @@ pub fn parse(
         VerbName::Info => info::parse(line).map(Command::Info),
         VerbName::Convert => convert::parse(line).map(|args| Command::Convert(Box::new(args))),
         VerbName::Dd => dd::parse(line).map(Command::Dd),
+        VerbName::Map => map::parse(line).map(Command::Map),
+        VerbName::Compare => compare::parse(line).map(Command::Compare),
+        VerbName::Snapshot => snapshot::parse(line).map(Command::Snapshot),
         VerbName::Sandbox => sandbox::parse(line).map(Command::Sandbox),
     }
 }
