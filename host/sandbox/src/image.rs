@@ -63,28 +63,39 @@ impl<'a> Guest<'a> {
             )
         })?;
         Ok(Image {
-            text: self.text_in_place(&image),
+            resident: self.in_place(&image),
             ..image
         })
     }
 
-    /// The guest's code, if it can be mapped from where it lies: most of the binary, and it never changes.
-    fn text_in_place(&self, image: &Image<'a>) -> Option<Text> {
+    /// The guest's code and constants, if they can be mapped from where they lie: most of the binary, and it never changes.
+    fn in_place(&self, image: &Image<'a>) -> Option<Resident> {
         let first = image.segments.first()?;
         let start = first.bytes.as_ptr();
         let page = usize::try_from(PAGE).ok()?;
-        // The file goes on behind the code, so that the last page holds bytes of the guest alone.
-        let offset = start.addr().checked_sub(self.bytes.as_ptr().addr())?;
-        let end = offset.checked_add(usize::try_from(first.length).ok()?)?;
-        let maps = self.resident
-            && first.access == Access::Execute
-            && first.address == BASE
-            && start.addr().is_multiple_of(page)
-            && end <= self.bytes.len();
-        maps.then_some(Text {
+        if !self.resident || first.address != BASE || !start.addr().is_multiple_of(page) {
+            return None;
+        }
+        let mut resident = Resident {
             place: start.expose_provenance() as u64,
-            length: first.length,
-        })
+            length: 0,
+            segments: 0,
+        };
+        for segment in &image.segments {
+            // In the file each lies as far from the first as in memory.
+            let lies = start.addr().checked_add(usize::try_from(resident.length).ok()?)?;
+            let follows = segment.address.checked_sub(BASE) == Some(resident.length)
+                && segment.bytes.as_ptr().addr() == lies;
+            // The file goes on behind it, so that the last page holds bytes of the guest alone.
+            let offset = lies.checked_sub(self.bytes.as_ptr().addr())?;
+            let end = offset.checked_add(usize::try_from(segment.length).ok()?)?;
+            if !follows || segment.access == Access::Write || end > self.bytes.len() {
+                break;
+            }
+            resident.length = resident.length.checked_add(segment.length)?;
+            resident.segments += 1;
+        }
+        (resident.segments > 0).then_some(resident)
     }
 }
 
@@ -114,23 +125,25 @@ pub(crate) enum Access {
 pub(crate) struct Image<'a> {
     pub(crate) entry: u64,
     pub(crate) segments: Vec<Segment<'a>>,
-    /// The first segment need not be copied.
-    pub(crate) text: Option<Text>,
+    /// What of it need not be copied.
+    pub(crate) resident: Option<Resident>,
 }
 
-/// Code of the guest in this program's own pages, which belongs to guest address [`BASE`].
+/// Code and constants of the guest in this program's own pages, which belong to guest address [`BASE`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Text {
+pub(crate) struct Resident {
     /// Address in this process.
     pub(crate) place: u64,
     /// Bytes, whole pages.
     pub(crate) length: u64,
+    /// So many of the first segments.
+    pub(crate) segments: usize,
 }
 
 impl<'a> Image<'a> {
     /// What has to be copied to guest memory.
     pub(crate) fn copied(&self) -> &[Segment<'a>] {
-        let from = usize::from(self.text.is_some());
+        let from = self.resident.map_or(0, |resident| resident.segments);
         self.segments.get(from..).unwrap_or(&[])
     }
 }
@@ -180,7 +193,7 @@ impl<'a> Image<'a> {
         (starts_in_text && fits).then_some(Self {
             entry,
             segments,
-            text: None,
+            resident: None,
         })
     }
 }
@@ -235,9 +248,12 @@ mod tests {
         assert_eq!(access, [Access::Execute, Access::Read, Access::Write]);
         assert_eq!(image.segments[0].address, BASE);
         assert_eq!(image.entry, BASE);
-        let text = image.text.unwrap();
-        assert_eq!(text.length, image.segments[0].length);
-        assert_eq!(image.copied().len(), 2);
+        let resident = image.resident.unwrap();
+        assert_eq!(
+            resident.length,
+            image.segments[0].length + image.segments[1].length
+        );
+        assert_eq!(image.copied().len(), 1);
     }
 
     #[test]

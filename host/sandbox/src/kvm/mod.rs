@@ -71,17 +71,17 @@ impl Machine {
         let system = GuestMemory::private(tables::bytes(lanes))?;
         system.write(0, &tables::build(regions, lanes))?;
         let vm = kvm.create_vm()?;
-        let text = image.text.map_or(0, |text| text.length);
+        let resident = image.resident.map_or(0, |resident| resident.length);
         add_slot(
             &vm,
             0,
-            BASE + text,
-            host_address(&memory) + text,
-            memory.len() - text,
+            BASE + resident,
+            host_address(&memory) + resident,
+            memory.len() - resident,
         )?;
         add_slot(&vm, 1, SYSTEM, host_address(&system), system.len())?;
-        if let Some(text) = image.text {
-            add_slot(&vm, 2 | READ_ONLY, BASE, text.place, text.length)?;
+        if let Some(resident) = image.resident {
+            add_slot(&vm, 2 | READ_ONLY, BASE, resident.place, resident.length)?;
         }
         let cpuid = vcpu::cpuid().ok_or(io::ErrorKind::OutOfMemory)?;
         let mut vcpus = Vec::with_capacity(16);

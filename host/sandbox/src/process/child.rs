@@ -14,8 +14,8 @@ pub(super) struct Plan<'a> {
     /// Where it shall lie.
     pub(super) to: u64,
     pub(super) length: u64,
-    /// Address and length of code in this program's own pages that belongs to the start of guest memory.
-    pub(super) text: Option<(u64, u64)>,
+    /// Address and length of code and constants in this program's own pages that belongs to the start of guest memory.
+    pub(super) resident: Option<(u64, u64)>,
     /// Start, length and PROT_ bits, for all of guest memory.
     pub(super) protections: &'a [(u64, u64, u64)],
     /// Address of the fault handler.
@@ -62,8 +62,8 @@ pub(super) unsafe fn become_guest(plan: &Plan<'_>) -> ! {
             [plan.from, plan.length, plan.length, how, plan.to],
         )
     });
-    if let Some((from, length)) = plan.text {
-        // SAFETY: moves pages that hold the guest's code and nothing that the child needs.
+    if let Some((from, length)) = plan.resident {
+        // SAFETY: moves pages that hold the guest's code and constants and nothing that the child needs.
         must(unsafe { call(libc::SYS_mremap, [from, length, length, how, plan.to]) });
     }
     for (start, length, protection) in plan.protections {

@@ -61,7 +61,7 @@ impl Child {
             from: memory.as_ptr().expose_provenance() as u64,
             to: BASE,
             length: memory.len(),
-            text: image.text.map(|text| (text.place, text.length)),
+            resident: image.resident.map(|resident| (resident.place, resident.length)),
             protections: &protections,
             handler: stub::handler(),
         };
