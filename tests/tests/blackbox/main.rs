@@ -13,6 +13,7 @@ mod bounds;
 mod dd;
 mod dependencies;
 mod existing;
+mod faults;
 mod formats;
 mod info;
 mod invocation;

@@ -30,7 +30,7 @@ pub struct Settings {
 pub struct Surroundings<'a> {
     /// The name of the new image.
     pub name: &'a OsStr,
-    /// Opens a further file that belongs to the image.
+    /// Opens a further file that belongs to the image, by its name as it stands in the image.
     pub companion: &'a mut dyn FnMut(&OsStr) -> Result<Slot, Vec<u8>>,
     /// The virtual size, for formats whose files depend on it.
     pub size: &'a mut dyn FnMut() -> Result<u64, Vec<u8>>,

@@ -52,14 +52,10 @@ fn later_settings_win() {
 #[test]
 fn a_split_vmdk_has_its_extents_beside_it() {
     for (options, expected) in [
-        ("subformat=monolithicFlat", &["dir.d/disk-flat.vmdk"][..]),
+        ("subformat=monolithicFlat", &["disk-flat.vmdk"][..]),
         (
             "subformat=twoGbMaxExtentSparse",
-            &[
-                "dir.d/disk-s001.vmdk",
-                "dir.d/disk-s002.vmdk",
-                "dir.d/disk-s003.vmdk",
-            ],
+            &["disk-s001.vmdk", "disk-s002.vmdk", "disk-s003.vmdk"],
         ),
         ("subformat=streamOptimized", &[]),
     ] {

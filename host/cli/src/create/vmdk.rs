@@ -9,7 +9,6 @@ use instar_abi::vmdk::extent_files;
 use instar_abi::{ImageText, Slot};
 
 use super::{Settings, Surroundings};
-use crate::show::beside;
 
 pub(super) fn create(settings: &Settings, around: &mut Surroundings<'_>) -> Result<VmdkCreate, Vec<u8>> {
     settings.protocol_preallocation()?;
@@ -75,10 +74,7 @@ fn extents(
     }
     let size = (around.size)()?.checked_next_multiple_of(512).unwrap_or(0);
     extent_files(file_name, subformat, size)
-        .map(|file| {
-            let path = beside(around.name.as_bytes(), &file.name);
-            (around.companion)(OsStr::from_bytes(&path))
-        })
+        .map(|file| (around.companion)(OsStr::from_bytes(&file.name)))
         .collect()
 }
 

@@ -1,0 +1,208 @@
+//! The process is killed at every single call that changes a file, or the disk is full at any point of the work.
+//! Afterwards there is no target, or one that no tool takes for an image.
+//!
+//! strace kills at the right moment; a full disk is a tmpfs, which only root can mount. Calls that fail with another error
+//! are injected below the sandbox, in the tests of the formats: from outside, the jail takes a changed call for an attack.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use instar_tests::disk::{self, Piece};
+use instar_tests::{Bench, Outcome, in_both_sandboxes, ledger};
+
+/// Calls that change files.
+const CALLS: &str =
+    "pwrite64,pwritev,pwritev2,ftruncate,fallocate,copy_file_range,linkat,renameat2,fsync,fdatasync";
+
+/// Output formats with their options.
+const TARGETS: &[(&str, &[&str])] = &[
+    ("raw", &[]),
+    ("raw", &["-o", "preallocation=falloc"]),
+    ("raw", &["-t", "writeback"]),
+    ("qcow2", &[]),
+    ("qcow2", &["-c"]),
+    ("qcow2", &["-t", "writethrough"]),
+    ("vmdk", &[]),
+    ("vmdk", &["-o", "subformat=streamOptimized"]),
+    ("vmdk", &["-o", "subformat=twoGbMaxExtentSparse"]),
+    ("vpc", &[]),
+    ("vhdx", &[]),
+    ("vdi", &[]),
+];
+
+const SIGKILL: i32 = 9;
+
+/// More calls than any of these conversions makes.
+const MANY: u32 = 200;
+
+fn has_strace() -> bool {
+    let found = Command::new("strace").arg("--version").output().is_ok();
+    if !found {
+        ledger::skip("strace is not installed: nothing is killed in the middle of its work");
+    }
+    found
+}
+
+/// Runs instar and kills it at the call of that number in any of its threads.
+fn killed(bench: &Bench, when: u32, words: &[&str]) -> Outcome {
+    let inject = format!("inject={CALLS}:signal=KILL:when={when}");
+    let trace = format!("trace={CALLS}");
+    let wrapper = [
+        "strace",
+        "-f",
+        "-q",
+        "-o",
+        "/dev/null",
+        "-e",
+        &trace,
+        "-e",
+        &inject,
+    ];
+    Outcome::of(&mut bench.command_under(&wrapper, words))
+}
+
+/// A filesystem with little room; unmounted when it goes.
+struct Room(PathBuf);
+
+impl Room {
+    fn new(bench: &Bench) -> Option<Self> {
+        let place = bench.path("room");
+        fs::create_dir(&place).unwrap();
+        let words = ["-t", "tmpfs", "-o", "size=4k", "tmpfs"];
+        let mounted = Command::new("mount").args(words).arg(&place).output();
+        if mounted.is_ok_and(|outcome| outcome.status.success()) {
+            return Some(Self(place));
+        }
+        ledger::skip("a tmpfs cannot be mounted: no disk fills up");
+        None
+    }
+
+    fn resize(&self, pages: u64) {
+        let size = format!("remount,size={}k", pages * 4);
+        let outcome = Command::new("mount")
+            .args(["-o", &size])
+            .arg(&self.0)
+            .status()
+            .unwrap();
+        assert!(outcome.success());
+    }
+
+    fn names(&self) -> Vec<PathBuf> {
+        fs::read_dir(&self.0)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect()
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// A disk of which every format stores several pieces.
+fn source(bench: &Bench) {
+    disk::make(
+        &bench.path("disk.raw"),
+        6 << 20,
+        &[Piece::Data(100_000, 70_000, 1), Piece::Text(4 << 20, 300_000)],
+    );
+}
+
+fn is_the_disk(bench: &Bench, format: &str, target: &str, what: &str) {
+    let outcome = bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", target]);
+    assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
+}
+
+fn conversion<'a>(format: &'a str, options: &[&'a str], target: &'a str) -> Vec<&'a str> {
+    let head = ["convert", "-f", "raw", "-O", format];
+    let tail = ["disk.raw", target];
+    head.iter().chain(options).chain(&tail).copied().collect()
+}
+
+fn clear(bench: &Bench) {
+    for name in bench.names().iter().filter(|name| name.starts_with("target")) {
+        fs::remove_file(bench.path(name)).unwrap();
+    }
+}
+
+in_both_sandboxes! {
+    fn a_kill_at_any_call_leaves_no_new_target(bench) {
+        if !has_strace() {
+            return;
+        }
+        source(bench);
+        for (format, options) in TARGETS {
+            let mut kills = 0;
+            for when in 1..=MANY {
+                let what = format!("{format} {options:?}, killed at call {when}");
+                let outcome = killed(bench, when, &conversion(format, options, "target"));
+                if outcome.code() == Some(0) {
+                    is_the_disk(bench, format, "target", &what);
+                    break;
+                }
+                assert_eq!(outcome.status.signal(), Some(SIGKILL), "{what}: {outcome}");
+                assert_eq!(bench.names(), ["disk.raw"], "{what}");
+                kills = when;
+            }
+            assert!((2..MANY).contains(&kills), "{format} {options:?}: {kills} kills");
+            clear(bench);
+        }
+    }
+
+    fn a_kill_at_any_call_leaves_no_image_in_an_existing_target(bench) {
+        if !has_strace() {
+            return;
+        }
+        source(bench);
+        let before = disk::pattern(0, 64 << 10, 9);
+        for (format, options) in TARGETS.iter().filter(|(format, _)| *format != "raw") {
+            let mut kills = 0;
+            for when in 1..=MANY {
+                let what = format!("{format} {options:?}, killed at call {when}");
+                fs::write(bench.path("target"), &before).unwrap();
+                let outcome = killed(bench, when, &conversion(format, options, "target"));
+                if outcome.code() == Some(0) {
+                    is_the_disk(bench, format, "target", &what);
+                    break;
+                }
+                let info = bench.qemu(["info", "-f", format, "target"]);
+                assert_eq!(info.code(), Some(1), "{what}: looks like an image: {info}");
+                clear(bench);
+                kills = when;
+            }
+            assert!((2..MANY).contains(&kills), "{format} {options:?}: {kills} kills");
+            clear(bench);
+        }
+    }
+
+    fn a_full_disk_at_any_point_leaves_no_target(bench) {
+        source(bench);
+        let Some(room) = Room::new(bench) else { return };
+        for (format, options) in TARGETS {
+            let (mut pages, mut refusals) = (1, 0);
+            loop {
+                room.resize(pages);
+                let what = format!("{format} {options:?}, {pages} pages");
+                let outcome = bench.instar(conversion(format, options, "room/target"));
+                if outcome.code() == Some(0) {
+                    is_the_disk(bench, format, "room/target", &what);
+                    break;
+                }
+                outcome.fails_with("No space left on device");
+                assert_eq!(room.names(), [] as [PathBuf; 0], "{what}");
+                refusals += 1;
+                // Metadata comes page by page, then data, which need not be tried at every page.
+                pages += if pages < 24 { 1 } else { 1 + pages / 3 };
+                assert!(pages < 1 << 20, "{format}: never room enough");
+            }
+            assert!(refusals > 2, "{format} {options:?}: {refusals} refusals");
+            for name in room.names() {
+                fs::remove_file(name).unwrap();
+            }
+        }
+    }
+}
