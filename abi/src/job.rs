@@ -68,6 +68,8 @@ pub enum Verb {
     Map(Map),
     /// `create`.
     Create(CreateImage),
+    /// `measure`.
+    Measure(Measure),
     /// `compare`.
     Compare(Compare),
     /// `snapshot -l`.
@@ -164,10 +166,25 @@ pub struct Map {
 /// `create`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateImage {
-    /// What to make.
-    pub target: Target,
+    /// What to make; none: only the backing file is looked at, as the host knows already that nothing can be made.
+    pub target: Option<Target>,
+    /// The layer below, if it is to be opened. Its format must be known unless only its size is asked for.
+    pub backing: Option<Source>,
     /// Virtual bytes; none: the backing file's.
     pub size: Option<u64>,
+}
+
+/// `measure`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measure {
+    /// The image that would be converted; none: an empty one of `size` bytes.
+    pub source: Option<Source>,
+    /// Virtual bytes of a new image without a source.
+    pub size: u64,
+    /// The image that would be made. Its slots mean nothing: no file is written.
+    pub create: Create,
+    /// Bytes of an encryption header that would stand before the data.
+    pub header_bytes: u64,
 }
 
 /// `compare`.

@@ -34,6 +34,8 @@ pub enum Report {
     Safety(Box<Safety>),
     /// What `compare` found; the last one decides.
     Compared(Compared),
+    /// What `measure` found.
+    Measured(Measured),
     /// Something to warn about; the work goes on.
     Warning(Failure),
     /// The verb failed: always the last report.
@@ -76,6 +78,17 @@ pub enum Compared {
     Content(u64),
     /// Allocation differs at this byte (strict).
     Status(u64),
+}
+
+/// What a new image would take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Bytes of its files with the data of the source.
+    pub required: u64,
+    /// Bytes of its files when every byte of the disk has been written.
+    pub fully_allocated: u64,
+    /// Bytes that its bitmaps would take, where source and target can have some.
+    pub bitmaps: Option<u64>,
 }
 
 /// A fault, and what the guest was doing.

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use instar_abi::Report;
 use instar_abi::job;
-use instar_abi::report::{Backing, Stage};
+
+use instar_abi::report::{Backing, Info, Stage};
 use instar_disk::{
     Extents, Fault, FileFacts, Format, Host, ImageText, Kind, Mapping, Opened, Result, Role, Slot, Status,
     fault, to_usize,
@@ -79,6 +80,19 @@ impl<'h> Chain<'h> {
     /// Virtual size of the top layer.
     pub(crate) fn size(&self) -> u64 {
         self.layers.first().map_or(0, |layer| layer.size)
+    }
+
+    /// What `info` says of the top layer.
+    pub(crate) fn describe(&mut self) -> Result<Option<Info>> {
+        self.layers
+            .first_mut()
+            .map(|layer| layer.image.describe())
+            .transpose()
+    }
+
+    /// Format of the top layer.
+    pub(crate) fn format(&self) -> Option<Format> {
+        self.layers.first().map(|layer| layer.format)
     }
 
     /// What tells the top layer's content from that of another day.

@@ -87,10 +87,7 @@ pub(crate) fn create<'h>(
         Create::Raw(_) if target.existing => instar_raw::existing(file, size),
         Create::Raw(options) => instar_raw::create(file, options, size),
         Create::Qcow2(options) if target.existing => {
-            let data = match &options.data_file {
-                Some((slot, _)) => Some(session.file(*slot)?),
-                None => None,
-            };
+            let data = data_file(session, options)?;
             instar_qcow2::existing(file, size, data, compress)
         }
         _ if target.existing => {
@@ -98,10 +95,7 @@ pub(crate) fn create<'h>(
             Err(Fault::new(fault::core::UNSUPPORTED).named(what.as_bytes()))
         }
         Create::Qcow2(options) => {
-            let data = match &options.data_file {
-                Some((slot, _)) => Some(session.file(*slot)?),
-                None => None,
-            };
+            let data = data_file(session, options)?;
             instar_qcow2::create(file, options, size, data, compress)
         }
         Create::Vdi(options) => instar_vdi::create(file, options, size, seed),
@@ -114,4 +108,13 @@ pub(crate) fn create<'h>(
         Create::Vpc(options) => instar_vhd::create(file, options, size, seed),
         Create::Vhdx(options) => instar_vhdx::create(file, options, size, seed),
     }
+}
+
+/// The file for a qcow2 image's data, if it has one of its own.
+pub(crate) fn data_file<'h>(session: &Session<'h>, options: &job::Qcow2Create) -> Result<Option<File<'h>>> {
+    options
+        .data_file
+        .as_ref()
+        .map(|(slot, _)| session.file(*slot))
+        .transpose()
 }

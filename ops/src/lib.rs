@@ -36,7 +36,9 @@ mod detect;
 mod formats;
 mod info;
 mod map;
+mod measure;
 mod naming;
+mod rehearsal;
 mod safety;
 mod session;
 mod snapshots;
@@ -56,6 +58,7 @@ pub fn run(host: &dyn Host, job: &Job) {
         Verb::Dd(dd) => dd::run(&session, dd),
         Verb::Map(map) => map::run(&session, map),
         Verb::Create(create) => create::run(&session, create),
+        Verb::Measure(measure) => measure::run(&session, measure),
         Verb::Compare(compare) => compare::run(&session, compare),
         Verb::Snapshots(source) => snapshots::run(&session, source),
         Verb::Safety(source) => safety::run(&session, source),

@@ -67,4 +67,6 @@ super::faults! {
     NOT_PLACED = 32, "File contains external, encrypted or compressed clusters.";
     /// The tables say more than the file has room for. Numbers: bytes present, answers.
     LOOK_LIMIT = 33, "the image's {0} bytes of tables and data give more than {1} answers: they must refer to each other again and again";
+    /// `create` with a backing file whose format was not said. Text: the format found.
+    NO_BACKING_FORMAT = 40, "Backing file specified without backing format\nDetected format of {text}.";
 }

@@ -47,4 +47,6 @@ super::faults! {
     TARGET_TABLE = 0x0295, "the image's tables are damaged (entry {0} at byte {1}); repair it with 'qemu-img check -r all' before writing to it";
     /// A count in the existing image would pass its width. Numbers: cluster, count.
     TARGET_REFCOUNT = 0x0296, "the image's refcounts are damaged (cluster {0} is in use, but counted {1} times); repair it with 'qemu-img check -r all' before writing to it";
+    /// `measure` of a disk whose L1 table would exceed its limit.
+    MEASURE_TOO_LARGE = 0x02b0, "The image size is too large (try using a larger cluster size)";
 }

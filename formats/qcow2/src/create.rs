@@ -91,7 +91,7 @@ pub(crate) enum Mark {
     InPlace,
 }
 
-fn check(options: &Qcow2Create, data_file: bool, compress: bool) -> Result<()> {
+pub(crate) fn check(options: &Qcow2Create, data_file: bool, compress: bool) -> Result<()> {
     use fault::qcow2_write as faults;
     let v2 = options.version < 3;
     let preallocated = options.preallocation != Preallocation::Off;
@@ -127,7 +127,7 @@ fn check(options: &Qcow2Create, data_file: bool, compress: bool) -> Result<()> {
 }
 
 /// Finds out that the names do not fit before any file is touched.
-fn check_header(options: &Qcow2Create, layout: &Layout) -> Result<()> {
+pub(crate) fn check_header(options: &Qcow2Create, layout: &Layout) -> Result<()> {
     let refcounts = Table {
         offset: 0,
         clusters: 1,
@@ -144,7 +144,11 @@ fn check_header(options: &Qcow2Create, layout: &Layout) -> Result<()> {
 }
 
 /// The data file, empty and as long as the disk.
-fn prepare_data_file<'h>(data: File<'h>, options: &Qcow2Create, layout: &Layout) -> Result<File<'h>> {
+pub(crate) fn prepare_data_file<'h>(
+    data: File<'h>,
+    options: &Qcow2Create,
+    layout: &Layout,
+) -> Result<File<'h>> {
     if data.kind() == FileKind::Block {
         if data.size() < layout.size() {
             return Err(Fault::new(fault::core::TARGET_TOO_SMALL).in_file(data.slot()));
@@ -159,7 +163,11 @@ fn prepare_data_file<'h>(data: File<'h>, options: &Qcow2Create, layout: &Layout)
 }
 
 /// The file, empty but for the mark of an incomplete image.
-fn prepare_file<'h>(file: File<'h>, options: &Qcow2Create, layout: &Layout) -> Result<(File<'h>, Mark)> {
+pub(crate) fn prepare_file<'h>(
+    file: File<'h>,
+    options: &Qcow2Create,
+    layout: &Layout,
+) -> Result<(File<'h>, Mark)> {
     let mark = match file.kind() {
         FileKind::Fresh => Mark::Fresh,
         FileKind::Regular | FileKind::Block => Mark::InPlace,
@@ -235,3 +243,6 @@ fn zero_slot(file: &File<'_>, slot: Slot, offset: u64, length: u64, how: ZeroHow
     let [io] = io;
     io.outcome.map(|_| ()).map_err(|error| error.fault(slot))
 }
+
+/// Bytes that a disk writes as one. Ours, with the smallest sector: the switch from incomplete to complete fits.
+pub(crate) const HEADER_SECTOR: usize = 512;

@@ -7,7 +7,7 @@ use instar_disk::{
 
 use crate::batch::{Batch, Fill, Fixed};
 use crate::compose;
-use crate::create::{Mark, punch, zero};
+use crate::create::{HEADER_SECTOR, Mark, punch, zero};
 use crate::entry;
 use crate::layout::Layout;
 use crate::num::{add, internal, length as bytes_of, shl, shr, shr_up, sub};
@@ -310,5 +310,3 @@ impl<'h> New<'h> {
 
 /// log2 of the deflate window. The reference's: its readers reserve no more.
 pub(crate) const DEFLATE_WINDOW_BITS: u8 = 12;
-/// Bytes that a disk writes as one. Ours, with the smallest sector: the switch from incomplete to complete fits.
-const HEADER_SECTOR: usize = 512;

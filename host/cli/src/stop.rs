@@ -1,7 +1,7 @@
 //! Why a command ends before its work is done, and what is then said.
 
 /// The end of a command.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// What was asked for has been printed.
     Done,

@@ -3,6 +3,8 @@
 //! Two steps, as the order of the reference tool's messages demands: names and types first ([`Settings::parse`]), what the
 //! values mean when the image is about to be created ([`Settings::create`]).
 
+mod line;
+pub mod luks;
 mod qcow2;
 mod table;
 mod vhdx;
@@ -16,6 +18,7 @@ use instar_abi::{Format, Slot};
 
 use crate::value::list::{self, Setting};
 use crate::value::number::{self, Bad};
+pub use line::formatting;
 use table::{OptionKind, OptionRow};
 
 /// Options whose names and types are right.
@@ -42,12 +45,7 @@ impl Settings {
     /// # Errors
     /// The message; hint lines follow it.
     pub fn parse(format: Format, list: Option<&[u8]>) -> Result<Self, Vec<u8>> {
-        let given = list.map(list::settings).unwrap_or_default();
-        for setting in &given {
-            let row = row(format, &setting.name)
-                .ok_or_else(|| [b"Invalid parameter '".as_slice(), &setting.name, b"'"].concat())?;
-            check_type(row, &setting.value)?;
-        }
+        let given = known(table::rows(format), list)?;
         Ok(Self { format, given })
     }
 
@@ -73,6 +71,15 @@ impl Settings {
             });
         }
         Ok(())
+    }
+
+    /// Sets the virtual size.
+    pub fn set_size(&mut self, bytes: u64) {
+        self.given.push(Setting {
+            name: b"size".to_vec(),
+            value: bytes.to_string().into_bytes(),
+            bare: false,
+        });
     }
 
     /// The format.
@@ -158,6 +165,22 @@ impl Settings {
         }
     }
 
+    /// What the values mean to `measure`, which asks for less than `create`.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn measured(&self) -> Result<Create, Vec<u8>> {
+        match self.format {
+            Format::Raw => Ok(Create::Raw(RawCreate::default())),
+            Format::Qcow2 => qcow2::measured(self).map(Create::Qcow2),
+            _ => self.create(&mut Surroundings {
+                name: OsStr::new("image"),
+                companion: &mut |_| Ok(Slot(0)),
+                size: &mut || Ok(0),
+            }),
+        }
+    }
+
     /// `subformat` of the two formats that know `dynamic` and `fixed`.
     fn is_fixed(&self) -> Result<bool, Vec<u8>> {
         match self.text("subformat") {
@@ -189,16 +212,14 @@ impl Settings {
 /// What `-o help` prints. With a target's name, the options of the file below are included.
 #[must_use]
 pub fn help(format: Format, with_file: bool) -> String {
-    let mut rows: Vec<&OptionRow> = table::rows(format).iter().collect();
-    let mut text = if with_file {
-        rows.extend(
-            table::FILE
-                .iter()
-                .filter(|row| !table::rows(format).iter().any(|known| known.name == row.name)),
-        );
-        "Supported options:\n".to_owned()
+    let own = table::rows(format);
+    let (mut rows, mut text): (Vec<&OptionRow>, _) = if with_file {
+        (table::all(own).collect(), "Supported options:\n".to_owned())
     } else {
-        format!("Supported {} options:\n", format.name())
+        (
+            own.iter().collect(),
+            format!("Supported {} options:\n", format.name()),
+        )
     };
     rows.sort_by_key(|row| row.name);
     for row in rows {
@@ -214,10 +235,19 @@ pub fn help(format: Format, with_file: bool) -> String {
 }
 
 fn row(format: Format, name: &[u8]) -> Option<&'static OptionRow> {
-    table::rows(format)
-        .iter()
-        .chain(table::FILE)
-        .find(|row| row.name.as_bytes() == name)
+    table::all(table::rows(format)).find(|row| row.name.as_bytes() == name)
+}
+
+/// The settings of a list, if all have names in `rows` and values of their type.
+fn known(rows: &'static [OptionRow], list: Option<&[u8]>) -> Result<Vec<Setting>, Vec<u8>> {
+    let given = list.map(list::settings).unwrap_or_default();
+    for setting in &given {
+        let row = table::all(rows)
+            .find(|row| row.name.as_bytes() == setting.name)
+            .ok_or_else(|| [b"Invalid parameter '".as_slice(), &setting.name, b"'"].concat())?;
+        check_type(row, &setting.value)?;
+    }
+    Ok(given)
 }
 
 fn check_type(row: &OptionRow, value: &[u8]) -> Result<(), Vec<u8>> {

@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use instar_abi::ImageText;
 use instar_abi::job::{Compression, Preallocation, Qcow2Create};
-use instar_abi::{Format, ImageText};
 
 use super::{Settings, Surroundings, not_accepted};
+use crate::value::place;
 
 /// Cluster sizes that the format allows: spec and reference tool.
 const CLUSTER: std::ops::RangeInclusive<u64> = 512..=2 << 20;
@@ -36,7 +37,7 @@ fn values(settings: &Settings) -> Result<Qcow2Create, Vec<u8>> {
         Some(other) => return Err(not_accepted("version", other)),
     };
     let backing_format = settings.text("backing_fmt");
-    if let Some(name) = backing_format.filter(|name| Format::from_name(name).is_none()) {
+    if let Some(name) = backing_format.filter(|name| !place::is_driver(name)) {
         return Err(not_accepted("backing-fmt", name));
     }
     if settings.encrypts() {
@@ -52,15 +53,7 @@ fn values(settings: &Settings) -> Result<Qcow2Create, Vec<u8>> {
     if extended_l2 && version < 3 {
         return Err(needs_v3("Extended L2 entries are only supported with"));
     }
-    let cluster = settings.size("cluster_size").unwrap_or(65536);
-    if !cluster.is_power_of_two() || !CLUSTER.contains(&cluster) {
-        return Err(b"Cluster size must be a power of two between 512 and 2048k".to_vec());
-    }
-    if extended_l2 && cluster < CLUSTER_WITH_SUBCLUSTERS {
-        return Err(
-            b"Extended L2 entries are only supported with cluster sizes of at least 16384 bytes".to_vec(),
-        );
-    }
+    let cluster = cluster_size(settings, extended_l2)?;
     let refcount_bits = settings.number("refcount_bits").unwrap_or(16);
     let lazy_refcounts = settings.flag("lazy_refcounts").unwrap_or(false);
     Ok(Qcow2Create {
@@ -77,6 +70,49 @@ fn values(settings: &Settings) -> Result<Qcow2Create, Vec<u8>> {
         data_file: None,
         data_file_raw: settings.flag("data_file_raw").unwrap_or(false),
     })
+}
+
+/// The values that `measure` looks at, with its own words and in its own order.
+pub(super) fn measured(settings: &Settings) -> Result<Qcow2Create, Vec<u8>> {
+    let extended_l2 = settings.flag("extended_l2").unwrap_or(false);
+    let cluster = cluster_size(settings, extended_l2)?;
+    let version = match settings.text("compat") {
+        None | Some(b"1.1") => 3,
+        Some(b"0.10") => 2,
+        Some(other) => return Err([b"Invalid compatibility level: '".as_slice(), other, b"'"].concat()),
+    };
+    let refcount_bits = settings.number("refcount_bits").unwrap_or(16);
+    if refcount_bits > 64 || !refcount_bits.is_power_of_two() {
+        return Err(b"Refcount width must be a power of two and may not exceed 64 bits".to_vec());
+    }
+    if refcount_bits != 16 && version < 3 {
+        return Err(
+            b"Different refcount widths than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)"
+                .to_vec(),
+        );
+    }
+    Ok(Qcow2Create {
+        version,
+        cluster_bits: cluster.trailing_zeros(),
+        refcount_order: refcount_bits.trailing_zeros(),
+        extended_l2,
+        preallocation: settings.measured_preallocation()?,
+        backing_file: settings.text("backing_file").map(ImageText::new),
+        ..Qcow2Create::default()
+    })
+}
+
+fn cluster_size(settings: &Settings, extended_l2: bool) -> Result<u64, Vec<u8>> {
+    let cluster = settings.size("cluster_size").unwrap_or(65536);
+    if !cluster.is_power_of_two() || !CLUSTER.contains(&cluster) {
+        return Err(b"Cluster size must be a power of two between 512 and 2048k".to_vec());
+    }
+    if extended_l2 && cluster < CLUSTER_WITH_SUBCLUSTERS {
+        return Err(
+            b"Extended L2 entries are only supported with cluster sizes of at least 16384 bytes".to_vec(),
+        );
+    }
+    Ok(cluster)
 }
 
 /// Values that exclude each other, in the order in which the reference tool looks at them.

@@ -1,4 +1,4 @@
-//! Which options each format takes.
+//! Which options each format takes. Order, defaults and texts are the reference tool's: scripts compare what `create` prints.
 
 use instar_abi::Format;
 
@@ -11,6 +11,8 @@ pub(super) struct OptionRow {
     pub(super) kind: OptionKind,
     /// One line for people.
     pub(super) help: &'static str,
+    /// What `create` prints where none was given.
+    pub(super) default: Option<&'static str>,
 }
 
 /// Types of values.
@@ -46,176 +48,194 @@ pub(super) const fn rows(format: Format) -> &'static [OptionRow] {
     }
 }
 
+/// The options of a format and of the file below, in the order in which `create` prints them.
+pub(super) fn all(format: &'static [OptionRow]) -> impl Iterator<Item = &'static OptionRow> + Clone {
+    let below = FILE
+        .iter()
+        .filter(|row| !format.iter().any(|known| known.name == row.name));
+    format.iter().chain(below)
+}
+
+use OptionKind::{Bool, Number, Size, Text};
+
 /// The options of the file below, which every format passes on.
-pub(super) const FILE: &[OptionRow] = &[
-    row(
-        "extent_size_hint",
-        OptionKind::Size,
-        "space the filesystem sets aside at a time, where it can",
-    ),
-    row("nocow", OptionKind::Bool, "no copy-on-write for the file (btrfs)"),
+const FILE: &[OptionRow] = &[
+    row("nocow", Bool, "Turn off copy-on-write (valid only on btrfs)"),
     row(
         "preallocation",
-        OptionKind::Text,
-        "space reserved at once: off, falloc, full",
+        Text,
+        "Preallocation mode (allowed values: off, falloc, full)",
+    ),
+    row(
+        "extent_size_hint",
+        Size,
+        "Extent size hint for the image file, 0 to disable",
     ),
 ];
 
-const SIZE: OptionRow = row("size", OptionKind::Size, "virtual size");
+const SIZE: OptionRow = row("size", Size, "Virtual disk size");
+const BACKING_FILE: OptionRow = row("backing_file", Text, "File name of a base image");
 
 const RAW: &[OptionRow] = &[SIZE];
 
 const QCOW2: &[OptionRow] = &[
-    row("backing_file", OptionKind::Text, "the layer below"),
-    row("backing_fmt", OptionKind::Text, "format of the layer below"),
     row(
-        "cluster_size",
-        OptionKind::Size,
-        "unit of allocation, 512 to 2M (default 64k)",
-    ),
-    row(
-        "compat",
-        OptionKind::Text,
-        "version: 0.10 or v2, 1.1 or v3 (default)",
-    ),
-    row(
-        "compression_type",
-        OptionKind::Text,
-        "zlib (default), or zstd: faster and denser",
-    ),
-    row(
-        "data_file",
-        OptionKind::Text,
-        "keep the data in this file of its own",
-    ),
-    row(
-        "data_file_raw",
-        OptionKind::Bool,
-        "keep that file a valid raw image",
-    ),
-    row(
-        "encrypt.cipher-alg",
-        OptionKind::Text,
-        "encryption is not written yet",
-    ),
-    row(
-        "encrypt.cipher-mode",
-        OptionKind::Text,
-        "encryption is not written yet",
+        "encryption",
+        Bool,
+        "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)",
     ),
     row(
         "encrypt.format",
-        OptionKind::Text,
-        "encryption is not written yet",
-    ),
-    row(
-        "encrypt.hash-alg",
-        OptionKind::Text,
-        "encryption is not written yet",
-    ),
-    row(
-        "encrypt.iter-time",
-        OptionKind::Number,
-        "encryption is not written yet",
-    ),
-    row(
-        "encrypt.ivgen-alg",
-        OptionKind::Text,
-        "encryption is not written yet",
-    ),
-    row(
-        "encrypt.ivgen-hash-alg",
-        OptionKind::Text,
-        "encryption is not written yet",
+        Text,
+        "Encrypt the image, format choices: 'aes', 'luks'",
     ),
     row(
         "encrypt.key-secret",
-        OptionKind::Text,
-        "encryption is not written yet",
+        Text,
+        "ID of secret providing qcow AES key or LUKS passphrase",
     ),
-    row("encryption", OptionKind::Bool, "encryption is not written yet"),
-    row("extended_l2", OptionKind::Bool, "32 subclusters in each cluster"),
+    row("encrypt.cipher-alg", Text, "Name of encryption cipher algorithm"),
+    row("encrypt.cipher-mode", Text, "Name of encryption cipher mode"),
+    row("encrypt.ivgen-alg", Text, "Name of IV generator algorithm"),
     row(
-        "lazy_refcounts",
-        OptionKind::Bool,
-        "write reference counts late; repaired after a crash",
+        "encrypt.ivgen-hash-alg",
+        Text,
+        "Name of IV generator hash algorithm",
     ),
+    row("encrypt.hash-alg", Text, "Name of encryption hash algorithm"),
+    row(
+        "encrypt.iter-time",
+        Number,
+        "Time to spend in PBKDF in milliseconds",
+    ),
+    with_default("cluster_size", Size, "qcow2 cluster size", "65536"),
+    with_default("extended_l2", Bool, "Extended L2 tables", "off"),
     row(
         "preallocation",
-        OptionKind::Text,
-        "space reserved at once: off, metadata, falloc, full",
+        Text,
+        "Preallocation mode (allowed values: off, metadata, falloc, full)",
     ),
-    row(
-        "refcount_bits",
-        OptionKind::Number,
-        "width of a reference count: 1, 2, 4 ... 64 (default 16)",
+    with_default(
+        "compression_type",
+        Text,
+        "Compression method used for image cluster compression",
+        "zlib",
     ),
     SIZE,
+    row("compat", Text, "Compatibility level (v2 [0.10] or v3 [1.1])"),
+    BACKING_FILE,
+    row("backing_fmt", Text, "Image format of the base image"),
+    row("data_file", Text, "File name of an external data file"),
+    row(
+        "data_file_raw",
+        Bool,
+        "The external data file must stay valid as a raw image",
+    ),
+    with_default("lazy_refcounts", Bool, "Postpone refcount updates", "off"),
+    with_default(
+        "refcount_bits",
+        Number,
+        "Width of a reference count entry in bits",
+        "16",
+    ),
 ];
 
 const VMDK: &[OptionRow] = &[
-    row(
-        "adapter_type",
-        OptionKind::Text,
-        "ide (default), lsilogic, buslogic or legacyESX",
-    ),
-    row("backing_file", OptionKind::Text, "the parent"),
-    row("backing_fmt", OptionKind::Text, "its format: vmdk"),
-    row("compat6", OptionKind::Bool, "for VMware 6: hardware version 6"),
-    row(
-        "hwversion",
-        OptionKind::Text,
-        "virtual hardware version (default 4)",
-    ),
     SIZE,
     row(
-        "subformat",
-        OptionKind::Text,
-        "monolithicSparse (default), monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat or streamOptimized",
+        "adapter_type",
+        Text,
+        "Virtual adapter type, can be one of ide (default), lsilogic, buslogic or legacyESX",
     ),
+    BACKING_FILE,
+    row("backing_fmt", Text, "Must be 'vmdk' if present"),
+    with_default("compat6", Bool, "VMDK version 6 image", "off"),
+    with_default("hwversion", Text, "VMDK hardware version", "undefined"),
+    row("toolsversion", Text, "VMware guest tools version"),
     row(
-        "toolsversion",
-        OptionKind::Text,
-        "version of the guest tools to claim",
+        "subformat",
+        Text,
+        "VMDK flat extent format, can be one of {monolithicSparse (default) | monolithicFlat | twoGbMaxExtentSparse | twoGbMaxExtentFlat | streamOptimized} ",
     ),
     row(
         "zeroed_grain",
-        OptionKind::Bool,
-        "mark zero grains instead of writing them",
+        Bool,
+        "Enable efficient zero writes using the zeroed-grain GTE feature",
     ),
 ];
 
 const VPC: &[OptionRow] = &[
+    SIZE,
+    row(
+        "subformat",
+        Text,
+        "Type of virtual hard disk format. Supported formats are {dynamic (default) | fixed} ",
+    ),
     row(
         "force_size",
-        OptionKind::Bool,
-        "keep the exact size instead of rounding to a disk geometry",
+        Bool,
+        "Force disk size calculation to use the actual size specified, rather than using the nearest CHS-based calculation",
     ),
-    SIZE,
-    row("subformat", OptionKind::Text, "dynamic (default) or fixed"),
 ];
 
 const VHDX: &[OptionRow] = &[
-    row(
+    row("size", Size, "Virtual disk size; max of 64TB."),
+    with_default("log_size", Size, "Log size; min 1MB.", "1048576"),
+    with_default(
         "block_size",
-        OptionKind::Size,
-        "1M to 256M; 0 (default) chooses by size",
+        Size,
+        "Block Size; min 1MB, max 256MB. 0 means auto-calculate based on image size.",
+        "0",
+    ),
+    row(
+        "subformat",
+        Text,
+        "VHDX format type, can be either 'dynamic' or 'fixed'. Default is 'dynamic'.",
     ),
     row(
         "block_state_zero",
-        OptionKind::Bool,
-        "mark blocks that are zero (default on)",
+        Bool,
+        "Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to 'off' when using 'qemu-img convert' with subformat=dynamic.",
     ),
-    row("log_size", OptionKind::Size, "size of the log, at least 1M"),
-    row("size", OptionKind::Size, "virtual size, at most 64T"),
-    row("subformat", OptionKind::Text, "dynamic (default) or fixed"),
 ];
 
 const VDI: &[OptionRow] = &[
     SIZE,
-    row("static", OptionKind::Bool, "allocate every block at once"),
+    with_default("static", Bool, "VDI static (pre-allocated) image", "off"),
+];
+
+/// LUKS, which is measured but not written.
+pub(super) const LUKS: &[OptionRow] = &[
+    SIZE,
+    row("key-secret", Text, "ID of the secret that provides the keys"),
+    row("cipher-alg", Text, "Name of encryption cipher algorithm"),
+    row("cipher-mode", Text, "Name of encryption cipher mode"),
+    row("ivgen-alg", Text, "Name of IV generator algorithm"),
+    row("ivgen-hash-alg", Text, "Name of IV generator hash algorithm"),
+    row("hash-alg", Text, "Name of encryption hash algorithm"),
+    row("iter-time", Number, "Time to spend in PBKDF in milliseconds"),
+    row("detached-header", Bool, "Create a detached LUKS header"),
 ];
 
 const fn row(name: &'static str, kind: OptionKind, help: &'static str) -> OptionRow {
-    OptionRow { name, kind, help }
+    OptionRow {
+        name,
+        kind,
+        help,
+        default: None,
+    }
+}
+
+const fn with_default(
+    name: &'static str,
+    kind: OptionKind,
+    help: &'static str,
+    default: &'static str,
+) -> OptionRow {
+    OptionRow {
+        name,
+        kind,
+        help,
+        default: Some(default),
+    }
 }

@@ -2,11 +2,13 @@
 
 mod compare;
 mod convert;
+mod create;
 mod dd;
 mod getopt;
 mod help;
 mod info;
 mod map;
+mod measure;
 mod policy;
 mod sandbox;
 mod snapshot;
@@ -72,6 +74,8 @@ pub const PAGES: &[&Page] = &[
     &map::PAGE,
     &compare::PAGE,
     &snapshot::PAGE,
+    &create::PAGE,
+    &measure::PAGE,
     &sandbox::PAGE,
 ];
 
@@ -125,6 +129,8 @@ pub enum Id {
     TargetCache,
     Backing,
     BackingFormat,
+    BackingUnsafe,
+    Size,
     NoCreate,
     TargetIsZero,
     SparseSize,

@@ -7,11 +7,13 @@
 
 mod compare;
 mod convert;
+mod create;
 mod dd;
 mod files;
 mod guest;
 mod info;
 mod map;
+mod measure;
 mod progress;
 mod reports;
 mod sandbox;
@@ -45,10 +47,12 @@ pub(crate) fn run(command: &Command, mut context: Context<'_>) -> Step<u8> {
     match command {
         Command::Info(args) => info::run(args, &mut context),
         Command::Convert(args) => convert::run(args, &mut context),
+        Command::Create(args) => create::run(args, &mut context),
         Command::Dd(args) => dd::run(args, &mut context),
         Command::Map(args) => map::run(args, &mut context),
         Command::Compare(args) => compare::run(args, &mut context),
         Command::Snapshot(args) => snapshot::run(args, &mut context),
+        Command::Measure(args) => measure::run(args, &mut context),
         Command::Sandbox(args) => sandbox::run(args, &mut context),
     }
 }
@@ -94,6 +98,16 @@ impl Context<'_> {
 
 /// The end of a run as the guest tells it; warnings are said on the way.
 fn concluded(reports: &[Report], scene: &dyn Scene, program: &Program) -> Step<Done> {
+    concluded_by(reports, scene, program, |failure| failed(failure, scene))
+}
+
+/// As [`concluded`], with words of the verb's own for a failure.
+fn concluded_by(
+    reports: &[Report],
+    scene: &dyn Scene,
+    program: &Program,
+    failed: impl Fn(&Failure) -> Stop,
+) -> Step<Done> {
     for report in reports {
         match report {
             Report::Warning(failure) => {
@@ -101,7 +115,7 @@ fn concluded(reports: &[Report], scene: &dyn Scene, program: &Program) -> Step<D
                 Console::complain(&program.message(&text));
             }
             Report::Done(done) => return Ok(*done),
-            Report::Failed(failure) => return Err(failed(failure, scene)),
+            Report::Failed(failure) => return Err(failed(failure)),
             _ => {}
         }
     }

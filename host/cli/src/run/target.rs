@@ -17,7 +17,7 @@ use crate::value::place;
 pub(super) struct NewTarget<'a> {
     /// Its name, as the user wrote it.
     pub(super) given: &'a OsStr,
-    /// What was being done, for messages: `error while converting raw`.
+    /// What was being done, for messages: `error while converting raw`; nothing: the name alone leads to the reason.
     pub(super) creating: &'a str,
     /// Its options.
     pub(super) settings: &'a Settings,
@@ -31,8 +31,15 @@ impl NewTarget<'_> {
     /// Opens its files.
     pub(super) fn open(self, opened: &Files, backing: Option<Source>) -> Step<Target> {
         let context = |why: &[u8]| {
-            let head = [self.given.as_bytes(), b": ", self.creating.as_bytes(), b": "].concat();
-            Stop::Message([head.as_slice(), why].concat())
+            let doing = if self.creating.is_empty() { "" } else { ": " };
+            let parts = [
+                self.given.as_bytes(),
+                b": ",
+                self.creating.as_bytes(),
+                doing.as_bytes(),
+                why,
+            ];
+            Stop::Message(parts.concat())
         };
         let path = path_of(self.given)?;
         // Looked at before anything is made: the companions' slots are filled in below.
@@ -116,12 +123,25 @@ pub(super) fn backing(
             Stop::Message(place::cannot_open(target, &why))
         })?;
     names.set(facts.slot, &path);
+    let format = match settings.text("backing_fmt") {
+        None => None,
+        Some(name) => known_format(name, target)?,
+    };
     Ok(Some(Source {
         slot: facts.slot,
-        format: settings.text("backing_fmt").and_then(Format::from_name),
+        format,
         snapshot: None,
         busy: false,
     }))
+}
+
+/// The format that the user says the layer below has.
+fn known_format(name: &[u8], target: &OsStr) -> Step<Option<Format>> {
+    let known = place::known_format(name).map_err(|why| {
+        let why = [b"Could not open backing file: ".to_vec(), why].concat();
+        Stop::Message(place::cannot_open(target, &why))
+    });
+    known.map(|(format, _)| format)
 }
 
 fn defaults(format: Format) -> Step<Create> {

@@ -167,6 +167,15 @@ pub fn unknown_driver(name: &[u8]) -> Vec<u8> {
     [b"Unknown driver '", name, b"'"].concat()
 }
 
+/// Whether a word is the name of a driver of the reference tool's, ours or not: what an image may say of the layer below.
+#[must_use]
+pub fn is_driver(name: &[u8]) -> bool {
+    Format::from_name(name).is_some()
+        || matches!(name, b"file" | b"host_device")
+        || ELSEWHERE.contains(&name)
+        || REMOTE.contains(&name)
+}
+
 /// Formats that the reference tool has and instar has not.
 const ELSEWHERE: &[&[u8]] = &[
     b"blkdebug",
@@ -261,7 +270,11 @@ fn unknown_protocol(name: &[u8]) -> Vec<u8> {
     [b"Unknown protocol '", name, b"'"].concat()
 }
 
-fn known_format(name: &[u8]) -> Result<(Option<Format>, bool), Vec<u8>> {
+/// The format of that name, and whether it is the plain file itself.
+///
+/// # Errors
+/// The reason.
+pub fn known_format(name: &[u8]) -> Result<(Option<Format>, bool), Vec<u8>> {
     if matches!(name, b"file" | b"host_device") {
         return Ok((Some(Format::Raw), true));
     }

@@ -7,7 +7,7 @@ use instar_abi::Format;
 use instar_abi::job::SnapshotName;
 
 use super::Line;
-use super::shared::{CacheMode, SourceArgs};
+use super::shared::{CacheMode, SourceArgs, join_options, snapshot};
 use crate::flags::{Id, Item};
 use crate::stop::{Step, Stop};
 use crate::value::{list, number, place};
@@ -98,7 +98,7 @@ impl Args {
             Id::SourceCache => self.source_cache = Some(value),
             Id::Snapshot => self.snapshot = Some(snapshot(value.as_bytes())?),
             Id::OutputFormat => self.output_format = Some(value),
-            Id::Options => self.join_options(value.as_bytes())?,
+            Id::Options => join_options(&mut self.options, value.as_bytes())?,
             Id::TargetImageOpts => self.target_image_opts = true,
             Id::TargetCache => self.target_cache = Some(value),
             Id::Backing => self.backing = Some(value),
@@ -122,20 +122,6 @@ impl Args {
             Id::Bitmaps => self.bitmaps = true,
             Id::SkipBrokenBitmaps => self.skip_broken_bitmaps = true,
             _ => {}
-        }
-        Ok(())
-    }
-
-    fn join_options(&mut self, more: &[u8]) -> Step<()> {
-        if !list::joinable(more) {
-            return Err(Stop::Message([b"Invalid option list: ", more].concat()));
-        }
-        match &mut self.options {
-            Some(options) => {
-                options.push(b',');
-                options.extend_from_slice(more);
-            }
-            None => self.options = Some(more.to_vec()),
         }
         Ok(())
     }
@@ -227,7 +213,7 @@ impl Args {
 }
 
 /// A format that can be written.
-pub(super) fn creatable(name: &OsStr, unknown: impl Fn() -> Vec<u8>) -> Step<Format> {
+pub(crate) fn creatable(name: &OsStr, unknown: impl Fn() -> Vec<u8>) -> Step<Format> {
     let name = name.as_bytes();
     if let Some(format) = Format::from_name(name) {
         return Ok(format);
@@ -258,25 +244,4 @@ fn sparse(word: &[u8]) -> Step<u64> {
         )));
     }
     Ok(bytes)
-}
-
-/// A bare word, or `snapshot.id=…,snapshot.name=…`.
-fn snapshot(word: &[u8]) -> Step<SnapshotName> {
-    if !word.starts_with(b"snapshot.") {
-        return Ok(SnapshotName::Either(word.to_vec()));
-    }
-    let (mut id, mut name) = (None, None);
-    for setting in list::settings(word) {
-        match setting.name.as_slice() {
-            b"snapshot.id" => id = Some(setting.value),
-            b"snapshot.name" => name = Some(setting.value),
-            other => {
-                return Err(Stop::Messages(vec![
-                    [b"Invalid parameter '", other, b"'"].concat(),
-                    [b"Failed in parsing snapshot param '", word, b"'"].concat(),
-                ]));
-            }
-        }
-    }
-    Ok(SnapshotName::Exact { id, name })
 }

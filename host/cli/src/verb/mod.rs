@@ -2,9 +2,11 @@
 
 pub mod compare;
 pub mod convert;
+pub mod create;
 pub mod dd;
 pub mod info;
 pub mod map;
+pub mod measure;
 pub mod sandbox;
 pub mod shared;
 pub mod snapshot;
@@ -20,10 +22,12 @@ use crate::stop::Step;
 pub enum VerbName {
     Info,
     Convert,
+    Create,
     Dd,
     Map,
     Compare,
     Snapshot,
+    Measure,
     Sandbox,
 }
 
@@ -34,6 +38,8 @@ pub enum Command {
     Info(info::Args),
     /// `convert`.
     Convert(Box<convert::Args>),
+    /// `create`.
+    Create(create::Args),
     /// `dd`.
     Dd(dd::Args),
     /// `map`.
@@ -42,6 +48,8 @@ pub enum Command {
     Compare(compare::Args),
     /// `snapshot`.
     Snapshot(snapshot::Args),
+    /// `measure`.
+    Measure(measure::Args),
     /// `sandbox`.
     Sandbox(sandbox::Args),
 }
@@ -52,6 +60,8 @@ pub(crate) struct Line<'a> {
     page: &'static Page,
     /// Options that belong to every verb, for [`crate::settings::resolve`].
     common: &'a mut Vec<(Id, OsString)>,
+    /// Names of the secrets that `--object` made.
+    secrets: Vec<Vec<u8>>,
     /// What is to be printed if the line asks for help.
     help: &'a mut dyn FnMut(&Page),
 }
@@ -70,15 +80,18 @@ pub fn parse(
         getopt: Getopt::new(page.flags(), words, stop_at_operand()),
         page,
         common,
+        secrets: Vec::new(),
         help,
     };
     match page.verb {
         VerbName::Info => info::parse(line).map(Command::Info),
         VerbName::Convert => convert::parse(line).map(|args| Command::Convert(Box::new(args))),
+        VerbName::Create => create::parse(line).map(Command::Create),
         VerbName::Dd => dd::parse(line).map(Command::Dd),
         VerbName::Map => map::parse(line).map(Command::Map),
         VerbName::Compare => compare::parse(line).map(Command::Compare),
         VerbName::Snapshot => snapshot::parse(line).map(Command::Snapshot),
+        VerbName::Measure => measure::parse(line).map(Command::Measure),
         VerbName::Sandbox => sandbox::parse(line).map(Command::Sandbox),
     }
 }
@@ -98,7 +111,7 @@ impl Line<'_> {
                     return Err(crate::stop::Stop::Done);
                 }
                 Some(Item::Flag(id, value)) if is_common(id) => self.common.push((id, value)),
-                Some(Item::Flag(Id::Object, value)) => shared::object(&value)?,
+                Some(Item::Flag(Id::Object, value)) => self.secrets.extend(shared::object(&value)?),
                 other => return Ok(other),
             }
         }

@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use instar_abi::job::SnapshotName;
+
 use crate::stop::{Step, Stop};
 use crate::value::list;
 use crate::value::place::{Place, Reading};
@@ -85,9 +87,9 @@ impl CacheMode {
     }
 }
 
-/// `--object`: secrets are checked and kept for nobody, since encrypted images cannot be opened; other objects are
-/// refused, as the parts of the reference tool that they configure do not exist here.
-pub(super) fn object(value: &OsStr) -> Step<()> {
+/// `--object`: secrets are checked, and of them only the name is kept, since encrypted images cannot be opened; other objects
+/// are refused, as the parts of the reference tool that they configure do not exist here.
+pub(super) fn object(value: &OsStr) -> Step<Option<Vec<u8>>> {
     let text = value.as_bytes();
     let settings = list::settings(text);
     let Some(first) = settings.first() else {
@@ -111,12 +113,52 @@ pub(super) fn object(value: &OsStr) -> Step<()> {
         ));
     }
     let has = |name: &[u8]| settings.iter().any(|setting| setting.name == name);
+    let last = |name: &[u8]| {
+        let found = settings.iter().rev().find(|setting| setting.name == name);
+        found.map(|setting| setting.value.clone())
+    };
     if !has(b"id") {
         return Err(Stop::say("Parameter 'id' is missing"));
     }
     match (has(b"data"), has(b"file")) {
         (true, true) => Err(Stop::say("'file' and 'data' are mutually exclusive")),
         (false, false) => Err(Stop::say("Either 'file' or 'data' must be provided")),
-        _ => Ok(()),
+        _ => Ok(last(b"id")),
     }
+}
+
+/// `-o`, which may be repeated: one list.
+pub(super) fn join_options(options: &mut Option<Vec<u8>>, more: &[u8]) -> Step<()> {
+    if !list::joinable(more) {
+        return Err(Stop::Message([b"Invalid option list: ", more].concat()));
+    }
+    match options {
+        Some(options) => {
+            options.push(b',');
+            options.extend_from_slice(more);
+        }
+        None => *options = Some(more.to_vec()),
+    }
+    Ok(())
+}
+
+/// A bare word, or `snapshot.id=…,snapshot.name=…`.
+pub(super) fn snapshot(word: &[u8]) -> Step<SnapshotName> {
+    if !word.starts_with(b"snapshot.") {
+        return Ok(SnapshotName::Either(word.to_vec()));
+    }
+    let (mut id, mut name) = (None, None);
+    for setting in list::settings(word) {
+        match setting.name.as_slice() {
+            b"snapshot.id" => id = Some(setting.value),
+            b"snapshot.name" => name = Some(setting.value),
+            other => {
+                return Err(Stop::Messages(vec![
+                    [b"Invalid parameter '", other, b"'"].concat(),
+                    [b"Failed in parsing snapshot param '", word, b"'"].concat(),
+                ]));
+            }
+        }
+    }
+    Ok(SnapshotName::Exact { id, name })
 }

@@ -1,0 +1,103 @@
+//! Making an image that is to stay empty, byte for byte as the reference tool makes it.
+//!
+//! ```text
+//!  │header│refcount table│refcount block│L1│
+//! ```
+//!
+//! With all metadata known at once there is nothing to gain from the order of [`crate::create`]; who compares two tools' work
+//! finds nothing to compare.
+
+use alloc::vec;
+
+use instar_disk::job::{Preallocation, Qcow2Create};
+use instar_disk::{Action, File, FileKind, Io, Preallocate, Result};
+
+use crate::compose;
+use crate::create::{self, Mark};
+use crate::layout::Layout;
+use crate::num::{add, index, shl};
+use crate::packed;
+use crate::refcount::Table;
+
+/// Makes an empty image of `size` bytes, if it is as simple as the drawing: neither preallocated, nor on a device, nor with
+/// more clusters than one refcount block counts. Otherwise it does nothing and says `false`.
+///
+/// # Errors
+/// As [`crate::create()`].
+pub fn create_empty(
+    file: File<'_>,
+    options: &Qcow2Create,
+    size: u64,
+    data_file: Option<File<'_>>,
+) -> Result<bool> {
+    create::check(options, data_file.is_some(), false)?;
+    let layout = Layout::new(options, size)?;
+    create::check_header(options, &layout)?;
+    let preallocated = options.preallocation != Preallocation::Off || options.data_file_raw;
+    let clusters = add(L1_CLUSTER, layout.l1_clusters())?;
+    if preallocated || file.kind() == FileKind::Block || clusters > shl(1, layout.block_bits())? {
+        return Ok(false);
+    }
+    if let Some(data) = data_file {
+        create::prepare_data_file(data, options, &layout)?;
+    }
+    let (file, mark) = create::prepare_file(file, options, &layout)?;
+    write(&file, options, &layout, mark, clusters)?;
+    Ok(true)
+}
+
+fn write(file: &File<'_>, options: &Qcow2Create, layout: &Layout, mark: Mark, clusters: u64) -> Result<()> {
+    let at = |cluster| shl(cluster, layout.cluster_bits());
+    let refcounts = Table {
+        offset: at(TABLE_CLUSTER)?,
+        clusters: 1,
+    };
+    let l1 = at(L1_CLUSTER)?;
+    let l1_offset = if layout.l1_entries() == 0 { 0 } else { l1 };
+    let mut header = compose::header(options, layout, compose::Tables { l1_offset, refcounts })?;
+    // The mark is longer than some headers.
+    header.resize(header.len().max(create::HEADER_SECTOR), 0);
+    let table = at(BLOCK_CLUSTER)?.to_be_bytes();
+    let order = layout.refcount_order();
+    let mut counts = vec![0; index(packed::bytes(clusters, order))];
+    packed::fill_ones(&mut counts, order, 0, clusters);
+
+    let slot = file.slot();
+    let put = |offset, from| Action::Write { slot, offset, from };
+    let resize = Action::Resize {
+        slot,
+        length: add(l1, layout.l1_bytes())?,
+        preallocate: Preallocate::Off,
+    };
+    let tables = [
+        resize,
+        put(refcounts.offset, &table),
+        put(at(BLOCK_CLUSTER)?, &counts),
+    ];
+    if mark == Mark::Fresh {
+        let [resize, table, counts] = tables;
+        return submit(file, &mut [resize, table, counts, put(0, &header)].map(Io::new));
+    }
+    let (first, rest) = header
+        .split_at_checked(create::HEADER_SECTOR)
+        .unwrap_or((&header, &[]));
+    let [resize, table, counts] = tables;
+    let rest = put(crate::num::length(first), rest);
+    submit(
+        file,
+        &mut [resize, table, counts, rest, Action::Flush { slot }].map(Io::new),
+    )?;
+    submit(file, &mut [put(0, first), Action::Flush { slot }].map(Io::new))
+}
+
+fn submit(file: &File<'_>, batch: &mut [Io<'_>]) -> Result<()> {
+    file.host().submit(batch);
+    batch
+        .iter()
+        .try_for_each(|io| io.outcome.map(|_| ()).map_err(|error| error.fault(file.slot())))
+}
+
+/// Where the reference puts each table.
+const TABLE_CLUSTER: u64 = 1;
+const BLOCK_CLUSTER: u64 = 2;
+const L1_CLUSTER: u64 = 3;

@@ -1,0 +1,157 @@
+//! `measure`, carried out.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use instar_abi::job::{self, Create, RawCreate, Source, Verb};
+use instar_abi::report::Measured;
+use instar_abi::{Format, Report, Slot};
+use instar_engine::Files;
+
+use super::files::{self, Names};
+use super::guest::Guest;
+use super::progress::Progress;
+use super::{Context, concluded};
+use crate::create::Settings;
+use crate::create::luks::Luks;
+use crate::json::{Json, Object, pretty};
+use crate::stop::{Step, Stop};
+use crate::verb::convert::creatable;
+use crate::verb::create::unknown;
+use crate::verb::measure::{Args, Subject};
+use crate::words::Scene;
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
+    let mut names = Names::new();
+    let (size, given, share) = match &args.subject {
+        Subject::Size(size) => (*size, None, false),
+        Subject::Image { name, source, .. } => {
+            let place = source.place(name)?;
+            let share = place.share;
+            (0, Some((name.as_os_str(), place)), share)
+        }
+    };
+    let guest = Guest::prepare(context.policy, 1)?;
+    let files = files::none(context.policy, share)?;
+    let source: Option<Source> = match (&args.subject, &given) {
+        (Subject::Image { snapshot, .. }, Some((_, place))) => {
+            let facts = files::source(&files, place, false)?;
+            names.set(facts.slot, place.path.as_bytes());
+            Some(files::described(facts, place, snapshot.clone()))
+        }
+        _ => None,
+    };
+    let target = target(args);
+    // What is wrong with the source is said before what is wrong with the target.
+    let (create, header_bytes, failed) = match target {
+        Ok((create, header_bytes)) => (create, header_bytes, None),
+        Err(stop) if source.is_none() => return Err(stop),
+        Err(stop) => (Create::Raw(RawCreate::default()), 0, Some(stop)),
+    };
+    let verb = Verb::Measure(job::Measure {
+        source,
+        size,
+        create,
+        header_bytes,
+    });
+    let job = context.job(verb, files.facts());
+    let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
+    let scene = MeasureScene {
+        names: &names,
+        files: ended.files(),
+        given: given.as_ref().map_or(OsStr::new(""), |(name, _)| name),
+    };
+    concluded(&ended.reports, &scene, context.program)?;
+    if let Some(stop) = failed {
+        return Err(stop);
+    }
+    let measured = ended.reports.iter().find_map(|report| match report {
+        Report::Measured(measured) => Some(*measured),
+        _ => None,
+    });
+    let measured = measured.ok_or_else(|| Stop::say("the sandbox ended without an answer"))?;
+    context.console.print(&if args.json {
+        program(&measured)
+    } else {
+        people(&measured)
+    });
+    Ok(0)
+}
+
+/// The image that would be made, and the bytes of an encryption header before its data.
+fn target(args: &Args) -> Step<(Create, u64)> {
+    let name = args.target_format();
+    let list = args.options.as_deref();
+    let invalid = |why: Vec<u8>| {
+        let which = [b"Invalid options for file format '", name.as_bytes(), b"'"].concat();
+        Stop::Messages(vec![why, which])
+    };
+    if name == "luks" {
+        let luks = Luks::parse(list).map_err(invalid)?;
+        let header_bytes = luks.header_bytes(&args.secrets).map_err(Stop::Message)?;
+        return Ok((Create::Raw(RawCreate::default()), header_bytes));
+    }
+    let format = creatable(name, || unknown(name))?;
+    let settings = Settings::parse(format, list).map_err(invalid)?;
+    let create = settings.measured().map_err(Stop::Message)?;
+    let header_bytes = if format == Format::Qcow2 {
+        settings.header_bytes(&args.secrets).map_err(Stop::Message)?
+    } else {
+        0
+    };
+    Ok((create, header_bytes))
+}
+
+fn people(measured: &Measured) -> Vec<u8> {
+    let mut text = format!(
+        "required size: {}\nfully allocated size: {}\n",
+        measured.required, measured.fully_allocated
+    );
+    if let Some(bitmaps) = measured.bitmaps {
+        text.push_str(&format!("bitmaps size: {bitmaps}\n"));
+    }
+    text.into_bytes()
+}
+
+fn program(measured: &Measured) -> Vec<u8> {
+    let object = Object::new()
+        .with_some("bitmaps", measured.bitmaps)
+        .with("required", measured.required)
+        .with("fully-allocated", measured.fully_allocated);
+    let mut text = pretty(&Json::from(object));
+    text.push('\n');
+    text.into_bytes()
+}
+
+struct MeasureScene<'a> {
+    names: &'a Names,
+    files: &'a Files,
+    given: &'a OsStr,
+}
+
+impl Scene for MeasureScene<'_> {
+    fn source(&self, _: u32) -> Vec<u8> {
+        self.given.as_bytes().to_vec()
+    }
+
+    fn target(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn creating(&self) -> String {
+        String::new()
+    }
+
+    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
+        self.names.get(slot, self.files)
+    }
+
+    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
+        self.names.below(slot, name, self.files)
+    }
+
+    fn depth(&self, slot: Slot) -> usize {
+        self.names.depth(slot)
+    }
+}
