@@ -19,7 +19,7 @@ pub trait Image: Send {
 
     /// Where the bytes from `offset` on are.
     ///
-    /// `offset` is below [`Image::size`]. The mapping is at least one byte long and ends at or before the size; it may be
+    /// `offset` is below [`Image::size`]; where it is not, the answer is a fault or has no bytes. Else the mapping is at least one byte long and ends at or before the size; it may be
     /// shorter than the run it belongs to. One call does a bounded number of reads, whatever the image says.
     ///
     /// # Errors

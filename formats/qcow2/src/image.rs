@@ -105,7 +105,7 @@ impl Image for Qcow2<'_> {
                 kind: Kind::Unallocated,
             },
         };
-        mapping.length = mapping.length.min(left).max(1);
+        mapping.length = mapping.length.max(1).min(left);
         Ok(mapping)
     }
 

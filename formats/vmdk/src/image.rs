@@ -5,7 +5,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use instar_disk::report::{Backing, Info};
-use instar_disk::{Fault, File, Image, ImageText, Mapping, Opened, Result, Slot, Status, fault, to_usize};
+use instar_disk::{
+    Fault, File, Image, ImageText, Kind, Mapping, Opened, Result, Slot, Status, fault, to_usize,
+};
 
 use crate::descriptor::{self, Descriptor};
 use crate::extent::{self, Cursor, Extent, ExtentKind};
@@ -163,6 +165,12 @@ impl Image for Vmdk<'_> {
     }
 
     fn map(&mut self, offset: u64) -> Result<Mapping> {
+        if offset >= self.size {
+            return Ok(Mapping {
+                length: 0,
+                kind: Kind::Unallocated,
+            });
+        }
         let (extent, cursor) = self.extent_at(offset)?;
         extent.map(cursor, offset.saturating_sub(extent.start))
     }
