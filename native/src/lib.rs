@@ -1,6 +1,13 @@
 //! Test support: a [`Host`] over ordinary files and threads, so that drivers and verbs run in unit tests, fuzzers
 //! and benches without a sandbox.
 //!
+//! ```text
+//!  Native        files by slot, requests by the shortest way
+//!  Counting      the same, and what was asked for
+//!  heap          what was allocated meanwhile
+//!  conformance   the suite that every format crate runs, over all of these
+//! ```
+//!
 //! It follows the contract of [`instar_abi::Request`] by the shortest way, not the fastest, and has no gate: names are
 //! resolved beside the file that names them. No release binary links it.
 #![allow(
@@ -12,9 +19,15 @@
     reason = "test support: a failure is a test failure"
 )]
 
+pub mod conformance;
+mod counting;
+pub mod heap;
 mod sparse;
+mod words;
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -23,7 +36,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use instar_abi::request::ZeroHow;
 use instar_disk::{Action, Fault, FileFacts, FileKind, Host, Io, IoError, Result, Role, Slot, fault};
 
+pub use counting::{Asked, Counting};
 pub use instar_abi::Report;
+pub use words::words;
 
 /// Files by slot, and what was reported.
 #[derive(Debug, Default)]
@@ -181,12 +196,11 @@ impl Host for Native {
     }
 
     fn open(&self, namer: Slot, _role: Role, name: &[u8]) -> Result<FileFacts> {
-        let text = str::from_utf8(name).unwrap();
         let path = self.files.lock().unwrap()[namer.0 as usize]
             .path
             .parent()
             .unwrap()
-            .join(text);
+            .join(OsStr::from_bytes(name));
         let file = File::open(&path).map_err(|e| {
             Fault::new(fault::core::IO)
                 .with([e.raw_os_error().unwrap_or(5).unsigned_abs().into()])

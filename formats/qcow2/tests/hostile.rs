@@ -13,9 +13,10 @@ mod support;
 
 use instar_disk::job::SnapshotName;
 use instar_disk::{File, Kind, fault};
-use instar_native::{Native, Report};
+use instar_native::words;
+use instar_native::{Asked, Counting, Native, Report};
 use instar_qcow2::{OpenOptions, raw};
-use support::{Bench, Chain, Counting, KIB, MIB, assert_same, edited, words};
+use support::{Bench, Chain, KIB, MIB, assert_same, edited};
 
 const READ: OpenOptions = OpenOptions { info_only: false };
 const INFO: OpenOptions = OpenOptions { info_only: true };
@@ -334,17 +335,21 @@ fn map_all(bench: &Bench, image: &str, calls: u64) -> Result<u64, String> {
     let facts = native.source(bench.path(image));
     let host = Counting::new(&native);
     let mut opened = instar_qcow2::open(File::new(&host, facts), READ).map_err(|fault| words(&fault))?;
-    assert!(host.take().1 <= 2 * MIB + 128 * KIB);
+    assert!(host.take().bytes <= 2 * MIB + 128 * KIB);
     let size = opened.size();
     let (mut offset, mut made) = (0, 0);
     while offset < size && made < calls {
         let mapped = opened.map(offset);
-        let (reads, bytes) = host.take();
+        let Asked {
+            requests: reads,
+            bytes,
+            largest,
+        } = host.take();
         assert!(
             reads <= 8 + 128 && bytes <= 8 * 32 * KIB + 64 * KIB,
             "{reads} {bytes}"
         );
-        assert!(host.largest.load(std::sync::atomic::Ordering::Relaxed) <= 64 * KIB);
+        assert!(largest <= 64 * KIB);
         let mapping = mapped.map_err(|fault| words(&fault))?;
         assert!(mapping.length >= 1 && offset + mapping.length <= size);
         offset += mapping.length;
@@ -558,7 +563,11 @@ fn lying_counts_cost_what_is_there() {
         let host = Counting::new(&native);
         let mut image = instar_qcow2::open(File::new(&host, facts), INFO).unwrap();
         let described = image.describe();
-        let (reads, read) = host.take();
+        let Asked {
+            requests: reads,
+            bytes: read,
+            ..
+        } = host.take();
         assert!(read <= MIB && reads <= 16, "{reads} reads, {read} bytes");
         drop(described);
         map_all(&bench, "image", 1000).unwrap();
@@ -579,7 +588,11 @@ fn the_head_of_extensions_is_read_once_however_small_they_are() {
     let facts = native.source(bench.path("image"));
     let host = Counting::new(&native);
     instar_qcow2::open(File::new(&host, facts), READ).unwrap();
-    let (reads, read) = host.take();
+    let Asked {
+        requests: reads,
+        bytes: read,
+        ..
+    } = host.take();
     assert!(
         reads <= 40 && read <= 2 * MIB + 128 * KIB,
         "{reads} reads, {read} bytes"

@@ -215,6 +215,9 @@ fn refuses_the_size_that_qemu_img_refuses_in_its_words() {
         }
         let output = run(&["create", "-q", "-f", "vdi", text(&theirs), &size.to_string()]);
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains(&support::words(&made.err().unwrap())), "{said}");
+        assert!(
+            said.contains(&instar_native::words(&made.err().unwrap())),
+            "{said}"
+        );
     }
 }

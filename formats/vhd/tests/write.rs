@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use instar_disk::File;
 use instar_disk::job::{Seed, VpcCreate};
 use instar_native::Native;
+use instar_native::words;
 use support::{
-    Dir, MIB, assert_same, info_number, pattern, qemu, qemu_info, qemu_reads, run, text, words, write_disk,
+    Dir, MIB, assert_same, info_number, pattern, qemu, qemu_info, qemu_reads, run, text, write_disk,
 };
 
 const SEED: Seed = Seed {

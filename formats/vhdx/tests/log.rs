@@ -17,7 +17,8 @@ use build::{BAT, ByHand, DATA, entry, log, put};
 use instar_disk::File;
 use instar_disk::fault::vhdx as faults;
 use instar_native::Native;
-use support::{Dir, MIB, assert_same, pattern, qemu_complaint, qemu_reads, read_all, run, text, walk, words};
+use instar_native::words;
+use support::{Dir, MIB, assert_same, pattern, qemu_complaint, qemu_reads, read_all, run, text, walk};
 
 /// The image and its BAT sector, which is then lost from the file: only a log that holds it can bring it back.
 fn lost_table() -> (Vec<u8>, Vec<u8>) {

@@ -362,7 +362,7 @@ fn the_valid_header_with_the_higher_number_counts_as_in_qemu_img() {
         match qemu_complaint("vhdx", &image) {
             None => assert_same(what, &ours.unwrap(), &qemu_reads("vhdx", &image)),
             Some(said) => assert!(
-                said.contains(&support::words(&ours.unwrap_err())),
+                said.contains(&instar_native::words(&ours.unwrap_err())),
                 "{what}: {said}"
             ),
         }

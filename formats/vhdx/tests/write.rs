@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use instar_disk::File;
 use instar_disk::job::{Seed, VhdxCreate};
 use instar_native::Native;
+use instar_native::words;
 use support::{
-    Dir, MIB, as_device, assert_same, info_number, pattern, qemu, qemu_info, qemu_reads, run, text, words,
+    Dir, MIB, as_device, assert_same, info_number, pattern, qemu, qemu_info, qemu_reads, run, text,
     write_disk,
 };
 

@@ -10,76 +10,24 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
-use common::build::{Hosted, Places, SECTOR, cowd, descriptor, marker, se_sparse};
+use common::build::{Hosted, Places, cowd, descriptor, marker, se_sparse};
 use common::{Bench, GRAIN, disk, grains, pattern, same};
-use instar_disk::{Fault, FaultCode, File, FileFacts, Host, Io, Kind, Result, Role, Slot, fault};
-use instar_native::{Native, Report};
+use instar_disk::{Fault, FaultCode, File, fault};
+use instar_native::Native;
+use instar_native::conformance::{Format, walk};
 
-/// A host that counts requests.
-struct Counting<'n> {
-    native: &'n Native,
-    requests: AtomicU64,
-}
+/// What a look at a hostile image may cost; the largest is a text of 1 MiB.
+const FORMAT: Format = Format {
+    open: instar_vmdk::open,
+    open_requests: 40,
+    map_requests: 8,
+    bytes: 2 << 20,
+    heap: 3 << 20,
+};
 
-impl Host for Counting<'_> {
-    fn submit(&self, batch: &mut [Io<'_>]) {
-        self.requests.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        self.native.submit(batch);
-    }
-    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
-        self.native.open(namer, role, name)
-    }
-    fn lanes(&self) -> usize {
-        1
-    }
-    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
-        work(0);
-    }
-    fn wait(&self, _: &AtomicU32, _: u32) {}
-    fn wake(&self, _: &AtomicU32) {}
-    fn report(&self, _: &Report) {}
-    fn progress(&self, _: u64, _: u64) {}
-}
-
-/// Requests that opening and mapping a small image may take.
-const OPEN_REQUESTS: u64 = 40;
-/// Requests that one question may take.
-const MAP_REQUESTS: u64 = 400;
-/// Questions that are asked of a hostile image.
-const QUESTIONS: usize = 300;
-
-/// Opens and maps `bytes`, counting; the contract of `map` is checked on the way.
+/// One look at `bytes`, by the suite of every format.
 fn look(bench: &Bench, bytes: &[u8]) -> core::result::Result<(), Fault> {
-    let native = Native::new(1);
-    let facts = native.source(bench.write("hostile.vmdk", bytes));
-    let host = Counting {
-        native: &native,
-        requests: AtomicU64::new(0),
-    };
-    let count = || host.requests.swap(0, Ordering::Relaxed);
-    let opened = instar_vmdk::open(File::new(&host, facts));
-    assert!(count() <= OPEN_REQUESTS);
-    let mut image = opened?;
-    image.describe()?;
-    let (mut at, size) = (0, image.size());
-    assert!(size % 512 == 0 && size > 0);
-    for _ in 0..QUESTIONS {
-        if at >= size {
-            return Ok(());
-        }
-        let answer = image.map(at);
-        assert!(count() <= MAP_REQUESTS);
-        let mapping = answer?;
-        assert!(mapping.length > 0 && mapping.length <= size - at);
-        if let Kind::Encoded(encoded) = mapping.kind {
-            assert!(encoded.unit <= 64 << 20 && encoded.stored > 0 && encoded.within < encoded.unit);
-            assert!(encoded.offset + u64::from(encoded.stored) <= bytes.len() as u64);
-        }
-        at += mapping.length;
-    }
-    image.map(size - 1).map(drop)
+    walk(&FORMAT, &bench.write("hostile.vmdk", bytes)).map(drop)
 }
 
 fn refusal(bench: &Bench, bytes: &[u8]) -> FaultCode {
@@ -703,44 +651,6 @@ fn a_changed_byte_in_a_descriptor_is_refused_or_read_as_by_qemu_img() {
         }
     }
     assert!(accepted > 50, "only {accepted} were comparable");
-}
-
-/// Cut anywhere: refused, or what is left is right.
-#[test]
-fn a_truncated_image_is_refused_or_right() {
-    let bench = Bench::new();
-    let data = disk(6 * GRAIN);
-    for hosted in [
-        Hosted::default(),
-        Hosted::stream(),
-        Hosted {
-            footer: false,
-            ..Hosted::stream()
-        },
-    ] {
-        let (file, _) = hosted.build(&data);
-        let cuts = (0..file.len())
-            .step_by(4096 - 512 + 8)
-            .chain((0..80).map(|byte| byte * 7));
-        for cut in cuts.filter(|cut| *cut < file.len()) {
-            assert!(
-                look(&bench, &file[..cut]).is_err(),
-                "cut at {cut} of {}",
-                file.len()
-            );
-        }
-    }
-    // With the tables in front, as in images that qemu-img made, grains are missing and nothing else.
-    bench.write("in.raw", &data);
-    bench.qemu(&["convert", "-f", "raw", "-O", "vmdk", "in.raw", "d.vmdk"]);
-    let file = bench.bytes("d.vmdk");
-    for cut in (0..file.len()).step_by(8 * SECTOR) {
-        assert!(
-            look(&bench, &file[..cut]).is_err() || file.len() - cut <= GRAIN,
-            "cut at {cut} of {}",
-            file.len()
-        );
-    }
 }
 
 /// Random damage, in quantity: never a panic, never more requests than allowed.

@@ -15,14 +15,10 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use instar_codecs::Decoder;
-use instar_disk::{
-    Action, Fault, FaultCode, File, FileFacts, Host, Image, Io, Kind, Mapping, Opened, Role, Slot,
-};
-use instar_native::{Native, Report};
+use instar_disk::{Action, Fault, File, Host, Image, Io, Kind, Mapping, Opened};
+use instar_native::Native;
 use instar_qcow2::OpenOptions;
 use tempfile::TempDir;
 
@@ -139,16 +135,6 @@ pub fn assert_same(ours: &[u8], theirs: &[u8], what: &str) {
     assert_eq!(ours.len(), theirs.len(), "{what}: length");
     let first = ours.iter().zip(theirs).position(|(a, b)| a != b);
     assert_eq!(first, None, "{what}: first byte that differs");
-}
-
-/// The words of a fault, as the host would print them.
-pub fn words(fault: &Fault) -> String {
-    let mut text = FaultCode::template(fault.code).unwrap().to_owned();
-    for (index, number) in fault.numbers.iter().enumerate() {
-        text = text.replace(&format!("{{{index}}}"), &number.to_string());
-    }
-    let name = fault.text.as_ref().map(|text| text.as_bytes().to_vec());
-    text.replace("{text}", &String::from_utf8_lossy(&name.unwrap_or_default()))
 }
 
 pub fn pattern(size: u64) -> Vec<u8> {
@@ -280,70 +266,4 @@ pub fn edited(from: &[u8], edits: &[(u64, &[u8])]) -> Vec<u8> {
         bytes[start..start + edit.len()].copy_from_slice(edit);
     }
     bytes
-}
-
-/// A host that counts what it is asked for.
-pub struct Counting<'a> {
-    pub inner: &'a Native,
-    pub reads: AtomicU64,
-    pub bytes: AtomicU64,
-    pub largest: AtomicU64,
-}
-
-impl<'a> Counting<'a> {
-    pub fn new(inner: &'a Native) -> Self {
-        Self {
-            inner,
-            reads: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            largest: AtomicU64::new(0),
-        }
-    }
-
-    /// Reads and bytes since the last call.
-    pub fn take(&self) -> (u64, u64) {
-        (self.reads.swap(0, Relaxed), self.bytes.swap(0, Relaxed))
-    }
-}
-
-impl Host for Counting<'_> {
-    fn submit(&self, batch: &mut [Io<'_>]) {
-        for io in batch.iter() {
-            if let Action::Read { into, .. } = &io.action {
-                let length = into.len() as u64;
-                self.reads.fetch_add(1, Relaxed);
-                self.bytes.fetch_add(length, Relaxed);
-                self.largest.fetch_max(length, Relaxed);
-            }
-        }
-        self.inner.submit(batch);
-    }
-
-    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts, Fault> {
-        self.inner.open(namer, role, name)
-    }
-
-    fn lanes(&self) -> usize {
-        1
-    }
-
-    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
-        work(0);
-    }
-
-    fn wait(&self, word: &AtomicU32, expected: u32) {
-        self.inner.wait(word, expected);
-    }
-
-    fn wake(&self, word: &AtomicU32) {
-        self.inner.wake(word);
-    }
-
-    fn report(&self, report: &Report) {
-        self.inner.report(report);
-    }
-
-    fn progress(&self, done: u64, total: u64) {
-        self.inner.progress(done, total);
-    }
 }

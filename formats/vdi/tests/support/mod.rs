@@ -1,14 +1,14 @@
 //! What the tests of vdi, vhd and vhdx share: the reference tool, position-dependent patterns, a reader and a writer that
-//! use drivers as the engine does, a host that counts.
+//! use drivers as the engine does.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use instar_disk::{Fault, File, FileFacts, Host, Image, Io, Kind, Opened, Result, Role, Slot, Target};
-use instar_native::{Native, Report};
+use instar_disk::{Fault, File, FileFacts, Host, Image, Kind, Result, Slot, Target};
+use instar_native::Native;
+use instar_native::conformance::{self, Format, Open};
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -83,9 +83,6 @@ pub(crate) fn pattern(offset: u64, length: u64) -> Vec<u8> {
     bytes.truncate(skip + length);
     bytes.split_off(skip)
 }
-
-/// A driver's `open`.
-pub(crate) type Open = for<'h> fn(File<'h>) -> Result<Opened<'h>>;
 
 /// Opens `path` with `open` and reads all of it, zeros for what is unallocated. Checks that the map covers the disk.
 pub(crate) fn read_all(open: Open, path: &Path) -> Result<Vec<u8>> {
@@ -229,61 +226,6 @@ pub(crate) fn info_number(format: &str, path: &Path, key: &str) -> Option<u64> {
         .find_map(|line| line.strip_prefix(&needle)?.trim_end_matches(',').parse().ok())
 }
 
-/// A host that counts calls and the bytes they read.
-pub(crate) struct Counting<'a> {
-    pub(crate) inner: &'a Native,
-    pub(crate) calls: AtomicU64,
-    pub(crate) bytes: AtomicU64,
-}
-
-impl<'a> Counting<'a> {
-    pub(crate) fn new(inner: &'a Native) -> Self {
-        Self {
-            inner,
-            calls: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-        }
-    }
-
-    /// Calls since the last time this was asked.
-    pub(crate) fn take_calls(&self) -> u64 {
-        self.calls.swap(0, Ordering::Relaxed)
-    }
-}
-
-impl Host for Counting<'_> {
-    fn submit(&self, batch: &mut [Io<'_>]) {
-        self.calls.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        for io in batch.iter() {
-            if let instar_disk::Action::Read { into, .. } = &io.action {
-                self.bytes.fetch_add(into.len() as u64, Ordering::Relaxed);
-            }
-        }
-        self.inner.submit(batch);
-    }
-    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
-        self.inner.open(namer, role, name)
-    }
-    fn lanes(&self) -> usize {
-        self.inner.lanes()
-    }
-    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
-        self.inner.parallel(work);
-    }
-    fn wait(&self, word: &AtomicU32, expected: u32) {
-        self.inner.wait(word, expected);
-    }
-    fn wake(&self, word: &AtomicU32) {
-        self.inner.wake(word);
-    }
-    fn report(&self, report: &Report) {
-        self.inner.report(report);
-    }
-    fn progress(&self, done: u64, total: u64) {
-        self.inner.progress(done, total);
-    }
-}
-
 /// [`walk_file`] of a file with these bytes.
 pub(crate) fn walk(
     open: Open,
@@ -296,39 +238,21 @@ pub(crate) fn walk(
     walk_file(open, path, open_calls, map_calls)
 }
 
-/// Opens whatever the file is, walks its map as far as 4096 mappings, and returns the fault if there was one. Asserts that
-/// no call did an unbounded number of reads.
+/// One look at whatever the file is, by the suite of every format.
 pub(crate) fn walk_file(
     open: Open,
     path: &Path,
     open_calls: u64,
     map_calls: u64,
 ) -> std::result::Result<u64, Fault> {
-    let native = Native::new(1);
-    let counting = Counting::new(&native);
-    let facts = native.source(path);
-    let opened = open(File::new(&counting, facts));
-    let calls = counting.take_calls();
-    assert!(calls <= open_calls, "open made {calls} calls");
-    let mut image = opened?;
-    image.describe()?;
-    let mut at = 0;
-    for _ in 0..4096 {
-        if at >= image.size() {
-            break;
-        }
-        counting.take_calls();
-        let mapping = image.map(at);
-        let calls = counting.take_calls();
-        assert!(calls <= map_calls, "map made {calls} calls at {at}");
-        let mapping = mapping?;
-        assert!(
-            mapping.length > 0 && at + mapping.length <= image.size(),
-            "map at {at}"
-        );
-        at += mapping.length;
-    }
-    Ok(image.size())
+    let format = Format {
+        open,
+        open_requests: open_calls,
+        map_requests: map_calls,
+        bytes: 16 << 20,
+        heap: 256 << 10,
+    };
+    conformance::walk(&format, path)
 }
 
 /// Reads `length` bytes from `offset` on; what is unallocated is zeros.
@@ -359,16 +283,4 @@ pub(crate) fn as_device(native: &Native, path: &Path, length: usize) -> FileFact
         kind: instar_disk::FileKind::Block,
         ..native.existing(path)
     }
-}
-
-/// The words that the host prints for `fault`, numbers and text filled in.
-pub(crate) fn words(fault: &Fault) -> String {
-    let mut said = fault.code.template().expect("every code has words").to_owned();
-    for (index, number) in fault.numbers.iter().enumerate() {
-        said = said.replace(&format!("{{{index}}}"), &number.to_string());
-    }
-    if let Some(text) = &fault.text {
-        said = said.replace("{text}", &String::from_utf8_lossy(text.as_bytes()));
-    }
-    said
 }
