@@ -76,6 +76,8 @@ pub enum Verb {
     Snapshots(Source),
     /// `info --safety`.
     Safety(Source),
+    /// `check`.
+    Check(Check),
 }
 
 /// An image to read.
@@ -196,6 +198,13 @@ pub struct Compare {
     pub right: Source,
     /// `-s`: sizes and allocation must agree, too.
     pub strict: bool,
+}
+
+/// `check`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What to look through.
+    pub source: Source,
 }
 
 /// An image to write.

@@ -15,6 +15,10 @@ pub const IMAGE_TEXT: usize = 4096;
 /// Layers in a backing chain. Ours: reference/qemu-img follows thousands, at the caller's cost.
 pub const CHAIN_DEPTH: usize = 256;
 
+/// Findings of one `check` that are reported one by one; those behind them are counted. Ours: nobody reads more, and a small
+/// image can have billions.
+pub const FINDINGS: u64 = 65536;
+
 /// Bytes of one report. Ours.
 pub const REPORT_BYTES: usize = 1 << 20;
 

@@ -36,6 +36,10 @@ pub enum Report {
     Compared(Compared),
     /// What `measure` found.
     Measured(Measured),
+    /// What is wrong with an image, in the order found; many records make one list.
+    Findings(Vec<Fault>),
+    /// What `check` counted.
+    Checked(Format, Checked),
     /// Something to warn about; the work goes on.
     Warning(Failure),
     /// The verb failed: always the last report.
@@ -91,6 +95,29 @@ pub struct Measured {
     pub bitmaps: Option<u64>,
 }
 
+/// What `check` counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Things that could not be looked at.
+    pub check_errors: u64,
+    /// Things that are wrong.
+    pub corruptions: u64,
+    /// Clusters that nothing refers to, yet in use by their refcount.
+    pub leaks: u64,
+    /// Clusters of the virtual disk.
+    pub total_clusters: u64,
+    /// Those with a place in the file.
+    pub allocated_clusters: u64,
+    /// Those that do not follow the one before.
+    pub fragmented_clusters: u64,
+    /// Those that are compressed.
+    pub compressed_clusters: u64,
+    /// Where the last cluster in use ends.
+    pub image_end_offset: u64,
+    /// Findings that were counted but not reported.
+    pub left_out: u64,
+}
+
 /// A fault, and what the guest was doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -125,6 +152,8 @@ pub enum Stage {
     Write(u64),
     /// Writing the tables that complete the target.
     Finish,
+    /// Looking through an image's tables.
+    Check,
     /// Anything else.
     Other,
 }

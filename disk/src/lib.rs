@@ -24,8 +24,10 @@
 
 extern crate alloc;
 
+mod check;
 mod extents;
 mod file;
+mod findings;
 mod host;
 mod identifiers;
 mod image;
@@ -34,8 +36,10 @@ mod table;
 mod target;
 mod turnstile;
 
+pub use check::Check;
 pub use extents::Extents;
 pub use file::File;
+pub use findings::Findings;
 pub use host::{Action, Extent, Host, Io, IoError};
 pub use identifiers::Identifiers;
 pub use image::{Codec, Encoded, Image, Kind, Mapping, Opened, Status};

@@ -42,27 +42,49 @@ impl<'h> Chain<'h> {
     /// # Errors
     /// Anything wrong with an image's header, a refusal of the gate, a chain too deep or with a loop.
     pub(crate) fn open(session: &Session<'h>, source: &job::Source, stage: Stage) -> Outcome<Self> {
+        let facts = session.file(source.slot).at(stage)?.facts();
+        let first = (facts, source.format);
+        Self::descend(session, first, Some(source), stage, BTreeSet::new())
+    }
+
+    /// Opens the layers below the image behind `namer`.
+    ///
+    /// # Errors
+    /// As [`Chain::open`].
+    pub(crate) fn open_below(session: &Session<'h>, namer: Slot, backing: &Backing) -> Outcome<Self> {
+        let stage = Stage::OpenBacking(namer);
+        let visited = BTreeSet::from([namer]);
+        let first = open_below(session.host, namer, backing, &visited).at(stage)?;
+        Self::descend(session, first, None, stage, visited)
+    }
+
+    fn descend(
+        session: &Session<'h>,
+        first: (FileFacts, Option<Format>),
+        source: Option<&job::Source>,
+        mut stage: Stage,
+        mut visited: BTreeSet<Slot>,
+    ) -> Outcome<Self> {
         let mut chain = Self {
             layers: Vec::new(),
             physical: 0,
         };
-        let mut visited = BTreeSet::new();
-        let mut facts = session.file(source.slot).at(stage)?.facts();
-        let mut format = source.format;
-        let mut stage = stage;
+        let (mut facts, mut format) = first;
         let mut name = None;
+        let busy = source.is_some_and(|source| source.busy);
+        let snapshot = source.and_then(|source| source.snapshot.as_ref());
         loop {
             visited.insert(facts.slot);
             let mut layer = Layer::open(session, facts, format).at(stage)?;
             layer.named = name.take();
-            if source.busy && chain.layers.is_empty() && layer.format != Format::Raw {
+            if busy && chain.layers.is_empty() && layer.format != Format::Raw {
                 return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(facts.slot)).at(stage);
             }
             if let Some(above) = chain.layers.last() {
                 above.image.check_parent(&*layer.image).at(stage)?;
             }
             chain.push(session, facts, layer).at(stage)?;
-            if let (1, Some(name)) = (chain.layers.len(), &source.snapshot) {
+            if let (1, Some(name)) = (chain.layers.len(), snapshot) {
                 chain.select_snapshot(name).at(Stage::LoadSnapshot)?;
             }
             let Some(backing) = chain.layers.last().and_then(|layer| layer.image.backing()) else {

@@ -4,7 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_abi::job::{self, Create};
-use instar_disk::{Fault, File, Format, Opened, Result, Target, fault};
+use instar_abi::report::{Backing, Checked};
+use instar_disk::{Check, Fault, File, Findings, Format, Opened, Result, Target, fault};
 
 use crate::chain::Chain;
 use crate::session::Session;
@@ -52,6 +53,43 @@ pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Resu
             let info_only = purpose == Purpose::Describe;
             instar_qcow2::open(file, instar_qcow2::OpenOptions { info_only })
         }
+    }
+}
+
+/// Opens `file` as an image of `format` whose tables are to be looked through.
+///
+/// # Errors
+/// What is wrong with its header.
+pub(crate) fn check<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Check + 'h>> {
+    match format {
+        Format::Qcow2 => instar_qcow2::check(file),
+        Format::Vdi => instar_vdi::check(file),
+        Format::Vhdx => instar_vhdx::check(file),
+        Format::Vmdk => instar_vmdk::check(file),
+        Format::Raw | Format::Vpc => Ok(Box::new(Unchecked {
+            backing: open(format, file, Purpose::Read)?.backing(),
+            format,
+        })),
+    }
+}
+
+/// An image of a format that has nothing to look through.
+struct Unchecked {
+    format: Format,
+    backing: Option<Backing>,
+}
+
+impl Check for Unchecked {
+    fn format(&self) -> Format {
+        self.format
+    }
+
+    fn backing(&self) -> Option<Backing> {
+        self.backing.clone()
+    }
+
+    fn run(&mut self, _: &mut Findings<'_>) -> Result<Checked> {
+        Err(Fault::new(fault::check::UNSUPPORTED))
     }
 }
 

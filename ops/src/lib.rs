@@ -27,6 +27,7 @@ extern crate alloc;
 
 mod allowance;
 mod chain;
+mod check;
 mod compare;
 mod convert;
 mod copier;
@@ -59,6 +60,7 @@ pub fn run(host: &dyn Host, job: &Job) {
         Verb::Map(map) => map::run(&session, map),
         Verb::Create(create) => create::run(&session, create),
         Verb::Measure(measure) => measure::run(&session, measure),
+        Verb::Check(check) => check::run(&session, check),
         Verb::Compare(compare) => compare::run(&session, compare),
         Verb::Snapshots(source) => snapshots::run(&session, source),
         Verb::Safety(source) => safety::run(&session, source),

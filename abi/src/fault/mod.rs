@@ -4,6 +4,7 @@
 //! printed: `{0}` to `{3}` are the numbers, `{text}` the image's name (escaped by the host), `{errno}` the
 //! system's word for number 0. A format's codes live in a file of its own; hundreds are its range.
 
+pub mod check;
 pub mod core;
 pub mod qcow2;
 pub mod qcow2_write;
@@ -95,6 +96,7 @@ pub(crate) use faults;
 
 /// Every table, one a file.
 const TABLES: &[&[(FaultCode, &str)]] = &[
+    check::TABLE,
     core::TABLE,
     qcow2::TABLE,
     qcow2_write::TABLE,

@@ -7,19 +7,33 @@ use instar_disk::report::Bitmap;
 use instar_disk::{Fault, File, ImageText, Result, align_up, fault, from_usize};
 
 use crate::extensions::BitmapDirectory;
-use crate::header::Header;
+use crate::header::{Header, TableRange};
 use crate::pieces::Pieces;
 use crate::raw::{RawBitmapEntry, bitmap_flag, limit};
 
 /// All bitmaps, as `info` shows them.
 pub(crate) fn list(file: File<'_>, header: &Header) -> Result<Vec<Bitmap>> {
+    let all = entries(file, header)?;
+    Ok(all.into_iter().map(|entry| entry.shown).collect())
+}
+
+/// One bitmap.
+pub(crate) struct Entry {
+    /// As `info` shows it.
+    pub(crate) shown: Bitmap,
+    /// Its table: aligned to clusters, of bounded length.
+    pub(crate) table: TableRange,
+}
+
+/// All bitmaps.
+pub(crate) fn entries(file: File<'_>, header: &Header) -> Result<Vec<Entry>> {
     let Some(directory) = header.extensions.bitmaps else {
         return Ok(Vec::new());
     };
     read(file, header, directory).map_err(|fault| fault.in_file(file.slot()))
 }
 
-fn read(file: File<'_>, header: &Header, directory: BitmapDirectory) -> Result<Vec<Bitmap>> {
+fn read(file: File<'_>, header: &Header, directory: BitmapDirectory) -> Result<Vec<Entry>> {
     if directory.bytes == 0 {
         return Err(Fault::new(faults::BITMAP_DIRECTORY_EMPTY));
     }
@@ -52,16 +66,22 @@ fn read(file: File<'_>, header: &Header, directory: BitmapDirectory) -> Result<V
         check(&raw, header, &name)?;
         listed = listed
             .saturating_add(name.len())
-            .saturating_add(size_of::<Bitmap>());
+            .saturating_add(size_of::<Entry>());
         if listed > LISTED {
             let numbers = [u64::from(directory.bitmaps), from_usize(all.len())];
             return Err(Fault::new(fault::core::TABLE_LIMIT).with(numbers));
         }
-        all.push(Bitmap {
-            name: ImageText::new(&name),
-            granularity: 1_u64.checked_shl(u32::from(raw.granularity_bits)).unwrap_or(0),
-            in_use: raw.flags.get() & bitmap_flag::IN_USE != 0,
-            auto: raw.flags.get() & bitmap_flag::AUTO != 0,
+        all.push(Entry {
+            shown: Bitmap {
+                name: ImageText::new(&name),
+                granularity: 1_u64.checked_shl(u32::from(raw.granularity_bits)).unwrap_or(0),
+                in_use: raw.flags.get() & bitmap_flag::IN_USE != 0,
+                auto: raw.flags.get() & bitmap_flag::AUTO != 0,
+            },
+            table: TableRange {
+                offset: raw.bitmap_table_offset.get(),
+                entries: u64::from(raw.bitmap_table_size.get()),
+            },
         });
     }
     if from_usize(all.len()) != u64::from(directory.bitmaps) {

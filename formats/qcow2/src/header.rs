@@ -55,9 +55,21 @@ impl Header {
     /// # Errors
     /// What is wrong with it, or the host's error.
     pub fn parse(file: File<'_>) -> Result<Self> {
+        Self::read(file, false)
+    }
+
+    /// The same, but the snapshot table is not judged: it is the check's own business.
+    ///
+    /// # Errors
+    /// As [`Header::parse`].
+    pub(crate) fn parse_to_check(file: File<'_>) -> Result<Self> {
+        Self::read(file, true)
+    }
+
+    fn read(file: File<'_>, any_snapshots: bool) -> Result<Self> {
         let mut head = Pieces::new(file);
         let raw = head.value(0)?;
-        parse(&raw, &mut head).map_err(|fault| fault.in_file(file.slot()))
+        parse(&raw, &mut head, any_snapshots).map_err(|fault| fault.in_file(file.slot()))
     }
 
     /// Cluster size in bytes.
@@ -86,7 +98,7 @@ impl Header {
     }
 }
 
-fn parse(raw: &RawHeader, head: &mut Pieces<'_>) -> Result<Header> {
+fn parse(raw: &RawHeader, head: &mut Pieces<'_>, any_snapshots: bool) -> Result<Header> {
     let basics = Basics::parse(raw)?;
     let cluster_size = 1_u64 << basics.cluster_bits;
     let backing_offset = raw.backing_file_offset.get();
@@ -105,7 +117,7 @@ fn parse(raw: &RawHeader, head: &mut Pieces<'_>) -> Result<Header> {
         return Err(features::refusal(basics.features.unknown(), head, table)?);
     }
     check_widths(raw, &basics)?;
-    let (refcount_table, snapshots, l1) = parse_tables(raw, &basics)?;
+    let (refcount_table, snapshots, l1) = parse_tables(raw, &basics, any_snapshots)?;
     let extensions = Extensions::parse(head, area, &basics)?;
     if basics.encryption == crypt::LUKS && extensions.crypto_header.is_none() {
         return Err(Fault::new(faults::CRYPTO_MISSING).with([u64::from(basics.encryption)]));
@@ -211,7 +223,11 @@ fn check_widths(raw: &RawHeader, basics: &Basics) -> Result<()> {
 }
 
 /// The refcount table, the snapshot table and the active L1 table.
-fn parse_tables(raw: &RawHeader, basics: &Basics) -> Result<(TableRange, TableRange, TableRange)> {
+fn parse_tables(
+    raw: &RawHeader,
+    basics: &Basics,
+    any_snapshots: bool,
+) -> Result<(TableRange, TableRange, TableRange)> {
     let bits = basics.cluster_bits;
     let cluster_size = 1_u64 << bits;
     let refcounts = TableRange {
@@ -228,7 +244,11 @@ fn parse_tables(raw: &RawHeader, basics: &Basics) -> Result<(TableRange, TableRa
     };
     let entry_size = from_usize(size_of::<raw::RawSnapshot>());
     let limit = limit::SNAPSHOTS.saturating_mul(entry_size);
-    let snapshots = snapshots.check(bits, entry_size, limit, "Snapshot table")?;
+    let snapshots = if any_snapshots {
+        snapshots
+    } else {
+        snapshots.check(bits, entry_size, limit, "Snapshot table")?
+    };
 
     let l1 = TableRange {
         offset: raw.l1_table_offset.get(),

@@ -57,7 +57,7 @@ pub fn open<'h>(file: File<'h>, options: OpenOptions) -> Result<Opened<'h>> {
     }))
 }
 
-fn open_data_file<'h>(file: File<'h>, header: &Header) -> Result<Option<File<'h>>> {
+pub(crate) fn open_data_file<'h>(file: File<'h>, header: &Header) -> Result<Option<File<'h>>> {
     if !header.features.data_file() {
         if header.features.data_file_raw() {
             return Err(Fault::new(faults::DATA_FILE_RAW).in_file(file.slot()));

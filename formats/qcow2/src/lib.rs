@@ -32,6 +32,7 @@ extern crate alloc;
 
 mod batch;
 mod bitmap;
+mod check;
 mod compose;
 mod create;
 mod empty;
@@ -62,6 +63,7 @@ mod table;
 mod target;
 mod zeroing;
 
+pub use check::check;
 pub use create::create;
 pub use empty::create_empty;
 pub use existing::existing;

@@ -27,6 +27,7 @@
 
 extern crate alloc;
 
+mod check;
 mod create;
 mod header;
 mod image;
@@ -36,6 +37,7 @@ pub mod raw;
 mod table;
 mod target;
 
+pub use check::check;
 pub use create::create;
 pub use header::{Header, ImageType};
 pub use image::open;

@@ -32,6 +32,7 @@
 
 extern crate alloc;
 
+mod check;
 mod crc;
 mod create;
 
@@ -50,6 +51,7 @@ mod ring;
 mod table;
 mod target;
 
+pub use check::check;
 pub use crc::crc32c;
 pub use create::create;
 

@@ -26,6 +26,8 @@ pub(crate) struct Regions {
     pub(crate) metadata: Region,
     /// All that no block may touch, ascending, without overlap: start and end.
     taken: Vec<(u64, u64)>,
+    /// The log and all regions, in the order in which qemu-img takes note of them.
+    pub(crate) listed: Vec<(u64, u64)>,
 }
 
 impl Regions {
@@ -87,6 +89,7 @@ impl Regions {
                 return Err(Fault::new(faults::REGIONS_MISSING));
             }
         }
+        let listed = taken.get(1..).unwrap_or_default().to_vec();
         taken.sort_unstable();
         for (one, two) in taken.iter().zip(taken.iter().skip(1)) {
             if one.1 > two.0 {
@@ -99,7 +102,12 @@ impl Regions {
         let (Some(bat), Some(metadata)) = (bat, metadata) else {
             return Err(Fault::new(faults::REGIONS_MISSING));
         };
-        Ok(Self { bat, metadata, taken })
+        Ok(Self {
+            bat,
+            metadata,
+            taken,
+            listed,
+        })
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct Vmdk<'h> {
 }
 
 impl<'h> Vmdk<'h> {
-    fn open(file: File<'h>) -> Result<Self> {
+    pub(crate) fn open(file: File<'h>) -> Result<Self> {
         let mut magic = [0; 4];
         file.read_padded(0, &mut magic)?;
         let opened = match magic {

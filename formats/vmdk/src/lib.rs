@@ -39,6 +39,7 @@
 
 extern crate alloc;
 
+mod check;
 mod create;
 mod descriptor;
 mod extent;
@@ -53,6 +54,7 @@ mod stream;
 mod table;
 mod target;
 
+pub use check::check;
 pub use create::{create, fillable};
 pub use image::open;
 pub use probe::probe;

@@ -8,6 +8,7 @@ use instar_disk::{
     to_usize,
 };
 
+use crate::check::Found;
 use crate::header::{Form, Packing, Sparse};
 use crate::raw::{GTE_ZEROED, RawGrainMarker, SECTOR};
 
@@ -75,6 +76,41 @@ impl<'h> Tables<'h> {
             }
         }
         Ok(run)
+    }
+
+    /// Looks at every entry of every table, up to the first that is wrong.
+    pub(crate) fn look(&mut self) -> Result<Found> {
+        let (span, size) = (self.sparse.table_span().max(1), self.file.size());
+        let mut number = 0_u64;
+        while number.saturating_mul(span) < self.sparse.capacity {
+            let start = number.saturating_mul(span);
+            let table = match self.table(number) {
+                Ok(Ok(table)) => table,
+                Ok(Err(absent)) => {
+                    number = number.saturating_add(absent.max(1));
+                    continue;
+                }
+                Err(fault) => return unreadable(fault, start),
+            };
+            let grains = self.grains_in_table(number);
+            let mut index = 0_u64;
+            while index < grains {
+                let at = start.saturating_add(index.saturating_mul(self.sparse.grain));
+                let entries = match self.entries(table, index, grains.saturating_sub(index)) {
+                    Ok(entries) if entries.is_empty() => return Ok(Found::Unreadable(at)),
+                    Ok(entries) => entries,
+                    Err(fault) => return unreadable(fault, at),
+                };
+                let past_end = |entry: &Entry| matches!(entry, Entry::At(place) if *place >= size);
+                if let Some(more) = entries.iter().position(past_end) {
+                    let more = from_usize(more).saturating_mul(self.sparse.grain);
+                    return Ok(Found::PastEnd(at.saturating_add(more)));
+                }
+                index = index.saturating_add(from_usize(entries.len()));
+            }
+            number = number.saturating_add(1);
+        }
+        Ok(Found::Nothing)
     }
 
     /// The run at `offset` as far as one table, or one page of it, shows it.
@@ -320,6 +356,14 @@ impl Sparse {
             Form::SeSparse { .. } => 8,
         }
     }
+}
+
+/// What is wrong with tables is a finding; what is wrong with the host is not.
+fn unreadable(fault: Fault, offset: u64) -> Result<Found> {
+    if fault.code == fault::core::IO {
+        return Err(fault);
+    }
+    Ok(Found::Unreadable(offset))
 }
 
 /// Whether `next`, which starts where `run` ends, is more of the same.

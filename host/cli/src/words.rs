@@ -76,6 +76,7 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
             format!(": could not complete the image: {why}").into_bytes(),
         ]
         .concat(),
+        Stage::Check => format!("Check failed: {why}").into_bytes(),
         Stage::Other => why.clone().into_bytes(),
     };
     if fault.code == fault::core::REFUSED_LOCK {

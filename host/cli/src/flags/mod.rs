@@ -1,5 +1,6 @@
 //! Options are data: one table a verb, from which the parser and the help pages come.
 
+mod check;
 mod compare;
 mod convert;
 mod create;
@@ -76,6 +77,7 @@ pub const PAGES: &[&Page] = &[
     &snapshot::PAGE,
     &create::PAGE,
     &measure::PAGE,
+    &check::PAGE,
     &sandbox::PAGE,
 ];
 
@@ -122,6 +124,8 @@ pub enum Id {
     CreateSnapshot,
     ApplySnapshot,
     DeleteSnapshot,
+    // check.
+    Repair,
     // Targets.
     OutputFormat,
     Options,

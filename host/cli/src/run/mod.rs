@@ -5,6 +5,7 @@
 //!                 (the process sandbox forks here, before any file is open)            └──► commit or abort
 //! ```
 
+mod check;
 mod compare;
 mod convert;
 mod create;
@@ -53,6 +54,7 @@ pub(crate) fn run(command: &Command, mut context: Context<'_>) -> Step<u8> {
         Command::Compare(args) => compare::run(args, &mut context),
         Command::Snapshot(args) => snapshot::run(args, &mut context),
         Command::Measure(args) => measure::run(args, &mut context),
+        Command::Check(args) => check::run(args, &mut context),
         Command::Sandbox(args) => sandbox::run(args, &mut context),
     }
 }

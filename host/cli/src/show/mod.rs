@@ -1,5 +1,6 @@
 //! What people and programs see of an image.
 
+mod check;
 mod date;
 mod info;
 mod map;
@@ -7,6 +8,7 @@ mod size;
 mod snapshot;
 mod text;
 
+pub use check::{human as checked_human, json as checked_json};
 pub use date::LocalTime;
 pub(crate) use info::beside;
 pub use info::{Child, FileInfo, Layer, human, json};

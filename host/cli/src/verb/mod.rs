@@ -1,5 +1,6 @@
 //! The verbs: what was typed, and what it means.
 
+pub mod check;
 pub mod compare;
 pub mod convert;
 pub mod create;
@@ -28,6 +29,7 @@ pub enum VerbName {
     Compare,
     Snapshot,
     Measure,
+    Check,
     Sandbox,
 }
 
@@ -50,6 +52,8 @@ pub enum Command {
     Snapshot(snapshot::Args),
     /// `measure`.
     Measure(measure::Args),
+    /// `check`.
+    Check(check::Args),
     /// `sandbox`.
     Sandbox(sandbox::Args),
 }
@@ -92,6 +96,7 @@ pub fn parse(
         VerbName::Compare => compare::parse(line).map(Command::Compare),
         VerbName::Snapshot => snapshot::parse(line).map(Command::Snapshot),
         VerbName::Measure => measure::parse(line).map(Command::Measure),
+        VerbName::Check => check::parse(line).map(Command::Check),
         VerbName::Sandbox => sandbox::parse(line).map(Command::Sandbox),
     }
 }

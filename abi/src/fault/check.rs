@@ -1,0 +1,113 @@
+//! What `check` finds in images: 0x0800 to 0x08ff. The words are qemu-img's, since callers match them.
+
+super::faults! {
+    // Any format.
+    /// The format has no check.
+    UNSUPPORTED = 0x0800, "This image format does not support checks";
+    /// Tables refer to tables again and again. Numbers: bytes read, limit.
+    WORK_LIMIT = 0x0801, "the check read {0} bytes of tables, more than the {1} that what the file holds justifies";
+
+    // qcow2: references.
+    /// A reference past the end. Numbers: offset, bytes.
+    PAST_END = 0x0810, "ERROR: counting reference for region exceeding the end of the file by one cluster or more: offset {0:#x} size {1:#x}";
+    /// More references than a refcount can say. Number 0: cluster offset.
+    OVERFLOW = 0x0811, "ERROR: overflow cluster offset={0:#x}\nUse qemu-img amend to increase the refcount entry width or qemu-img convert to create a clean copy if the image cannot be opened for writing";
+    /// More in use than the refcount says. Numbers: cluster, refcount, references.
+    REFCOUNT_LOW = 0x0812, "ERROR cluster {0} refcount={1} reference={2}";
+    /// Less in use than the refcount says. Numbers as before.
+    LEAKED = 0x0813, "Leaked cluster {0} refcount={1} reference={2}";
+    /// A refcount that cannot be read. Number 0: cluster.
+    REFCOUNT_UNREADABLE = 0x0814, "Can't get refcount for cluster {0}: Input/output error";
+
+    // qcow2: refcount structures.
+    /// Number 0: table index.
+    REFCOUNT_TABLE_RESERVED = 0x0818, "ERROR refcount table entry {0} has reserved bits set";
+    /// Number 0: table index.
+    REFCOUNT_BLOCK_UNALIGNED = 0x0819, "ERROR refcount block {0} is not cluster aligned; refcount table entry corrupted";
+    /// Number 0: table index.
+    REFCOUNT_BLOCK_OUTSIDE = 0x081a, "ERROR refcount block {0} is outside image";
+    /// Something else uses a refcount block. Numbers: table index, references.
+    REFCOUNT_BLOCK_SHARED = 0x081b, "ERROR refcount block {0} refcount={1}";
+    /// Said once, when a count of it is first wanted. Numbers: offset, table index.
+    REFCOUNT_BLOCK_CORRUPT = 0x081c, "qcow2: Image is corrupt: Refblock offset {0:#x} unaligned (reftable index: {1:#x}); further non-fatal corruption events will be suppressed";
+
+    // qcow2: L1 and L2.
+    /// Number 0: entry.
+    L1_RESERVED = 0x0820, "ERROR found L1 entry with reserved bits set: {0:x}";
+    /// Number 0: offset.
+    L2_UNALIGNED = 0x0821, "ERROR l2_offset={0}: Table is not cluster aligned; L1 entry corrupted";
+    /// Number 0: entry.
+    L2_RESERVED = 0x0822, "ERROR found l2 entry with reserved bits set: {0:x}";
+    /// Number 0: offset.
+    COMPRESSED_COPIED = 0x0823, "ERROR: coffset={0:#x}: copied flag must never be set for compressed clusters";
+    /// Numbers: L2 index, entry.
+    COMPRESSED_EXTERNAL = 0x0824, "ERROR compressed cluster {0} with data file, entry={1:#x}";
+    /// Numbers: L2 index, entry.
+    COMPRESSED_SUBCLUSTERS = 0x0825, "ERROR compressed cluster {0} with non-zero subcluster allocation bitmap, entry={1:#x}";
+    /// Number 0: offset.
+    SUBCLUSTERS = 0x0826, "ERROR offset={0}: Allocated cluster has corrupted subcluster allocation bitmap";
+    /// Number 0: offset.
+    PREALLOCATED_UNALIGNED = 0x0827, "ERROR offset={0}: Preallocated cluster is not properly aligned; L2 entry corrupted.";
+    /// Number 0: offset.
+    DATA_UNALIGNED = 0x0828, "ERROR offset={0}: Data cluster is not properly aligned; L2 entry corrupted.";
+    /// No cluster, yet allocated subclusters.
+    SUBCLUSTERS_UNALLOCATED = 0x0829, "ERROR: Unallocated cluster has non-zero subcluster allocation map";
+    /// Numbers: L1 index, entry, refcount.
+    COPIED_L1 = 0x082a, "ERROR OFLAG_COPIED L2 cluster: l1_index={0} l1_entry={1:x} refcount={2}";
+    /// Numbers: entry, refcount.
+    COPIED_L2 = 0x082b, "ERROR OFLAG_COPIED data cluster: l2_entry={0:x} refcount={1}";
+
+    // qcow2: snapshots.
+    /// Number 0: index.
+    SNAPSHOT_INCOMPLETE = 0x0830, "ERROR snapshot table entry {0} is incomplete";
+    /// Number 0: snapshots.
+    SNAPSHOTS_EXTERNAL = 0x0831, "ERROR {0} snapshots in image with data file";
+    /// Number 0: offset; text: ID and name.
+    SNAPSHOT_L1_UNALIGNED = 0x0832, "ERROR snapshot {text} l1_offset={0:#x}: L1 table is not cluster aligned; snapshot table entry corrupted";
+    /// Number 0: entries; text: ID and name.
+    SNAPSHOT_L1_LARGE = 0x0833, "ERROR snapshot {text} l1_size={0:#x}: L1 table is too large; snapshot table entry corrupted";
+    /// Number 0: snapshots over the limit.
+    SNAPSHOTS_MANY = 0x0834, "ERROR snapshot table too large\nYou can force-remove all {0} overhanging snapshots with qemu-img check -r all";
+    /// Number 0: offset.
+    SNAPSHOTS_OFFSET = 0x0835, "ERROR snapshot table offset invalid";
+    /// Number 0: index.
+    SNAPSHOT_EXTRA = 0x0836, "ERROR failed to read the snapshot table: Too much extra metadata in snapshot table entry {0}\nYou can force-remove this extra metadata with qemu-img check -r all";
+    /// Number 0: snapshots behind the limit.
+    SNAPSHOT_TABLE_BIG = 0x0837, "ERROR failed to read the snapshot table: Snapshot table is too big\nYou can force-remove all {0} overhanging snapshots with qemu-img check -r all";
+    /// The table lies where no file reaches.
+    SNAPSHOTS_UNREADABLE = 0x0838, "ERROR failed to read the snapshot table: Failed to read snapshot table: Input/output error";
+
+    // qcow2: bitmaps.
+    /// A bitmap that is loaded when the image is opened. Number 0: errno; text: its name.
+    BITMAP_TABLE = 0x083c, "Could not read bitmap_table table from image for bitmap '{text}': {errno}";
+
+    // VMDK.
+    /// Number 0: sector.
+    VMDK_NO_OFFSET = 0x0840, "ERROR: could not get cluster_offset for sector {0}";
+    /// Number 0: sector.
+    VMDK_PAST_END = 0x0841, "ERROR: cluster offset for sector {0} points after EOF";
+
+    // VDI.
+    /// Number 0: place.
+    VDI_SHARED = 0x0848, "ERROR: block index {0} also used by {0}";
+    /// Numbers: block, place.
+    VDI_LARGE = 0x0849, "ERROR: block index {0} too large, is {1}";
+    /// Numbers: blocks found, blocks that the header says.
+    VDI_COUNT = 0x084a, "ERROR: allocated blocks mismatch, is {0}, should be {1}";
+
+    // VHDX.
+    /// Number 0: entry.
+    VHDX_OVERFLOW = 0x0850, "VHDX BAT entry {0} offset overflow.";
+    /// Numbers: entry, offset, file size.
+    VHDX_START = 0x0851, "VHDX BAT entry {0} start offset {1} points after end of file ({2}). Image has probably been truncated.";
+    /// Numbers: entry, last byte, file size.
+    VHDX_END = 0x0852, "VHDX BAT entry {0} end offset {1} points after end of file ({2}). Image has probably been truncated.";
+    /// Numbers: start and end of the block, start and end of the region.
+    VHDX_REGION = 0x0853, "VHDX region {0}-{1} overlaps with region {2}-{3}";
+}
+
+/// The first code whose words stand on a line after the program's name; those from 0x0810 up to it do not, nor do VMDK's and VDI's.
+#[must_use]
+pub const fn is_prefixed(code: super::FaultCode) -> bool {
+    matches!(code.0, 0x0834..=0x083f | 0x0850..=0x085f)
+}

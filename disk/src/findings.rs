@@ -1,0 +1,85 @@
+//! What is wrong with an image, on its way to the host.
+
+use alloc::vec::Vec;
+
+use instar_abi::limits::FINDINGS;
+use instar_abi::{Fault, Report};
+
+use crate::host::Host;
+
+/// Findings in one report. Ours: a name from an image may go with each.
+const BATCH: usize = 128;
+
+/// Findings, said in order until there are too many of them, and counted.
+pub struct Findings<'h> {
+    host: &'h dyn Host,
+    batch: Vec<Fault>,
+    said: u64,
+    left_out: u64,
+}
+
+impl core::fmt::Debug for Findings<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Findings")
+            .field("said", &self.said)
+            .field("left_out", &self.left_out)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'h> Findings<'h> {
+    /// None yet.
+    #[must_use]
+    pub const fn new(host: &'h dyn Host) -> Self {
+        Self {
+            host,
+            batch: Vec::new(),
+            said: 0,
+            left_out: 0,
+        }
+    }
+
+    /// Says one.
+    pub fn say(&mut self, fault: Fault) {
+        if self.is_full() {
+            self.leave_out(1);
+            return;
+        }
+        self.said = self.said.saturating_add(1);
+        self.batch.push(fault);
+        if self.batch.len() >= BATCH {
+            self.flush();
+        }
+    }
+
+    /// Counts findings that nobody hears of.
+    pub const fn leave_out(&mut self, count: u64) {
+        self.left_out = self.left_out.saturating_add(count);
+    }
+
+    /// Nothing more will be said.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.said >= FINDINGS
+    }
+
+    /// Findings said so far.
+    #[must_use]
+    pub const fn said(&self) -> u64 {
+        self.said
+    }
+
+    /// Findings that nobody heard of.
+    #[must_use]
+    pub const fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Hands over those that wait, for whatever is reported next to stand behind them.
+    pub fn flush(&mut self) {
+        if !self.batch.is_empty() {
+            self.host
+                .report(&Report::Findings(core::mem::take(&mut self.batch)));
+        }
+    }
+}

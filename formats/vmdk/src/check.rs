@@ -1,0 +1,74 @@
+//! Looking grain directories and grain tables through.
+
+use alloc::boxed::Box;
+
+use instar_disk::report::{Backing, Checked};
+use instar_disk::{Check, Fault, File, Findings, Format, Image, Result, fault};
+
+use crate::extent::{Extent, ExtentKind};
+use crate::image::Vmdk;
+use crate::raw::SECTOR;
+use crate::table::Tables;
+
+/// Opens a VMDK to look it through.
+///
+/// # Errors
+/// As [`crate::open`].
+pub fn check<'h>(file: File<'h>) -> Result<Box<dyn Check + 'h>> {
+    Ok(Box::new(Checker(Vmdk::open(file)?)))
+}
+
+struct Checker<'h>(Vmdk<'h>);
+
+impl Check for Checker<'_> {
+    fn format(&self) -> Format {
+        Format::Vmdk
+    }
+
+    fn backing(&self) -> Option<Backing> {
+        Image::backing(&self.0)
+    }
+
+    /// Ends with the first thing that is wrong, as qemu-img does.
+    fn run(&mut self, findings: &mut Findings<'_>) -> Result<Checked> {
+        for extent in &self.0.extents {
+            let (code, offset, errno) = match look(extent)? {
+                Found::Nothing => continue,
+                Found::PastEnd(offset) => (fault::check::VMDK_PAST_END, offset, INVALID),
+                Found::Unreadable(offset) => (fault::check::VMDK_NO_OFFSET, offset, NOT_PERMITTED),
+            };
+            let sector = extent
+                .start
+                .saturating_add(offset)
+                .checked_div(SECTOR)
+                .unwrap_or(0);
+            findings.say(Fault::new(code).with([sector]));
+            return Err(Fault::new(fault::core::IO).with([errno]));
+        }
+        Ok(Checked::default())
+    }
+}
+
+/// What is wrong with an extent, and at which of its bytes.
+pub(crate) enum Found {
+    /// Nothing.
+    Nothing,
+    /// A grain behind the file's end.
+    PastEnd(u64),
+    /// A table that cannot be followed.
+    Unreadable(u64),
+}
+
+fn look(extent: &Extent<'_>) -> Result<Found> {
+    match extent.kind {
+        ExtentKind::Flat { offset } if extent.bytes > 0 && offset >= extent.file.size() => {
+            Ok(Found::PastEnd(0))
+        }
+        ExtentKind::Flat { .. } => Ok(Found::Nothing),
+        ExtentKind::Sparse(sparse) => Tables::new(extent.file, sparse).look(),
+    }
+}
+
+/// qemu-img's errors of the system for the two.
+const INVALID: u64 = 22;
+const NOT_PERMITTED: u64 = 1;

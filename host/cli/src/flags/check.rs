@@ -1,0 +1,90 @@
+//! `check`: the page.
+
+use super::{Flag, Group, HELP, Id, OBJECT, Page};
+use crate::verb::VerbName;
+
+pub(super) const PAGE: Page = Page {
+    name: "check",
+    verb: VerbName::Check,
+    summary: "look through an image's tables for damage",
+    usage: "[options] IMAGE",
+    about: "Looks through the tables of a qcow2, vdi, vhdx or vmdk image and says what is wrong with them. The exit code is 0 if nothing is, 1 if the check could not be completed, 2 for damage, 3 for leaked clusters only, and 63 for formats that have nothing to check. Nothing is written.",
+    operands: &[("IMAGE", "the image")],
+    groups: &[
+        Group {
+            title: "Image",
+            flags: &[
+                HELP,
+                Flag {
+                    id: Id::Format,
+                    short: Some(b'f'),
+                    long: &["format"],
+                    exact: &[],
+                    value: Some("FORMAT"),
+                    help: "its format; without this, the first bytes decide",
+                },
+                Flag {
+                    id: Id::ImageOpts,
+                    short: None,
+                    long: &["image-opts"],
+                    exact: &[],
+                    value: None,
+                    help: "IMAGE is a list such as driver=qcow2,file.filename=X",
+                },
+                Flag {
+                    id: Id::SourceCache,
+                    short: Some(b'T'),
+                    long: &["cache"],
+                    exact: &[],
+                    value: Some("MODE"),
+                    help: "none and directsync read past the page cache",
+                },
+                Flag {
+                    id: Id::ForceShare,
+                    short: Some(b'U'),
+                    long: &["force-share"],
+                    exact: &[],
+                    value: None,
+                    help: "open it even while another process writes to it",
+                },
+                Flag {
+                    id: Id::Repair,
+                    short: Some(b'r'),
+                    long: &["repair"],
+                    exact: &[],
+                    value: Some("leaks|all"),
+                    help: "",
+                },
+            ],
+        },
+        Group {
+            title: "Output",
+            flags: &[
+                Flag {
+                    id: Id::Quiet,
+                    short: Some(b'q'),
+                    long: &["quiet"],
+                    exact: &[],
+                    value: None,
+                    help: "print findings only",
+                },
+                Flag {
+                    id: Id::Output,
+                    short: None,
+                    long: &["output"],
+                    exact: &[],
+                    value: Some("human|json"),
+                    help: "for people (default) or for programs",
+                },
+                OBJECT,
+            ],
+        },
+    ],
+    examples: &[
+        ("check disk.qcow2", "is this image sound?"),
+        (
+            "check -q -f qcow2 --output json disk.qcow2",
+            "only the exit code and what is wrong",
+        ),
+    ],
+};

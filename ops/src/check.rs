@@ -1,0 +1,31 @@
+//! `check`: what is wrong with an image's tables.
+
+use instar_abi::job::Check;
+use instar_abi::report::{Done, Report, Stage};
+use instar_disk::Findings;
+
+use crate::chain::Chain;
+use crate::detect::detect;
+use crate::formats;
+use crate::session::{At, Outcome, Session};
+
+/// Carries out `check`. The layers below are opened, as qemu-img does, but not looked into.
+pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
+    let stage = Stage::OpenSource(0);
+    let file = session.file(job.source.slot).at(stage)?;
+    let format = match job.source.format {
+        Some(format) => format,
+        None => detect(&file).at(stage)?,
+    };
+    let mut image = formats::check(format, file).at(stage)?;
+    if let Some(backing) = image.backing() {
+        Chain::open_below(session, file.slot(), &backing)?;
+    }
+    let mut findings = Findings::new(session.host);
+    let outcome = image.run(&mut findings);
+    findings.flush();
+    let mut checked = outcome.at(Stage::Check)?;
+    checked.left_out = findings.left_out();
+    session.host.report(&Report::Checked(image.format(), checked));
+    Ok(Done::default())
+}
