@@ -153,8 +153,6 @@ pub struct Status {
     pub compressed: bool,
     /// Where it stands as it is, or where space is kept for it.
     pub place: Option<(Slot, u64)>,
-    /// The file was asked whether it has a hole there.
-    pub looked_below: bool,
 }
 
 impl Status {
@@ -174,7 +172,6 @@ impl Status {
             data,
             compressed,
             place,
-            looked_below: false,
         }
     }
 
@@ -198,7 +195,6 @@ impl Status {
             return Ok(self);
         };
         let extent = extents.at(at)?;
-        self.looked_below = true;
         self.zero = !extent.data;
         let to_the_end = !extent.data && at.saturating_add(extent.length) >= size;
         if !to_the_end {

@@ -233,7 +233,7 @@ impl Walk<'_> {
         let flags = |status: &Status| {
             let ends = at.saturating_add(status.length) >= end;
             let flags = [status.present, status.zero, status.data, status.compressed];
-            (flags, status.place.is_some(), status.looked_below, ends)
+            (flags, status.place.is_some(), ends)
         };
         let length = one.length.min(two.length);
         // Where nothing is read, the reference tool goes on to the end of the shorter answer.

@@ -175,7 +175,6 @@ impl Image for Vhdx<'_> {
             data: true,
             compressed: false,
             place: None,
-            looked_below: false,
         })
     }
 
