@@ -42,6 +42,11 @@ pub trait Image: Send {
         u64::MAX
     }
 
+    /// Tables whose size the header alone declares: offset and bytes in the image's own file.
+    fn declared_tables(&self) -> Vec<(u64, u64)> {
+        Vec::new()
+    }
+
     /// Other files that hold this image's data, and their names in it.
     fn others(&self) -> Vec<(Slot, ImageText)> {
         Vec::new()

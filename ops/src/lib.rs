@@ -37,6 +37,7 @@ mod detect;
 mod formats;
 mod info;
 mod map;
+mod marks;
 mod measure;
 mod naming;
 mod rehearsal;

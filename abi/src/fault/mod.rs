@@ -8,6 +8,7 @@ pub mod check;
 pub mod core;
 pub mod qcow2;
 pub mod qcow2_write;
+pub mod safety;
 pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
@@ -100,6 +101,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     core::TABLE,
     qcow2::TABLE,
     qcow2_write::TABLE,
+    safety::TABLE,
     vdi::TABLE,
     vhd::TABLE,
     vhdx::TABLE,

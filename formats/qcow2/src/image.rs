@@ -138,6 +138,18 @@ impl Image for Qcow2<'_> {
         entries << self.header.cluster_bits
     }
 
+    fn declared_tables(&self) -> Vec<(u64, u64)> {
+        let tables = [(self.header.l1, L1_ENTRY), (self.header.refcount_table, 8)];
+        let ranges = tables.iter().map(|(table, entry)| {
+            let bytes = table.entries.saturating_mul(*entry);
+            (table.offset, bytes)
+        });
+        // Of snapshots only their number is declared; each has a fixed part of 40 bytes.
+        let snapshots = self.header.snapshots;
+        let least = snapshots.entries.saturating_mul(SNAPSHOT_LEAST);
+        ranges.chain([(snapshots.offset, least)]).collect()
+    }
+
     fn others(&self) -> Vec<(Slot, ImageText)> {
         let name = self.header.extensions.data_file.clone();
         let data = self.data.zip(name).map(|(data, name)| (data.slot(), name));
@@ -182,6 +194,9 @@ impl Image for Qcow2<'_> {
         Ok(())
     }
 }
+
+/// Bytes that a snapshot has at least in its table.
+const SNAPSHOT_LEAST: u64 = 40;
 
 impl Qcow2<'_> {
     fn is_preallocated(&mut self) -> Result<bool> {

@@ -47,6 +47,14 @@ pub(super) const PAGE: Page = Page {
                     value: None,
                     help: "show the layers below too",
                 },
+                Flag {
+                    id: Id::Safety,
+                    short: None,
+                    long: &[],
+                    exact: &["safety"],
+                    value: None,
+                    help: "tell instead whether a stranger's image is safe to read: a verdict for each known risk, exit code 0 or 1",
+                },
             ],
         },
         Group {
@@ -69,6 +77,10 @@ pub(super) const PAGE: Page = Page {
         (
             "info --output json -U vm.qcow2",
             "the same, for a program, of a running machine's disk",
+        ),
+        (
+            "info --safety -f qcow2 upload.qcow2",
+            "may this upload be let in?",
         ),
         (
             "info --untrusted -f qcow2 upload.qcow2",

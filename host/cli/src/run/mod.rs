@@ -17,6 +17,7 @@ mod map;
 mod measure;
 mod progress;
 mod reports;
+mod safety;
 mod sandbox;
 mod signals;
 mod size;
@@ -46,6 +47,7 @@ pub(crate) struct Context<'a> {
 /// Carries out a command; gives the exit code.
 pub(crate) fn run(command: &Command, mut context: Context<'_>) -> Step<u8> {
     match command {
+        Command::Info(args) if args.safety => safety::run(args, &mut context),
         Command::Info(args) => info::run(args, &mut context),
         Command::Convert(args) => convert::run(args, &mut context),
         Command::Create(args) => create::run(args, &mut context),
@@ -64,7 +66,7 @@ impl Context<'_> {
     fn job(&self, verb: Verb, files: Vec<FileFacts>) -> Job {
         let policy = self.policy;
         let default = Bounds::default();
-        let untrusted_cap = if policy.untrusted {
+        let untrusted_cap = if policy.untrusted || matches!(verb, Verb::Safety(_)) {
             UNTRUSTED_SIZE
         } else {
             default.virtual_size

@@ -1,0 +1,85 @@
+//! `info --safety`, carried out.
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use instar_abi::job::{Source, Verb};
+use instar_abi::safety::Risk;
+use instar_abi::{Report, Slot};
+use instar_engine::{Files, Policy as GatePolicy};
+
+use super::files::{self, Names};
+use super::guest::Guest;
+use super::progress::Progress;
+use super::{Context, concluded};
+use crate::json::pretty;
+use crate::show::{Findings, finding};
+use crate::stop::{Step, Stop};
+use crate::verb::info::Args;
+use crate::words::Scene;
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
+    let place = args.source.place(&args.image)?;
+    let guest = Guest::prepare(context.policy, 1)?;
+    let files = files::none_naming(context.policy, place.share, GatePolicy::Nothing)?;
+    let (facts, busy) = files::source_or_busy(&files, &place, false)?;
+    let mut names = Names::new();
+    names.set(facts.slot, place.path.as_bytes());
+    let source = files::described(facts, &place, None);
+    let verb = Verb::Safety(Source { busy, ..source });
+    let job = context.job(verb, files.facts());
+    let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
+    let scene = SafetyScene {
+        names,
+        given: place.given.as_bytes().to_vec(),
+        files: ended.files(),
+    };
+    concluded(&ended.reports, &scene, context.program)?;
+    let report = ended.reports.iter().find_map(|report| match report {
+        Report::Safety(safety) => Some(&**safety),
+        _ => None,
+    });
+    let report = report.ok_or_else(|| Stop::say("the sandbox ended without a verdict"))?;
+    let findings = Findings {
+        name: place.path.as_bytes(),
+        report,
+        findings: Risk::ALL.into_iter().map(|risk| finding(report, risk)).collect(),
+    };
+    let text = if args.json {
+        let mut text = pretty(&findings.json());
+        text.push('\n');
+        text.into_bytes()
+    } else {
+        findings.human()
+    };
+    context.console.print(&text);
+    Ok(u8::from(!findings.safe()))
+}
+
+struct SafetyScene<'a> {
+    names: Names,
+    given: Vec<u8>,
+    files: &'a Files,
+}
+
+impl Scene for SafetyScene<'_> {
+    fn source(&self, _: u32) -> Vec<u8> {
+        self.given.clone()
+    }
+
+    fn target(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn creating(&self) -> String {
+        String::new()
+    }
+
+    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
+        self.names.get(slot, self.files)
+    }
+
+    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
+        self.names.below(slot, name, self.files)
+    }
+}
