@@ -181,7 +181,7 @@ pub struct CreateImage {
 pub struct Measure {
     /// The image that would be converted; none: an empty one of `size` bytes.
     pub source: Option<Source>,
-    /// Virtual bytes of a new image without a source.
+    /// Virtual bytes of a new image without a source; with one, what the options say, which is only judged.
     pub size: u64,
     /// The image that would be made. Its slots mean nothing: no file is written.
     pub create: Create,

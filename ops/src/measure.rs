@@ -34,11 +34,9 @@ pub(crate) fn run(session: &Session<'_>, job: &Measure) -> Outcome<Done> {
 
 /// Every byte of a raw image counts, holes or not.
 fn raw(job: &Measure, size: u64, from_source: bool) -> Result<Measured> {
-    let size = if from_source {
-        size
-    } else {
-        align_up(size, SECTOR)?
-    };
+    // The reference rounds what becomes a file, and not what it encrypts.
+    let exact = from_source || job.header_bytes > 0;
+    let size = if exact { size } else { align_up(size, SECTOR)? };
     let all = size.saturating_add(job.header_bytes);
     Ok(Measured {
         required: all,
@@ -53,9 +51,7 @@ fn qcow2(
     size: u64,
     chain: Option<&mut Chain<'_>>,
 ) -> Outcome<Measured> {
-    if chain.is_none() {
-        instar_qcow2::check_size(options, size).at(Stage::Other)?;
-    }
+    instar_qcow2::check_size(options, job.size).at(Stage::Other)?;
     let full = instar_qcow2::Full::new(options, size).at(Stage::Other)?;
     let header = align_up(job.header_bytes, 1_u64.wrapping_shl(options.cluster_bits)).at(Stage::Other)?;
     let (mut data, mut bitmaps) = (0, None);

@@ -1,6 +1,6 @@
 //! LUKS headers as far as `measure` needs them: how long they are. Nothing is encrypted here.
 
-use super::{Preallocation, known, not_accepted, table};
+use super::{known, not_accepted, table};
 use crate::value::list::Setting;
 
 /// Settings of a LUKS target whose names and types are right.
@@ -86,14 +86,6 @@ impl super::Settings {
             return Ok(0);
         }
         header_bytes(|name| self.text(&format!("encrypt.{name}")), "encrypt.", secrets)
-    }
-
-    /// `preallocation` as `measure` reads it.
-    pub(super) fn measured_preallocation(&self) -> Result<Preallocation, Vec<u8>> {
-        self.preallocation().map_err(|_| {
-            let value = self.text("preallocation").unwrap_or_default();
-            [b"invalid parameter value: ".as_slice(), value].concat()
-        })
     }
 }
 

@@ -134,14 +134,26 @@ impl Settings {
         matches!(self.format, Format::Qcow2 | Format::Vmdk)
     }
 
+    /// Looks at what concerns the file below, which the reference tool makes before it looks at anything else, except for
+    /// VMDK.
+    ///
+    /// # Errors
+    /// As [`Settings::create`].
+    pub fn check_file(&self) -> Result<(), Vec<u8>> {
+        if self.size("extent_size_hint").is_some_and(|hint| hint >= 1 << 32) {
+            return Err(b"Extent size hint is too large".to_vec());
+        }
+        if self.format == Format::Qcow2 {
+            return Ok(());
+        }
+        self.measured_preallocation().map(|_| ())
+    }
+
     /// What the values mean.
     ///
     /// # Errors
     /// The message, to follow the name of the image and what was being done.
     pub fn create(&self, around: &mut Surroundings<'_>) -> Result<Create, Vec<u8>> {
-        if self.size("extent_size_hint").is_some_and(|hint| hint >= 1 << 32) {
-            return Err(b"Extent size hint is too large".to_vec());
-        }
         match self.format {
             Format::Raw => Ok(Create::Raw(RawCreate {
                 preallocation: self.protocol_preallocation()?,
@@ -200,9 +212,17 @@ impl Settings {
         }
     }
 
+    /// `preallocation` in the words of the file below and of `measure`.
+    fn measured_preallocation(&self) -> Result<Preallocation, Vec<u8>> {
+        self.preallocation().map_err(|_| {
+            let value = self.text("preallocation").unwrap_or_default();
+            [b"invalid parameter value: ".as_slice(), value].concat()
+        })
+    }
+
     /// `preallocation` of formats that hand it to the file below.
     fn protocol_preallocation(&self) -> Result<Preallocation, Vec<u8>> {
-        match self.preallocation()? {
+        match self.measured_preallocation()? {
             Preallocation::Metadata => Err(b"Unsupported preallocation mode: metadata".to_vec()),
             mode => Ok(mode),
         }

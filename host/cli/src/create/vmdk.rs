@@ -11,14 +11,19 @@ use instar_abi::{ImageText, Slot};
 use super::{Settings, Surroundings};
 
 pub(super) fn create(settings: &Settings, around: &mut Surroundings<'_>) -> Result<VmdkCreate, Vec<u8>> {
-    settings.protocol_preallocation()?;
-    let subformat = match settings.text("subformat") {
-        None => VmdkSubformat::MonolithicSparse,
-        Some(name) => VmdkSubformat::from_name(name).ok_or_else(|| invalid(name))?,
-    };
+    if settings
+        .text("backing_fmt")
+        .is_some_and(|format| format != b"vmdk")
+    {
+        return Err(b"backing_file must be a vmdk image".to_vec());
+    }
     let adapter = match settings.text("adapter_type") {
         None => VmdkAdapter::Ide,
         Some(name) => VmdkAdapter::from_name(name).ok_or_else(|| invalid(name))?,
+    };
+    let subformat = match settings.text("subformat") {
+        None => VmdkSubformat::MonolithicSparse,
+        Some(name) => VmdkSubformat::from_name(name).ok_or_else(|| invalid(name))?,
     };
     let compat6 = settings.flag("compat6").unwrap_or(false);
     let hw_version = settings.text("hwversion");
@@ -30,12 +35,6 @@ pub(super) fn create(settings: &Settings, around: &mut Surroundings<'_>) -> Resu
         _ if compat6 => b"6",
         _ => b"",
     };
-    if settings
-        .text("backing_fmt")
-        .is_some_and(|format| format != b"vmdk")
-    {
-        return Err(b"backing_file must be a vmdk image".to_vec());
-    }
     let backing_file = settings.text("backing_file").map(ImageText::new);
     let zeroed_grain = settings.flag("zeroed_grain").unwrap_or(false);
     let flat = subformat.is_flat();
@@ -45,6 +44,7 @@ pub(super) fn create(settings: &Settings, around: &mut Surroundings<'_>) -> Resu
     if flat && zeroed_grain {
         return Err(b"Flat image can't enable zeroed grain".to_vec());
     }
+    settings.protocol_preallocation()?;
     let base = Path::new(around.name).file_name().unwrap_or(around.name);
     let extents = extents(base.as_bytes(), subformat, around)?;
     Ok(VmdkCreate {

@@ -37,16 +37,14 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let guest = Guest::prepare_guarded(context.policy, 1)?;
     let files = files::none(context.policy, true)?;
     let mut names = Names::new();
-    let backing = Backing::open(args, path, &settings, &files, &mut names).map_err(named)?;
     let size = settings.size("size");
-    if size.is_none() && backing.is_none() {
-        return Err(named(Stop::say("Image creation needs a size parameter")));
-    }
+    let checked = settings.text("backing_file").is_some() && !args.unchecked;
     let mut line = (!args.quiet).then(|| settings.clone());
-    let checked = backing.as_ref().is_some_and(|backing| backing.checked);
-    if let (Some(size), false) = (size, checked) {
+    if !checked {
+        let size = size.ok_or_else(|| named(Stop::say("Image creation needs a size parameter")))?;
         say(args, context, line.take(), size);
     }
+    let backing = Backing::open(args, path, &settings, &files, &mut names).map_err(named)?;
     let target = open_target(
         args,
         path,
@@ -130,8 +128,6 @@ fn settings(args: &Args) -> Step<(&OsStr, Settings)> {
 struct Backing {
     source: Source,
     place: Place,
-    /// It must be sound for the image to be made; with `-u`, only where the new image repeats something of it.
-    checked: bool,
 }
 
 impl Backing {
@@ -157,11 +153,16 @@ impl Backing {
         let facts = opened
             .shared_source(&files::typed(&place.path))
             .map_err(|error| within(files::words(&error)))?;
+        if let (None, Some(format)) = (format, place.format) {
+            return Err(Stop::say(format!(
+                "Backing file specified without backing format\nDetected format of {}.",
+                format.name()
+            )));
+        }
         names.set(facts.slot, place.path.as_bytes());
         Ok(Some(Self {
             source: files::described(facts, &place, None),
             place,
-            checked: !args.unchecked,
         }))
     }
 }
@@ -205,6 +206,14 @@ fn open_target(
         (None, Some(backing)) => size::of_sources(context, std::slice::from_ref(&backing.place), None),
         (None, None) => Ok(0),
     };
+    let negative: &[u8] = match settings.format() {
+        Format::Qcow2 => b": Could not resize image: Image size cannot be negative",
+        Format::Raw => b": Could not resize file: Invalid argument",
+        _ => b"",
+    };
+    if !negative.is_empty() && settings.size("size").is_some_and(|size| size > LARGEST) {
+        return Err(Stop::Message([args.image.as_bytes(), negative].concat()));
+    }
     let new = NewTarget {
         given: &args.image,
         creating: "",
@@ -273,6 +282,9 @@ fn too_large(settings: &Settings) -> Vec<u8> {
     )
     .into_bytes()
 }
+
+/// Largest size that the reference tool takes for one.
+const LARGEST: u64 = (1 << 63) - 1;
 
 /// EFBIG.
 const FILE_TOO_BIG: u64 = 27;

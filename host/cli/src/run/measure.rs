@@ -24,14 +24,11 @@ use crate::words::Scene;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let mut names = Names::new();
-    let (size, given, share) = match &args.subject {
-        Subject::Size(size) => (*size, None, false),
-        Subject::Image { name, source, .. } => {
-            let place = source.place(name)?;
-            let share = place.share;
-            (0, Some((name.as_os_str(), place)), share)
-        }
+    let given = match &args.subject {
+        Subject::Size(_) => None,
+        Subject::Image { name, source, .. } => Some((name.as_os_str(), source.place(name)?)),
     };
+    let share = given.as_ref().is_some_and(|(_, place)| place.share);
     let guest = Guest::prepare(context.policy, 1)?;
     let files = files::none(context.policy, share)?;
     let source: Option<Source> = match (&args.subject, &given) {
@@ -44,16 +41,20 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     };
     let target = target(args);
     // What is wrong with the source is said before what is wrong with the target.
-    let (create, header_bytes, failed) = match target {
-        Ok((create, header_bytes)) => (create, header_bytes, None),
+    let (target, failed) = match target {
+        Ok(target) => (target, None),
         Err(stop) if source.is_none() => return Err(stop),
-        Err(stop) => (Create::Raw(RawCreate::default()), 0, Some(stop)),
+        Err(stop) => (Measurable::default(), Some(stop)),
+    };
+    let size = match &args.subject {
+        Subject::Size(size) => *size,
+        Subject::Image { .. } => target.size,
     };
     let verb = Verb::Measure(job::Measure {
         source,
         size,
-        create,
-        header_bytes,
+        create: target.create,
+        header_bytes: target.header_bytes,
     });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
@@ -79,8 +80,26 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     Ok(0)
 }
 
-/// The image that would be made, and the bytes of an encryption header before its data.
-fn target(args: &Args) -> Step<(Create, u64)> {
+/// The image that would be made.
+struct Measurable {
+    create: Create,
+    /// Bytes of an encryption header before its data.
+    header_bytes: u64,
+    /// `-o size=`.
+    size: u64,
+}
+
+impl Default for Measurable {
+    fn default() -> Self {
+        Self {
+            create: Create::Raw(RawCreate::default()),
+            header_bytes: 0,
+            size: 0,
+        }
+    }
+}
+
+fn target(args: &Args) -> Step<Measurable> {
     let name = args.target_format();
     let list = args.options.as_deref();
     let invalid = |why: Vec<u8>| {
@@ -90,7 +109,10 @@ fn target(args: &Args) -> Step<(Create, u64)> {
     if name == "luks" {
         let luks = Luks::parse(list).map_err(invalid)?;
         let header_bytes = luks.header_bytes(&args.secrets).map_err(Stop::Message)?;
-        return Ok((Create::Raw(RawCreate::default()), header_bytes));
+        return Ok(Measurable {
+            header_bytes,
+            ..Measurable::default()
+        });
     }
     let format = creatable(name, || unknown(name))?;
     let settings = Settings::parse(format, list).map_err(invalid)?;
@@ -100,7 +122,11 @@ fn target(args: &Args) -> Step<(Create, u64)> {
     } else {
         0
     };
-    Ok((create, header_bytes))
+    Ok(Measurable {
+        create,
+        header_bytes,
+        size: settings.size("size").unwrap_or(0),
+    })
 }
 
 fn people(measured: &Measured) -> Vec<u8> {

@@ -42,20 +42,22 @@ impl NewTarget<'_> {
             Stop::Message(parts.concat())
         };
         let path = path_of(self.given)?;
-        // Looked at before anything is made: the companions' slots are filled in below.
         let facts = |name: &OsStr| {
             opened
                 .target(&files::typed(name), &self.options)
                 .map_err(|error| files::words(&error))
         };
-        let mut none = |_: &OsStr| Ok(Slot(0));
-        self.settings
-            .create(&mut Surroundings {
-                name: path,
-                companion: &mut none,
-                size: &mut || Ok(0),
-            })
-            .map_err(|why| context(&why))?;
+        if self.settings.format() == Format::Vmdk {
+            // Its values come first, since the files depend on them.
+            self.settings
+                .create(&mut Surroundings {
+                    name: path,
+                    companion: &mut |_| Ok(Slot(0)),
+                    size: &mut || Ok(0),
+                })
+                .map_err(|why| context(&why))?;
+        }
+        self.settings.check_file().map_err(|why| context(&why))?;
         let slot = facts(path).map_err(|why| context(&why))?.slot;
         let mut companion = |name: &OsStr| {
             let beside = beside(path.as_bytes(), name.as_bytes());
