@@ -5,6 +5,7 @@
 //!    ├─ disk     raw disks whose every byte tells where it belongs
 //!    ├─ variant  images that qemu-img made of such a disk, one for each feature
 //!    ├─ craft    images that qemu-img would never make, edited byte by byte
+//!    ├─ seal     the same for foreign formats, checksums made right
 //!    └─ compare  byte for byte, JSON for JSON
 //! ```
 //!
@@ -29,6 +30,7 @@ pub mod craft;
 pub mod disk;
 pub mod ledger;
 mod process;
+pub mod seal;
 pub mod variant;
 
 pub use bench::{Bench, Sandbox};

@@ -163,8 +163,7 @@ fn by_qemu(dir: &Dir, options: &str) -> Sound {
         text(&raw),
         text(&image),
     ]);
-    // By qemu-img: a log of 1 MiB, then the metadata in a mebibyte before the BAT.
-    structures(options, image, 3 * MIB, 2 * MIB, 7)
+    structures(options, image, BAT, METADATA, 7)
 }
 
 type Make = fn(&Dir) -> Sound;

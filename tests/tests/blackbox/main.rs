@@ -12,6 +12,7 @@
 mod bounds;
 mod dd;
 mod dependencies;
+mod deviating;
 mod existing;
 mod faults;
 mod formats;

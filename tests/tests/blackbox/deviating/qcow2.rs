@@ -1,0 +1,97 @@
+//! qcow2 images, and what any image may name.
+
+use std::fs;
+
+use instar_tests::craft::{Crafted, field};
+use instar_tests::disk::{self, Piece};
+use instar_tests::ledger::deviates;
+use instar_tests::{Bench, in_both_sandboxes};
+
+use super::{MIB, convert, made, only_we_read, only_we_refuse};
+
+/// Header extension: bitmaps.
+const BITMAPS: u32 = 0x2385_2875;
+
+/// The same as `made`, with a snapshot and a bitmap.
+fn image(bench: &Bench) -> Crafted {
+    made(bench, "qcow2", "");
+    bench.qemu(["bitmap", "--add", "image", "changes"]).succeeds();
+    bench.qemu(["snapshot", "-c", "first", "image"]).succeeds();
+    Crafted::open(&bench.path("image"))
+}
+
+in_both_sandboxes! {
+    fn data_is_read_beside_a_damaged_bitmap_directory(bench) {
+        let image = image(bench);
+        let header = fs::read(bench.path("image")).unwrap();
+        let at = header.windows(4).position(|word| word == BITMAPS.to_be_bytes()).unwrap() as u64;
+        let directory = image.get(at + 24);
+        image.u64(directory, u64::MAX);
+        only_we_read(bench, "qcow2-damaged-bitmaps", "qcow2", "disk.raw");
+    }
+
+    fn data_is_read_beside_a_damaged_snapshot_table(bench) {
+        let image = image(bench);
+        let table = image.get(field::SNAPSHOTS_OFFSET);
+        image.bytes(table + 36, &u32::MAX.to_be_bytes());
+        only_we_read(bench, "qcow2-damaged-snapshots", "qcow2", "disk.raw");
+    }
+
+    fn snapshots_that_the_file_does_not_have_are_not_shown(bench) {
+        let image = image(bench);
+        image.u64(field::SNAPSHOTS_OFFSET, image.end().next_multiple_of(65536) + 65536);
+        let [theirs, ours] = [bench.qemu(["info", "image"]), bench.instar(["info", "image"])];
+        assert_eq!(theirs.code(), Some(0), "{theirs}");
+        ours.fails_with("snapshot");
+        deviates("qcow2-snapshots-past-end", &theirs.code(), &ours.code());
+    }
+
+    fn a_backing_file_elsewhere_is_refused(bench) {
+        fs::create_dir(bench.path("elsewhere")).unwrap();
+        fs::create_dir(bench.path("here")).unwrap();
+        disk::make(&bench.path("elsewhere/base"), MIB, &[Piece::Data(0, MIB, 1)]);
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "../elsewhere/base", "-F", "raw", "here/image"]).succeeds();
+        fs::rename(bench.path("here/image"), bench.path("image")).unwrap();
+        // From here the name leads out of the directory, and to the file all the same.
+        let name = format!("{}/elsewhere/base", bench.directory().display());
+        Crafted::open(&bench.path("image")).backing(name.as_bytes());
+        fs::rename(bench.path("image"), bench.path("here/image")).unwrap();
+        let words = |target| ["convert", "-O", "raw", "here/image", target];
+        let [theirs, ours] = [bench.qemu(words("theirs")), bench.instar(words("ours"))];
+        theirs.succeeds();
+        ours.fails_with("--allow-dir");
+        deviates("names-elsewhere", &theirs.code(), &ours.code());
+        let allowed = format!("--allow-dir={}", bench.path("elsewhere").display());
+        bench.instar(["convert", &allowed, "-O", "raw", "here/image", "ours"]).succeeds();
+    }
+
+    fn names_that_lead_to_protocols_are_refused(bench) {
+        fs::write(bench.path("base"), disk::pattern(0, MIB, 1)).unwrap();
+        Crafted::image(bench, "image", "1M", "", 0).backing(b"json:{\"driver\":\"raw\",\"file\":{\"driver\":\"null-co\",\"size\":1048576}}");
+        only_we_refuse(bench, "names-of-protocols", "qcow2", "null-co");
+    }
+
+    fn a_failed_conversion_leaves_nothing(bench) {
+        disk::make(&bench.path("disk.raw"), 16 * MIB, &[Piece::Text(0, 16 * MIB)]);
+        bench.qemu(["convert", "-c", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
+        let image = Crafted::open(&bench.path("image"));
+        let table = image.get(image.get(field::L1_TABLE_OFFSET)) & 0x00ff_ffff_ffff_fe00;
+        image.bytes(image.get(table + 255 * 8) & ((1 << 54) - 1), &[0xff; 32]);
+        let [theirs, ours] = convert(bench, "qcow2");
+        assert_eq!((theirs.code(), ours.code()), (Some(1), Some(1)), "{theirs}{ours}");
+        deviates("complete-or-absent", &bench.path("theirs").exists(), &bench.path("ours").exists());
+    }
+
+    fn bitmaps_are_not_made_wrong_by_writing(bench) {
+        for target in ["theirs", "ours"] {
+            bench.qemu(["create", "-q", "-f", "qcow2", target, "6M"]).succeeds();
+            bench.qemu(["bitmap", "--add", target, "changes"]).succeeds();
+        }
+        disk::make(&bench.path("disk.raw"), 6 * MIB, &[Piece::Data(0, MIB, 1)]);
+        let words = |target| ["convert", "-n", "-f", "raw", "-O", "qcow2", "disk.raw", target];
+        let [theirs, ours] = [bench.qemu(words("theirs")), bench.instar(words("ours"))];
+        theirs.succeeds();
+        ours.fails_with("bitmap");
+        deviates("qcow2-existing-bitmaps", &theirs.code(), &ours.code());
+    }
+}

@@ -1,0 +1,167 @@
+//! VMDKs.
+
+use std::fs;
+
+use instar_tests::seal::Edited;
+use instar_tests::{Bench, in_both_sandboxes};
+
+use super::{MIB, convert, made, only_we_read, only_we_refuse};
+
+const DESCRIPTOR: u64 = 512;
+
+/// A descriptor that has everything it must have, with these extent lines.
+fn descriptor(create_type: &str, extents: &str) -> String {
+    format!(
+        "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"{create_type}\"\n\n# Extent description\n{extents}\n\n# The Disk Data Base\n#DDB\n\nddb.adapterType = \"ide\"\n"
+    )
+}
+
+fn write_descriptor(bench: &Bench, text: &str) {
+    fs::write(bench.path("image"), text).unwrap();
+}
+
+/// A disk of 1 MiB of data in `flat`, and an image that names it.
+fn flat(bench: &Bench, lines: &str) {
+    fs::write(bench.path("flat"), instar_tests::disk::pattern(0, MIB, 1)).unwrap();
+    write_descriptor(bench, &descriptor("monolithicFlat", lines));
+}
+
+/// Changes the descriptor inside `image`.
+fn embedded(bench: &Bench, change: impl Fn(String) -> String) -> Edited {
+    made(bench, "vmdk", "");
+    let image = Edited::open(&bench.path("image"));
+    let text = image.get(DESCRIPTOR, 1024);
+    let end = text.iter().position(|byte| *byte == 0).unwrap();
+    let text = change(String::from_utf8(text[..end].to_vec()).unwrap());
+    image.put(DESCRIPTOR, &[0; 1024]).put(DESCRIPTOR, text.as_bytes());
+    image
+}
+
+fn u64_at(image: &Edited, at: u64) -> u64 {
+    u64::from_le_bytes(image.get(at, 8).try_into().unwrap())
+}
+
+fn u32_at(image: &Edited, at: u64) -> u64 {
+    u32::from_le_bytes(image.get(at, 4).try_into().unwrap()).into()
+}
+
+in_both_sandboxes! {
+    fn an_extent_elsewhere_is_refused(bench) {
+        fs::create_dir(bench.path("elsewhere")).unwrap();
+        fs::write(bench.path("elsewhere/secret"), [b's'; 8192]).unwrap();
+        let absolute = bench.path("elsewhere/secret");
+        for name in ["elsewhere/secret", "./elsewhere/secret", absolute.to_str().unwrap()] {
+            flat(bench, &format!("RW 16 FLAT \"{name}\" 0"));
+            only_we_refuse(bench, "vmdk-extent-names", "vmdk", "is not a plain name of a file beside the descriptor");
+        }
+    }
+
+    fn an_extent_that_is_a_descriptor_is_refused(bench) {
+        // A header without capacity wraps a descriptor, which may name another such file, and so on.
+        flat(bench, "");
+        let text = descriptor("monolithicFlat", "RW 2048 FLAT \"flat\" 0");
+        embedded(bench, |_| text.clone()).put(12, &[0; 8]);
+        fs::rename(bench.path("image"), bench.path("inner")).unwrap();
+        write_descriptor(bench, &descriptor("twoGbMaxExtentSparse", "RW 2048 SPARSE \"inner\""));
+        only_we_refuse(bench, "vmdk-nested-descriptors", "vmdk", "is itself a descriptor");
+    }
+
+    fn a_footer_that_contradicts_its_header_is_refused(bench) {
+        made(bench, "vmdk", "subformat=streamOptimized");
+        let image = Edited::open(&bench.path("image"));
+        let (end, header) = (image.end().next_multiple_of(512), image.get(0, 512));
+        let mut marker = [0; 512];
+        marker[12] = 3;
+        image.put(end, &marker).put(end + 512, &header).put(end + 1024, &[0; 512]);
+        image.put(56, &u64::MAX.to_le_bytes());
+        convert(bench, "vmdk")[1].succeeds();
+        // The footer's disk is half as large.
+        image.put(end + 512 + 12, &6144_u64.to_le_bytes());
+        only_we_refuse(bench, "vmdk-footer", "vmdk", "the footer contradicts the header at byte 13");
+    }
+
+    fn a_descriptor_elsewhere_is_refused(bench) {
+        embedded(bench, |text| text).put(28, &2_u64.to_le_bytes());
+        only_we_refuse(bench, "vmdk-descriptor-place", "vmdk", "it must start at sector 1");
+    }
+
+    fn a_descriptor_with_two_meanings_is_refused(bench) {
+        for line in ["CID=87654321\n", "CREATETYPE=\"vmfs\"\n"] {
+            embedded(bench, |text| format!("{text}{line}"));
+            only_we_refuse(bench, "vmdk-ambiguous-descriptor", "vmdk", "can be read in more than one way");
+        }
+    }
+
+    fn an_embedded_descriptor_of_other_files_is_refused(bench) {
+        embedded(bench, |text| text.replace("RW 12288 SPARSE \"image\"", "RW 6144 SPARSE \"image\"\nRW 6144 SPARSE \"other\""));
+        only_we_refuse(bench, "vmdk-embedded-extents", "vmdk", "Unsupported image type");
+    }
+
+    fn lines_of_unknown_shape_are_refused(bench) {
+        flat(bench, "RW 2048 FLAT \"flat\" 0\nwhat is this");
+        only_we_refuse(bench, "vmdk-unknown-lines", "vmdk", "unrecognised line 'what is this'");
+    }
+
+    fn extents_that_would_be_left_out_are_refused(bench) {
+        for line in ["RDONLY 2048 FLAT \"flat\" 0", "NOACCESS 2048 FLAT \"flat\" 0", "RW 2048 ZERO"] {
+            flat(bench, &format!("RW 2048 FLAT \"flat\" 0\n{line}"));
+            only_we_refuse(bench, "vmdk-extent-kinds", "vmdk", "unsupported extent type or access");
+        }
+    }
+
+    fn an_extent_of_another_size_than_its_line_is_refused(bench) {
+        made(bench, "vmdk", "subformat=twoGbMaxExtentSparse");
+        let text = fs::read_to_string(bench.path("image")).unwrap();
+        write_descriptor(bench, &text.replace("RW 12288 ", "RW 12160 "));
+        only_we_refuse(bench, "vmdk-extent-sizes", "vmdk", "the extent itself says 12288");
+    }
+
+    fn a_flat_extent_shorter_than_its_line_is_refused(bench) {
+        flat(bench, "RW 2049 FLAT \"flat\" 0");
+        only_we_refuse(bench, "vmdk-short-extents", "vmdk", "File truncated, expecting at least 1049088 bytes");
+    }
+
+    fn a_grain_outside_its_file_or_inside_the_header_is_refused(bench) {
+        made(bench, "vmdk", "");
+        let image = Edited::open(&bench.path("image"));
+        let directory = u64_at(&image, 56) * 512;
+        let table = u32_at(&image, directory) * 512;
+        let sound = image.get(table, 4);
+        for (sector, name, words) in [
+            (u32::MAX, "vmdk-grains-outside", "past the end of its file"),
+            (1, "vmdk-grains-in-metadata", "inside the metadata"),
+        ] {
+            image.put(table, &sector.to_le_bytes());
+            let [theirs, ours] = convert(bench, "vmdk");
+            ours.fails_with(words);
+            instar_tests::ledger::deviates(name, &theirs.code(), &ours.code());
+            let _ = fs::remove_file(bench.path("theirs"));
+        }
+        image.put(table, &sound);
+        convert(bench, "vmdk")[1].succeeds();
+    }
+
+    fn a_compression_that_contradicts_itself_is_refused(bench) {
+        made(bench, "vmdk", "");
+        Edited::open(&bench.path("image")).put(8, &0x0001_0003_u32.to_le_bytes());
+        only_we_refuse(bench, "vmdk-compression", "vmdk", "contradicts the feature flags");
+    }
+
+    fn a_transfer_in_text_mode_is_noticed(bench) {
+        made(bench, "vmdk", "");
+        Edited::open(&bench.path("image")).put(73, b"\n \n\n");
+        only_we_refuse(bench, "vmdk-text-mode", "vmdk", "damaged by a transfer in text mode");
+    }
+
+    fn sparse_extents_that_are_no_whole_grains_are_read(bench) {
+        // Two extents of 100 sectors: qemu-img takes the second for what it remembers of the first's last grain.
+        let disk = instar_tests::disk::pattern(0, 2 * 51_200, 9);
+        for (name, part) in [("one", &disk[..51_200]), ("two", &disk[51_200..])] {
+            fs::write(bench.path("part.raw"), part).unwrap();
+            bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "part.raw", name]).succeeds();
+        }
+        fs::write(bench.path("disk.raw"), &disk).unwrap();
+        write_descriptor(bench, &descriptor("twoGbMaxExtentSparse", "RW 100 SPARSE \"one-s001\"\nRW 100 SPARSE \"two-s001\""));
+        only_we_read(bench, "vmdk-partial-grains", "vmdk", "disk.raw");
+    }
+}
