@@ -10,6 +10,9 @@ use crate::{Outcome, workspace};
 const TABLE: &str = "tests/deviations.toml";
 const PAGE: &str = "docs/deviations.md";
 
+/// What tests call to show an entry; those that take the bench take it first.
+const SHOWN_BY: [&str; 3] = ["deviates(", "only_we_refuse(", "only_we_read("];
+
 const HEAD: &str = "# Where instar differs from qemu-img on purpose\n\n\
     Rendered by `cargo xtask deviations` from [tests/deviations.toml](../tests/deviations.toml); do not edit here. Each row is shown by a\n\
     test that runs both programs and fails when they no longer differ, and every other difference is a mistake.\n\n\
@@ -79,7 +82,7 @@ fn page(table: &Table) -> Result<String, String> {
     Ok(text)
 }
 
-/// Names that tests pass to `deviates(`.
+/// Names that tests pass to [`SHOWN_BY`].
 fn used() -> Result<BTreeSet<String>, String> {
     let mut names = BTreeSet::new();
     for file in workspace::files()?
@@ -87,8 +90,9 @@ fn used() -> Result<BTreeSet<String>, String> {
         .filter(|file| file.starts_with("tests/tests/") && file.ends_with(".rs"))
     {
         let source = workspace::read(file)?;
-        for tail in source.split("deviates(").skip(1) {
+        for tail in SHOWN_BY.iter().flat_map(|call| source.split(call).skip(1)) {
             let tail = tail.trim_start();
+            let tail = tail.strip_prefix("bench,").unwrap_or(tail).trim_start();
             if let Some(name) = tail.strip_prefix('"').and_then(|tail| tail.split('"').next()) {
                 names.insert(name.to_owned());
             }

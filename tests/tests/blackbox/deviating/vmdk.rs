@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use instar_tests::ledger::deviates;
 use instar_tests::seal::Edited;
 use instar_tests::{Bench, in_both_sandboxes};
 
@@ -127,16 +128,12 @@ in_both_sandboxes! {
         let directory = u64_at(&image, 56) * 512;
         let table = u32_at(&image, directory) * 512;
         let sound = image.get(table, 4);
-        for (sector, name, words) in [
-            (u32::MAX, "vmdk-grains-outside", "past the end of its file"),
-            (1, "vmdk-grains-in-metadata", "inside the metadata"),
-        ] {
-            image.put(table, &sector.to_le_bytes());
-            let [theirs, ours] = convert(bench, "vmdk");
-            ours.fails_with(words);
-            instar_tests::ledger::deviates(name, &theirs.code(), &ours.code());
-            let _ = fs::remove_file(bench.path("theirs"));
-        }
+        image.put(table, &u32::MAX.to_le_bytes());
+        let [theirs, ours] = convert(bench, "vmdk");
+        ours.fails_with("past the end of its file");
+        deviates("vmdk-grains-outside", &theirs.code(), &ours.code());
+        image.put(table, &1_u32.to_le_bytes());
+        only_we_refuse(bench, "vmdk-grains-in-metadata", "vmdk", "inside the metadata");
         image.put(table, &sound);
         convert(bench, "vmdk")[1].succeeds();
     }
