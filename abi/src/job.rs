@@ -133,8 +133,22 @@ pub struct Convert {
     pub rate: u64,
     /// `--salvage`.
     pub salvage: bool,
+    /// `--bitmaps`: persistent bitmaps are copied, too.
+    pub bitmaps: CopyBitmaps,
     /// `-C`: plain data is copied by the kernel, which looks for no zeros in it.
     pub offload: bool,
+}
+
+/// Whether persistent bitmaps are copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CopyBitmaps {
+    /// Not.
+    #[default]
+    No,
+    /// All of them.
+    All,
+    /// Those that were saved cleanly (`--skip-broken-bitmaps`).
+    Clean,
 }
 
 /// `dd`.

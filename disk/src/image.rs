@@ -7,7 +7,7 @@ use instar_abi::job::SnapshotName;
 use instar_abi::report::{Backing, Info, Snapshot};
 use instar_abi::{Fault, ImageText, Slot, fault};
 
-use crate::{Extents, Result};
+use crate::{Bitmaps, Extents, Result};
 
 /// A disk image that can be read.
 ///
@@ -92,6 +92,11 @@ pub trait Image: Send {
     fn select_snapshot(&mut self, name: &SnapshotName) -> Result<()> {
         let _ = name;
         Err(Fault::new(fault::core::SNAPSHOTS_UNSUPPORTED))
+    }
+
+    /// Persistent bitmaps, where the format has such things.
+    fn bitmaps(&mut self) -> Option<&mut dyn Bitmaps> {
+        None
     }
 
     /// Bytes of the files that hold this image's data, if they are not just the file it was opened from. Data mapped in

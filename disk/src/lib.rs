@@ -24,6 +24,7 @@
 
 extern crate alloc;
 
+mod bitmap;
 mod check;
 mod extents;
 mod file;
@@ -36,6 +37,7 @@ mod table;
 mod target;
 mod turnstile;
 
+pub use bitmap::{Bitmaps, ReadBits, bitmap_bytes};
 pub use check::Check;
 pub use extents::Extents;
 pub use file::File;

@@ -1,9 +1,10 @@
 //! A format being written: a map from guest ranges to places in files.
 
 use instar_abi::Slot;
+use instar_abi::report::Bitmap;
 
-use crate::Result;
 use crate::image::Codec;
+use crate::{ReadBits, Result};
 
 /// An image that can be written.
 ///
@@ -56,6 +57,20 @@ pub trait Target: Send {
     /// (without prefix and padding).
     fn encoded_prefix(&self, offset: u64, stored: u64, into: &mut [u8]) {
         let _ = (offset, stored, into);
+    }
+
+    /// Whether the image can hold persistent bitmaps.
+    fn takes_bitmaps(&self) -> bool {
+        false
+    }
+
+    /// Adds a persistent bitmap with these bits ([`crate::Bitmaps::read`]). Called after all data has its place.
+    ///
+    /// # Errors
+    /// The format's limits, what is wrong with the bits' source, or the host's error.
+    fn add_bitmap(&mut self, bitmap: &Bitmap, bits: &mut ReadBits<'_>) -> Result<()> {
+        let _ = (bitmap, bits);
+        Err(instar_abi::Fault::new(instar_abi::fault::core::NO_BITMAPS))
     }
 
     /// Writes all tables that are still in memory, then what makes the image recognisable as complete.

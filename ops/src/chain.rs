@@ -8,8 +8,8 @@ use instar_abi::job;
 
 use instar_abi::report::{Backing, Info, Stage};
 use instar_disk::{
-    Extents, Fault, FileFacts, Format, Host, ImageText, Kind, Mapping, Opened, Result, Role, Slot, Status,
-    fault, to_usize,
+    Bitmaps, Extents, Fault, FileFacts, Format, Host, ImageText, Kind, Mapping, Opened, Result, Role, Slot,
+    Status, fault, to_usize,
 };
 
 use crate::detect::detect;
@@ -120,6 +120,11 @@ impl<'h> Chain<'h> {
     /// What tells the top layer's content from that of another day.
     pub(crate) fn content_id(&self) -> Option<u32> {
         self.layers.first().and_then(|layer| layer.image.content_id())
+    }
+
+    /// The persistent bitmaps of the top layer, where its format has such things.
+    pub(crate) fn bitmaps(&mut self) -> Option<&mut dyn Bitmaps> {
+        self.layers.first_mut()?.image.bitmaps()
     }
 
     /// Bytes of all files of the chain: what there is to read, however often tables refer to it.

@@ -1,9 +1,10 @@
 //! `convert`: one image or several in a row, into a new image or an existing one.
 
-use instar_abi::job::{Convert, Create, Preallocation};
+use instar_abi::job::{Convert, CopyBitmaps, Create, Preallocation};
 use instar_abi::report::{Done, Stage};
 use instar_disk::{Fault, FileKind, fault};
 
+use crate::bitmaps;
 use crate::chain::Chain;
 use crate::copier::{self, Ground, Offload, Work};
 use crate::formats;
@@ -17,7 +18,8 @@ const MAX_GRANULE: u64 = 16 << 20;
 
 /// Carries out `convert`.
 pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
-    let source = Source::open(session, &job.sources)?;
+    let mut source = Source::open(session, &job.sources)?;
+    let bitmaps = bitmaps::choose(session.host, &mut source, job.bitmaps)?;
     let backing = match &job.target.backing {
         None => None,
         Some(backing) => Some(Chain::open(session, backing, Stage::OpenTargetBacking)?),
@@ -33,6 +35,10 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
     if target.size() < length {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL)).at(Stage::OpenTarget);
     }
+    if job.bitmaps != CopyBitmaps::No && !target.takes_bitmaps() {
+        let format = job.target.create.format().name();
+        return Err(Fault::new(fault::core::NO_BITMAPS).named(format.as_bytes())).at(Stage::Other);
+    }
     let virtual_size = target.size();
     let work = Work {
         source,
@@ -44,6 +50,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         write_zeros: job.sparse == 0,
         salvage: job.salvage,
         offload: offload(job),
+        bitmaps,
     };
     copier::run(session.host, work)?;
     Ok(Done {

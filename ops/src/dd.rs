@@ -2,6 +2,8 @@
 //!
 //! The block size is a unit of counting only: it decides which bytes are copied, not how.
 
+use alloc::vec::Vec;
+
 use instar_abi::job::Dd;
 use instar_abi::report::{Done, Stage};
 use instar_disk::FileKind;
@@ -39,6 +41,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
         write_zeros: false,
         salvage: false,
         offload: Offload::Copy,
+        bitmaps: Vec::new(),
     };
     copier::run(session.host, work)?;
     Ok(Done {

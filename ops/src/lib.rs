@@ -26,6 +26,7 @@
 extern crate alloc;
 
 mod allowance;
+mod bitmaps;
 mod chain;
 mod check;
 mod compare;

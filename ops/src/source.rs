@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use instar_abi::job;
 use instar_abi::report::Stage;
-use instar_disk::{Fault, Result, fault};
+use instar_disk::{Bitmaps, Fault, Result, fault};
 
 use crate::chain::{Chain, Located};
 use crate::session::{At, Outcome, Session};
@@ -63,6 +63,11 @@ impl<'h> Source<'h> {
     pub(crate) fn top(&mut self, offset: u64) -> Result<(bool, u64)> {
         let part = self.part(offset)?;
         part.chain.top(offset.saturating_sub(part.start))
+    }
+
+    /// The persistent bitmaps of the first image, where its format has such things.
+    pub(crate) fn bitmaps(&mut self) -> Option<&mut dyn Bitmaps> {
+        self.parts.first_mut()?.chain.bitmaps()
     }
 
     fn part(&mut self, offset: u64) -> Result<&mut Part<'h>> {

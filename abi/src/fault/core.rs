@@ -67,6 +67,14 @@ super::faults! {
     NOT_PLACED = 32, "File contains external, encrypted or compressed clusters.";
     /// The tables say more than the file has room for. Numbers: bytes present, answers.
     LOOK_LIMIT = 33, "the image's {0} bytes of tables and data give more than {1} answers: they must refer to each other again and again";
+    /// The target has no room for bitmaps. Text: its format.
+    NO_BITMAPS = 41, "Format driver '{text}' does not support bitmaps";
+    /// The source has no bitmaps, nor could it.
+    SOURCE_BITMAPS = 42, "Source lacks bitmap support";
+    /// A bitmap was not saved cleanly. Text: its name.
+    BITMAP_INCONSISTENT = 43, "Cannot copy inconsistent bitmap '{text}'\nTry --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it";
+    /// The same, with `--skip-broken-bitmaps`. Text: its name.
+    BITMAP_SKIPPED = 44, "Skipping inconsistent bitmap '{text}'";
     /// `create` with a backing file whose format was not said. Text: the format found.
     NO_BACKING_FORMAT = 40, "Backing file specified without backing format\nDetected format of {text}.";
 }

@@ -15,8 +15,8 @@ use zerocopy::{FromZeros, IntoBytes};
 use crate::layout::Layout;
 use crate::num::{index, length};
 use crate::raw::{
-    self, RawExtension, RawFeatureName, RawHeader, autoclear, compatible, compression, extension,
-    incompatible, limit,
+    self, RawBitmapsExtension, RawExtension, RawFeatureName, RawHeader, autoclear, compatible, compression,
+    extension, incompatible, limit,
 };
 use crate::refcount::Table;
 
@@ -27,6 +27,8 @@ pub(crate) struct Tables {
     pub(crate) l1_offset: u64,
     /// The refcount table.
     pub(crate) refcounts: Table,
+    /// The bitmap directory, if there is one.
+    pub(crate) bitmaps: Option<RawBitmapsExtension>,
 }
 
 /// The header, its extensions and the backing file's name.
@@ -41,7 +43,11 @@ pub(crate) fn header(options: &Qcow2Create, layout: &Layout, tables: Tables) -> 
     raw.refcount_table_clusters
         .set(narrow(tables.refcounts.clusters)?);
 
-    let mut tail = extensions(options, layout);
+    if tables.bitmaps.is_some() {
+        raw.autoclear_features
+            .set(raw.autoclear_features.get() | autoclear::BITMAPS);
+    }
+    let mut tail = extensions(options, layout, tables.bitmaps.as_ref());
     let start = u64::from(header_bytes(options.version));
     if let Some(name) = &options.backing_file {
         raw.backing_file_offset.set(start.saturating_add(length(&tail)));
@@ -125,7 +131,7 @@ fn fields(options: &Qcow2Create, layout: &Layout) -> Result<RawHeader> {
     Ok(raw)
 }
 
-fn extensions(options: &Qcow2Create, layout: &Layout) -> Vec<u8> {
+fn extensions(options: &Qcow2Create, layout: &Layout, bitmaps: Option<&RawBitmapsExtension>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(format) = &options.backing_format {
         push_extension(&mut bytes, extension::BACKING_FORMAT, format.as_bytes());
@@ -136,6 +142,9 @@ fn extensions(options: &Qcow2Create, layout: &Layout) -> Vec<u8> {
     let used = u64::from(header_bytes(options.version)).saturating_add(length(&bytes));
     if options.version >= 3 && layout.cluster().saturating_sub(used) >= FEATURE_TABLE_ROOM {
         push_extension(&mut bytes, extension::FEATURE_TABLE, FEATURES.as_bytes());
+    }
+    if let Some(bitmaps) = bitmaps {
+        push_extension(&mut bytes, extension::BITMAPS, bitmaps.as_bytes());
     }
     push_extension(&mut bytes, extension::END, &[]);
     bytes

@@ -17,6 +17,7 @@ use instar_disk::{
 };
 
 use crate::batch::{Batch, Fixed};
+use crate::carried::Carried;
 use crate::compose;
 use crate::layout::Layout;
 use crate::num::{add, shl};
@@ -78,6 +79,7 @@ pub fn create<'h>(
         tables: Batch::new(layout, l1_offset, fixed, fresh),
         refcounts: Refcounts::new(layout),
         tail: None,
+        bitmaps: Carried::default(),
         position: 0,
     }))
 }
@@ -138,6 +140,7 @@ pub(crate) fn check_header(options: &Qcow2Create, layout: &Layout) -> Result<()>
         compose::Tables {
             l1_offset: 0,
             refcounts,
+            bitmaps: None,
         },
     )
     .map(|_| ())

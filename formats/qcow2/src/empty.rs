@@ -54,7 +54,15 @@ fn write(file: &File<'_>, options: &Qcow2Create, layout: &Layout, mark: Mark, cl
     };
     let l1 = at(L1_CLUSTER)?;
     let l1_offset = if layout.l1_entries() == 0 { 0 } else { l1 };
-    let mut header = compose::header(options, layout, compose::Tables { l1_offset, refcounts })?;
+    let mut header = compose::header(
+        options,
+        layout,
+        compose::Tables {
+            l1_offset,
+            refcounts,
+            bitmaps: None,
+        },
+    )?;
     // The mark is longer than some headers.
     header.resize(header.len().max(create::HEADER_SECTOR), 0);
     let table = at(BLOCK_CLUSTER)?.to_be_bytes();

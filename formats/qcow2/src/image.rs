@@ -7,14 +7,14 @@ use instar_disk::fault::qcow2 as faults;
 use instar_disk::job::SnapshotName;
 use instar_disk::report::{self, Backing};
 use instar_disk::{
-    Extents, Fault, File, Image, ImageText, Kind, Mapping, Opened, Result, Role, Slot, Status, fault,
+    Bitmaps, Extents, Fault, File, Image, ImageText, Kind, Mapping, Opened, Result, Role, Slot, Status, fault,
 };
 
 use crate::header::{Header, L1_ENTRY};
 use crate::l2::Layout;
 use crate::raw::{crypt, limit};
 use crate::table::{Entries, Tables};
-use crate::{info, preallocated, snapshot};
+use crate::{bitmap, info, preallocated, snapshot};
 
 /// How an image is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub fn open<'h>(file: File<'h>, options: OpenOptions) -> Result<Opened<'h>> {
         tables: Tables::new(&header, file),
         size: header.virtual_size(),
         preallocated: None,
+        bitmaps: Vec::new(),
         holes: Extents::new(data.unwrap_or(file)),
         file,
         data,
@@ -81,6 +82,8 @@ struct Qcow2<'h> {
     /// Whether the tables were preallocated, once that was asked, and the holes of the file that has the data.
     preallocated: Option<bool>,
     holes: Extents<'h>,
+    /// The bitmaps, once they were listed.
+    bitmaps: Vec<bitmap::Entry>,
     /// Why nothing can be mapped.
     refusal: Option<Fault>,
 }
@@ -175,6 +178,10 @@ impl Image for Qcow2<'_> {
         Ok(info)
     }
 
+    fn bitmaps(&mut self) -> Option<&mut dyn Bitmaps> {
+        (self.header.version >= 3).then_some(self)
+    }
+
     fn snapshots(&mut self) -> Result<Vec<report::Snapshot>> {
         snapshot::list(self.file, &self.header)
     }
@@ -197,6 +204,22 @@ impl Image for Qcow2<'_> {
 
 /// Bytes that a snapshot has at least in its table.
 const SNAPSHOT_LEAST: u64 = 40;
+
+impl Bitmaps for Qcow2<'_> {
+    fn list(&mut self) -> Result<Vec<report::Bitmap>> {
+        let entries = bitmap::entries(self.file, &self.header)?;
+        self.bitmaps = entries;
+        Ok(self.bitmaps.iter().map(|entry| entry.shown.clone()).collect())
+    }
+
+    fn read(&mut self, index: usize, offset: u64, into: &mut [u8]) -> Result<()> {
+        let entry = self
+            .bitmaps
+            .get(index)
+            .ok_or_else(|| crate::num::internal(line!()))?;
+        entry.bits(self.file, &self.header, offset, into)
+    }
+}
 
 impl Qcow2<'_> {
     fn is_preallocated(&mut self) -> Result<bool> {

@@ -32,6 +32,8 @@ extern crate alloc;
 
 mod batch;
 mod bitmap;
+mod bits;
+mod carried;
 mod check;
 mod compose;
 mod create;

@@ -1,16 +1,20 @@
 //! Writing a new image, in ascending order of guest offsets.
 
 use instar_disk::job::Qcow2Create;
+use instar_disk::report::Bitmap;
 use instar_disk::{
-    Codec, Encoding, File, FileKind, Placement, Preallocate, Result, Slot, Target, align_down, align_up,
+    Codec, Encoding, File, FileKind, Placement, Preallocate, ReadBits, Result, Slot, Target, align_down,
+    align_up,
 };
 
 use crate::batch::{Batch, Fill, Fixed};
+use crate::carried::Carried;
 use crate::compose;
 use crate::create::{HEADER_SECTOR, Mark, punch, zero};
 use crate::entry;
 use crate::layout::Layout;
 use crate::num::{add, internal, length as bytes_of, shl, shr, shr_up, sub};
+use crate::raw::RawBitmapsExtension;
 use crate::refcount::{Refcounts, Table};
 use crate::space::Space;
 
@@ -28,6 +32,7 @@ pub(crate) struct New<'h> {
     pub(crate) refcounts: Refcounts,
     /// Where the next compressed stream goes: inside a cluster that holds others.
     pub(crate) tail: Option<u64>,
+    pub(crate) bitmaps: Carried,
     /// Everything below was handed out.
     pub(crate) position: u64,
 }
@@ -155,8 +160,18 @@ impl Target for New<'_> {
         })
     }
 
+    fn takes_bitmaps(&self) -> bool {
+        self.options.version >= 3
+    }
+
+    fn add_bitmap(&mut self, bitmap: &Bitmap, bits: &mut ReadBits<'_>) -> Result<()> {
+        self.bitmaps
+            .add(&self.file, &self.layout, &mut self.space, bitmap, bits)
+    }
+
     fn finish(&mut self) -> Result<()> {
         self.tables.finish(&self.file, &mut self.space)?;
+        let bitmaps = self.bitmaps.finish(&self.file, &self.layout, &mut self.space)?;
         let fresh = self.file.kind() == FileKind::Fresh;
         let refcounts = self.refcounts.finish(&self.file, &mut self.space, fresh)?;
         if self.file.kind() != FileKind::Block {
@@ -165,7 +180,7 @@ impl Target for New<'_> {
         if let Where::DataFile(data) | Where::Fixed(_, Some(data)) = self.place {
             data.flush()?;
         }
-        self.finish_header(refcounts)
+        self.finish_header(refcounts, bitmaps)
     }
 }
 
@@ -285,13 +300,17 @@ impl<'h> New<'h> {
     }
 
     /// Writes the header over the mark: the first sector after everything else.
-    fn finish_header(&self, refcounts: Table) -> Result<()> {
+    fn finish_header(&self, refcounts: Table, bitmaps: Option<RawBitmapsExtension>) -> Result<()> {
         let l1_offset = if self.layout.l1_entries() == 0 {
             0
         } else {
             self.layout.cluster()
         };
-        let tables = compose::Tables { l1_offset, refcounts };
+        let tables = compose::Tables {
+            l1_offset,
+            refcounts,
+            bitmaps,
+        };
         let header = compose::header(&self.options, &self.layout, tables)?;
         let (first, rest) = header.split_at_checked(HEADER_SECTOR).unwrap_or((&header, &[]));
         if !rest.is_empty() {

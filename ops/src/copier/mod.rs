@@ -25,6 +25,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use instar_abi::report::{Failure, Stage};
 use instar_disk::{Encoding, Host, Target, Turn, Turnstile, align_up};
 
+use crate::bitmaps::{self, Chosen};
 use crate::session::{At, Outcome};
 use crate::source::Source;
 
@@ -49,6 +50,8 @@ pub(crate) struct Work<'h> {
     pub(crate) salvage: bool,
     /// How plain data may reach the target without being looked at.
     pub(crate) offload: Offload,
+    /// Bitmaps of the source for the target.
+    pub(crate) bitmaps: Chosen,
 }
 
 /// How plain data may reach the target without being looked at.
@@ -112,7 +115,10 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
     if let Some((_, failure)) = shared.failure.into_inner() {
         return Err(failure);
     }
-    shared.target.into_inner().finish().at(Stage::Finish)?;
+    let mut target = shared.target.into_inner();
+    let mut source = shared.plan.into_inner().into_source();
+    bitmaps::carry(&mut source, &mut *target, &work.bitmaps).at(Stage::Finish)?;
+    target.finish().at(Stage::Finish)?;
     host.progress(1, 1);
     Ok(())
 }

@@ -117,6 +117,11 @@ impl<'h> Plan<'h> {
         }
     }
 
+    /// What was read from.
+    pub(crate) fn into_source(self) -> Source<'h> {
+        self.source
+    }
+
     /// How far the plan has been handed out.
     pub(crate) const fn at(&self) -> u64 {
         self.at

@@ -47,6 +47,9 @@ fn work(
     if args.snapshot.is_some() && sources.len() > 1 {
         return Err(Stop::say("No support for concatenating multiple snapshot"));
     }
+    if args.bitmaps && sources.len() > 1 {
+        return Err(Stop::say("Copying bitmaps only possible with single source"));
+    }
     let target_format = args.target_format();
     let creating = format!(
         "error while converting {}",
@@ -74,6 +77,7 @@ fn work(
         rate: args.rate,
         salvage: args.salvage,
         offload: args.copy_range,
+        bitmaps: args.bitmaps(),
     });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::clone(progress))?;
@@ -179,14 +183,11 @@ fn settings(args: &Args, format: Format) -> Step<Settings> {
     if let Some((_, message)) = rules.into_iter().find(|(broken, _)| *broken) {
         return Err(Stop::say(message));
     }
-    if args.bitmaps {
-        if format != Format::Qcow2 {
-            return Err(Stop::say(format!(
-                "Format driver '{}' does not support bitmaps",
-                format.name()
-            )));
-        }
-        return Err(Stop::say("instar does not copy bitmaps yet; leave out --bitmaps"));
+    if args.bitmaps && format != Format::Qcow2 {
+        return Err(Stop::say(format!(
+            "Format driver '{}' does not support bitmaps",
+            format.name()
+        )));
     }
     Ok(settings)
 }

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use instar_abi::Format;
-use instar_abi::job::SnapshotName;
+use instar_abi::job::{CopyBitmaps, SnapshotName};
 
 use super::Line;
 use super::shared::{CacheMode, SourceArgs, join_options, snapshot};
@@ -179,6 +179,16 @@ impl Args {
         creatable(name, || {
             [b"Unknown file format '", name.as_bytes(), b"'"].concat()
         })
+    }
+
+    /// `--bitmaps` and `--skip-broken-bitmaps`.
+    #[must_use]
+    pub fn bitmaps(&self) -> CopyBitmaps {
+        match (self.bitmaps, self.skip_broken_bitmaps) {
+            (false, _) => CopyBitmaps::No,
+            (true, false) => CopyBitmaps::All,
+            (true, true) => CopyBitmaps::Clean,
+        }
     }
 
     /// `-S` or its default.

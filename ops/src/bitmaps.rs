@@ -1,0 +1,67 @@
+//! `--bitmaps`: persistent bitmaps of the source become the target's.
+
+use alloc::vec::Vec;
+
+use instar_abi::Report;
+use instar_abi::job::CopyBitmaps;
+use instar_abi::report::{Bitmap, Failure, Stage};
+use instar_disk::{Fault, Host, Result, Target, fault, from_usize};
+
+use crate::allowance::{Allowance, Effort};
+use crate::session::{At, Outcome};
+use crate::source::Source;
+use crate::zero::is_zero;
+
+/// Bitmaps that are to be copied: where each stands in the source, and what it is.
+pub(crate) type Chosen = Vec<(usize, Bitmap)>;
+
+/// Looks at the source's bitmaps before anything is copied.
+///
+/// # Errors
+/// The source cannot have bitmaps, or one of them was not saved cleanly.
+pub(crate) fn choose(host: &dyn Host, source: &mut Source<'_>, how: CopyBitmaps) -> Outcome<Chosen> {
+    if how == CopyBitmaps::No {
+        return Ok(Vec::new());
+    }
+    let Some(bitmaps) = source.bitmaps() else {
+        return Err(Fault::new(fault::core::SOURCE_BITMAPS)).at(Stage::Other);
+    };
+    let mut chosen = Vec::new();
+    for (index, bitmap) in bitmaps.list().at(Stage::Other)?.into_iter().enumerate() {
+        if !bitmap.in_use {
+            chosen.push((index, bitmap));
+            continue;
+        }
+        let named = |code| Fault::new(code).named(bitmap.name.as_bytes());
+        if how == CopyBitmaps::All {
+            return Err(named(fault::core::BITMAP_INCONSISTENT)).at(Stage::Other);
+        }
+        host.report(&Report::Warning(Failure {
+            stage: Stage::Other,
+            fault: named(fault::core::BITMAP_SKIPPED),
+        }));
+    }
+    Ok(chosen)
+}
+
+/// Writes the chosen bitmaps into the target.
+///
+/// # Errors
+/// What is wrong with their bits, the format's limits, or the host's error.
+pub(crate) fn carry(source: &mut Source<'_>, target: &mut dyn Target, chosen: &Chosen) -> Result<()> {
+    // Tables may point at the same bits again and again, or say in eight bytes that a cluster of them is set.
+    let mut allowance = Allowance::new(source.physical());
+    for (index, bitmap) in chosen {
+        let bitmaps = source
+            .bitmaps()
+            .ok_or_else(|| Fault::new(fault::core::SOURCE_BITMAPS))?;
+        target.add_bitmap(bitmap, &mut |offset, into| {
+            bitmaps.read(*index, offset, into)?;
+            match is_zero(into) {
+                true => Ok(()),
+                false => allowance.spend(Effort::Read, from_usize(into.len())),
+            }
+        })?;
+    }
+    Ok(())
+}
