@@ -1,4 +1,5 @@
-//! What the tests did, written down for `cargo xtask ci`: one line for each sandbox used, skip and deviation.
+//! What the tests did, written down for `cargo xtask ci`: one line for each sandbox used, skip, second
+//! opinion and deviation.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,6 +13,11 @@ pub fn ran(sandbox: &str, test: &str) {
 pub fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
     note(&format!("skip {reason}"));
+}
+
+/// A program that is neither qemu-img nor instar read what instar wrote.
+pub fn opinion(reader: &str, what: &str) {
+    note(&format!("opinion {reader} {what}"));
 }
 
 /// Shows a deliberate difference from qemu-img: the entry `name` of `deviations.toml`. Fails where the two do not differ.

@@ -110,11 +110,12 @@ fn fresh_ledger() -> Result<PathBuf, String> {
     ledger.canonicalize().map_err(|error| error.to_string())
 }
 
-/// What the tests wrote down: lines `sandbox NAME TEST`, `skip REASON`, `deviation NAME`.
+/// What the tests wrote down: lines `sandbox NAME TEST`, `skip REASON`, `opinion READER WHAT`, `deviation NAME`.
 #[derive(Debug, Default)]
 struct Account {
     runs: BTreeMap<String, BTreeSet<String>>,
     skips: BTreeMap<String, usize>,
+    opinions: BTreeMap<String, BTreeSet<String>>,
     deviations: BTreeSet<String>,
 }
 
@@ -133,6 +134,11 @@ impl Account {
                         .insert(test.to_owned());
                 }
                 Some(("skip", reason)) => *account.skips.entry(reason.to_owned()).or_default() += 1,
+                Some(("opinion", rest)) => {
+                    let (reader, what) = rest.split_once(' ').unwrap_or((rest, ""));
+                    let judged = account.opinions.entry(reader.to_owned()).or_default();
+                    judged.insert(what.to_owned());
+                }
                 Some(("deviation", name)) => {
                     account.deviations.insert(name.to_owned());
                 }
@@ -154,6 +160,9 @@ impl Account {
         }
         for (reason, count) in &self.skips {
             println!("skipped {count}: {reason}");
+        }
+        for (reader, judged) in &self.opinions {
+            println!("{reader} read {} kinds of images that we wrote", judged.len());
         }
         println!("deviations shown: {}", self.deviations.len());
     }
@@ -191,12 +200,13 @@ mod tests {
         let ledger = directory.path().join("ledger");
         std::fs::write(
             &ledger,
-            "sandbox kvm a\nsandbox kvm a\nsandbox process b\nskip no strace\n",
+            "sandbox kvm a\nsandbox kvm a\nsandbox process b\nskip no strace\nopinion 7-Zip vdi\nopinion 7-Zip vdi\n",
         )
         .unwrap();
         let account = Account::read(&ledger).unwrap();
         assert_eq!((account.ran("kvm"), account.ran("process")), (1, 1));
         assert_eq!(account.skips.get("no strace"), Some(&1));
+        assert_eq!(account.opinions.get("7-Zip").map(BTreeSet::len), Some(1));
         std::fs::write(&ledger, "nonsense\n").unwrap();
         assert!(Account::read(&ledger).is_err());
     }

@@ -22,4 +22,5 @@ mod invocation;
 mod reading;
 mod reflink;
 mod sandbox;
+mod second_opinion;
 mod writing;
