@@ -42,6 +42,13 @@ pub trait Image: Send {
         u64::MAX
     }
 
+    /// Eighths of a byte of this image's tables that stand behind one answer of [`Image::status`] at least: an image gives no
+    /// more answers than its file has room for.
+    fn answer_cost(&self) -> u64 {
+        // An entry of four bytes.
+        32
+    }
+
     /// Tables whose size the header alone declares: offset and bytes in the image's own file.
     fn declared_tables(&self) -> Vec<(u64, u64)> {
         Vec::new()

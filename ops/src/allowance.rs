@@ -8,7 +8,7 @@ pub(crate) enum Effort {
     None,
     Read,
     Decode,
-    /// An answer of the tables, whatever it is; counted, not measured.
+    /// An answer of the tables, whatever it is; measured in eighths of a byte of theirs.
     Look,
 }
 
@@ -27,9 +27,9 @@ impl Allowance {
     /// Decoded bytes: deflate cannot do better than 1032 to 1. Ours: that, and a gigabyte for better codecs.
     const DECODED_FACTOR: u64 = 1100;
     const DECODED_SLACK: u64 = 1 << 30;
-    /// Answers: an extended L2 entry of 16 bytes has at most 32 to give. Ours: that, and some for what is not in tables.
-    const LOOKS_FACTOR: u64 = 2;
-    const LOOKS_SLACK: u64 = 1 << 20;
+    /// Answers, in eighths of a byte. Ours: what there is, and some for what is not in tables.
+    const LOOKS_FACTOR: u64 = 8;
+    const LOOKS_SLACK: u64 = 4 << 20;
 
     /// For a source whose files have `physical` bytes.
     pub(crate) const fn new(physical: u64) -> Self {
@@ -41,14 +41,15 @@ impl Allowance {
         }
     }
 
-    fn look(&mut self, count: u64) -> Result<()> {
+    fn look(&mut self, cost: u64) -> Result<()> {
         let limit = self
             .physical
             .saturating_mul(Self::LOOKS_FACTOR)
             .saturating_add(Self::LOOKS_SLACK);
-        self.looks = self.looks.saturating_add(count);
+        self.looks = self.looks.saturating_add(cost);
         if self.looks > limit {
-            return Err(Fault::new(fault::core::LOOK_LIMIT).with([self.physical, limit]));
+            let answers = self.looks.checked_div(cost).unwrap_or(0);
+            return Err(Fault::new(fault::core::LOOK_LIMIT).with([self.physical, answers]));
         }
         Ok(())
     }

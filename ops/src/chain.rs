@@ -181,6 +181,12 @@ impl<'h> Chain<'h> {
         Ok((found, deepest))
     }
 
+    /// What an answer costs at least, in eighths of a byte of tables.
+    pub(crate) fn answer_cost(&self) -> u64 {
+        let costs = self.layers.iter().map(|layer| layer.image.answer_cost());
+        costs.min().unwrap_or(1)
+    }
+
     /// As [`Chain::status`], for as many bytes as the reference tool answers for at a time; what lies past the end of a
     /// lower layer is that layer's.
     pub(crate) fn strict_status(&mut self, offset: u64) -> Result<Status> {

@@ -116,12 +116,19 @@ impl Shared<'_, '_> {
 struct Side<'h> {
     chain: Chain<'h>,
     allowance: Allowance,
+    answer_cost: u64,
+    /// Where the answer asked for last ends: asking for the rest of it costs nothing.
+    known: u64,
 }
 
 impl<'h> Side<'h> {
-    const fn new(chain: Chain<'h>) -> Self {
-        let allowance = Allowance::new(chain.physical());
-        Self { chain, allowance }
+    fn new(chain: Chain<'h>) -> Self {
+        Self {
+            allowance: Allowance::new(chain.physical()),
+            answer_cost: chain.answer_cost(),
+            chain,
+            known: 0,
+        }
     }
 
     /// Past its end an image is as good as zero.
@@ -132,8 +139,13 @@ impl<'h> Side<'h> {
                 kind: Kind::Zero { at: None },
             });
         }
-        self.allowance.spend(Effort::Look, 1)?;
-        self.chain.map(at)
+        let found = self.chain.map(at)?;
+        let end = at.saturating_add(found.length);
+        if end > self.known {
+            self.known = end;
+            self.allowance.spend(Effort::Look, self.answer_cost)?;
+        }
+        Ok(found)
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Map) -> Outcome<Done> {
     let mut chain = Chain::open(session, &job.source, Stage::OpenSource(0))?;
     chain.report_names(session.host);
     let mut allowance = Allowance::new(chain.physical());
+    let cost = chain.answer_cost();
     let virtual_size = chain.size();
     let end = job.length.map_or(virtual_size, |length| {
         virtual_size.min(job.start.saturating_add(length))
@@ -41,7 +42,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Map) -> Outcome<Done> {
                 _ => Effort::None,
             };
             allowance.spend(effort, run.length)?;
-            allowance.spend(Effort::Look, 1)?;
+            allowance.spend(Effort::Look, cost)?;
             Ok(run)
         });
         let run = match next {

@@ -296,7 +296,7 @@ impl Sum {
         let size = image.size();
         let mut at = 0_u64;
         while at < size {
-            self.allowance.spend(Effort::Look, 1)?;
+            self.allowance.spend(Effort::Look, image.answer_cost())?;
             let mapping = image.map(at)?;
             match mapping.kind {
                 Kind::Unallocated | Kind::Zero { .. } => {}

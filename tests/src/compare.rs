@@ -147,3 +147,30 @@ pub fn allocated(path: &Path) -> u64 {
     File::open(path).unwrap().sync_all().unwrap();
     path.metadata().unwrap().blocks() * 512
 }
+
+/// Both programs print the same on both streams and return the same code for the same words; gives ours.
+///
+/// # Panics
+///
+/// If not.
+#[track_caller]
+pub fn same_outcome(bench: &Bench, words: &[&str], what: &str) -> crate::Outcome {
+    let theirs = bench.qemu(words);
+    let ours = bench.instar(words);
+    // All but the name of the program.
+    let errors = |text: String| text.replace("instar: ", "qemu-img: ");
+    assert_eq!(
+        theirs.text(),
+        ours.text(),
+        "{what}: {}\n{theirs}{ours}",
+        words.join(" ")
+    );
+    assert_eq!(
+        errors(theirs.errors()),
+        errors(ours.errors()),
+        "{what}: {}",
+        words.join(" ")
+    );
+    assert_eq!(theirs.code(), ours.code(), "{what}: {}", words.join(" "));
+    ours
+}

@@ -65,8 +65,6 @@ super::faults! {
     NO_SIZE = 31, "Image creation needs a size parameter";
     /// `map` for people: data that stands nowhere as it is.
     NOT_PLACED = 32, "File contains external, encrypted or compressed clusters.";
-    /// The tables say more than the file has room for. Numbers: bytes present, answers.
-    LOOK_LIMIT = 33, "the image's {0} bytes of tables and data give more than {1} answers: they must refer to each other again and again";
     /// The target has no room for bitmaps. Text: its format.
     NO_BITMAPS = 41, "Format driver '{text}' does not support bitmaps";
     /// The source has no bitmaps, nor could it.
@@ -75,6 +73,8 @@ super::faults! {
     BITMAP_INCONSISTENT = 43, "Cannot copy inconsistent bitmap '{text}'\nTry --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it";
     /// The same, with `--skip-broken-bitmaps`. Text: its name.
     BITMAP_SKIPPED = 44, "Skipping inconsistent bitmap '{text}'";
+    /// The tables say more than the file has room for. Numbers: bytes there, answers.
+    LOOK_LIMIT = 33, "the {0} bytes of the image have given {1} answers, more than their tables have room for: they are used again and again";
     /// `create` with a backing file whose format was not said. Text: the format found.
     NO_BACKING_FORMAT = 40, "Backing file specified without backing format\nDetected format of {text}.";
 }

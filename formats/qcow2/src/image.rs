@@ -141,6 +141,11 @@ impl Image for Qcow2<'_> {
         entries << self.header.cluster_bits
     }
 
+    fn answer_cost(&self) -> u64 {
+        // An entry of 8 bytes, or a bit in each half of one of 16.
+        if self.header.features.extended_l2() { 4 } else { 64 }
+    }
+
     fn declared_tables(&self) -> Vec<(u64, u64)> {
         let tables = [(self.header.l1, L1_ENTRY), (self.header.refcount_table, 8)];
         let ranges = tables.iter().map(|(table, entry)| {

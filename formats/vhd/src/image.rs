@@ -170,6 +170,11 @@ impl Image for Sparse<'_> {
         self.parent.clone()
     }
 
+    /// A bit of a sector bitmap.
+    fn answer_cost(&self) -> u64 {
+        1
+    }
+
     fn describe(&mut self) -> Result<report::Info> {
         Ok(crate::info::describe(
             self.file.slot(),

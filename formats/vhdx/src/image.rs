@@ -182,6 +182,11 @@ impl Image for Vhdx<'_> {
         self.metadata.parent.clone()
     }
 
+    /// A bit of a sector bitmap.
+    fn answer_cost(&self) -> u64 {
+        1
+    }
+
     fn describe(&mut self) -> Result<report::Info> {
         let slot = self.file.file().slot();
         Ok(crate::info::describe(slot, &self.metadata, self.dirty))

@@ -11,6 +11,7 @@
 
 mod bitmaps;
 mod bounds;
+mod compare;
 mod dd;
 mod dependencies;
 mod deviating;
@@ -19,8 +20,11 @@ mod faults;
 mod formats;
 mod info;
 mod invocation;
+mod map;
 mod reading;
 mod reflink;
+mod safety;
 mod sandbox;
 mod second_opinion;
+mod snapshot;
 mod writing;

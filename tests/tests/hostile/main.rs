@@ -13,6 +13,7 @@
 )]
 
 mod formats;
+mod looking;
 mod mutation;
 mod names;
 mod tables;

@@ -1,0 +1,187 @@
+//! `compare`: words and exit codes are those of the installed qemu-img, for every pair of formats.
+
+use std::time::Duration;
+
+use instar_tests::compare::same_outcome;
+use instar_tests::disk::{self, Piece, USUAL_BYTES};
+use instar_tests::variant::{self, Make, Variant};
+use instar_tests::{Bench, in_both_sandboxes};
+
+/// Images that are made of the disk in one command.
+fn converted() -> impl Iterator<Item = (&'static Variant, &'static [&'static str])> {
+    let all = [variant::LAYOUTS, variant::CLUSTERS, variant::FOREIGN];
+    all.into_iter()
+        .flatten()
+        .filter_map(|variant| match variant.make {
+            Make::Convert(words) => Some((variant, words)),
+            Make::By(_) => None,
+        })
+}
+
+/// The same disk, and the same but for one byte, in every format.
+fn each_against(bench: &Bench, other: &str) {
+    let mut compared = 0;
+    disk::usual(&bench.path("disk.raw"));
+    disk::usual(&bench.path("other.raw"));
+    let change = [Piece::Data((3 << 20) + 12_345, 1, 77)];
+    disk::write(
+        &std::fs::File::options()
+            .write(true)
+            .open(bench.path("other.raw"))
+            .unwrap(),
+        &change,
+    );
+    let [reference, changed] = ["reference", "changed"].map(|name| {
+        let from = if name == "reference" {
+            "disk.raw"
+        } else {
+            "other.raw"
+        };
+        bench
+            .qemu(["convert", "-f", "raw", "-O", other, from, name])
+            .succeeds();
+        name
+    });
+    for (variant, words) in converted() {
+        let convert = ["convert", "-f", "raw"]
+            .iter()
+            .chain(words)
+            .chain(&["disk.raw", "image"]);
+        bench.qemu(convert).succeeds();
+        for words in [
+            ["compare", "image", reference].as_slice(),
+            &["compare", changed, "image"],
+            &["compare", "-s", "image", reference],
+            &["compare", "-q", "image", changed],
+        ] {
+            same_outcome(bench, words, variant.name);
+            compared += 1;
+        }
+        for name in bench.names().iter().filter(|name| name.starts_with("image")) {
+            std::fs::remove_file(bench.path(name)).unwrap();
+        }
+    }
+    eprintln!("{compared} comparisons with {other}");
+}
+
+in_both_sandboxes! {
+    fn compares_every_format_with_raw(bench) {
+        each_against(bench, "raw");
+    }
+
+    fn compares_every_format_with_qcow2(bench) {
+        each_against(bench, "qcow2");
+    }
+
+    fn compares_every_format_with_vmdk(bench) {
+        each_against(bench, "vmdk");
+    }
+
+    fn compares_every_format_with_vhdx(bench) {
+        each_against(bench, "vhdx");
+    }
+
+    fn compares_every_format_with_vdi(bench) {
+        each_against(bench, "vdi");
+    }
+
+    fn compares_every_format_with_vpc(bench) {
+        each_against(bench, "vpc");
+    }
+
+    fn compares_chains_with_what_they_come_to(bench) {
+        for chain in variant::CHAINS {
+            let bench = &Bench::new(bench.sandbox());
+            chain.make(bench);
+            bench.qemu(["convert", "-O", "raw", "image", "flat"]).succeeds();
+            for words in [["compare", "image", "flat"].as_slice(), &["compare", "-s", "flat", "image"], &["compare", "image", "image"], &["compare", "-s", "image", "image"]] {
+                same_outcome(bench, words, chain.name);
+            }
+        }
+    }
+
+    fn the_first_difference_is_told_wherever_it_is(bench) {
+        let sector = |at: u64| at / 512 * 512;
+        disk::usual(&bench.path("disk.raw"));
+        for at in [0, 1, 511, 512, 4095, 4096, 70_000, (1 << 20) - 1, 1 << 20, (2 << 20) + 7, USUAL_BYTES - 1] {
+            std::fs::copy(bench.path("disk.raw"), bench.path("other.raw")).unwrap();
+            let other = std::fs::File::options().write(true).open(bench.path("other.raw")).unwrap();
+            disk::write(&other, &[Piece::Data(at, 1, 99)]);
+            bench.qemu(["convert", "-c", "-O", "qcow2", "other.raw", "other"]).succeeds();
+            for image in ["other.raw", "other"] {
+                let ours = same_outcome(bench, &["compare", "disk.raw", image], "one byte");
+                assert_eq!(ours.text(), format!("Content mismatch at offset {}!\n", sector(at)));
+                assert_eq!(ours.code(), Some(1));
+            }
+        }
+    }
+
+    fn longer_by_zeros_is_the_same(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        std::fs::copy(bench.path("disk.raw"), bench.path("long.raw")).unwrap();
+        let long = std::fs::File::options().write(true).open(bench.path("long.raw")).unwrap();
+        long.set_len(40 << 20).unwrap();
+        bench.qemu(["convert", "-O", "qcow2", "-S", "0", "long.raw", "long"]).succeeds();
+        for words in [
+            ["compare", "disk.raw", "long.raw"].as_slice(),
+            &["compare", "long", "disk.raw"],
+            &["compare", "-s", "disk.raw", "long.raw"],
+            &["compare", "-q", "disk.raw", "long.raw"],
+            &["compare", "-q", "-s", "long", "disk.raw"],
+        ] {
+            same_outcome(bench, words, "zeros behind");
+        }
+        disk::write(&long, &[Piece::Data((39 << 20) + 700, 1, 5)]);
+        for words in [["compare", "disk.raw", "long.raw"].as_slice(), &["compare", "long.raw", "disk.raw"], &["compare", "-q", "long.raw", "disk.raw"]] {
+            same_outcome(bench, words, "not only zeros behind");
+        }
+    }
+
+    fn files_that_end_inside_a_sector_are_compared_to_their_last_byte(bench) {
+        for length in [1, 511, 513, 1000, 4097] {
+            std::fs::write(bench.path("short.raw"), disk::pattern(0, length, 1)).unwrap();
+            std::fs::write(bench.path("long.raw"), disk::pattern(0, 8192, 1)).unwrap();
+            std::fs::write(bench.path("other.raw"), disk::pattern(0, length, 2)).unwrap();
+            bench.qemu(["convert", "-O", "qcow2", "long.raw", "long"]).succeeds();
+            for pair in [["short.raw", "long.raw"], ["long.raw", "short.raw"], ["short.raw", "other.raw"], ["long", "short.raw"], ["short.raw", "short.raw"]] {
+                same_outcome(bench, &["compare", pair[0], pair[1]], "odd length");
+            }
+        }
+    }
+
+    fn options_are_those_of_the_reference(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        bench.qemu(["convert", "-O", "qcow2", "disk.raw", "image"]).succeeds();
+        for words in [
+            ["compare", "-f", "raw", "-F", "qcow2", "disk.raw", "image"].as_slice(),
+            &["compare", "--a-format=raw", "--b-format=qcow2", "disk.raw", "image"],
+            &["compare", "--left-format=raw", "--right-format=qcow2", "disk.raw", "image"],
+            &["compare", "-f", "qcow2", "disk.raw", "image"],
+            &["compare", "-f", "raw", "-F", "raw", "disk.raw", "image"],
+            &["compare", "-T", "none", "disk.raw", "image"],
+            &["compare", "-T", "writeback", "disk.raw", "image"],
+            &["compare", "-T", "nonsense", "disk.raw", "image"],
+            &["compare", "--image-opts", "driver=raw,file.filename=disk.raw", "driver=qcow2,file.filename=image"],
+            &["compare", "-U", "disk.raw", "image"],
+            &["compare", "disk.raw", "absent"],
+            &["compare", "absent", "disk.raw"],
+            &["compare", "-q", "absent", "disk.raw"],
+        ] {
+            same_outcome(bench, words, "options");
+        }
+        let shown = bench.instar(["compare", "-p", "disk.raw", "image"]);
+        let text = shown.succeeds().text();
+        assert!(text.starts_with("    (0.00/100%)\r"), "{text:?}");
+        assert!(text.contains("    (100.00/100%)\rImages are identical.\n"), "{text:?}");
+    }
+
+    fn large_images_that_are_alike_are_compared_in_time(bench) {
+        let size = 300 << 20;
+        disk::make(&bench.path("disk.raw"), size, &[Piece::Data(5 << 20, 40 << 20, 3), Piece::Data(200 << 20, 30 << 20, 4)]);
+        bench.qemu(["convert", "-O", "qcow2", "disk.raw", "image"]).succeeds();
+        bench.qemu(["convert", "-O", "qcow2", "-c", "disk.raw", "packed"]).succeeds();
+        for image in ["image", "packed"] {
+            same_outcome(bench, &["compare", "disk.raw", image], image).within(Duration::from_secs(30));
+        }
+    }
+}
