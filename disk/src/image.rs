@@ -49,6 +49,11 @@ pub trait Image: Send {
         32
     }
 
+    /// Bytes of tables that were read so far. Whoever walks through an image in order reads each table once.
+    fn tables_read(&self) -> u64 {
+        0
+    }
+
     /// Tables whose size the header alone declares: offset and bytes in the image's own file.
     fn declared_tables(&self) -> Vec<(u64, u64)> {
         Vec::new()

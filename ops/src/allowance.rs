@@ -30,6 +30,8 @@ impl Allowance {
     /// Answers, in eighths of a byte. Ours: what there is, and some for what is not in tables.
     const LOOKS_FACTOR: u64 = 8;
     const LOOKS_SLACK: u64 = 4 << 20;
+    /// Bytes of tables beside those that the files have. Ours.
+    const TABLES_SLACK: u64 = 16 << 20;
 
     /// For a source whose files have `physical` bytes.
     pub(crate) const fn new(physical: u64) -> Self {
@@ -39,6 +41,21 @@ impl Allowance {
             decoded: 0,
             looks: 0,
         }
+    }
+
+    /// Whether so many bytes of tables are more than walking through them once can take.
+    ///
+    /// # Errors
+    /// `LOOK_LIMIT`.
+    pub(crate) fn check_tables(&self, read: u64) -> Result<()> {
+        let limit = self
+            .physical
+            .saturating_mul(Self::DATA_FACTOR)
+            .saturating_add(Self::TABLES_SLACK);
+        if read > limit {
+            return Err(Fault::new(fault::core::TABLES_LIMIT).with([self.physical, read]));
+        }
+        Ok(())
     }
 
     fn look(&mut self, cost: u64) -> Result<()> {

@@ -181,6 +181,12 @@ impl<'h> Chain<'h> {
         Ok((found, deepest))
     }
 
+    /// Bytes of tables that were read so far, in all layers.
+    pub(crate) fn tables_read(&self) -> u64 {
+        let all = self.layers.iter().map(|layer| layer.image.tables_read());
+        all.fold(0, u64::saturating_add)
+    }
+
     /// What an answer costs at least, in eighths of a byte of tables.
     pub(crate) fn answer_cost(&self) -> u64 {
         let costs = self.layers.iter().map(|layer| layer.image.answer_cost());

@@ -27,8 +27,8 @@ const BUDGET: u64 = 1 << 20;
 const PLAIN_BUDGET: u64 = 8 << 20;
 /// Runs that a lane takes at a time.
 const PIECES: usize = 128;
-/// Steps of both maps before a lane lets go of the lock.
-const STEPS: usize = 4096;
+/// Steps of both maps before a lane lets go of the lock. Ours: a step may read a table.
+const STEPS: usize = 1024;
 /// Differences are told by sector, as qemu-img does.
 const SECTOR: u64 = 512;
 /// Bytes that the reference tool compares before it asks for the status again.
@@ -45,7 +45,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Compare) -> Outcome<Done> {
         ..Done::default()
     };
     let (common, all) = (sizes.0.min(sizes.1), sizes.0.max(sizes.1));
-    host.progress(0, all.max(1));
+    // The host shows progress from here on.
+    host.report(&Report::Size(all));
     if job.strict && common != all {
         host.report(&Report::Compared(Compared::Sizes));
         return Ok(done);
@@ -187,6 +188,10 @@ impl Walk<'_> {
         pairs.end = self.at;
         if self.at >= self.end {
             return Ok(false);
+        }
+        for (side, index) in self.sides.iter().zip(0..) {
+            let checked = side.allowance.check_tables(side.chain.tables_read());
+            checked.map_err(|fault| (index, fault))?;
         }
         let (mut plain, mut encoded, mut steps) = (0_u64, 0_u64, 0_usize);
         while self.at < self.end

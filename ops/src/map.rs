@@ -14,6 +14,9 @@ use crate::session::{At, Outcome, Session};
 /// Runs in a report. Ours: one doorbell for many, and little memory.
 const RUNS: usize = 1024;
 
+/// Answers between two looks at how much of the tables was read. Ours.
+const STEPS: u64 = 64;
+
 /// Carries out `map`.
 pub(crate) fn run(session: &Session<'_>, job: &Map) -> Outcome<Done> {
     let mut chain = Chain::open(session, &job.source, Stage::OpenSource(0))?;
@@ -33,8 +36,16 @@ pub(crate) fn run(session: &Session<'_>, job: &Map) -> Outcome<Done> {
     // The host's picture of the outcome starts here: what was opened could be opened.
     session.host.report(&Report::Size(virtual_size));
     let mut at = job.start;
+    let mut steps = 0_u64;
     while at < end {
+        steps = steps.wrapping_add(1);
+        let tables = if steps.is_multiple_of(STEPS) {
+            chain.tables_read()
+        } else {
+            0
+        };
         let next = chain.status(at).and_then(|(status, depth)| {
+            allowance.check_tables(tables)?;
             let run = of(at, status, depth, end);
             let effort = match (run.data, run.compressed) {
                 (true, true) => Effort::Decode,

@@ -10,6 +10,7 @@
 //! more than the file has.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use instar_abi::Report;
@@ -51,6 +52,8 @@ struct Look<'h> {
     file: File<'h>,
     format: Option<Format>,
     virtual_size: Option<u64>,
+    /// Bytes of a cluster, grain or block.
+    cluster: u64,
     verdicts: Vec<Verdict>,
 }
 
@@ -60,6 +63,7 @@ impl<'h> Look<'h> {
             file,
             format: None,
             virtual_size: None,
+            cluster: 0,
             verdicts: Vec::new(),
         }
     }
@@ -106,6 +110,7 @@ impl<'h> Look<'h> {
         }
         match image.describe() {
             Ok(info) => {
+                self.cluster = info.cluster_size.unwrap_or(0);
                 self.named_files(&info);
                 self.marked(&info);
                 self.judge(Risk::UnknownFeatures, None);
@@ -171,7 +176,7 @@ impl<'h> Look<'h> {
             self.judge(Risk::Amplification, None);
             return Ok(());
         }
-        let mut sum = Sum::new(self.file.size());
+        let mut sum = Sum::new(self.file.size(), self.cluster.max(1));
         match sum.walk(&mut **image) {
             Ok(amplified) => {
                 match sum.cut_short {
@@ -261,7 +266,7 @@ fn risk_of(fault: &Fault) -> Risk {
         core::TABLE_LIMIT | core::OUT_OF_MEMORY | vmdk::DIRECTORY_SIZE | vmdk::TABLE_PAST_END => {
             Risk::TableSizes
         }
-        core::WORK_LIMIT | core::LOOK_LIMIT => Risk::Amplification,
+        core::WORK_LIMIT | core::LOOK_LIMIT | core::TABLES_LIMIT => Risk::Amplification,
         _ => Risk::Structure,
     }
 }
@@ -274,18 +279,23 @@ struct Sum {
     /// What compressed clusters become, and what they take.
     decoded: u64,
     stored: u64,
+    /// Where compressed clusters start that were seen: no sound table has one twice.
+    streams: BTreeSet<u64>,
     allowance: Allowance,
     /// The first byte past the file's end that is referred to.
     cut_short: Option<u64>,
+    cluster: u64,
 }
 
 impl Sum {
-    const fn new(physical: u64) -> Self {
+    const fn new(physical: u64, cluster: u64) -> Self {
         Self {
             physical,
+            cluster,
             referred: 0,
             decoded: 0,
             stored: 0,
+            streams: BTreeSet::new(),
             allowance: Allowance::new(physical),
             cut_short: None,
         }
@@ -297,6 +307,7 @@ impl Sum {
         let mut at = 0_u64;
         while at < size {
             self.allowance.spend(Effort::Look, image.answer_cost())?;
+            self.allowance.check_tables(image.tables_read())?;
             let mapping = image.map(at)?;
             match mapping.kind {
                 Kind::Unallocated | Kind::Zero { .. } => {}
@@ -307,6 +318,14 @@ impl Sum {
                     self.referred = self.referred.saturating_add(own);
                     self.stored = self.stored.saturating_add(own);
                     self.decoded = self.decoded.saturating_add(mapping.length);
+                    if self.streams.contains(&encoded.offset) {
+                        let again = self.referred.saturating_add(u64::from(encoded.stored));
+                        let numbers = [again, self.physical];
+                        return Ok(Some(Fault::new(found::AMPLIFIED).with(numbers)));
+                    }
+                    if self.streams.len() < STREAMS {
+                        self.streams.insert(encoded.offset);
+                    }
                 }
             }
             if self.referred > self.physical.saturating_add(SLACK) {
@@ -326,12 +345,15 @@ impl Sum {
     fn data(&mut self, offset: u64, length: u64) {
         let present = self.physical.saturating_sub(offset).min(length);
         self.referred = self.referred.saturating_add(present);
-        if present == 0 && self.cut_short.is_none() {
-            self.cut_short = Some(offset);
+        // The last cluster need not be whole.
+        if length.saturating_sub(present) >= self.cluster && self.cut_short.is_none() {
+            self.cut_short = Some(offset.saturating_add(present));
         }
     }
 }
 
+/// Compressed clusters that are remembered. Ours.
+const STREAMS: usize = 1 << 16;
 /// Sound tables refer to each byte once. Ours: some more, for what rounds up.
 const SLACK: u64 = 1 << 20;
 /// Bytes that neighbouring streams may share: a sector at either end.

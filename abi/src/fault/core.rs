@@ -63,6 +63,8 @@ super::faults! {
     READ_ONLY = 30, "the file is open for reading only";
     /// `create` without a size and without a backing file.
     NO_SIZE = 31, "Image creation needs a size parameter";
+    /// Tables are read over and over. Numbers: bytes there, bytes of tables read.
+    TABLES_LIMIT = 34, "the {0} bytes of the image have led to {1} bytes of tables: they are used again and again";
     /// `map` for people: data that stands nowhere as it is.
     NOT_PLACED = 32, "File contains external, encrypted or compressed clusters.";
     /// The target has no room for bitmaps. Text: its format.

@@ -26,6 +26,8 @@ pub(crate) struct Tables<'h> {
     piece_first: u64,
     windows: [Window; 2],
     newest: usize,
+    /// Bytes of L2 tables read so far.
+    read: u64,
 }
 
 /// L2 entries of `clusters` guest clusters from `first` on; L2 tables that are absent in between are all zero, which means
@@ -58,7 +60,13 @@ impl<'h> Tables<'h> {
             piece_first: 0,
             windows: <[Window; 2]>::default(),
             newest: 0,
+            read: 0,
         }
+    }
+
+    /// Bytes of L2 tables read so far.
+    pub(crate) const fn read(&self) -> u64 {
+        self.read
     }
 
     /// Goes on with another L1 table, that of a snapshot.
@@ -168,6 +176,8 @@ impl<'h> Tables<'h> {
         } else {
             self.load_tables(cluster, &mut window)
         };
+        let words = from_usize(window.words.len());
+        self.read = self.read.saturating_add(words.saturating_mul(8));
         if let Some(place) = self.windows.get_mut(self.newest) {
             *place = window;
         }

@@ -80,9 +80,13 @@ in_both_sandboxes! {
         assert!(verdicts(bench, &["image"]).0);
         is_unsafe(bench, &["-f", "raw", "image"], "format");
         is_unsafe(bench, &["-f", "vmdk", "image"], "format");
-        // A boot sector with a partition, in a cluster that the header does not fill.
+        // A boot sector with a partition, where the header is not.
         let image = Crafted::open(&bench.path("image"));
-        image.bytes(446, &[0x80, 1, 1, 0, 0x83, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0]).bytes(510, &[0x55, 0xaa]);
+        image
+            .extensions(&[])
+            .bytes(446, &[0; 64])
+            .bytes(446, &[0x80, 1, 1, 0, 0x83, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0])
+            .bytes(510, &[0x55, 0xaa]);
         is_unsafe(bench, &["image"], "format");
         image.bytes(446, &[0; 16]);
         assert!(verdicts(bench, &["image"]).0);

@@ -8,10 +8,12 @@ use instar_abi::job::{self, Source, Verb};
 use instar_abi::report::{Compared, Stage};
 use instar_abi::{Report, Slot};
 use instar_engine::Files;
+use instar_memory::Violation;
 
 use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
+use super::reports::Listener;
 use super::{Context, concluded};
 use crate::stop::Step;
 use crate::verb::compare::{Args, CANNOT_OPEN};
@@ -55,7 +57,8 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let job = context.job(verb, files.facts());
     let progress = Progress::new(args.progress, args.quiet, context.program.is_reference());
     let progress = Arc::new(progress);
-    let ended = guest.run(&job, files, Arc::clone(&progress));
+    let listener = Box::new(Opened(Arc::clone(&progress)));
+    let ended = guest.run_heard(&job, files, Arc::clone(&progress), Some(listener));
     let ended = ended.map_err(|stop| stop.with_code(CANNOT_READ));
     let code = ended.and_then(|ended| {
         let scene = CompareScene {
@@ -79,6 +82,18 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     });
     progress.close();
     code
+}
+
+/// Progress is shown once both images are open.
+struct Opened(Arc<Progress>);
+
+impl Listener for Opened {
+    fn hear(&self, report: Report) -> Result<Option<Report>, Violation> {
+        if matches!(report, Report::Size(_)) {
+            self.0.begin();
+        }
+        Ok(Some(report))
+    }
 }
 
 fn words(found: Compared) -> (String, bool) {

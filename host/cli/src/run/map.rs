@@ -1,5 +1,6 @@
 //! `map`, carried out. Runs are printed as they come: a map may be longer than our memory.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -122,7 +123,9 @@ impl State {
             let slot = run.place.map(|(slot, _)| slot);
             let name = names.iter().find(|(known, _)| Some(*known) == slot);
             let name = name.map_or(&[][..], |(_, name)| name.as_slice());
-            text.run(run, name, buffer).map_err(Violation::Other)?;
+            // As the reference tool has it: no name looks like one with a protocol.
+            let dotted = typed_as_path(name);
+            text.run(run, &dotted, buffer).map_err(Violation::Other)?;
         }
         Ok(())
     }
@@ -135,6 +138,16 @@ impl State {
             self.failure = Some(error);
         }
         self.buffer.clear();
+    }
+}
+
+/// A name that a reader cannot take for one with a protocol.
+fn typed_as_path(name: &[u8]) -> Cow<'_, [u8]> {
+    let first = name.iter().find(|byte| matches!(byte, b':' | b'/'));
+    if first == Some(&b':') {
+        Cow::Owned([b"./", name].concat())
+    } else {
+        Cow::Borrowed(name)
     }
 }
 
