@@ -143,7 +143,11 @@ impl Image for Qcow2<'_> {
 
     fn answer_cost(&self) -> u64 {
         // An entry of 8 bytes. One of 16 may give 32 answers, but rarely more than four without a cluster of data.
-        if self.header.features.extended_l2() { 32 } else { 64 }
+        if self.header.features.extended_l2() {
+            32
+        } else {
+            64
+        }
     }
 
     fn tables_read(&self) -> u64 {
