@@ -137,7 +137,11 @@ impl Image for Qcow2<'_> {
 
     /// The reference tool looks at one table, or at a piece of a large one, at a time.
     fn status_unit(&self, _: u64) -> u64 {
-        let entries = self.header.cluster_size() / self.header.l2_entry_size();
+        let entries = self
+            .header
+            .cluster_size()
+            .checked_div(self.header.l2_entry_size())
+            .unwrap_or(1);
         entries << self.header.cluster_bits
     }
 

@@ -72,7 +72,7 @@ impl Count<'_> {
             .saturating_mul(8)
             .checked_shr(self.order)
             .unwrap_or(0);
-        let together = to_usize((BATCH / self.block_bytes).max(1))?;
+        let together = to_usize(BATCH.checked_div(self.block_bytes).unwrap_or(1).max(1))?;
         for group in entries.chunks(together) {
             let wanted = group.iter().filter(|entry| offset(entry) != 0).count();
             let bytes = from_usize(wanted).saturating_mul(self.block_bytes);

@@ -71,11 +71,12 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             }
             // The batch ends before it comes here.
             Request::Exit => Ok(Answer::default()),
-            _ => self.on_files(request, buffer),
+            Request::Copy { .. } | Request::Compare { .. } => self.on_two_files(request, buffer),
+            _ => self.on_file(request, buffer),
         }
     }
 
-    fn on_files(&self, request: &Request, buffer: &mut Buffer) -> Result<Answer, Refusal> {
+    fn on_file(&self, request: &Request, buffer: &mut Buffer) -> Result<Answer, Refusal> {
         let (memory, stop) = (&*self.memory, &self.stop);
         match *request {
             Request::Read { slot, offset, into } => {
@@ -83,28 +84,6 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             }
             Request::Write { slot, offset, from } => {
                 done(self.file(slot)?.write(memory, offset, from, buffer))
-            }
-            Request::Copy {
-                source,
-                source_offset,
-                target,
-                target_offset,
-                length,
-                granule,
-                target_is_zero,
-                may_clone,
-            } => {
-                let copy = Copy {
-                    source: self.file(source)?,
-                    source_offset,
-                    target: self.file(target)?,
-                    target_offset,
-                    length,
-                    granule,
-                    target_is_zero,
-                    may_clone,
-                };
-                counted(copy.carry_out(buffer, stop))
             }
             Request::Zero {
                 slot,
@@ -127,6 +106,37 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
                 preallocate,
             } => done(resize::resize(self.file(slot)?, length, preallocate, stop)),
             Request::Flush { slot } => done(self.file(slot)?.flush()),
+            Request::Allocated { slot } => counted(self.file(slot)?.allocated()),
+            Request::Advise { slot, offset, length } => done(advise(self.file(slot)?, offset, length)),
+            _ => Err(Violation::Other("a request of an unknown kind").into()),
+        }
+    }
+
+    fn on_two_files(&self, request: &Request, buffer: &mut Buffer) -> Result<Answer, Refusal> {
+        let stop = &self.stop;
+        match *request {
+            Request::Copy {
+                source,
+                source_offset,
+                target,
+                target_offset,
+                length,
+                granule,
+                target_is_zero,
+                may_clone,
+            } => {
+                let copy = Copy {
+                    source: self.file(source)?,
+                    source_offset,
+                    target: self.file(target)?,
+                    target_offset,
+                    length,
+                    granule,
+                    target_is_zero,
+                    may_clone,
+                };
+                counted(copy.carry_out(buffer, stop))
+            }
             Request::Compare {
                 slot,
                 offset,
@@ -143,8 +153,6 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
                 };
                 counted(compare.carry_out(buffer, stop))
             }
-            Request::Allocated { slot } => counted(self.file(slot)?.allocated()),
-            Request::Advise { slot, offset, length } => done(advise(self.file(slot)?, offset, length)),
             _ => Err(Violation::Other("a request of an unknown kind").into()),
         }
     }

@@ -27,6 +27,7 @@ fn info(size: u64) -> Vec<u8> {
                 slot,
                 format: Some(Format::Raw),
                 snapshot: None,
+                busy: false,
             },
             backing_chain: false,
         }),

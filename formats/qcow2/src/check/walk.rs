@@ -202,7 +202,12 @@ impl Walk<'_, '_, '_> {
     /// Reads tables, several at once.
     fn read_tables(&mut self, tables: &[(u64, Weight)]) -> Result<()> {
         let size = self.frame.cluster_size();
-        let together = to_usize((L2_PIECE / size).clamp(1, from_usize(TOGETHER)))?;
+        let together = to_usize(
+            L2_PIECE
+                .checked_div(size)
+                .unwrap_or(1)
+                .clamp(1, from_usize(TOGETHER)),
+        )?;
         let each = to_usize(size / 8)?;
         let slot = self.frame.file.slot();
         for tables in tables.chunks(together) {
