@@ -12,6 +12,7 @@
     reason = "tests: a failure here is a test failure"
 )]
 
+mod foreign;
 mod formats;
 mod looking;
 mod mutation;
