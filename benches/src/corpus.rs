@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -75,8 +76,11 @@ impl Corpus {
                 .arg("1T")),
             "tera.raw" => File::create(&unfinished).unwrap().set_len(1 << 40).unwrap(),
             "64m.raw" => fs::write(&unfinished, noise(64 << 20)).unwrap(),
+            "tera-metadata.qcow2" => self.preallocated(&unfinished, "1T"),
+            "million.qcow2" => self.shuffled(&unfinished),
             "fragments64k.qcow2" => self.fragmented(&unfinished, 64 << 10, self.disk_bytes / 8),
             "fragments4k.qcow2" => self.fragmented(&unfinished, 4 << 10, self.disk_bytes / 32),
+            _ if name.starts_with("chain-") => self.layer(name, &unfinished),
             _ => self.converted(name, &unfinished),
         }
         fs::rename(&unfinished, self.path(name)).unwrap();
@@ -86,7 +90,7 @@ impl Corpus {
     fn converted(&self, name: &str, target: &Path) {
         self.need("fs.raw");
         let words: &[&str] = match name {
-            "fs.qcow2" => &["-O", "qcow2"],
+            "fs.qcow2" | "fs-again.qcow2" => &["-O", "qcow2"],
             "fs-zlib.qcow2" => &["-O", "qcow2", "-c"],
             "fs-zstd.qcow2" => &["-O", "qcow2", "-c", "-o", "compression_type=zstd"],
             "fs.vmdk" => &["-O", "vmdk"],
@@ -129,6 +133,51 @@ impl Corpus {
             .arg(&tree)
             .arg(target));
         fs::remove_dir_all(&tree).unwrap();
+    }
+
+    #[expect(clippy::unused_self, reason = "one of a kind")]
+    fn preallocated(&self, target: &Path, size: &str) {
+        run(qemu()
+            .args(["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata"])
+            .arg(target)
+            .arg(size));
+    }
+
+    /// A million clusters, no two neighbours of which are neighbours in the file.
+    fn shuffled(&self, target: &Path) {
+        self.preallocated(target, "64G");
+        let file = File::options().read(true).write(true).open(target).unwrap();
+        let read = |offset, length| {
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, offset).unwrap();
+            bytes
+        };
+        let word = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().unwrap());
+        let l1 = word(&read(40, 8));
+        for entry in read(l1, 128 * 8).chunks(8) {
+            let table = word(entry) & 0x00ff_ffff_ffff_fe00;
+            let entries = read(table, 65536);
+            let turned: Vec<u8> = entries.rchunks(8).flatten().copied().collect();
+            file.write_all_at(&turned, table).unwrap();
+        }
+    }
+
+    /// `chain-N.qcow2`: a layer with a cluster of its own, over the one before.
+    fn layer(&self, name: &str, target: &Path) {
+        let number = name.trim_start_matches("chain-").trim_end_matches(".qcow2");
+        let number: u32 = number.parse().unwrap();
+        let mut create = qemu();
+        create.args(["create", "-q", "-f", "qcow2", "-u"]);
+        if let Some(below) = number.checked_sub(1) {
+            let below = format!("chain-{below}.qcow2");
+            self.need(&below);
+            create.args(["-F", "qcow2", "-b", &below]);
+        }
+        run(create.arg(target).arg("4G"));
+        let write = format!("write -q {} 64k", u64::from(number) * (16 << 20));
+        run(Command::new("qemu-io")
+            .args(["-f", "qcow2", "-t", "unsafe", "-c", &write])
+            .arg(target));
     }
 
     fn small(&self, target: &Path) {

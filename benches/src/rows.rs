@@ -62,7 +62,7 @@ const fn row(
 
 /// Every row.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().chain(FORMATS)
+    ROWS.iter().chain(FORMATS).chain(LOOKS)
 }
 
 /// Between raw and qcow2.
@@ -276,3 +276,56 @@ const FORMATS: &[Row] = &[
         0.8,
     ),
 ];
+
+/// Looking at images.
+const LOOKS: &[Row] = &[
+    look(
+        "map, 1 TiB, preallocation=metadata",
+        &["tera-metadata.qcow2"],
+        &["map", "--output=json", "@tera-metadata.qcow2"],
+        5,
+        0.3,
+    ),
+    look(
+        "map, a million extents",
+        &["million.qcow2"],
+        &["map", "--output=json", "@million.qcow2"],
+        5,
+        0.3,
+    ),
+    look(
+        "map, a chain of 200",
+        &["chain-199.qcow2"],
+        &["map", "--output=json", "@chain-199.qcow2"],
+        5,
+        0.3,
+    ),
+    look(
+        "compare, 4 GiB, the same",
+        &["fs.qcow2", "fs-again.qcow2"],
+        &["compare", "@fs.qcow2", "@fs-again.qcow2"],
+        5,
+        0.6,
+    ),
+    look(
+        "compare, qcow2 with compressed qcow2",
+        &["fs.qcow2", "fs-zlib.qcow2"],
+        &["compare", "@fs.qcow2", "@fs-zlib.qcow2"],
+        3,
+        0.6,
+    ),
+];
+
+/// A row that writes nothing.
+const fn look(
+    name: &'static str,
+    needs: &'static [&'static str],
+    words: &'static [&'static str],
+    runs: usize,
+    goal: f64,
+) -> Row {
+    Row {
+        conversion: false,
+        ..row(name, needs, words, runs, goal)
+    }
+}
