@@ -21,6 +21,7 @@ mod formats;
 mod info;
 mod invocation;
 mod map;
+mod random;
 mod reading;
 mod reflink;
 mod safety;
