@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{cargo, exists, step};
-use crate::{Outcome, deviations, tidy, workspace};
+use crate::{Outcome, compatibility, deviations, tidy, workspace};
 
 /// Where tests write down which sandbox they ran in, what they skipped, and which deviations they showed.
 const LEDGER: &str = "INSTAR_TEST_LEDGER";
@@ -39,6 +39,8 @@ pub(crate) fn run() -> Outcome {
         "build",
         cargo().args(["build", "--package", "instar", "--locked"]),
     )?;
+    println!("── table of compatibility");
+    compatibility::check()?;
     tests()
 }
 

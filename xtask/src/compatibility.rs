@@ -9,6 +9,8 @@ use crate::{Outcome, workspace};
 
 const PAGE: &str = "README.md";
 const START: &str = "<!-- compatibility: written by `cargo xtask compatibility` from a run beside the installed qemu-img -->\n";
+const HEAD: &str =
+    "| format | `info` | read | `dd` from | write | `dd` to |\n| --- | --- | --- | --- | --- | --- |\n";
 const END: &str = "<!-- end of compatibility -->";
 
 /// What is tried: a name to show, the format, and the options of the variant.
@@ -42,28 +44,41 @@ const VARIANTS: &[(&str, &str, &str)] = &[
 pub(crate) fn render() -> Outcome {
     step(
         "build",
-        cargo().args(["build", "--release", "--package", "instar", "--locked"]),
+        cargo().args(["build", "--package", "instar", "--locked"]),
     )?;
-    let bench = Bench::new()?;
-    let mut table = String::from(
-        "| format | `info` | read | `dd` from | write | `dd` to |\n| --- | --- | --- | --- | --- | --- |\n",
+    let version = output(Command::new("qemu-img").arg("--version"))?;
+    let version = version.split_whitespace().nth(2).unwrap_or("of unknown version");
+    let table = format!(
+        "{HEAD}{}\nCompared with qemu-img {version}: `info` is its text and its JSON, the rest is every byte of the disk. `dd` has no options for the target.\n",
+        rows()?
     );
+    replace(&table)
+}
+
+/// The README says what a run of the binary that was just built shows.
+pub(crate) fn check() -> Outcome {
+    let text = workspace::read(PAGE)?;
+    let rows = rows()?;
+    match rows.lines().find(|row| !text.lines().any(|line| line == *row)) {
+        None => Ok(()),
+        Some(row) => Err(format!(
+            "{PAGE} lacks the row {row}; run: cargo xtask compatibility"
+        )),
+    }
+}
+
+fn rows() -> Result<String, String> {
+    let bench = Bench::new()?;
+    let mut rows = String::new();
     for (name, format, options) in VARIANTS {
         let cells = bench.row(format, options).map(|works| match works {
             Some(true) => "yes",
             Some(false) => "**no**",
             None => "",
         });
-        writeln!(table, "| {name} | {} |", cells.join(" | ")).map_err(|error| error.to_string())?;
+        writeln!(rows, "| {name} | {} |", cells.join(" | ")).map_err(|error| error.to_string())?;
     }
-    let version = output(Command::new("qemu-img").arg("--version"))?;
-    let version = version
-        .split_whitespace()
-        .nth(2)
-        .unwrap_or("of unknown version")
-        .to_owned();
-    writeln!(table, "\nCompared with qemu-img {version}: `info` is its text and its JSON, the rest is every byte of the disk.").map_err(|error| error.to_string())?;
-    replace(&table)
+    Ok(rows)
 }
 
 fn replace(table: &str) -> Outcome {
@@ -91,7 +106,7 @@ impl Bench {
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
         let directory = directory.canonicalize().map_err(|error| error.to_string())?;
-        let instar = workspace::root().join("target/x86_64-unknown-linux-gnu/release/instar");
+        let instar = workspace::root().join("target/x86_64-unknown-linux-gnu/debug/instar");
         let instar = instar.canonicalize().map_err(|error| error.to_string())?;
         let mut disk = vec![0_u8; 6 << 20];
         for (place, byte) in disk
