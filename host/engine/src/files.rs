@@ -160,7 +160,15 @@ impl Files {
     /// # Errors
     /// In qemu-img's words.
     pub fn target(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
-        let opened = target::anew(name, options).and_then(|(file, birth)| {
+        self.unborn(name, target::anew(name, options))
+    }
+
+    fn unborn(
+        &self,
+        name: &OsStr,
+        opened: Result<(OpenFile, Option<Birth>), OpenErrorKind>,
+    ) -> Result<FileFacts, OpenError> {
+        let opened = opened.and_then(|(file, birth)| {
             let facts = self.add(name, file)?;
             if let Some(birth) = birth {
                 self.births().push((facts.slot, birth));
@@ -168,6 +176,15 @@ impl Files {
             Ok(facts)
         });
         opened.map_err(|kind| OpenError::new(name, kind))
+    }
+
+    /// As [`Files::target`], but a regular file that exists stays under its name until [`Files::commit`], wherever a new one can
+    /// take its place without anybody's noticing: a run that fails or is killed has changed nothing.
+    ///
+    /// # Errors
+    /// In qemu-img's words.
+    pub fn replacement(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
+        self.unborn(name, target::afresh(name, options))
     }
 
     /// Facts of every open file, in slot order: those of a job.

@@ -5,6 +5,7 @@
 //!   no O_TMPFILE     hidden file beside it         ── all written ──► renamed, never over another
 //!   sealed directory created under the name at once; taken away again if the run fails
 //!  existing file     written in place, untouched until the first change; keeps its inode
+//!   to be replaced   a new file, unnamed or hidden ── all written ──► renamed over it, if nothing else can tell them apart
 //!  block device      likewise
 //! ```
 //!
@@ -17,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 use instar_abi::FileKind;
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, RenameFlags, Stat, fstat, fsync, linkat, openat, renameat_with, statat,
-    unlinkat,
+    AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Stat, StatxFlags, Uid, fchmod, fchown, flistxattr, fstat,
+    fsync, linkat, openat, renameat_with, statat, statx, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -82,6 +83,15 @@ pub(crate) struct Birth {
     pub(crate) directory: OwnedFd,
     name: OsString,
     stage: Stage,
+    /// The file whose name it gets, open so that its locks last.
+    replaces: Option<Replaced>,
+}
+
+/// A file that stays until another takes its name.
+#[derive(Debug)]
+struct Replaced {
+    _fd: OwnedFd,
+    identity: Identity,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -111,6 +121,7 @@ impl Birth {
             directory: open_directory(parent)?,
             name,
             stage: Stage::Unnamed,
+            replaces: None,
         };
         let flags = flags | OFlags::CLOEXEC;
         let fd = birth
@@ -154,10 +165,30 @@ impl Birth {
 
     /// Puts the complete file under its name. What has appeared there meanwhile is left alone: EEXIST.
     pub(crate) fn complete(&mut self, file: &OpenFile) -> Result<(), Errno> {
-        match &self.stage {
-            Stage::Unnamed => self.link(file)?,
-            Stage::Hidden(hidden) => self.rename(hidden)?,
-            Stage::Named(_) => {}
+        if let Some(replaced) = &self.replaces {
+            let now = statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if Identity::from(&now) != replaced.identity {
+                return Err(Errno::EXIST);
+            }
+            if self.stage == Stage::Unnamed {
+                let hidden = hidden_name(&self.name);
+                self.link(file, &hidden)?;
+                self.stage = Stage::Hidden(hidden);
+            }
+        }
+        match (&self.stage, &self.replaces) {
+            (Stage::Unnamed, _) => self.link(file, &self.name)?,
+            (Stage::Hidden(hidden), None) => self.rename(hidden)?,
+            (Stage::Hidden(hidden), Some(_)) => {
+                renameat_with(
+                    &self.directory,
+                    hidden,
+                    &self.directory,
+                    &self.name,
+                    RenameFlags::empty(),
+                )?;
+            }
+            (Stage::Named(_), _) => {}
         }
         self.stage = Stage::Named(file.identity);
         Ok(())
@@ -190,15 +221,15 @@ impl Birth {
         }
     }
 
-    fn link(&self, file: &OpenFile) -> Result<(), Errno> {
-        let direct = linkat(&file.fd, "", &self.directory, &self.name, AtFlags::EMPTY_PATH);
+    fn link(&self, file: &OpenFile, name: &OsStr) -> Result<(), Errno> {
+        let direct = linkat(&file.fd, "", &self.directory, name, AtFlags::EMPTY_PATH);
         match direct {
             // Before Linux 6.10 that takes a privilege; the detour through /proc does not.
             Err(Errno::NOENT | Errno::PERM | Errno::INVAL) => linkat(
                 CWD,
                 own_path(file.fd()),
                 &self.directory,
-                &self.name,
+                name,
                 AtFlags::SYMLINK_FOLLOW,
             ),
             other => other,
@@ -256,6 +287,74 @@ pub(crate) fn anew(
         Err(OpenErrorKind::Open(errno)) => Err(OpenErrorKind::Create(errno)),
         Err(other) => Err(other),
     }
+}
+
+/// As [`anew`], but a regular file that exists is left alone until the new one is complete, where that can be done.
+pub(crate) fn afresh(
+    name: &OsStr,
+    options: &TargetOptions,
+) -> Result<(OpenFile, Option<Birth>), OpenErrorKind> {
+    let (old, birth) = anew(name, options)?;
+    if birth.is_some() || old.kind != FileKind::Regular {
+        return Ok((old, birth));
+    }
+    let Ok((fd, mut birth)) = successor(name, &old, options.cache.flags()) else {
+        // Then it is written in place, like a device.
+        return Ok((old, None));
+    };
+    let file = born(name, fd, &birth, options).inspect_err(|_| birth.undo())?;
+    birth.replaces = Some(Replaced {
+        identity: old.identity,
+        _fd: old.fd,
+    });
+    Ok((file, Some(birth)))
+}
+
+/// A file that can take the place of `old` without anybody's noticing but by the inode: same owner and mode, no other name, no
+/// attributes that would be lost, in a directory where names may change.
+fn successor(name: &OsStr, old: &OpenFile, flags: OFlags) -> Result<(OwnedFd, Birth), Errno> {
+    let path = name::typed(name).map_err(|_| Errno::NOENT)?;
+    let path = std::fs::canonicalize(path).map_err(|_| Errno::NOENT)?;
+    let parent = path.parent().ok_or(Errno::NOENT)?;
+    let was = fstat(&old.fd)?;
+    let mut birth = Birth {
+        directory: open_directory(parent)?,
+        name: path.file_name().ok_or(Errno::NOENT)?.to_owned(),
+        stage: Stage::Unnamed,
+        replaces: None,
+    };
+    let there = statat(&birth.directory, &birth.name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let around = fstat(&birth.directory)?;
+    let sticky = around.st_mode & STICKY != 0 && was.st_uid != rustix::process::geteuid().as_raw();
+    if Identity::from(&there) != old.identity
+        || was.st_nlink != 1
+        || sticky
+        || flistxattr(&old.fd, &mut [0_u8; 0])? != 0
+        || mount(&old.fd)? != mount(&birth.directory)?
+    {
+        return Err(Errno::PERM);
+    }
+    let flags = flags | OFlags::CLOEXEC;
+    let fd = birth.unnamed(flags).or_else(|_| birth.hidden(flags))?;
+    let alike = || -> Result<(), Errno> {
+        let is = fstat(&fd)?;
+        if (is.st_uid, is.st_gid) != (was.st_uid, was.st_gid) {
+            let owner = (Uid::from_raw(was.st_uid), Gid::from_raw(was.st_gid));
+            fchown(&fd, Some(owner.0), Some(owner.1))?;
+        }
+        fchmod(&fd, Mode::from_raw_mode(was.st_mode & PERMISSIONS))
+    };
+    if let Err(errno) = alike() {
+        birth.undo();
+        return Err(errno);
+    }
+    Ok((fd, birth))
+}
+
+/// The mount that a file is seen through: one that is mounted by itself cannot be renamed over.
+fn mount(fd: &OwnedFd) -> Result<u64, Errno> {
+    let seen = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    Ok(seen.stx_mnt_id)
 }
 
 fn born(
@@ -330,6 +429,10 @@ fn hidden_name(name: &OsStr) -> OsString {
     hidden
 }
 
+/// Bits of a mode: who may do what, and that only owners may remove from a directory.
+const PERMISSIONS: u32 = 0o7777;
+const STICKY: u32 = 0o1000;
+
 /// What qemu-img gives new images, less the umask.
 const MODE: Mode = Mode::from_raw_mode(0o644);
 /// Links followed. The kernel's limit.
@@ -349,6 +452,7 @@ mod tests {
             directory: open_directory(directory).unwrap(),
             name: "out".into(),
             stage: Stage::Unnamed,
+            replaces: None,
         };
         let fd = how(&mut birth, OFlags::RDWR | OFlags::CLOEXEC).unwrap();
         let file = born(OsStr::new("out"), fd, &birth, &TargetOptions::default()).unwrap();

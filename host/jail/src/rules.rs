@@ -137,7 +137,7 @@ pub const RULES: &[Rule] = &[
         libc::SYS_renameat2,
         "renameat2",
         CONTROL,
-        "commit, where no unnamed file can be made",
+        "commit, where no unnamed file can be made or a file is replaced",
     ),
     rule(
         libc::SYS_unlinkat,

@@ -12,6 +12,7 @@
 mod bitmaps;
 mod bounds;
 mod compare;
+mod create;
 mod dd;
 mod dependencies;
 mod deviating;
@@ -21,6 +22,7 @@ mod formats;
 mod info;
 mod invocation;
 mod map;
+mod measure;
 mod random;
 mod reading;
 mod reflink;

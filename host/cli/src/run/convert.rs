@@ -135,6 +135,7 @@ fn open_target(
         creating,
         settings: &settings,
         options,
+        keeps: false,
         size: &mut size,
     };
     // Values are looked at before the backing file is opened, as the image would be made before it.

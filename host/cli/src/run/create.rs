@@ -219,6 +219,7 @@ fn open_target(
         creating: "",
         settings,
         options: files::target_options(CacheMode::Writeback, context.policy),
+        keeps: true,
         size: &mut size,
     };
     let target = new.open(opened, None)?;

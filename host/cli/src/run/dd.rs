@@ -42,6 +42,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         creating: CREATING,
         settings: &settings,
         options,
+        keeps: false,
         size: &mut size,
     }
     .open(&files, None)?;

@@ -23,6 +23,8 @@ pub(super) struct NewTarget<'a> {
     pub(super) settings: &'a Settings,
     /// How it is opened.
     pub(super) options: TargetOptions,
+    /// Existing files stay until the new ones are complete.
+    pub(super) keeps: bool,
     /// The virtual size, for formats whose files depend on it.
     pub(super) size: &'a mut dyn FnMut() -> Result<u64, Vec<u8>>,
 }
@@ -43,9 +45,13 @@ impl NewTarget<'_> {
         };
         let path = path_of(self.given)?;
         let facts = |name: &OsStr| {
-            opened
-                .target(&files::typed(name), &self.options)
-                .map_err(|error| files::words(&error))
+            let name = files::typed(name);
+            let made = if self.keeps {
+                opened.replacement(&name, &self.options)
+            } else {
+                opened.target(&name, &self.options)
+            };
+            made.map_err(|error| files::words(&error))
         };
         if self.settings.format() == Format::Vmdk {
             // Its values come first, since the files depend on them.

@@ -222,3 +222,85 @@ fn a_killed_process_leaves_nothing() {
     }
     assert!(names(directory.path()).is_empty());
 }
+
+/// A run that may fail leaves the old file alone until the new one is complete.
+#[test]
+fn a_replaced_file_stays_until_commit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let link = directory.path().join("link");
+    std::fs::write(&path, b"old").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("out", &link).unwrap();
+    for (name, commit) in [(&path, false), (&path, true), (&link, false), (&link, true)] {
+        std::fs::write(&path, b"old").unwrap();
+        let files = files();
+        let facts = files
+            .replacement(name.as_os_str(), &TargetOptions::default())
+            .unwrap();
+        assert_eq!((facts.kind, facts.size), (FileKind::Fresh, 0));
+        let guest = Guest::new(files);
+        guest.write(facts.slot, 0, b"new content").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(directory.path()), ["link", "out"]);
+        if commit {
+            guest.engine.files().commit(true).unwrap();
+        }
+        drop(guest);
+        let expected: &[u8] = if commit { b"new content" } else { b"old" };
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
+        assert_eq!(names(directory.path()), ["link", "out"]);
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o640
+        );
+    }
+}
+
+/// Somebody would notice: then the file is written in place.
+#[test]
+fn a_file_with_two_names_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    std::fs::write(&path, b"old").unwrap();
+    std::fs::hard_link(&path, directory.path().join("other")).unwrap();
+    let files = files();
+    let facts = files
+        .replacement(path.as_os_str(), &TargetOptions::default())
+        .unwrap();
+    assert_eq!((facts.kind, facts.size), (FileKind::Regular, 3));
+    let before = std::fs::metadata(&path).unwrap().ino();
+    files.commit(true).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().ino(), before);
+}
+
+#[test]
+fn what_took_the_name_meanwhile_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    std::fs::write(&path, b"old").unwrap();
+    let files = files();
+    files
+        .replacement(path.as_os_str(), &TargetOptions::default())
+        .unwrap();
+    std::fs::write(directory.path().join("another"), b"another").unwrap();
+    std::fs::rename(directory.path().join("another"), &path).unwrap();
+    assert!(files.commit(false).is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), b"another");
+    assert_eq!(names(directory.path()), ["out"]);
+}
+
+#[test]
+fn a_file_that_another_process_uses_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    std::fs::write(&path, b"old").unwrap();
+    let first = files();
+    first
+        .replacement(path.as_os_str(), &TargetOptions::default())
+        .unwrap();
+    let second = files();
+    let refused = second.replacement(path.as_os_str(), &TargetOptions::default());
+    assert!(matches!(refused.unwrap_err().kind, OpenErrorKind::Lock(_)));
+}
