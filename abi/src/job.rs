@@ -72,6 +72,8 @@ pub enum Verb {
     Measure(Measure),
     /// `compare`.
     Compare(Compare),
+    /// `checksum`.
+    Checksum(Checksum),
     /// `snapshot -l`.
     Snapshots(Source),
     /// `info --safety`.
@@ -133,10 +135,41 @@ pub struct Convert {
     pub rate: u64,
     /// `--salvage`.
     pub salvage: bool,
+    /// `--checksum`: the source's checksum is reported, too.
+    pub checksum: Option<Algorithm>,
     /// `--bitmaps`: persistent bitmaps are copied, too.
     pub bitmaps: CopyBitmaps,
     /// `-C`: plain data is copied by the kernel, which looks for no zeros in it.
     pub offload: bool,
+}
+
+/// `checksum`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checksum {
+    /// Of what.
+    pub source: Source,
+    /// How.
+    pub algorithm: Algorithm,
+}
+
+/// The hash function of a checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Algorithm {
+    /// BLAKE3, 32 bytes of output.
+    Blake3,
+    /// SHA-256.
+    Sha256,
+}
+
+impl Algorithm {
+    /// Its name on the command line and in output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Blake3 => "blake3",
+            Self::Sha256 => "sha256",
+        }
+    }
 }
 
 /// Whether persistent bitmaps are copied.

@@ -40,6 +40,8 @@ pub enum Report {
     Findings(Vec<Fault>),
     /// What `check` counted.
     Checked(Format, Checked),
+    /// The checksum of a virtual disk.
+    Checksum([u8; 32]),
     /// Something to warn about; the work goes on.
     Warning(Failure),
     /// The verb failed: always the last report.

@@ -1,4 +1,4 @@
-//! inflate, deflate and zstd behind thin faces.
+//! inflate, deflate, zstd and digests behind thin faces.
 //!
 //! A [`Decoder`] or [`Encoder`] belongs to one lane and is reused for every unit, because creating their state costs
 //! more than a small unit. All work is from slice to slice; nothing is allocated by a length found in an image.
@@ -14,9 +14,11 @@
 )]
 
 mod decode;
+mod digest;
 mod encode;
 
 pub use decode::Decoder;
+pub use digest::{DIGEST_BYTES, Digest, digest};
 pub use encode::Encoder;
 
 /// The stream is damaged, or gives another number of bytes than it should.

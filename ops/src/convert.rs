@@ -6,6 +6,7 @@ use instar_disk::{Fault, FileKind, fault};
 
 use crate::bitmaps;
 use crate::chain::Chain;
+use crate::checksum;
 use crate::copier::{self, Ground, Offload, Work};
 use crate::formats;
 use crate::session::{At, Outcome, Session};
@@ -52,7 +53,10 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         offload: offload(job),
         bitmaps,
     };
-    copier::run(session.host, work)?;
+    let source = copier::run(session.host, work)?;
+    if let Some(algorithm) = job.checksum {
+        checksum::of(session.host, source, algorithm)?;
+    }
     Ok(Done {
         virtual_size,
         ..Done::default()

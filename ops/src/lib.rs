@@ -29,6 +29,7 @@ mod allowance;
 mod bitmaps;
 mod chain;
 mod check;
+mod checksum;
 mod compare;
 mod convert;
 mod copier;
@@ -46,6 +47,7 @@ mod safety;
 mod session;
 mod snapshots;
 mod source;
+mod tree;
 mod zero;
 
 use instar_abi::job::Verb;
@@ -64,6 +66,7 @@ pub fn run(host: &dyn Host, job: &Job) {
         Verb::Measure(measure) => measure::run(&session, measure),
         Verb::Check(check) => check::run(&session, check),
         Verb::Compare(compare) => compare::run(&session, compare),
+        Verb::Checksum(checksum) => checksum::run(&session, checksum),
         Verb::Snapshots(source) => snapshots::run(&session, source),
         Verb::Safety(source) => safety::run(&session, source),
     };

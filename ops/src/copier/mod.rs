@@ -30,7 +30,7 @@ use crate::session::{At, Outcome};
 use crate::source::Source;
 
 pub(crate) use assemble::{Assembler, Span};
-pub(crate) use plan::{Cut, From, Piece, Plan};
+pub(crate) use plan::{Chunk, Cut, From, Piece, Plan};
 
 /// What to copy and how.
 pub(crate) struct Work<'h> {
@@ -84,8 +84,8 @@ const PLACED_BUDGET: u64 = 1 << 20;
 /// Boundary of chunks in a target without units.
 const PLAIN_ALIGN: u64 = 64 << 10;
 
-/// Copies, then completes the target.
-pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
+/// Copies, then completes the target. Gives the source back.
+pub(crate) fn run<'h>(host: &dyn Host, work: Work<'h>) -> Outcome<Source<'h>> {
     let encoding = work.target.encoding();
     let plain = work.target.plain();
     let cut = cut(&work).at(Stage::Create)?;
@@ -120,7 +120,7 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
     bitmaps::carry(&mut source, &mut *target, &work.bitmaps).at(Stage::Finish)?;
     target.finish().at(Stage::Finish)?;
     host.progress(1, 1);
-    Ok(())
+    Ok(source)
 }
 
 fn cut(work: &Work<'_>) -> instar_disk::Result<Cut> {

@@ -65,6 +65,7 @@ pub(crate) fn conversion(files: &[FileFacts]) -> Convert {
         rate: 0,
         salvage: false,
         offload: false,
+        checksum: None,
         bitmaps: instar_abi::job::CopyBitmaps::No,
     }
 }

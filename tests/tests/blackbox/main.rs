@@ -11,6 +11,7 @@
 
 mod bitmaps;
 mod bounds;
+mod checksum;
 mod compare;
 mod create;
 mod dd;

@@ -168,7 +168,15 @@ const TARGET: Group = Group {
             long: &["bitmaps"],
             exact: &[],
             value: None,
-            help: "",
+            help: "copy persistent bitmaps into a new qcow2 TARGET",
+        },
+        Flag {
+            id: Id::Checksum,
+            short: None,
+            long: &[],
+            exact: &["checksum"],
+            value: Some("[=NAME]"),
+            help: "print the checksum of the disk: blake3 (default) or sha256",
         },
     ],
 };

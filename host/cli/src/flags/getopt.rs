@@ -111,6 +111,7 @@ impl Getopt {
                 b"' doesn't allow an argument",
             ]))),
             (Some(_), Some(value)) => Ok(Item::Flag(flag.id, OsStr::from_bytes(value).to_owned())),
+            (Some(called), None) if called.starts_with('[') => Ok(Item::Flag(flag.id, OsString::new())),
             (Some(_), None) => self
                 .words
                 .next()

@@ -77,7 +77,9 @@ fn flags(text: &mut String, flags: &[Flag]) {
             (None, None) => continue,
         };
         if let Some(value) = flag.value {
-            left.push(' ');
+            if !value.starts_with('[') {
+                left.push(' ');
+            }
             left.push_str(value);
         }
         entry(text, &left, flag.help);

@@ -1,6 +1,7 @@
 //! Options are data: one table a verb, from which the parser and the help pages come.
 
 mod check;
+mod checksum;
 mod compare;
 mod convert;
 mod create;
@@ -31,7 +32,7 @@ pub struct Flag {
     pub long: &'static [&'static str],
     /// Further names, only as a whole: abbreviations keep the meaning that scripts rely on.
     pub exact: &'static [&'static str],
-    /// What its argument is called, if it takes one.
+    /// What its argument is called, if it takes one. In brackets: it may be left out, and else follows `=`.
     pub value: Option<&'static str>,
     /// One or more lines for people; none hides the option from help.
     pub help: &'static str,
@@ -78,6 +79,7 @@ pub const PAGES: &[&Page] = &[
     &create::PAGE,
     &measure::PAGE,
     &check::PAGE,
+    &checksum::PAGE,
     &sandbox::PAGE,
 ];
 
@@ -126,6 +128,9 @@ pub enum Id {
     DeleteSnapshot,
     // check.
     Repair,
+    // checksum.
+    Algorithm,
+    Checksum,
     // Targets.
     OutputFormat,
     Options,

@@ -12,7 +12,7 @@ use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
 use super::target::{self, NewTarget};
-use super::{Context, concluded, size};
+use super::{Context, checksum, concluded, size};
 use crate::create::Settings;
 use crate::stop::{Step, Stop};
 use crate::value::place::{Place, Reading};
@@ -31,7 +31,10 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     progress.begin();
     let result = work(args, source_mode, &progress, context);
     progress.finish(result.is_ok());
-    result.map(|()| 0)
+    if let Some(line) = result? {
+        context.console.print(line.as_bytes());
+    }
+    Ok(0)
 }
 
 fn work(
@@ -39,7 +42,7 @@ fn work(
     source_mode: CacheMode,
     progress: &Arc<Progress>,
     context: &mut Context<'_>,
-) -> Step<()> {
+) -> Step<Option<String>> {
     let guest = Guest::prepare_guarded(context.policy, Context::lanes(args.parallel))?;
     let files = files::none(context.policy, args.source.share)?;
     let mut names = Names::new();
@@ -78,6 +81,7 @@ fn work(
         salvage: args.salvage,
         offload: args.copy_range,
         bitmaps: args.bitmaps(),
+        checksum: args.checksum,
     });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::clone(progress))?;
@@ -89,10 +93,15 @@ fn work(
         creating: &creating,
     };
     concluded(&ended.reports, &scene, context.program)?;
+    let digest = match args.checksum {
+        Some(algorithm) => Some((algorithm, checksum::hexadecimal(&ended.reports)?)),
+        None => None,
+    };
     ended
         .files()
         .commit(options.cache != instar_engine::Cache::Unsafe)
-        .map_err(|error| Stop::say(error.to_string()))
+        .map_err(|error| Stop::say(error.to_string()))?;
+    Ok(digest.map(|(algorithm, digest)| checksum::line(algorithm, &digest, args.target.as_bytes())))
 }
 
 fn open_sources(

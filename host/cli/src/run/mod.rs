@@ -6,6 +6,7 @@
 //! ```
 
 mod check;
+mod checksum;
 mod compare;
 mod convert;
 mod create;
@@ -57,6 +58,7 @@ pub(crate) fn run(command: &Command, mut context: Context<'_>) -> Step<u8> {
         Command::Snapshot(args) => snapshot::run(args, &mut context),
         Command::Measure(args) => measure::run(args, &mut context),
         Command::Check(args) => check::run(args, &mut context),
+        Command::Checksum(args) => checksum::run(args, &mut context),
         Command::Sandbox(args) => sandbox::run(args, &mut context),
     }
 }

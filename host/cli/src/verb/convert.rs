@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use instar_abi::Format;
-use instar_abi::job::{CopyBitmaps, SnapshotName};
+use instar_abi::job::{Algorithm, CopyBitmaps, SnapshotName};
 
-use super::Line;
 use super::shared::{CacheMode, SourceArgs, join_options, snapshot};
+use super::{Line, checksum};
 use crate::flags::{Id, Item};
 use crate::stop::{Step, Stop};
 use crate::value::{list, number, place};
@@ -64,6 +64,8 @@ pub struct Args {
     pub copy_range: bool,
     /// `--salvage`.
     pub salvage: bool,
+    /// `--checksum`.
+    pub checksum: Option<Algorithm>,
     /// `--bitmaps`.
     pub bitmaps: bool,
     /// `--skip-broken-bitmaps`.
@@ -119,6 +121,8 @@ impl Args {
             }
             Id::CopyRange => self.copy_range = true,
             Id::Salvage => self.salvage = true,
+            Id::Checksum if value.is_empty() => self.checksum = Some(Algorithm::Blake3),
+            Id::Checksum => self.checksum = Some(checksum::algorithm(value.as_bytes())?),
             Id::Bitmaps => self.bitmaps = true,
             Id::SkipBrokenBitmaps => self.skip_broken_bitmaps = true,
             _ => {}

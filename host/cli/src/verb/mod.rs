@@ -1,6 +1,7 @@
 //! The verbs: what was typed, and what it means.
 
 pub mod check;
+pub mod checksum;
 pub mod compare;
 pub mod convert;
 pub mod create;
@@ -30,6 +31,7 @@ pub enum VerbName {
     Snapshot,
     Measure,
     Check,
+    Checksum,
     Sandbox,
 }
 
@@ -54,6 +56,8 @@ pub enum Command {
     Measure(measure::Args),
     /// `check`.
     Check(check::Args),
+    /// `checksum`.
+    Checksum(checksum::Args),
     /// `sandbox`.
     Sandbox(sandbox::Args),
 }
@@ -97,6 +101,7 @@ pub fn parse(
         VerbName::Snapshot => snapshot::parse(line).map(Command::Snapshot),
         VerbName::Measure => measure::parse(line).map(Command::Measure),
         VerbName::Check => check::parse(line).map(Command::Check),
+        VerbName::Checksum => checksum::parse(line).map(Command::Checksum),
         VerbName::Sandbox => sandbox::parse(line).map(Command::Sandbox),
     }
 }

@@ -1,0 +1,98 @@
+//! `checksum`: the page.
+
+use super::{Flag, Group, HELP, Id, OBJECT, Page};
+use crate::verb::VerbName;
+
+pub(super) const PAGE: Page = Page {
+    name: "checksum",
+    verb: VerbName::Checksum,
+    summary: "hash the disk inside an image",
+    usage: "[options] IMAGE",
+    about: "Prints a checksum of the virtual disk that IMAGE holds: the same for the same content, whatever the format, compression, chain or holes. Unwritten space costs no time. docs/verbs/checksum.md specifies it.",
+    operands: &[("IMAGE", "the image")],
+    groups: &[
+        Group {
+            title: "Checksum",
+            flags: &[
+                HELP,
+                Flag {
+                    id: Id::Algorithm,
+                    short: Some(b'a'),
+                    long: &["algorithm"],
+                    exact: &[],
+                    value: Some("NAME"),
+                    help: "blake3 (default) or sha256",
+                },
+                Flag {
+                    id: Id::Output,
+                    short: None,
+                    long: &["output"],
+                    exact: &[],
+                    value: Some("STYLE"),
+                    help: "human (default) or json",
+                },
+                Flag {
+                    id: Id::Progress,
+                    short: Some(b'p'),
+                    long: &["progress"],
+                    exact: &[],
+                    value: None,
+                    help: "show progress",
+                },
+                Flag {
+                    id: Id::Parallel,
+                    short: Some(b'm'),
+                    long: &["parallel"],
+                    exact: &[],
+                    value: Some("N"),
+                    help: "lanes, 1 to 16 (default: one for each processor)",
+                },
+            ],
+        },
+        Group {
+            title: "Image",
+            flags: &[
+                Flag {
+                    id: Id::Format,
+                    short: Some(b'f'),
+                    long: &["format"],
+                    exact: &[],
+                    value: Some("FORMAT"),
+                    help: "its format; without this, the first bytes decide",
+                },
+                Flag {
+                    id: Id::Snapshot,
+                    short: Some(b'l'),
+                    long: &["snapshot"],
+                    exact: &[],
+                    value: Some("SNAPSHOT"),
+                    help: "an internal snapshot instead of the active state",
+                },
+                Flag {
+                    id: Id::ImageOpts,
+                    short: None,
+                    long: &["image-opts"],
+                    exact: &[],
+                    value: None,
+                    help: "IMAGE is a list such as driver=qcow2,file.filename=X",
+                },
+                Flag {
+                    id: Id::ForceShare,
+                    short: Some(b'U'),
+                    long: &["force-share"],
+                    exact: &[],
+                    value: None,
+                    help: "open it even while another process writes to it",
+                },
+                OBJECT,
+            ],
+        },
+    ],
+    examples: &[
+        ("checksum disk.qcow2", "compare with the line of another image"),
+        (
+            "convert --checksum a.vmdk b.qcow2",
+            "the same line for what was converted",
+        ),
+    ],
+};

@@ -1,0 +1,221 @@
+//! `checksum`: the content of a virtual disk in 32 bytes, the same for the same content in any container.
+//!
+//! Lanes read, decode and hash chunks at the same time; their digests join the tree in order. Runs of zeros that the tables
+//! know of cost nothing.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use instar_abi::Report;
+use instar_abi::job::{Algorithm, Checksum};
+use instar_abi::report::{Done, Failure, Stage};
+use instar_codecs::Digest;
+use instar_disk::{Host, Result, Turn, Turnstile, align_up, from_usize, to_usize};
+
+use crate::copier::{Assembler, Chunk, Cut, Plan, Span};
+use crate::session::{At, Outcome, Session, internal};
+use crate::source::Source;
+use crate::tree::{LEAF, Tree, leaf};
+use crate::zero::is_zero;
+
+/// Bytes of data in a chunk: they pass through one lane's buffer, which shall stay in cache.
+const BUDGET: u64 = 1 << 20;
+
+/// Carries out `checksum`.
+pub(crate) fn run(session: &Session<'_>, job: &Checksum) -> Outcome<Done> {
+    let source = Source::open(session, core::slice::from_ref(&job.source))?;
+    let virtual_size = source.size();
+    of(session.host, source, job.algorithm)?;
+    session.host.progress(1, 1);
+    Ok(Done {
+        virtual_size,
+        ..Done::default()
+    })
+}
+
+/// Reports the checksum of all of `source`.
+pub(crate) fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> Outcome<()> {
+    let size = source.size();
+    let cut = Cut {
+        align: LEAF,
+        unit: LEAF,
+        budget: BUDGET,
+        zeros_below: 0,
+        zeros_are_data: false,
+        inherit_below: 0,
+    };
+    let zero_leaf = leaf(algorithm, &alloc::vec![0; to_usize(LEAF).at(Stage::Other)?]);
+    let shared = Shared {
+        host,
+        algorithm,
+        zero_leaf,
+        size,
+        plan: Turnstile::new(Plan::new(source, cut, 0, size, false)),
+        turn: Turn::new(),
+        growth: Turnstile::new(Growth {
+            tree: Tree::new(algorithm, zero_leaf),
+            leaves: 0,
+        }),
+        hashed: AtomicU64::new(0),
+        failed: AtomicBool::new(false),
+        failure: Turnstile::new(None),
+    };
+    host.progress(0, size.max(1));
+    host.parallel(&|_| lane(&shared));
+    if let Some((_, failure)) = shared.failure.into_inner() {
+        return Err(failure);
+    }
+    let mut growth = shared.growth.into_inner();
+    growth.zeros_to(size, size, algorithm).at(Stage::Other)?;
+    host.report(&Report::Checksum(growth.tree.finish(size)));
+    Ok(())
+}
+
+/// What lanes share.
+struct Shared<'c, 'h> {
+    host: &'c dyn Host,
+    algorithm: Algorithm,
+    zero_leaf: Digest,
+    size: u64,
+    plan: Turnstile<Plan<'h>>,
+    turn: Turn,
+    growth: Turnstile<Growth>,
+    hashed: AtomicU64,
+    failed: AtomicBool,
+    /// The failure nearest to the start.
+    failure: Turnstile<Option<(u64, Failure)>>,
+}
+
+/// The tree, and how many leaves it has.
+struct Growth {
+    tree: Tree,
+    leaves: u64,
+}
+
+impl Growth {
+    /// Adds zeros up to the byte `end` of a disk of `size` bytes: a leaf's start, or the size.
+    fn zeros_to(&mut self, end: u64, size: u64, algorithm: Algorithm) -> Result<()> {
+        let whole = end / LEAF;
+        self.tree.push_zeros(whole.saturating_sub(self.leaves));
+        self.leaves = self.leaves.max(whole);
+        let rest = to_usize(size % LEAF)?;
+        if end == size && rest > 0 && self.leaves == whole {
+            self.push(leaf(algorithm, &alloc::vec![0; rest]));
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, digest: Digest) {
+        self.tree.push(digest);
+        self.leaves = self.leaves.saturating_add(1);
+    }
+}
+
+/// One lane's buffers, reused from chunk to chunk.
+#[derive(Default)]
+struct Lane {
+    chunk: Chunk,
+    assembler: Assembler,
+    spans: Vec<Span>,
+    buffer: Vec<u8>,
+    /// Where each leaf with data starts on the disk, and its digest.
+    leaves: Vec<(u64, Digest)>,
+}
+
+fn lane(shared: &Shared<'_, '_>) {
+    let mut lane = Lane::default();
+    while !shared.failed.load(Ordering::Relaxed) {
+        let planned = shared.plan.with(shared.host, |plan| {
+            let found = plan.next(&mut lane.chunk);
+            found.at(Stage::Read(plan.at()))
+        });
+        lane.leaves.clear();
+        let hashed = match planned {
+            Ok(false) => return,
+            Ok(true) => lane.hash(shared),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = hashed {
+            // The chunk has its turn all the same, or the lanes behind it would wait for ever.
+            shared.fail(lane.chunk.start, failure);
+        }
+        shared.turn.wait_for(shared.host, lane.chunk.ticket);
+        let grown = shared
+            .growth
+            .with(shared.host, |growth| lane.grow(shared, growth));
+        shared.turn.pass(shared.host);
+        match grown {
+            Ok(()) => shared.advance(&lane.chunk),
+            Err(fault) => shared.fail(
+                lane.chunk.start,
+                Failure {
+                    stage: Stage::Other,
+                    fault,
+                },
+            ),
+        }
+    }
+}
+
+impl Lane {
+    fn hash(&mut self, shared: &Shared<'_, '_>) -> Outcome<()> {
+        let stage = Stage::Read(self.chunk.start);
+        self.assembler
+            .lay_out(&self.chunk.pieces, false, LEAF, &mut self.spans, &mut self.buffer)
+            .at(stage)?;
+        self.assembler
+            .fetch(shared.host, false, Vec::new(), &[], &mut self.buffer)?;
+        for span in &self.spans {
+            let bytes = span
+                .at
+                .checked_add(span.length)
+                .and_then(|end| self.buffer.get(span.at..end))
+                .ok_or_else(|| internal(line!()))
+                .at(stage)?;
+            let mut at = span.target;
+            for piece in bytes.chunks(to_usize(LEAF).at(stage)?) {
+                // The last leaf ends with the disk.
+                let length = shared.size.saturating_sub(at).min(from_usize(piece.len()));
+                let piece = piece.get(..to_usize(length).at(stage)?).unwrap_or(piece);
+                let digest = if length == LEAF && is_zero(piece) {
+                    shared.zero_leaf
+                } else {
+                    leaf(shared.algorithm, piece)
+                };
+                self.leaves.push((at, digest));
+                at = at.saturating_add(LEAF);
+            }
+        }
+        Ok(())
+    }
+
+    fn grow(&self, shared: &Shared<'_, '_>, growth: &mut Growth) -> Result<()> {
+        for (start, digest) in &self.leaves {
+            growth.zeros_to(*start, shared.size, shared.algorithm)?;
+            growth.push(*digest);
+        }
+        let end = align_up(self.chunk.end, LEAF)?.min(shared.size);
+        growth.zeros_to(end, shared.size, shared.algorithm)
+    }
+}
+
+impl Shared<'_, '_> {
+    fn fail(&self, at: u64, failure: Failure) {
+        self.failed.store(true, Ordering::Relaxed);
+        self.failure.with(self.host, |kept| {
+            if kept.as_ref().is_none_or(|(first, _)| at < *first) {
+                *kept = Some((at, failure));
+            }
+        });
+    }
+
+    fn advance(&self, chunk: &Chunk) {
+        let step = (self.size / 100).max(1);
+        let settled = chunk.end.saturating_sub(chunk.start);
+        let before = self.hashed.fetch_add(settled, Ordering::Relaxed);
+        let now = before.saturating_add(settled);
+        if now.checked_div(step) != before.checked_div(step) {
+            self.host.progress(now.min(self.size), self.size);
+        }
+    }
+}
