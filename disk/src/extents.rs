@@ -7,6 +7,10 @@ use crate::{FileKind, Result};
 /// Extents asked for at a time. Ours: one request answers for a fragmented megabyte-scale run, and 1 KiB of state is kept.
 const CACHED: usize = 64;
 
+/// Where to begin when questions go backwards: first, and at most. Ours.
+const BACK_FIRST: u64 = 1 << 20;
+const BACK_MOST: u64 = 1 << 30;
+
 /// The allocation map of a file, for formats whose guest bytes stand in one long run: holes need not be read.
 #[derive(Debug)]
 pub struct Extents<'h> {
@@ -15,6 +19,8 @@ pub struct Extents<'h> {
     cache: [Extent; CACHED],
     cached: usize,
     start: u64,
+    /// How far before the place asked for to begin when questions go backwards.
+    back: u64,
 }
 
 impl<'h> Extents<'h> {
@@ -26,6 +32,7 @@ impl<'h> Extents<'h> {
             cache: [Extent::default(); CACHED],
             cached: 0,
             start: 0,
+            back: BACK_FIRST,
         }
     }
 
@@ -47,7 +54,24 @@ impl<'h> Extents<'h> {
         if let Some(extent) = self.lookup(offset) {
             return Ok(extent);
         }
+        if self.cached > 0 && offset < self.start && self.back > 0 {
+            // An image whose clusters lie backwards would ask once for each of them.
+            self.ask(offset.saturating_sub(self.back))?;
+            if let Some(extent) = self.lookup(offset) {
+                self.back = self.back.saturating_mul(4).min(BACK_MOST);
+                return Ok(extent);
+            }
+            self.back /= 16;
+        }
+        self.ask(offset)?;
+        // A file that shrank under us has nothing here any more: data, which then reads as zero.
+        Ok(self.lookup(offset).unwrap_or_else(|| self.rest(offset)))
+    }
+
+    /// Fills the cache from `offset` on.
+    fn ask(&mut self, offset: u64) -> Result<()> {
         let slot = self.file.slot();
+        self.cached = 0;
         let mut io = [Io::new(Action::Extents {
             slot,
             offset,
@@ -59,8 +83,7 @@ impl<'h> Extents<'h> {
         let filled = io.outcome.map_err(|error| error.fault(slot))?;
         self.cached = crate::to_usize(filled)?.min(CACHED);
         self.start = offset;
-        // A file that shrank under us has nothing here any more: data, which then reads as zero.
-        Ok(self.lookup(offset).unwrap_or_else(|| self.rest(offset)))
+        Ok(())
     }
 
     fn rest(&self, offset: u64) -> Extent {

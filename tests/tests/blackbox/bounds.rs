@@ -60,6 +60,15 @@ in_both_sandboxes! {
         };
         little(&["sandbox"]);
         assert_eq!(little(&["info", "--output=json", "image"]), bench.qemu(["info", "--output=json", "image"]).text());
+        for words in [
+            ["map", "image"].as_slice(),
+            &["map", "--output=json", "packed"],
+            &["compare", "image", "packed"],
+            &["snapshot", "-l", "image"],
+        ] {
+            assert_eq!(little(words), bench.qemu(words).text());
+        }
+        assert!(little(&["info", "--safety", "packed"]).contains("verdict: safe"));
         for image in ["image", "packed"] {
             little(&["convert", "-O", "raw", image, "out"]);
             same_bytes(bench, "disk.raw", "out", image);

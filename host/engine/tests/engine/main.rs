@@ -8,6 +8,7 @@
 )]
 
 mod cache;
+mod compares;
 mod copies;
 mod devices;
 mod gate;
