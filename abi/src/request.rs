@@ -439,9 +439,13 @@ impl Request {
 /// What the host does with the buffer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
+    /// The guest's code and constants lie in pages of the host's own binary: guest memory has zeros there, and whoever takes them
+    /// for the constants writes zeros.
     HostReads,
     /// The host writes past the guest's page protection, so text and read-only data are out of its reach.
     HostWrites,
+    /// A word that lanes change, wherever they keep it.
+    HostWatches,
 }
 
 fn guest_range(
@@ -450,10 +454,9 @@ fn guest_range(
     memory_bytes: u64,
     access: Access,
 ) -> Result<GuestRange, BadRequest> {
-    let lowest = if access == Access::HostWrites {
-        STACKS
-    } else {
-        BASE
+    let lowest = match access {
+        Access::HostReads | Access::HostWrites => STACKS,
+        Access::HostWatches => BASE,
     };
     let in_bounds = address >= lowest
         && address
@@ -489,7 +492,7 @@ fn word(address: u64, memory_bytes: u64) -> Result<GuestRange, BadRequest> {
         return Err(BadRequest::Address(address));
     }
     // The host only reads it, but a lane waits for a word that lanes write: never in the image's text.
-    guest_range(address, 4, memory_bytes, Access::HostReads)
+    guest_range(address, 4, memory_bytes, Access::HostWatches)
 }
 
 fn file_range(offset: u64, length: u64) -> Result<(), BadRequest> {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use instar_abi::fault::core as faults;
-use instar_abi::layout::HEAP;
+use instar_abi::layout::{HEAP, STACKS};
 use instar_abi::limits::{BATCH, REPORT_BYTES, TRANSFER};
 use instar_abi::report::{Failure, Stage};
 use instar_abi::request::{
@@ -67,7 +67,8 @@ impl Host for Client {
     }
 
     fn open(&self, namer: Slot, role: Role, name: &[u8]) -> instar_disk::Result<FileFacts> {
-        let (address, length) = place(name);
+        let heard = name.to_vec();
+        let (address, length) = place(&heard);
         let result = send(RawRequest {
             op: Op::OPEN.0,
             flags: role.number(),
@@ -162,15 +163,30 @@ fn exchange(batch: &mut [Io<'_>]) {
             _ => None,
         })
         .collect();
+    let constants: Vec<Vec<u8>> = batch
+        .iter()
+        .filter_map(|io| match &io.action {
+            Action::Write { from, .. } if is_constant(from) => Some(from.to_vec()),
+            _ => None,
+        })
+        .collect();
     let mut mailbox = Mailbox::mine();
     let before = usize::from(put_progress(&mut mailbox));
+    let mut copies = constants.iter();
     let mut tables = records.iter_mut();
     for (index, io) in batch.iter_mut().enumerate() {
         let table = match io.action {
             Action::Extents { .. } => tables.next().map_or(&mut [][..], Vec::as_mut_slice),
             _ => &mut [],
         };
-        mailbox.put(before + index, raw(&mut io.action, table));
+        let mut request = raw(&mut io.action, table);
+        if let Action::Write { from, .. } = &io.action
+            && is_constant(from)
+            && let Some(copy) = copies.next()
+        {
+            (request.address, request.length) = place(copy);
+        }
+        mailbox.put(before + index, request);
     }
     if before + batch.len() == 0 {
         return;
@@ -273,6 +289,11 @@ fn transfer_long(io: &mut Io<'_>) {
         }
         _ => {}
     }
+}
+
+/// Whether a buffer lies in the image itself, where the host does not read.
+fn is_constant(buffer: &[u8]) -> bool {
+    !buffer.is_empty() && (buffer.as_ptr().expose_provenance() as u64) < STACKS
 }
 
 /// Address and length of a buffer. An empty one may lie anywhere, so it gets an address that the host accepts.
