@@ -25,6 +25,7 @@
 extern crate alloc;
 
 mod bitmap;
+mod blocks;
 mod check;
 mod extents;
 mod file;
@@ -38,6 +39,7 @@ mod target;
 mod turnstile;
 
 pub use bitmap::{Bitmaps, ReadBits, bitmap_bytes};
+pub use blocks::{Blocks, InPlace, behind};
 pub use check::Check;
 pub use extents::Extents;
 pub use file::File;

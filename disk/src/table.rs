@@ -146,6 +146,22 @@ impl<'h> TableWriter<'h> {
         Self::with(file, start, bytes, Fill::Entries(entries))
     }
 
+    /// The table of `bytes` bytes at `start` of a file that has all of them, to be changed where it stands.
+    #[must_use]
+    pub const fn existing(file: File<'h>, start: u64, bytes: u64) -> Self {
+        Self {
+            file,
+            start,
+            bytes,
+            fill: Fill::Byte(0),
+            window: Vec::new(),
+            // No window yet: the first question reads one.
+            at: u64::MAX,
+            dirty: false,
+            reached: bytes,
+        }
+    }
+
     fn with(file: File<'h>, start: u64, bytes: u64, fill: Fill) -> Self {
         let mut writer = Self {
             file,

@@ -128,6 +128,9 @@ pub(crate) fn create<'h>(
             let data = data_file(session, options)?;
             instar_qcow2::existing(file, size, data, compress)
         }
+        Create::Vdi(_) if target.existing => instar_vdi::existing(file, size),
+        Create::Vpc(_) if target.existing => instar_vhd::existing(file, size),
+        Create::Vhdx(_) if target.existing => instar_vhdx::existing(file, size, seed),
         _ if target.existing => {
             let what = alloc::format!("writing into an existing {} image (-n)", format.name());
             Err(Fault::new(fault::core::UNSUPPORTED).named(what.as_bytes()))

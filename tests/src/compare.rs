@@ -67,7 +67,17 @@ pub fn qemu_reads(bench: &Bench, image: &str, disk: &str, what: &str) {
 /// If it does.
 #[track_caller]
 pub fn checks_clean(bench: &Bench, image: &str, what: &str) {
-    let outcome = bench.qemu(["check", "-f", "qcow2", image]);
+    checks_clean_as(bench, "qcow2", image, what);
+}
+
+/// The same for an image of `format`.
+///
+/// # Panics
+///
+/// If `qemu-img check` finds anything.
+#[track_caller]
+pub fn checks_clean_as(bench: &Bench, format: &str, image: &str, what: &str) {
+    let outcome = bench.qemu(["check", "-f", format, image]);
     assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
     assert!(outcome.stderr.is_empty(), "{what}: {outcome}");
     assert!(

@@ -29,6 +29,7 @@ extern crate alloc;
 
 mod check;
 mod create;
+mod existing;
 mod header;
 mod image;
 mod info;
@@ -39,6 +40,7 @@ mod target;
 
 pub use check::check;
 pub use create::create;
+pub use existing::existing;
 pub use header::{Header, ImageType};
 pub use image::open;
 pub use probe::probe;

@@ -46,7 +46,12 @@ pub fn create<'h>(
         if file.kind() == FileKind::Fresh {
             file.resize(size, Preallocate::Off)?;
         }
-        return Ok(Box::new(Fixed { file, size, footer }));
+        return Ok(Box::new(Fixed {
+            file,
+            size,
+            end: size,
+            footer,
+        }));
     }
     let block_size = u64::from(BLOCK);
     let header = DynamicHeader {

@@ -35,11 +35,7 @@ fn open_any<'h>(file: File<'h>) -> Result<Opened<'h>> {
         // A fixed disk of no size is its footer alone, which then stands in front.
         return open_fixed(file);
     }
-    if footer.data_offset >= limits::FILE_END {
-        return Err(Fault::new(faults::DYNAMIC_OFFSET));
-    }
-    let mut raw = RawDynamicHeader::new_zeroed();
-    file.read_padded(footer.data_offset.min(file.size()), raw.as_mut_bytes())?;
+    let raw = dynamic_header(&file, &footer)?;
     let header = DynamicHeader::parse(&raw, footer.size)?;
     let (parent, differencing) = match footer.disk_type {
         // Its footer stands at the end only: in front it would be the guest's first sector.
@@ -76,7 +72,20 @@ fn open_fixed<'h>(file: File<'h>) -> Result<Opened<'h>> {
     }))
 }
 
-fn read_footer(file: &File<'_>, offset: u64) -> Result<RawFooter> {
+/// The dynamic header that `footer` leads to, as it stands.
+///
+/// # Errors
+/// `DYNAMIC_OFFSET`; the host's.
+pub(crate) fn dynamic_header(file: &File<'_>, footer: &Footer) -> Result<RawDynamicHeader> {
+    if footer.data_offset >= limits::FILE_END {
+        return Err(Fault::new(faults::DYNAMIC_OFFSET));
+    }
+    let mut raw = RawDynamicHeader::new_zeroed();
+    file.read_padded(footer.data_offset.min(file.size()), raw.as_mut_bytes())?;
+    Ok(raw)
+}
+
+pub(crate) fn read_footer(file: &File<'_>, offset: u64) -> Result<RawFooter> {
     let mut raw = RawFooter::new_zeroed();
     file.read_padded(offset, raw.as_mut_bytes())?;
     Ok(raw)

@@ -34,6 +34,7 @@ extern crate alloc;
 
 mod bitmap;
 mod create;
+mod existing;
 mod geometry;
 mod header;
 mod image;
@@ -45,6 +46,7 @@ mod table;
 mod target;
 
 pub use create::create;
+pub use existing::existing;
 pub use geometry::{Geometry, rounded_size};
 pub use header::{DiskType, DynamicHeader, Footer};
 pub use image::open;

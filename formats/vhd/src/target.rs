@@ -16,6 +16,8 @@ const BITMAPS: usize = 64;
 pub(crate) struct Fixed<'h> {
     pub(crate) file: File<'h>,
     pub(crate) size: u64,
+    /// Where the footer goes.
+    pub(crate) end: u64,
     pub(crate) footer: RawFooter,
 }
 
@@ -47,7 +49,7 @@ impl Target for Fixed<'_> {
 
     fn finish(&mut self) -> Result<()> {
         self.file.flush()?;
-        self.file.write(self.size, self.footer.as_bytes())?;
+        self.file.write(self.end, self.footer.as_bytes())?;
         self.file.flush()
     }
 }

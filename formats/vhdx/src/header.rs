@@ -25,6 +25,14 @@ impl Header {
     /// # Errors
     /// `NOT_VHDX`, `NO_HEADER`, and what is wrong with the header; the host's.
     pub(crate) fn read(file: &File<'_>) -> Result<Self> {
+        Self::read_both(file).map(|(header, _)| header)
+    }
+
+    /// The same, with what it was read from.
+    ///
+    /// # Errors
+    /// As [`Header::read`].
+    pub(crate) fn read_both(file: &File<'_>) -> Result<(Self, RawHeader)> {
         let mut signature = [0; 8];
         file.read_padded(0, &mut signature)?;
         if signature != FILE_SIGNATURE {
@@ -44,7 +52,7 @@ impl Header {
             }
             (None, None) => return Err(Fault::new(faults::NO_HEADER)),
         };
-        Self::parse(&raw)
+        Ok((Self::parse(&raw)?, raw))
     }
 
     /// Judges `raw`, whose checksum is right.

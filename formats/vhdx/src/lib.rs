@@ -35,6 +35,7 @@ extern crate alloc;
 mod check;
 mod crc;
 mod create;
+mod existing;
 
 mod header;
 mod image;
@@ -54,6 +55,7 @@ mod target;
 pub use check::check;
 pub use crc::crc32c;
 pub use create::create;
+pub use existing::existing;
 
 pub use image::open;
 pub use probe::probe;

@@ -55,6 +55,11 @@ impl Regions {
             .is_some_and(|(_, to)| *to > start)
     }
 
+    /// Where the last of regions and log ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.taken.iter().map(|(_, end)| *end).max().unwrap_or(0)
+    }
+
     /// Judges the first `count` entries of a table whose checksum is right.
     fn parse(table: &[u8], count: usize, header: &Header) -> Result<Self> {
         let (mut bat, mut metadata) = (None, None);

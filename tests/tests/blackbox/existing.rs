@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use instar_tests::compare::{checks_clean, qemu_reads, same_bytes};
+use instar_tests::compare::{checks_clean, checks_clean_as, qemu_reads, same_bytes};
 use instar_tests::craft::Crafted;
 use instar_tests::disk::{self, Piece};
 use instar_tests::{Bench, in_both_sandboxes};
@@ -26,7 +26,92 @@ fn damaged(bench: &Bench) {
     image.bytes(entry & ((1 << 54) - 1), &[0xff; 32]);
 }
 
+/// Formats besides raw and qcow2 whose images can be written in place, and ways in which those are made.
+const IN_PLACE: &[(&str, &str)] = &[
+    ("vdi", "static=off"),
+    ("vdi", "static=on"),
+    ("vpc", "force_size=on"),
+    ("vpc", "subformat=dynamic"),
+    ("vpc", "subformat=fixed"),
+    ("vhdx", "block_size=1M"),
+    ("vhdx", "block_size=8M"),
+    ("vhdx", "block_state_zero=off"),
+    ("vhdx", "subformat=fixed"),
+];
+
+/// Two images of the format with old data: blocks that are there, blocks that are not, and one that is full.
+fn used(bench: &Bench, format: &str, options: &str, size: u64) {
+    let pieces = [
+        Piece::Data(0, 70_000, 60),
+        Piece::Data(2 << 20, 1 << 20, 61),
+        Piece::Data(size - (1 << 20), 4096, 62),
+    ];
+    disk::make(&bench.path("old.raw"), size, &pieces);
+    for target in ["theirs", "ours"] {
+        bench
+            .qemu([
+                "convert", "-f", "raw", "-O", format, "-o", options, "old.raw", target,
+            ])
+            .succeeds();
+    }
+}
+
 in_both_sandboxes! {
+    fn writes_into_existing_images_of_other_formats(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        for (format, options) in IN_PLACE {
+            // A target as large as the source, and a larger one.
+            for size in [disk::USUAL_BYTES, 24 << 20] {
+                let what = format!("{format} {options} of {size} bytes");
+                used(bench, format, options, size);
+                let before = bench.path("ours").metadata().unwrap().ino();
+                let words = |target| ["convert", "-n", "-f", "raw", "-O", format, "disk.raw", target];
+                bench.qemu(words("theirs")).succeeds();
+                let ours = bench.instar(words("ours"));
+                assert_eq!(ours.code(), Some(0), "{what}: {ours}");
+                assert_eq!(bench.path("ours").metadata().unwrap().ino(), before, "{what}: the file was replaced");
+                for target in ["theirs", "ours"] {
+                    bench.qemu(["convert", "-f", format, "-O", "raw", target, &format!("{target}.raw")]).succeeds();
+                }
+                same_bytes(bench, "theirs.raw", "ours.raw", &what);
+                if *format != "vpc" {
+                    checks_clean_as(bench, format, "ours", &what);
+                }
+                bench.instar(["convert", "-f", format, "-O", "raw", "ours", "back.raw"]).succeeds();
+                same_bytes(bench, "theirs.raw", "back.raw", &what);
+                let lengths = ["theirs", "ours"].map(|name| bench.path(name).metadata().unwrap().len());
+                assert!(lengths[1] <= lengths[0] + (16 << 20), "{what}: {lengths:?}");
+                for name in ["theirs", "ours", "theirs.raw", "ours.raw", "back.raw"] {
+                    fs::remove_file(bench.path(name)).unwrap();
+                }
+            }
+        }
+    }
+
+    fn an_existing_image_of_other_formats_that_is_too_small_stays_as_it_is(bench) {
+        disk::make(&bench.path("disk.raw"), 9 << 20, &[Piece::Data(0, 9 << 20, 63)]);
+        for (format, options) in IN_PLACE {
+            used(bench, format, options, 4 << 20);
+            let before = fs::read(bench.path("ours")).unwrap();
+            let words = |target| ["convert", "-n", "-f", "raw", "-O", format, "disk.raw", target];
+            bench.qemu(words("theirs")).fails_with("output file is smaller than input file");
+            bench.instar(words("ours")).fails_with("output file is smaller than input file");
+            assert!(fs::read(bench.path("ours")).unwrap() == before, "{format} {options}: was written to");
+        }
+    }
+
+    /// What stands there after a failure is not taken for a finished image, not even where the failure was late.
+    fn an_existing_image_of_other_formats_is_unmistakably_incomplete_after_a_late_failure(bench) {
+        damaged(bench);
+        for (format, options) in IN_PLACE {
+            used(bench, format, options, 16 << 20);
+            bench.instar(["convert", "-n", "-O", format, "damaged", "ours"]).fails();
+            for words in [["info", "-f", format, "ours"].as_slice(), &["convert", "-f", format, "-O", "raw", "ours", "x"]] {
+                assert_ne!(bench.qemu(words).code(), Some(0), "{format} {options}: {words:?} takes it for finished");
+            }
+        }
+    }
+
     fn writes_into_an_existing_raw_file(bench) {
         disk::usual(&bench.path("disk.raw"));
         for target in ["theirs", "ours"] {

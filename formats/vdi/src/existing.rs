@@ -1,0 +1,103 @@
+//! Writing into an image that exists (`convert -n`).
+
+use alloc::boxed::Box;
+
+use instar_disk::{Blocks, Fault, File, InPlace, Preallocate, Result, TableWriter, Target, behind, fault};
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::header::{BLOCK, Header};
+use crate::raw::{DISCARDED, RawHeader};
+use crate::table::{BlockMap, place_offset};
+
+/// Takes the VDI in `file` as a target of `size` bytes. From the first change on it is no VDI, until
+/// [`finish`](Target::finish).
+///
+/// # Errors
+/// As reading it; `TARGET_TOO_SMALL`, `SHORT_READ`; the host's.
+pub fn existing<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
+    let mut raw = RawHeader::new_zeroed();
+    file.read_padded(0, raw.as_mut_bytes())?;
+    let header = Header::parse(&raw).map_err(|fault| fault.in_file(file.slot()))?;
+    // The map is in the file, all of it.
+    BlockMap::new(file, &header)?;
+    let data = behind(&file, 512)?.saturating_sub(header.data_offset);
+    let mut blocks = Existing {
+        map: TableWriter::existing(file, header.map_offset, header.map_bytes()),
+        next: u32::try_from(data.div_ceil(BLOCK)).unwrap_or(DISCARDED),
+        allocated: 0,
+        file,
+        header,
+        raw,
+    };
+    for block in 0..u64::from(blocks.header.blocks) {
+        let Some(place) = blocks.place(block)? else {
+            continue;
+        };
+        // Read as zeros; written to, it would be the place of another block as well.
+        if place >= file.size() {
+            return Err(Fault::new(fault::core::SHORT_READ)
+                .with([place, BLOCK, file.size()])
+                .in_file(file.slot()));
+        }
+        blocks.allocated = blocks.allocated.saturating_add(1);
+    }
+    Ok(Box::new(InPlace::new(blocks, size)?))
+}
+
+struct Existing<'h> {
+    file: File<'h>,
+    header: Header,
+    raw: RawHeader,
+    map: TableWriter<'h>,
+    /// The first place that nobody has.
+    next: u32,
+    /// Blocks that have places.
+    allocated: u32,
+}
+
+impl Blocks for Existing<'_> {
+    fn file(&self) -> &File<'_> {
+        &self.file
+    }
+
+    fn size(&self) -> u64 {
+        self.header.size
+    }
+
+    fn block_size(&self) -> u64 {
+        BLOCK
+    }
+
+    fn place(&mut self, block: u64) -> Result<Option<u64>> {
+        let entry = u32::from_le_bytes(self.map.get(block.saturating_mul(4))?);
+        Ok((entry < DISCARDED).then(|| place_offset(self.header.data_offset, entry)))
+    }
+
+    fn give(&mut self, block: u64) -> Result<u64> {
+        let place = self.next;
+        if place >= DISCARDED {
+            return Err(Fault::new(fault::core::OVERFLOW).with([place.into()]));
+        }
+        self.map.set(block.saturating_mul(4), place.to_le_bytes())?;
+        self.next = place.saturating_add(1);
+        self.allocated = self.allocated.saturating_add(1);
+        Ok(place_offset(self.header.data_offset, place))
+    }
+
+    fn mark(&mut self) -> Result<()> {
+        let mut raw = self.raw.clone();
+        raw.signature.set(0);
+        self.file.write(0, raw.as_bytes())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.map.finish()?;
+        let end = place_offset(self.header.data_offset, self.next);
+        if end > self.file.size() {
+            self.file.resize(end, Preallocate::Off)?;
+        }
+        self.file.flush()?;
+        self.raw.blocks_allocated.set(self.allocated);
+        self.file.write(0, self.raw.as_bytes())
+    }
+}

@@ -1,0 +1,172 @@
+//! Writing into an image that exists (`convert -n`).
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+
+use instar_disk::{
+    Blocks, Fault, File, InPlace, Preallocate, Result, TableWriter, Target, align_up, behind, fault,
+};
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::header::{DiskType, DynamicHeader, Footer};
+use crate::image::{dynamic_header, read_footer};
+use crate::raw::{FOOTER_COOKIE, RawFooter, UNALLOCATED};
+use crate::table::Table;
+use crate::target::Fixed;
+
+/// Bytes of a footer, and of a sector.
+const SECTOR: u64 = 512;
+
+/// Blocks whose bitmaps wait to be written. Ours.
+const TOUCHED: usize = 256;
+
+/// Takes the VHD in `file` as a target of `size` bytes. While it is written it is no VHD, until
+/// [`finish`](Target::finish).
+///
+/// # Errors
+/// As reading it; `UNSUPPORTED` for a differencing disk; `TARGET_TOO_SMALL`, `SHORT_READ`; the host's.
+pub fn existing<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
+    open(file, size).map_err(|fault| Fault {
+        slot: Some(file.slot()),
+        ..fault
+    })
+}
+
+fn open<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
+    if file.size() == 0 {
+        return Err(Fault::new(fault::vhd::TOO_SMALL));
+    }
+    let front = read_footer(&file, 0)?;
+    if front.cookie != FOOTER_COOKIE {
+        return fixed(file, size);
+    }
+    let footer = Footer::parse(&front)?;
+    let header = DynamicHeader::parse(&dynamic_header(&file, &footer)?, footer.size)?;
+    if footer.disk_type != DiskType::Dynamic {
+        let what = b"writing into a VHD that is neither fixed nor dynamic (-n)";
+        return Err(Fault::new(fault::core::UNSUPPORTED).named(what));
+    }
+    // Judges all of the table as for reading.
+    let mut table = Table::open(file, &footer, header)?;
+    let mut block = 0_u64;
+    while block < footer.size.div_ceil(header.block_size.max(1)) {
+        block = block.saturating_add(table.run(block)?.blocks);
+    }
+    let last = read_footer(&file, align_up(file.size(), SECTOR)?.saturating_sub(SECTOR))?;
+    let end = behind(&file, SECTOR)?;
+    let next = if last.cookie == FOOTER_COOKIE {
+        end.saturating_sub(SECTOR)
+    } else {
+        end
+    };
+    let blocks = Existing {
+        table: TableWriter::existing(file, header.table_offset, header.table_bytes()),
+        file,
+        size: footer.size,
+        header,
+        footer: front,
+        next,
+        touched: BTreeSet::new(),
+    };
+    Ok(Box::new(InPlace::new(blocks, size)?))
+}
+
+/// The footer goes at once: guest bytes stand at their own offset, and nobody asks where they go.
+fn fixed<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
+    let at = align_up(file.size(), SECTOR)?.saturating_sub(SECTOR);
+    let raw = read_footer(&file, at)?;
+    let footer = Footer::parse(&raw)?;
+    if footer.disk_type != DiskType::Fixed || footer.size > at {
+        return Err(Fault::new(fault::vhd::NOT_VHD));
+    }
+    if footer.size < size {
+        return Err(Fault::new(fault::core::TARGET_TOO_SMALL));
+    }
+    file.write(at, RawFooter::new_zeroed().as_bytes())?;
+    file.flush()?;
+    Ok(Box::new(Fixed {
+        file,
+        size: footer.size,
+        end: at,
+        footer: raw,
+    }))
+}
+
+struct Existing<'h> {
+    file: File<'h>,
+    size: u64,
+    header: DynamicHeader,
+    footer: RawFooter,
+    table: TableWriter<'h>,
+    /// Where the next block goes, bitmap first.
+    next: u64,
+    /// Where the bitmaps are of blocks that were written to.
+    touched: BTreeSet<u64>,
+}
+
+impl Existing<'_> {
+    /// All sectors of a block are in it, written or not: what readers that look at bitmaps see is what all others see.
+    fn write_bitmaps(&mut self) -> Result<()> {
+        let bits = alloc::vec![0xff_u8; instar_disk::to_usize(self.header.bitmap_size)?];
+        for place in core::mem::take(&mut self.touched) {
+            self.file.write(place, &bits)?;
+        }
+        Ok(())
+    }
+}
+
+impl Blocks for Existing<'_> {
+    fn file(&self) -> &File<'_> {
+        &self.file
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn block_size(&self) -> u64 {
+        self.header.block_size
+    }
+
+    fn place(&mut self, block: u64) -> Result<Option<u64>> {
+        let sector = u32::from_be_bytes(self.table.get(block.saturating_mul(4))?);
+        let start = u64::from(sector).saturating_mul(SECTOR);
+        Ok((sector != UNALLOCATED).then(|| start.saturating_add(self.header.bitmap_size)))
+    }
+
+    fn give(&mut self, block: u64) -> Result<u64> {
+        let start = self.next;
+        let sector = u32::try_from(start / SECTOR)
+            .ok()
+            .filter(|sector| *sector != UNALLOCATED)
+            .ok_or_else(|| Fault::new(fault::core::OVERFLOW).with([start / SECTOR]))?;
+        self.table.set(block.saturating_mul(4), sector.to_be_bytes())?;
+        let data = start.saturating_add(self.header.bitmap_size);
+        self.next = align_up(data.saturating_add(self.header.block_size), SECTOR)?;
+        Ok(data)
+    }
+
+    fn touch(&mut self, block: u64) -> Result<()> {
+        if let Some(data) = self.place(block)? {
+            self.touched.insert(data.saturating_sub(self.header.bitmap_size));
+        }
+        if self.touched.len() >= TOUCHED {
+            self.write_bitmaps()?;
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self) -> Result<()> {
+        self.file.write(0, RawFooter::new_zeroed().as_bytes())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.write_bitmaps()?;
+        self.table.finish()?;
+        self.file
+            .resize(self.next.saturating_add(SECTOR), Preallocate::Off)?;
+        self.file.write(self.next, self.footer.as_bytes())?;
+        self.file.flush()?;
+        self.file.write(0, self.footer.as_bytes())
+    }
+}

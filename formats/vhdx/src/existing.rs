@@ -1,0 +1,133 @@
+//! Writing into an image that exists (`convert -n`).
+
+use alloc::boxed::Box;
+
+use instar_disk::job::Seed;
+use instar_disk::{
+    Blocks, Fault, File, Identifiers, InPlace, Preallocate, Result, TableWriter, Target, behind, fault,
+};
+use zerocopy::IntoBytes;
+
+use crate::crc::crc32c;
+use crate::header::Header;
+use crate::layout::{Chunks, HEADERS, MIB, state};
+use crate::metadata::Metadata;
+use crate::raw::{FILE_SIGNATURE, Guid, RawHeader};
+use crate::region::Regions;
+use crate::replayed::Replayed;
+use crate::table::Table;
+
+/// Takes the VHDX in `file` as a target of `size` bytes. From the first change on it is no VHDX, until
+/// [`finish`](Target::finish).
+///
+/// # Errors
+/// As reading it; `UNSUPPORTED` for a differencing disk and one whose log must be replayed; `TARGET_TOO_SMALL`,
+/// the host's.
+pub fn existing<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + 'h>> {
+    open(file, size, seed).map_err(|fault| Fault {
+        slot: Some(file.slot()),
+        ..fault
+    })
+}
+
+fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + 'h>> {
+    let (header, raw) = Header::read_both(&file)?;
+    if header.log_guid.is_some() {
+        let what = b"writing into a VHDX whose log must be replayed first, by qemu-img check -r all (-n)";
+        return Err(Fault::new(fault::core::UNSUPPORTED).named(what));
+    }
+    let as_it_is = Replayed::new(file);
+    let regions = Regions::read(&as_it_is, &header)?;
+    let metadata = Metadata::read(&as_it_is, regions.metadata)?;
+    if metadata.differencing {
+        let what = b"writing into a differencing VHDX (-n)";
+        return Err(Fault::new(fault::core::UNSUPPORTED).named(what));
+    }
+    let chunks = Chunks::new(metadata.block_size, metadata.sector_size);
+    let bytes = chunks.entries(metadata.size, false).saturating_mul(8);
+    let (bat, next) = (regions.bat.offset, behind(&file, MIB)?.max(regions.end()));
+    // Judges all of the table as for reading, and that it has room.
+    let mut table = Table::open(&as_it_is, regions, &metadata)?;
+    let mut block = 0_u64;
+    while block < chunks.blocks(metadata.size) {
+        block = block.saturating_add(table.run(&as_it_is, block)?.blocks);
+    }
+    let mut identifiers = Identifiers::new(seed, b"vhdx");
+    let blocks = Existing {
+        file,
+        size: metadata.size,
+        chunks,
+        table: TableWriter::existing(file, bat, bytes),
+        next,
+        raw,
+        guids: [identifiers.guid(), identifiers.guid()],
+    };
+    Ok(Box::new(InPlace::new(blocks, size)?))
+}
+
+struct Existing<'h> {
+    file: File<'h>,
+    size: u64,
+    chunks: Chunks,
+    table: TableWriter<'h>,
+    /// Where the next block goes.
+    next: u64,
+    /// The header that counted.
+    raw: RawHeader,
+    /// Of this writing, by which overlays see that their parent has changed.
+    guids: [Guid; 2],
+}
+
+impl Blocks for Existing<'_> {
+    fn file(&self) -> &File<'_> {
+        &self.file
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn block_size(&self) -> u64 {
+        self.chunks.block_size
+    }
+
+    fn place(&mut self, block: u64) -> Result<Option<u64>> {
+        let entry = self.chunks.entry(block).saturating_mul(8);
+        let value = u64::from_le_bytes(self.table.get(entry)?);
+        Ok((value & 7 == state::FULLY_PRESENT).then_some(value & !(MIB.saturating_sub(1))))
+    }
+
+    fn give(&mut self, block: u64) -> Result<u64> {
+        let place = self.next;
+        let entry = self.chunks.entry(block).saturating_mul(8);
+        self.table
+            .set(entry, (place | state::FULLY_PRESENT).to_le_bytes())?;
+        self.next = place.saturating_add(self.chunks.block_size);
+        Ok(place)
+    }
+
+    fn mark(&mut self) -> Result<()> {
+        self.file.write(0, &[0; FILE_SIGNATURE.len()])
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.table.finish()?;
+        if self.next > self.file.size() {
+            self.file.resize(self.next, Preallocate::Off)?;
+        }
+        self.file.flush()?;
+        let [file_write, data_write] = self.guids;
+        for (offset, step) in HEADERS.into_iter().zip(1..) {
+            let mut raw = self.raw.clone();
+            raw.sequence_number
+                .set(self.raw.sequence_number.get().wrapping_add(step));
+            raw.file_write_guid = file_write;
+            raw.data_write_guid = data_write;
+            raw.checksum.set(0);
+            raw.checksum.set(crc32c(raw.as_bytes()));
+            self.file.write(offset, raw.as_bytes())?;
+            self.file.flush()?;
+        }
+        self.file.write(0, &FILE_SIGNATURE)
+    }
+}
