@@ -211,7 +211,7 @@ in_both_sandboxes! {
                     assert_eq!(measured, full, "{target:?}");
                 }
             }
-            let theirs = bench.qemu(&measure.iter().chain(&["disk.raw"]).copied().collect::<Vec<_>>());
+            let theirs = bench.qemu(measure.iter().chain(&["disk.raw"]));
             let ours = bench.instar(measure.iter().chain(&["disk.raw"]));
             ledger::deviates("measure-every-format", &theirs.code(), &ours.code());
         }
