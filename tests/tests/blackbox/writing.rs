@@ -193,6 +193,25 @@ in_both_sandboxes! {
         assert_eq!(quiet.succeeds().text(), "");
     }
 
+    fn shows_progress_to_programs(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        let lines = |text: String| -> Vec<serde_json::Value> {
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let outcome = bench.instar(["convert", "--progress=json", "-O", "qcow2", "disk.raw", "ours"]);
+        assert_eq!((outcome.code(), outcome.text().as_str()), (Some(0), ""), "{outcome}");
+        let seen = lines(outcome.errors());
+        let last = seen.last().unwrap();
+        assert_eq!((&last["done"], &last["total"]), (&disk::USUAL_BYTES.into(), &disk::USUAL_BYTES.into()), "{seen:?}");
+        // To a descriptor of the caller's: here standard output.
+        let outcome = bench.instar(["checksum", "--progress=json:1", "ours"]);
+        let (progress, checksum) = outcome.succeeds().text().split_once("blake3").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        assert!(checksum.ends_with("  ours\n"), "{outcome}");
+        assert!(lines(progress).iter().all(|line| line["rate"].is_u64()), "{outcome}");
+        bench.instar(["convert", "--progress=json:99", "disk.raw", "out"]).fails_with("descriptor 99");
+        bench.instar(["convert", "--progress=text", "disk.raw", "out"]).fails_with("doesn't allow an argument");
+    }
+
     fn a_disk_of_a_terabyte_of_nothing_converts_at_once(bench) {
         bench.qemu(["create", "-q", "-f", "qcow2", "image", "1T"]).succeeds();
         bench.instar(["convert", "-O", "raw", "image", "out.raw"]).succeeds();

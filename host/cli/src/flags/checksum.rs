@@ -36,8 +36,8 @@ pub(super) const PAGE: Page = Page {
                     short: Some(b'p'),
                     long: &["progress"],
                     exact: &[],
-                    value: None,
-                    help: "show progress",
+                    value: Some("[=json]"),
+                    help: "show progress; json: a line of it on standard error, or on descriptor N with json:N",
                 },
                 Flag {
                     id: Id::Parallel,

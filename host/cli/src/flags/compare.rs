@@ -74,8 +74,8 @@ pub(super) const PAGE: Page = Page {
                     short: Some(b'p'),
                     long: &["progress"],
                     exact: &[],
-                    value: None,
-                    help: "show how far the work is",
+                    value: Some("[=json]"),
+                    help: "show how far the work is; json: a line of it on standard error, or on descriptor N with json:N",
                 },
                 Flag {
                     id: Id::Quiet,

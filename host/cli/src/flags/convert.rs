@@ -189,8 +189,8 @@ const WORK: Group = Group {
             short: Some(b'p'),
             long: &[],
             exact: &["progress"],
-            value: None,
-            help: "show how far it is",
+            value: Some("[=json]"),
+            help: "show how far it is; json: a line of it on standard error, or on descriptor N with json:N",
         },
         Flag {
             id: Id::Quiet,

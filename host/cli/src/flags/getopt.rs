@@ -79,7 +79,7 @@ impl Getopt {
         let Some(flag) = self.flags.iter().find(|flag| flag.short == Some(letter)) else {
             return Err(UsageError(concat(&[b"invalid option -- '", &[letter], b"'"])));
         };
-        if flag.value.is_none() {
+        if flag.value.is_none_or(|called| called.starts_with('[')) {
             return Ok(Item::Flag(flag.id, OsString::new()));
         }
         let attached = std::mem::take(&mut self.cluster);

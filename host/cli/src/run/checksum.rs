@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         args.progress,
         false,
         context.program.is_reference(),
-    ));
+    )?);
     progress.begin();
     let ended = guest.run(&job, files, Arc::clone(&progress));
     progress.finish(ended.is_ok());

@@ -55,7 +55,8 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         strict: args.strict,
     });
     let job = context.job(verb, files.facts());
-    let progress = Progress::new(args.progress, args.quiet, context.program.is_reference());
+    let progress = Progress::new(args.progress, args.quiet, context.program.is_reference())
+        .map_err(|stop| stop.with_code(CANNOT_OPEN))?;
     let progress = Arc::new(progress);
     let listener = Box::new(Opened(Arc::clone(&progress)));
     let ended = guest.run_heard(&job, files, Arc::clone(&progress), Some(listener));

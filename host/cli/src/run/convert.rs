@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         args.progress,
         args.quiet,
         context.program.is_reference(),
-    ));
+    )?);
     progress.begin();
     let result = work(args, source_mode, &progress, context);
     progress.finish(result.is_ok());

@@ -18,6 +18,7 @@ use crate::create::Settings;
 use crate::stop::{Step, Stop};
 use crate::verb::dd::Args;
 use crate::verb::shared::CacheMode;
+use crate::verb::shared::ShowProgress;
 use crate::words::Scene;
 
 /// What messages say when the output cannot be made.
@@ -55,7 +56,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         skip: args.skip,
     });
     let job = context.job(verb, files.facts());
-    let progress = Progress::new(false, false, context.program.is_reference());
+    let progress = Progress::new(ShowProgress::No, false, context.program.is_reference())?;
     let progress = Arc::new(progress);
     let ended = guest.run(&job, files, Arc::clone(&progress));
     progress.finish(ended.is_ok());

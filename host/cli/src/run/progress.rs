@@ -1,12 +1,15 @@
-//! How far the work is: the reference tool's percentages for pipes, a bar with a rate for terminals.
+//! How far the work is: the reference tool's percentages for pipes, a bar with a rate for terminals, JSON for programs.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::show::human_size;
+use crate::stop::{Step, Stop};
+use crate::verb::shared::ShowProgress;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ enum Style {
     Text,
     /// A bar on a terminal: standard output if it was asked for, else standard error.
     Bar { asked: bool },
+    /// A line of JSON for each step.
+    Json,
 }
 
 /// Progress of one run.
@@ -33,8 +38,12 @@ struct State {
     started: Instant,
     /// What was shown last, in hundredths of a percent.
     shown: Option<u64>,
-    /// When the bar was drawn last.
+    /// When the bar or line was drawn last.
     drawn: Option<Instant>,
+    /// Where lines of JSON go.
+    lines: Option<File>,
+    /// The largest total there was: steps that do not count bytes have a small one.
+    total: u64,
 }
 
 /// Percentages are shown when they have grown by this much, in hundredths: reference tool.
@@ -45,13 +54,40 @@ const WHOLE: u64 = 10_000;
 const REDRAW: Duration = Duration::from_millis(100);
 /// Work that nobody asked to see gets a bar only after this time.
 const PATIENCE: Duration = Duration::from_millis(700);
+/// Steps with a total up to this do not count bytes and have no rate worth showing.
+const SMALL: u64 = 4096;
 /// Columns of the bar.
 const BAR: u64 = 24;
 
 impl Progress {
     /// Progress of a verb with `-p` and `-q`; `quiet` wins. Without `-p` a person at a terminal sees a bar after a
     /// while, unless we stand in for the reference tool.
-    pub(super) fn new(asked: bool, quiet: bool, reference: bool) -> Self {
+    ///
+    /// # Errors
+    /// The descriptor for JSON is not open for writing.
+    pub(super) fn new(show: ShowProgress, quiet: bool, reference: bool) -> Step<Self> {
+        let mut lines = None;
+        if let (ShowProgress::Json(descriptor), false) = (show, quiet) {
+            let path = format!("/proc/self/fd/{descriptor}");
+            let opened = File::options().append(true).open(path);
+            let words =
+                |error| format!("--progress=json: descriptor {descriptor} cannot be written to: {error}");
+            lines = Some(opened.map_err(|error| Stop::say(words(error)))?);
+        }
+        let asked = show == ShowProgress::Yes;
+        let mut progress = Self::with_style(asked, quiet, reference);
+        if lines.is_some() {
+            progress.style = Style::Json;
+            progress
+                .state
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner)
+                .lines = lines;
+        }
+        Ok(progress)
+    }
+
+    fn with_style(asked: bool, quiet: bool, reference: bool) -> Self {
         let style = if quiet {
             Style::Silent
         } else if asked && std::io::stdout().is_terminal() && !reference {
@@ -70,13 +106,15 @@ impl Progress {
                 started: Instant::now(),
                 shown: None,
                 drawn: None,
+                lines: None,
+                total: 0,
             }),
         }
     }
 
     /// No progress is shown.
     pub(super) fn none() -> Self {
-        Self::new(false, true, true)
+        Self::with_style(false, true, true)
     }
 
     /// Asks for one line on standard error at the next step.
@@ -110,6 +148,7 @@ impl Progress {
                 }
             }
             Style::Bar { asked } => state.draw(asked, done, total, hundredths),
+            Style::Json => state.line(done, total),
         }
     }
 
@@ -123,7 +162,7 @@ impl Progress {
 
     /// The work is over; with `success` it is shown as complete.
     pub(super) fn finish(&self, success: bool) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match self.style {
             Style::Silent => {}
             Style::Text => {
@@ -134,6 +173,8 @@ impl Progress {
                 };
                 emit(&mut std::io::stdout(), &format!("{last}\n"));
             }
+            Style::Json if success => state.last_line(),
+            Style::Json => {}
             Style::Bar { .. } if state.drawn.is_none() => {}
             Style::Bar { asked: true } => emit(&mut std::io::stdout(), "\n"),
             Style::Bar { asked: false } => emit(&mut std::io::stderr(), "\r\x1b[K"),
@@ -142,6 +183,30 @@ impl Progress {
 }
 
 impl State {
+    /// One line of JSON, not too often.
+    fn line(&mut self, done: u64, total: u64) {
+        let now = Instant::now();
+        let too_soon = self.drawn.is_some_and(|drawn| now.duration_since(drawn) < REDRAW);
+        if total < self.total || total <= SMALL || too_soon {
+            return;
+        }
+        self.total = total;
+        self.drawn = Some(now);
+        self.write_line(done);
+    }
+
+    /// The work is complete.
+    fn last_line(&mut self) {
+        self.write_line(self.total);
+    }
+
+    fn write_line(&mut self, done: u64) {
+        let (total, elapsed) = (self.total, self.started.elapsed());
+        if let Some(lines) = &mut self.lines {
+            emit(lines, &json(done, total, elapsed));
+        }
+    }
+
     fn draw(&mut self, asked: bool, done: u64, total: u64, hundredths: u64) {
         let now = Instant::now();
         let elapsed = now.duration_since(self.started);
@@ -162,6 +227,17 @@ impl State {
     }
 }
 
+/// `{"done": 1, "total": 2, "rate": 3, "remaining": 4}`: bytes, bytes a second, seconds.
+fn json(done: u64, total: u64, elapsed: Duration) -> String {
+    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    let rate = u64::try_from(u128::from(done) * 1000 / u128::from(milliseconds)).unwrap_or(u64::MAX);
+    let remaining = total
+        .saturating_sub(done)
+        .checked_div(rate)
+        .map_or_else(|| "null".to_owned(), |seconds| seconds.to_string());
+    format!("{{\"done\": {done}, \"total\": {total}, \"rate\": {rate}, \"remaining\": {remaining}}}\n")
+}
+
 /// `[=====>    ]  41.2%  1.3 GiB of 3.2 GiB  512 MiB/s  4 s left`, over what stood there before.
 fn bar(done: u64, total: u64, hundredths: u64, elapsed: Duration) -> String {
     let filled = hundredths * BAR / WHOLE;
@@ -177,8 +253,7 @@ fn bar(done: u64, total: u64, hundredths: u64, elapsed: Duration) -> String {
     }
     let _ = write!(text, "] {:3}.{}%", hundredths / 100, hundredths % 100 / 10);
     let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    // Steps that do not count bytes have no rate worth showing.
-    if total > 4096 && milliseconds >= 200 {
+    if total > SMALL && milliseconds >= 200 {
         let rate = done.saturating_mul(1000) / milliseconds;
         let _ = write!(text, "  {} of {}", human_size(done), human_size(total));
         let _ = write!(text, "  {}/s", human_size(rate));
@@ -211,7 +286,7 @@ fn emit(to: &mut dyn Write, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{bar, hundredths, percentage};
+    use super::{bar, hundredths, json, percentage};
     use std::time::Duration;
 
     #[test]
@@ -227,6 +302,19 @@ mod tests {
         assert_eq!(hundredths(9, 3), 10_000);
         assert_eq!(hundredths(u64::MAX, u64::MAX), 10_000);
         assert_eq!(hundredths(1, 3), 3333);
+    }
+
+    #[test]
+    fn json_says_the_same_to_programs() {
+        assert_eq!(
+            json(1 << 30, 4 << 30, Duration::from_secs(2)),
+            "{\"done\": 1073741824, \"total\": 4294967296, \"rate\": 536870912, \"remaining\": 6}\n"
+        );
+        assert_eq!(
+            json(0, 4 << 30, Duration::ZERO),
+            "{\"done\": 0, \"total\": 4294967296, \"rate\": 0, \"remaining\": null}\n"
+        );
+        json(u64::MAX, u64::MAX, Duration::ZERO);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use instar_abi::job::{Algorithm, SnapshotName};
 
 use super::Line;
-use super::shared::{self, SourceArgs};
+use super::shared::{self, ShowProgress, SourceArgs};
 use crate::flags::{Id, Item};
 use crate::stop::{Step, Stop};
 use crate::value::number;
@@ -25,7 +25,7 @@ pub struct Args {
     /// `--output=json`.
     pub json: bool,
     /// `-p`.
-    pub progress: bool,
+    pub progress: ShowProgress,
     /// `-m`.
     pub parallel: Option<u64>,
 }
@@ -38,7 +38,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
         snapshot: None,
         algorithm: Algorithm::Blake3,
         json: false,
-        progress: false,
+        progress: ShowProgress::No,
         parallel: None,
     };
     while let Some(item) = line.item()? {
@@ -49,7 +49,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
             Item::Flag(Id::Snapshot, value) => args.snapshot = Some(shared::snapshot(value.as_bytes())?),
             Item::Flag(Id::Algorithm, value) => args.algorithm = algorithm(value.as_bytes())?,
             Item::Flag(Id::Output, value) => args.json = shared::output_is_json(&value)?,
-            Item::Flag(Id::Progress, _) => args.progress = true,
+            Item::Flag(Id::Progress, value) => args.progress = ShowProgress::parse(value.as_bytes())?,
             Item::Flag(Id::Parallel, value) => {
                 let lanes = number::integer_within("number of lanes", value.as_bytes(), 1, 16);
                 args.parallel = Some(lanes.map_err(Stop::Message)?);

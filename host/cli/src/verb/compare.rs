@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use super::Line;
-use super::shared::{CacheMode, SourceArgs};
+use super::shared::{CacheMode, ShowProgress, SourceArgs};
 use crate::flags::{Id, Item};
 use crate::stop::{Step, Stop};
 
@@ -23,7 +23,7 @@ pub struct Args {
     /// `-s`.
     pub strict: bool,
     /// `-p`.
-    pub progress: bool,
+    pub progress: ShowProgress,
     /// `-q`.
     pub quiet: bool,
 }
@@ -40,7 +40,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
             Item::Flag(Id::ForceShare, _) => args.each(|source| source.share = true),
             Item::Flag(Id::SourceCache, value) => args.cache = Some(value),
             Item::Flag(Id::Strict, _) => args.strict = true,
-            Item::Flag(Id::Progress, _) => args.progress = true,
+            Item::Flag(Id::Progress, value) => args.progress = ShowProgress::parse(value.as_bytes())?,
             Item::Flag(Id::Quiet, _) => args.quiet = true,
             Item::Flag(..) => {}
             Item::Operand(word) => operands.push(word),

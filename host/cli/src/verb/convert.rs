@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use instar_abi::Format;
 use instar_abi::job::{Algorithm, CopyBitmaps, SnapshotName};
 
-use super::shared::{CacheMode, SourceArgs, join_options, snapshot};
+use super::shared::{CacheMode, ShowProgress, SourceArgs, join_options, snapshot};
 use super::{Line, checksum};
 use crate::flags::{Id, Item};
 use crate::stop::{Step, Stop};
@@ -53,7 +53,7 @@ pub struct Args {
     /// `-c`.
     pub compress: bool,
     /// `-p`.
-    pub progress: bool,
+    pub progress: ShowProgress,
     /// `-q`.
     pub quiet: bool,
     /// `-m`.
@@ -109,7 +109,7 @@ impl Args {
             Id::TargetIsZero => self.target_is_zero = true,
             Id::SparseSize => self.sparse = Some(sparse(value.as_bytes())?),
             Id::Compress => self.compress = true,
-            Id::Progress => self.progress = true,
+            Id::Progress => self.progress = ShowProgress::parse(value.as_bytes())?,
             Id::Quiet => self.quiet = true,
             Id::Parallel => {
                 let lanes = number::integer_within("number of coroutines", value.as_bytes(), 1, 16);
