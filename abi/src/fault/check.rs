@@ -29,13 +29,13 @@ super::faults! {
     /// Something else uses a refcount block. Numbers: table index, references.
     REFCOUNT_BLOCK_SHARED = 0x081b, "ERROR refcount block {0} refcount={1}";
     /// Said once, when a count of it is first wanted. Numbers: offset, table index.
-    REFCOUNT_BLOCK_CORRUPT = 0x081c, "qcow2: Image is corrupt: Refblock offset {0:#x} unaligned (reftable index: {1:#x}); further non-fatal corruption events will be suppressed";
+    REFCOUNT_BLOCK_CORRUPT = 0x081c, "qcow2: Image is corrupt: Refblock offset {0:%x} unaligned (reftable index: {1:%x}); further non-fatal corruption events will be suppressed";
 
     // qcow2: L1 and L2.
     /// Number 0: entry.
     L1_RESERVED = 0x0820, "ERROR found L1 entry with reserved bits set: {0:x}";
     /// Number 0: offset.
-    L2_UNALIGNED = 0x0821, "ERROR l2_offset={0}: Table is not cluster aligned; L1 entry corrupted";
+    L2_UNALIGNED = 0x0821, "ERROR l2_offset={0:x}: Table is not cluster aligned; L1 entry corrupted";
     /// Number 0: entry.
     L2_RESERVED = 0x0822, "ERROR found l2 entry with reserved bits set: {0:x}";
     /// Number 0: offset.
@@ -45,11 +45,11 @@ super::faults! {
     /// Numbers: L2 index, entry.
     COMPRESSED_SUBCLUSTERS = 0x0825, "ERROR compressed cluster {0} with non-zero subcluster allocation bitmap, entry={1:#x}";
     /// Number 0: offset.
-    SUBCLUSTERS = 0x0826, "ERROR offset={0}: Allocated cluster has corrupted subcluster allocation bitmap";
+    SUBCLUSTERS = 0x0826, "ERROR offset={0:x}: Allocated cluster has corrupted subcluster allocation bitmap";
     /// Number 0: offset.
-    PREALLOCATED_UNALIGNED = 0x0827, "ERROR offset={0}: Preallocated cluster is not properly aligned; L2 entry corrupted.";
+    PREALLOCATED_UNALIGNED = 0x0827, "ERROR offset={0:x}: Preallocated cluster is not properly aligned; L2 entry corrupted.";
     /// Number 0: offset.
-    DATA_UNALIGNED = 0x0828, "ERROR offset={0}: Data cluster is not properly aligned; L2 entry corrupted.";
+    DATA_UNALIGNED = 0x0828, "ERROR offset={0:x}: Data cluster is not properly aligned; L2 entry corrupted.";
     /// No cluster, yet allocated subclusters.
     SUBCLUSTERS_UNALLOCATED = 0x0829, "ERROR: Unallocated cluster has non-zero subcluster allocation map";
     /// Numbers: L1 index, entry, refcount.
@@ -63,9 +63,9 @@ super::faults! {
     /// Number 0: snapshots.
     SNAPSHOTS_EXTERNAL = 0x0831, "ERROR {0} snapshots in image with data file";
     /// Number 0: offset; text: ID and name.
-    SNAPSHOT_L1_UNALIGNED = 0x0832, "ERROR snapshot {text} l1_offset={0:#x}: L1 table is not cluster aligned; snapshot table entry corrupted";
+    SNAPSHOT_L1_UNALIGNED = 0x0832, "ERROR snapshot {text} l1_offset={0:%x}: L1 table is not cluster aligned; snapshot table entry corrupted";
     /// Number 0: entries; text: ID and name.
-    SNAPSHOT_L1_LARGE = 0x0833, "ERROR snapshot {text} l1_size={0:#x}: L1 table is too large; snapshot table entry corrupted";
+    SNAPSHOT_L1_LARGE = 0x0833, "ERROR snapshot {text} l1_size={0:%x}: L1 table is too large; snapshot table entry corrupted";
     /// Number 0: snapshots over the limit.
     SNAPSHOTS_MANY = 0x0834, "ERROR snapshot table too large\nYou can force-remove all {0} overhanging snapshots with qemu-img check -r all";
     /// Number 0: offset.

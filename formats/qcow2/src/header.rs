@@ -58,7 +58,7 @@ impl Header {
         Self::read(file, false)
     }
 
-    /// The same, but the snapshot table is not judged: it is the check's own business.
+    /// The same, but a snapshot table is not judged and a refcount table need not be there: both are the check's own business.
     ///
     /// # Errors
     /// As [`Header::parse`].
@@ -66,10 +66,10 @@ impl Header {
         Self::read(file, true)
     }
 
-    fn read(file: File<'_>, any_snapshots: bool) -> Result<Self> {
+    fn read(file: File<'_>, to_check: bool) -> Result<Self> {
         let mut head = Pieces::new(file);
         let raw = head.value(0)?;
-        parse(&raw, &mut head, any_snapshots).map_err(|fault| fault.in_file(file.slot()))
+        parse(&raw, &mut head, to_check).map_err(|fault| fault.in_file(file.slot()))
     }
 
     /// Cluster size in bytes.
@@ -98,7 +98,7 @@ impl Header {
     }
 }
 
-fn parse(raw: &RawHeader, head: &mut Pieces<'_>, any_snapshots: bool) -> Result<Header> {
+fn parse(raw: &RawHeader, head: &mut Pieces<'_>, to_check: bool) -> Result<Header> {
     let basics = Basics::parse(raw)?;
     let cluster_size = 1_u64 << basics.cluster_bits;
     let backing_offset = raw.backing_file_offset.get();
@@ -116,8 +116,8 @@ fn parse(raw: &RawHeader, head: &mut Pieces<'_>, any_snapshots: bool) -> Result<
         let table = Extensions::find_feature_table(head, area);
         return Err(features::refusal(basics.features.unknown(), head, table)?);
     }
-    check_widths(raw, &basics)?;
-    let (refcount_table, snapshots, l1) = parse_tables(raw, &basics, any_snapshots)?;
+    check_widths(raw, &basics, to_check)?;
+    let (refcount_table, snapshots, l1) = parse_tables(raw, &basics, to_check)?;
     let extensions = Extensions::parse(head, area, &basics)?;
     if basics.encryption == crypt::LUKS && extensions.crypto_header.is_none() {
         return Err(Fault::new(faults::CRYPTO_MISSING).with([u64::from(basics.encryption)]));
@@ -208,7 +208,7 @@ fn parse_compression(raw: &RawHeader, basics: &Basics) -> Result<Compression> {
     }
 }
 
-fn check_widths(raw: &RawHeader, basics: &Basics) -> Result<()> {
+fn check_widths(raw: &RawHeader, basics: &Basics, to_check: bool) -> Result<()> {
     let subcluster_size = (1_u64 << basics.cluster_bits) >> raw::SUBCLUSTER_BITS;
     if basics.features.extended_l2() && subcluster_size < 1 << limit::MIN_CLUSTER_BITS {
         return Err(Fault::new(faults::SUBCLUSTER_SIZE).with([subcluster_size]));
@@ -216,7 +216,7 @@ fn check_widths(raw: &RawHeader, basics: &Basics) -> Result<()> {
     if basics.refcount_order > limit::MAX_REFCOUNT_ORDER {
         return Err(Fault::new(faults::REFCOUNT_ORDER).with([u64::from(basics.refcount_order)]));
     }
-    if raw.refcount_table_clusters.get() == 0 {
+    if raw.refcount_table_clusters.get() == 0 && !to_check {
         return Err(Fault::new(faults::NO_REFCOUNT_TABLE));
     }
     Ok(())
@@ -226,7 +226,7 @@ fn check_widths(raw: &RawHeader, basics: &Basics) -> Result<()> {
 fn parse_tables(
     raw: &RawHeader,
     basics: &Basics,
-    any_snapshots: bool,
+    to_check: bool,
 ) -> Result<(TableRange, TableRange, TableRange)> {
     let bits = basics.cluster_bits;
     let cluster_size = 1_u64 << bits;
@@ -244,7 +244,7 @@ fn parse_tables(
     };
     let entry_size = from_usize(size_of::<raw::RawSnapshot>());
     let limit = limit::SNAPSHOTS.saturating_mul(entry_size);
-    let snapshots = if any_snapshots {
+    let snapshots = if to_check {
         snapshots
     } else {
         snapshots.check(bits, entry_size, limit, "Snapshot table")?

@@ -147,7 +147,9 @@ fn fill(text: &mut String, field: &str, fault: &Fault) {
         ("text", _, _) => write!(text, "{}", Escaped(name)),
         ("errno", _, _) => write!(text, "{}", errno(fault.numbers[0])),
         (_, Some(number), "x") => write!(text, "{number:x}"),
-        (_, Some(number), "#x") => write!(text, "{number:#x}"),
+        // As C has it: no prefix before a zero.
+        (_, Some(0), "%x") => write!(text, "0"),
+        (_, Some(number), "#x" | "%x") => write!(text, "{number:#x}"),
         (_, Some(number), _) => write!(text, "{number}"),
         (_, None, _) => write!(text, "{{{field}}}"),
     };
