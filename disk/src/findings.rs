@@ -63,10 +63,10 @@ impl<'h> Findings<'h> {
         self.said >= FINDINGS
     }
 
-    /// Findings said so far.
+    /// Findings so far, heard of or not.
     #[must_use]
-    pub const fn said(&self) -> u64 {
-        self.said
+    pub const fn counted(&self) -> u64 {
+        self.said.saturating_add(self.left_out)
     }
 
     /// Findings that nobody heard of.

@@ -65,7 +65,7 @@ mod table;
 mod target;
 mod zeroing;
 
-pub use check::check;
+pub use check::{check, check_within};
 pub use create::create;
 pub use empty::create_empty;
 pub use existing::existing;

@@ -14,6 +14,7 @@ mod bounds;
 mod checksum;
 mod compare;
 mod create;
+mod check;
 mod dd;
 mod dependencies;
 mod deviating;

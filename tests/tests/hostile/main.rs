@@ -13,6 +13,7 @@
 )]
 
 mod foreign;
+mod check;
 mod formats;
 mod looking;
 mod mutation;

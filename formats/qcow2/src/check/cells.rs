@@ -28,7 +28,7 @@ pub(super) enum Width {
 }
 
 /// Bytes of all cells. Ours: 4 TiB in clusters of 64 KiB are one window of nibbles.
-const BYTES: u64 = 40 << 20;
+pub(super) const BYTES: u64 = 40 << 20;
 /// Bytes of cells without which there is no use in going on. Ours.
 const BYTES_MIN: u64 = 1 << 16;
 /// Cells that are as wide as they get as long as they take no more than this. Ours: what nobody would notice.
@@ -36,10 +36,10 @@ const BYTES_SMALL: u64 = 4 << 20;
 
 impl Width {
     /// For so many clusters, of which most are referred to no more than so many times.
-    pub(super) const fn choose(clusters: u64, references: u64) -> Self {
-        if clusters <= Self::Word.cells(BYTES_SMALL) || references > Self::Byte.most() {
+    pub(super) fn choose(clusters: u64, references: u64, bytes: u64) -> Self {
+        if clusters <= Self::Word.cells(bytes.min(BYTES_SMALL)) || references > Self::Byte.most() {
             Self::Word
-        } else if clusters <= Self::Byte.cells(BYTES) || references > Self::Nibble.most() {
+        } else if clusters <= Self::Byte.cells(bytes) || references > Self::Nibble.most() {
             Self::Byte
         } else {
             Self::Nibble
@@ -133,12 +133,12 @@ pub(super) enum Store {
 }
 
 impl Cells {
-    /// A window from cluster `first` on, as long as memory allows and not longer than `clusters`.
+    /// A window from cluster `first` on, not longer than `clusters`, of at most `most` bytes and what memory allows.
     ///
     /// # Errors
     /// `OUT_OF_MEMORY` when there is none to speak of.
-    pub(super) fn new(width: Width, first: u64, clusters: u64) -> Result<Self> {
-        let mut bytes = BYTES.min(width.bytes(clusters));
+    pub(super) fn new(width: Width, first: u64, clusters: u64, most: u64) -> Result<Self> {
+        let mut bytes = most.min(width.bytes(clusters));
         loop {
             let cells = width.cells(bytes).min(clusters);
             if let Some(store) = Store::new(width, cells) {
@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn every_width_counts_alike() {
         let mut all =
-            [Width::Nibble, Width::Byte, Width::Word].map(|width| Cells::new(width, 10, 100).unwrap());
+            [Width::Nibble, Width::Byte, Width::Word].map(|width| Cells::new(width, 10, 100, BYTES).unwrap());
         for cells in &mut all {
             cells.add(0, 13, 1, Claim::Copied);
             cells.add(11, 1, 2, Claim::Silent);
@@ -448,7 +448,7 @@ mod tests {
     #[test]
     fn counts_that_do_not_fit_are_noticed() {
         for (width, fits) in [(Width::Nibble, 3), (Width::Byte, 63)] {
-            let mut cells = Cells::new(width, 0, 8).unwrap();
+            let mut cells = Cells::new(width, 0, 8, BYTES).unwrap();
             cells.add(2, 1, fits, Claim::Silent);
             assert!(!cells.saturated);
             cells.add(1, 4, 1, Claim::Silent);
@@ -463,7 +463,7 @@ mod tests {
             count[1] = 1;
         }
         for width in [Width::Nibble, Width::Byte, Width::Word] {
-            let mut cells = Cells::new(width, 0, 100).unwrap();
+            let mut cells = Cells::new(width, 0, 100, BYTES).unwrap();
             cells.add(0, 50, 1, Claim::Copied);
             assert_eq!(cells.ordinary(0, &disk), 48);
             assert_eq!(cells.ordinary(2, &disk), 48);

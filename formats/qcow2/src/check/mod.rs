@@ -48,6 +48,14 @@ use crate::image::open_data_file;
 /// # Errors
 /// What is wrong with the header or the bitmaps; the gate's refusal of its data file; the host's.
 pub fn check<'h>(file: File<'h>) -> Result<Box<dyn Check + 'h>> {
+    check_within(file, cells::BYTES)
+}
+
+/// The same, with no more than `memory` bytes (a multiple of 64) for the counts: a small window makes many passes.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_within<'h>(file: File<'h>, memory: u64) -> Result<Box<dyn Check + 'h>> {
     let header = Header::parse_to_check(file)?;
     open_data_file(file, &header)?;
     let frame = Frame::new(file, header);
@@ -57,6 +65,7 @@ pub fn check<'h>(file: File<'h>) -> Result<Box<dyn Check + 'h>> {
         frame,
         budget,
         bitmaps,
+        memory,
     }))
 }
 
@@ -64,6 +73,7 @@ struct Checker<'h> {
     frame: Frame<'h>,
     budget: Budget<'h>,
     bitmaps: Vec<Bitmap>,
+    memory: u64,
 }
 
 impl Check for Checker<'_> {
@@ -94,6 +104,7 @@ impl Check for Checker<'_> {
             frame,
             snapshots: &snapshots,
             bitmaps: &self.bitmaps,
+            memory: self.memory,
             budget: &mut self.budget,
             blocks: Blocks::new(frame),
             findings,
@@ -120,6 +131,7 @@ struct Run<'a, 'b, 'h, 'f> {
     frame: &'a Frame<'h>,
     snapshots: &'a Snapshots,
     bitmaps: &'a [Bitmap],
+    memory: u64,
     budget: &'b mut Budget<'h>,
     blocks: Blocks,
     findings: &'b mut Findings<'f>,
@@ -133,10 +145,10 @@ impl Run<'_, '_, '_, '_> {
         // One behind the last may be in use.
         let clusters = self.frame.clusters.saturating_add(1);
         let references = from_usize(self.snapshots.all.len()).saturating_add(1);
-        let mut width = Width::choose(clusters, references);
+        let mut width = Width::choose(clusters, references, self.memory);
         let mut first = 0;
         while first < clusters {
-            let mut cells = Cells::new(width, first, clusters.saturating_sub(first))?;
+            let mut cells = Cells::new(width, first, clusters.saturating_sub(first), self.memory)?;
             let mut totals = walk::count(self.frame, self.snapshots, self.budget, &mut cells)?;
             if cells.saturated {
                 width = width.wider();
@@ -179,7 +191,7 @@ impl Run<'_, '_, '_, '_> {
         if totals.findings == 0 {
             return Ok(());
         }
-        let before = self.findings.said();
+        let before = self.findings.counted();
         if overflows > 0 {
             cells.clear();
             ordered::say(self.frame, self.snapshots, Some(cells), self.findings)?;
@@ -189,8 +201,8 @@ impl Run<'_, '_, '_, '_> {
         } else {
             ordered::say(self.frame, self.snapshots, None, self.findings)?;
         }
-        let said = self.findings.said().saturating_sub(before);
-        self.findings.leave_out(totals.findings.saturating_sub(said));
+        let met = self.findings.counted().saturating_sub(before);
+        self.findings.leave_out(totals.findings.saturating_sub(met));
         Ok(())
     }
 
