@@ -41,7 +41,7 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
     let fault = &failure.fault;
     let why = self::fault(fault);
     let mut text = match failure.stage {
-        Stage::OpenSource(index) => could_not_open(&scene.source(index), &why),
+        Stage::OpenSource(index) => could_not_open(&scene.source(index), &beside(fault, &why, scene)),
         Stage::OpenBacking(slot) => backing(slot, fault, &why, scene),
         Stage::LoadSnapshot => [b"Failed to load snapshot: ", why.as_bytes()].concat(),
         Stage::OpenTargetBacking => {
@@ -179,6 +179,17 @@ fn backing(slot: Slot, fault: &Fault, why: &str, scene: &dyn Scene) -> Vec<u8> {
     };
     let layers = "Could not open backing file: ".repeat(scene.depth(slot));
     could_not_open(&scene.source(0), &format!("{layers}{inner}"))
+}
+
+/// The reason, with the name of a file that the image names where the system would not open it.
+fn beside(fault: &Fault, why: &str, scene: &dyn Scene) -> String {
+    match (&fault.text, fault.slot, fault.code) {
+        (Some(name), Some(slot), fault::core::IO) => {
+            let name = scene.below(slot, name.as_bytes());
+            format!("Could not open '{}': {why}", Escaped(&name))
+        }
+        _ => why.to_owned(),
+    }
 }
 
 /// The reason, with the file's name where the system gave it.

@@ -1,6 +1,7 @@
 //! `check`: what it finds, counts and returns is what the installed qemu-img does, byte for byte.
 
 use std::fs;
+use std::process::Command;
 
 use instar_tests::craft::{COMPRESSED, COPIED, Crafted, field};
 use instar_tests::ledger::deviates;
@@ -66,6 +67,21 @@ fn sound(bench: &Bench, variants: &[Variant]) {
         variant.make(bench);
         agree(bench, "image", variant.name);
     }
+}
+
+/// A new image of another format, and what qemu-io writes into it.
+fn foreign(bench: &Bench, format: &str, size: &str, commands: &[&str]) {
+    let mut words = vec!["create", "-q", "-f", format];
+    if format == "vhdx" {
+        words.extend(["-o", "block_size=1M"]);
+    }
+    bench.qemu(words.into_iter().chain(["image", size])).succeeds();
+    let mut io = Command::new("qemu-io");
+    io.current_dir(bench.directory()).args(["-f", format, "image"]);
+    for command in commands {
+        io.args(["-c", command]);
+    }
+    Outcome::of(&mut io).succeeds();
 }
 
 /// A qcow2 of 16 MiB with data, holes, zeros and compressed clusters, made with `options`.
@@ -191,7 +207,6 @@ in_both_sandboxes! {
             &["check", "-f", "raw", "image"],
             &["check", "-f", "raw", "image", "--output=json"],
             &["check", "-f", "file", "image"],
-            &["check", "-f", "vmdk", "image"],
             &["check", "-f", "nonsense", "image"],
             &["check", "-q", "-U", "image", "--output", "json"],
             &["check", "absent"],
@@ -397,7 +412,6 @@ in_both_sandboxes! {
         for (what, field, bytes, value, code) in [
             ("L1 table unaligned", 0, 8, 0x12200_u64, 2),
             ("L1 table past the end", 0, 8, end + (1 << 40), 2),
-            ("L1 table nowhere", 0, 8, 0xffff_ffff_ffff_0000, 2),
             ("L1 table in the header", 0, 8, 0, 2),
             ("L1 table too large", 8, 4, 0x7fff_ffff, 2),
             ("L1 table empty", 8, 4, 0, 3),
@@ -426,6 +440,11 @@ in_both_sandboxes! {
             }
             agree(bench, "image", what);
         }
+        let tables = with_snapshots(bench);
+        tables.0.u64(tables.snapshots(), 0xffff_ffff_ffff_0000);
+        let (theirs, ours) = (bench.qemu(["check", "image"]), bench.instar(["check", "image"]));
+        deviates("check-goes-on", &theirs.code(), &ours.code());
+        assert_eq!(ours.code(), Some(2), "{ours}");
         let tables = with_snapshots(bench);
         let l1 = tables.0.get(tables.snapshots());
         let l2 = tables.0.get(l1) & OFFSET;
@@ -469,16 +488,18 @@ in_both_sandboxes! {
         agree(bench, "image", "directory too long");
         let (tables, _, _) = bitmaps();
         tables.0.u64(field::AUTOCLEAR_FEATURES, 0);
-        finds(bench, 3, "bitmaps of another day");
         // qemu-img does not end the line of its hint.
         let (theirs, ours) = (bench.qemu(["check", "image"]), bench.instar(["check", "image"]));
-        assert!(theirs.errors().contains("to fix.") || ours.errors().contains("to fix."));
+        assert_eq!((theirs.code(), theirs.text()), (Some(3), ours.text()));
+        deviates("check-hint-ends-its-line", &said(&theirs).2, &said(&ours).2);
+        let hint = "to fix.";
+        assert_eq!(said(&theirs).2.replacen(hint, &format!("{hint}\n"), 1), said(&ours).2);
     }
 
     fn says_what_it_says_of_headers(bench) {
         for (what, offset, bytes, values) in [
             ("incompatible features", field::INCOMPATIBLE_FEATURES, 8, &[1_u64, 2, 3, 1 << 20][..]),
-            ("version", field::VERSION, 4, &[1, 2, 4]),
+            ("version", field::VERSION, 4, &[2, 4]),
             ("cluster bits", field::CLUSTER_BITS, 4, &[8, 15, 17, 22]),
             ("L1 size", field::L1_SIZE, 4, &[0, 3, 100_000, 0xffff_ffff]),
             ("L1 offset", field::L1_TABLE_OFFSET, 8, &[0, 0x200, 1 << 40, 1 << 62]),
@@ -528,8 +549,7 @@ in_both_sandboxes! {
 
     fn finds_broken_vdi_maps(bench) {
         for (what, place, value, code) in [("shared", 512_u64, 1_u32, 2), ("too large", 512, 64, 2), ("far too large", 512, 0xffff_fffd, 2), ("discarded", 512, 0xffff_fffe, 2), ("one more", 540, 40, 2), ("counted wrongly", 0x184, 9, 2), ("moved", 512, 63, 0)] {
-            bench.qemu(["create", "-q", "-f", "vdi", "image", "64M"]).succeeds();
-            io(bench, "image", &["write -P 1 0 3M"]);
+            foreign(bench, "vdi", "64M", &["write -P 1 0 3M"]);
             Crafted::open(&bench.path("image")).bytes(place, &value.to_le_bytes());
             finds(bench, code, what);
         }
@@ -542,21 +562,19 @@ in_both_sandboxes! {
             ("log", 3_u64, 0x10_0006_u64, 2), ("metadata", 3, 0x30_0006, 2), ("table", 3, 0x20_0006, 2), ("overflow", 3, 0xffff_ffff_fff0_0006, 2), ("large", 4, 0x7fff_ffff_fff0_0006, 2),
             ("end", 5, 0xa0_0006, 2), ("past the end", 63, 0xff0_0006, 2), ("header", 3, 6, 0), ("shared", 3, 0x90_0006, 0), ("undefined", 3, 1, 0), ("partly", 3, 0x90_0007, 0),
         ] {
-            bench.qemu(["create", "-q", "-f", "vhdx", "-o", "block_size=1M", "image", "64M"]).succeeds();
-            io(bench, "image", &["write 0 1M", "write 10M 1M"]);
+            foreign(bench, "vhdx", "64M", &["write 0 1M", "write 10M 1M"]);
             Crafted::open(&bench.path("image")).bytes(table + entry * 8, &value.to_le_bytes());
             finds(bench, code, what);
         }
         bench.qemu(["create", "-q", "-f", "vhdx", "-o", "subformat=fixed,block_size=1M", "image", "8M"]).succeeds();
         let crafted = Crafted::open(&bench.path("image"));
         crafted.length(crafted.end() - (3 << 19));
-        finds(bench, 2, "cut short");
+        agree(bench, "image", "cut short");
     }
 
     fn finds_broken_vmdk_tables(bench) {
         let grains = || {
-            bench.qemu(["create", "-q", "-f", "vmdk", "image", "64M"]).succeeds();
-            io(bench, "image", &["write -P 1 0 3M"]);
+            foreign(bench, "vmdk", "64M", &["write -P 1 0 3M"]);
             let bytes = fs::read(bench.path("image")).unwrap();
             let number = |at: usize| u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()));
             // The directory's sector stands at byte 56; its first entry is the first table's sector.
@@ -567,9 +585,9 @@ in_both_sandboxes! {
             Crafted::open(&bench.path("image")).bytes(table + entry * 4, &sector.to_le_bytes());
             finds(bench, code, what);
         }
-        bench.qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "flat", "1M"]).succeeds();
-        agree(bench, "flat", "flat");
+        bench.qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "flat.vmdk", "1M"]).succeeds();
+        agree(bench, "flat.vmdk", "flat");
         fs::File::options().write(true).open(bench.path("flat-flat.vmdk")).unwrap().set_len(0).unwrap();
-        agree(bench, "flat", "flat, and nothing there");
+        agree(bench, "flat.vmdk", "flat, and nothing there");
     }
 }

@@ -120,9 +120,9 @@ impl Blocks {
             Some(place) => place,
             None => {
                 let length = PAGE.min(frame.cluster_size());
-                budget.spend(length)?;
                 let mut bytes = alloc::vec![0; to_usize(length)?];
                 if at < frame.length {
+                    budget.spend(length)?;
                     frame.file.read_padded(at, &mut bytes)?;
                 }
                 let place = self.next;

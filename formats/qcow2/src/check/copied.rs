@@ -74,6 +74,10 @@ impl Pass<'_, '_, '_> {
     }
 
     fn table(&mut self, offset: u64) -> Result<()> {
+        // What lies past the end reads as zero.
+        if offset >= self.frame.length {
+            return Ok(());
+        }
         self.budget.spend(self.frame.cluster_size())?;
         let mut words = core::mem::take(&mut self.words);
         read_l2(self.frame, offset, &mut words)?;

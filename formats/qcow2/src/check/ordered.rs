@@ -85,13 +85,9 @@ pub(super) fn l1_entries(
     Ok(())
 }
 
-/// Fills `words` with the L2 table at `offset`; what lies past the end reads as zero.
+/// Fills `words` with the L2 table at `offset`, which is in the file.
 pub(super) fn read_l2(frame: &Frame<'_>, offset: u64, words: &mut Vec<U64>) -> Result<()> {
     words.resize(to_usize(frame.cluster_size() / 8)?, U64::ZERO);
-    if offset >= frame.length {
-        words.fill(U64::ZERO);
-        return Ok(());
-    }
     frame.file.read_padded(offset, words.as_mut_bytes())
 }
 
@@ -134,7 +130,8 @@ impl Walk<'_, '_, '_, '_> {
             self.speaker
                 .found(Fault::new(instar_disk::fault::check::L2_UNALIGNED).with([offset]));
         }
-        if self.clean.contains(&offset) {
+        // What lies past the end reads as zero.
+        if offset >= frame.length || self.clean.contains(&offset) {
             return Ok(());
         }
         self.left = self.left.saturating_sub(frame.cluster_size().max(READ_MIN));

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::{Action, Fault, Io, Result, from_usize, to_usize};
+use instar_disk::{Action, Extents, Fault, Io, Result, from_usize, to_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
@@ -49,6 +49,7 @@ pub(super) fn count<'h>(
         tally,
         pointers: Vec::new(),
         words: Vec::new(),
+        extents: Extents::new(frame.file),
     };
     walk.sweep(&borders)?;
     walk.follow()?;
@@ -101,6 +102,7 @@ struct Walk<'a, 'b, 'h> {
     tally: Tally<'a, 'h>,
     pointers: Vec<Pointer>,
     words: Vec<U64>,
+    extents: Extents<'h>,
 }
 
 impl Walk<'_, '_, '_> {
@@ -132,7 +134,15 @@ impl Walk<'_, '_, '_> {
         let to = to.min(self.frame.length);
         let mut at = from;
         while at < to {
-            let bytes = to.saturating_sub(at).min(L1_PIECE);
+            let left = to.saturating_sub(at);
+            if left >= HOLE_MIN {
+                let extent = self.extents.at(at)?;
+                if !extent.data && extent.length >= L1_ENTRY {
+                    at = at.saturating_add(instar_disk::align_down(extent.length.min(left), L1_ENTRY));
+                    continue;
+                }
+            }
+            let bytes = left.min(L1_PIECE);
             self.budget.spend(bytes)?;
             self.words.resize(to_usize(bytes / L1_ENTRY)?, U64::ZERO);
             self.frame.file.read_padded(at, self.words.as_mut_bytes())?;
@@ -266,6 +276,8 @@ fn squash(pointers: &mut Vec<Pointer>) {
     });
 }
 
+/// Tables shorter than this are read without asking whether the file has a hole there. Ours: hostile tables are long.
+const HOLE_MIN: u64 = 1 << 20;
 /// Bytes of L1 table read at once. Ours.
 const L1_PIECE: u64 = 256 << 10;
 /// Pointers kept at once. Ours: 8 MiB, and the L1 table of 128 TiB in clusters of 64 KiB.
