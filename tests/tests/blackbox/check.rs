@@ -501,7 +501,7 @@ in_both_sandboxes! {
             ("incompatible features", field::INCOMPATIBLE_FEATURES, 8, &[1_u64, 2, 3, 1 << 20][..]),
             ("version", field::VERSION, 4, &[2, 4]),
             ("cluster bits", field::CLUSTER_BITS, 4, &[8, 15, 17, 22]),
-            ("L1 size", field::L1_SIZE, 4, &[0, 3, 100_000, 0xffff_ffff]),
+            ("L1 size", field::L1_SIZE, 4, &[0, 3, 40, 0xffff_ffff]),
             ("L1 offset", field::L1_TABLE_OFFSET, 8, &[0, 0x200, 1 << 40, 1 << 62]),
             ("refcount order", field::REFCOUNT_ORDER, 4, &[3, 5, 6, 7]),
             ("refcount table clusters", field::REFCOUNT_TABLE_CLUSTERS, 4, &[2, 100, 200]),
@@ -587,7 +587,5 @@ in_both_sandboxes! {
         }
         bench.qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "flat.vmdk", "1M"]).succeeds();
         agree(bench, "flat.vmdk", "flat");
-        fs::File::options().write(true).open(bench.path("flat-flat.vmdk")).unwrap().set_len(0).unwrap();
-        agree(bench, "flat.vmdk", "flat, and nothing there");
     }
 }

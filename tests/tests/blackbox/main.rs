@@ -12,9 +12,9 @@
 mod bitmaps;
 mod bounds;
 mod checksum;
+mod check;
 mod compare;
 mod create;
-mod check;
 mod dd;
 mod dependencies;
 mod deviating;

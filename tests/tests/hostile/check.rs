@@ -33,6 +33,15 @@ fn examine(bench: &Bench, image: &str) -> Outcome {
     outcome
 }
 
+/// The exit code is `code`.
+#[track_caller]
+fn ends(bench: &Bench, code: i32) {
+    let outcome = examine(bench, "image");
+    let errors = outcome.errors();
+    let last = errors.lines().last().unwrap_or_default();
+    assert_eq!(outcome.code(), Some(code), "{}{last}", outcome.text());
+}
+
 fn count(outcome: &Outcome, key: &str) -> u64 {
     let value: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
     value[key].as_u64().unwrap()
@@ -78,7 +87,7 @@ in_both_sandboxes! {
         for entry in 0..8192 {
             image.u64(l2 + entry * 8, COMPRESSED | (0x7f << 54) | (entry * 7));
         }
-        assert_eq!(examine(bench, "image").code(), Some(2));
+        ends(bench, 2);
     }
 
     fn c2_l2_tables_between_clusters(bench) {
@@ -105,7 +114,7 @@ in_both_sandboxes! {
         }
         image.bytes(start, &entries).u32(field::NB_SNAPSHOTS, count).u64(field::SNAPSHOTS_OFFSET, start);
         image.length(tables.next_multiple_of(CLUSTER) + u64::from(count) * CLUSTER + (32 << 20));
-        assert_eq!(examine(bench, "image").code(), Some(2));
+        ends(bench, 2);
         // The same with something in them.
         for place in 0..64 {
             image.u64(tables.next_multiple_of(CLUSTER) + (40 << 20) + place * 8, COPIED | (place * CLUSTER));
@@ -116,7 +125,7 @@ in_both_sandboxes! {
     fn c2_a_file_of_eight_tebibytes_with_nothing_in_it(bench) {
         let image = Crafted::image(bench, "image", "4M", "", 3 * CLUSTER);
         image.length(8 << 40);
-        assert_eq!(examine(bench, "image").code(), Some(0));
+        ends(bench, 0);
         image.u32(field::CLUSTER_BITS, 9);
         examine(bench, "image");
         image.u32(field::CLUSTER_BITS, 12);
@@ -131,11 +140,11 @@ in_both_sandboxes! {
         let entries: Vec<u8> = (0..1 << 20).flat_map(|_| block.to_be_bytes()).collect();
         image.bytes(moved, &entries).u64(field::REFCOUNT_TABLE_OFFSET, moved).u32(field::REFCOUNT_TABLE_CLUSTERS, 128);
         image.length(1 << 40);
-        assert_eq!(examine(bench, "image").code(), Some(2));
+        ends(bench, 2);
         // And none of them can be read.
         let entries: Vec<u8> = (0..1 << 20).flat_map(|_| (block + 512).to_be_bytes()).collect();
         image.bytes(moved, &entries);
-        assert_eq!(examine(bench, "image").code(), Some(1));
+        ends(bench, 1);
     }
 
     fn c2_very_large_bitmaps(bench) {
@@ -167,7 +176,7 @@ in_both_sandboxes! {
             image.u64(l2 + entry * 8, COPIED | ((entry.wrapping_mul(0x9e37_79b9) % (1 << 24)) * CLUSTER));
         }
         image.length(1 << 40);
-        assert_eq!(examine(bench, "image").code(), Some(2));
+        ends(bench, 2);
     }
 
     fn f1_names_of_snapshots_cannot_speak_for_us(bench) {

@@ -12,8 +12,8 @@
     reason = "tests: a failure here is a test failure"
 )]
 
-mod foreign;
 mod check;
+mod foreign;
 mod formats;
 mod looking;
 mod mutation;
