@@ -504,8 +504,8 @@ in_both_sandboxes! {
             ("L1 size", field::L1_SIZE, 4, &[0, 3, 40, 0xffff_ffff]),
             ("L1 offset", field::L1_TABLE_OFFSET, 8, &[0, 0x200, 1 << 40, 1 << 62]),
             ("refcount order", field::REFCOUNT_ORDER, 4, &[3, 5, 6, 7]),
-            ("refcount table clusters", field::REFCOUNT_TABLE_CLUSTERS, 4, &[2, 100, 200]),
-            ("size", field::SIZE, 8, &[0, 1000, 1 << 40, u64::MAX]),
+            ("refcount table clusters", field::REFCOUNT_TABLE_CLUSTERS, 4, &[2, 9, 200]),
+            ("size", field::SIZE, 8, &[0, 1000, 1 << 40]),
         ] {
             for value in values {
                 let tables = image(bench, "");

@@ -50,6 +50,7 @@ pub(super) fn count<'h>(
         pointers: Vec::new(),
         words: Vec::new(),
         extents: Extents::new(frame.file),
+        swept: 0,
     };
     walk.sweep(&borders)?;
     walk.follow()?;
@@ -103,6 +104,8 @@ struct Walk<'a, 'b, 'h> {
     pointers: Vec<Pointer>,
     words: Vec<U64>,
     extents: Extents<'h>,
+    /// Bytes of L1 tables read so far.
+    swept: u64,
 }
 
 impl Walk<'_, '_, '_> {
@@ -135,7 +138,7 @@ impl Walk<'_, '_, '_> {
         let mut at = from;
         while at < to {
             let left = to.saturating_sub(at);
-            if left >= HOLE_MIN {
+            if left.max(self.swept) >= HOLE_MIN {
                 let extent = self.extents.at(at)?;
                 if !extent.data && extent.length >= L1_ENTRY {
                     at = at.saturating_add(instar_disk::align_down(extent.length.min(left), L1_ENTRY));
@@ -144,6 +147,7 @@ impl Walk<'_, '_, '_> {
             }
             let bytes = left.min(L1_PIECE);
             self.budget.spend(bytes)?;
+            self.swept = self.swept.saturating_add(bytes);
             self.words.resize(to_usize(bytes / L1_ENTRY)?, U64::ZERO);
             self.frame.file.read_padded(at, self.words.as_mut_bytes())?;
             let pointers = self.words.iter().map(|word| word.get());
@@ -276,7 +280,7 @@ fn squash(pointers: &mut Vec<Pointer>) {
     });
 }
 
-/// Tables shorter than this are read without asking whether the file has a hole there. Ours: hostile tables are long.
+/// So many bytes of L1 tables are read without asking whether the file has a hole there. Ours: hostile tables are long.
 const HOLE_MIN: u64 = 1 << 20;
 /// Bytes of L1 table read at once. Ours.
 const L1_PIECE: u64 = 256 << 10;
