@@ -11,8 +11,8 @@
 
 mod bitmaps;
 mod bounds;
-mod checksum;
 mod check;
+mod checksum;
 mod compare;
 mod create;
 mod dd;
