@@ -313,12 +313,12 @@ impl Request {
             Op::READ => Ok(Self::Read {
                 slot,
                 offset,
-                into: transfer(raw, memory_bytes, Access::HostWrites)?,
+                into: transfer(raw, memory_bytes, Access::Writes)?,
             }),
             Op::WRITE => Ok(Self::Write {
                 slot,
                 offset,
-                from: transfer(raw, memory_bytes, Access::HostReads)?,
+                from: transfer(raw, memory_bytes, Access::Reads)?,
             }),
             Op::COPY => Self::parse_copy(raw),
             Op::ZERO => {
@@ -339,7 +339,7 @@ impl Request {
             Op::ADVISE => file_range(offset, length).map(|()| Self::Advise { slot, offset, length }),
             Op::EXTENTS => {
                 file_range(offset, length)?;
-                let into = guest_range(raw.address, raw.extra, memory_bytes, Access::HostWrites)?;
+                let into = guest_range(raw.address, raw.extra, memory_bytes, Access::Writes)?;
                 if into.length > TRANSFER {
                     return Err(BadRequest::Length(into.length));
                 }
@@ -441,11 +441,11 @@ impl Request {
 enum Access {
     /// The guest's code and constants lie in pages of the host's own binary: guest memory has zeros there, and whoever takes them
     /// for the constants writes zeros.
-    HostReads,
+    Reads,
     /// The host writes past the guest's page protection, so text and read-only data are out of its reach.
-    HostWrites,
+    Writes,
     /// A word that lanes change, wherever they keep it.
-    HostWatches,
+    Watches,
 }
 
 fn guest_range(
@@ -455,8 +455,8 @@ fn guest_range(
     access: Access,
 ) -> Result<GuestRange, BadRequest> {
     let lowest = match access {
-        Access::HostReads | Access::HostWrites => STACKS,
-        Access::HostWatches => BASE,
+        Access::Reads | Access::Writes => STACKS,
+        Access::Watches => BASE,
     };
     let in_bounds = address >= lowest
         && address
@@ -484,7 +484,7 @@ fn bounded(raw: &RawRequest, memory_bytes: u64, limit: usize) -> Result<GuestRan
     if usize::try_from(raw.length).map_or(true, |length| length > limit) {
         return Err(BadRequest::Length(raw.length));
     }
-    guest_range(raw.address, raw.length, memory_bytes, Access::HostReads)
+    guest_range(raw.address, raw.length, memory_bytes, Access::Reads)
 }
 
 fn word(address: u64, memory_bytes: u64) -> Result<GuestRange, BadRequest> {
@@ -492,7 +492,7 @@ fn word(address: u64, memory_bytes: u64) -> Result<GuestRange, BadRequest> {
         return Err(BadRequest::Address(address));
     }
     // The host only reads it, but a lane waits for a word that lanes write: never in the image's text.
-    guest_range(address, 4, memory_bytes, Access::HostWatches)
+    guest_range(address, 4, memory_bytes, Access::Watches)
 }
 
 fn file_range(offset: u64, length: u64) -> Result<(), BadRequest> {

@@ -14,6 +14,7 @@ use crate::verb;
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
+    word_panics();
     let mut words = std::env::args_os();
     let program = Program::new(words.next());
     let mut console = Console::default();
@@ -23,6 +24,17 @@ pub fn main() -> ExitCode {
         Err(stop) => conclude(stop, &program, verb, &mut console),
     };
     ExitCode::from(console.conclude(&program, code))
+}
+
+/// A panic is our mistake. It says where, and nothing more: a backtrace reads files, for which our own jail would end us
+/// before the message is out.
+fn word_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map_or_else(String::new, |place| format!(" at {place}"));
+        Console::complain(format!("internal error{place}; please report it").as_bytes());
+    }));
 }
 
 fn command(
