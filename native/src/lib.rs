@@ -4,6 +4,7 @@
 //! ```text
 //!  Native        files by slot, requests by the shortest way
 //!  Counting      the same, and what was asked for
+//!  Failing       the same, until it has carried out so many changes
 //!  heap          what was allocated meanwhile
 //!  conformance   the suite that every format crate runs, over all of these
 //! ```
@@ -21,6 +22,7 @@
 
 pub mod conformance;
 mod counting;
+mod failing;
 pub mod heap;
 mod sparse;
 mod words;
@@ -37,6 +39,7 @@ use instar_abi::request::ZeroHow;
 use instar_disk::{Action, Fault, FileFacts, FileKind, Host, Io, IoError, Result, Role, Slot, fault};
 
 pub use counting::{Asked, Counting};
+pub use failing::Failing;
 pub use instar_abi::Report;
 pub use words::words;
 

@@ -9,7 +9,10 @@
 
 mod support;
 
-use instar_native::conformance::{Format, Sound, Tally, covers_the_disk, survives_changes, survives_cuts};
+use instar_native::conformance::{
+    Format, Sound, Tally, covers_the_disk, survives_changes, survives_cuts, survives_failures,
+    takes_changed_images,
+};
 use support::{Dir, MIB, qemu, text};
 
 /// `open` reads the header; `map` a page of the block map and, in a static image, extents.
@@ -93,4 +96,21 @@ fn an_image_changed_anywhere_is_refused_or_read() {
         tally += survives_changes(&FORMAT, sound);
     }
     assert!(tally.read > 2000 && tally.refused > 2000, "{tally:?}");
+}
+
+#[test]
+fn an_image_that_is_written_to_is_incomplete_until_it_is_complete() {
+    let dir = Dir::new();
+    for sound in images(&dir).iter().take(3) {
+        assert!(survives_failures(&FORMAT, instar_vdi::existing, sound) > 6);
+    }
+}
+
+#[test]
+fn a_changed_image_is_written_to_or_refused() {
+    let dir = Dir::new();
+    let mut small = sound(&dir, "static=off", 2 * MIB + 512, false);
+    small.fields = vec![0x150..0x160, 0x168..0x188];
+    let tally = takes_changed_images(instar_vdi::existing, &small);
+    assert!(tally.read > 20 && tally.refused > 20, "{tally:?}");
 }

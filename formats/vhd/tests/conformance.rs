@@ -14,7 +14,8 @@ mod build;
 
 use build::{ByHand, dynamic};
 use instar_native::conformance::{
-    Format, Sound, Sum, Tally, covers_the_disk, survives_changes, survives_cuts,
+    Format, Sound, Sum, Tally, covers_the_disk, survives_changes, survives_cuts, survives_failures,
+    takes_changed_images,
 };
 use support::{Dir, MIB, qemu, text};
 
@@ -171,4 +172,23 @@ fn an_image_changed_anywhere_is_refused_or_read() {
             sound.name
         );
     }
+}
+
+#[test]
+fn an_image_that_is_written_to_is_incomplete_until_it_is_complete() {
+    let dir = Dir::new();
+    for sound in [
+        by_hand(&dir, 3),
+        by_qemu(&dir, "subformat=dynamic"),
+        by_qemu(&dir, "subformat=fixed"),
+    ] {
+        assert!(survives_failures(&FORMAT, instar_vhd::existing, &sound) > 6);
+    }
+}
+
+#[test]
+fn a_changed_image_is_written_to_or_refused() {
+    let dir = Dir::new();
+    let tally = takes_changed_images(instar_vhd::existing, &by_hand(&dir, 3));
+    assert!(tally.read > 50 && tally.refused > 50, "{tally:?}");
 }

@@ -45,7 +45,12 @@ fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + '
     }
     let chunks = Chunks::new(metadata.block_size, metadata.sector_size);
     let bytes = chunks.entries(metadata.size, false).saturating_mul(8);
-    let (bat, next) = (regions.bat.offset, behind(&file, MIB)?.max(regions.end()));
+    let (bat, next) = (regions.bat.offset, behind(&file, MIB)?);
+    if regions.end() > next {
+        // A log that the file does not have is nothing to a reader; written behind it, the file would have a hole of that length.
+        let missing = regions.end().saturating_sub(next);
+        return Err(Fault::new(fault::core::SHORT_READ).with([next, missing, file.size()]));
+    }
     // Judges all of the table as for reading, and that it has room.
     let mut table = Table::open(&as_it_is, regions, &metadata)?;
     let mut block = 0_u64;

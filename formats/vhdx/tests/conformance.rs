@@ -15,7 +15,10 @@ mod build;
 use std::ops::Range;
 
 use build::{BAT, ByHand, Change, DATA, LOG, METADATA, entry, log};
-use instar_native::conformance::{Format, Sound, Sum, covers_the_disk, survives_changes, survives_cuts};
+use instar_native::conformance::{
+    Format, Sound, Sum, covers_the_disk, survives_changes, survives_cuts, survives_failures,
+    takes_changed_images,
+};
 use support::{Dir, MIB, qemu, text};
 
 /// `open` reads identifier, headers, regions, metadata, a locator, a mebibyte of BAT in pages of 32 KiB and, in a dirty image, its
@@ -219,4 +222,44 @@ fn a_differencing_disk_changed_anywhere_is_refused_or_read() {
 #[test]
 fn a_dirty_disk_changed_anywhere_is_refused_or_read() {
     changed(dirty);
+}
+
+fn existing<'h>(
+    file: instar_disk::File<'h>,
+    size: u64,
+) -> instar_disk::Result<Box<dyn instar_disk::Target + 'h>> {
+    let seed = instar_disk::job::Seed {
+        random: [7; 32],
+        unix_seconds: 1,
+    };
+    instar_vhdx::existing(file, size, &seed)
+}
+
+#[test]
+fn an_image_that_is_written_to_is_incomplete_until_it_is_complete() {
+    let dir = Dir::new();
+    for make in [IMAGES[0], IMAGES[1], IMAGES[4], IMAGES[5]] {
+        assert!(survives_failures(&FORMAT, existing, &make(&dir)) > 6);
+    }
+}
+
+#[test]
+fn a_changed_image_is_written_to_or_refused() {
+    let dir = Dir::new();
+    let mut sound = dynamic(&dir);
+    sound.fields = vec![128 * KIB + 8..128 * KIB + 80, 192 * KIB + 32..192 * KIB + 48];
+    sound.tables = vec![METADATA + 64 * KIB..METADATA + 64 * KIB + 16, BAT..BAT + 32];
+    let tally = takes_changed_images(existing, &sound);
+    assert!(tally.read > 50 && tally.refused > 50, "{tally:?}");
+}
+
+#[test]
+fn overlays_and_dirty_images_are_not_written_to() {
+    let dir = Dir::new();
+    for make in [differencing, dirty] {
+        let host = instar_native::Native::new(1);
+        let facts = host.existing(make(&dir).image);
+        let refused = existing(instar_disk::File::new(&host, facts), 0).err().unwrap();
+        assert_eq!(refused.code, instar_disk::fault::core::UNSUPPORTED);
+    }
 }

@@ -142,6 +142,13 @@ fn replacements(range: Range<u64>) -> impl Iterator<Item = (u64, Change)> {
 }
 
 impl Sum {
+    /// Makes it right.
+    pub(super) fn renew(&self, bytes: &mut [u8]) {
+        put(bytes, self.at, &[0; 4]);
+        let sum = (self.value)(&bytes[self.of.start as usize..self.of.end as usize]);
+        put(bytes, self.at, &sum);
+    }
+
     /// Whether it covers what is changed, and is not itself what is changed.
     fn covers(&self, at: u64, length: u64) -> bool {
         self.of.start <= at && at + length <= self.of.end && (at + length <= self.at || self.at + 4 <= at)

@@ -5,7 +5,9 @@
 //!  Sound    an image that is all right, and where in it structures are
 //!    ├─ covers_the_disk      the map has an answer for every byte, once, in any order, and none behind the end
 //!    ├─ survives_cuts        cut at every structure and every 512 bytes of metadata: refused or read
-//!    └─ survives_changes     every bit of every field, every byte and word of every table: refused or read
+//!    ├─ survives_changes     every bit of every field, every byte and word of every table: refused or read
+//!    ├─ survives_failures    written in place until the n-th change fails: refused, untouched or complete
+//!    └─ takes_changed_images written in place with any byte changed: refused or written
 //! ```
 //!
 //! "Refused or read" is judged by [`walk`]: a fault that has words, or a map that keeps its contract; requests, bytes and heap
@@ -13,6 +15,7 @@
 
 mod cover;
 mod damage;
+mod in_place;
 mod walk;
 
 use std::ops::Range;
@@ -22,6 +25,7 @@ use instar_disk::{File, Opened, Result};
 
 pub use cover::covers_the_disk;
 pub use damage::{survives_changes, survives_cuts};
+pub use in_place::{Existing, survives_failures, takes_changed_images};
 pub use walk::walk;
 
 /// A driver's `open`.

@@ -1,60 +1,12 @@
 //! The n-th request fails, for every n: what is left is refused, or it is complete.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use instar_disk::job::Qcow2Create;
-use instar_disk::{Action, File, FileFacts, Host, ImageText, Io, IoError, Result, Role, Slot, Target};
-use instar_native::{Native, Report};
+use instar_disk::{Action, File, Host, ImageText, Io, Result, Target};
+use instar_native::Failing;
 
 use crate::reference;
-
-/// A host that carries out so many requests and then none.
-struct Failing {
-    inner: Native,
-    left: AtomicU64,
-}
-
-impl Host for Failing {
-    fn submit(&self, batch: &mut [Io<'_>]) {
-        for io in batch {
-            let changes = !matches!(io.action, Action::Read { .. } | Action::Extents { .. });
-            if changes
-                && self
-                    .left
-                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
-                    .is_err()
-            {
-                io.outcome = Err(IoError(28));
-                return;
-            }
-            self.inner.submit(core::slice::from_mut(io));
-            if io.outcome.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
-        self.inner.open(namer, role, name)
-    }
-
-    fn lanes(&self) -> usize {
-        1
-    }
-
-    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
-        work(0);
-    }
-
-    fn wait(&self, _: &AtomicU32, _: u32) {}
-
-    fn wake(&self, _: &AtomicU32) {}
-
-    fn report(&self, _: &Report) {}
-
-    fn progress(&self, _: u64, _: u64) {}
-}
 
 /// Writes, encodes and zeroes a little everywhere.
 fn work<'h>(target: Result<Box<dyn Target + 'h>>, host: &'h Failing) -> Result<()> {
@@ -93,10 +45,7 @@ fn each_failure(
         let image = directory.path().join("image.qcow2");
         prepare(&image);
         let before = std::fs::read(&image).ok();
-        let host = Failing {
-            inner: Native::new(1),
-            left: AtomicU64::new(allowed),
-        };
+        let host = Failing::after(allowed);
         let outcome = work(start(&host, &image), &host);
         let untouched = before.is_some() && std::fs::read(&image).ok() == before;
         if outcome.is_ok() {
@@ -107,7 +56,7 @@ fn each_failure(
         let check = reference::run(directory.path(), &["check", "-f", "qcow2", "image.qcow2"]);
         // A failed last flush leaves an image that is complete, if it lasts.
         let complete = check.status.code() == Some(0);
-        let ended = host.left.load(Ordering::SeqCst) == 0 && is_unmarked(&image);
+        let ended = host.left() == 0 && is_unmarked(&image);
         assert!(!complete || untouched || ended, "{allowed}: {check:?}");
     }
     unreachable!()
@@ -146,9 +95,9 @@ fn a_new_image_is_refused_after_any_failure() {
                 },
                 |host, image| {
                     let facts = if existed {
-                        host.inner.existing(image)
+                        host.native.existing(image)
                     } else {
-                        host.inner.target(image)
+                        host.native.target(image)
                     };
                     instar_qcow2::create(File::new(host, facts), &v(version), 1 << 20, None, true)
                 },
@@ -173,7 +122,7 @@ fn an_existing_image_is_refused_after_any_failure_once_it_was_touched() {
                 reference::succeed(path, &["snapshot", "-c", "s", "image.qcow2"]);
             },
             |host, image| {
-                instar_qcow2::existing(File::new(host, host.inner.existing(image)), 1 << 20, None, true)
+                instar_qcow2::existing(File::new(host, host.native.existing(image)), 1 << 20, None, true)
             },
         );
         assert!(requests > 30, "{requests}");
