@@ -90,10 +90,23 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Descriptor> {
 }
 
 /// Whether `bytes` after the text of a descriptor file hold anything.
+///
+/// qemu-img writes content IDs without leading zeros, over a text that may have been longer by up to [`CID_SHORTER`] digits:
+/// then a zero and the end of that same text follow, and are nothing.
 pub(crate) fn has_more_after_text(bytes: &[u8]) -> bool {
-    let mut rest = bytes.iter().skip_while(|byte| **byte != 0);
-    rest.any(|byte| *byte != 0)
+    let Some(end) = bytes.iter().position(|byte| *byte == 0) else {
+        return false;
+    };
+    let (text, rest) = bytes.split_at(end);
+    let rest = rest.get(1..).unwrap_or_default();
+    let left = rest.iter().take_while(|byte| **byte != 0).count();
+    let (left, beyond) = rest.split_at(left);
+    let stale = left.len() < CID_SHORTER && text.ends_with(left);
+    !stale || beyond.iter().any(|byte| *byte != 0)
 }
+
+/// Digits by which a content ID may be shorter than the longest.
+const CID_SHORTER: usize = 7;
 
 #[derive(Default)]
 struct Findings<'a> {
@@ -439,6 +452,12 @@ mod tests {
         assert!(!has_more_after_text(b"text"));
         assert!(!has_more_after_text(b"text\0\0\0"));
         assert!(has_more_after_text(b"text\0\0x"));
+        // A content ID has become shorter by two digits, by seven, and something else has happened.
+        assert!(!has_more_after_text(b"text\n\0\n\0\0"));
+        assert!(!has_more_after_text(b"0123456789\n\056789\n\0"));
+        assert!(has_more_after_text(b"text\n\0x\0\0"));
+        assert!(has_more_after_text(b"text\n\0\n\0\n"));
+        assert!(has_more_after_text(b"0123456789\n\0456789\n\0"));
     }
 
     #[test]
