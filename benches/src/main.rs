@@ -15,6 +15,7 @@
 //! 3. The whole process counts: wall time from start to reaped, processor time and memory with every child.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::cast_possible_truncation,
     reason = "a program for developers: a failure ends it"
@@ -112,20 +113,35 @@ fn main() {
 }
 
 /// One program, as the rows call it.
-struct Program<'a> {
-    binary: &'a Path,
-    sandbox: Option<&'static str>,
+enum Program<'a> {
+    /// qemu-img, or instar in a sandbox.
+    Image(&'a Path, Option<&'static str>),
+    /// Whoever else does the same.
+    Peer,
+}
+
+impl Program<'_> {
+    fn command(&self, row: &Row, corpus: &Corpus) -> Command {
+        match self {
+            Self::Image(binary, sandbox) => row.command(corpus, binary, *sandbox),
+            Self::Peer => row.peer_command(corpus).expect("only rows with a peer have one"),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Image(_, None) => "qemu-img",
+            Self::Image(_, Some(sandbox)) => sandbox,
+            Self::Peer => "peer",
+        }
+    }
 }
 
 fn measure_row(options: &Options, corpus: &Corpus, row: &Row) -> Line {
-    let mut programs = vec![Program {
-        binary: &options.qemu,
-        sandbox: None,
-    }];
-    programs.extend(options.sandboxes.iter().map(|sandbox| Program {
-        binary: &options.instar,
-        sandbox: Some(sandbox),
-    }));
+    let mut programs = vec![Program::Image(&options.qemu, None)];
+    let sandboxes = options.sandboxes.iter();
+    programs.extend(sandboxes.map(|sandbox| Program::Image(&options.instar, Some(sandbox))));
+    programs.extend(row.peer.map(|_| Program::Peer));
     for image in row.needs {
         corpus.need(image);
     }
@@ -137,7 +153,7 @@ fn measure_row(options: &Options, corpus: &Corpus, row: &Row) -> Line {
     for turn in 0..=runs {
         for (program, samples) in programs.iter().zip(&mut samples) {
             corpus.clear_output();
-            let command = || row.command(corpus, program.binary, program.sandbox);
+            let command = || program.command(row, corpus);
             // The first turn warms the page cache up, measures memory, and is not timed.
             let sample = if turn == 0 {
                 measure::memory(command())
@@ -149,14 +165,12 @@ fn measure_row(options: &Options, corpus: &Corpus, row: &Row) -> Line {
                     output_bytes: corpus.output_bytes(),
                     ..sample
                 }),
-                Err(message) => {
-                    failure = Some(format!("{}: {message}", program.sandbox.unwrap_or("qemu-img")))
-                }
+                Err(message) => failure = Some(format!("{}: {message}", program.name())),
             }
         }
         if failure.is_some() {
             break;
         }
     }
-    Line::new(row, &samples, failure)
+    Line::new(row, &samples, options.sandboxes.len(), failure)
 }

@@ -16,6 +16,8 @@ pub(crate) struct Row {
     pub(crate) needs: &'static [&'static str],
     /// The command line; `@NAME` is an image and `@` alone the output.
     words: &'static [&'static str],
+    /// Another program's command line for the same bytes, if there is one worth comparing.
+    pub(crate) peer: Option<&'static [&'static str]>,
     /// Timed runs of each program.
     pub(crate) runs: usize,
     /// The ratio to reach in the better sandbox, if there is a goal.
@@ -30,17 +32,29 @@ impl Row {
     /// The command for one program.
     pub(crate) fn command(&self, corpus: &Corpus, program: &Path, sandbox: Option<&str>) -> Command {
         let mut command = Command::new(program);
-        for (place, word) in self.words.iter().enumerate() {
-            match word.split_once('@') {
-                Some((before, "")) => command.arg(format!("{before}{}", corpus.output().display())),
-                Some((before, name)) => command.arg(format!("{before}{}", corpus.path(name).display())),
-                None => command.arg(word),
-            };
-            if let (0, Some(sandbox)) = (place, sandbox) {
-                command.args(["--sandbox", sandbox]);
-            }
-        }
+        fill(&mut command, self.words, corpus, sandbox);
         command
+    }
+
+    /// The peer's command.
+    pub(crate) fn peer_command(&self, corpus: &Corpus) -> Option<Command> {
+        let (program, words) = self.peer?.split_first()?;
+        let mut command = Command::new(program);
+        fill(&mut command, words, corpus, None);
+        Some(command)
+    }
+}
+
+fn fill(command: &mut Command, words: &[&str], corpus: &Corpus, sandbox: Option<&str>) {
+    for (place, word) in words.iter().enumerate() {
+        match word.split_once('@') {
+            Some((before, "")) => command.arg(format!("{before}{}", corpus.output().display())),
+            Some((before, name)) => command.arg(format!("{before}{}", corpus.path(name).display())),
+            None => command.arg(word),
+        };
+        if let (0, Some(sandbox)) = (place, sandbox) {
+            command.args(["--sandbox", sandbox]);
+        }
     }
 }
 
@@ -55,6 +69,7 @@ const fn row(
         name,
         needs,
         words,
+        peer: None,
         runs,
         goal: if goal > 0.0 { Some(goal) } else { None },
         kvm_goal: None,
@@ -66,6 +81,9 @@ const fn row(
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
     ROWS.iter().chain(FORMATS).chain(LOOKS).chain(making::ROWS)
 }
+
+/// What copies a sparse file without looking into it.
+const COPY: &[&str] = &["cp", "--sparse=always", "@fs.raw", "@"];
 
 /// Between raw and qcow2.
 const ROWS: &[Row] = &[
@@ -80,20 +98,26 @@ const ROWS: &[Row] = &[
             0.4,
         )
     },
-    row(
-        "qcow2 to raw",
-        &["fs.qcow2"],
-        &["convert", "-O", "raw", "@fs.qcow2", "@"],
-        7,
-        0.5,
-    ),
-    row(
-        "raw to raw",
-        &["fs.raw"],
-        &["convert", "-f", "raw", "-O", "raw", "@fs.raw", "@"],
-        7,
-        0.0,
-    ),
+    Row {
+        peer: Some(COPY),
+        ..row(
+            "qcow2 to raw",
+            &["fs.qcow2", "fs.raw"],
+            &["convert", "-O", "raw", "@fs.qcow2", "@"],
+            7,
+            0.5,
+        )
+    },
+    Row {
+        peer: Some(COPY),
+        ..row(
+            "raw to raw",
+            &["fs.raw"],
+            &["convert", "-f", "raw", "-O", "raw", "@fs.raw", "@"],
+            7,
+            0.0,
+        )
+    },
     row(
         "raw to qcow2",
         &["fs.raw"],

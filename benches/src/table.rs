@@ -12,6 +12,7 @@ pub(crate) struct Line {
     row: Row,
     reference: Option<Typical>,
     ours: Vec<Typical>,
+    peer: Option<Typical>,
     failure: Option<String>,
 }
 
@@ -52,12 +53,17 @@ fn approximate(value: u64) -> f64 {
 }
 
 impl Line {
-    pub(crate) fn new(row: &Row, samples: &[Vec<Sample>], failure: Option<String>) -> Self {
+    pub(crate) fn new(row: &Row, samples: &[Vec<Sample>], sandboxes: usize, failure: Option<String>) -> Self {
         let mut all = samples.iter().map(|samples| Typical::of(samples));
         Self {
             row: *row,
             reference: all.next().flatten(),
-            ours: all.map_while(|typical| typical).collect(),
+            ours: all
+                .by_ref()
+                .take(sandboxes)
+                .map_while(|typical| typical)
+                .collect(),
+            peer: all.next().flatten(),
             failure,
         }
     }
@@ -113,6 +119,14 @@ impl Line {
         ] {
             cells.extend(self.ours.iter().map(|ours| ratio(part(ours), part(&reference))));
         }
+        cells.push(match (&self.peer, self.row.peer) {
+            (Some(peer), Some(words)) => format!(
+                "{}: {}",
+                words.join(" ").replace('@', "").trim_end(),
+                ratio(peer.wall, reference.wall)
+            ),
+            _ => String::new(),
+        });
         cells.push(match self.ours.first() {
             Some(ours) if reference.output > 0.0 => ratio(ours.output, reference.output),
             _ => String::new(),
@@ -132,7 +146,7 @@ pub(crate) fn render(lines: &[Line], sandboxes: &[&str], quick: bool) -> String 
     for what in ["time", "CPU", "memory"] {
         head.extend(sandboxes.iter().map(|sandbox| format!("{what}, {sandbox}")));
     }
-    head.extend(["size".to_owned(), "reached".to_owned()]);
+    head.extend(["peer, time", "size", "reached"].map(str::to_owned));
     let mut text = String::new();
     push(&mut text, &head);
     push(&mut text, &vec!["---".to_owned(); head.len()]);
