@@ -76,6 +76,15 @@ impl Corpus {
                 .arg("1T")),
             "tera.raw" => File::create(&unfinished).unwrap().set_len(1 << 40).unwrap(),
             "64m.raw" => fs::write(&unfinished, noise(64 << 20)).unwrap(),
+            "tera4-metadata.qcow2" => self.preallocated(&unfinished, "4T"),
+            "snapshots.qcow2" => {
+                self.preallocated(&unfinished, "4G");
+                for number in 0..1000 {
+                    run(qemu()
+                        .args(["snapshot", "-c", &format!("s{number}")])
+                        .arg(&unfinished));
+                }
+            }
             "tera-metadata.qcow2" => self.preallocated(&unfinished, "1T"),
             "million.qcow2" => self.shuffled(&unfinished),
             "fragments64k.qcow2" => self.fragmented(&unfinished, 64 << 10, self.disk_bytes / 8),

@@ -340,6 +340,27 @@ const LOOKS: &[Row] = &[
         3,
         0.6,
     ),
+    look(
+        "check, 4 TiB, preallocation=metadata",
+        &["tera4-metadata.qcow2"],
+        &["check", "@tera4-metadata.qcow2"],
+        3,
+        0.3,
+    ),
+    look(
+        "check, a thousand snapshots",
+        &["snapshots.qcow2"],
+        &["check", "@snapshots.qcow2"],
+        3,
+        0.2,
+    ),
+    look(
+        "check, a small qcow2",
+        &["small.qcow2"],
+        &["check", "@small.qcow2"],
+        20,
+        0.0,
+    ),
 ];
 
 /// A row that writes nothing.
