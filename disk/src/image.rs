@@ -74,6 +74,11 @@ pub trait Image: Send {
         None
     }
 
+    /// The same for overlays that remember 16 bytes (VHD, VHDX).
+    fn identity(&self) -> Option<[u8; 16]> {
+        None
+    }
+
     /// Whether `parent`, just opened as the layer below, is what this image was made over.
     ///
     /// # Errors

@@ -33,4 +33,6 @@ super::faults! {
     DYNAMIC_OFFSET = 1038, "Error reading dynamic VHD header";
     /// The dynamic header puts the block allocation table where no file can reach.
     TABLE_OFFSET = 1039, "Error reading pagetable";
+    /// The layer below is another disk. Text: its identifier and the one wanted.
+    PARENT_IDENTITY = 1040, "the parent is not the disk that this image was made over: its identifier is {text}";
 }

@@ -59,4 +59,6 @@ super::faults! {
     LOG_SIZE_MAX = 1307, "Log size must be smaller than 4 GB";
     /// New images: disk size.
     SIZE = 1308, "Image size too large; max of 64TB";
+    /// The layer below is another disk, or was changed. Text: its identifier and the one wanted.
+    PARENT_IDENTITY = 1309, "the parent is not the disk that this image was made over, or was changed since: its identifier is {text}";
 }

@@ -22,6 +22,8 @@ pub struct Footer {
     pub disk_type: DiskType,
     /// Where the dynamic header is, if there is one.
     pub data_offset: u64,
+    /// Which disk it is.
+    pub unique_id: [u8; 16],
 }
 
 /// Kinds of disk.
@@ -83,6 +85,7 @@ impl Footer {
             size: sectors.saturating_mul(512),
             disk_type: DiskType::parse(raw.disk_type.get())?,
             data_offset: raw.data_offset.get(),
+            unique_id: raw.unique_id,
         })
     }
 }

@@ -55,6 +55,8 @@ fn open_any<'h>(file: File<'h>) -> Result<Opened<'h>> {
         bitmap: Bitmap::default(),
         differencing,
         parent,
+        unique_id: footer.unique_id,
+        parent_id: raw.parent_unique_id,
     }))
 }
 
@@ -68,6 +70,7 @@ fn open_fixed<'h>(file: File<'h>) -> Result<Opened<'h>> {
     Ok(Box::new(Fixed {
         file,
         size: footer.size,
+        unique_id: footer.unique_id,
         extents: Extents::new(file),
     }))
 }
@@ -96,6 +99,7 @@ const _: () = assert!(FOOTER_BYTES == 512);
 struct Fixed<'h> {
     file: File<'h>,
     size: u64,
+    unique_id: [u8; 16],
     extents: Extents<'h>,
 }
 
@@ -121,6 +125,10 @@ impl Image for Fixed<'_> {
         })
     }
 
+    fn identity(&self) -> Option<[u8; 16]> {
+        Some(self.unique_id)
+    }
+
     fn describe(&mut self) -> Result<report::Info> {
         Ok(crate::info::describe(self.file.slot(), self.size, None, None))
     }
@@ -135,6 +143,9 @@ struct Sparse<'h> {
     bitmap: Bitmap,
     differencing: bool,
     parent: Option<report::Backing>,
+    unique_id: [u8; 16],
+    /// The parent's, zeros where whoever made this did not say.
+    parent_id: [u8; 16],
 }
 
 impl Image for Sparse<'_> {
@@ -177,6 +188,22 @@ impl Image for Sparse<'_> {
 
     fn backing(&self) -> Option<report::Backing> {
         self.parent.clone()
+    }
+
+    fn identity(&self) -> Option<[u8; 16]> {
+        Some(self.unique_id)
+    }
+
+    fn check_parent(&self, parent: &dyn Image) -> Result<()> {
+        let found = parent.identity().unwrap_or_default();
+        if self.parent_id == [0; 16] || found == self.parent_id {
+            return Ok(());
+        }
+        let (found, wanted) = (u128::from_be_bytes(found), u128::from_be_bytes(self.parent_id));
+        let text = alloc::format!("{found:032x}, not {wanted:032x}");
+        Err(Fault::new(faults::PARENT_IDENTITY)
+            .named(text.as_bytes())
+            .in_file(self.file.slot()))
     }
 
     /// A bit of a sector bitmap.

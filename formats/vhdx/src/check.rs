@@ -59,7 +59,7 @@ impl Check for Checker<'_> {
     }
 
     fn backing(&self) -> Option<Backing> {
-        self.metadata.parent.clone()
+        self.metadata.parent.backing.clone()
     }
 
     fn run(&mut self, findings: &mut Findings<'_>) -> Result<Checked> {

@@ -10,6 +10,7 @@ use crate::header::Header;
 use crate::layout::MIB;
 use crate::log::replay;
 use crate::metadata::Metadata;
+use crate::raw::Guid;
 use crate::region::Regions;
 use crate::replayed::Replayed;
 use crate::table::{Place, Table};
@@ -37,11 +38,13 @@ struct Vhdx<'h> {
     /// The piece of a sector bitmap that was read last, and where it stands.
     bitmap: (u64, Vec<u8>),
     dirty: bool,
+    /// Of the data, as of the last change.
+    identity: Guid,
 }
 
 impl<'h> Vhdx<'h> {
     fn open(file: File<'h>) -> Result<Self> {
-        let header = Header::read(&file)?;
+        let (header, raw) = Header::read_both(&file)?;
         let (replayed, dirty) = replay(file, &header)?;
         let regions = Regions::read(&replayed, &header)?;
         let metadata = Metadata::read(&replayed, regions.metadata)?;
@@ -53,6 +56,7 @@ impl<'h> Vhdx<'h> {
             extents: Extents::new(file),
             bitmap: (0, Vec::new()),
             dirty,
+            identity: raw.data_write_guid,
         })
     }
 
@@ -80,7 +84,7 @@ impl<'h> Vhdx<'h> {
 
     /// Not in this file: in the parent, or zeros.
     fn absent(&self, length: u64) -> Result<Mapping> {
-        let kind = match (self.metadata.differencing, &self.metadata.parent) {
+        let kind = match (self.metadata.differencing, &self.metadata.parent.backing) {
             (false, _) => Kind::Zero { at: None },
             (true, Some(_)) => Kind::Unallocated,
             (true, None) => return Err(Fault::new(faults::NO_PARENT).in_file(self.file.file().slot())),
@@ -179,7 +183,16 @@ impl Image for Vhdx<'_> {
     }
 
     fn backing(&self) -> Option<report::Backing> {
-        self.metadata.parent.clone()
+        self.metadata.parent.backing.clone()
+    }
+
+    fn identity(&self) -> Option<Guid> {
+        Some(self.identity)
+    }
+
+    fn check_parent(&self, parent: &dyn Image) -> Result<()> {
+        let checked = self.metadata.parent.check(parent.identity());
+        checked.map_err(|fault| fault.in_file(self.file.file().slot()))
     }
 
     /// A bit of a sector bitmap.

@@ -14,7 +14,7 @@ pub(crate) fn describe(slot: Slot, metadata: &Metadata, dirty: bool) -> report::
         encrypted: false,
         compressed: false,
         dirty,
-        backing: metadata.parent.clone(),
+        backing: metadata.parent.backing.clone(),
         snapshots: alloc::vec::Vec::new(),
         specific: None,
     }

@@ -1,10 +1,11 @@
 //! The metadata: block size, disk size, sector size, parent.
 
 use instar_disk::fault::vhdx as faults;
-use instar_disk::{Fault, Result, report, to_usize};
+use instar_disk::{Fault, Result, to_usize};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use crate::layout::{DISK_MAX, MIB, TABLE_BYTES, TABLE_ENTRIES};
+use crate::parent::Parent;
 use crate::raw::{
     ITEM_FILE_PARAMETERS, ITEM_LOGICAL_SECTOR, ITEM_PAGE_83, ITEM_PARENT_LOCATOR, ITEM_PHYSICAL_SECTOR,
     ITEM_VIRTUAL_DISK_SIZE, METADATA_SIGNATURE, RawMetadataTableEntry, RawMetadataTableHeader,
@@ -36,8 +37,8 @@ pub(crate) struct Metadata {
     pub(crate) size: u64,
     /// What is not here is in the parent.
     pub(crate) differencing: bool,
-    /// The parent, if its name can be found.
-    pub(crate) parent: Option<report::Backing>,
+    /// What it says of its parent.
+    pub(crate) parent: Parent,
 }
 
 impl Metadata {
@@ -72,9 +73,9 @@ impl Metadata {
             differencing,
             parent: if differencing {
                 let (offset, length) = items.place(6, 20)?;
-                crate::parent::parent(file, offset, length)?
+                Parent::read(file, offset, length)?
             } else {
-                None
+                Parent::default()
             },
         })
     }

@@ -220,6 +220,17 @@ in_both_sandboxes! {
         }
     }
 
+    fn a_snapshot_of_a_format_without_snapshots_is_refused_as_by_qemu_img(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        for (format, options) in [("vmdk", "subformat=monolithicSparse"), ("vmdk", "subformat=twoGbMaxExtentSparse"), ("vmdk", "subformat=twoGbMaxExtentFlat"), ("vpc", "subformat=dynamic"), ("vhdx", "subformat=dynamic"), ("vdi", "static=off")] {
+            bench.qemu(["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image"]).succeeds();
+            let words = ["convert", "-l", "1", "-f", format, "-O", "raw", "image", "out"];
+            let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+            assert_eq!(ours.fails().message(), theirs.fails().message(), "{format} {options}");
+            clear(bench, &["image"]);
+        }
+    }
+
     fn reads_chains_of_vmdk(bench) {
         disk::usual(&bench.path("disk.raw"));
         bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "disk.raw", "base.vmdk"]).succeeds();

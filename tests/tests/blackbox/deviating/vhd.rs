@@ -6,7 +6,7 @@ use instar_tests::disk::{self, Piece};
 use instar_tests::seal::Edited;
 use instar_tests::{Bench, in_both_sandboxes};
 
-use super::{MIB, made, only_we_read, only_we_refuse};
+use super::{MIB, convert, made, only_we_read, only_we_refuse};
 
 const TYPE: u64 = 60;
 const TABLE: u64 = 1536;
@@ -46,6 +46,9 @@ in_both_sandboxes! {
         above(bench, "parent.vhd");
         disk::write(&fs::File::options().write(true).open(bench.path("disk.raw")).unwrap(), &[Piece::Data(3 * MIB, 70_000, 2)]);
         only_we_read(bench, "vhd-differencing", "vpc", "disk.raw");
+        // A parent of another identity is no parent.
+        Edited::open(&bench.path("parent.vhd")).put(68, &[0x42; 16]).seal_vhd_footer(0);
+        convert(bench, "vpc")[1].fails_with("the parent is not the disk that this image was made over: its identifier is 4242");
     }
 
     fn an_empty_fixed_disk_is_read(bench) {

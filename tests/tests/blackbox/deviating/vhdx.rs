@@ -7,7 +7,7 @@ use instar_tests::ledger::deviates;
 use instar_tests::seal::Edited;
 use instar_tests::{Bench, in_both_sandboxes};
 
-use super::{MIB, made, only_we_read, only_we_refuse};
+use super::{MIB, convert, made, only_we_read, only_we_refuse};
 
 const KIB: u64 = 1 << 10;
 const HEADER: u64 = 64 * KIB;
@@ -107,6 +107,11 @@ in_both_sandboxes! {
         }
         disk::write(&fs::File::options().write(true).open(bench.path("child.raw")).unwrap(), &[Piece::Data(3 * MIB, 70_000, 2)]);
         only_we_read(bench, "vhdx-differencing", "vhdx", "child.raw");
+        // A parent that was written to since then is no parent any more.
+        for header in [HEADER, 2 * HEADER] {
+            parent.put(header + 32, &[0x42; 16]).seal_vhdx(header, 4096);
+        }
+        convert(bench, "vhdx")[1].fails_with("or was changed since: its identifier is 4242");
     }
 
     fn sectors_of_4096_bytes_are_read(bench) {
