@@ -472,6 +472,11 @@ const LINES: &[&str] = &[
     "measure -f qcow2 -O qcow2 -o cluster_size=3 here.raw",
     "measure -l a -O foo here.raw",
     "measure -O qcow2 -o help here.raw",
+    "convert -f qcow2 -O foo here.raw out",
+    "convert -f qcow2 -O qcow2 -o cluster_size=3 here.raw out",
+    "convert -l a -O qcow2 -o foo=1 here.raw out",
+    "convert -f qcow2 -O raw here.raw nodir/out",
+    "convert -f qcow2 -n here.raw missing",
 ];
 
 #[test]

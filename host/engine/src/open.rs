@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use instar_abi::FileKind;
-use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat, fstat, openat, seek};
+use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat, fstat, makedev, openat, seek};
 use rustix::io::Errno;
 
 use crate::file::{Access, Identity, OpenFile, State};
@@ -96,10 +96,19 @@ pub(crate) fn existing(name: &OsStr, flags: OFlags) -> Result<(OwnedFd, Stat, Fi
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => FileKind::Regular,
         FileType::BlockDevice => FileKind::Block,
+        // A disk of no size to read from, and nothing to write an image to.
+        FileType::CharacterDevice
+            if stat.st_rdev == makedev(NULL_DEVICE.0, NULL_DEVICE.1) && !flags.contains(OFlags::RDWR) =>
+        {
+            FileKind::Block
+        }
         _ => return Err(OpenErrorKind::Kind),
     };
     Ok((fd, stat, kind))
 }
+
+/// The number of `/dev/null`; opening it does nothing, which of no other character device is known.
+const NULL_DEVICE: (u32, u32) = (1, 3);
 
 /// Opens a source.
 pub(crate) fn source(name: &OsStr, direct: bool, lock: bool) -> Result<OpenFile, OpenErrorKind> {

@@ -250,4 +250,20 @@ in_both_sandboxes! {
             assert_eq!(bench.instar(words).succeeds().text(), theirs.text());
         }
     }
+
+    fn a_snapshot_becomes_a_vmdk_in_pieces(bench) {
+        bench.qemu(["create", "-q", "-f", "qcow2", "image", "3G"]).succeeds();
+        fs::write(bench.path("piece"), disk::pattern(0, 65536, 5)).unwrap();
+        variant::io(bench, "image", &["write -s piece 0 64k"]);
+        bench.qemu(["snapshot", "-c", "one, two", "image"]).succeeds();
+        variant::io(bench, "image", &["write -z 0 64k"]);
+        for name in ["one, two", "1", "snapshot.name=one,, two", "snapshot.id=1"] {
+            let words = |target| ["convert", "-l", name, "-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "image", target];
+            bench.qemu(words("theirs.vmdk")).succeeds();
+            bench.instar(words("ours.vmdk")).succeeds();
+            assert!(bench.path("ours-s002.vmdk").exists(), "{name}");
+            let outcome = bench.qemu(["compare", "theirs.vmdk", "ours.vmdk"]);
+            assert_eq!(outcome.code(), Some(0), "{name}: {outcome}");
+        }
+    }
 }

@@ -61,7 +61,7 @@ fn work(
             .unwrap_or(OsStr::new("raw"))
             .display()
     );
-    let (target, compress, options) = open_target(
+    let opened = open_target(
         args,
         target_format,
         &creating,
@@ -69,7 +69,22 @@ fn work(
         &mut names,
         context,
         &places,
-    )?;
+    );
+    let (target, compress, options) = match opened {
+        Ok(opened) => opened,
+        Err(stop) => {
+            let ended = target::look_at(sources.first(), guest, files, context)?;
+            let scene = ConvertScene {
+                names: &names,
+                files: ended.files(),
+                sources: &args.sources,
+                target: &args.target,
+                creating: &creating,
+            };
+            concluded(&ended.reports, &scene, context.program)?;
+            return Err(stop);
+        }
+    };
     names.set(target.slot, args.target.as_bytes());
     let verb = Verb::Convert(job::Convert {
         sources,

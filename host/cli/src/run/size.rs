@@ -3,6 +3,8 @@
 //! Only a guest can tell it, and a process can be confined but once; so another instance of ourselves looks, and says it
 //! as JSON. Needed only where the number of the target's files depends on it: VMDK in pieces.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 use instar_abi::job::SnapshotName;
@@ -18,21 +20,18 @@ pub(super) fn of_sources(
     places: &[Place],
     snapshot: Option<&SnapshotName>,
 ) -> Result<u64, Vec<u8>> {
-    if snapshot.is_some() {
-        return Err(
-            b"a snapshot cannot be converted to a VMDK in pieces yet; convert it to raw first".to_vec(),
-        );
-    }
     places
         .iter()
-        .try_fold(0_u64, |sum, place| Some(sum.saturating_add(of(context, place)?)))
+        .try_fold(0_u64, |sum, place| {
+            Some(sum.saturating_add(of(context, place, snapshot)?))
+        })
         .ok_or_else(|| b"the size of the source could not be found out".to_vec())
 }
 
-fn of(context: &Context<'_>, place: &Place) -> Option<u64> {
+fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> Option<u64> {
     let policy = context.policy;
     let mut command = Command::new("/proc/self/exe");
-    command.args(["info", "--output=json", "-U"]);
+    command.args(["measure", "--output=json", "-U"]);
     command.arg(match policy.backend {
         Backend::Auto => "--sandbox=auto",
         Backend::Kvm => "--sandbox=kvm",
@@ -47,12 +46,41 @@ fn of(context: &Context<'_>, place: &Place) -> Option<u64> {
     if let Some(format) = place.format {
         command.args(["-f", format.name()]);
     }
+    if let Some(name) = snapshot {
+        command.arg("-l").arg(OsStr::from_bytes(&word(name)));
+    }
     let output = command
         .arg("--")
         .arg(super::files::typed(&place.path))
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    let info: Value = serde_json::from_slice(&output.stdout).ok()?;
-    info.get("virtual-size")?.as_u64()
+    // A raw image takes what its disk has.
+    let measured: Value = serde_json::from_slice(&output.stdout).ok()?;
+    measured.get("required")?.as_u64()
+}
+
+/// A snapshot's name as `-l` takes it.
+fn word(name: &SnapshotName) -> Vec<u8> {
+    let (id, name) = match name {
+        SnapshotName::Either(word) => return word.clone(),
+        SnapshotName::Exact { id, name } => (id, name),
+    };
+    let settings: Vec<Vec<u8>> = [("snapshot.id=", id), ("snapshot.name=", name)]
+        .into_iter()
+        .filter_map(|(key, value)| Some([key.as_bytes(), &doubled(value.as_ref()?)].concat()))
+        .collect();
+    settings.join(&b',')
+}
+
+/// A value in a list of settings: commas are doubled.
+fn doubled(value: &[u8]) -> Vec<u8> {
+    let mut doubled = Vec::with_capacity(value.len());
+    for byte in value {
+        doubled.push(*byte);
+        if *byte == b',' {
+            doubled.push(b',');
+        }
+    }
+    doubled
 }

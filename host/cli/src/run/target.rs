@@ -2,12 +2,16 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
-use instar_abi::job::{Create, Source, Target};
+use instar_abi::job::{Create, Measure, RawCreate, Source, Target, Verb};
 use instar_abi::{Format, Slot};
 use instar_engine::{Files, TargetOptions};
 
+use super::Context;
 use super::files::{self, Names};
+use super::guest::{Ended, Guest};
+use super::progress::Progress;
 use crate::create::{Settings, Surroundings};
 use crate::show::beside;
 use crate::stop::{Step, Stop};
@@ -84,6 +88,23 @@ impl NewTarget<'_> {
             backing,
         })
     }
+}
+
+/// Looks at a source when it is known already that there will be no target: what is wrong with the source is said first.
+pub(super) fn look_at(
+    source: Option<&Source>,
+    guest: Guest,
+    files: Files,
+    context: &Context<'_>,
+) -> Step<Ended> {
+    let verb = Verb::Measure(Measure {
+        source: source.cloned(),
+        size: 0,
+        create: Create::Raw(RawCreate::default()),
+        header_bytes: 0,
+    });
+    let job = context.job(verb, files.facts());
+    guest.run(&job, files, Arc::new(Progress::none()))
 }
 
 /// Opens an existing image to be written to.
