@@ -131,10 +131,8 @@ pub(crate) fn create<'h>(
         Create::Vdi(_) if target.existing => instar_vdi::existing(file, size),
         Create::Vpc(_) if target.existing => instar_vhd::existing(file, size),
         Create::Vhdx(_) if target.existing => instar_vhdx::existing(file, size, seed),
-        _ if target.existing => {
-            let what = alloc::format!("writing into an existing {} image (-n)", format.name());
-            Err(Fault::new(fault::core::UNSUPPORTED).named(what.as_bytes()))
-        }
+        Create::Vmdk(_) if target.existing && compress => Err(Fault::new(fault::core::NO_COMPRESSION)),
+        Create::Vmdk(_) if target.existing => instar_vmdk::existing(file, size, seed),
         Create::Qcow2(options) => {
             let data = data_file(session, options)?;
             instar_qcow2::create(file, options, size, data, compress)

@@ -42,6 +42,7 @@ extern crate alloc;
 mod check;
 mod create;
 mod descriptor;
+mod existing;
 mod extent;
 mod flat;
 mod header;
@@ -56,5 +57,6 @@ mod target;
 
 pub use check::check;
 pub use create::{create, fillable};
+pub use existing::existing;
 pub use image::open;
 pub use probe::probe;

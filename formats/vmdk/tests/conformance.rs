@@ -12,7 +12,10 @@ mod common;
 
 use common::build::{Hosted, Places, cowd, descriptor, se_sparse};
 use common::{Bench, GRAIN, disk};
-use instar_native::conformance::{Format, Sound, Tally, covers_the_disk, survives_changes, survives_cuts};
+use instar_native::conformance::{
+    Format, Sound, Tally, covers_the_disk, survives_changes, survives_cuts, survives_failures,
+    takes_changed_images,
+};
 
 /// `open` reads headers, descriptors, footers and extents' headers, a text of at most 1 MiB; `map` pages of directory and table, and the marker of a grain.
 const FORMAT: Format = Format {
@@ -206,4 +209,34 @@ fn a_descriptor_changed_anywhere_is_refused_or_read() {
         tally += survives_changes(&FORMAT, &sound);
     }
     assert!(tally.read > 500 && tally.refused > 500, "{tally:?}");
+}
+
+fn existing<'h>(
+    file: instar_disk::File<'h>,
+    size: u64,
+) -> instar_disk::Result<Box<dyn instar_disk::Target + 'h>> {
+    let seed = instar_disk::job::Seed {
+        random: [7; 32],
+        unix_seconds: 1,
+    };
+    instar_vmdk::existing(file, size, &seed)
+}
+
+#[test]
+fn an_image_that_is_written_to_is_incomplete_until_it_is_complete() {
+    let bench = Bench::new();
+    for sound in [
+        hosted(&bench, "sparse", &Hosted::default()),
+        by_qemu(&bench, "monolithicSparse"),
+    ] {
+        assert!(survives_failures(&FORMAT, existing, &sound) > 6);
+    }
+}
+
+#[test]
+fn a_changed_image_is_written_to_or_refused() {
+    let bench = Bench::new();
+    let sound = hosted(&bench, "sparse", &Hosted::default());
+    let tally = takes_changed_images(existing, &sound);
+    assert!(tally.read > 50 && tally.refused > 50, "{tally:?}");
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use instar_tests::compare::{checks_clean, checks_clean_as, qemu_reads, same_bytes};
 use instar_tests::craft::Crafted;
 use instar_tests::disk::{self, Piece};
+use instar_tests::ledger::deviates;
 use instar_tests::{Bench, in_both_sandboxes};
 
 /// A qcow2 image that names a file which nobody may open.
@@ -37,6 +38,8 @@ const IN_PLACE: &[(&str, &str)] = &[
     ("vhdx", "block_size=8M"),
     ("vhdx", "block_state_zero=off"),
     ("vhdx", "subformat=fixed"),
+    ("vmdk", "subformat=monolithicSparse"),
+    ("vmdk", "zeroed_grain=on"),
 ];
 
 /// Two images of the format with old data: blocks that are there, blocks that are not, and one that is full.
@@ -86,6 +89,26 @@ in_both_sandboxes! {
                 }
             }
         }
+    }
+
+    fn split_flat_and_compressed_vmdks_and_overlays_are_not_written_to(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        for subformat in ["monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"] {
+            bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "-o", &format!("subformat={subformat}"), "disk.raw", "ours"]).succeeds();
+            let before = fs::read(bench.path("ours")).unwrap();
+            let words = ["convert", "-n", "-f", "raw", "-O", "vmdk", "disk.raw", "ours"];
+            let ours = bench.instar(words);
+            ours.fails();
+            assert!(fs::read(bench.path("ours")).unwrap() == before, "{subformat}");
+            if subformat != "streamOptimized" {
+                let theirs = bench.qemu(words);
+                assert_eq!(theirs.code(), Some(0), "{theirs}");
+                deviates("vmdk-existing", &theirs.code(), &ours.code());
+            }
+        }
+        bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "disk.raw", "below.vmdk"]).succeeds();
+        bench.qemu(["create", "-q", "-f", "vmdk", "-b", "below.vmdk", "-F", "vmdk", "over"]).succeeds();
+        bench.instar(["convert", "-n", "-f", "raw", "-O", "vmdk", "disk.raw", "over"]).fails_with("without parent");
     }
 
     fn an_existing_image_of_other_formats_that_is_too_small_stays_as_it_is(bench) {

@@ -1,0 +1,220 @@
+//! Writing into an image that exists (`convert -n`): one sparse file that has everything, as all writers make them, with
+//! its grain tables in place.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use instar_disk::job::Seed;
+use instar_disk::{
+    Blocks, Fault, File, Identifiers, InPlace, Preallocate, Result, Target, align_up, behind, fault, to_usize,
+};
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::extent::ExtentKind;
+use crate::header::{Form, Packing, Place, Sparse};
+use crate::image::Vmdk;
+use crate::raw::{GTE_ZEROED, RawSparseHeader, SECTOR, SPARSE_MAGIC, flags};
+use crate::table::Tables;
+
+/// Takes the VMDK in `file` as a target of `size` bytes. From the first change on it is no VMDK, until
+/// [`finish`](Target::finish).
+///
+/// # Errors
+/// As reading it; `UNSUPPORTED` for split, flat and compressed images, overlays, and grain tables that are yet to be made;
+/// `TARGET_TOO_SMALL`; the host's.
+pub fn existing<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + 'h>> {
+    open(file, size, seed).map_err(|fault| Fault {
+        slot: Some(file.slot()),
+        ..fault
+    })
+}
+
+fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + 'h>> {
+    let image = Vmdk::open(file)?;
+    let sparse = match (&image.extents[..], &image.parent_name) {
+        ([extent], None) => match extent.kind {
+            ExtentKind::Sparse(sparse) if extent.file.slot() == file.slot() => Some(sparse),
+            _ => None,
+        },
+        _ => None,
+    };
+    let plain = sparse
+        .filter(|sparse| sparse.packing == Packing::Plain && matches!(sparse.form, Form::Hosted { .. }));
+    let (Some(sparse), Some(text)) = (plain, plain.and_then(|sparse| sparse.descriptor)) else {
+        return Err(unsupported(
+            b"writing into a VMDK that is not one sparse file without parent (-n)",
+        ));
+    };
+    // Judges every entry of every table as for reading.
+    let mut tables = Tables::new(file, sparse);
+    let mut at = 0_u64;
+    while at < sparse.capacity {
+        at = at.saturating_add(tables.map(at)?.length.max(1));
+    }
+    let mut raw = RawSparseHeader::new_zeroed();
+    file.read_padded(0, raw.as_mut_bytes())?;
+    let has_redundant = raw.flags.get() & flags::REDUNDANT_TABLE != 0;
+    let redundant = has_redundant.then(|| raw.rgd_offset.get().saturating_mul(SECTOR));
+    let blocks = Existing {
+        next: behind(&file, sparse.grain)?,
+        content_id: Identifiers::new(seed, b"vmdk").next_u64() >> 32,
+        table: Vec::new(),
+        number: u64::MAX,
+        places: [None; 2],
+        dirty: false,
+        file,
+        sparse,
+        text,
+        redundant,
+    };
+    Ok(Box::new(InPlace::new(blocks, size)?))
+}
+
+fn unsupported(what: &[u8]) -> Fault {
+    Fault::new(fault::core::UNSUPPORTED).named(what)
+}
+
+struct Existing<'h> {
+    file: File<'h>,
+    sparse: Sparse,
+    text: Place,
+    /// The redundant directory.
+    redundant: Option<u64>,
+    /// Where the next grain goes.
+    next: u64,
+    /// Of what is written, by which overlays see that their parent has changed.
+    content_id: u64,
+    /// The grain table that is in memory, its number, and where it and its copy stand.
+    table: Vec<u8>,
+    number: u64,
+    places: [Option<u64>; 2],
+    dirty: bool,
+}
+
+impl Existing<'_> {
+    /// Turns to the table of `block`; gives where in it the block's entry is.
+    fn turn_to(&mut self, block: u64) -> Result<usize> {
+        let entries = self.sparse.entries.max(1);
+        let number = block.checked_div(entries).unwrap_or(0);
+        let index = block.saturating_sub(number.saturating_mul(entries));
+        if number != self.number {
+            self.put()?;
+            self.number = u64::MAX;
+            let first = self.directory_entry(self.sparse.directory, number)?;
+            let Some(place) = first else {
+                return Err(unsupported(
+                    b"writing into a VMDK whose grain tables are yet to be made (-n)",
+                ));
+            };
+            let copy = match self.redundant {
+                Some(directory) => self.directory_entry(directory, number)?,
+                None => None,
+            };
+            self.table = vec![0; to_usize(entries.saturating_mul(4))?];
+            self.file.read_padded(place, &mut self.table)?;
+            self.places = [Some(place), copy.filter(|copy| *copy != place)];
+            // A copy that is none is somebody's data.
+            if let [_, Some(copy)] = self.places {
+                let mut same = vec![0; self.table.len()];
+                self.file.read_padded(copy, &mut same)?;
+                if copy < self.sparse.floor || same != self.table {
+                    self.places = [Some(place), None];
+                }
+            }
+            self.number = number;
+        }
+        to_usize(index.saturating_mul(4))
+    }
+
+    fn directory_entry(&self, directory: u64, number: u64) -> Result<Option<u64>> {
+        let mut entry = [0; 4];
+        let at = directory.saturating_add(number.saturating_mul(4));
+        self.file.read_padded(at, &mut entry)?;
+        let sector = u64::from(u32::from_le_bytes(entry));
+        Ok((sector != 0).then(|| sector.saturating_mul(SECTOR)))
+    }
+
+    fn put(&mut self) -> Result<()> {
+        if core::mem::take(&mut self.dirty) {
+            for place in self.places.into_iter().flatten() {
+                self.file.write(place, &self.table)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The descriptor with the new content ID.
+    fn renew_content_id(&self) -> Result<()> {
+        let mut text = vec![0; to_usize(self.text.bytes)?];
+        self.file.read_padded(self.text.offset, &mut text)?;
+        let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+        let mut renewed = Vec::new();
+        for line in text
+            .get(..end)
+            .unwrap_or_default()
+            .split_inclusive(|byte| *byte == b'\n')
+        {
+            if line.starts_with(b"CID=") {
+                renewed.extend_from_slice(alloc::format!("CID={:08x}\n", self.content_id).as_bytes());
+            } else {
+                renewed.extend_from_slice(line);
+            }
+        }
+        if renewed.len() > text.len() {
+            return Err(Fault::new(fault::vmdk::DESCRIPTOR_SIZE)
+                .with([instar_disk::from_usize(renewed.len()), self.text.bytes]));
+        }
+        renewed.resize(text.len(), 0);
+        self.file.write(self.text.offset, &renewed)
+    }
+}
+
+impl Blocks for Existing<'_> {
+    fn file(&self) -> &File<'_> {
+        &self.file
+    }
+
+    fn size(&self) -> u64 {
+        self.sparse.capacity
+    }
+
+    fn block_size(&self) -> u64 {
+        self.sparse.grain
+    }
+
+    fn place(&mut self, block: u64) -> Result<Option<u64>> {
+        let at = self.turn_to(block)?;
+        let entry = self.table.get(at..).and_then(<[u8]>::first_chunk::<4>);
+        let sector = entry.map_or(0, |entry| u32::from_le_bytes(*entry));
+        Ok((sector > GTE_ZEROED).then(|| u64::from(sector).saturating_mul(SECTOR)))
+    }
+
+    fn give(&mut self, block: u64) -> Result<u64> {
+        let place = self.next;
+        let sector = u32::try_from(place / SECTOR).map_err(|_| {
+            Fault::new(fault::vmdk::FILE_FULL).with([place, u64::from(u32::MAX).saturating_mul(SECTOR)])
+        })?;
+        let at = self.turn_to(block)?;
+        for (to, from) in self.table.iter_mut().skip(at).zip(sector.to_le_bytes()) {
+            *to = from;
+        }
+        self.dirty = true;
+        self.next = align_up(place.saturating_add(self.sparse.grain), SECTOR)?;
+        Ok(place)
+    }
+
+    fn mark(&mut self) -> Result<()> {
+        self.file.write(0, &[0; SPARSE_MAGIC.len()])
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.put()?;
+        self.renew_content_id()?;
+        if self.next > self.file.size() {
+            self.file.resize(self.next, Preallocate::Off)?;
+        }
+        self.file.flush()?;
+        self.file.write(0, &SPARSE_MAGIC)
+    }
+}
