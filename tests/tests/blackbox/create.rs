@@ -429,7 +429,7 @@ in_both_sandboxes! {
     fn an_existing_file_is_replaced_in_place_of_its_name(bench) {
         use std::os::unix::fs::PermissionsExt;
         for format in ["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi"] {
-            fs::write(bench.path("image"), disk::pattern(0, 20 << 20, 3)).unwrap();
+            fs::write(bench.path("image"), disk::pattern(0, 300_000, 3)).unwrap();
             fs::set_permissions(bench.path("image"), fs::Permissions::from_mode(0o600)).unwrap();
             bench.instar(["create", "-q", "-f", format, "image", "1M"]).succeeds();
             bench.qemu(["create", "-q", "-f", format, "new", "1M"]).succeeds();
@@ -442,7 +442,7 @@ in_both_sandboxes! {
     fn a_file_with_two_names_is_written_in_place(bench) {
         for format in ["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi"] {
             let _ = fs::remove_file(bench.path("other"));
-            fs::write(bench.path("image"), disk::pattern(0, 20 << 20, 3)).unwrap();
+            fs::write(bench.path("image"), disk::pattern(0, 300_000, 3)).unwrap();
             fs::hard_link(bench.path("image"), bench.path("other")).unwrap();
             bench.instar(["create", "-q", "-f", format, "image", "1M"]).succeeds();
             bench.qemu(["create", "-q", "-f", format, "new", "1M"]).succeeds();

@@ -54,13 +54,7 @@ fn work(
         return Err(Stop::say("Copying bitmaps only possible with single source"));
     }
     let target_format = args.target_format();
-    let creating = format!(
-        "error while converting {}",
-        args.output_format
-            .as_deref()
-            .unwrap_or(OsStr::new("raw"))
-            .display()
-    );
+    let creating = creating(args);
     let opened = open_target(
         args,
         target_format,
@@ -117,6 +111,12 @@ fn work(
         .commit(options.cache != instar_engine::Cache::Unsafe)
         .map_err(|error| Stop::say(error.to_string()))?;
     Ok(digest.map(|(algorithm, digest)| checksum::line(algorithm, &digest, args.target.as_bytes())))
+}
+
+/// What is being done to the target, for messages.
+fn creating(args: &Args) -> String {
+    let format = args.output_format.as_deref().unwrap_or(OsStr::new("raw"));
+    format!("error while converting {}", format.display())
 }
 
 fn open_sources(
