@@ -454,10 +454,10 @@ mod tests {
         assert!(has_more_after_text(b"text\0\0x"));
         // A content ID has become shorter by two digits, by seven, and something else has happened.
         assert!(!has_more_after_text(b"text\n\0\n\0\0"));
-        assert!(!has_more_after_text(b"0123456789\n\056789\n\0"));
+        assert!(!has_more_after_text(b"0123456789\n\x0056789\n\0"));
         assert!(has_more_after_text(b"text\n\0x\0\0"));
         assert!(has_more_after_text(b"text\n\0\n\0\n"));
-        assert!(has_more_after_text(b"0123456789\n\0456789\n\0"));
+        assert!(has_more_after_text(b"0123456789\n\x00456789\n\0"));
     }
 
     #[test]
