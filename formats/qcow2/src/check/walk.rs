@@ -51,8 +51,11 @@ pub(super) fn count<'h>(
         words: Vec::new(),
         extents: Extents::new(frame.file),
         swept: 0,
+        pieces: Vec::new(),
+        pending: 0,
     };
     walk.sweep(&borders)?;
+    walk.read_pieces()?;
     walk.follow()?;
     Ok(totals)
 }
@@ -84,6 +87,14 @@ fn add(borders: &mut Vec<Border>, tally: &mut Tally<'_, '_>, l1: TableRange, act
     }
 }
 
+/// A piece of an L1 table, or of several.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    at: u64,
+    bytes: u64,
+    weight: Weight,
+}
+
 /// L1 entries that are alike.
 #[derive(Clone, Copy, Debug)]
 struct Pointer {
@@ -106,6 +117,9 @@ struct Walk<'a, 'b, 'h> {
     extents: Extents<'h>,
     /// Bytes of L1 tables read so far.
     swept: u64,
+    /// What is to be read next, and its bytes.
+    pieces: Vec<Piece>,
+    pending: u64,
 }
 
 impl Walk<'_, '_, '_> {
@@ -133,6 +147,7 @@ impl Walk<'_, '_, '_> {
         Ok(())
     }
 
+    /// Lists what is to be read of the L1 entries from `from` to `to`.
     fn read_l1(&mut self, from: u64, to: u64, weight: Weight) -> Result<()> {
         let to = to.min(self.frame.length);
         let mut at = from;
@@ -148,20 +163,58 @@ impl Walk<'_, '_, '_> {
             let bytes = left.min(L1_PIECE);
             self.budget.spend(bytes)?;
             self.swept = self.swept.saturating_add(bytes);
-            self.words.resize(to_usize(bytes / L1_ENTRY)?, U64::ZERO);
-            self.frame.file.read_padded(at, self.words.as_mut_bytes())?;
-            let pointers = self.words.iter().map(|word| word.get());
-            self.pointers.extend(
-                pointers
-                    .filter(|value| *value != 0)
-                    .map(|value| Pointer { value, weight }),
-            );
+            self.pieces.push(Piece { at, bytes, weight });
+            self.pending = self.pending.saturating_add(bytes);
             at = at.saturating_add(bytes);
-            if self.pointers.len() >= POINTERS {
-                squash(&mut self.pointers);
-                if self.pointers.len() >= POINTERS / 2 {
-                    self.follow()?;
-                }
+            if self.pieces.len() >= TOGETHER || self.pending >= L2_PIECE {
+                self.read_pieces()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the pieces of L1 tables listed so far, all at once: those of a thousand snapshots are a thousand.
+    fn read_pieces(&mut self) -> Result<()> {
+        let pieces = core::mem::take(&mut self.pieces);
+        let words = to_usize(self.pending / L1_ENTRY)?;
+        self.pending = 0;
+        if self.words.len() < words {
+            self.words.resize(words, U64::ZERO);
+        }
+        let slot = self.frame.file.slot();
+        let mut batch = Vec::with_capacity(pieces.len());
+        let mut rest = self.words.as_mut_slice();
+        for piece in &pieces {
+            let (into, tail) = rest
+                .split_at_mut_checked(to_usize(piece.bytes / L1_ENTRY)?)
+                .unwrap_or_default();
+            rest = tail;
+            batch.push(Io::new(Action::Read {
+                slot,
+                offset: piece.at,
+                into: into.as_mut_bytes(),
+            }));
+        }
+        self.frame.file.host().submit(&mut batch);
+        for (io, piece) in batch.into_iter().zip(&pieces) {
+            let read = to_usize(io.outcome.map_err(|error| error.fault(slot))?)?;
+            let Action::Read { into, .. } = io.action else {
+                continue;
+            };
+            if let Some(rest) = into.get_mut(read..) {
+                rest.fill(0);
+            }
+            let values = into.as_chunks().0.iter().map(|word| u64::from_be_bytes(*word));
+            let pointers = values.filter(|value| *value != 0).map(|value| Pointer {
+                value,
+                weight: piece.weight,
+            });
+            self.pointers.extend(pointers);
+        }
+        if self.pointers.len() >= POINTERS {
+            squash(&mut self.pointers);
+            if self.pointers.len() >= POINTERS / 2 {
+                self.follow()?;
             }
         }
         Ok(())
