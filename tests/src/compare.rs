@@ -184,3 +184,24 @@ pub fn same_outcome(bench: &Bench, words: &[&str], what: &str) -> crate::Outcome
     assert_eq!(theirs.code(), ours.code(), "{what}: {}", words.join(" "));
     ours
 }
+
+/// Both programs print the same and end alike. A second look is allowed: blocks are given to a file when it is written back,
+/// so what it takes on disk may change between two looks.
+///
+/// # Panics
+///
+/// If they do not.
+#[track_caller]
+pub fn agree(bench: &Bench, words: &[&str], what: &str) {
+    let look = || (bench.qemu(words), bench.instar(words));
+    let (mut theirs, mut ours) = look();
+    for _ in 0..3 {
+        if theirs.text() == ours.text() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        (theirs, ours) = look();
+    }
+    assert_eq!(theirs.code(), ours.code(), "{what}:\n{theirs}{ours}");
+    assert_eq!(theirs.text(), ours.text(), "{what}: {}", words.join(" "));
+}

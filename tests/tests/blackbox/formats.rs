@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use instar_tests::compare::{qemu_info, same_bytes};
+use instar_tests::compare::{agree, qemu_info, same_bytes};
 use instar_tests::disk::{self, Piece};
 use instar_tests::variant::{self, Make, Variant};
 use instar_tests::{Bench, in_both_sandboxes};
@@ -66,9 +66,8 @@ in_both_sandboxes! {
             let bench = &Bench::new(bench.sandbox());
             variant.make(bench);
             for words in [vec!["info"], vec!["info", "--output=json"], vec!["info", "-f", format_of(variant), "--output=json"]] {
-                let all = || words.iter().copied().chain(["image"]);
-                let theirs = bench.qemu(all());
-                assert_eq!(bench.instar(all()).succeeds().text(), theirs.text(), "{}", variant.name);
+                let words: Vec<&str> = words.iter().copied().chain(["image"]).collect();
+                agree(bench, &words, variant.name);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `info`: what it prints is what the installed qemu-img prints, for people and as JSON.
 
+use instar_tests::compare::agree;
 use instar_tests::craft::Crafted;
 use instar_tests::variant::{self, Variant};
 use instar_tests::{Bench, disk, in_both_sandboxes};
@@ -17,17 +18,9 @@ fn all(bench: &Bench, variants: &[Variant]) {
             &["info", "-U", "--backing-chain", "image"],
             &["info", "--backing-chain", "--output=json", "image"],
         ] {
-            same(bench, words, variant.name);
+            agree(bench, words, variant.name);
         }
     }
-}
-
-#[track_caller]
-fn same(bench: &Bench, words: &[&str], what: &str) {
-    let theirs = bench.qemu(words);
-    let ours = bench.instar(words);
-    assert_eq!(theirs.code(), ours.code(), "{what}:\n{theirs}{ours}");
-    assert_eq!(theirs.text(), ours.text(), "{what}: {}", words.join(" "));
 }
 
 in_both_sandboxes! {
@@ -60,7 +53,7 @@ in_both_sandboxes! {
             &["info", "-f", "raw", "--output=json", "image"],
             &["info", "-f", "raw", "image"],
         ] {
-            same(bench, words, "format given");
+            agree(bench, words, "format given");
         }
     }
 
@@ -69,15 +62,15 @@ in_both_sandboxes! {
         disk::usual(&bench.path("name with blanks"));
         let absolute = bench.path("name with blanks");
         for name in ["./a:b", "name with blanks", "./name with blanks", "file:name with blanks", absolute.to_str().unwrap()] {
-            same(bench, &["info", name], name);
-            same(bench, &["info", "--output=json", name], name);
+            agree(bench, &["info", name], name);
+            agree(bench, &["info", "--output=json", name], name);
         }
     }
 
     fn rounds_sizes_as_qemu_img_does(bench) {
         for size in ["0", "512", "999424", "1000448", "1023488", "1M", "1049088", "1047552", "10485248", "999M", "1000M", "1023M", "1G", "1536M", "10G", "999G", "1T", "1500G", "8T", "100T", "1P"] {
             bench.qemu(["create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", "image", size]).succeeds();
-            same(bench, &["info", "image"], size);
+            agree(bench, &["info", "image"], size);
         }
     }
 
@@ -104,8 +97,8 @@ in_both_sandboxes! {
     fn names_a_backing_file_without_opening_it(bench) {
         let image = Crafted::image(bench, "image", "1M", "", 0);
         image.backing(b"/nowhere/at/all.raw");
-        same(bench, &["info", "image"], "backing file that does not exist");
-        same(bench, &["info", "--output=json", "image"], "backing file that does not exist");
+        agree(bench, &["info", "image"], "backing file that does not exist");
+        agree(bench, &["info", "--output=json", "image"], "backing file that does not exist");
     }
 
     fn its_json_can_be_parsed(bench) {
