@@ -326,22 +326,6 @@ fn raw(action: &mut Action<'_>, table: &mut [ExtentRecord]) -> RawRequest {
             let base = simple(Op::WRITE, *slot, *offset, length);
             RawRequest { address, ..base }
         }
-        Action::Copy {
-            source,
-            source_offset,
-            target,
-            target_offset,
-            length,
-            granule,
-            target_is_zero,
-            may_clone,
-        } => RawRequest {
-            flags: flag(*target_is_zero, COPY_TARGET_IS_ZERO) | flag(*may_clone, COPY_MAY_CLONE),
-            other: target.0,
-            other_offset: *target_offset,
-            extra: granule.unwrap_or(0),
-            ..simple(Op::COPY, *source, *source_offset, *length)
-        },
         Action::Zero {
             slot,
             offset,
@@ -377,6 +361,30 @@ fn raw(action: &mut Action<'_>, table: &mut [ExtentRecord]) -> RawRequest {
             ..simple(Op::RESIZE, *slot, 0, *length)
         },
         Action::Flush { slot } => simple(Op::FLUSH, *slot, 0, 0),
+        Action::Allocated { slot } => simple(Op::ALLOCATED, *slot, 0, 0),
+        Action::Copy { .. } | Action::Compare { .. } => raw_between(action),
+    }
+}
+
+/// The same for what is done between two files.
+fn raw_between(action: &Action<'_>) -> RawRequest {
+    match action {
+        Action::Copy {
+            source,
+            source_offset,
+            target,
+            target_offset,
+            length,
+            granule,
+            target_is_zero,
+            may_clone,
+        } => RawRequest {
+            flags: flag(*target_is_zero, COPY_TARGET_IS_ZERO) | flag(*may_clone, COPY_MAY_CLONE),
+            other: target.0,
+            other_offset: *target_offset,
+            extra: granule.unwrap_or(0),
+            ..simple(Op::COPY, *source, *source_offset, *length)
+        },
         Action::Compare {
             slot,
             offset,
@@ -388,7 +396,8 @@ fn raw(action: &mut Action<'_>, table: &mut [ExtentRecord]) -> RawRequest {
             other_offset: other.map_or(0, |(_, offset)| offset),
             ..simple(Op::COMPARE, *slot, *offset, *length)
         },
-        Action::Allocated { slot } => simple(Op::ALLOCATED, *slot, 0, 0),
+        // No operation at all: the host refuses it.
+        _ => RawRequest::default(),
     }
 }
 
