@@ -4,7 +4,6 @@ use instar_abi::fault::core as faults;
 use instar_abi::request::ZeroHow;
 use instar_abi::{Fault, FileKind};
 
-use crate::host::{Action, Io};
 use crate::{File, Placement, Result, Target};
 
 /// Guest bytes that are placed together at most. Ours: formats have blocks of up to gigabytes.
@@ -113,7 +112,8 @@ impl<B: Blocks> Target for InPlace<B> {
             None => {
                 let place = self.blocks.give(block)?;
                 // Only the part that is asked for will be written.
-                zero(self.blocks.file(), place, self.blocks.block_size())?;
+                let size = self.blocks.block_size();
+                self.blocks.file().zero(place, size, ZeroHow::MayUnmap)?;
                 place
             }
         };
@@ -133,7 +133,8 @@ impl<B: Blocks> Target for InPlace<B> {
             if let Some(place) = self.blocks.place(block)? {
                 self.begin()?;
                 self.blocks.touch(block)?;
-                zero(self.blocks.file(), place.saturating_add(within), step)?;
+                let start = place.saturating_add(within);
+                self.blocks.file().zero(start, step, ZeroHow::MayUnmap)?;
             }
             at = at.saturating_add(step);
             left = left.saturating_sub(step);
@@ -159,16 +160,4 @@ pub fn behind(file: &File<'_>, align: u64) -> Result<u64> {
         return Err(Fault::new(faults::UNSUPPORTED).named(what).in_file(file.slot()));
     }
     crate::align_up(file.size(), align)
-}
-
-fn zero(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
-    let mut io = [Io::new(Action::Zero {
-        slot: file.slot(),
-        offset,
-        length,
-        how: ZeroHow::MayUnmap,
-    })];
-    file.host().submit(&mut io);
-    let [io] = io;
-    io.outcome.map(|_| ()).map_err(|error| error.fault(file.slot()))
 }

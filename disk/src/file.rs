@@ -1,7 +1,7 @@
 //! A file as drivers see it.
 
 use instar_abi::fault::core as faults;
-use instar_abi::request::Preallocate;
+use instar_abi::request::{Preallocate, ZeroHow};
 use instar_abi::{Fault, FileFacts, FileKind, Slot};
 
 use crate::host::{Action, Host, Io};
@@ -129,6 +129,22 @@ impl<'h> File<'h> {
             slot: self.slot(),
             length,
             preallocate,
+        })
+    }
+
+    /// Makes a range read as zero. Nothing is asked of the host for an empty one.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn zero(&self, offset: u64, length: u64, how: ZeroHow) -> Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        self.one(Action::Zero {
+            slot: self.slot(),
+            offset,
+            length,
+            how,
         })
     }
 

@@ -12,9 +12,7 @@
 use alloc::boxed::Box;
 
 use instar_disk::job::{Preallocation, Qcow2Create};
-use instar_disk::{
-    Action, Codec, Fault, File, FileKind, Io, Preallocate, Result, Slot, Target, ZeroHow, fault, job,
-};
+use instar_disk::{Codec, Fault, File, FileKind, Preallocate, Result, Target, ZeroHow, fault, job};
 
 use crate::batch::{Batch, Fixed};
 use crate::carried::Carried;
@@ -49,11 +47,8 @@ pub fn create<'h>(
     let l1_offset = layout.cluster();
     let mut space = Space::new(layout.cluster_bits(), add(1, layout.l1_clusters())?);
     if !fresh {
-        zero(
-            &file,
-            l1_offset,
-            shl(layout.l1_clusters(), layout.cluster_bits())?,
-        )?;
+        let length = shl(layout.l1_clusters(), layout.cluster_bits())?;
+        file.zero(l1_offset, length, ZeroHow::Keep)?;
     }
     let place = match (options.preallocation, options.data_file_raw, data) {
         (Preallocation::Off, false, None) => Where::Appended,
@@ -178,7 +173,7 @@ pub(crate) fn prepare_file<'h>(
     match file.kind() {
         FileKind::Fresh => {}
         FileKind::Regular => file.resize(0, Preallocate::Off)?,
-        FileKind::Block => zero(&file, 0, layout.cluster())?,
+        FileKind::Block => file.zero(0, layout.cluster(), ZeroHow::Keep)?,
     }
     file.write(0, &compose::incomplete(options, layout)?)?;
     if mark == Mark::InPlace {
@@ -198,7 +193,7 @@ fn preallocate(
     let tables = space.take(layout.l1_entries())?;
     if let Some(data) = data {
         if data.kind() == FileKind::Block {
-            zero(&data, 0, layout.size())?;
+            data.zero(0, layout.size(), ZeroHow::Keep)?;
         }
         return Ok(Fixed { tables, data: 0 });
     }
@@ -207,7 +202,7 @@ fn preallocate(
     // Refused now, not after all has been written.
     Refcounts::new(*layout).check(space.clusters())?;
     if file.kind() == FileKind::Block {
-        zero(&file, data, bytes)?;
+        file.zero(data, bytes, ZeroHow::Keep)?;
     } else {
         file.resize(space.end()?, reservation(options.preallocation))?;
     }
@@ -220,31 +215,6 @@ const fn reservation(preallocation: Preallocation) -> Preallocate {
         Preallocation::Falloc => Preallocate::Falloc,
         Preallocation::Full => Preallocate::Full,
     }
-}
-
-/// Makes a range of a file read as zero.
-pub(crate) fn zero(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
-    zero_slot(file, file.slot(), offset, length, ZeroHow::Keep)
-}
-
-/// Makes a range of a file read as zero, and perhaps gives its space back.
-pub(crate) fn punch(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
-    zero_slot(file, file.slot(), offset, length, ZeroHow::MayUnmap)
-}
-
-fn zero_slot(file: &File<'_>, slot: Slot, offset: u64, length: u64, how: ZeroHow) -> Result<()> {
-    if length == 0 {
-        return Ok(());
-    }
-    let mut io = [Io::new(Action::Zero {
-        slot,
-        offset,
-        length,
-        how,
-    })];
-    file.host().submit(&mut io);
-    let [io] = io;
-    io.outcome.map(|_| ()).map_err(|error| error.fault(slot))
 }
 
 /// Bytes that a disk writes as one. Ours, with the smallest sector: the switch from incomplete to complete fits.

@@ -8,12 +8,11 @@ use alloc::boxed::Box;
 
 use instar_disk::job::Compression;
 use instar_disk::{
-    Codec, Encoding, Fault, File, FileKind, Placement, Preallocate, Result, Target, align_down, align_up,
-    fault,
+    Codec, Encoding, Fault, File, FileKind, Placement, Preallocate, Result, Target, ZeroHow, align_down,
+    align_up, fault,
 };
 
 use crate::batch::data_entry;
-use crate::create::zero;
 use crate::entry::{compressed, compressed_range};
 use crate::header::Header;
 use crate::layout::Layout;
@@ -236,7 +235,11 @@ impl Existing<'_> {
         if !fresh && self.data.is_none() && stop == self.layout.size() {
             // What is behind the disk's end stays unseen when it grows.
             let end = add(host, length)?;
-            zero(&file, end, sub(align_up(end, self.layout.cluster())?, end)?)?;
+            file.zero(
+                end,
+                sub(align_up(end, self.layout.cluster())?, end)?,
+                ZeroHow::Keep,
+            )?;
         }
         Ok(Placement {
             slot: file.slot(),

@@ -3,14 +3,14 @@
 use instar_disk::job::Qcow2Create;
 use instar_disk::report::Bitmap;
 use instar_disk::{
-    Codec, Encoding, File, FileKind, Placement, Preallocate, ReadBits, Result, Slot, Target, align_down,
-    align_up,
+    Codec, Encoding, File, FileKind, Placement, Preallocate, ReadBits, Result, Slot, Target, ZeroHow,
+    align_down, align_up,
 };
 
 use crate::batch::{Batch, Fill, Fixed};
 use crate::carried::Carried;
 use crate::compose;
-use crate::create::{HEADER_SECTOR, Mark, punch, zero};
+use crate::create::{HEADER_SECTOR, Mark};
 use crate::entry;
 use crate::layout::Layout;
 use crate::num::{add, internal, length as bytes_of, shl, shr, shr_up, sub};
@@ -87,7 +87,7 @@ impl Target for New<'_> {
         if !fresh && stop == self.layout.size() {
             // A reader never sees the rest of the last unit, but whoever grows the image does.
             let end = add(host, length)?;
-            zero(&file, end, sub(align_up(end, self.unit())?, end)?)?;
+            file.zero(end, sub(align_up(end, self.unit())?, end)?, ZeroHow::Keep)?;
         }
         Ok(Placement {
             slot: file.slot(),
@@ -101,13 +101,13 @@ impl Target for New<'_> {
         if let Where::Fixed(_, Some(data)) = self.place
             && self.plain().is_some()
         {
-            return punch(&data, offset, length);
+            return data.zero(offset, length, ZeroHow::MayUnmap);
         }
         let end = self.enter(offset, length)?;
         match self.place {
             Where::Fixed(fixed, _) if !self.layout.extended_l2() => {
                 if self.file.kind() != FileKind::Fresh {
-                    zero(&self.file, add(fixed.data, offset)?, length)?;
+                    self.file.zero(add(fixed.data, offset)?, length, ZeroHow::Keep)?;
                 }
                 self.position = end;
                 Ok(())
@@ -264,7 +264,8 @@ impl<'h> New<'h> {
         while at < end {
             let placed = self.allocate(at, sub(end, at)?)?;
             if !placed.fresh {
-                zero(&self.data_file(), placed.offset, placed.length)?;
+                self.data_file()
+                    .zero(placed.offset, placed.length, ZeroHow::Keep)?;
             }
             at = add(at, placed.length)?;
         }

@@ -1,8 +1,7 @@
 //! Zeroing in an existing image: by a flag where the format has one, else by freeing, else by zeros.
 
-use instar_disk::{Action, Io, Result, Target};
+use instar_disk::{Action, Io, Result, Target, ZeroHow};
 
-use crate::create::{punch, zero};
 use crate::existing::{Existing, Words};
 use crate::num::{add, internal, shl, shr_up, sub};
 use crate::raw::{entry, subcluster};
@@ -115,7 +114,7 @@ impl Existing<'_> {
         while at < stop {
             let placed = self.allocate(at, sub(stop, at)?)?;
             if !placed.fresh {
-                zero(&self.file, placed.offset, placed.length)?;
+                self.file.zero(placed.offset, placed.length, ZeroHow::Keep)?;
             }
             at = add(at, placed.length)?;
         }
@@ -126,7 +125,7 @@ impl Existing<'_> {
     fn zero_raw_data(&mut self, start: u64, stop: u64) -> Result<u64> {
         let data = self.data.ok_or_else(|| internal(line!()))?;
         let placed = self.allocate(start, sub(stop, start)?)?;
-        punch(&data, placed.offset, placed.length)?;
+        data.zero(placed.offset, placed.length, ZeroHow::MayUnmap)?;
         add(start, placed.length)
     }
 }

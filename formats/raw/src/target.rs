@@ -1,6 +1,6 @@
 //! Writing.
 
-use instar_disk::{Action, File, FileKind, Io, Placement, Result, Slot, Target, ZeroHow};
+use instar_disk::{File, FileKind, Placement, Result, Slot, Target, ZeroHow};
 
 pub(crate) struct Raw<'h> {
     pub(crate) file: File<'h>,
@@ -31,16 +31,7 @@ impl Target for Raw<'_> {
     }
 
     fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
-        let slot = self.file.slot();
-        let mut io = [Io::new(Action::Zero {
-            slot,
-            offset,
-            length,
-            how: ZeroHow::MayUnmap,
-        })];
-        self.file.host().submit(&mut io);
-        let [io] = io;
-        io.outcome.map(|_| ()).map_err(|error| error.fault(slot))
+        self.file.zero(offset, length, ZeroHow::MayUnmap)
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -5,7 +5,7 @@ use alloc::format;
 
 use instar_disk::fault::vdi as faults;
 use instar_disk::job::{Seed, VdiCreate};
-use instar_disk::{Fault, File, FileKind, Identifiers, Preallocate, Result, Target, align_up};
+use instar_disk::{Fault, File, FileKind, Identifiers, Preallocate, Result, Target, ZeroHow, align_up};
 use zerocopy::FromZeros;
 
 use crate::header::{BLOCK, DISK_MAX, Header, ImageType};
@@ -56,7 +56,7 @@ pub fn create<'h>(
             file.resize(header.data_offset.saturating_add(data), Preallocate::Off)?;
         } else {
             // A device holds somebody's data, and all blocks have places in it at once.
-            crate::target::zero(&file, header.data_offset, data)?;
+            file.zero(header.data_offset, data, ZeroHow::MayUnmap)?;
         }
     }
     Ok(Box::new(Vdi::new(file, header, raw)?))

@@ -1,6 +1,6 @@
 //! Writing.
 
-use instar_disk::{Action, File, FileKind, Io, Placement, Preallocate, Result, TableWriter, Target, ZeroHow};
+use instar_disk::{File, FileKind, Placement, Preallocate, Result, TableWriter, Target, ZeroHow};
 use zerocopy::IntoBytes;
 
 use crate::header::{BLOCK, Header, ImageType};
@@ -100,7 +100,8 @@ impl Target for Vdi<'_> {
             let step = end.saturating_sub(at).min(BLOCK.saturating_sub(within));
             if let Some(place) = self.place(block)? {
                 let placement = self.placement(place, within, step);
-                zero(&self.file, placement.offset, placement.length)?;
+                self.file
+                    .zero(placement.offset, placement.length, ZeroHow::MayUnmap)?;
             }
             at = at.saturating_add(step);
         }
@@ -119,16 +120,4 @@ impl Target for Vdi<'_> {
         self.file.write(0, self.raw.as_bytes())?;
         self.file.flush()
     }
-}
-
-pub(crate) fn zero(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
-    let mut io = [Io::new(Action::Zero {
-        slot: file.slot(),
-        offset,
-        length,
-        how: ZeroHow::MayUnmap,
-    })];
-    file.host().submit(&mut io);
-    let [io] = io;
-    io.outcome.map(|_| ()).map_err(|error| error.fault(file.slot()))
 }

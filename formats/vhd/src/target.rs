@@ -44,7 +44,7 @@ impl Target for Fixed<'_> {
     }
 
     fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
-        zero(&self.file, offset, length)
+        self.file.zero(offset, length, ZeroHow::MayUnmap)
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -170,7 +170,8 @@ impl Target for Dynamic<'_> {
             let step = end.saturating_sub(at).min(room);
             if let Some(start) = self.block(block)? {
                 let data = start.saturating_add(self.header.bitmap_size);
-                zero(&self.file, data.saturating_add(within), step)?;
+                self.file
+                    .zero(data.saturating_add(within), step, ZeroHow::MayUnmap)?;
             }
             at = at.saturating_add(step);
         }
@@ -193,15 +194,3 @@ impl Target for Dynamic<'_> {
 }
 
 const _: () = assert!(DYNAMIC_BYTES.is_multiple_of(FOOTER_BYTES));
-
-fn zero(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
-    let mut io = [Io::new(Action::Zero {
-        slot: file.slot(),
-        offset,
-        length,
-        how: ZeroHow::MayUnmap,
-    })];
-    file.host().submit(&mut io);
-    let [io] = io;
-    io.outcome.map(|_| ()).map_err(|error| error.fault(file.slot()))
-}

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use instar_disk::fault::vhdx as faults;
 use instar_disk::job::{Seed, VhdxCreate};
-use instar_disk::{Fault, File, FileKind, Identifiers, Preallocate, Result, Target, align_up};
+use instar_disk::{Fault, File, FileKind, Identifiers, Preallocate, Result, Target, ZeroHow, align_up};
 
 use crate::layout::{Chunks, DISK_MAX, HEADER_SECTION, MIB};
 use crate::target::{Plan, Vhdx};
@@ -39,7 +39,7 @@ pub fn create<'h>(
     } else if options.fixed {
         // A device holds somebody's data, and all blocks have places in it at once.
         let data = plan.fixed_end().saturating_sub(plan.data_offset);
-        crate::target::zero(&file, plan.data_offset, data)?;
+        file.zero(plan.data_offset, data, ZeroHow::MayUnmap)?;
     }
     Ok(Box::new(Vhdx::new(file, plan)))
 }

@@ -3,9 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use instar_disk::{
-    Action, File, FileKind, Io, Placement, Preallocate, Result, TableWriter, Target, ZeroHow, fault,
-};
+use instar_disk::{File, FileKind, Placement, Preallocate, Result, TableWriter, Target, ZeroHow, fault};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::crc::crc32c;
@@ -130,7 +128,8 @@ impl<'h> Vhdx<'h> {
             self.table.set(entry, value.to_le_bytes())?;
             if self.file.kind() != FileKind::Fresh {
                 // Only the part that is asked for will be written.
-                zero(&self.file, self.next, self.plan.chunks.block_size)?;
+                self.file
+                    .zero(self.next, self.plan.chunks.block_size, ZeroHow::MayUnmap)?;
             }
             self.next = self.next.saturating_add(self.plan.chunks.block_size);
             given = given.saturating_add(1);
@@ -258,7 +257,8 @@ impl Target for Vhdx<'_> {
             let room = self.plan.chunks.block_size.saturating_sub(within).max(1);
             let step = end.saturating_sub(at).min(room);
             if let Some(start) = self.block(block)? {
-                zero(&self.file, start.saturating_add(within), step)?;
+                self.file
+                    .zero(start.saturating_add(within), step, ZeroHow::MayUnmap)?;
             }
             at = at.saturating_add(step);
         }
@@ -286,18 +286,6 @@ impl Target for Vhdx<'_> {
         self.file.write(0, &identifier)?;
         self.file.flush()
     }
-}
-
-pub(crate) fn zero(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
-    let mut io = [Io::new(Action::Zero {
-        slot: file.slot(),
-        offset,
-        length,
-        how: ZeroHow::MayUnmap,
-    })];
-    file.host().submit(&mut io);
-    let [io] = io;
-    io.outcome.map(|_| ()).map_err(|error| error.fault(file.slot()))
 }
 
 /// A length that fits its field.

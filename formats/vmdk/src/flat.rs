@@ -3,9 +3,11 @@
 use alloc::vec::Vec;
 
 use instar_disk::vmdk::SPLIT_BYTES;
-use instar_disk::{Fault, File, FileKind, Placement, Result, Slot, Target, fault, from_usize, to_usize};
+use instar_disk::{
+    Fault, File, FileKind, Placement, Result, Slot, Target, ZeroHow, fault, from_usize, to_usize,
+};
 
-use crate::layout::{prepare, settle, zero};
+use crate::layout::{prepare, settle};
 use crate::raw::SECTOR;
 
 /// `monolithicFlat`: the disk is one plain file.
@@ -52,7 +54,7 @@ impl Target for Flat<'_> {
     }
 
     fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
-        zero(&self.extent, offset, length)
+        self.extent.zero(offset, length, ZeroHow::MayUnmap)
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -118,7 +120,7 @@ impl Target for Split<'_> {
         while done < length {
             let (extent, within, part) =
                 self.find(offset.saturating_add(done), length.saturating_sub(done))?;
-            zero(extent, within, part)?;
+            extent.zero(within, part, ZeroHow::MayUnmap)?;
             done = done.saturating_add(part);
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Where everything is in a new sparse file; the same places as in qemu-img's.
 
 use instar_disk::{
-    Action, Fault, File, FileKind, Io, Preallocate, Result, ZeroHow, align_up, fault, from_usize, to_usize,
+    Fault, File, FileKind, Preallocate, Result, ZeroHow, align_up, fault, from_usize, to_usize,
 };
 use zerocopy::FromZeros;
 use zerocopy::IntoBytes;
@@ -187,24 +187,7 @@ pub(crate) fn clear(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
     if file.kind() == FileKind::Fresh {
         return Ok(());
     }
-    zero(file, offset, length)
-}
-
-/// Makes a range read as zero.
-///
-/// # Errors
-/// The host's.
-pub(crate) fn zero(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
-    let slot = file.slot();
-    let mut io = [Io::new(Action::Zero {
-        slot,
-        offset,
-        length,
-        how: ZeroHow::MayUnmap,
-    })];
-    file.host().submit(&mut io);
-    let [io] = io;
-    io.outcome.map(|_| ()).map_err(|error| error.fault(slot))
+    file.zero(offset, length, ZeroHow::MayUnmap)
 }
 
 /// Writes the descriptor into a file that has everything, then the header that makes it an image.
