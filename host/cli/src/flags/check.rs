@@ -1,6 +1,6 @@
 //! `check`: the page.
 
-use super::{Flag, Group, HELP, Id, OBJECT, Page};
+use super::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, Page};
 use crate::verb::VerbName;
 
 pub(super) const PAGE: Page = Page {
@@ -15,22 +15,8 @@ pub(super) const PAGE: Page = Page {
             title: "Image",
             flags: &[
                 HELP,
-                Flag {
-                    id: Id::Format,
-                    short: Some(b'f'),
-                    long: &["format"],
-                    exact: &[],
-                    value: Some("FORMAT"),
-                    help: "its format; without this, the first bytes decide",
-                },
-                Flag {
-                    id: Id::ImageOpts,
-                    short: None,
-                    long: &["image-opts"],
-                    exact: &[],
-                    value: None,
-                    help: "IMAGE is a list such as driver=qcow2,file.filename=X",
-                },
+                FORMAT,
+                IMAGE_OPTS,
                 Flag {
                     id: Id::SourceCache,
                     short: Some(b'T'),
@@ -39,14 +25,7 @@ pub(super) const PAGE: Page = Page {
                     value: Some("MODE"),
                     help: "none and directsync read past the page cache",
                 },
-                Flag {
-                    id: Id::ForceShare,
-                    short: Some(b'U'),
-                    long: &["force-share"],
-                    exact: &[],
-                    value: None,
-                    help: "open it even while another process writes to it",
-                },
+                FORCE_SHARE,
                 Flag {
                     id: Id::Repair,
                     short: Some(b'r'),
@@ -68,14 +47,7 @@ pub(super) const PAGE: Page = Page {
                     value: None,
                     help: "print findings only",
                 },
-                Flag {
-                    id: Id::Output,
-                    short: None,
-                    long: &["output"],
-                    exact: &[],
-                    value: Some("human|json"),
-                    help: "for people (default) or for programs",
-                },
+                OUTPUT,
                 OBJECT,
             ],
         },

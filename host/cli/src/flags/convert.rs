@@ -1,6 +1,6 @@
 //! `convert`: the page.
 
-use super::{Flag, Group, HELP, Id, OBJECT, Page};
+use super::{FORCE_SHARE, Flag, Group, HELP, Id, OBJECT, Page};
 use crate::verb::VerbName;
 
 pub(super) const PAGE: Page = Page {
@@ -68,14 +68,7 @@ const SOURCE: Group = Group {
             value: Some("SNAPSHOT"),
             help: "an internal snapshot, by ID or name, or snapshot.id=ID,snapshot.name=NAME",
         },
-        Flag {
-            id: Id::ForceShare,
-            short: Some(b'U'),
-            long: &["force-share"],
-            exact: &[],
-            value: None,
-            help: "open it even while another process writes to it",
-        },
+        FORCE_SHARE,
     ],
 };
 

@@ -1,6 +1,6 @@
 //! `measure`: the page.
 
-use super::{Flag, Group, HELP, Id, OBJECT, Page};
+use super::{Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, Page};
 use crate::verb::VerbName;
 
 pub(super) const PAGE: Page = Page {
@@ -23,14 +23,7 @@ pub(super) const PAGE: Page = Page {
                     value: Some("FORMAT"),
                     help: "format of IMAGE; without this, the first bytes decide",
                 },
-                Flag {
-                    id: Id::ImageOpts,
-                    short: None,
-                    long: &["image-opts"],
-                    exact: &[],
-                    value: None,
-                    help: "IMAGE is a list such as driver=qcow2,file.filename=X",
-                },
+                IMAGE_OPTS,
                 Flag {
                     id: Id::Snapshot,
                     short: Some(b'l'),
@@ -80,17 +73,7 @@ pub(super) const PAGE: Page = Page {
         },
         Group {
             title: "Output",
-            flags: &[
-                OBJECT,
-                Flag {
-                    id: Id::Output,
-                    short: None,
-                    long: &["output"],
-                    exact: &[],
-                    value: Some("human|json"),
-                    help: "for people (default) or for programs",
-                },
-            ],
+            flags: &[OBJECT, OUTPUT],
         },
     ],
     examples: &[

@@ -186,6 +186,46 @@ const OBJECT: Flag = Flag {
     help: "",
 };
 
+/// `-f`, for verbs that look at one image.
+const FORMAT: Flag = Flag {
+    id: Id::Format,
+    short: Some(b'f'),
+    long: &["format"],
+    exact: &[],
+    value: Some("FORMAT"),
+    help: "its format; without this, the first bytes decide",
+};
+
+/// `--image-opts`, likewise.
+const IMAGE_OPTS: Flag = Flag {
+    id: Id::ImageOpts,
+    short: None,
+    long: &["image-opts"],
+    exact: &[],
+    value: None,
+    help: "IMAGE is a list such as driver=qcow2,file.filename=X",
+};
+
+/// `-U`, likewise.
+const FORCE_SHARE: Flag = Flag {
+    id: Id::ForceShare,
+    short: Some(b'U'),
+    long: &["force-share"],
+    exact: &[],
+    value: None,
+    help: "open it even while another process writes to it",
+};
+
+/// `--output`, the same for every verb that answers programs, too.
+const OUTPUT: Flag = Flag {
+    id: Id::Output,
+    short: None,
+    long: &["output"],
+    exact: &[],
+    value: Some("human|json"),
+    help: "for people (default) or for programs",
+};
+
 /// What may stand before the verb.
 pub const TOP: &[Flag] = &[
     HELP,

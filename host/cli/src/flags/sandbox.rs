@@ -1,6 +1,6 @@
 //! `sandbox`: the page.
 
-use super::{Flag, Group, HELP, Id, Page};
+use super::{Group, HELP, OUTPUT, Page};
 use crate::verb::VerbName;
 
 pub(super) const PAGE: Page = Page {
@@ -12,17 +12,7 @@ pub(super) const PAGE: Page = Page {
     operands: &[],
     groups: &[Group {
         title: "Output",
-        flags: &[
-            HELP,
-            Flag {
-                id: Id::Output,
-                short: None,
-                long: &["output"],
-                exact: &[],
-                value: Some("human|json"),
-                help: "for people (default) or for programs",
-            },
-        ],
+        flags: &[HELP, OUTPUT],
     }],
     examples: &[
         ("sandbox", "what protects me here?"),

@@ -1,6 +1,6 @@
 //! `snapshot`: the page.
 
-use super::{Flag, Group, HELP, Id, OBJECT, Page};
+use super::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, Page};
 use crate::verb::VerbName;
 
 pub(super) const PAGE: Page = Page {
@@ -52,30 +52,9 @@ pub(super) const PAGE: Page = Page {
         Group {
             title: "Image",
             flags: &[
-                Flag {
-                    id: Id::Format,
-                    short: Some(b'f'),
-                    long: &["format"],
-                    exact: &[],
-                    value: Some("FORMAT"),
-                    help: "its format; without this, the first bytes decide",
-                },
-                Flag {
-                    id: Id::ImageOpts,
-                    short: None,
-                    long: &["image-opts"],
-                    exact: &[],
-                    value: None,
-                    help: "IMAGE is a list such as driver=qcow2,file.filename=X",
-                },
-                Flag {
-                    id: Id::ForceShare,
-                    short: Some(b'U'),
-                    long: &["force-share"],
-                    exact: &[],
-                    value: None,
-                    help: "open it even while another process writes to it",
-                },
+                FORMAT,
+                IMAGE_OPTS,
+                FORCE_SHARE,
                 Flag {
                     id: Id::Quiet,
                     short: Some(b'q'),
