@@ -11,10 +11,14 @@ use crate::show::Escaped;
 pub trait Scene {
     /// The name of a source, as the user wrote it.
     fn source(&self, index: u32) -> Vec<u8>;
-    /// The name of the target.
-    fn target(&self) -> Vec<u8>;
+    /// The name of the target, for verbs that have one.
+    fn target(&self) -> Vec<u8> {
+        Vec::new()
+    }
     /// What was being done to the target: `error while converting raw`.
-    fn creating(&self) -> String;
+    fn creating(&self) -> String {
+        String::new()
+    }
     /// The name of an open file.
     fn file(&self, slot: Slot) -> Option<Vec<u8>>;
     /// The name that the layer below `slot` has, given its name in the image.

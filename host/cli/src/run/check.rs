@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use instar_abi::job::{self, Verb};
 use instar_abi::report::{Checked, Failure};
-use instar_abi::{Fault, Format, Report, Slot, fault};
-use instar_engine::Files;
+use instar_abi::{Fault, Format, Report, fault};
 
 use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
+use super::scene::ImageScene;
 use super::{Context, concluded};
 use crate::console::Console;
 use crate::json::pretty;
@@ -18,7 +18,7 @@ use crate::program::Program;
 use crate::show;
 use crate::stop::{Step, Stop};
 use crate::verb::check::Args;
-use crate::words::{self, Scene};
+use crate::words;
 
 /// Exit codes, as the reference tool has them.
 mod code {
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     names.set(facts.slot, place.path.as_bytes());
     let job = context.job(Verb::Check(job::Check { source }), files.facts());
     let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
-    let scene = CheckScene {
+    let scene = ImageScene {
         names: &names,
         given: place.given.as_bytes(),
         files: ended.files(),
@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
 }
 
 /// Says what was found, in its order, warnings among it.
-fn findings(reports: &[Report], scene: &CheckScene<'_>, program: &Program) {
+fn findings(reports: &[Report], scene: &ImageScene<'_>, program: &Program) {
     let mut text = Vec::new();
     for report in reports {
         match report {
@@ -117,36 +117,4 @@ fn summary(reports: &[Report]) -> Option<(Format, Checked)> {
         Report::Checked(format, checked) => Some((*format, *checked)),
         _ => None,
     })
-}
-
-struct CheckScene<'a> {
-    names: &'a Names,
-    given: &'a [u8],
-    files: &'a Files,
-}
-
-impl Scene for CheckScene<'_> {
-    fn source(&self, _: u32) -> Vec<u8> {
-        self.given.to_vec()
-    }
-
-    fn target(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn creating(&self) -> String {
-        String::new()
-    }
-
-    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
-        self.names.get(slot, self.files)
-    }
-
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
-        self.names.below(slot, name, self.files)
-    }
-
-    fn depth(&self, slot: Slot) -> usize {
-        self.names.depth(slot)
-    }
 }

@@ -3,19 +3,18 @@
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use instar_abi::Report;
 use instar_abi::job::{self, Algorithm, Source, Verb};
-use instar_abi::{Report, Slot};
-use instar_engine::Files;
 
 use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
+use super::scene::ImageScene;
 use super::{Context, concluded};
 use crate::json::{Object, pretty};
 use crate::show::Escaped;
 use crate::stop::{Step, Stop};
 use crate::verb::checksum::Args;
-use crate::words::Scene;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
@@ -39,9 +38,9 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let ended = guest.run(&job, files, Arc::clone(&progress));
     progress.finish(ended.is_ok());
     let ended = ended?;
-    let scene = ChecksumScene {
-        names,
-        given: place.given.as_bytes().to_vec(),
+    let scene = ImageScene {
+        names: &names,
+        given: place.given.as_bytes(),
         files: ended.files(),
     };
     let done = concluded(&ended.reports, &scene, context.program)?;
@@ -80,36 +79,4 @@ pub(super) fn hexadecimal(reports: &[Report]) -> Step<String> {
     });
     let digest = digest.ok_or_else(|| Stop::say("the sandbox ended without a checksum"))?;
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-struct ChecksumScene<'a> {
-    names: Names,
-    given: Vec<u8>,
-    files: &'a Files,
-}
-
-impl Scene for ChecksumScene<'_> {
-    fn source(&self, _: u32) -> Vec<u8> {
-        self.given.clone()
-    }
-
-    fn target(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn creating(&self) -> String {
-        String::new()
-    }
-
-    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
-        self.names.get(slot, self.files)
-    }
-
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
-        self.names.below(slot, name, self.files)
-    }
-
-    fn depth(&self, slot: Slot) -> usize {
-        self.names.depth(slot)
-    }
 }

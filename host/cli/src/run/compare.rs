@@ -132,14 +132,6 @@ impl Scene for CompareScene<'_> {
         name.map(|name| name.as_bytes().to_vec()).unwrap_or_default()
     }
 
-    fn target(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn creating(&self) -> String {
-        String::new()
-    }
-
     fn file(&self, slot: Slot) -> Option<Vec<u8>> {
         self.names.get(slot, self.files)
     }

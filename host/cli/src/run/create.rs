@@ -305,10 +305,6 @@ impl Scene for CreateScene<'_> {
         self.image.as_bytes().to_vec()
     }
 
-    fn creating(&self) -> String {
-        String::new()
-    }
-
     fn file(&self, slot: Slot) -> Option<Vec<u8>> {
         self.names.get(slot, self.files)
     }

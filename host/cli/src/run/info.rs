@@ -188,14 +188,6 @@ impl Scene for InfoScene<'_> {
         self.given.clone()
     }
 
-    fn target(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn creating(&self) -> String {
-        String::new()
-    }
-
     fn file(&self, slot: Slot) -> Option<Vec<u8>> {
         self.names.get(slot, self.files)
     }

@@ -1,17 +1,16 @@
 //! `measure`, carried out.
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use instar_abi::job::{self, Create, RawCreate, Source, Verb};
 use instar_abi::report::Measured;
-use instar_abi::{Format, Report, Slot};
-use instar_engine::Files;
+use instar_abi::{Format, Report};
 
 use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
+use super::scene::ImageScene;
 use super::{Context, concluded};
 use crate::create::Settings;
 use crate::create::luks::Luks;
@@ -20,7 +19,6 @@ use crate::stop::{Step, Stop};
 use crate::verb::convert::creatable;
 use crate::verb::create::unknown;
 use crate::verb::measure::{Args, Subject};
-use crate::words::Scene;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let mut names = Names::new();
@@ -58,10 +56,10 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
-    let scene = MeasureScene {
+    let scene = ImageScene {
         names: &names,
         files: ended.files(),
-        given: given.as_ref().map_or(OsStr::new(""), |(name, _)| name),
+        given: given.as_ref().map_or(&[], |(name, _)| name.as_bytes()),
     };
     concluded(&ended.reports, &scene, context.program)?;
     if let Some(stop) = failed {
@@ -148,36 +146,4 @@ fn program(measured: &Measured) -> Vec<u8> {
     let mut text = pretty(&Json::from(object));
     text.push('\n');
     text.into_bytes()
-}
-
-struct MeasureScene<'a> {
-    names: &'a Names,
-    files: &'a Files,
-    given: &'a OsStr,
-}
-
-impl Scene for MeasureScene<'_> {
-    fn source(&self, _: u32) -> Vec<u8> {
-        self.given.as_bytes().to_vec()
-    }
-
-    fn target(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn creating(&self) -> String {
-        String::new()
-    }
-
-    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
-        self.names.get(slot, self.files)
-    }
-
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
-        self.names.below(slot, name, self.files)
-    }
-
-    fn depth(&self, slot: Slot) -> usize {
-        self.names.depth(slot)
-    }
 }

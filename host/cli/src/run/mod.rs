@@ -20,6 +20,7 @@ mod progress;
 mod reports;
 mod safety;
 mod sandbox;
+mod scene;
 mod signals;
 mod size;
 mod snapshot;

@@ -3,18 +3,18 @@
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use instar_abi::Report;
 use instar_abi::job::{Source, Verb};
-use instar_abi::{Report, Slot};
-use instar_engine::{Files, Policy as GatePolicy};
+use instar_engine::Policy as GatePolicy;
 
 use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
+use super::scene::ImageScene;
 use super::{Context, concluded};
 use crate::show::{self, LocalTime};
 use crate::stop::{Step, Stop};
 use crate::verb::snapshot::{Action, Args};
-use crate::words::Scene;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
@@ -39,9 +39,9 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let verb = Verb::Snapshots(Source { busy, ..source });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
-    let scene = SnapshotScene {
-        names,
-        given: place.given.as_bytes().to_vec(),
+    let scene = ImageScene {
+        names: &names,
+        given: place.given.as_bytes(),
         files: ended.files(),
     };
     concluded(&ended.reports, &scene, context.program)?;
@@ -53,32 +53,4 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         }
     }
     Ok(0)
-}
-
-struct SnapshotScene<'a> {
-    names: Names,
-    given: Vec<u8>,
-    files: &'a Files,
-}
-
-impl Scene for SnapshotScene<'_> {
-    fn source(&self, _: u32) -> Vec<u8> {
-        self.given.clone()
-    }
-
-    fn target(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn creating(&self) -> String {
-        String::new()
-    }
-
-    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
-        self.names.get(slot, self.files)
-    }
-
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
-        self.names.below(slot, name, self.files)
-    }
 }
