@@ -16,6 +16,7 @@
 mod decode;
 mod digest;
 mod encode;
+mod noise;
 
 pub use decode::Decoder;
 pub use digest::{DIGEST_BYTES, Digest, digest};
