@@ -56,6 +56,13 @@ struct StoredRead {
     at: usize,
 }
 
+impl StoredRead {
+    /// What they are ordered by.
+    const fn place(&self) -> (Slot, u64) {
+        (self.slot, self.offset)
+    }
+}
+
 impl Assembler {
     /// Lays the pieces that have data out in the buffer, in spans of whole units, and makes it large enough. Known zeros are
     /// laid out only if they are to be written.
@@ -154,40 +161,38 @@ impl Assembler {
         self.decode(host, salvage, buffer)
     }
 
-    /// Groups the encoded units into reads.
+    /// Groups the encoded units into reads, in the order in which they lie in their files: a writer with many requests under way has
+    /// put them down in another order than the disk's.
     fn plan_stored(&mut self) -> Result<()> {
         self.reads.clear();
-        let mut used = 0_usize;
         for fill in &self.fills {
-            let From::Encoded(Encoded {
+            if let From::Encoded(Encoded {
                 slot, offset, stored, ..
             }) = fill.from
-            else {
-                continue;
-            };
-            let end = offset
-                .checked_add(u64::from(stored))
-                .ok_or_else(|| Fault::new(fault::core::OVERFLOW))?;
-            match self.reads.last_mut() {
-                Some(last)
-                    if last.slot == slot
-                        && offset >= last.offset
-                        && offset <= last.end.saturating_add(READ_GAP) =>
-                {
-                    let added = to_usize(end.saturating_sub(last.end))?;
-                    last.end = last.end.max(end);
-                    used = used.saturating_add(added);
-                }
-                _ => {
-                    self.reads.push(StoredRead {
-                        slot,
-                        offset,
-                        end,
-                        at: used,
-                    });
-                    used = used.saturating_add(to_usize(u64::from(stored))?);
-                }
+            {
+                let end = offset
+                    .checked_add(u64::from(stored))
+                    .ok_or_else(|| Fault::new(fault::core::OVERFLOW))?;
+                self.reads.push(StoredRead {
+                    slot,
+                    offset,
+                    end,
+                    at: 0,
+                });
             }
+        }
+        self.reads.sort_unstable_by_key(StoredRead::place);
+        self.reads.dedup_by(|next, last| {
+            let near = next.slot == last.slot && next.offset <= last.end.saturating_add(READ_GAP);
+            if near {
+                last.end = last.end.max(next.end);
+            }
+            near
+        });
+        let mut used = 0_usize;
+        for read in &mut self.reads {
+            read.at = used;
+            used = used.saturating_add(to_usize(read.end.saturating_sub(read.offset))?);
         }
         grow(&mut self.stored, used)
     }
@@ -257,9 +262,11 @@ fn decode_one(
 /// The bytes of a stream among those read.
 fn find<'s>(reads: &[StoredRead], stored: &'s [u8], encoded: &Encoded) -> Option<&'s [u8]> {
     let end = encoded.offset.checked_add(u64::from(encoded.stored))?;
-    let read = reads
-        .iter()
-        .find(|read| read.slot == encoded.slot && read.offset <= encoded.offset && end <= read.end)?;
+    let after = reads.partition_point(|read| read.place() <= (encoded.slot, encoded.offset));
+    let read = reads.get(after.checked_sub(1)?)?;
+    if read.slot != encoded.slot || end > read.end {
+        return None;
+    }
     let start = read
         .at
         .checked_add(usize::try_from(encoded.offset.checked_sub(read.offset)?).ok()?)?;
