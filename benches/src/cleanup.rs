@@ -15,6 +15,9 @@ static UNDONE_LATER: Mutex<Vec<(u64, Undo)>> = Mutex::new(Vec::new());
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 static RUNNING: Mutex<Option<u32>> = Mutex::new(None);
 
+/// Held while something is being undone; after a signal for good, so that nobody else ends the program with things half undone.
+static UNDOING: Mutex<()> = Mutex::new(());
+
 /// Undoes something when dropped.
 #[derive(Debug)]
 #[must_use]
@@ -29,6 +32,7 @@ pub(crate) fn later(undo: impl FnOnce() + Send + 'static) -> Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        let _alone = locked(&UNDOING);
         let mut list = locked(&UNDONE_LATER);
         let place = list.iter().position(|(number, _)| *number == self.0);
         let undo = place.map(|place| list.remove(place));
@@ -39,8 +43,9 @@ impl Drop for Guard {
     }
 }
 
-/// Notes which program is being measured, so that it does not outlive this one.
+/// Notes which program is being measured, so that it does not outlive this one. After a signal this never returns.
 pub(crate) fn running(id: Option<u32>) {
+    let _alone = locked(&UNDOING);
     *locked(&RUNNING) = id;
 }
 
@@ -66,6 +71,7 @@ pub(crate) fn on_signals() {
     signals.thread_block().unwrap();
     std::thread::spawn(move || {
         let signal = signals.wait().unwrap();
+        let _forever = locked(&UNDOING);
         if let Some(id) = locked(&RUNNING).take() {
             kill(id);
         }

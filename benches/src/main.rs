@@ -59,6 +59,7 @@ fn main() {
     }
     cleanup::on_signals();
     options.find_instar();
+    site::remove_old_groups();
     let corpus = Corpus::prepare(options.quick);
     let (confined, others): (Vec<&Row>, Vec<&Row>) =
         chosen.into_iter().partition(|row| row.place == Place::Confined);

@@ -13,7 +13,7 @@ use rustix::fs::Advice;
 
 use crate::corpus::Corpus;
 use crate::rows::Row;
-pub(crate) use group::{MEMORY_BYTES, Pressure};
+pub(crate) use group::{MEMORY_BYTES, Pressure, remove_old_groups};
 pub(crate) use mount::{FileSystem, enter_namespace};
 
 /// What a row asks for.

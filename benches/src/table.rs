@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::peers::COLUMNS;
 use crate::rows::Row;
 use crate::turns::Results;
-use typical::{Measured, Typical, approximate};
+use typical::{Measured, approximate};
 
 /// One row's result.
 #[derive(Debug)]
@@ -127,16 +127,13 @@ impl Line {
         let cp = measured.peer(&self.row, "cp").flatten();
         let ours = || measured.ours.iter();
         cells.extend(ours().map(|ours| cp.map_or_else(String::new, |cp| ratio(ours.wall, cp.wall))));
-        let part = |limit: &Typical, ours: &Typical| format!("{:.0} %", 100.0 * limit.wall / ours.wall);
+        let limit = measured.limit_bytes_per_second();
         cells.extend(ours().map(|ours| {
-            let limit = measured.limit.as_ref();
-            limit.map_or_else(String::new, |limit| part(limit, ours))
+            let part = |limit: f64| format!("{:.0} %", 100.0 * ours.data / ours.wall / limit);
+            limit.map_or_else(String::new, part)
         }));
-        cells.push(measured.limit.map_or_else(String::new, |limit| {
-            format!(
-                "{:.2} GiB/s",
-                measured.reference.data / approximate(1 << 30) / limit.wall
-            )
+        cells.push(limit.map_or_else(String::new, |limit| {
+            format!("{:.2} GiB/s", limit / approximate(1 << 30))
         }));
         Some(cells)
     }
@@ -187,8 +184,8 @@ pub(crate) fn render(lines: &[Line], options: &Options) -> String {
         head.push("limit".to_owned());
         table(&mut text, &head, peers.into_iter());
         text.push_str(
-            "\nPeers are ratios to qemu-img, *to cp* is instar as a ratio to cp. The limit is the first write of as many new pages as qemu-img's\n\
-             output has data, by two threads.\n",
+            "\nPeers are ratios to qemu-img, *to cp* is instar as a ratio to cp. The limit is the first write of new pages by\n\
+             two threads, as many as qemu-img's output has data; the part is what instar writes in a second, divided by it.\n",
         );
     }
     if lines.iter().any(|line| line.row.place.is_cold()) {

@@ -29,6 +29,7 @@ const fn shared(name: &'static str, file_system: FileSystem) -> Row {
     Row {
         peers: &[CLONING],
         place: Place::On(file_system),
+        conversion: false,
         ..row(Group::Plain, name, &["fs.qcow2"], TO_RAW, 5, 0.03)
     }
 }

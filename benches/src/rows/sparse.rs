@@ -43,6 +43,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     Row {
         goal: Some(0.4),
+        conversion: false,
         ..plain(
             "a chain of 200 to raw",
             &["deep-199.qcow2"],

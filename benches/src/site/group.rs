@@ -45,7 +45,6 @@ impl Group {
     /// A group below our own, so that limits set on us stay in force; or below the nearest ancestor that lets groups have the controller.
     pub(super) fn make(controller: &str) -> Result<Self, String> {
         let (version, above) = parent(controller)?;
-        remove_leftovers(&above);
         let directory = above.join(format!("{PREFIX}{}", std::process::id()));
         if !directory.exists() {
             fs::create_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
@@ -168,9 +167,14 @@ fn nearest(root: &Path, own: &str, will_do: impl Fn(&Path) -> bool) -> PathBuf {
     directory
 }
 
-/// Removes groups of runs that were killed.
-fn remove_leftovers(above: &Path) {
-    for entry in fs::read_dir(above).into_iter().flatten().flatten() {
+/// Removes groups of runs that were killed, and ends who is still in them.
+pub(crate) fn remove_old_groups() {
+    let places = ["memory", "blkio"].map(parent).into_iter().flatten();
+    for entry in places
+        .filter_map(|(_, above)| fs::read_dir(above).ok())
+        .flatten()
+        .flatten()
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         let id = name.strip_prefix(PREFIX).and_then(|id| id.parse().ok());
         if id.is_some_and(|id| !cleanup::alive(id)) {

@@ -54,7 +54,7 @@ pub(super) struct Measured {
     pub(super) ours: Vec<Typical>,
     /// In the order of the row's peers; none where the peer is not installed.
     pub(super) peers: Vec<Option<Typical>>,
-    /// The machine, writing as many bytes.
+    /// The machine, writing as many bytes as the reference.
     pub(super) limit: Option<Typical>,
 }
 
@@ -77,6 +77,11 @@ impl Measured {
     pub(super) fn peer(&self, row: &Row, column: &str) -> Option<Option<Typical>> {
         let place = row.peers.iter().position(|peer| peer.column() == column)?;
         self.peers.get(place).copied()
+    }
+
+    /// What the machine writes in a second, where the row has that limit.
+    pub(super) fn limit_bytes_per_second(&self) -> Option<f64> {
+        Some(self.reference.data / self.limit?.wall)
     }
 
     /// Goals that are not reached, and none where the row has no goal.
