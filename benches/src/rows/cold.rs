@@ -14,6 +14,8 @@ const fn cold(
     Row {
         peers,
         place,
+        // The device's moods are in these figures.
+        conversion: false,
         ..row(Group::Cold, name, needs, words, 5, 0.0)
     }
 }

@@ -226,4 +226,27 @@ mod tests {
         assert_eq!(field(text, "oom_kill"), 3);
         assert_eq!(field(text, "absent"), 0);
     }
+
+    #[test]
+    fn climbs_to_the_nearest_group_that_offers_the_controller() {
+        let root = std::env::temp_dir().join(format!("instar-benches-groups-{}", std::process::id()));
+        fs::create_dir_all(root.join("slice/own")).unwrap();
+        let offers = |directory: &Path| directory.ends_with("slice");
+        let found = [
+            nearest(&root, "/slice/own", offers),
+            nearest(&root, "/slice/own", |_| true),
+            nearest(&root, "/slice/elsewhere/gone", |_| true),
+            nearest(&root, "/", |_| false),
+        ];
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(
+            found,
+            [
+                root.join("slice"),
+                root.join("slice/own"),
+                root.join("slice"),
+                root
+            ]
+        );
+    }
 }
