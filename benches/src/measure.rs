@@ -5,6 +5,8 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::cleanup;
+
 /// What one run took.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sample {
@@ -16,21 +18,62 @@ pub(crate) struct Sample {
     pub(crate) memory_bytes: Option<u64>,
     /// Length of what was written.
     pub(crate) output_bytes: u64,
+    /// Bytes of data in what was written, holes left out.
+    pub(crate) data_bytes: u64,
 }
 
 /// How often the memory of a process tree is looked at.
 const SAMPLING: Duration = Duration::from_millis(4);
 
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// As `wait` gives it.
+    status: i32,
+    errors: String,
+    sample: Sample,
+}
+
+impl Ended {
+    /// The sample of a run that succeeded, or what went wrong.
+    pub(crate) fn sample(self) -> Result<Sample, String> {
+        match self.complaint() {
+            None => Ok(self.sample),
+            Some(complaint) => Err(complaint),
+        }
+    }
+
+    /// Wall time, whatever happened.
+    pub(crate) fn wall(&self) -> Duration {
+        self.sample.wall
+    }
+
+    /// What went wrong, if anything did.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let first = self.errors.lines().next().unwrap_or_default();
+        if libc::WIFSIGNALED(self.status) {
+            return Some(format!("ended by signal {}", libc::WTERMSIG(self.status)));
+        }
+        let code = libc::WEXITSTATUS(self.status);
+        (code != 0).then(|| format!("exit code {code}: {first}"))
+    }
+}
+
 /// Runs `command` and times it.
+pub(crate) fn time(command: Command) -> Result<Sample, String> {
+    run(command)?.sample()
+}
+
+/// Runs `command` and times it, however it ends.
 #[expect(
     clippy::zombie_processes,
     reason = "reaped by wait4, which tells what it used"
 )]
-pub(crate) fn time(mut command: Command) -> Result<Sample, String> {
+pub(crate) fn run(mut command: Command) -> Result<Ended, String> {
     let start = Instant::now();
     let child = spawn(&mut command);
     let (status, usage) = reap(&child)?;
-    finish(&command, child, status, start.elapsed(), &usage)
+    Ok(finish(child, status, start.elapsed(), &usage))
 }
 
 /// Runs `command` and watches its memory, which costs time.
@@ -53,7 +96,7 @@ pub(crate) fn memory(mut command: Command) -> Result<Sample, String> {
     let (status, usage) = reap(&child)?;
     drop(stop);
     let peak = watcher.join().unwrap().max(resident_peak(&usage));
-    let sample = finish(&command, child, status, start.elapsed(), &usage)?;
+    let sample = finish(child, status, start.elapsed(), &usage).sample()?;
     Ok(Sample {
         memory_bytes: Some(peak),
         ..sample
@@ -61,34 +104,33 @@ pub(crate) fn memory(mut command: Command) -> Result<Sample, String> {
 }
 
 fn spawn(command: &mut Command) -> Child {
-    command
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    cleanup::running(Some(child.id()));
+    child
 }
 
-fn finish(
-    command: &Command,
-    mut child: Child,
-    status: i32,
-    wall: Duration,
-    usage: &libc::rusage,
-) -> Result<Sample, String> {
-    if status != 0 {
-        let mut errors = String::new();
-        if let Some(stream) = child.stderr.as_mut() {
-            let _ = std::io::Read::read_to_string(stream, &mut errors);
-        }
-        return Err(format!("{command:?}: status {status:#x}: {}", errors.trim()));
+fn finish(mut child: Child, status: i32, wall: Duration, usage: &libc::rusage) -> Ended {
+    let mut errors = String::new();
+    if status != 0
+        && let Some(stream) = child.stderr.as_mut()
+    {
+        let _ = std::io::Read::read_to_string(stream, &mut errors);
     }
-    Ok(Sample {
+    let sample = Sample {
         wall,
         processor: duration(usage.ru_utime) + duration(usage.ru_stime),
-        memory_bytes: None,
-        output_bytes: 0,
-    })
+        ..Sample::default()
+    };
+    Ended {
+        status,
+        errors,
+        sample,
+    }
 }
 
 /// Waits for the child; its resources include those of the children that it waited for itself.
@@ -98,6 +140,7 @@ fn reap(child: &Child) -> Result<(i32, libc::rusage), String> {
     let id = libc::pid_t::try_from(child.id()).map_err(|error| error.to_string())?;
     // SAFETY: both pointers are to live, writable values of the types that the call fills.
     let reaped = unsafe { libc::wait4(id, &raw mut status, 0, usage.as_mut_ptr()) };
+    cleanup::running(None);
     if reaped != id {
         return Err(std::io::Error::last_os_error().to_string());
     }

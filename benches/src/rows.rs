@@ -1,23 +1,76 @@
 //! What is measured, and the goals.
 
+mod codec;
+mod cold;
+mod formats;
+mod limits;
+mod looks;
 mod making;
+mod plain;
+mod sparse;
 
 use std::path::Path;
 use std::process::Command;
 
-use crate::corpus::Corpus;
+use crate::peers::Peer;
+use crate::site::{Place, Site};
+
+/// Rows that are asked for together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Data that is moved as it is.
+    Plain,
+    /// Data that is decoded or encoded.
+    Codec,
+    /// Sources that are not in memory, and slow devices.
+    Cold,
+    /// The machine's limits, and work under a memory limit.
+    Limits,
+    /// Verbs that only read.
+    Looks,
+    /// New images.
+    Making,
+}
+
+impl Group {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Plain,
+        Self::Codec,
+        Self::Cold,
+        Self::Limits,
+        Self::Looks,
+        Self::Making,
+    ];
+
+    /// The name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Codec => "codec",
+            Self::Cold => "cold",
+            Self::Limits => "limits",
+            Self::Looks => "looks",
+            Self::Making => "making",
+        }
+    }
+}
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     /// What is done.
     pub(crate) name: &'static str,
+    /// Who asks for it.
+    pub(crate) group: Group,
     /// Images that must be there.
     pub(crate) needs: &'static [&'static str],
     /// The command line; `@NAME` is an image and `@` alone the output.
     words: &'static [&'static str],
-    /// Another program's command line for the same bytes, if there is one worth comparing.
-    pub(crate) peer: Option<&'static [&'static str]>,
+    /// Who else does the same.
+    pub(crate) peers: &'static [Peer],
+    /// Where it runs.
+    pub(crate) place: Place,
     /// Timed runs of each program.
     pub(crate) runs: usize,
     /// The ratio to reach in the better sandbox, if there is a goal.
@@ -26,39 +79,41 @@ pub(crate) struct Row {
     pub(crate) kvm_goal: Option<f64>,
     /// Whether KVM must stay within 1.25 of the process sandbox.
     pub(crate) conversion: bool,
+    /// Whether it only moves data: then processor time and `cp` are goals too, and the first write of new pages is the limit.
+    pub(crate) plain: bool,
+    /// Whether it takes so much room that it must be asked for.
+    pub(crate) large: bool,
 }
 
 impl Row {
-    /// The command for one program.
-    pub(crate) fn command(&self, corpus: &Corpus, program: &Path, sandbox: Option<&str>) -> Command {
+    /// The command for one program, with more options after the verb.
+    pub(crate) fn command(&self, site: &Site, program: &Path, more: &[&str]) -> Command {
         let mut command = Command::new(program);
-        fill(&mut command, self.words, corpus, sandbox);
+        for (place, word) in self.words.iter().enumerate() {
+            match word.split_once('@') {
+                Some((before, "")) => command.arg(format!("{before}{}", site.output().display())),
+                Some((before, name)) => command.arg(format!("{before}{}", site.image(name).display())),
+                None => command.arg(word),
+            };
+            if place == 0 {
+                command.args(more);
+            }
+        }
         command
     }
 
-    /// The peer's command.
-    pub(crate) fn peer_command(&self, corpus: &Corpus) -> Option<Command> {
-        let (program, words) = self.peer?.split_first()?;
-        let mut command = Command::new(program);
-        fill(&mut command, words, corpus, None);
-        Some(command)
-    }
-}
-
-fn fill(command: &mut Command, words: &[&str], corpus: &Corpus, sandbox: Option<&str>) {
-    for (place, word) in words.iter().enumerate() {
-        match word.split_once('@') {
-            Some((before, "")) => command.arg(format!("{before}{}", corpus.output().display())),
-            Some((before, name)) => command.arg(format!("{before}{}", corpus.path(name).display())),
-            None => command.arg(word),
-        };
-        if let (0, Some(sandbox)) = (place, sandbox) {
-            command.args(["--sandbox", sandbox]);
-        }
+    /// Every image that the row or one of its installed peers reads.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &'static str> {
+        let peers = self.peers.iter().filter(|peer| peer.is_installed());
+        self.needs
+            .iter()
+            .copied()
+            .chain(peers.filter_map(|peer| peer.image()))
     }
 }
 
 const fn row(
+    group: Group,
     name: &'static str,
     needs: &'static [&'static str],
     words: &'static [&'static str],
@@ -67,312 +122,53 @@ const fn row(
 ) -> Row {
     Row {
         name,
+        group,
         needs,
         words,
-        peer: None,
+        peers: &[],
+        place: Place::Warm,
         runs,
         goal: if goal > 0.0 { Some(goal) } else { None },
         kvm_goal: None,
         conversion: true,
+        plain: false,
+        large: false,
     }
 }
 
 /// Every row.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().chain(FORMATS).chain(LOOKS).chain(making::ROWS)
+    plain::ROWS
+        .iter()
+        .chain(formats::ROWS)
+        .chain(sparse::ROWS)
+        .chain(codec::ROWS)
+        .chain(cold::ROWS)
+        .chain(limits::ROWS)
+        .chain(looks::ROWS)
+        .chain(making::ROWS)
 }
 
-/// What copies a sparse file without looking into it.
-const COPY: &[&str] = &["cp", "--sparse=always", "@fs.raw", "@"];
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Between raw and qcow2.
-const ROWS: &[Row] = &[
-    Row {
-        kvm_goal: Some(0.7),
-        conversion: false,
-        ..row(
-            "info, small qcow2",
-            &["small.qcow2"],
-            &["info", "@small.qcow2"],
-            40,
-            0.4,
-        )
-    },
-    Row {
-        peer: Some(COPY),
-        ..row(
-            "qcow2 to raw",
-            &["fs.qcow2", "fs.raw"],
-            &["convert", "-O", "raw", "@fs.qcow2", "@"],
-            7,
-            0.5,
-        )
-    },
-    Row {
-        peer: Some(COPY),
-        ..row(
-            "raw to raw",
-            &["fs.raw"],
-            &["convert", "-f", "raw", "-O", "raw", "@fs.raw", "@"],
-            7,
-            0.0,
-        )
-    },
-    row(
-        "raw to qcow2",
-        &["fs.raw"],
-        &["convert", "-f", "raw", "-O", "qcow2", "@fs.raw", "@"],
-        7,
-        0.4,
-    ),
-    row(
-        "qcow2 to qcow2",
-        &["fs.qcow2"],
-        &["convert", "-O", "qcow2", "@fs.qcow2", "@"],
-        5,
-        0.0,
-    ),
-    row(
-        "qcow2 fragmented at 64k to raw",
-        &["fragments64k.qcow2"],
-        &["convert", "-O", "raw", "@fragments64k.qcow2", "@"],
-        7,
-        0.5,
-    ),
-    row(
-        "qcow2 fragmented at 4k to raw",
-        &["fragments4k.qcow2"],
-        &["convert", "-O", "raw", "@fragments4k.qcow2", "@"],
-        5,
-        0.5,
-    ),
-    row(
-        "zlib qcow2 to raw",
-        &["fs-zlib.qcow2"],
-        &["convert", "-O", "raw", "@fs-zlib.qcow2", "@"],
-        5,
-        0.35,
-    ),
-    row(
-        "zstd qcow2 to raw",
-        &["fs-zstd.qcow2"],
-        &["convert", "-O", "raw", "@fs-zstd.qcow2", "@"],
-        5,
-        0.0,
-    ),
-    row(
-        "raw to zlib qcow2 (-c)",
-        &["fs.raw"],
-        &["convert", "-c", "-f", "raw", "-O", "qcow2", "@fs.raw", "@"],
-        3,
-        0.25,
-    ),
-    row(
-        "raw to zstd qcow2 (-c)",
-        &["fs.raw"],
-        &[
-            "convert",
-            "-c",
-            "-o",
-            "compression_type=zstd",
-            "-f",
-            "raw",
-            "-O",
-            "qcow2",
-            "@fs.raw",
-            "@",
-        ],
-        3,
-        0.0,
-    ),
-    Row {
-        conversion: false,
-        ..row(
-            "1 TiB of nothing, qcow2 to raw",
-            &["tera.qcow2"],
-            &["convert", "-O", "raw", "@tera.qcow2", "@"],
-            9,
-            0.4,
-        )
-    },
-    Row {
-        conversion: false,
-        ..row(
-            "1 TiB of nothing, raw to qcow2",
-            &["tera.raw"],
-            &["convert", "-f", "raw", "-O", "qcow2", "@tera.raw", "@"],
-            9,
-            0.4,
-        )
-    },
-    row(
-        "dd bs=1M, qcow2",
-        &["fs.qcow2"],
-        &["dd", "bs=1M", "if=@fs.qcow2", "of=@"],
-        3,
-        0.15,
-    ),
-    row(
-        "dd bs=512, 64 MiB",
-        &["64m.raw"],
-        &["dd", "-f", "raw", "bs=512", "if=@64m.raw", "of=@"],
-        3,
-        0.01,
-    ),
-];
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<&str> = all().map(|row| row.name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
 
-/// To and from what other products use.
-const FORMATS: &[Row] = &[
-    row(
-        "qcow2 to vmdk",
-        &["fs.qcow2"],
-        &["convert", "-O", "vmdk", "@fs.qcow2", "@"],
-        3,
-        0.8,
-    ),
-    row(
-        "qcow2 to vpc",
-        &["fs.qcow2"],
-        &["convert", "-O", "vpc", "@fs.qcow2", "@"],
-        3,
-        0.8,
-    ),
-    row(
-        "qcow2 to vhdx",
-        &["fs.qcow2"],
-        &["convert", "-O", "vhdx", "@fs.qcow2", "@"],
-        3,
-        0.8,
-    ),
-    row(
-        "qcow2 to vdi",
-        &["fs.qcow2"],
-        &["convert", "-O", "vdi", "@fs.qcow2", "@"],
-        3,
-        0.8,
-    ),
-    row(
-        "qcow2 to streamOptimized vmdk",
-        &["fs.qcow2"],
-        &[
-            "convert",
-            "-O",
-            "vmdk",
-            "-o",
-            "subformat=streamOptimized",
-            "@fs.qcow2",
-            "@",
-        ],
-        3,
-        0.25,
-    ),
-    row(
-        "vmdk to raw",
-        &["fs.vmdk"],
-        &["convert", "-O", "raw", "@fs.vmdk", "@"],
-        3,
-        0.8,
-    ),
-    row(
-        "vpc to raw",
-        &["fs.vpc"],
-        &["convert", "-O", "raw", "@fs.vpc", "@"],
-        3,
-        0.8,
-    ),
-    row(
-        "vhdx to raw",
-        &["fs.vhdx"],
-        &["convert", "-O", "raw", "@fs.vhdx", "@"],
-        3,
-        0.8,
-    ),
-    row(
-        "vdi to raw",
-        &["fs.vdi"],
-        &["convert", "-O", "raw", "@fs.vdi", "@"],
-        3,
-        0.8,
-    ),
-    row(
-        "streamOptimized vmdk to raw",
-        &["fs-stream.vmdk"],
-        &["convert", "-O", "raw", "@fs-stream.vmdk", "@"],
-        3,
-        0.8,
-    ),
-];
-
-/// Looking at images.
-const LOOKS: &[Row] = &[
-    look(
-        "map, 1 TiB, preallocation=metadata",
-        &["tera-metadata.qcow2"],
-        &["map", "--output=json", "@tera-metadata.qcow2"],
-        5,
-        0.3,
-    ),
-    look(
-        "map, a million extents",
-        &["million.qcow2"],
-        &["map", "--output=json", "@million.qcow2"],
-        5,
-        0.3,
-    ),
-    look(
-        "map, a chain of 200",
-        &["chain-199.qcow2"],
-        &["map", "--output=json", "@chain-199.qcow2"],
-        5,
-        0.3,
-    ),
-    look(
-        "compare, 4 GiB, the same",
-        &["fs.qcow2", "fs-again.qcow2"],
-        &["compare", "@fs.qcow2", "@fs-again.qcow2"],
-        5,
-        0.6,
-    ),
-    look(
-        "compare, qcow2 with compressed qcow2",
-        &["fs.qcow2", "fs-zlib.qcow2"],
-        &["compare", "@fs.qcow2", "@fs-zlib.qcow2"],
-        3,
-        0.6,
-    ),
-    look(
-        "check, 4 TiB, preallocation=metadata",
-        &["tera4-metadata.qcow2"],
-        &["check", "@tera4-metadata.qcow2"],
-        3,
-        0.3,
-    ),
-    look(
-        "check, a thousand snapshots",
-        &["snapshots.qcow2"],
-        &["check", "@snapshots.qcow2"],
-        3,
-        0.2,
-    ),
-    look(
-        "check, a small qcow2",
-        &["small.qcow2"],
-        &["check", "@small.qcow2"],
-        20,
-        0.0,
-    ),
-];
-
-/// A row that writes nothing.
-const fn look(
-    name: &'static str,
-    needs: &'static [&'static str],
-    words: &'static [&'static str],
-    runs: usize,
-    goal: f64,
-) -> Row {
-    Row {
-        conversion: false,
-        ..row(name, needs, words, runs, goal)
+    #[test]
+    fn every_image_of_a_command_is_needed() {
+        for row in all() {
+            let named = row.words.iter().filter_map(|word| word.split_once('@'));
+            for (_, name) in named.filter(|(_, name)| !name.is_empty()) {
+                assert!(row.needs.contains(&name), "{}: {name}", row.name);
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! New images, and what they would take.
 
-use super::{Row, row};
+use super::{Group, Row, row};
 
 /// A row of one small run.
 const fn small(
@@ -12,7 +12,7 @@ const fn small(
 ) -> Row {
     Row {
         conversion: false,
-        ..row(name, needs, words, runs, goal)
+        ..row(Group::Making, name, needs, words, runs, goal)
     }
 }
 

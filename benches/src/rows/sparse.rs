@@ -1,0 +1,55 @@
+//! Much of nothing, and many layers.
+
+use super::Row;
+use super::plain::plain;
+
+const fn nothing(
+    name: &'static str,
+    needs: &'static [&'static str],
+    words: &'static [&'static str],
+    goal: f64,
+) -> Row {
+    Row {
+        conversion: false,
+        goal: Some(goal),
+        ..plain(name, needs, words, 9, &[])
+    }
+}
+
+pub(super) const ROWS: &[Row] = &[
+    nothing(
+        "1 TiB of nothing, qcow2 to raw",
+        &["tera.qcow2"],
+        &["convert", "-O", "raw", "@tera.qcow2", "@"],
+        0.4,
+    ),
+    nothing(
+        "1 TiB of nothing, raw to qcow2",
+        &["tera.raw"],
+        &["convert", "-f", "raw", "-O", "qcow2", "@tera.raw", "@"],
+        0.4,
+    ),
+    nothing(
+        "10 TiB of nothing, qcow2 to raw",
+        &["tera10.qcow2"],
+        &["convert", "-O", "raw", "@tera10.qcow2", "@"],
+        0.3,
+    ),
+    nothing(
+        "10 TiB of nothing, raw to qcow2",
+        &["tera10.raw"],
+        &["convert", "-f", "raw", "-O", "qcow2", "@tera10.raw", "@"],
+        0.3,
+    ),
+    Row {
+        goal: Some(0.4),
+        conversion: false,
+        ..plain(
+            "a chain of 200 to raw",
+            &["deep-199.qcow2"],
+            &["convert", "-O", "raw", "@deep-199.qcow2", "@"],
+            7,
+            &[],
+        )
+    },
+];
