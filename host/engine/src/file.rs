@@ -84,6 +84,8 @@ pub(crate) struct State {
     pub(crate) no_clone: AtomicBool,
     /// The kernel does not copy into it.
     pub(crate) no_copy: AtomicBool,
+    /// Whether something is in the page cache cannot be asked.
+    pub(crate) no_probe: AtomicBool,
     /// A flush failed.
     flush_failed: AtomicBool,
 }
@@ -271,9 +273,14 @@ impl OpenFile {
             return Err(Errno::IO.into());
         }
         retry_on_intr(|| rustix::fs::fdatasync(&self.fd)).map_err(|errno| {
-            self.state.flush_failed.store(true, Ordering::Release);
+            self.lost();
             errno.into()
         })
+    }
+
+    /// Notes that bytes which were written did not reach the disk.
+    pub(crate) fn lost(&self) {
+        self.state.flush_failed.store(true, Ordering::Release);
     }
 }
 

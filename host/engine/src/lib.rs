@@ -17,8 +17,12 @@
 //! 3. Every call that can be short, interrupted or refused is; each has its answer here, and the guest sees an errno.
 //! 4. A new target stands under its name complete or not at all.
 //!
+//! 5. The page cache is asked for what a batch will read, and where memory is short it is not left full of what was written.
+//!
 //! Lanes are served concurrently. Between them they share only the slot table, the files and the stop sign.
 
+mod ahead;
+mod behind;
 mod buffer;
 mod carry_out;
 mod compare;

@@ -11,6 +11,8 @@ use instar_abi::request::status;
 use instar_abi::{MailboxHeader, RawRequest, RawResult, Request, Slot};
 use instar_memory::{GuestMemory, Next, OutOfBounds, Violation};
 
+use crate::ahead;
+use crate::behind::Behind;
 use crate::buffer::Buffer;
 use crate::carry_out::{Answer, Refusal};
 use crate::file::{Failure, OpenFile, Outcome, bytes, to_usize};
@@ -61,6 +63,7 @@ pub struct Engine<M> {
     lanes: Vec<Mutex<Lane>>,
     pub(crate) stop: Stop,
     rate: Rate,
+    behind: Behind,
 }
 
 /// What a lane keeps between batches.
@@ -92,6 +95,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             lanes: std::iter::repeat_with(Mutex::default).take(LANES).collect(),
             stop: Stop::default(),
             rate: Rate::default(),
+            behind: Behind::default(),
         }
     }
 
@@ -99,6 +103,13 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
     #[must_use]
     pub fn with_rate(mut self, bytes_per_second: u64) -> Self {
         self.rate = Rate::new(bytes_per_second);
+        self
+    }
+
+    /// With at most about so many bytes of what is written left in the page cache; 0 leaves that to the kernel.
+    #[must_use]
+    pub fn with_window(mut self, bytes: u64) -> Self {
+        self.behind = Behind::new(bytes);
         self
     }
 
@@ -138,8 +149,15 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         for raw in requests {
             self.check_slots(&parse(raw)?)?;
         }
+        let known = requests.iter().filter_map(|raw| parse(raw).ok());
+        ahead::ask(&self.files.slots, known.clone());
         results.clear();
         let next = self.carry_out_all(requests, &parse, results, buffer)?;
+        if let Err(failure) = self.behind.note(&self.files.slots, known, results.as_chunks().0) {
+            // The last request stands for those that wrote what was lost.
+            results.truncate(results.len().saturating_sub(size_of::<RawResult>()));
+            results.extend_from_slice(&result(Err(failure)).to_bytes());
+        }
         let cancelled = result(Err(Failure(status::CANCELLED))).to_bytes();
         while results.len() < to_usize(count) * size_of::<RawResult>() {
             results.extend_from_slice(&cancelled);

@@ -43,6 +43,26 @@ pub(crate) fn clone_range(
     if result == 0 { Ok(()) } else { Err(last()) }
 }
 
+/// Starts to write a range of the page cache to the disk, and waits for nothing but room in the device's queue.
+pub(crate) fn send_range(file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Errno> {
+    sync_range(file, offset, length, libc::SYNC_FILE_RANGE_WRITE)
+}
+
+/// Writes a range of the page cache to the disk and waits until it is there. Its failures are not told again by a later flush.
+pub(crate) fn wait_for_range(file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Errno> {
+    let all =
+        libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    sync_range(file, offset, length, all)
+}
+
+fn sync_range(file: BorrowedFd<'_>, offset: u64, length: u64, how: u32) -> Result<(), Errno> {
+    let offset = i64::try_from(offset).map_err(|_| Errno::INVAL)?;
+    let length = i64::try_from(length).map_err(|_| Errno::INVAL)?;
+    // SAFETY: no memory is passed, and the descriptor is borrowed.
+    let result = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, how) };
+    if result == 0 { Ok(()) } else { Err(last()) }
+}
+
 /// Takes a read lock on the byte at `at`, owned by the open file description.
 pub(crate) fn lock_byte(file: BorrowedFd<'_>, at: i64) -> Result<(), Errno> {
     let mut lock = one_byte(libc::F_RDLCK, at);

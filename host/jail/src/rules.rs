@@ -50,8 +50,18 @@ pub const RULES: &[Rule] = &[
     // Reading and writing open files.
     rule(libc::SYS_pread64, "pread64", LANES, "engine: Read, Copy"),
     rule(libc::SYS_pwrite64, "pwrite64", LANES, "engine: Write, Copy, Zero"),
-    rule(libc::SYS_preadv, "preadv", LANES, "engine: adjacent Reads"),
-    rule(libc::SYS_pwritev, "pwritev", LANES, "engine: adjacent Writes"),
+    rule(
+        libc::SYS_preadv2,
+        "preadv2",
+        LANES,
+        "engine: whether a byte is in the page cache",
+    ),
+    rule(
+        libc::SYS_sync_file_range,
+        "sync_file_range",
+        LANES,
+        "engine: write-behind",
+    ),
     rule(
         libc::SYS_copy_file_range,
         "copy_file_range",
@@ -78,7 +88,12 @@ pub const RULES: &[Rule] = &[
         LANES,
         "engine: Extents, by SEEK_DATA and SEEK_HOLE",
     ),
-    rule(libc::SYS_fadvise64, "fadvise64", LANES, "engine: Advise"),
+    rule(
+        libc::SYS_fadvise64,
+        "fadvise64",
+        LANES,
+        "engine: Advise, read-ahead, write-behind",
+    ),
     rule(libc::SYS_fdatasync, "fdatasync", ALL, "engine: Flush; commit"),
     rule(
         libc::SYS_fstat,

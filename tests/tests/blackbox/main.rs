@@ -14,6 +14,7 @@ mod bounds;
 mod check;
 mod checksum;
 mod compare;
+mod container;
 mod create;
 mod dd;
 mod dependencies;

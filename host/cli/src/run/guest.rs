@@ -99,9 +99,10 @@ impl Guest {
         let (sink, kept) = Reports::new(Arc::clone(&progress), listener);
         let memory = Arc::clone(self.sandbox.memory());
         let roles = self.roles();
+        let window = window(&files, job);
         self.confine(&files)?;
         let engine = Engine::new(files, memory, Box::new(sink), report_limits(job));
-        let engine = Arc::new(engine.with_rate(rate(job)));
+        let engine = Arc::new(engine.with_rate(rate(job)).with_window(window));
         let watch = self.signals.as_ref().map(|signals| {
             let (engine, canceller) = (Arc::clone(&engine), self.sandbox.canceller());
             let abandoned = Arc::clone(&engine);
@@ -187,6 +188,14 @@ const MAP_BYTES: u64 = 16 << 30;
 fn rate(job: &Job) -> u64 {
     match &job.verb {
         Verb::Convert(convert) => convert.rate,
+        _ => 0,
+    }
+}
+
+/// Bytes of its targets that the job leaves in the page cache at most; 0 for any number.
+fn window(files: &Files, job: &Job) -> u64 {
+    match &job.verb {
+        Verb::Convert(_) | Verb::Dd(_) => super::window::window(files),
         _ => 0,
     }
 }

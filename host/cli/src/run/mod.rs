@@ -25,6 +25,7 @@ mod signals;
 mod size;
 mod snapshot;
 mod target;
+mod window;
 
 pub(crate) use signals::die_by;
 

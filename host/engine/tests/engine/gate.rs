@@ -7,7 +7,7 @@ use instar_abi::request::status;
 use instar_abi::{RawResult, Slot};
 use instar_engine::{Files, Options, Policy, TargetOptions};
 
-use crate::guest::{Guest, files, source, target};
+use crate::guest::{Guest, files, make_fifo, source, target};
 
 const ENOENT: u32 = libc::ENOENT as u32;
 const ELOOP: u32 = libc::ELOOP as u32;
@@ -43,9 +43,7 @@ fn zoo() -> tempfile::TempDir {
     symlink("/proc/self/root", at("images/magic")).unwrap();
     symlink("nowhere", at("images/dangling")).unwrap();
     symlink("images", at("alias")).unwrap();
-    let fifo = std::ffi::CString::new(at("images/fifo").to_str().unwrap()).unwrap();
-    // SAFETY: a C string.
-    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+    make_fifo(&at("images/fifo"));
     zoo
 }
 

@@ -189,6 +189,12 @@ pub(crate) fn target(files: &Files, path: &Path) -> FileFacts {
     files.target(path.as_os_str(), &TargetOptions::default()).unwrap()
 }
 
+/// A named pipe.
+pub(crate) fn make_fifo(path: &Path) {
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
 /// Bytes that differ from place to place.
 pub(crate) fn pattern(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;

@@ -15,5 +15,6 @@ mod gate;
 mod guest;
 mod locks;
 mod requests;
+mod residence;
 mod serving;
 mod targets;

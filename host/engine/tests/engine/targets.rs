@@ -7,7 +7,7 @@ use instar_abi::FileKind;
 use instar_abi::request::Op;
 use instar_engine::{OpenErrorKind, TargetOptions};
 
-use crate::guest::{Guest, files, request, source, target};
+use crate::guest::{Guest, files, make_fifo, request, source, target};
 
 fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> = std::fs::read_dir(directory)
@@ -168,9 +168,7 @@ fn errors_are_in_qemu_imgs_words() {
 fn what_is_neither_file_nor_block_device_is_refused_without_waiting() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("fifo");
-    let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
-    // SAFETY: a C string.
-    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    make_fifo(&fifo);
     assert!(std::fs::metadata(&fifo).unwrap().file_type().is_fifo());
     for path in [fifo.as_path(), Path::new("/dev/null"), Path::new("/dev/zero")] {
         // Nothing can be read from /dev/null, and reading it does nothing: a disk of no size, as for qemu-img.
