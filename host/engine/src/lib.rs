@@ -35,6 +35,7 @@ mod gather;
 mod lock;
 mod name;
 mod open;
+mod order;
 mod rate;
 mod resize;
 mod scan;
