@@ -32,4 +32,5 @@ mod safety;
 mod sandbox;
 mod second_opinion;
 mod snapshot;
+mod sparse;
 mod writing;
