@@ -37,6 +37,7 @@ pub mod mailbox;
 pub mod report;
 pub mod request;
 pub mod safety;
+mod sparse;
 mod text;
 pub mod vmdk;
 
@@ -47,4 +48,5 @@ pub use job::Job;
 pub use mailbox::{MailboxHeader, RawRequest, RawResult};
 pub use report::Report;
 pub use request::{BadRequest, Request};
+pub use sparse::{Sieve, Sparse};
 pub use text::ImageText;

@@ -7,6 +7,7 @@ use crate::file::{Role, Slot};
 use crate::layout::{BASE, STACKS};
 use crate::limits::{FILE_END, IMAGE_TEXT, REPORT_BYTES, TRANSFER};
 use crate::mailbox::RawRequest;
+use crate::sparse::Sparse;
 
 /// Operation numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,8 +124,9 @@ pub enum Request {
     },
     /// Bytes from file to file, never through the guest. Past the source's end it reads zeros.
     ///
-    /// With a granule, aligned pieces of that many bytes (aligned in the *target*) that are all zero are not
-    /// written: they are skipped if `target_is_zero`, else zeroed. Result value: bytes of target written as data.
+    /// With `sparse`, the range is one stretch of that rule, and the zeros that it leaves out are not written: they are
+    /// skipped if `target_is_zero`, else zeroed; those that fill no page of 4096 bytes may be written all the same. Result
+    /// value: bytes of target written as data.
     Copy {
         /// From.
         source: Slot,
@@ -136,8 +138,8 @@ pub enum Request {
         target_offset: u64,
         /// Bytes.
         length: u64,
-        /// Power of two 512..=16 MiB, or `None`: no zero detection.
-        granule: Option<u64>,
+        /// Which zeros are left out; `None`: no zero detection. As a number, the minimum; 0 is `None`.
+        sparse: Option<Sparse>,
         /// The target range reads as zero now.
         target_is_zero: bool,
         /// Extents may be shared (reflink). If not, the copy has space of its own.
@@ -286,7 +288,7 @@ impl ExtentRecord {
 pub enum BadRequest {
     /// No such operation.
     Op(u32),
-    /// A flag, granule, role or reserved field has no such value.
+    /// A flag, minimum, role or reserved field has no such value.
     Value,
     /// A buffer outside guest memory, or one the host must not write to.
     Address(u64),
@@ -415,10 +417,9 @@ impl Request {
     fn parse_copy(raw: &RawRequest) -> Result<Self, BadRequest> {
         file_range(raw.offset, raw.length)?;
         file_range(raw.other_offset, raw.length)?;
-        let granule = match raw.extra {
+        let sparse = match raw.extra {
             0 => None,
-            bytes if bytes.is_power_of_two() && (512..=16 << 20).contains(&bytes) => Some(bytes),
-            _ => return Err(BadRequest::Value),
+            minimum => Some(Sparse::new(minimum).ok_or(BadRequest::Value)?),
         };
         if raw.flags & !(COPY_TARGET_IS_ZERO | COPY_MAY_CLONE) != 0 {
             return Err(BadRequest::Value);
@@ -429,7 +430,7 @@ impl Request {
             target: Slot(raw.other),
             target_offset: raw.other_offset,
             length: raw.length,
-            granule,
+            sparse,
             target_is_zero: raw.flags & COPY_TARGET_IS_ZERO != 0,
             may_clone: raw.flags & COPY_MAY_CLONE != 0,
         })

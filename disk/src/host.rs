@@ -4,7 +4,7 @@ use core::sync::atomic::AtomicU32;
 
 use instar_abi::fault::core as faults;
 use instar_abi::request::{Preallocate, ZeroHow, status};
-use instar_abi::{Fault, FileFacts, Report, Role, Slot};
+use instar_abi::{Fault, FileFacts, Report, Role, Slot, Sparse};
 
 use crate::Result;
 
@@ -86,7 +86,7 @@ pub enum Action<'a> {
         target: Slot,
         target_offset: u64,
         length: u64,
-        granule: Option<u64>,
+        sparse: Option<Sparse>,
         target_is_zero: bool,
         may_clone: bool,
     },

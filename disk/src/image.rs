@@ -42,6 +42,11 @@ pub trait Image: Send {
         u64::MAX
     }
 
+    /// Bytes of a cluster, grain or block, where the format has such things.
+    fn cluster_size(&self) -> Option<u64> {
+        None
+    }
+
     /// Eighths of a byte of this image's tables that stand behind one answer of [`Image::status`] at least: an image gives no
     /// more answers than its file has room for.
     fn answer_cost(&self) -> u64 {

@@ -49,7 +49,8 @@ pub use identifiers::Identifiers;
 pub use image::{Codec, Encoded, Image, Kind, Mapping, Opened, Status};
 pub use instar_abi::request::{Preallocate, ZeroHow};
 pub use instar_abi::{
-    Fault, FaultCode, FileFacts, FileKind, Format, ImageText, Role, Slot, fault, job, limits, report, vmdk,
+    Fault, FaultCode, FileFacts, FileKind, Format, ImageText, Role, Sieve, Slot, Sparse, fault, job, limits,
+    report, vmdk,
 };
 pub use num::{align_down, align_up, from_usize, to_usize};
 pub use table::{FillEntries, TableReader, TableWriter};

@@ -140,7 +140,7 @@ impl Native {
                 target,
                 target_offset,
                 length,
-                granule,
+                sparse,
                 target_is_zero,
                 ..
             } => {
@@ -151,7 +151,7 @@ impl Native {
                     &target,
                     *target_offset,
                     *length,
-                    *granule,
+                    *sparse,
                     *target_is_zero,
                 )
             }

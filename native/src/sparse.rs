@@ -5,7 +5,7 @@ use std::io::{Error, Result};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-use instar_disk::Extent;
+use instar_disk::{Extent, Sieve, Sparse};
 
 /// Reads until the buffer is full or the file ends.
 pub(crate) fn read_full(file: &File, into: &mut [u8], offset: u64) -> Result<usize> {
@@ -19,37 +19,50 @@ pub(crate) fn read_full(file: &File, into: &mut [u8], offset: u64) -> Result<usi
     Ok(done)
 }
 
-/// Copies, leaving out or zeroing aligned zero granules.
+/// Copies, leaving out or zeroing what the rule leaves out.
 pub(crate) fn copy(
     source: &File,
     source_offset: u64,
     target: &File,
     target_offset: u64,
     length: u64,
-    granule: Option<u64>,
+    sparse: Option<Sparse>,
     target_is_zero: bool,
 ) -> Result<u64> {
     let mut written = 0;
-    let mut done = 0;
-    let mut buffer = vec![0; 1 << 20];
-    while done < length {
-        let at = target_offset + done;
-        let piece = granule.unwrap_or(1 << 20);
-        let step = (piece - at % piece).min(length - done);
-        let bytes = &mut buffer[..step as usize];
-        let read = read_full(source, bytes, source_offset + done)?;
-        bytes[read..].fill(0);
-        if granule.is_some() && bytes.iter().all(|b| *b == 0) {
-            if !target_is_zero {
-                zero(target, at, step, true)?;
+    let mut found = Vec::new();
+    match sparse {
+        None => found.push((target_offset..target_offset + length, false)),
+        Some(sparse) => {
+            let mut sieve = Sieve::new(sparse, target_offset);
+            let end = target_offset + length;
+            while sieve.at() < end {
+                let step = (512 - sieve.at() % 512).min(end - sieve.at());
+                let bytes = read(source, source_offset + (sieve.at() - target_offset), step)?;
+                let zero = bytes.iter().all(|byte| *byte == 0);
+                sieve.take(step, zero, |range, left_out| found.push((range, left_out)));
             }
-        } else {
-            target.write_all_at(bytes, at)?;
-            written += step;
+            sieve.end(|range, left_out| found.push((range, left_out)));
         }
-        done += step;
+    }
+    for (range, left_out) in found {
+        let length = range.end - range.start;
+        if !left_out {
+            let bytes = read(source, source_offset + (range.start - target_offset), length)?;
+            target.write_all_at(&bytes, range.start)?;
+            written += length;
+        } else if !target_is_zero {
+            zero(target, range.start, length, true)?;
+        }
     }
     Ok(written)
+}
+
+/// Zero where the file has ended.
+fn read(file: &File, offset: u64, length: u64) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; length as usize];
+    read_full(file, &mut bytes, offset)?;
+    Ok(bytes)
 }
 
 /// Writes zeros, or makes a hole.

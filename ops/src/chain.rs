@@ -9,7 +9,7 @@ use instar_abi::job;
 use instar_abi::report::{Backing, Info, Stage};
 use instar_disk::{
     Bitmaps, Extents, Fault, FileFacts, Format, Host, ImageText, Kind, Mapping, Opened, Result, Role, Slot,
-    Status, fault, to_usize,
+    Status, align_up, fault, to_usize,
 };
 
 use crate::detect::detect;
@@ -20,6 +20,8 @@ use crate::session::{At, Outcome, Session};
 /// Runs of data shorter than this are read without asking whether the file has a hole there. Ours: the question costs as
 /// much as reading that much.
 const HOLE_MIN: u64 = 1 << 20;
+/// What the reference tool counts in.
+const SECTOR: u64 = 512;
 
 /// Layers, top first.
 pub(crate) struct Chain<'h> {
@@ -208,6 +210,23 @@ impl<'h> Chain<'h> {
         }
         status.present |= self.layers.iter().any(|layer| offset >= layer.size);
         Ok(status)
+    }
+
+    /// For how many of the `limit` bytes from `offset` on the reference tool gets one answer when it converts: its answers end
+    /// on whole clusters of the top layer if they can.
+    pub(crate) fn answer(&mut self, offset: u64, limit: u64) -> Result<u64> {
+        let length = align_up(self.strict_status(offset)?.length.min(limit), SECTOR)?;
+        let cluster = self.layers.first().and_then(|layer| layer.image.cluster_size());
+        let tail = offset
+            .saturating_add(length)
+            .checked_rem(cluster.unwrap_or(SECTOR))
+            .unwrap_or(0);
+        Ok(if length > tail {
+            length.saturating_sub(tail)
+        } else {
+            length
+        }
+        .max(1))
     }
 
     /// Tells the names of the files that hold this chain's data, other than those that the user named.

@@ -12,7 +12,7 @@ use instar_abi::report::{Done, Failure, Stage};
 use instar_codecs::Digest;
 use instar_disk::{Host, Result, Turn, Turnstile, align_up, from_usize, to_usize};
 
-use crate::copier::{Assembler, Chunk, Cut, Plan, Span};
+use crate::copier::{Assembler, Chunk, Cut, Plan, Span, Stretching};
 use crate::session::{At, Outcome, Session, internal};
 use crate::source::Source;
 use crate::tree::{LEAF, Tree, leaf};
@@ -43,6 +43,8 @@ pub(crate) fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> O
         zeros_below: 0,
         zeros_are_data: false,
         inherit_below: 0,
+        backed_below: 0,
+        stretching: Stretching::Off,
     };
     let zero_leaf = leaf(algorithm, &alloc::vec![0; to_usize(LEAF).at(Stage::Other)?]);
     let shared = Shared {

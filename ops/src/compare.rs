@@ -285,6 +285,7 @@ impl Pairs {
                         target: at,
                         length,
                         from,
+                        stretch: 0,
                     });
                 }
             }
@@ -361,11 +362,13 @@ fn plain_differs(host: &dyn Host, plain: &[Plain], readers: &mut [Reader; 2]) ->
                     target: plain.at,
                     length: plain.length,
                     from: From::Data { slot, offset },
+                    stretch: 0,
                 };
                 let other = plain.other.map(piece).unwrap_or(Piece {
                     target: plain.at,
                     length: plain.length,
                     from: From::Zero,
+                    stretch: 0,
                 });
                 return encoded_differs(
                     host,

@@ -2,7 +2,7 @@
 
 use instar_abi::job::{Convert, CopyBitmaps, Create, Preallocation};
 use instar_abi::report::{Done, Stage};
-use instar_disk::{Fault, FileKind, fault};
+use instar_disk::{Fault, FileKind, Sparse, fault};
 
 use crate::bitmaps;
 use crate::chain::Chain;
@@ -11,11 +11,6 @@ use crate::copier::{self, Ground, Offload, Work};
 use crate::formats;
 use crate::session::{At, Outcome, Session};
 use crate::source::Source;
-
-/// A sector: qemu-img's smallest `-S`.
-const MIN_GRANULE: u64 = 512;
-/// qemu-img's largest `-S`.
-const MAX_GRANULE: u64 = 16 << 20;
 
 /// Carries out `convert`.
 pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
@@ -46,7 +41,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         target,
         shift: 0,
         length,
-        granule: granule(job.sparse),
+        sparse: Sparse::new(job.sparse),
         ground: ground(session, job, backing.as_ref().map(Chain::size)).at(stage)?,
         write_zeros: job.sparse == 0,
         salvage: job.salvage,
@@ -90,16 +85,5 @@ fn offload(job: &Convert) -> Offload {
         true => Offload::Copy,
         false if job.sparse == 0 || reserves => Offload::No,
         false => Offload::Share,
-    }
-}
-
-/// The piece in which zeros are looked for, of `-S` bytes.
-fn granule(sparse: u64) -> Option<u64> {
-    match sparse {
-        0 => None,
-        bytes => {
-            let floor = 1_u64.checked_shl(bytes.ilog2()).unwrap_or(MAX_GRANULE);
-            Some(floor.clamp(MIN_GRANULE, MAX_GRANULE))
-        }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
         target,
         shift,
         length,
-        granule: None,
+        sparse: None,
         ground,
         write_zeros: false,
         salvage: false,

@@ -65,6 +65,12 @@ impl<'h> Source<'h> {
         part.chain.top(offset.saturating_sub(part.start))
     }
 
+    /// For how many of the `limit` bytes from `offset` on the reference tool gets one answer.
+    pub(crate) fn answer(&mut self, offset: u64, limit: u64) -> Result<u64> {
+        let part = self.part(offset)?;
+        part.chain.answer(offset.saturating_sub(part.start), limit)
+    }
+
     /// The persistent bitmaps of the first image, where its format has such things.
     pub(crate) fn bitmaps(&mut self) -> Option<&mut dyn Bitmaps> {
         self.parts.first_mut()?.chain.bitmaps()

@@ -146,6 +146,57 @@ pub fn qemu_own_ranges(bench: &Bench, image: &str) -> Vec<(u64, u64)> {
     ranges
 }
 
+/// Ranges for which `image` has space, in whatever layer, as qemu-img sees them: start and length. A raw image has it for
+/// its first page in any case: qemu-img writes there when it makes one.
+///
+/// # Panics
+///
+/// If qemu-img says nothing.
+#[must_use]
+#[track_caller]
+pub fn allocated_ranges(bench: &Bench, format: &str, image: &str) -> Vec<(u64, u64)> {
+    const PAGE: u64 = 4096;
+    let outcome = bench.qemu(["map", "--output=json", "-f", format, image]);
+    let map: serde_json::Value = serde_json::from_slice(&outcome.succeeds().stdout).unwrap();
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    let mut add = |start: u64, length: u64| match ranges.last_mut() {
+        Some(last) if last.0 + last.1 >= start => last.1 = last.1.max(start + length - last.0),
+        _ => ranges.push((start, length)),
+    };
+    if format == "raw" {
+        add(0, PAGE);
+    }
+    for extent in map.as_array().unwrap() {
+        if extent["data"].as_bool().unwrap() {
+            add(
+                extent["start"].as_u64().unwrap(),
+                extent["length"].as_u64().unwrap(),
+            );
+        }
+    }
+    ranges
+}
+
+/// Both images have space for the same ranges.
+///
+/// # Panics
+///
+/// If not.
+#[track_caller]
+pub fn same_disk_space(bench: &Bench, format: &str, reference: &str, ours: &str, what: &str) {
+    let [reference, ours] = [reference, ours].map(|image| allocated_ranges(bench, format, image));
+    let differs = reference
+        .iter()
+        .zip(&ours)
+        .find(|(reference, ours)| reference != ours);
+    assert!(
+        reference == ours,
+        "{what}: qemu-img has {} ranges, instar {}; first to differ: {differs:?}",
+        reference.len(),
+        ours.len()
+    );
+}
+
 /// Bytes of the file system that a file occupies.
 ///
 /// # Panics

@@ -61,24 +61,28 @@ fn refuses_file_ranges_that_no_file_has() {
 }
 
 #[test]
-fn refuses_granules_that_are_no_power_of_two() {
+fn refuses_minima_that_are_no_whole_sectors_or_too_many() {
     let mut raw = RawRequest {
         op: Op::COPY.0,
         length: 4096,
         ..RawRequest::default()
     };
-    for (granule, good) in [
+    for (minimum, good) in [
         (0, true),
         (512, true),
         (4096, true),
+        (12 << 10, true),
         (1 << 24, true),
+        ((1 << 24) + 512, false),
         (1 << 25, false),
         (511, false),
         (768, false),
         (1, false),
+        (u64::MAX, false),
+        (u64::MAX - 511, false),
     ] {
-        raw.extra = granule;
-        assert_eq!(Request::parse(&raw, MIN_BYTES).is_ok(), good, "{granule}");
+        raw.extra = minimum;
+        assert_eq!(Request::parse(&raw, MIN_BYTES).is_ok(), good, "{minimum}");
     }
 }
 
@@ -139,6 +143,13 @@ fn every_request_that_parses_stays_inside_guest_memory() {
                 | Request::Wait { word: range, .. }
                 | Request::Wake { word: range },
             ) => range,
+            Ok(Request::Copy {
+                sparse: Some(sparse), ..
+            }) => {
+                assert!(sparse.granule().is_power_of_two() && (512..=16 << 20).contains(&sparse.minimum()));
+                assert!(sparse.granule() <= sparse.minimum() && sparse.minimum() / 2 < sparse.granule());
+                continue;
+            }
             _ => continue,
         };
         assert!(

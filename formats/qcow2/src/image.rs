@@ -145,6 +145,10 @@ impl Image for Qcow2<'_> {
         entries << self.header.cluster_bits
     }
 
+    fn cluster_size(&self) -> Option<u64> {
+        Some(self.header.cluster_size())
+    }
+
     fn answer_cost(&self) -> u64 {
         // An entry of 8 bytes. One of 16 may give 32 answers, but rarely more than four without a cluster of data.
         if self.header.features.extended_l2() {

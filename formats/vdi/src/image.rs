@@ -79,6 +79,10 @@ impl Image for Vdi<'_> {
         }
     }
 
+    fn cluster_size(&self) -> Option<u64> {
+        Some(BLOCK)
+    }
+
     fn status_unit(&self, _: u64) -> u64 {
         BLOCK
     }

@@ -220,6 +220,10 @@ impl Image for Sparse<'_> {
         ))
     }
 
+    fn cluster_size(&self) -> Option<u64> {
+        Some(self.header.block_size)
+    }
+
     fn status_unit(&self, _: u64) -> u64 {
         self.header.block_size
     }

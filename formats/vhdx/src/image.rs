@@ -162,6 +162,10 @@ impl Image for Vhdx<'_> {
         self.metadata.size
     }
 
+    fn cluster_size(&self) -> Option<u64> {
+        Some(self.metadata.block_size)
+    }
+
     fn map(&mut self, offset: u64) -> Result<Mapping> {
         let slot = self.file.file().slot();
         self.map_offset(offset).map_err(|fault| Fault {

@@ -180,6 +180,13 @@ impl Image for Vmdk<'_> {
         extent.status(cursor, offset.saturating_sub(extent.start))
     }
 
+    fn cluster_size(&self) -> Option<u64> {
+        match self.extents.first()?.kind {
+            ExtentKind::Sparse(ref sparse) => Some(sparse.grain),
+            _ => None,
+        }
+    }
+
     fn status_unit(&self, offset: u64) -> u64 {
         let index = self.index_at(offset);
         let kind = self.extents.get(index).map(|extent| extent.kind);

@@ -12,7 +12,7 @@ use instar_abi::request::{
     COMPARE_WITH_ZERO, COPY_MAY_CLONE, COPY_TARGET_IS_ZERO, ExtentRecord, Op, Preallocate, ZERO_MAY_UNMAP,
     ZeroHow, status,
 };
-use instar_abi::{Fault, FileFacts, FileKind, RawRequest, RawResult, Report, Role, Slot, encode};
+use instar_abi::{Fault, FileFacts, FileKind, RawRequest, RawResult, Report, Role, Slot, Sparse, encode};
 use instar_disk::{Action, Extent, Host, Io, IoError};
 
 use super::doorbell::{self, Mailbox};
@@ -375,14 +375,14 @@ fn raw_between(action: &Action<'_>) -> RawRequest {
             target,
             target_offset,
             length,
-            granule,
+            sparse,
             target_is_zero,
             may_clone,
         } => RawRequest {
             flags: flag(*target_is_zero, COPY_TARGET_IS_ZERO) | flag(*may_clone, COPY_MAY_CLONE),
             other: target.0,
             other_offset: *target_offset,
-            extra: granule.unwrap_or(0),
+            extra: sparse.map_or(0, Sparse::minimum),
             ..simple(Op::COPY, *source, *source_offset, *length)
         },
         Action::Compare {

@@ -121,7 +121,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
                 target,
                 target_offset,
                 length,
-                granule,
+                sparse,
                 target_is_zero,
                 may_clone,
             } => {
@@ -131,7 +131,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
                     target: self.file(target)?,
                     target_offset,
                     length,
-                    granule,
+                    sparse,
                     target_is_zero,
                     may_clone,
                 };

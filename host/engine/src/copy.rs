@@ -2,23 +2,22 @@
 //!
 //! ```text
 //!  may_clone ──► share extents (whole blocks) ──┐ refused: never tried again for this target
-//!  and no granule ─► copy_file_range ───────────┤ refused: likewise
+//!  nothing to look for ─► copy_file_range ───────────┤ refused: likewise
 //!  else ───────► read, find zeros, write ◄──────┘
 //! ```
 
 use std::sync::atomic::Ordering;
 
-use instar_abi::FileKind;
-use instar_abi::request::ZeroHow;
+use instar_abi::{FileKind, Sieve, Sparse};
 use rustix::fs::copy_file_range;
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::buffer::Buffer;
 use crate::file::{OpenFile, Outcome, bytes, to_usize};
-use crate::scan::first_run;
+use crate::sift::{Sifter, Window};
 use crate::stop::Stop;
 use crate::sys::clone_range;
-use crate::zero::{write_zeros, zero};
+use crate::zero::write_zeros;
 
 /// What Copy is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +27,7 @@ pub(crate) struct Copy<'a> {
     pub(crate) target: &'a OpenFile,
     pub(crate) target_offset: u64,
     pub(crate) length: u64,
-    pub(crate) granule: Option<u64>,
+    pub(crate) sparse: Option<Sparse>,
     pub(crate) target_is_zero: bool,
     pub(crate) may_clone: bool,
 }
@@ -42,40 +41,30 @@ impl<'a> Copy<'a> {
             .length()?
             .saturating_sub(self.source_offset)
             .min(self.length);
-        let (inside, past) = self.split(in_source);
-        let mut written = inside.inside_source(buffer, stop)?;
-        if past.length > 0 {
-            written += past.past_source(stop)?;
-        }
-        Ok(written)
-    }
-
-    fn inside_source(self, buffer: &mut Buffer, stop: &Stop) -> Outcome<u64> {
-        let cloned = if self.may_clone { self.clone(stop)? } else { 0 };
-        let (_, rest) = self.split(cloned);
-        // The kernel's own copying shares extents, too, where it can.
-        let copied = if rest.granule.is_none() && self.may_clone {
-            rest.copy_in_kernel(stop)?
-        } else {
-            0
+        let cloned = match self.may_clone {
+            true => self.split(in_source).0.clone(stop)?,
+            false => 0,
         };
-        let (_, rest) = rest.split(copied);
-        Ok(cloned + copied + rest.read_and_write(buffer, stop)?)
+        let (_, rest) = self.split(cloned);
+        let in_source = in_source - cloned;
+        let written = match self.sparse {
+            Some(sparse) => rest.sift(sparse, in_source, buffer, stop)?,
+            None => rest.whole(in_source, buffer, stop)?,
+        };
+        Ok(cloned + written)
     }
 
-    /// Past the source's end it reads zeros.
-    fn past_source(self, stop: &Stop) -> Outcome<u64> {
-        let Self {
-            target,
-            target_offset,
-            length,
-            ..
-        } = self;
-        match (self.granule, self.target_is_zero) {
-            (Some(_), true) => Ok(0),
-            (Some(_), false) => zero(target, target_offset, length, ZeroHow::MayUnmap, stop).map(|()| 0),
-            (None, _) => write_zeros(target, target_offset, length, stop).map(|()| length),
-        }
+    /// Writes everything: past the first `in_source` bytes, zeros.
+    fn whole(self, in_source: u64, buffer: &mut Buffer, stop: &Stop) -> Outcome<u64> {
+        let (inside, past) = self.split(in_source);
+        // The kernel's own copying shares extents, too, where it can.
+        let copied = match self.may_clone {
+            true => inside.copy_in_kernel(stop)?,
+            false => 0,
+        };
+        inside.split(copied).1.read_and_write(buffer, stop)?;
+        write_zeros(self.target, past.target_offset, past.length, stop)?;
+        Ok(self.length)
     }
 
     /// Shares extents; gives the bytes shared, from the start: none if the files cannot.
@@ -156,98 +145,37 @@ impl<'a> Copy<'a> {
     }
 
     fn read_and_write(self, buffer: &mut Buffer, stop: &Stop) -> Outcome<u64> {
-        let Some(granule) = self.granule else {
-            return self.pieces(buffer, stop, |piece, data, _| {
-                piece.target.write_from(data, piece.target_offset)?;
-                Ok(bytes(data.len()))
-            });
-        };
-        if granule > buffer.payload() {
-            return self.large_granules(granule, buffer, stop);
-        }
-        let mut zeros = ZeroRun::default();
-        let written = self.pieces(buffer, stop, |piece, data, stop| {
-            let mut written = 0;
-            let note = |_, length| written += length;
-            piece.write_granules(to_usize(granule), data, &mut zeros, stop, note)?;
-            Ok(written)
+        self.pieces(buffer, stop, |piece, data| {
+            piece.target.write_from(data, piece.target_offset)
         })?;
-        zeros.end(&self, stop)?;
-        Ok(written)
+        Ok(self.length)
     }
 
-    /// Writes the granules of `data` that are not zero, and tells where; gathers those that are.
-    fn write_granules(
-        &self,
-        granule: usize,
-        data: &[u8],
-        zeros: &mut ZeroRun,
-        stop: &Stop,
-        mut note: impl FnMut(u64, u64),
-    ) -> Outcome<()> {
-        let (mut at, mut rest) = (self.target_offset, data);
-        while !rest.is_empty() {
-            let run = first_run(rest, at, granule);
-            let (run_data, next) = rest.split_at(run.length);
-            let length = bytes(run.length);
-            if run.zero {
-                zeros.extend(at, length, self, stop)?;
-            } else {
-                self.target.write_from(run_data, at)?;
-                note(at, length);
-            }
-            at += length;
-            rest = next;
-        }
-        Ok(())
-    }
-
-    /// Writes `data`, which has been read, at the target's offset as this copy would; tells `note` what was written as data.
-    pub(crate) fn write_all(&self, data: &[u8], stop: &Stop, mut note: impl FnMut(u64, u64)) -> Outcome<()> {
-        let Some(granule) = self.granule else {
-            self.target.write_from(data, self.target_offset)?;
-            note(self.target_offset, bytes(data.len()));
-            return Ok(());
+    /// Leaves out the zeros that the rule leaves out. What lies past the first `in_source` bytes is zero, too.
+    fn sift(self, sparse: Sparse, in_source: u64, buffer: &mut Buffer, stop: &Stop) -> Outcome<u64> {
+        let (inside, past) = self.split(in_source);
+        let mut written = 0;
+        let mut sifter = Sifter::new(self.target, self.target_is_zero, stop, |_, length| {
+            written += length
+        });
+        let mut sieve = Sieve::new(sparse, self.target_offset);
+        let cell = buffer.payload();
+        inside.pieces(buffer, stop, |piece, data| {
+            let window = Window {
+                at: piece.target_offset,
+                bytes: data,
+            };
+            sifter.take(&mut sieve, sparse, cell, bytes(data.len()), window)?;
+            sifter.write(window)
+        })?;
+        let window = Window {
+            at: self.target_offset + self.length,
+            bytes: &[],
         };
-        let mut zeros = ZeroRun::default();
-        self.write_granules(to_usize(granule), data, &mut zeros, stop, note)?;
-        zeros.end(self, stop)
-    }
-
-    /// Granules larger than the buffer: each is read up to its first byte that is not zero, then copied whole.
-    fn large_granules(self, granule: u64, buffer: &mut Buffer, stop: &Stop) -> Outcome<u64> {
-        let (mut rest, mut written) = (self, 0);
-        let mut zeros = ZeroRun::default();
-        while rest.length > 0 {
-            let step = (granule - rest.target_offset % granule).min(rest.length);
-            let (this, next) = rest.split(step);
-            if this.is_zero(buffer, stop)? {
-                zeros.extend(this.target_offset, step, &self, stop)?;
-            } else {
-                let plain = Self {
-                    granule: None,
-                    ..this
-                };
-                written += plain.read_and_write(buffer, stop)?;
-            }
-            rest = next;
-        }
-        zeros.end(&self, stop)?;
+        sifter.feed(&mut sieve, past.length, true, window)?;
+        sifter.end(sieve, window)?;
+        sifter.finish(window)?;
         Ok(written)
-    }
-
-    fn is_zero(self, buffer: &mut Buffer, stop: &Stop) -> Outcome<bool> {
-        let mut rest = self;
-        while rest.length > 0 {
-            stop.check()?;
-            let step = buffer.payload().min(rest.length);
-            let (_, data) = buffer.fill(self.source, rest.source_offset, step)?;
-            if !crate::scan::is_zero(data) {
-                return Ok(false);
-            }
-            (_, rest) = rest.split(step);
-        }
-        Ok(true)
     }
 
     /// Reads the source piece by piece, each ending on a granule or page of the target, and hands each to `write`.
@@ -255,18 +183,18 @@ impl<'a> Copy<'a> {
         self,
         buffer: &mut Buffer,
         stop: &Stop,
-        mut write: impl FnMut(&Self, &[u8], &Stop) -> Outcome<u64>,
-    ) -> Outcome<u64> {
-        let (mut rest, mut written) = (self, 0);
+        mut write: impl FnMut(&Self, &[u8]) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let mut rest = self;
         while rest.length > 0 {
             stop.check()?;
-            // The payload is a power of two no smaller than the granule.
+            // The payload is a power of two.
             let step = (buffer.payload() - rest.target_offset % buffer.payload()).min(rest.length);
             let (_, data) = buffer.fill(self.source, rest.source_offset, step)?;
-            written += write(&rest, data, stop)?;
+            write(&rest, data)?;
             (_, rest) = rest.split(step);
         }
-        Ok(written)
+        Ok(())
     }
 
     /// The first `length` bytes of the work, and the rest.
@@ -279,32 +207,6 @@ impl<'a> Copy<'a> {
             ..self
         };
         (first, rest)
-    }
-}
-
-/// Zero granules side by side, made zero at once when the run ends.
-#[derive(Debug, Default)]
-struct ZeroRun {
-    offset: u64,
-    length: u64,
-}
-
-impl ZeroRun {
-    fn extend(&mut self, offset: u64, length: u64, copy: &Copy<'_>, stop: &Stop) -> Outcome<()> {
-        if self.offset + self.length != offset {
-            self.end(copy, stop)?;
-            self.offset = offset;
-        }
-        self.length += length;
-        Ok(())
-    }
-
-    fn end(&mut self, copy: &Copy<'_>, stop: &Stop) -> Outcome<()> {
-        let length = std::mem::take(&mut self.length);
-        if copy.target_is_zero || length == 0 {
-            return Ok(());
-        }
-        zero(copy.target, self.offset, length, ZeroHow::MayUnmap, stop)
     }
 }
 

@@ -5,11 +5,12 @@
 
 use std::sync::atomic::Ordering;
 
-use instar_abi::Request;
+use instar_abi::{Request, Sieve};
 
 use crate::buffer::Buffer;
 use crate::copy::Copy;
-use crate::file::{Outcome, PAGE, to_usize};
+use crate::file::{Outcome, PAGE, bytes, to_usize};
+use crate::sift::{Sifter, Window};
 use crate::slots::Slots;
 use crate::stop::Stop;
 
@@ -46,10 +47,10 @@ impl<'a> Gathered<'a> {
 
     fn accepts(&self, copy: &Copy<'_>, buffer: &Buffer) -> bool {
         let Some(first) = self.copies.first() else {
-            return copy.granule.is_none_or(|granule| granule <= buffer.payload());
+            return copy.length <= buffer.payload();
         };
         std::ptr::eq(first.target, copy.target)
-            && first.granule == copy.granule
+            && first.sparse == copy.sparse
             && first.target_is_zero == copy.target_is_zero
             && first.target_offset + self.length == copy.target_offset
             && self.length + copy.length <= buffer.payload()
@@ -61,6 +62,7 @@ impl<'a> Gathered<'a> {
         let Some(first) = self.copies.first() else {
             return Vec::new();
         };
+        let cell = buffer.payload();
         let whole = buffer.scratch(first.target_offset % PAGE, self.length);
         let mut outcomes = Vec::with_capacity(self.copies.len());
         let mut at = 0;
@@ -85,7 +87,7 @@ impl<'a> Gathered<'a> {
             (start..ends, outcome)
         });
         let mut current = starts.next();
-        let written = first.write_all(whole, stop, |from, length| {
+        let note = |from: u64, length: u64| {
             // Runs ascend, and so do the copies: each run is shared out among those that it touches.
             let to = from + length;
             while let Some((range, outcome)) = &mut current {
@@ -98,11 +100,33 @@ impl<'a> Gathered<'a> {
                 }
                 current = starts.next();
             }
-        });
-        match written {
+        };
+        match self.write(whole, cell, stop, note) {
             Ok(()) => outcomes,
             Err(failure) => vec![Err(failure)],
         }
+    }
+
+    /// Writes `whole`, the bytes of as many copies as were read; tells `note` what was written as data.
+    fn write(&self, whole: &[u8], cell: u64, stop: &Stop, mut note: impl FnMut(u64, u64)) -> Outcome<()> {
+        let Some(first) = self.copies.first() else {
+            return Ok(());
+        };
+        let (target, at) = (first.target, first.target_offset);
+        let Some(sparse) = first.sparse else {
+            target.write_from(whole, at)?;
+            note(at, bytes(whole.len()));
+            return Ok(());
+        };
+        let window = Window { at, bytes: whole };
+        let end = at + bytes(whole.len());
+        let mut sifter = Sifter::new(target, first.target_is_zero, stop, note);
+        for copy in self.copies.iter().take_while(|copy| copy.target_offset < end) {
+            let mut sieve = Sieve::new(sparse, copy.target_offset);
+            sifter.take(&mut sieve, sparse, cell, copy.length, window)?;
+            sifter.end(sieve, window)?;
+        }
+        sifter.finish(window)
     }
 }
 
@@ -114,7 +138,7 @@ fn small_copy<'a>(slots: &'a Slots, request: &Request) -> Option<Copy<'a>> {
         target,
         target_offset,
         length,
-        granule,
+        sparse,
         target_is_zero,
         may_clone,
     } = *request
@@ -134,7 +158,7 @@ fn small_copy<'a>(slots: &'a Slots, request: &Request) -> Option<Copy<'a>> {
         target,
         target_offset,
         length,
-        granule,
+        sparse,
         target_is_zero,
         may_clone: false,
     })

@@ -40,6 +40,7 @@ mod rate;
 mod resize;
 mod scan;
 mod serve;
+mod sift;
 mod slots;
 mod stop;
 mod sys;

@@ -18,19 +18,22 @@ mod plain;
 mod plan;
 mod runs;
 mod salvage;
+mod sift;
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use instar_abi::report::{Failure, Stage};
-use instar_disk::{Encoding, Host, Target, Turn, Turnstile, align_up};
+use instar_disk::{Encoding, Host, Sparse, Target, Turn, Turnstile, align_up};
 
 use crate::bitmaps::{self, Chosen};
 use crate::session::{At, Outcome};
 use crate::source::Source;
 
+use sift::Carry;
+
 pub(crate) use assemble::{Assembler, Span};
-pub(crate) use plan::{Chunk, Cut, From, Piece, Plan};
+pub(crate) use plan::{Chunk, Cut, From, Piece, Plan, Stretching};
 
 /// What to copy and how.
 pub(crate) struct Work<'h> {
@@ -40,8 +43,8 @@ pub(crate) struct Work<'h> {
     pub(crate) shift: u64,
     /// Bytes to copy.
     pub(crate) length: u64,
-    /// Zeros in data are looked for in aligned pieces of this size; none: data is written as it is.
-    pub(crate) granule: Option<u64>,
+    /// Which zeros in data are left out; none: data is written as it is.
+    pub(crate) sparse: Option<Sparse>,
     /// What the target shows where nothing is written.
     pub(crate) ground: Ground,
     /// Known zeros are written too (`-S 0`).
@@ -81,6 +84,8 @@ pub(crate) enum Ground {
 const PLAIN_BUDGET: u64 = 4 << 20;
 /// Bytes of data in a chunk that goes through a lane's buffer. Ours: stays in the second-level cache together with its copy.
 const PLACED_BUDGET: u64 = 1 << 20;
+/// What filesystems give space in.
+const PAGE: u64 = 4096;
 /// Boundary of chunks in a target without units.
 const PLAIN_ALIGN: u64 = 64 << 10;
 
@@ -89,6 +94,10 @@ pub(crate) fn run<'h>(host: &dyn Host, work: Work<'h>) -> Outcome<Source<'h>> {
     let encoding = work.target.encoding();
     let plain = work.target.plain();
     let cut = cut(&work).at(Stage::Create)?;
+    let carry = match (cut.stretching, work.sparse) {
+        (Stretching::Marked, Some(sparse)) => Some(Carry::new(sparse, work.target.unit())),
+        _ => None,
+    };
     let plan = Plan::new(work.source, cut, work.shift, work.length, work.salvage);
     let shared = Shared {
         host,
@@ -96,7 +105,9 @@ pub(crate) fn run<'h>(host: &dyn Host, work: Work<'h>) -> Outcome<Source<'h>> {
         plan: Turnstile::new(plan),
         target: Turnstile::new(work.target),
         turn: Turn::new(),
-        granule: work.granule,
+        sparse: work.sparse,
+        stretching: cut.stretching,
+        carry: Turnstile::new(carry),
         ground: work.ground,
         write_zeros: work.write_zeros,
         salvage: work.salvage,
@@ -126,10 +137,11 @@ pub(crate) fn run<'h>(host: &dyn Host, work: Work<'h>) -> Outcome<Source<'h>> {
 fn cut(work: &Work<'_>) -> instar_disk::Result<Cut> {
     let unit = work.target.unit();
     let plain = work.target.plain().is_some();
-    let align = if plain {
-        PLAIN_ALIGN.max(work.granule.unwrap_or(1))
-    } else {
-        unit.max(PLAIN_ALIGN)
+    let stretching = stretching(work);
+    let align = match stretching {
+        Stretching::Whole => 1,
+        _ if plain => PLAIN_ALIGN,
+        _ => unit.max(PLAIN_ALIGN),
     };
     let (zeros_below, inherit_below) = match work.ground {
         _ if work.write_zeros => (u64::MAX, 0),
@@ -145,7 +157,29 @@ fn cut(work: &Work<'_>) -> instar_disk::Result<Cut> {
         zeros_below,
         zeros_are_data: work.write_zeros,
         inherit_below,
+        backed_below: match work.ground {
+            Ground::Backing(size) => size,
+            _ => 0,
+        },
+        stretching,
     })
+}
+
+/// Where all granules lie in units of the target, or in pages of a plain one, such a place has space if any byte in it is not
+/// zero, whatever the stretches are. Encoded units are zero or not.
+fn stretching(work: &Work<'_>) -> Stretching {
+    let Some(sparse) = work.sparse.filter(|_| work.target.encoding().is_none()) else {
+        return Stretching::Off;
+    };
+    let plain = work.target.plain().is_some();
+    let unit = if plain { PAGE } else { work.target.unit() };
+    if sparse.minimum() == sparse.granule() && sparse.granule() <= unit {
+        Stretching::Off
+    } else if plain {
+        Stretching::Whole
+    } else {
+        Stretching::Marked
+    }
 }
 
 /// What lanes share.
@@ -155,7 +189,10 @@ struct Shared<'c, 'h> {
     plan: Turnstile<Plan<'h>>,
     target: Turnstile<Box<dyn Target + 'h>>,
     turn: Turn,
-    granule: Option<u64>,
+    sparse: Option<Sparse>,
+    stretching: Stretching,
+    /// What stretches carry from chunk to chunk, where they count.
+    carry: Turnstile<Option<Carry>>,
     ground: Ground,
     write_zeros: bool,
     salvage: bool,

@@ -3,14 +3,16 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use instar_abi::report::Stage;
 use instar_disk::{Placement, Result, Target, from_usize, to_usize};
 
 use super::assemble::{Assembler, Span};
 use super::encode::{Packed, Packer, Packs};
-use super::plan::{Chunk, From};
+use super::plan::{Chunk, From, Stretching};
 use super::runs::{self, Owed, Run};
+use super::sift::{self, Carry, Cell};
 use super::{Ground, Shared};
 use crate::session::{At, Outcome, internal};
 
@@ -61,6 +63,10 @@ struct Held {
     chunk: Chunk,
     spans: Vec<Span>,
     runs: Vec<Run>,
+    /// What stretches there are in it, where they count.
+    cells: Vec<Cell>,
+    /// Units before the chunk whose zeros count as data after all.
+    blanks: Vec<Range<u64>>,
     buffer: Vec<u8>,
     packed: Packs,
     owed: Vec<Owed>,
@@ -156,6 +162,8 @@ impl Default for Held {
             chunk: Chunk::default(),
             spans: Vec::new(),
             runs: Vec::new(),
+            cells: Vec::new(),
+            blanks: Vec::new(),
             buffer: Vec::new(),
             packed: Packs::default(),
             owed: Vec::new(),
@@ -167,8 +175,21 @@ impl Default for Held {
 impl Held {
     /// Cuts the chunk into runs of whole units, known zeros included, in ascending order.
     fn cut(&mut self, shared: &Shared<'_, '_>) -> Result<()> {
+        if let Some(sparse) = shared.sparse
+            && shared.stretching == Stretching::Marked
+        {
+            let (pieces, spans) = (&self.chunk.pieces, &self.spans);
+            return sift::cells(
+                pieces,
+                spans,
+                &self.buffer,
+                sparse,
+                &mut self.runs,
+                &mut self.cells,
+            );
+        }
         self.runs.clear();
-        let granule = shared.granule.map(|granule| granule.max(shared.unit));
+        let granule = shared.sparse.map(|_| shared.unit);
         for span in &self.spans {
             runs::cut(
                 &self.buffer,
@@ -207,10 +228,57 @@ impl Held {
         Ok(())
     }
 
+    /// Makes runs of whole units of the chunk's stretches. Runs in the chunk's turn.
+    fn sift(&mut self, shared: &Shared<'_, '_>, carry: &mut Carry) -> Result<()> {
+        let Self {
+            chunk,
+            spans,
+            runs,
+            cells,
+            blanks,
+            ..
+        } = self;
+        let mut outcome = Ok(());
+        let (start, last) = (chunk.start, chunk.end >= shared.total);
+        runs.clear();
+        blanks.clear();
+        carry.take(cells, last, |range, zero| {
+            let mut from = range.start;
+            if !zero && from < start {
+                blanks.push(from..range.end.min(start));
+                from = range.end.min(start);
+            }
+            let at = if zero { Some(0) } else { sift::place(spans, from) };
+            match (at, to_usize(range.end.saturating_sub(from))) {
+                (_, Ok(0)) => {}
+                (Some(at), Ok(length)) => runs::extend(
+                    runs,
+                    Run {
+                        target: from,
+                        at,
+                        length,
+                        zero,
+                    },
+                ),
+                _ => outcome = Err(internal(line!())),
+            }
+        })?;
+        outcome
+    }
+
     /// Places every run. Runs in the chunk's turn.
     fn place(&mut self, shared: &Shared<'_, '_>, holes: &mut Vec<Run>) -> Outcome<()> {
+        let stage = Stage::Write(self.chunk.start);
+        shared
+            .carry
+            .with(shared.host, |carry| match carry {
+                Some(carry) => self.sift(shared, carry),
+                None => Ok(()),
+            })
+            .at(stage)?;
         let Self {
             runs,
+            blanks,
             buffer,
             owed,
             packed,
@@ -225,6 +293,7 @@ impl Held {
                 owed,
                 holes,
             };
+            blanks.iter().try_for_each(|units| placer.blank(units))?;
             match shared.encoding {
                 None => runs.iter().try_for_each(|run| placer.run(run)),
                 Some(encoding) => placer.packed(runs, packed, encoding.prefix),
@@ -280,16 +349,41 @@ impl Placer<'_, '_, '_> {
         Ok(())
     }
 
+    /// Places units that are all zero.
+    fn blank(&mut self, units: &Range<u64>) -> Result<()> {
+        let mut target = units.start;
+        while target < units.end {
+            let placement = self.target.allocate(target, units.end.saturating_sub(target))?;
+            runs::owe(
+                self.owed,
+                Owed {
+                    slot: placement.slot,
+                    offset: placement.offset,
+                    at: 0,
+                    length: to_usize(placement.length)?,
+                    target,
+                    blank: true,
+                },
+            );
+            target = target.saturating_add(placement.length.max(1));
+        }
+        Ok(())
+    }
+
     /// Owes the writes for one placement, without the zeros if the place is zero already.
     fn write(&mut self, placement: Placement, length: usize, at: usize, target: u64) -> Result<()> {
         let Placement {
             slot, offset, fresh, ..
         } = placement;
         self.holes.clear();
-        let granule = self.shared.granule.filter(|_| fresh).map(|_| HOLE);
+        let granule = self.shared.sparse.filter(|_| fresh).map(|_| HOLE);
         runs::cut(self.buffer, at, length, target, granule, self.holes)?;
+        let shortest = match self.shared.sparse {
+            Some(sparse) => HOLE_MIN.max(to_usize(sparse.minimum())?),
+            None => HOLE_MIN,
+        };
         for run in self.holes.iter() {
-            if run.zero && run.length >= HOLE_MIN {
+            if run.zero && run.length >= shortest {
                 continue;
             }
             let within = from_usize(run.at.saturating_sub(at));
@@ -302,6 +396,7 @@ impl Placer<'_, '_, '_> {
                     at: run.at,
                     length: run.length,
                     target: run.target,
+                    blank: false,
                 },
             );
         }
@@ -345,6 +440,7 @@ impl Placer<'_, '_, '_> {
                 at: unit.at,
                 length: unit.length,
                 target,
+                blank: false,
             },
         );
         Ok(())

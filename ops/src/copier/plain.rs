@@ -2,13 +2,15 @@
 
 use alloc::vec::Vec;
 use core::mem::swap;
+use core::ops::Range;
 
 use instar_abi::report::Stage;
-use instar_disk::{Action, Io, Result, Slot, ZeroHow};
+use instar_disk::{Action, Io, Result, Slot, Sparse, ZeroHow};
 
 use super::assemble::{Assembler, Span};
-use super::plan::{Chunk, From, Piece};
+use super::plan::{Chunk, From, Piece, Stretching};
 use super::runs::{self, Owed, Run};
+use super::sift::{self, Cell, Stretches};
 use super::{Ground, Offload, Shared};
 use crate::session::{At, Outcome};
 
@@ -41,6 +43,7 @@ struct Lane {
     assembler: Assembler,
     spans: Vec<Span>,
     runs: Vec<Run>,
+    cells: Vec<Cell>,
     /// Decoded bytes of this chunk.
     buffer: Vec<u8>,
     /// Decoded bytes of the chunk before, and what of them is to be written.
@@ -78,16 +81,22 @@ impl Lane {
 
     /// Owes a write for every run of decoded data.
     fn settle(&mut self, shared: &Shared<'_, '_>, slot: Slot) -> Result<()> {
-        self.runs.clear();
-        for span in &self.spans {
-            runs::cut(
-                &self.before,
-                span.at,
-                span.length,
-                span.target,
-                shared.granule,
-                &mut self.runs,
-            )?;
+        match shared.sparse {
+            Some(sparse) if shared.stretching == Stretching::Whole => self.sift(sparse)?,
+            sparse => {
+                self.runs.clear();
+                for span in &self.spans {
+                    let granule = sparse.map(Sparse::granule);
+                    runs::cut(
+                        &self.before,
+                        span.at,
+                        span.length,
+                        span.target,
+                        granule,
+                        &mut self.runs,
+                    )?;
+                }
+            }
         }
         for run in &self.runs {
             if !run.zero || shared.ground != Ground::Zero {
@@ -102,10 +111,41 @@ impl Lane {
                         at,
                         length,
                         target,
+                        blank: false,
                     },
                 );
             }
         }
+        Ok(())
+    }
+
+    /// Cuts the chunk, which has whole stretches, into runs.
+    fn sift(&mut self, sparse: Sparse) -> Result<()> {
+        let Self {
+            encoded,
+            spans,
+            before,
+            runs,
+            cells,
+            ..
+        } = self;
+        sift::cells(encoded, spans, before, sparse, runs, cells)?;
+        runs.clear();
+        let mut stretches = Stretches::new(sparse);
+        let mut found = |range: Range<u64>, zero| {
+            if let Some(at) = sift::place(spans, range.start) {
+                runs.push(Run {
+                    target: range.start,
+                    at,
+                    length: usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX),
+                    zero,
+                });
+            }
+        };
+        for cell in &*cells {
+            stretches.take(cell, &mut found);
+        }
+        stretches.end(found);
         Ok(())
     }
 }
@@ -130,12 +170,12 @@ impl Shared<'_, '_> {
                 target,
                 target_offset: piece.target,
                 length: piece.length,
-                granule: self.granule.filter(|_| self.offload != Offload::Copy),
+                sparse: self.sparse.filter(|_| self.offload != Offload::Copy),
                 target_is_zero: self.ground == Ground::Zero,
                 may_clone: self.offload != Offload::No,
             }),
             From::Zero => {
-                let how = if self.granule.is_some() {
+                let how = if self.sparse.is_some() {
                     ZeroHow::MayUnmap
                 } else {
                     ZeroHow::Keep

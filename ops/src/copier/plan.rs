@@ -1,6 +1,7 @@
 //! What is to be done, cut into chunks that lanes take one at a time.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use instar_disk::{Encoded, Fault, Kind, Result, Slot, align_down, align_up};
 
@@ -15,6 +16,11 @@ const STEPS: usize = 4096;
 /// What is given up where a source cannot be mapped (`--salvage`); qemu-img's unit.
 const SECTOR: u64 = 512;
 
+/// Bytes of a stretch at most: qemu-img's buffer.
+const STRETCH: u64 = 2 << 20;
+/// Bytes that a source answers for at once, at most: qemu-img's largest request.
+const ANSWER: u64 = (2 << 30) - 512;
+
 /// Decoded bytes in a chunk. Ours: they pass through a lane's buffers, which shall stay in cache and be small.
 const ENCODED_BUDGET: u64 = 1 << 20;
 
@@ -26,6 +32,8 @@ pub(crate) struct Piece {
     /// Bytes.
     pub(crate) length: u64,
     pub(crate) from: From,
+    /// Where the stretch starts that it is part of ([`Stretching`]); pieces of two stretches are never made one.
+    pub(crate) stretch: u64,
 }
 
 /// Where a piece comes from.
@@ -86,6 +94,21 @@ pub(crate) struct Cut {
     /// Below this offset (a multiple of `unit`), units of which the source's top layer says nothing are left to the
     /// target's backing file.
     pub(crate) inherit_below: u64,
+    /// The target's backing file ends here; 0: there is none.
+    pub(crate) backed_below: u64,
+    /// How data is cut into stretches.
+    pub(crate) stretching: Stretching,
+}
+
+/// A stretch is what qemu-img looks for zeros in at a time: at most 2 MiB of what the source answers for at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stretching {
+    /// It makes no difference.
+    Off,
+    /// Pieces tell which stretch they are of.
+    Marked,
+    /// And chunks end where stretches end.
+    Whole,
 }
 
 /// The work, in order.
@@ -99,6 +122,8 @@ pub(crate) struct Plan<'h> {
     ticket: u32,
     allowance: Allowance,
     salvage: bool,
+    /// What the source answers for at once, at the place asked for last.
+    answer: Range<u64>,
 }
 
 impl<'h> Plan<'h> {
@@ -114,6 +139,7 @@ impl<'h> Plan<'h> {
             ticket: 0,
             allowance,
             salvage,
+            answer: 0..0,
         }
     }
 
@@ -180,12 +206,15 @@ impl<'h> Plan<'h> {
                         target: at,
                         length,
                         from,
+                        stretch: 0,
                     },
                 );
             }
             self.at = at.saturating_add(length);
             return Ok(());
         }
+        let stretch = self.stretch(at)?;
+        length = length.min(stretch.end.saturating_sub(at));
         length = self.fit(filling, at, length, matches!(from, From::Encoded(_)))?;
         self.allowance.spend(from.effort(), length)?;
         push(
@@ -194,10 +223,32 @@ impl<'h> Plan<'h> {
                 target: at,
                 length,
                 from,
+                stretch: stretch.start,
             },
         );
         self.at = at.saturating_add(length);
         Ok(())
+    }
+
+    /// The stretch that `at` lies in.
+    fn stretch(&mut self, at: u64) -> Result<Range<u64>> {
+        if self.cut.stretching == Stretching::Off {
+            return Ok(0..u64::MAX);
+        }
+        if !self.answer.contains(&at) {
+            let mut limit = self.end.saturating_sub(at).min(ANSWER);
+            if at < self.cut.backed_below {
+                limit = limit.min(self.cut.backed_below.saturating_sub(at));
+            }
+            let length = match self.source.answer(at.saturating_add(self.shift), limit) {
+                Err(_) if self.salvage => SECTOR,
+                length => length?,
+            };
+            self.answer = at..at.saturating_add(length);
+        }
+        let within = at.saturating_sub(self.answer.start);
+        let start = self.answer.start.saturating_add(align_down(within, STRETCH));
+        Ok(start..start.saturating_add(STRETCH).min(self.answer.end))
     }
 
     fn locate(&mut self, chunk: &mut Chunk, at: u64) -> Result<Located> {
@@ -226,6 +277,7 @@ impl<'h> Plan<'h> {
         let room = budget.saturating_sub(filling.used);
         let end = at.saturating_add(length);
         let limit = first.saturating_add(room);
+        let whole = whole || self.cut.stretching == Stretching::Whole;
         let end = if end < limit {
             end
         } else {
@@ -286,6 +338,7 @@ struct Filling {
 fn push(pieces: &mut Vec<Piece>, piece: Piece) {
     if let Some(last) = pieces.last_mut()
         && last.target.checked_add(last.length) == Some(piece.target)
+        && last.stretch == piece.stretch
         && last.goes_on(&piece)
     {
         last.length = last.length.saturating_add(piece.length);

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use instar_abi::report::{Failure, Stage};
-use instar_disk::{Action, Io, Result, Slot, align_down, from_usize, to_usize};
+use instar_disk::{Action, Io, Result, Slot, ZeroHow, align_down, from_usize, to_usize};
 
 use crate::session::{Outcome, internal};
 use crate::zero::is_zero;
@@ -63,6 +63,20 @@ pub(super) fn cut(
     Ok(())
 }
 
+/// Adds a run; one that goes on where the last one ends makes it longer.
+pub(super) fn extend(runs: &mut Vec<Run>, run: Run) {
+    match runs.last_mut() {
+        Some(last)
+            if last.zero == run.zero
+                && last.target.saturating_add(from_usize(last.length)) == run.target
+                && (run.zero || last.at.saturating_add(last.length) == run.at) =>
+        {
+            last.length = last.length.saturating_add(run.length);
+        }
+        _ => runs.push(run),
+    }
+}
+
 /// A write that waits for the next doorbell. Its bytes stay in the buffer until then.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owed {
@@ -74,11 +88,15 @@ pub(super) struct Owed {
     pub(super) length: usize,
     /// Offset in the target, for messages.
     pub(super) target: u64,
+    /// Zeros are to be written, which stand in no buffer.
+    pub(super) blank: bool,
 }
 
 /// Adds a write; one that goes on where the last one ends, in file and buffer, makes it longer.
 pub(super) fn owe(owed: &mut Vec<Owed>, write: Owed) {
     if let Some(last) = owed.last_mut()
+        && !last.blank
+        && !write.blank
         && last.slot == write.slot
         && last.offset.checked_add(from_usize(last.length)) == Some(write.offset)
         && last.at.checked_add(last.length) == Some(write.at)
@@ -97,6 +115,16 @@ pub(super) fn requests<'b>(
     ats: &mut Vec<u64>,
 ) -> Result<()> {
     for write in owed {
+        if write.blank {
+            batch.push(Io::new(Action::Zero {
+                slot: write.slot,
+                offset: write.offset,
+                length: from_usize(write.length),
+                how: ZeroHow::Keep,
+            }));
+            ats.push(write.target);
+            continue;
+        }
         let end = write.at.saturating_add(write.length);
         let from = buffer.get(write.at..end).ok_or_else(|| internal(line!()))?;
         batch.push(Io::new(Action::Write {

@@ -33,4 +33,5 @@ mod safety;
 mod sandbox;
 mod second_opinion;
 mod snapshot;
+mod sparse;
 mod writing;

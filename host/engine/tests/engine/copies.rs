@@ -34,7 +34,7 @@ struct Case {
     source_offset: u64,
     target_offset: u64,
     length: u64,
-    granule: u64,
+    minimum: u64,
     flags: u32,
 }
 
@@ -62,13 +62,13 @@ fn run(directory: &Path, cache: Cache, bytes: &[u8], old: &[u8], case: &Case) {
         source_offset,
         target_offset,
         length,
-        granule,
+        minimum,
         flags,
     } = case;
-    let which = format!("{cache:?} {source_offset} {target_offset} {length} {granule} {flags}");
+    let which = format!("{cache:?} {source_offset} {target_offset} {length} {minimum} {flags}");
     assert!(std::fs::read(&output).unwrap() == expected, "{which}");
     assert!(written <= *length, "{which}");
-    if *granule == 0 {
+    if *minimum == 0 {
         assert_eq!(written, *length, "{which}");
     }
 }
@@ -77,14 +77,14 @@ fn copy(from: Slot, to: Slot, case: &Case) -> RawRequest {
     RawRequest {
         other: to.0,
         other_offset: case.target_offset,
-        extra: case.granule,
+        extra: case.minimum,
         flags: case.flags,
         ..request(Op::COPY, from, case.source_offset, case.length)
     }
 }
 
 #[test]
-fn copies_are_exact_whatever_the_alignment_granule_and_cache() {
+fn copies_are_exact_whatever_the_alignment_minimum_and_cache() {
     let directory = tempfile::tempdir().unwrap();
     let (bytes, old) = (mixed(1_000_003), pattern(2_000_000, 11));
     std::fs::write(directory.path().join("in"), &bytes).unwrap();
@@ -100,13 +100,13 @@ fn copies_are_exact_whatever_the_alignment_granule_and_cache() {
             (5, 5, 0),
             (123_457, 654_321, 1),
         ] {
-            for granule in [0, 512, 4096, 65536, 1 << 24] {
+            for minimum in [0, 512, 4096, 5120, 65536, 96 << 10, 3 << 20, 1 << 24] {
                 for flags in [0, COPY_TARGET_IS_ZERO, COPY_MAY_CLONE] {
                     let case = Case {
                         source_offset,
                         target_offset,
                         length,
-                        granule,
+                        minimum,
                         flags,
                     };
                     run(directory.path(), cache, &bytes, &old, &case);
@@ -136,7 +136,7 @@ fn zero_granules_are_left_out_and_counted() {
         source_offset: 0,
         target_offset: 0,
         length: 1 << 20,
-        granule: 4096,
+        minimum: 4096,
         flags: COPY_TARGET_IS_ZERO,
     };
     let written = guest.ask(copy(from, to, &case)).unwrap().value;
@@ -169,7 +169,7 @@ fn zeros_inside_a_large_granule_are_written() {
         source_offset: 0,
         target_offset: 0,
         length: 6 << 20,
-        granule: 2 << 20,
+        minimum: 2 << 20,
         flags: COPY_TARGET_IS_ZERO,
     };
     assert_eq!(guest.ask(copy(from, to, &case)).unwrap().value, 2 << 20);
@@ -179,6 +179,42 @@ fn zeros_inside_a_large_granule_are_written() {
         .map(|r| (r.length, r.data))
         .collect();
     assert_eq!(lengths, [(2 << 20, 0), (2 << 20, 1), (2 << 20, 0)]);
+}
+
+/// What waits for its end may be longer than the buffer: it is written or left out by its length alone.
+#[test]
+fn zeros_between_data_count_by_their_length() {
+    let directory = tempfile::tempdir().unwrap();
+    let (input, output) = (directory.path().join("in"), directory.path().join("out"));
+    // Granules of 512 KiB: one of zeros is too short, two are not.
+    let (granule, minimum) = (512 << 10, 640 << 10);
+    for (zeros, expected) in [(1, 3), (2, 2)] {
+        let first = 2 * granule;
+        let file = std::fs::File::create(&input).unwrap();
+        file.set_len(4 << 20).unwrap();
+        file.write_at(b"x", first - 1).unwrap();
+        file.write_at(b"x", first + zeros * granule).unwrap();
+        let files = files();
+        let from = files.source(input.as_os_str(), false).unwrap().slot;
+        let to = files
+            .target(output.as_os_str(), &TargetOptions::default())
+            .unwrap()
+            .slot;
+        let guest = Guest::new(files);
+        guest.ask(request(Op::RESIZE, to, 0, 4 << 20)).unwrap();
+        let case = Case {
+            source_offset: 0,
+            target_offset: 0,
+            length: 4 << 20,
+            minimum,
+            flags: COPY_TARGET_IS_ZERO,
+        };
+        assert_eq!(
+            guest.ask(copy(from, to, &case)).unwrap().value,
+            expected * granule
+        );
+        std::fs::remove_file(&input).unwrap();
+    }
 }
 
 #[test]
@@ -200,7 +236,7 @@ fn a_stopped_copy_ends_soon() {
         source_offset: 0,
         target_offset: 0,
         length: 1 << 40,
-        granule: 4096,
+        minimum: 4096,
         flags: COPY_TARGET_IS_ZERO,
     };
     std::thread::scope(|scope| {
@@ -229,7 +265,7 @@ fn adjoining_small_copies_are_as_exact_as_single_ones() {
         state % below
     };
     for cache in [Cache::Unsafe, Cache::None] {
-        for granule in [0, 512, 4096, 65536] {
+        for minimum in [0, 512, 4096, 65536] {
             for flags in [0, COPY_TARGET_IS_ZERO] {
                 let output = directory.path().join("out");
                 let mut expected = if flags == 0 {
@@ -253,7 +289,7 @@ fn adjoining_small_copies_are_as_exact_as_single_ones() {
                         source_offset: [random(310_000), random(600) * 512][random(2) as usize],
                         target_offset: at,
                         length: [random(9000), 4096, 512, 0][random(4) as usize],
-                        granule,
+                        minimum,
                         flags,
                     };
                     for n in 0..case.length {
@@ -271,11 +307,11 @@ fn adjoining_small_copies_are_as_exact_as_single_ones() {
                 for (raw, result) in batch.iter().zip(&results) {
                     assert_eq!(result.status, 0);
                     assert!(result.value <= raw.length);
-                    assert!(granule != 0 || result.value == raw.length);
+                    assert!(minimum != 0 || result.value == raw.length);
                 }
                 assert!(
                     std::fs::read(&output).unwrap() == expected,
-                    "{cache:?} {granule} {flags}"
+                    "{cache:?} {minimum} {flags}"
                 );
             }
         }
@@ -300,7 +336,7 @@ fn a_failure_among_adjoining_copies_is_that_copys_own() {
         source_offset: n * 4096,
         target_offset: n * 4096,
         length: 4096,
-        granule: 4096,
+        minimum: 4096,
         flags: 0,
     };
     let batch: Vec<_> = (0..4).map(|n| copy(from, to, &case(n))).collect();
@@ -328,7 +364,7 @@ fn copies_within_one_file_keep_their_order() {
         source_offset: source,
         target_offset: target,
         length: 4096,
-        granule: 4096,
+        minimum: 4096,
         flags: 0,
     };
     let batch = [copy(slot, slot, &case(8192, 0)), copy(slot, slot, &case(0, 4096))];

@@ -1,6 +1,7 @@
 //! Each deliberate difference from qemu-img: both programs are run, and must differ in just the way that `deviations.toml` says.
 
 mod qcow2;
+mod sparse;
 mod vdi;
 mod vhd;
 mod vhdx;
