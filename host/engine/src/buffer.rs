@@ -2,9 +2,11 @@
 
 use crate::file::{OpenFile, Outcome, PAGE, bytes, to_usize};
 
-/// Bytes copied at a time: a quarter of a usual second-level cache. Measured, anything from 64 KiB to 2 MiB is as fast: new
+/// Bytes copied at a time through the page cache: a quarter of a usual second-level cache. Measured, anything from 64 KiB to 2 MiB is as fast: new
 /// pages of the page cache cost more than all else.
 const PAYLOAD: u64 = 256 << 10;
+/// Bytes moved at a time past the page cache, where each piece waits for the device: as long a queue as one call can make.
+const DIRECT_PAYLOAD: u64 = 1 << 20;
 
 /// A page-aligned piece of memory.
 #[derive(Debug, Default)]
@@ -16,15 +18,18 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// Bytes that can be moved at once, whatever their alignment.
-    #[expect(clippy::unused_self, reason = "a property of the buffer")]
-    pub(crate) const fn payload(&self) -> u64 {
-        PAYLOAD
+    /// Bytes that can be moved at once, whatever their alignment: a power of two.
+    pub(crate) const fn payload(direct: bool) -> u64 {
+        if direct { DIRECT_PAYLOAD } else { PAYLOAD }
     }
 
     /// `length` bytes, at most the payload, whose address is `skew` past a page's start; `skew` is less than a page.
     pub(crate) fn scratch(&mut self, skew: u64, length: u64) -> &mut [u8] {
-        self.allocate();
+        self.allocate(if length > PAYLOAD + PAGE {
+            DIRECT_PAYLOAD
+        } else {
+            PAYLOAD
+        });
         let from = self.start + to_usize(skew);
         self.memory
             .get_mut(from..from + to_usize(length))
@@ -58,10 +63,11 @@ impl Buffer {
         self.twin = Some(twin);
     }
 
-    fn allocate(&mut self) {
-        if self.memory.is_empty() {
-            // Skewed at the front and rounded up at the end: two pages more; one for the alignment itself.
-            self.memory = vec![0; to_usize(PAYLOAD + 3 * PAGE)];
+    fn allocate(&mut self, payload: u64) {
+        // Skewed at the front and rounded up at the end: two pages more; one for the alignment itself.
+        let needed = to_usize(payload + 3 * PAGE);
+        if self.memory.len() < needed {
+            self.memory = vec![0; needed];
             self.start = self.memory.as_ptr().align_offset(to_usize(PAGE));
         }
     }

@@ -159,7 +159,7 @@ impl<'a> Copy<'a> {
             written += length
         });
         let mut sieve = Sieve::new(sparse, self.target_offset);
-        let cell = buffer.payload();
+        let cell = self.payload();
         inside.pieces(buffer, stop, |piece, data| {
             let window = Window {
                 at: piece.target_offset,
@@ -185,16 +185,20 @@ impl<'a> Copy<'a> {
         stop: &Stop,
         mut write: impl FnMut(&Self, &[u8]) -> Outcome<()>,
     ) -> Outcome<()> {
-        let mut rest = self;
+        let (mut rest, payload) = (self, self.payload());
         while rest.length > 0 {
             stop.check()?;
             // The payload is a power of two.
-            let step = (buffer.payload() - rest.target_offset % buffer.payload()).min(rest.length);
+            let step = (payload - rest.target_offset % payload).min(rest.length);
             let (_, data) = buffer.fill(self.source, rest.source_offset, step)?;
             write(&rest, data)?;
             (_, rest) = rest.split(step);
         }
         Ok(())
+    }
+
+    const fn payload(&self) -> u64 {
+        Buffer::payload(self.source.direct.is_some() || self.target.direct.is_some())
     }
 
     /// The first `length` bytes of the work, and the rest.

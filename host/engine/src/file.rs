@@ -169,7 +169,7 @@ impl OpenFile {
         }
         let mut done = 0;
         while done < into.length {
-            let step = (into.length - done).min(buffer.payload());
+            let step = (into.length - done).min(Buffer::payload(true));
             let (read, piece) = buffer.fill(self, offset + done, step)?;
             let piece = piece.get(..to_usize(read)).unwrap_or_default();
             memory.write(into.start + done, piece).map_err(|_| Errno::FAULT)?;
@@ -202,7 +202,7 @@ impl OpenFile {
         while done < from.length {
             let at = offset + done;
             // After the first piece every piece starts on a page of the file.
-            let step = (from.length - done).min(buffer.payload() - at % PAGE);
+            let step = (from.length - done).min(Buffer::payload(true) - at % PAGE);
             let piece = buffer.scratch(at % PAGE, step);
             memory.read(from.start + done, piece).map_err(|_| Errno::FAULT)?;
             self.write_from(piece, at)?;

@@ -23,11 +23,7 @@ pub(crate) struct Gathered<'a> {
 
 impl<'a> Gathered<'a> {
     /// As many of `requests`, from the first on, as belong together; none if that is only one.
-    pub(crate) fn take(
-        slots: &'a Slots,
-        requests: impl Iterator<Item = Request>,
-        buffer: &Buffer,
-    ) -> Option<Self> {
+    pub(crate) fn take(slots: &'a Slots, requests: impl Iterator<Item = Request>) -> Option<Self> {
         let mut gathered = Self {
             copies: Vec::new(),
             length: 0,
@@ -36,7 +32,7 @@ impl<'a> Gathered<'a> {
             let Some(copy) = small_copy(slots, &request) else {
                 break;
             };
-            if !gathered.accepts(&copy, buffer) {
+            if !gathered.accepts(&copy) {
                 break;
             }
             gathered.length += copy.length;
@@ -45,15 +41,15 @@ impl<'a> Gathered<'a> {
         (gathered.copies.len() > 1).then_some(gathered)
     }
 
-    fn accepts(&self, copy: &Copy<'_>, buffer: &Buffer) -> bool {
+    fn accepts(&self, copy: &Copy<'_>) -> bool {
         let Some(first) = self.copies.first() else {
-            return copy.length <= buffer.payload();
+            return copy.length <= Buffer::payload(false);
         };
         std::ptr::eq(first.target, copy.target)
             && first.sparse == copy.sparse
             && first.target_is_zero == copy.target_is_zero
             && first.target_offset + self.length == copy.target_offset
-            && self.length + copy.length <= buffer.payload()
+            && self.length + copy.length <= Buffer::payload(false)
     }
 
     /// Carries them out; gives what each of the copies gives, up to the first that fails. A write that fails is the first
@@ -62,7 +58,7 @@ impl<'a> Gathered<'a> {
         let Some(first) = self.copies.first() else {
             return Vec::new();
         };
-        let cell = buffer.payload();
+        let cell = Buffer::payload(false);
         let whole = buffer.scratch(first.target_offset % PAGE, self.length);
         let mut outcomes = Vec::with_capacity(self.copies.len());
         let mut at = 0;

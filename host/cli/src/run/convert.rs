@@ -43,7 +43,14 @@ fn work(
     progress: &Arc<Progress>,
     context: &mut Context<'_>,
 ) -> Step<Option<String>> {
-    let guest = Guest::prepare_guarded(context.policy, Context::lanes(args.parallel))?;
+    // A bad mode of the target's is said later, after the sources have been opened.
+    let direct = source_mode.is_direct() || args.target_mode().is_ok_and(CacheMode::is_direct);
+    let lanes = if direct {
+        Context::direct_lanes
+    } else {
+        Context::lanes
+    };
+    let guest = Guest::prepare_guarded(context.policy, lanes(args.parallel))?;
     let files = files::none(context.policy, args.source.share)?;
     let mut names = Names::new();
     let (places, sources) = open_sources(args, source_mode, &files, &mut names)?;

@@ -96,13 +96,29 @@ impl Context<'_> {
 
     /// Lanes for work that can be shared out: as many as asked for, else one for each CPU.
     fn lanes(asked: Option<u64>) -> u32 {
+        let cpus = Self::cpus();
+        asked.map_or(cpus, Self::bounded).min(cpus)
+    }
+
+    /// Lanes for work past the page cache, which waits for its devices with every request: more of them than there are CPUs can
+    /// be of use, and one alone never writes while it reads.
+    fn direct_lanes(asked: Option<u64>) -> u32 {
+        asked.map_or(Self::cpus().max(2), Self::bounded)
+    }
+
+    fn cpus() -> u32 {
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let lanes = asked
-            .and_then(|asked| usize::try_from(asked).ok())
-            .unwrap_or(cpus);
-        u32::try_from(lanes.clamp(1, instar_abi::limits::LANES.min(cpus.max(1)))).unwrap_or(1)
+        u64::try_from(cpus).map_or(1, Self::bounded)
+    }
+
+    fn bounded(lanes: u64) -> u32 {
+        u32::try_from(lanes).unwrap_or(u32::MAX).clamp(1, MOST_LANES)
     }
 }
+
+/// [`instar_abi::limits::LANES`], as lanes are counted.
+const MOST_LANES: u32 = 16;
+const _: () = assert!(instar_abi::limits::LANES == 16);
 
 /// The end of a run as the guest tells it; warnings are said on the way.
 fn concluded(reports: &[Report], scene: &dyn Scene, program: &Program) -> Step<Done> {
