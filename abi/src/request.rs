@@ -126,7 +126,7 @@ pub enum Request {
     ///
     /// With `sparse`, the range is one stretch of that rule, and the zeros that it leaves out are not written: they are
     /// skipped if `target_is_zero`, else zeroed; those that fill no page of 4096 bytes may be written all the same. Result
-    /// value: bytes of target written as data.
+    /// value: bytes of target written as data, shared ones included; extra: bytes whose extents are shared.
     Copy {
         /// From.
         source: Slot,

@@ -50,6 +50,8 @@ pub struct Io<'a> {
     /// What came of it: for Read bytes read, for Copy bytes written as data, for Extents records filled, for
     /// Compare bytes that are the same, for Allocated bytes.
     pub outcome: core::result::Result<u64, IoError>,
+    /// For Copy, bytes whose extents are shared now.
+    pub shared: u64,
 }
 
 impl<'a> Io<'a> {
@@ -59,6 +61,7 @@ impl<'a> Io<'a> {
         Self {
             action,
             outcome: Err(IoError::CANCELLED),
+            shared: 0,
         }
     }
 }

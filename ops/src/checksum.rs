@@ -9,14 +9,13 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use instar_abi::Report;
 use instar_abi::job::{Algorithm, Checksum};
 use instar_abi::report::{Done, Failure, Stage};
-use instar_codecs::Digest;
-use instar_disk::{Host, Result, Turn, Turnstile, align_up, from_usize, to_usize};
+use instar_disk::{Host, Turn, Turnstile};
 
 use crate::copier::{Assembler, Chunk, Cut, Plan, Span, Stretching};
-use crate::session::{At, Outcome, Session, internal};
+use crate::leaves::{Growth, Hashing, Leaf};
+use crate::session::{At, Outcome, Session};
 use crate::source::Source;
-use crate::tree::{LEAF, Tree, leaf};
-use crate::zero::is_zero;
+use crate::tree::LEAF;
 
 /// Bytes of data in a chunk: they pass through one lane's buffer, which shall stay in cache.
 const BUDGET: u64 = 1 << 20;
@@ -34,30 +33,28 @@ pub(crate) fn run(session: &Session<'_>, job: &Checksum) -> Outcome<Done> {
 }
 
 /// Reports the checksum of all of `source`.
-pub(crate) fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> Outcome<()> {
+fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> Outcome<()> {
     let size = source.size();
     let cut = Cut {
         align: LEAF,
         unit: LEAF,
         budget: BUDGET,
+        least: LEAF,
+        look: false,
         zeros_below: 0,
         zeros_are_data: false,
         inherit_below: 0,
         backed_below: 0,
         stretching: Stretching::Off,
     };
-    let zero_leaf = leaf(algorithm, &alloc::vec![0; to_usize(LEAF).at(Stage::Other)?]);
+    let hashing = Hashing::new(algorithm, size).at(Stage::Other)?;
     let shared = Shared {
         host,
-        algorithm,
-        zero_leaf,
+        hashing,
         size,
         plan: Turnstile::new(Plan::new(source, cut, 0, size, false)),
         turn: Turn::new(),
-        growth: Turnstile::new(Growth {
-            tree: Tree::new(algorithm, zero_leaf),
-            leaves: 0,
-        }),
+        growth: Turnstile::new(Growth::new(hashing)),
         hashed: AtomicU64::new(0),
         failed: AtomicBool::new(false),
         failure: Turnstile::new(None),
@@ -67,17 +64,20 @@ pub(crate) fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> O
     if let Some((_, failure)) = shared.failure.into_inner() {
         return Err(failure);
     }
-    let mut growth = shared.growth.into_inner();
-    growth.zeros_to(size, size, algorithm).at(Stage::Other)?;
-    host.report(&Report::Checksum(growth.tree.finish(size)));
+    report(host, shared.growth.into_inner())
+}
+
+/// Reports the checksum of a disk that has been looked at.
+pub(crate) fn report(host: &dyn Host, growth: Growth) -> Outcome<()> {
+    let digest = growth.finish().at(Stage::Other)?;
+    host.report(&Report::Checksum(digest));
     Ok(())
 }
 
 /// What lanes share.
 struct Shared<'c, 'h> {
     host: &'c dyn Host,
-    algorithm: Algorithm,
-    zero_leaf: Digest,
+    hashing: Hashing,
     size: u64,
     plan: Turnstile<Plan<'h>>,
     turn: Turn,
@@ -88,31 +88,6 @@ struct Shared<'c, 'h> {
     failure: Turnstile<Option<(u64, Failure)>>,
 }
 
-/// The tree, and how many leaves it has.
-struct Growth {
-    tree: Tree,
-    leaves: u64,
-}
-
-impl Growth {
-    /// Adds zeros up to the byte `end` of a disk of `size` bytes: a leaf's start, or the size.
-    fn zeros_to(&mut self, end: u64, size: u64, algorithm: Algorithm) -> Result<()> {
-        let whole = end / LEAF;
-        self.tree.push_zeros(whole.saturating_sub(self.leaves));
-        self.leaves = self.leaves.max(whole);
-        let rest = to_usize(size % LEAF)?;
-        if end == size && rest > 0 && self.leaves == whole {
-            self.push(leaf(algorithm, &alloc::vec![0; rest]));
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, digest: Digest) {
-        self.tree.push(digest);
-        self.leaves = self.leaves.saturating_add(1);
-    }
-}
-
 /// One lane's buffers, reused from chunk to chunk.
 #[derive(Default)]
 struct Lane {
@@ -120,8 +95,7 @@ struct Lane {
     assembler: Assembler,
     spans: Vec<Span>,
     buffer: Vec<u8>,
-    /// Where each leaf with data starts on the disk, and its digest.
-    leaves: Vec<(u64, Digest)>,
+    leaves: Vec<Leaf>,
 }
 
 fn lane(shared: &Shared<'_, '_>) {
@@ -144,7 +118,7 @@ fn lane(shared: &Shared<'_, '_>) {
         shared.turn.wait_for(shared.host, lane.chunk.ticket);
         let grown = shared
             .growth
-            .with(shared.host, |growth| lane.grow(shared, growth));
+            .with(shared.host, |growth| growth.add(&lane.leaves, lane.chunk.end));
         shared.turn.pass(shared.host);
         match grown {
             Ok(()) => shared.advance(&lane.chunk),
@@ -167,37 +141,11 @@ impl Lane {
             .at(stage)?;
         self.assembler
             .fetch(shared.host, false, Vec::new(), &[], &mut self.buffer)?;
-        for span in &self.spans {
-            let bytes = span
-                .at
-                .checked_add(span.length)
-                .and_then(|end| self.buffer.get(span.at..end))
-                .ok_or_else(|| internal(line!()))
-                .at(stage)?;
-            let mut at = span.target;
-            for piece in bytes.chunks(to_usize(LEAF).at(stage)?) {
-                // The last leaf ends with the disk.
-                let length = shared.size.saturating_sub(at).min(from_usize(piece.len()));
-                let piece = piece.get(..to_usize(length).at(stage)?).unwrap_or(piece);
-                let digest = if length == LEAF && is_zero(piece) {
-                    shared.zero_leaf
-                } else {
-                    leaf(shared.algorithm, piece)
-                };
-                self.leaves.push((at, digest));
-                at = at.saturating_add(LEAF);
-            }
-        }
-        Ok(())
-    }
-
-    fn grow(&self, shared: &Shared<'_, '_>, growth: &mut Growth) -> Result<()> {
-        for (start, digest) in &self.leaves {
-            growth.zeros_to(*start, shared.size, shared.algorithm)?;
-            growth.push(*digest);
-        }
-        let end = align_up(self.chunk.end, LEAF)?.min(shared.size);
-        growth.zeros_to(end, shared.size, shared.algorithm)
+        let range = self.chunk.start..self.chunk.end;
+        shared
+            .hashing
+            .hash(&self.spans, &self.buffer, &range, &mut self.leaves)
+            .at(stage)
     }
 }
 

@@ -286,6 +286,7 @@ impl Pairs {
                         length,
                         from,
                         stretch: 0,
+                        look: false,
                     });
                 }
             }
@@ -363,12 +364,14 @@ fn plain_differs(host: &dyn Host, plain: &[Plain], readers: &mut [Reader; 2]) ->
                     length: plain.length,
                     from: From::Data { slot, offset },
                     stretch: 0,
+                    look: false,
                 };
                 let other = plain.other.map(piece).unwrap_or(Piece {
                     target: plain.at,
                     length: plain.length,
                     from: From::Zero,
                     stretch: 0,
+                    look: false,
                 });
                 return encoded_differs(
                     host,
@@ -403,7 +406,8 @@ fn encoded_differs(host: &dyn Host, pieces: &[Vec<Piece>; 2], readers: &mut [Rea
         let read = assembler
             .lay_out(pieces, true, 1, spans, buffer)
             .at(Stage::Read(first.target))
-            .and_then(|()| assembler.fetch(host, false, Vec::new(), &[], buffer));
+            .and_then(|()| assembler.fetch(host, false, Vec::new(), &[], buffer))
+            .map(|_| ());
         read.map_err(|failure| of_side(index, first.target, failure))?;
     }
     let [left, right] = readers;

@@ -6,9 +6,9 @@ use instar_disk::{Fault, FileKind, Sparse, fault};
 
 use crate::bitmaps;
 use crate::chain::Chain;
-use crate::checksum;
 use crate::copier::{self, Ground, Offload, Work};
 use crate::formats;
+use crate::leaves::Hashing;
 use crate::session::{At, Outcome, Session};
 use crate::source::Source;
 
@@ -36,6 +36,12 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         return Err(Fault::new(fault::core::NO_BITMAPS).named(format.as_bytes())).at(Stage::Other);
     }
     let virtual_size = target.size();
+    // What lies behind the source in an existing target stays, and is not looked at.
+    let shown = match job.target.existing && !job.target_is_zero {
+        true => length,
+        false => virtual_size,
+    };
+    let hashing = job.checksum.map(|algorithm| Hashing::new(algorithm, shown));
     let work = Work {
         source,
         target,
@@ -47,11 +53,9 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         salvage: job.salvage,
         offload: offload(job),
         bitmaps,
+        hashing: hashing.transpose().at(Stage::Other)?,
     };
-    let source = copier::run(session.host, work)?;
-    if let Some(algorithm) = job.checksum {
-        checksum::of(session.host, source, algorithm)?;
-    }
+    copier::run(session.host, work)?;
     Ok(Done {
         virtual_size,
         ..Done::default()

@@ -42,6 +42,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
         salvage: false,
         offload: Offload::Copy,
         bitmaps: Vec::new(),
+        hashing: None,
     };
     copier::run(session.host, work)?;
     Ok(Done {

@@ -38,6 +38,7 @@ mod dd;
 mod detect;
 mod formats;
 mod info;
+mod leaves;
 mod map;
 mod marks;
 mod measure;

@@ -196,6 +196,7 @@ fn exchange(batch: &mut [Io<'_>]) {
     for (index, io) in batch.iter_mut().enumerate() {
         let result = mailbox.result(before + index);
         io.outcome = outcome(result);
+        io.shared = result.extra;
         if let Action::Extents { into, .. } = &mut io.action {
             let table = tables.next().map_or(&[][..], Vec::as_slice);
             let filled = usize::try_from(result.value).unwrap_or(usize::MAX);

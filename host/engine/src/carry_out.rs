@@ -135,7 +135,12 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
                     target_is_zero,
                     may_clone,
                 };
-                counted(copy.carry_out(buffer, stop))
+                let (value, extra) = copy.carry_out(buffer, stop)?;
+                Ok(Answer {
+                    value,
+                    extra,
+                    ..Answer::default()
+                })
             }
             Request::Compare {
                 slot,

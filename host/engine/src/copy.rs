@@ -33,8 +33,8 @@ pub(crate) struct Copy<'a> {
 }
 
 impl<'a> Copy<'a> {
-    /// Copies; gives the bytes of the target that were written as data.
-    pub(crate) fn carry_out(self, buffer: &mut Buffer, stop: &Stop) -> Outcome<u64> {
+    /// Copies; gives the bytes of the target that were written as data, shared ones included, and those that are shared.
+    pub(crate) fn carry_out(self, buffer: &mut Buffer, stop: &Stop) -> Outcome<(u64, u64)> {
         self.target.writable_to(self.target_offset + self.length)?;
         let in_source = self
             .source
@@ -51,7 +51,7 @@ impl<'a> Copy<'a> {
             Some(sparse) => rest.sift(sparse, in_source, buffer, stop)?,
             None => rest.whole(in_source, buffer, stop)?,
         };
-        Ok(cloned + written)
+        Ok((cloned + written, cloned))
     }
 
     /// Writes everything: past the first `in_source` bytes, zeros.

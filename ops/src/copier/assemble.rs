@@ -115,7 +115,7 @@ impl Assembler {
     }
 
     /// Reads and decodes everything laid out into `buffer`, zero where nothing is. `first` goes out in the same batch, before
-    /// the reads: what it says must be done either way.
+    /// the reads: what it says must be done either way. Gives the bytes that `first` shares with a source.
     pub(crate) fn fetch(
         &mut self,
         host: &dyn Host,
@@ -123,7 +123,7 @@ impl Assembler {
         first: Vec<Io<'_>>,
         first_at: &[u64],
         buffer: &mut [u8],
-    ) -> Outcome<()> {
+    ) -> Outcome<u64> {
         let Self {
             fills,
             reads,
@@ -157,8 +157,11 @@ impl Assembler {
             salvage::submit(host, &mut batch, salvage);
         }
         settle(&mut batch, writes, plain, first_at, fills)?;
+        let first = batch.iter().take(writes);
+        let shared = first.fold(0, |sum: u64, io| sum.saturating_add(io.shared));
         drop(batch);
-        self.decode(host, salvage, buffer)
+        self.decode(host, salvage, buffer)?;
+        Ok(shared)
     }
 
     /// Groups the encoded units into reads, in the order in which they lie in their files: a writer with many requests under way has
@@ -333,6 +336,33 @@ fn settle(
         })?;
         if let Some(missing) = into.get_mut(usize::try_from(read).unwrap_or(usize::MAX)..) {
             missing.fill(0);
+        }
+    }
+    Ok(())
+}
+
+/// The spans, in whole units, of what is written: parts of what is laid out in `all`.
+pub(super) fn written(
+    pieces: &[Piece],
+    zeros_too: bool,
+    unit: u64,
+    all: &[Span],
+    spans: &mut Vec<Span>,
+) -> Result<()> {
+    spans.clear();
+    let wanted = |piece: &&Piece| !piece.look && (zeros_too || piece.from != From::Zero);
+    for piece in pieces.iter().filter(wanted) {
+        let start = align_down(piece.target, unit);
+        let end = align_up(piece.target.saturating_add(piece.length), unit)?;
+        match spans.last_mut() {
+            Some(last) if start <= last.target.saturating_add(from_usize(last.length)) => {
+                last.length = to_usize(end.saturating_sub(last.target))?.max(last.length);
+            }
+            _ => spans.push(Span {
+                target: start,
+                at: super::sift::place(all, start).ok_or_else(|| internal(line!()))?,
+                length: to_usize(end.saturating_sub(start))?,
+            }),
         }
     }
     Ok(())

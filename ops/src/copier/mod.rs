@@ -21,14 +21,18 @@ mod salvage;
 mod sift;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use instar_abi::report::{Failure, Stage};
-use instar_disk::{Encoding, Host, Sparse, Target, Turn, Turnstile, align_up};
+use instar_disk::{Encoding, Host, Result, Sparse, Target, Turn, Turnstile, align_up};
 
 use crate::bitmaps::{self, Chosen};
+use crate::checksum;
+use crate::leaves::{Growth, Hashing, Leaf};
 use crate::session::{At, Outcome};
 use crate::source::Source;
+use crate::tree::LEAF;
 
 use sift::Carry;
 
@@ -55,6 +59,8 @@ pub(crate) struct Work<'h> {
     pub(crate) offload: Offload,
     /// Bitmaps of the source for the target.
     pub(crate) bitmaps: Chosen,
+    /// The disk's checksum is wanted.
+    pub(crate) hashing: Option<Hashing>,
 }
 
 /// How plain data may reach the target without being looked at.
@@ -89,8 +95,8 @@ const PAGE: u64 = 4096;
 /// Boundary of chunks in a target without units.
 const PLAIN_ALIGN: u64 = 64 << 10;
 
-/// Copies, then completes the target. Gives the source back.
-pub(crate) fn run<'h>(host: &dyn Host, work: Work<'h>) -> Outcome<Source<'h>> {
+/// Copies, then completes the target.
+pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
     let encoding = work.target.encoding();
     let plain = work.target.plain();
     let cut = cut(&work).at(Stage::Create)?;
@@ -113,6 +119,9 @@ pub(crate) fn run<'h>(host: &dyn Host, work: Work<'h>) -> Outcome<Source<'h>> {
         salvage: work.salvage,
         offload: work.offload,
         encoding,
+        hashing: work.hashing,
+        growth: Turnstile::new(work.hashing.map(Growth::new)),
+        unshared: AtomicBool::new(false),
         total: work.length,
         done: AtomicU64::new(0),
         failed: AtomicBool::new(false),
@@ -131,7 +140,10 @@ pub(crate) fn run<'h>(host: &dyn Host, work: Work<'h>) -> Outcome<Source<'h>> {
     bitmaps::carry(&mut source, &mut *target, &work.bitmaps).at(Stage::Finish)?;
     target.finish().at(Stage::Finish)?;
     host.progress(1, 1);
-    Ok(source)
+    match shared.growth.into_inner() {
+        Some(growth) => checksum::report(host, growth),
+        None => Ok(()),
+    }
 }
 
 fn cut(work: &Work<'_>) -> instar_disk::Result<Cut> {
@@ -149,11 +161,18 @@ fn cut(work: &Work<'_>) -> instar_disk::Result<Cut> {
         Ground::Unknown => (u64::MAX, 0),
         Ground::Backing(size) => (size, align_up(size, unit)?),
     };
-    let budget = if plain { PLAIN_BUDGET } else { PLACED_BUDGET };
+    let (hashing, counted) = (work.hashing.is_some(), if plain { 1 } else { unit });
+    let budget = if plain && !hashing {
+        PLAIN_BUDGET
+    } else {
+        PLACED_BUDGET
+    };
     Ok(Cut {
         align,
-        unit: if plain { 1 } else { unit },
+        unit: counted,
         budget,
+        least: if hashing { counted.max(LEAF) } else { counted },
+        look: hashing,
         zeros_below,
         zeros_are_data: work.write_zeros,
         inherit_below,
@@ -198,6 +217,10 @@ struct Shared<'c, 'h> {
     salvage: bool,
     offload: Offload,
     encoding: Option<Encoding>,
+    hashing: Option<Hashing>,
+    growth: Turnstile<Option<Growth>>,
+    /// The host cannot share extents with this target.
+    unshared: AtomicBool,
     total: u64,
     done: AtomicU64,
     failed: AtomicBool,
@@ -229,6 +252,36 @@ impl Shared<'_, '_> {
                 *kept = Some((at, failure));
             }
         });
+    }
+
+    /// What a lane's buffer is laid out in.
+    fn layout(&self, unit: u64) -> u64 {
+        self.hashing.map_or(unit, |_| unit.max(LEAF))
+    }
+
+    /// Hashes a chunk's bytes, which are laid out in whole leaves, if that is wanted.
+    fn hash(&self, chunk: &Chunk, spans: &[Span], buffer: &[u8], leaves: &mut Vec<Leaf>) -> Result<()> {
+        match &self.hashing {
+            Some(hashing) => hashing.hash(spans, buffer, &(chunk.start..self.ends(chunk)), leaves),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a chunk's leaves to the tree. Runs in the chunk's turn.
+    fn grow(&self, chunk: &Chunk, leaves: &[Leaf]) -> Result<()> {
+        self.growth.with(self.host, |growth| match growth {
+            Some(growth) => growth.add(leaves, self.ends(chunk)),
+            None => Ok(()),
+        })
+    }
+
+    /// Where a chunk ends; what lies behind the last one is its.
+    const fn ends(&self, chunk: &Chunk) -> u64 {
+        if chunk.end >= self.total {
+            u64::MAX
+        } else {
+            chunk.end
+        }
     }
 
     /// Says that a chunk is settled.

@@ -3,17 +3,19 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::mem::swap;
 use core::ops::Range;
 
 use instar_abi::report::Stage;
-use instar_disk::{Placement, Result, Target, from_usize, to_usize};
+use instar_disk::{Placement, Result, Target, ZeroHow, from_usize, to_usize};
 
-use super::assemble::{Assembler, Span};
+use super::assemble::{self, Assembler, Span};
 use super::encode::{Packed, Packer, Packs};
 use super::plan::{Chunk, From, Stretching};
 use super::runs::{self, Owed, Run};
 use super::sift::{self, Carry, Cell};
 use super::{Ground, Shared};
+use crate::leaves::Leaf;
 use crate::session::{At, Outcome, internal};
 
 /// Inside a unit that is allocated anyway, zeros are left out of the write in pieces of this size (qemu-img's default
@@ -61,7 +63,11 @@ struct Lane {
 /// A chunk and its bytes.
 struct Held {
     chunk: Chunk,
+    /// What is to be written, in whole units.
     spans: Vec<Span>,
+    /// All that lies in the buffer, in whole leaves, if it is hashed.
+    seen: Vec<Span>,
+    leaves: Vec<Leaf>,
     runs: Vec<Run>,
     /// What stretches there are in it, where they count.
     cells: Vec<Cell>,
@@ -105,9 +111,14 @@ impl Lane {
     fn fetch(&mut self, shared: &Shared<'_, '_>, held: &mut Held) -> Outcome<()> {
         let stage = Stage::Read(held.chunk.start);
         let (pieces, zeros) = (&held.chunk.pieces, shared.write_zeros);
+        let layout = shared.layout(shared.unit);
         self.assembler
-            .lay_out(pieces, zeros, shared.unit, &mut held.spans, &mut held.buffer)
+            .lay_out(pieces, zeros, layout, &mut held.spans, &mut held.buffer)
             .at(stage)?;
+        if shared.hashing.is_some() {
+            swap(&mut held.seen, &mut held.spans);
+            assemble::written(pieces, zeros, shared.unit, &held.seen, &mut held.spans).at(stage)?;
+        }
         let (mut batch, mut ats) = (Vec::new(), Vec::new());
         for before in &self.placed {
             let bytes = if shared.encoding.is_some() {
@@ -120,6 +131,14 @@ impl Lane {
         self.assembler
             .fetch(shared.host, shared.salvage, batch, &ats, &mut held.buffer)?;
         held.cut(shared).at(stage)?;
+        let Held {
+            chunk,
+            seen,
+            buffer,
+            leaves,
+            ..
+        } = held;
+        shared.hash(chunk, seen, buffer, leaves).at(stage)?;
         match shared.encoding {
             Some(encoding) => self
                 .packer
@@ -142,7 +161,9 @@ impl Lane {
             held.owed.clear();
             // A chunk that failed still has its turn, or the lanes behind it would wait for ever.
             let state = core::mem::replace(&mut held.state, Ok(()));
-            let placed = state.and_then(|()| held.place(shared, &mut self.holes));
+            let placed = state
+                .and_then(|()| held.place(shared, &mut self.holes))
+                .and_then(|()| shared.grow(&held.chunk, &held.leaves).at(Stage::Other));
             shared.turn.pass(shared.host);
             match placed {
                 Ok(()) => shared.advance(&held.chunk),
@@ -161,6 +182,8 @@ impl Default for Held {
         Self {
             chunk: Chunk::default(),
             spans: Vec::new(),
+            seen: Vec::new(),
+            leaves: Vec::new(),
             runs: Vec::new(),
             cells: Vec::new(),
             blanks: Vec::new(),
@@ -362,7 +385,7 @@ impl Placer<'_, '_, '_> {
                     at: 0,
                     length: to_usize(placement.length)?,
                     target,
-                    blank: true,
+                    zeros: Some(ZeroHow::Keep),
                 },
             );
             target = target.saturating_add(placement.length.max(1));
@@ -396,7 +419,7 @@ impl Placer<'_, '_, '_> {
                     at: run.at,
                     length: run.length,
                     target: run.target,
-                    blank: false,
+                    zeros: None,
                 },
             );
         }
@@ -440,7 +463,7 @@ impl Placer<'_, '_, '_> {
                 at: unit.at,
                 length: unit.length,
                 target,
-                blank: false,
+                zeros: None,
             },
         );
         Ok(())

@@ -3,15 +3,17 @@
 use alloc::vec::Vec;
 use core::mem::swap;
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 
 use instar_abi::report::Stage;
-use instar_disk::{Action, Io, Result, Slot, Sparse, ZeroHow};
+use instar_disk::{Action, Io, Result, Slot, Sparse, ZeroHow, align_up, from_usize};
 
-use super::assemble::{Assembler, Span};
+use super::assemble::{self, Assembler, Span};
 use super::plan::{Chunk, From, Piece, Stretching};
 use super::runs::{self, Owed, Run};
 use super::sift::{self, Cell, Stretches};
-use super::{Ground, Offload, Shared};
+use super::{Ground, Offload, PAGE, PLAIN_ALIGN, Shared};
+use crate::leaves::Leaf;
 use crate::session::{At, Outcome};
 
 /// Works until the plan is empty.
@@ -20,16 +22,23 @@ pub(super) fn lane(shared: &Shared<'_, '_>, slot: Slot) {
     loop {
         let found = match shared.next(&mut lane.chunk) {
             Ok(found) => found,
-            Err(failure) => return shared.fail(lane.chunk.start, failure),
+            Err(failure) => {
+                shared.fail(lane.chunk.start, failure);
+                return lane.grow(shared, false);
+            }
         };
         if !found {
             lane.chunk.pieces.clear();
         }
-        if let Err(failure) = lane.step(shared, slot) {
+        let stepped = lane.step(shared, slot);
+        let done = stepped.is_ok();
+        if let Err(failure) = stepped {
             shared.fail(lane.chunk.start, failure);
-            return;
         }
-        if !found {
+        if found {
+            lane.grow(shared, done);
+        }
+        if !found || !done {
             return;
         }
         shared.advance(&lane.chunk);
@@ -39,9 +48,13 @@ pub(super) fn lane(shared: &Shared<'_, '_>, slot: Slot) {
 #[derive(Default)]
 struct Lane {
     chunk: Chunk,
-    encoded: Vec<Piece>,
+    /// Pieces whose bytes come into the guest.
+    brought: Vec<Piece>,
     assembler: Assembler,
     spans: Vec<Span>,
+    /// All that lies in the buffer, if it is hashed.
+    seen: Vec<Span>,
+    leaves: Vec<Leaf>,
     runs: Vec<Run>,
     cells: Vec<Cell>,
     /// Decoded bytes of this chunk.
@@ -54,29 +67,63 @@ struct Lane {
 impl Lane {
     /// Writes what the chunk before left, copies this chunk's plain pieces and decodes its others.
     fn step(&mut self, shared: &Shared<'_, '_>, slot: Slot) -> Outcome<()> {
-        self.encoded.clear();
-        self.encoded.extend(
-            self.chunk
-                .pieces
-                .iter()
-                .filter(|piece| shared.through_guest(piece)),
-        );
+        self.brought.clear();
+        let through = shared.data_through_guest();
+        for piece in self.chunk.pieces.iter().filter(|piece| piece.from != From::Zero) {
+            let look = matches!(piece.from, From::Data { .. }) && !through;
+            if !look || shared.hashing.is_some() {
+                self.brought.push(Piece { look, ..*piece });
+            }
+        }
+        let layout = shared.layout(1);
         self.assembler
-            .lay_out(&self.encoded, false, 1, &mut self.spans, &mut self.buffer)
+            .lay_out(&self.brought, false, layout, &mut self.spans, &mut self.buffer)
             .at(Stage::Other)?;
         let (mut batch, mut ats) = (Vec::new(), Vec::new());
         runs::requests(&self.owed, &self.before, &mut batch, &mut ats).at(Stage::Other)?;
+        let mut sharable = false;
         for piece in &self.chunk.pieces {
-            if let Some(action) = shared.on_host(piece, slot) {
+            if let Some(action) = shared.on_host(piece, slot, through) {
+                sharable |= piece.is_sharable();
                 batch.push(Io::new(action));
                 ats.push(piece.target);
             }
         }
-        self.assembler
+        let extents = self
+            .assembler
             .fetch(shared.host, shared.salvage, batch, &ats, &mut self.buffer)?;
+        if sharable && extents == 0 {
+            shared.unshared.store(true, Ordering::Relaxed);
+        }
         self.owed.clear();
         swap(&mut self.buffer, &mut self.before);
+        let Self {
+            chunk,
+            spans,
+            before,
+            leaves,
+            ..
+        } = self;
+        shared
+            .hash(chunk, spans, before, leaves)
+            .at(Stage::Read(chunk.start))?;
         self.settle(shared, slot).at(Stage::Write(self.chunk.start))
+    }
+
+    /// Waits for the chunk's turn and adds its leaves, if it has been done, to the tree.
+    fn grow(&self, shared: &Shared<'_, '_>, done: bool) {
+        if shared.hashing.is_none() {
+            return;
+        }
+        shared.turn.wait_for(shared.host, self.chunk.ticket);
+        let grown = match done {
+            true => shared.grow(&self.chunk, &self.leaves).at(Stage::Other),
+            false => Ok(()),
+        };
+        shared.turn.pass(shared.host);
+        if let Err(failure) = grown {
+            shared.fail(self.chunk.start, failure);
+        }
     }
 
     /// Owes a write for every run of decoded data.
@@ -84,6 +131,10 @@ impl Lane {
         match shared.sparse {
             Some(sparse) if shared.stretching == Stretching::Whole => self.sift(sparse)?,
             sparse => {
+                if shared.hashing.is_some() {
+                    swap(&mut self.spans, &mut self.seen);
+                    assemble::written(&self.brought, false, 1, &self.seen, &mut self.spans)?;
+                }
                 self.runs.clear();
                 for span in &self.spans {
                     let granule = sparse.map(Sparse::granule);
@@ -103,6 +154,8 @@ impl Lane {
                 let Run {
                     target, at, length, ..
                 } = *run;
+                let page = align_up(target, PAGE)?.saturating_add(PAGE);
+                let hole = run.zero && page <= target.saturating_add(from_usize(length));
                 runs::owe(
                     &mut self.owed,
                     Owed {
@@ -111,7 +164,7 @@ impl Lane {
                         at,
                         length,
                         target,
-                        blank: false,
+                        zeros: hole.then_some(ZeroHow::MayUnmap),
                     },
                 );
             }
@@ -122,14 +175,14 @@ impl Lane {
     /// Cuts the chunk, which has whole stretches, into runs.
     fn sift(&mut self, sparse: Sparse) -> Result<()> {
         let Self {
-            encoded,
+            brought,
             spans,
             before,
             runs,
             cells,
             ..
         } = self;
-        sift::cells(encoded, spans, before, sparse, runs, cells)?;
+        sift::cells(brought, spans, before, sparse, runs, cells)?;
         runs.clear();
         let mut stretches = Stretches::new(sparse);
         let mut found = |range: Range<u64>, zero| {
@@ -151,19 +204,21 @@ impl Lane {
 }
 
 impl Shared<'_, '_> {
-    /// Whether a piece's bytes must come into the guest: to be decoded, or to be saved sector by sector.
-    fn through_guest(&self, piece: &Piece) -> bool {
-        match piece.from {
-            From::Encoded(_) => true,
-            From::Data { .. } => self.salvage,
-            From::Zero => false,
-        }
+    /// Whether plain data is written by the guest: to be saved sector by sector, or to be hashed, where the host could do no more
+    /// than read and write it once again. Only trying shows whether it can share extents.
+    fn data_through_guest(&self) -> bool {
+        let better = match self.offload {
+            Offload::No => false,
+            Offload::Share => !self.unshared.load(Ordering::Relaxed),
+            Offload::Copy => true,
+        };
+        self.salvage || (self.hashing.is_some() && !better)
     }
 
     /// What the host does for a piece without the guest seeing its bytes.
-    fn on_host(&self, piece: &Piece, target: Slot) -> Option<Action<'static>> {
+    fn on_host(&self, piece: &Piece, target: Slot, through_guest: bool) -> Option<Action<'static>> {
         match piece.from {
-            From::Data { .. } if self.salvage => None,
+            From::Data { .. } if through_guest => None,
             From::Data { slot, offset } => Some(Action::Copy {
                 source: slot,
                 source_offset: offset,
@@ -188,6 +243,18 @@ impl Shared<'_, '_> {
                 })
             }
             From::Encoded(_) => None,
+        }
+    }
+}
+
+impl Piece {
+    /// Whether its extents can be shared where files can do that.
+    fn is_sharable(&self) -> bool {
+        match self.from {
+            From::Data { offset, .. } => {
+                self.length >= PLAIN_ALIGN && offset.is_multiple_of(PAGE) && self.target.is_multiple_of(PAGE)
+            }
+            _ => false,
         }
     }
 }

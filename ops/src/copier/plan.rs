@@ -34,6 +34,8 @@ pub(crate) struct Piece {
     pub(crate) from: From,
     /// Where the stretch starts that it is part of ([`Stretching`]); pieces of two stretches are never made one.
     pub(crate) stretch: u64,
+    /// To be looked at, not to be written.
+    pub(crate) look: bool,
 }
 
 /// Where a piece comes from.
@@ -87,6 +89,10 @@ pub(crate) struct Cut {
     pub(crate) unit: u64,
     /// Bytes of data in a chunk.
     pub(crate) budget: u64,
+    /// What a byte of data takes of it at least: a multiple of `unit`.
+    pub(crate) least: u64,
+    /// What is left to the target's backing file is to be looked at.
+    pub(crate) look: bool,
     /// Below this offset known zeros are pieces; above, the target reads as zero by itself.
     pub(crate) zeros_below: u64,
     /// Known zeros are written like data (`-S 0`) and count as such.
@@ -124,6 +130,8 @@ pub(crate) struct Plan<'h> {
     salvage: bool,
     /// What the source answers for at once, at the place asked for last.
     answer: Range<u64>,
+    /// Below this offset the top layer is known to say nothing.
+    inherited_to: u64,
 }
 
 impl<'h> Plan<'h> {
@@ -140,6 +148,7 @@ impl<'h> Plan<'h> {
             allowance,
             salvage,
             answer: 0..0,
+            inherited_to: 0,
         }
     }
 
@@ -180,7 +189,8 @@ impl<'h> Plan<'h> {
                     break;
                 }
             }
-            if self.at < self.cut.inherit_below && self.skip_inherited(&mut filling)? {
+            let known = self.at < self.inherited_to || self.at >= self.cut.inherit_below;
+            if !known && self.skip_inherited(&mut filling)? {
                 continue;
             }
             self.take(chunk, &mut filling)?;
@@ -194,12 +204,15 @@ impl<'h> Plan<'h> {
         let at = self.at;
         let located = self.locate(chunk, at)?;
         let mut length = located.length.min(filling.stop.saturating_sub(at));
-        if at < self.cut.inherit_below {
+        let look = at < self.inherited_to;
+        if look {
+            length = length.min(self.inherited_to.saturating_sub(at));
+        } else if at < self.cut.inherit_below {
             length = length.min(filling.mixed.saturating_sub(at));
         }
         let from = From::of(located.kind);
         if from == From::Zero && !self.cut.zeros_are_data {
-            if at < self.cut.zeros_below {
+            if at < self.cut.zeros_below && !look {
                 push(
                     &mut chunk.pieces,
                     Piece {
@@ -207,6 +220,7 @@ impl<'h> Plan<'h> {
                         length,
                         from,
                         stretch: 0,
+                        look,
                     },
                 );
             }
@@ -224,6 +238,7 @@ impl<'h> Plan<'h> {
                 length,
                 from,
                 stretch: stretch.start,
+                look,
             },
         );
         self.at = at.saturating_add(length);
@@ -267,7 +282,7 @@ impl<'h> Plan<'h> {
     /// How much of a data run fits the chunk. Sets the chunk's end when it is full. Encoded units are taken whole, so that
     /// none is decoded twice.
     fn fit(&self, filling: &mut Filling, at: u64, length: u64, whole: bool) -> Result<u64> {
-        let unit = self.cut.unit;
+        let unit = self.cut.least;
         let first = align_down(at, unit).max(filling.covered);
         let budget = if whole {
             self.cut.budget.min(ENCODED_BUDGET)
@@ -313,6 +328,10 @@ impl<'h> Plan<'h> {
             align_down(at, self.cut.unit)
         };
         if whole > start {
+            if self.cut.look {
+                self.inherited_to = whole;
+                return Ok(false);
+            }
             self.at = whole;
             return Ok(true);
         }
@@ -339,6 +358,7 @@ fn push(pieces: &mut Vec<Piece>, piece: Piece) {
     if let Some(last) = pieces.last_mut()
         && last.target.checked_add(last.length) == Some(piece.target)
         && last.stretch == piece.stretch
+        && last.look == piece.look
         && last.goes_on(&piece)
     {
         last.length = last.length.saturating_add(piece.length);

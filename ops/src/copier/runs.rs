@@ -88,15 +88,15 @@ pub(super) struct Owed {
     pub(super) length: usize,
     /// Offset in the target, for messages.
     pub(super) target: u64,
-    /// Zeros are to be written, which stand in no buffer.
-    pub(super) blank: bool,
+    /// The place is to be made zero, and no bytes stand in the buffer.
+    pub(super) zeros: Option<ZeroHow>,
 }
 
 /// Adds a write; one that goes on where the last one ends, in file and buffer, makes it longer.
 pub(super) fn owe(owed: &mut Vec<Owed>, write: Owed) {
     if let Some(last) = owed.last_mut()
-        && !last.blank
-        && !write.blank
+        && last.zeros.is_none()
+        && write.zeros.is_none()
         && last.slot == write.slot
         && last.offset.checked_add(from_usize(last.length)) == Some(write.offset)
         && last.at.checked_add(last.length) == Some(write.at)
@@ -115,12 +115,12 @@ pub(super) fn requests<'b>(
     ats: &mut Vec<u64>,
 ) -> Result<()> {
     for write in owed {
-        if write.blank {
+        if let Some(how) = write.zeros {
             batch.push(Io::new(Action::Zero {
                 slot: write.slot,
                 offset: write.offset,
                 length: from_usize(write.length),
-                how: ZeroHow::Keep,
+                how,
             }));
             ats.push(write.target);
             continue;

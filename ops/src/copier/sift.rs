@@ -38,12 +38,13 @@ pub(super) fn cells(
     cells: &mut Vec<Cell>,
 ) -> Result<()> {
     cells.clear();
-    for piece in pieces {
+    for piece in pieces.iter().filter(|piece| !piece.look) {
         let Piece {
             target,
             length,
             from,
             stretch,
+            ..
         } = *piece;
         if from == From::Zero {
             cells.push(Cell {

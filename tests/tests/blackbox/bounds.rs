@@ -75,6 +75,10 @@ in_both_sandboxes! {
             little(&["dd", &format!("if={image}"), "of=out", "bs=1M"]);
             same_bytes(bench, "disk.raw", "out", image);
         }
+        for sparse in ["4k", "3M"] {
+            little(&["convert", "-O", "raw", "--checksum", "-m", "16", "-S", sparse, "image", "out"]);
+            same_bytes(bench, "disk.raw", "out", sparse);
+        }
         for words in [
             ["-O", "qcow2"].as_slice(),
             &["-O", "qcow2", "-c"],
@@ -83,6 +87,9 @@ in_both_sandboxes! {
             &["-O", "qcow2", "-c", "-o", "compression_type=zstd,cluster_size=2M"],
             &["-O", "qcow2", "-c", "-o", "cluster_size=2M"],
             &["-O", "qcow2", "-o", "cluster_size=512"],
+            &["-O", "qcow2", "-o", "cluster_size=2M", "--checksum", "-m", "16"],
+            &["-O", "qcow2", "-o", "cluster_size=512", "--checksum", "-m", "16", "-S", "3M"],
+            &["-O", "qcow2", "-c", "--checksum=sha256", "-m", "16"],
         ] {
             let all: Vec<&str> = ["convert"].iter().chain(words).chain(&["packed", "out"]).copied().collect();
             little(&all);

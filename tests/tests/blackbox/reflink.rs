@@ -56,7 +56,7 @@ in_both_sandboxes! {
             Err(reason) => return ledger::skip(reason),
         };
         disk::make(&bench.path("disk.raw"), DATA + (8 << 20), &[Piece::Data(1 << 20, DATA, 7)]);
-        for (format, options) in [("raw", "-S4k"), ("qcow2", "-S4k"), ("qcow2", "-C")] {
+        for (format, options) in [("raw", "-S4k"), ("qcow2", "-S4k"), ("qcow2", "-C"), ("raw", "--checksum"), ("qcow2", "--checksum")] {
             bench.qemu(["convert", "-f", "raw", "-O", format, "disk.raw", "xfs/image"]).succeeds();
             assert!(Command::new("sync").arg("-f").arg(&mount.0).status().unwrap().success());
             let before = mount.free();
