@@ -43,14 +43,7 @@ fn work(
     progress: &Arc<Progress>,
     context: &mut Context<'_>,
 ) -> Step<Option<String>> {
-    // A bad mode of the target's is said later, after the sources have been opened.
-    let direct = source_mode.is_direct() || args.target_mode().is_ok_and(CacheMode::is_direct);
-    let lanes = if direct {
-        Context::direct_lanes
-    } else {
-        Context::lanes
-    };
-    let guest = Guest::prepare_guarded(context.policy, lanes(args.parallel))?;
+    let guest = Guest::prepare_guarded(context.policy, lanes(args, source_mode))?;
     let files = files::none(context.policy, args.source.share)?;
     let mut names = Names::new();
     let (places, sources) = open_sources(args, source_mode, &files, &mut names)?;
@@ -118,6 +111,16 @@ fn work(
         .commit(options.cache != instar_engine::Cache::Unsafe)
         .map_err(|error| Stop::say(error.to_string()))?;
     Ok(digest.map(|(algorithm, digest)| checksum::line(algorithm, &digest, args.target.as_bytes())))
+}
+
+fn lanes(args: &Args, source_mode: CacheMode) -> u32 {
+    // A bad mode of the target's is said later, after the sources have been opened.
+    let direct = source_mode.is_direct() || args.target_mode().is_ok_and(CacheMode::is_direct);
+    if direct {
+        Context::direct_lanes(args.parallel)
+    } else {
+        Context::lanes(args.parallel)
+    }
 }
 
 /// What is being done to the target, for messages.
