@@ -6,7 +6,6 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use instar_abi::request::{GuestRange, status};
@@ -87,8 +86,6 @@ pub(crate) struct State {
     pub(crate) no_copy: AtomicBool,
     /// Whether something is in the page cache cannot be asked.
     pub(crate) no_probe: AtomicBool,
-    /// Held by the lane that writes much at once; the others have better to do than to wait in the kernel.
-    pub(crate) writer: Mutex<()>,
     /// A flush failed.
     flush_failed: AtomicBool,
 }

@@ -35,7 +35,6 @@ mod gather;
 mod lock;
 mod name;
 mod open;
-mod order;
 mod rate;
 mod resize;
 mod scan;

@@ -18,7 +18,6 @@ use crate::carry_out::{Answer, Refusal};
 use crate::file::{Failure, OpenFile, Outcome, bytes, to_usize};
 use crate::files::Files;
 use crate::gather::Gathered;
-use crate::order::{self, WritesThenReads};
 use crate::rate::Rate;
 use crate::stop::Stop;
 
@@ -72,8 +71,6 @@ pub struct Engine<M> {
 struct Lane {
     requests: Vec<u8>,
     results: Vec<u8>,
-    /// Results of what was carried out before its time.
-    early: Vec<u8>,
     buffer: Buffer,
 }
 
@@ -139,7 +136,6 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         let Lane {
             requests,
             results,
-            early,
             buffer,
         } = &mut *lane;
         let mailbox = layout::mailbox(number) - BASE;
@@ -156,10 +152,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         let known = requests.iter().filter_map(|raw| parse(raw).ok());
         ahead::ask(&self.files.slots, known.clone());
         results.clear();
-        let next = match order::writes_then_reads(&self.files.slots, known.clone()) {
-            Some(order) => self.in_turn(&order, requests, &parse, results, early, buffer)?,
-            None => self.carry_out_all(requests, &parse, results, buffer)?,
-        };
+        let next = self.carry_out_all(requests, &parse, results, buffer)?;
         if let Err(failure) = self.behind.note(&self.files.slots, known, results.as_chunks().0) {
             // The last request stands for those that wrote what was lost.
             results.truncate(results.len().saturating_sub(size_of::<RawResult>()));
@@ -173,42 +166,6 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             .write(mailbox + bytes(RESULTS_AT), results)
             .map_err(outside)?;
         self.rate.hold(requests, results.as_chunks().0, &self.stop);
-        Ok(next)
-    }
-
-    /// As [`Self::carry_out_all`], but what is behind the writes does not wait while another lane writes to their file.
-    fn in_turn(
-        &self,
-        order: &WritesThenReads<'_>,
-        requests: &[[u8; size_of::<RawRequest>()]],
-        parse: &impl Fn(&[u8; size_of::<RawRequest>()]) -> Result<Request, Violation>,
-        results: &mut Vec<u8>,
-        early: &mut Vec<u8>,
-        buffer: &mut Buffer,
-    ) -> Result<Next, Violation> {
-        let (writes, reads) = requests.split_at(order.writes.min(requests.len()));
-        early.clear();
-        let free = order.target.state.writer.try_lock();
-        if free.is_err() {
-            self.carry_out_all(reads, parse, early, buffer)?;
-        }
-        let turn = match free {
-            Ok(turn) => turn,
-            Err(_) => order
-                .target
-                .state
-                .writer
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        };
-        let next = self.carry_out_all(writes, parse, results, buffer)?;
-        drop(turn);
-        if all_well(results, writes.len()) {
-            if early.is_empty() {
-                self.carry_out_all(reads, parse, results, buffer)?;
-            }
-            results.append(early);
-        }
         Ok(next)
     }
 
@@ -304,13 +261,6 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
     pub(crate) fn file(&self, slot: Slot) -> Result<&OpenFile, Violation> {
         self.files.slots.get(slot).ok_or(Violation::UnknownSlot(slot.0))
     }
-}
-
-/// Whether `count` results are there, the last of them, like all before it, without a failure.
-fn all_well(results: &[u8], count: usize) -> bool {
-    let (results, _) = results.as_chunks();
-    let last = results.last().map(|last| RawResult::from_bytes(*last).status);
-    results.len() == count && last == Some(status::OK)
 }
 
 fn result(answer: Outcome<Answer>) -> RawResult {

@@ -14,7 +14,6 @@ mod devices;
 mod gate;
 mod guest;
 mod locks;
-mod order;
 mod requests;
 mod residence;
 mod serving;
