@@ -17,8 +17,8 @@ super::faults! {
     REFUSED_COUNT = 7, "the image refers to too many files";
     /// A lock is in the way.
     REFUSED_LOCK = 8, "Failed to get shared \"write\" lock";
-    /// The output limit of this run. Number 0: limit in bytes.
-    REFUSED_OUTPUT = 9, "the output would grow past the limit of {0} bytes";
+    /// The output limit of this run.
+    REFUSED_OUTPUT = 9, "the output would grow past the limit that --max-output sets";
     /// A chain of backing files is too deep. Number 0: limit.
     CHAIN_TOO_DEEP = 10, "the backing chain has more than {0} layers; raise the limit with --max-chain if you trust the image";
     /// A chain comes back to a file already in it.

@@ -11,9 +11,11 @@
 
 mod bitmaps;
 mod bounds;
+mod callers;
 mod check;
 mod checksum;
 mod compare;
+mod confined;
 mod create;
 mod dd;
 mod dependencies;
