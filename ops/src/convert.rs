@@ -2,7 +2,7 @@
 
 use instar_abi::job::{Convert, CopyBitmaps, Create, Preallocation};
 use instar_abi::report::{Done, Stage};
-use instar_disk::{Fault, FileKind, fault};
+use instar_disk::{Fault, FileKind, Format, fault};
 
 use crate::bitmaps;
 use crate::chain::Chain;
@@ -21,6 +21,10 @@ const MAX_GRANULE: u64 = 16 << 20;
 pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
     let mut source = Source::open(session, &job.sources)?;
     let bitmaps = bitmaps::choose(session.host, &mut source, job.bitmaps)?;
+    if job.bitmaps != CopyBitmaps::No && job.target.create.format() != Format::Qcow2 {
+        let format = job.target.create.format().name();
+        return Err(Fault::new(fault::core::NO_BITMAPS).named(format.as_bytes())).at(Stage::Other);
+    }
     let backing = match &job.target.backing {
         None => None,
         Some(backing) => Some(Chain::open(session, backing, Stage::OpenTargetBacking)?),

@@ -35,6 +35,12 @@ super::faults! {
     WORK_LIMIT = 16, "the image refers to its {0} bytes again and again: {1} bytes of output would come of them; raise --max-output if you trust it";
     /// Virtual size over the cap. Numbers: size, cap.
     VIRTUAL_SIZE_LIMIT = 17, "the virtual size of {0} bytes exceeds the limit of {1} bytes; raise --max-size if you trust the image";
+    /// The part of a raw image that the user asked for begins past its end. Numbers: offset, size of the file.
+    WINDOW_OFFSET = 45, "Offset ({0}) cannot be greater than size of the containing file ({1})";
+    /// Likewise, ends past its end. Numbers: offset, length, size of the file.
+    WINDOW_LENGTH = 46, "The sum of offset ({0}) and size ({1}) has to be smaller or equal to the  actual size of the containing file ({2})";
+    /// Likewise, is no whole sectors long. Number: length.
+    WINDOW_SECTORS = 47, "Specified size is not multiple of 512";
     /// No such snapshot.
     NO_SNAPSHOT = 18, "Can't find snapshot";
     /// The format has no internal snapshots. Text: format.

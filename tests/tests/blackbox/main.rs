@@ -27,6 +27,7 @@ mod info;
 mod invocation;
 mod map;
 mod measure;
+mod options;
 mod random;
 mod reading;
 mod reflink;

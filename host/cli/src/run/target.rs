@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use instar_abi::job::{Create, Measure, RawCreate, Source, Target, Verb};
+use instar_abi::job::{Below, Create, Measure, RawCreate, Source, Target, Verb};
 use instar_abi::{Format, Slot};
 use instar_engine::{Files, TargetOptions};
 
@@ -161,6 +161,8 @@ pub(super) fn backing(
         format,
         snapshot: None,
         busy: false,
+        below: Below::Named,
+        window: None,
     }))
 }
 
