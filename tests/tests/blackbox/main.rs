@@ -21,6 +21,7 @@ mod dd;
 mod dependencies;
 mod deviating;
 mod existing;
+mod failing;
 mod faults;
 mod formats;
 mod info;
