@@ -28,6 +28,7 @@ mod info;
 mod invocation;
 mod map;
 mod measure;
+mod modes;
 mod options;
 mod random;
 mod reading;
