@@ -63,6 +63,7 @@ mod snapshot;
 mod space;
 mod table;
 mod target;
+mod tracked;
 mod zeroing;
 
 pub use check::{check, check_within};
