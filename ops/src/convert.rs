@@ -45,6 +45,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         return Err(Fault::new(fault::core::NO_BITMAPS).named(format.as_bytes())).at(Stage::Other);
     }
     let virtual_size = target.size();
+    // Before anything is written, unlike the reference tool, whose target is written by the time it looks.
+    bitmaps::can_join(&bitmaps, length, &*target).at(Stage::Other)?;
     let work = Work {
         source,
         target,

@@ -41,6 +41,10 @@ super::faults! {
     WINDOW_LENGTH = 46, "The sum of offset ({0}) and size ({1}) has to be smaller or equal to the  actual size of the containing file ({2})";
     /// Likewise, is no whole sectors long. Number: length.
     WINDOW_SECTORS = 47, "Specified size is not multiple of 512";
+    /// The target has a bitmap of that name already. Text: the name.
+    BITMAP_EXISTS = 48, "Failed to create bitmap {text}: Bitmap already exists: {text}";
+    /// Source and target have other sizes, which are those of their bitmaps. Numbers: target's, source's. Text: a bitmap's name.
+    BITMAP_SIZES = 49, "Failed to populate bitmap {text}: Bitmaps are of different sizes (destination size is {0}, source size is {1}) and can't be merged";
     /// No such snapshot.
     NO_SNAPSHOT = 18, "Can't find snapshot";
     /// The format has no internal snapshots. Text: format.

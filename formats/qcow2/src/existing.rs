@@ -8,15 +8,17 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_disk::job::Compression;
+use instar_disk::report::Bitmap;
 use instar_disk::{
-    Codec, Encoding, Fault, File, FileKind, Placement, Preallocate, Result, Target, ZeroHow, align_down,
-    align_up, fault,
+    Codec, Encoding, Fault, File, FileKind, Placement, Preallocate, ReadBits, Result, Target, ZeroHow,
+    align_down, align_up, fault,
 };
 
 use crate::batch::data_entry;
 use crate::bitmap::{self, Entry};
 use crate::entry::{compressed, compressed_range};
 use crate::header::Header;
+use crate::joined::Joined;
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::mark::Marked;
@@ -50,10 +52,12 @@ pub fn existing<'h>(
     };
     // What does not record stays as it is; so does what was not saved cleanly and counts for nothing.
     let mut tracked = bitmap::entries(file, &header)?;
+    let joined = Joined::beside(&tracked);
     tracked.retain(|bitmap| bitmap.shown.auto && !bitmap.shown.in_use);
     Ok(Box::new(Existing {
         tracked,
         written: Written::default(),
+        joined,
         ledger: Ledger::open(file, &header, layout)?,
         file,
         data: data_file,
@@ -103,6 +107,7 @@ pub(crate) struct Existing<'h> {
     /// Bitmaps that record what is written.
     pub(crate) tracked: Vec<Entry>,
     pub(crate) written: Written,
+    pub(crate) joined: Joined,
 }
 
 /// An L2 table, and an entry in it.
@@ -195,8 +200,25 @@ impl Target for Existing<'_> {
         })
     }
 
+    fn takes_bitmaps(&self) -> bool {
+        self.header.version >= 3
+    }
+
+    fn has_bitmap(&self, name: &[u8]) -> bool {
+        self.joined.knows(name)
+    }
+
+    fn add_bitmap(&mut self, bitmap: &Bitmap, bits: &mut ReadBits<'_>) -> Result<()> {
+        self.join(bitmap, bits)
+    }
+
     fn finish(&mut self) -> Result<()> {
         self.keep_up()?;
+        if let Some(name_at) = self.finish_joined()?
+            && let Some(mark) = &mut self.mark
+        {
+            mark.lead_to_bitmaps(name_at);
+        }
         self.ledger.pages.flush()?;
         if self.ledger.has_grown() && self.file.kind() != FileKind::Block {
             self.file.resize(self.ledger.end()?, Preallocate::Off)?;

@@ -45,6 +45,7 @@ mod features;
 mod header;
 mod image;
 mod info;
+mod joined;
 mod l2;
 mod layout;
 mod ledger;

@@ -49,6 +49,14 @@ impl<'h> Marked<'h> {
         Ok(marked)
     }
 
+    /// The header leads to bitmaps now, and the backing file's name stands at `name_at`, if there is one.
+    pub(crate) fn lead_to_bitmaps(&mut self, name_at: u64) {
+        self.header.backing_file_offset.set(name_at);
+        let features = self.header.autoclear_features.get() | autoclear::BITMAPS;
+        self.header.autoclear_features.set(features);
+        self.bitmaps = true;
+    }
+
     /// Clears the mark, after all else is on disk. `table` is the refcount table now.
     pub(crate) fn clear(mut self, table: TableRange, cluster_bits: u32) -> Result<()> {
         if let Some((offset, name)) = &self.lent {

@@ -99,7 +99,6 @@ impl Existing<'_> {
     /// Sets bits from `first` up to `stop`.
     fn set_bits(&mut self, bitmap: &Entry, first: u64, stop: u64) -> Result<()> {
         let of_cluster = self.layout.cluster_bits().saturating_add(3);
-        let all = self.layout.size().div_ceil(bitmap.shown.granularity.max(1));
         let mut at = first;
         while at < stop {
             let number = shr(at, of_cluster);
@@ -108,7 +107,7 @@ impl Existing<'_> {
             }
             let (start, end) = (shl(number, of_cluster)?, shl(add(number, 1)?, of_cluster)?);
             let to = end.min(stop);
-            let whole = at == start && (to == end || to >= all);
+            let whole = at == start && to == end;
             self.set_in_cluster(
                 bitmap,
                 number,

@@ -277,4 +277,64 @@ in_both_sandboxes! {
         outcome.fails();
         assert_ne!(bench.qemu(["info", "-f", "qcow2", "ours"]).code(), Some(0), "taken for finished: {outcome}");
     }
+
+    /// Bitmaps join those of an existing image, whatever its header has room for.
+    fn bitmaps_join_those_of_an_existing_image(bench) {
+        source(bench, "cluster_size=64k");
+        disk::make(&bench.path("below.raw"), 200_000 << 10, &[disk::Piece::Data(0, 4096, 5)]);
+        for (options, below, own) in [
+            ("cluster_size=64k", None, false),
+            ("cluster_size=64k", None, true),
+            ("cluster_size=512", None, false),
+            ("cluster_size=512", Some("below.raw"), true),
+            ("cluster_size=2M,refcount_bits=64", Some("below.raw"), false),
+            ("extended_l2=on,cluster_size=64k", Some("below.raw"), true),
+        ] {
+            let what = format!("{options} {below:?} {own}");
+            let all = ["theirs", "ours"].map(|name| {
+                let mut words = vec!["create", "-q", "-f", "qcow2", "-o", options];
+                if let Some(below) = below {
+                    words.extend(["-b", below, "-F", "raw"]);
+                }
+                words.extend([name, "200000K"]);
+                bench.qemu(words).succeeds();
+                if own {
+                    bench.qemu(["bitmap", "--add", "-g", "32k", name, "own"]).succeeds();
+                    io(bench, name, &["write -P 1 5M 70k"]);
+                }
+                let words = ["convert", "-n", "--bitmaps", "-O", "qcow2", "image", name];
+                if name == "ours" { bench.instar(words) } else { bench.qemu(words) }.succeeds();
+                checks_clean(bench, name, &what);
+                bench.qemu(["convert", "-O", "raw", name, &format!("{name}.raw")]).succeeds();
+                let mut all = bitmaps(bench, name);
+                all.sort();
+                (all, qemu_info(bench, name)["full-backing-filename"].clone())
+            });
+            assert!(all[0].0.len() >= 3 + usize::from(own), "{what}");
+            assert!(all[0] == all[1], "{what}: other bitmaps");
+            instar_tests::compare::same_bytes(bench, "theirs.raw", "ours.raw", &what);
+        }
+    }
+
+    fn bitmaps_that_cannot_join_leave_the_target_as_it_is(bench) {
+        source(bench, "cluster_size=64k");
+        for size in ["200000K", "300000K"] {
+            for name in ["theirs", "ours"] {
+                bench.qemu(["create", "-q", "-f", "qcow2", name, size]).succeeds();
+                if size == "200000K" {
+                    for bitmap in qemu_info(bench, "image")["format-specific"]["data"]["bitmaps"].as_array().unwrap() {
+                        bench.qemu(["bitmap", "--add", name, bitmap["name"].as_str().unwrap()]).succeeds();
+                    }
+                }
+            }
+            let before = fs::read(bench.path("ours")).unwrap();
+            let words = |name| ["convert", "-n", "--bitmaps", "-O", "qcow2", "image", name];
+            let (theirs, ours) = (bench.qemu(words("theirs")), bench.instar(words("ours")));
+            theirs.fails();
+            ours.fails();
+            let kind = if size == "200000K" { "Bitmap already exists" } else { "Bitmaps are of different sizes" };
+            assert!(theirs.message().contains(kind) && ours.message().contains(kind), "{theirs}{ours}");
+            assert!(fs::read(bench.path("ours")).unwrap() == before, "{size}: was written to");
+        }
+    }
 }
