@@ -2,6 +2,7 @@
 //!
 //! Files appear as slots that the host has opened; no path crosses.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +94,31 @@ pub struct Source {
     pub snapshot: Option<SnapshotName>,
     /// Another process is writing to it: only a raw image is read all the same.
     pub busy: bool,
+    /// What lies below it.
+    pub below: Below,
+    /// The part of a raw image that counts; else all of it.
+    pub window: Option<Window>,
+}
+
+/// The layer below an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Below {
+    /// The one that the image names, if it names one.
+    #[default]
+    Named,
+    /// None, whatever the image says: the user wants it alone.
+    Nothing,
+    /// One that the user named, whatever the image says.
+    Given(Box<Source>),
+}
+
+/// A part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Its first byte.
+    pub offset: u64,
+    /// Its bytes; without this, up to the end.
+    pub length: Option<u64>,
 }
 
 /// Which internal snapshot.

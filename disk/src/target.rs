@@ -64,6 +64,12 @@ pub trait Target: Send {
         false
     }
 
+    /// Whether the image has a persistent bitmap of that name before any is added.
+    fn has_bitmap(&self, name: &[u8]) -> bool {
+        let _ = name;
+        false
+    }
+
     /// Adds a persistent bitmap with these bits ([`crate::Bitmaps::read`]). Called after all data has its place.
     ///
     /// # Errors

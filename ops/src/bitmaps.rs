@@ -44,6 +44,25 @@ pub(crate) fn choose(host: &dyn Host, source: &mut Source<'_>, how: CopyBitmaps)
     Ok(chosen)
 }
 
+/// Whether the bitmaps of a source of `size` bytes can be added to what the target has.
+///
+/// # Errors
+/// `BITMAP_EXISTS` and `BITMAP_SIZES`.
+pub(crate) fn can_join(chosen: &Chosen, size: u64, target: &dyn Target) -> Result<()> {
+    let known = chosen
+        .iter()
+        .find(|(_, bitmap)| target.has_bitmap(bitmap.name.as_bytes()));
+    if let Some((_, bitmap)) = known {
+        return Err(Fault::new(fault::core::BITMAP_EXISTS).named(bitmap.name.as_bytes()));
+    }
+    match chosen.last() {
+        Some((_, bitmap)) if target.size() != size => Err(Fault::new(fault::core::BITMAP_SIZES)
+            .with([target.size(), size])
+            .named(bitmap.name.as_bytes())),
+        _ => Ok(()),
+    }
+}
+
 /// Writes the chosen bitmaps into the target.
 ///
 /// # Errors

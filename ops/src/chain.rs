@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use instar_abi::Report;
-use instar_abi::job;
+use instar_abi::job::{self, Below, Window};
 
 use instar_abi::report::{Backing, Info, Stage};
 use instar_disk::{
@@ -74,10 +74,13 @@ impl<'h> Chain<'h> {
         let (mut facts, mut format) = first;
         let mut name = None;
         let busy = source.is_some_and(|source| source.busy);
+        // What the user said of the layer at hand.
+        let mut said = source;
         let snapshot = source.and_then(|source| source.snapshot.as_ref());
         loop {
             visited.insert(facts.slot);
-            let mut layer = Layer::open(session, facts, format).at(stage)?;
+            let window = said.and_then(|source| source.window);
+            let mut layer = Layer::open(session, facts, format, window).at(stage)?;
             layer.named = name.take();
             if busy && chain.layers.is_empty() && layer.format != Format::Raw {
                 return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(facts.slot)).at(stage);
@@ -89,9 +92,24 @@ impl<'h> Chain<'h> {
             if let (1, Some(name)) = (chain.layers.len(), snapshot) {
                 chain.select_snapshot(name).at(Stage::LoadSnapshot)?;
             }
-            let Some(backing) = chain.layers.last().and_then(|layer| layer.image.backing()) else {
-                break;
-            };
+            let named = chain.layers.last().and_then(|layer| layer.image.backing());
+            if let Some(below) = said.map(|source| &source.below)
+                && *below != Below::Named
+            {
+                let Below::Given(below) = below else { break };
+                (stage, said) = (Stage::OpenBacking(facts.slot), Some(&**below));
+                let stated = named.and_then(|backing| backing.format);
+                format = below
+                    .format
+                    .or(stated.and_then(|text| Format::from_name(text.as_bytes())));
+                facts = session.file(below.slot).at(stage)?.facts();
+                if visited.contains(&facts.slot) {
+                    return Err(Fault::new(fault::core::CHAIN_LOOP).in_file(facts.slot)).at(stage);
+                }
+                continue;
+            }
+            said = None;
+            let Some(backing) = named else { break };
             stage = Stage::OpenBacking(facts.slot);
             name = naming::parse(backing.name.as_bytes())
                 .ok()
@@ -325,6 +343,8 @@ struct Layer<'h> {
     /// Holes of the file itself, where the format does not look for them: preallocated clusters that were never written.
     holes: Option<(Slot, Extents<'h>)>,
     size: u64,
+    /// Bytes of the image in front of the part that counts.
+    skipped: u64,
     start: u64,
     answer: Option<Mapping>,
     /// As `start` and `answer`, for `map`.
@@ -335,7 +355,12 @@ struct Layer<'h> {
 }
 
 impl<'h> Layer<'h> {
-    fn open(session: &Session<'h>, facts: FileFacts, format: Option<Format>) -> Result<Self> {
+    fn open(
+        session: &Session<'h>,
+        facts: FileFacts,
+        format: Option<Format>,
+        window: Option<Window>,
+    ) -> Result<Self> {
         let file = instar_disk::File::new(session.host, facts);
         let format = match format {
             Some(format) => format,
@@ -343,8 +368,13 @@ impl<'h> Layer<'h> {
         };
         let image = formats::open(format, file, Purpose::Read)?;
         let holes = (format != Format::Raw).then(|| (facts.slot, Extents::new(file)));
+        let (skipped, size) = match window {
+            None => (0, image.size()),
+            Some(window) => part(window, facts.size)?,
+        };
         Ok(Self {
-            size: image.size(),
+            size,
+            skipped,
             image,
             format,
             holes,
@@ -363,8 +393,15 @@ impl<'h> Layer<'h> {
         {
             return Ok(known.skip(within));
         }
-        let mapping = self.image.map(offset)?;
-        let mapping = self.without_hole(mapping)?;
+        let mapping = match self.within(offset) {
+            None => Mapping {
+                length: self.size.saturating_sub(offset),
+                kind: Kind::Zero { at: None },
+            },
+            Some(within) => self.image.map(within)?,
+        };
+        let mut mapping = self.without_hole(mapping)?;
+        mapping.length = mapping.length.min(self.size.saturating_sub(offset)).max(1);
         self.start = offset;
         self.answer = Some(mapping);
         Ok(mapping)
@@ -377,9 +414,22 @@ impl<'h> Layer<'h> {
         {
             return Ok(known.skip(within));
         }
-        let status = self.image.status(offset)?;
+        let mut status = match self.within(offset) {
+            None => Status::of(Mapping {
+                length: self.size.saturating_sub(offset),
+                kind: Kind::Zero { at: None },
+            }),
+            Some(within) => self.image.status(within)?,
+        };
+        status.length = status.length.min(self.size.saturating_sub(offset)).max(1);
         self.shown = Some((offset, status));
         Ok(status)
+    }
+
+    /// Where `offset` of the layer is in its image; nowhere, if it rounds up a part that does not end on a sector.
+    fn within(&self, offset: u64) -> Option<u64> {
+        let within = offset.saturating_add(self.skipped);
+        (within < self.image.size() || self.skipped == 0).then_some(within)
     }
 
     /// A long run of data that stands in a hole of its file is zero, and is not read.
@@ -403,4 +453,25 @@ impl<'h> Layer<'h> {
             kind,
         })
     }
+}
+
+/// What a part of a file of `size` bytes skips, and how long it is.
+///
+/// # Errors
+/// It does not lie in the file, or is no whole sectors long.
+pub(crate) fn part(window: Window, size: u64) -> Result<(u64, u64)> {
+    let Some(rest) = size.checked_sub(window.offset) else {
+        return Err(Fault::new(fault::core::WINDOW_OFFSET).with([window.offset, size]));
+    };
+    let length = match window.length {
+        None => align_up(rest, 512)?,
+        Some(length) if length > rest => {
+            return Err(Fault::new(fault::core::WINDOW_LENGTH).with([window.offset, length, size]));
+        }
+        Some(length) if !length.is_multiple_of(512) => {
+            return Err(Fault::new(fault::core::WINDOW_SECTORS).with([length]));
+        }
+        Some(length) => length,
+    };
+    Ok((window.offset, length))
 }

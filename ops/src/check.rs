@@ -1,6 +1,6 @@
 //! `check`: what is wrong with an image's tables.
 
-use instar_abi::job::Check;
+use instar_abi::job::{Below, Check};
 use instar_abi::report::{Done, Report, Stage};
 use instar_disk::Findings;
 
@@ -18,8 +18,14 @@ pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
         None => detect(&file).at(stage)?,
     };
     let mut image = formats::check(format, file).at(stage)?;
-    if let Some(backing) = image.backing() {
-        Chain::open_below(session, file.slot(), &backing)?;
+    match (&job.source.below, image.backing()) {
+        (Below::Named, Some(backing)) => {
+            Chain::open_below(session, file.slot(), &backing)?;
+        }
+        (Below::Given(below), _) => {
+            Chain::open(session, below, Stage::OpenBacking(file.slot()))?;
+        }
+        (Below::Nothing, _) | (Below::Named, None) => {}
     }
     let mut findings = Findings::new(session.host);
     let outcome = image.run(&mut findings);

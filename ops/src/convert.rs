@@ -2,7 +2,7 @@
 
 use instar_abi::job::{Convert, CopyBitmaps, Create, Preallocation};
 use instar_abi::report::{Done, Stage};
-use instar_disk::{Fault, FileKind, Sparse, fault};
+use instar_disk::{Fault, FileKind, Format, Sparse, fault};
 
 use crate::bitmaps;
 use crate::chain::Chain;
@@ -16,6 +16,10 @@ use crate::source::Source;
 pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
     let mut source = Source::open(session, &job.sources)?;
     let bitmaps = bitmaps::choose(session.host, &mut source, job.bitmaps)?;
+    if job.bitmaps != CopyBitmaps::No && job.target.create.format() != Format::Qcow2 {
+        let format = job.target.create.format().name();
+        return Err(Fault::new(fault::core::NO_BITMAPS).named(format.as_bytes())).at(Stage::Other);
+    }
     let backing = match &job.target.backing {
         None => None,
         Some(backing) => Some(Chain::open(session, backing, Stage::OpenTargetBacking)?),
@@ -36,6 +40,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         return Err(Fault::new(fault::core::NO_BITMAPS).named(format.as_bytes())).at(Stage::Other);
     }
     let virtual_size = target.size();
+    // Before anything is written, unlike the reference tool, whose target is written by the time it looks.
+    bitmaps::can_join(&bitmaps, length, &*target).at(Stage::Other)?;
     // What lies behind the source in an existing target stays, and is not looked at.
     let shown = match job.target.existing && !job.target_is_zero {
         true => length,

@@ -77,7 +77,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use instar_abi::Slot;
-    use instar_abi::job::{Create, RawCreate, Source, Target};
+    use instar_abi::job::{Below, Create, RawCreate, Source, Target};
 
     use super::*;
 
@@ -87,6 +87,8 @@ mod tests {
             format: None,
             snapshot: None,
             busy: false,
+            below: Below::Named,
+            window: None,
         };
         let create = Create::Raw(RawCreate::default());
         let target = Target {

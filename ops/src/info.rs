@@ -8,7 +8,7 @@ use instar_abi::report::{Done, Stage};
 use instar_abi::{Report, report};
 use instar_disk::{Fault, File, Format, Result, fault};
 
-use crate::chain::open_below;
+use crate::chain::{open_below, part};
 use crate::detect::detect;
 use crate::formats::{self, Purpose};
 use crate::session::{At, Outcome, Session};
@@ -20,6 +20,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
     let mut stage = Stage::OpenSource(0);
     let mut visited = BTreeSet::new();
     let mut virtual_size = None;
+    let mut window = job.source.window;
     loop {
         visited.insert(file.slot());
         let format = match format_below {
@@ -29,10 +30,14 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
         if job.source.busy && format != Format::Raw && visited.len() == 1 {
             return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
         }
-        let info = describe(file, format).at(stage)?;
+        let mut info = describe(file, format).at(stage)?;
+        if let Some(window) = window.take() {
+            info.virtual_size = part(window, file.size()).at(stage)?.1;
+        }
         let backing = info.backing.clone().filter(|_| job.backing_chain);
         virtual_size.get_or_insert(info.virtual_size);
         session.host.report(&Report::Info(Box::new(info)));
+        // Layer by layer means what the images say, as in the reference tool: what the user says lies below is not looked at.
         let Some(backing) = backing else { break };
         stage = Stage::OpenBacking(file.slot());
         let below = open_below(session.host, file.slot(), &backing, &visited).at(stage)?;

@@ -17,8 +17,8 @@ super::faults! {
     REFUSED_COUNT = 7, "the image refers to too many files";
     /// A lock is in the way.
     REFUSED_LOCK = 8, "Failed to get shared \"write\" lock";
-    /// The output limit of this run. Number 0: limit in bytes.
-    REFUSED_OUTPUT = 9, "the output would grow past the limit of {0} bytes";
+    /// The output limit of this run.
+    REFUSED_OUTPUT = 9, "the output would grow past the limit that --max-output sets";
     /// A chain of backing files is too deep. Number 0: limit.
     CHAIN_TOO_DEEP = 10, "the backing chain has more than {0} layers; raise the limit with --max-chain if you trust the image";
     /// A chain comes back to a file already in it.
@@ -35,6 +35,16 @@ super::faults! {
     WORK_LIMIT = 16, "the image refers to its {0} bytes again and again: {1} bytes of output would come of them; raise --max-output if you trust it";
     /// Virtual size over the cap. Numbers: size, cap.
     VIRTUAL_SIZE_LIMIT = 17, "the virtual size of {0} bytes exceeds the limit of {1} bytes; raise --max-size if you trust the image";
+    /// The part of a raw image that the user asked for begins past its end. Numbers: offset, size of the file.
+    WINDOW_OFFSET = 45, "Offset ({0}) cannot be greater than size of the containing file ({1})";
+    /// Likewise, ends past its end. Numbers: offset, length, size of the file.
+    WINDOW_LENGTH = 46, "The sum of offset ({0}) and size ({1}) has to be smaller or equal to the  actual size of the containing file ({2})";
+    /// Likewise, is no whole sectors long. Number: length.
+    WINDOW_SECTORS = 47, "Specified size is not multiple of 512";
+    /// The target has a bitmap of that name already. Text: the name.
+    BITMAP_EXISTS = 48, "Failed to create bitmap {text}: Bitmap already exists: {text}";
+    /// Source and target have other sizes, which are those of their bitmaps. Numbers: target's, source's. Text: a bitmap's name.
+    BITMAP_SIZES = 49, "Failed to populate bitmap {text}: Bitmaps are of different sizes (destination size is {0}, source size is {1}) and can't be merged";
     /// No such snapshot.
     NO_SNAPSHOT = 18, "Can't find snapshot";
     /// The format has no internal snapshots. Text: format.

@@ -39,8 +39,6 @@ super::faults! {
     TARGET_DIRTY = 0x0291, "the image was not closed cleanly; repair it with 'qemu-img check -r all' before writing to it";
     /// The existing image is marked corrupt.
     TARGET_CORRUPT = 0x0292, "the image is marked corrupt and cannot be written to; repair it with 'qemu-img check -r all'";
-    /// The existing image has persistent bitmaps. Number 0: how many.
-    TARGET_BITMAPS = 0x0293, "the image has {0} persistent bitmaps, which writing to it would make wrong; remove them with 'qemu-img bitmap --remove' first";
     /// The existing image has an external data file that was not opened for writing.
     TARGET_DATA_FILE = 0x0294, "the image keeps its data in another file, '{text}'; name it with -o data_file= to write to it";
     /// A table of the existing image has an impossible entry. Numbers: entry, byte offset.

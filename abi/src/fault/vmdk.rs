@@ -4,7 +4,7 @@ super::faults! {
     /// A version that this driver does not know. Number 0: version.
     VERSION = 768, "Unsupported VMDK version {0}";
     /// Neither magic nor descriptor.
-    NOT_VMDK = 769, "Image not in VMDK format";
+    NOT_VMDK = 769, "invalid VMDK image descriptor";
     /// The footer is damaged or missing.
     FOOTER = 770, "Invalid footer";
     /// Header and footer disagree. Number 0: byte within them.

@@ -151,7 +151,7 @@ fn extensions(options: &Qcow2Create, layout: &Layout, bitmaps: Option<&RawBitmap
 }
 
 /// Adds one extension, padded to 8 bytes.
-fn push_extension(bytes: &mut Vec<u8>, magic: u32, content: &[u8]) {
+pub(crate) fn push_extension(bytes: &mut Vec<u8>, magic: u32, content: &[u8]) {
     let head = RawExtension {
         magic: magic.into(),
         length: u32::try_from(content.len()).unwrap_or(u32::MAX).into(),

@@ -5,16 +5,20 @@
 //! was in use is ever reused. While writing goes on the header says that the image is incomplete ([`crate::mark`]).
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use instar_disk::job::Compression;
+use instar_disk::report::Bitmap;
 use instar_disk::{
-    Codec, Encoding, Fault, File, FileKind, Placement, Preallocate, Result, Target, ZeroHow, align_down,
-    align_up, fault,
+    Codec, Encoding, Fault, File, FileKind, Placement, Preallocate, ReadBits, Result, Target, ZeroHow,
+    align_down, align_up, fault,
 };
 
 use crate::batch::data_entry;
+use crate::bitmap::{self, Entry};
 use crate::entry::{compressed, compressed_range};
 use crate::header::Header;
+use crate::joined::Joined;
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::mark::Marked;
@@ -22,12 +26,13 @@ use crate::num::{add, internal, shl, shr, shr_up, sub};
 use crate::packed;
 use crate::raw::{crypt, entry};
 use crate::target::DEFLATE_WINDOW_BITS;
+use crate::tracked::Written;
 
 /// Opens the image in `file` for writing `size` bytes to it. `data_file` is the file that it names for its data, if it names one; `compress`:
 /// units are to be compressed.
 ///
 /// # Errors
-/// What is wrong with the header; `TARGET_TOO_SMALL`; `TARGET_DIRTY`, `TARGET_CORRUPT`, `TARGET_BITMAPS`, `TARGET_DATA_FILE` or `ENCRYPTED` for images that
+/// What is wrong with the header; `TARGET_TOO_SMALL`; `TARGET_DIRTY`, `TARGET_CORRUPT`, `TARGET_DATA_FILE` or `ENCRYPTED` for images that
 /// cannot be written safely; the host's.
 pub fn existing<'h>(
     file: File<'h>,
@@ -45,7 +50,14 @@ pub fn existing<'h>(
         Compression::Zlib => Codec::Deflate,
         Compression::Zstd => Codec::Zstd,
     };
+    // What does not record stays as it is; so does what was not saved cleanly and counts for nothing.
+    let mut tracked = bitmap::entries(file, &header)?;
+    let joined = Joined::beside(&tracked);
+    tracked.retain(|bitmap| bitmap.shown.auto && !bitmap.shown.in_use);
     Ok(Box::new(Existing {
+        tracked,
+        written: Written::default(),
+        joined,
         ledger: Ledger::open(file, &header, layout)?,
         file,
         data: data_file,
@@ -67,9 +79,6 @@ fn check(header: &Header, data_file: bool, compress: bool) -> Result<()> {
     }
     if header.features.dirty() {
         return Err(Fault::new(faults::TARGET_DIRTY));
-    }
-    if let Some(bitmaps) = header.extensions.bitmaps {
-        return Err(Fault::new(faults::TARGET_BITMAPS).with([u64::from(bitmaps.bitmaps)]));
     }
     if header.features.data_file() {
         if compress {
@@ -95,6 +104,10 @@ pub(crate) struct Existing<'h> {
     tail: Option<u64>,
     /// The mark, once something was written.
     mark: Option<Marked<'h>>,
+    /// Bitmaps that record what is written.
+    pub(crate) tracked: Vec<Entry>,
+    pub(crate) written: Written,
+    pub(crate) joined: Joined,
 }
 
 /// An L2 table, and an entry in it.
@@ -187,7 +200,25 @@ impl Target for Existing<'_> {
         })
     }
 
+    fn takes_bitmaps(&self) -> bool {
+        self.header.version >= 3
+    }
+
+    fn has_bitmap(&self, name: &[u8]) -> bool {
+        self.joined.knows(name)
+    }
+
+    fn add_bitmap(&mut self, bitmap: &Bitmap, bits: &mut ReadBits<'_>) -> Result<()> {
+        self.join(bitmap, bits)
+    }
+
     fn finish(&mut self) -> Result<()> {
+        self.keep_up()?;
+        if let Some(name_at) = self.finish_joined()?
+            && let Some(mark) = &mut self.mark
+        {
+            mark.lead_to_bitmaps(name_at);
+        }
         self.ledger.pages.flush()?;
         if self.ledger.has_grown() && self.file.kind() != FileKind::Block {
             self.file.resize(self.ledger.end()?, Preallocate::Off)?;
@@ -204,12 +235,15 @@ impl Target for Existing<'_> {
 }
 
 impl Existing<'_> {
-    fn enter(&self, offset: u64, length: u64) -> Result<u64> {
+    fn enter(&mut self, offset: u64, length: u64) -> Result<u64> {
         let end = add(offset, length)?;
         let unit = self.layout.cluster();
         let aligned = |at: u64| at == align_down(at, unit) || at == self.layout.size();
         if length == 0 || end > self.layout.size() || !aligned(offset) || !aligned(end) {
             return Err(internal(line!()));
+        }
+        if !self.tracked.is_empty() {
+            self.written.add(offset, end);
         }
         Ok(end)
     }
@@ -273,7 +307,7 @@ impl Existing<'_> {
         let offset = self.ledger.take(1)?;
         let content = match old {
             Some((old, _)) => self.ledger.pages.get(old)?.to_vec(),
-            None => alloc::vec::Vec::new(),
+            None => Vec::new(),
         };
         let page = self.ledger.pages.create(offset)?;
         if let Some(page) = page.get_mut(..content.len()) {
@@ -320,7 +354,7 @@ impl Existing<'_> {
     }
 
     /// Refuses a cluster or table where something else is.
-    fn check_place(&self, host: u64) -> Result<()> {
+    pub(crate) fn check_place(&self, host: u64) -> Result<()> {
         let cluster = self.layout.cluster();
         let l1_bytes = shl(self.header.l1.entries, 3)?;
         let counts = self.ledger.table;

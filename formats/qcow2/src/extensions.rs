@@ -61,6 +61,19 @@ impl Extensions {
         Ok(all)
     }
 
+    /// Where the content of the bitmaps' extension is, if there is one, and where what follows all extensions begins.
+    pub(crate) fn place_of_bitmaps(head: &mut Pieces<'_>, area: Range<u64>) -> Result<(Option<u64>, u64)> {
+        let mut place = None;
+        let mut walk = Walk(area);
+        while let Some(found) = walk.next(head)? {
+            let whole = u64::from(found.length) == from_usize(size_of::<RawBitmapsExtension>());
+            if found.magic == extension::BITMAPS && whole {
+                place = Some(found.offset);
+            }
+        }
+        Ok((place, walk.0.start))
+    }
+
     /// Offset and length of the last feature name table before anything that is wrong.
     pub(crate) fn find_feature_table(head: &mut Pieces<'_>, area: Range<u64>) -> Option<(u64, u64)> {
         let mut table = None;

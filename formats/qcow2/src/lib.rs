@@ -45,6 +45,7 @@ mod features;
 mod header;
 mod image;
 mod info;
+mod joined;
 mod l2;
 mod layout;
 mod ledger;
@@ -63,6 +64,7 @@ mod snapshot;
 mod space;
 mod table;
 mod target;
+mod tracked;
 mod zeroing;
 
 pub use check::{check, check_within};

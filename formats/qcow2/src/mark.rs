@@ -19,6 +19,8 @@ pub(crate) struct Marked<'h> {
     file: File<'h>,
     header: RawHeader,
     version: u32,
+    /// Its bitmaps agreed with the data, and still do.
+    bitmaps: bool,
     /// The entry of the feature name table that was lent to the mark.
     lent: Option<(u64, RawFeatureName)>,
 }
@@ -33,6 +35,7 @@ impl<'h> Marked<'h> {
             file,
             header: raw,
             version: header.version,
+            bitmaps: header.extensions.bitmaps.is_some(),
             lent: None,
         };
         if header.version >= 3 {
@@ -46,6 +49,14 @@ impl<'h> Marked<'h> {
         Ok(marked)
     }
 
+    /// The header leads to bitmaps now, and the backing file's name stands at `name_at`, if there is one.
+    pub(crate) fn lead_to_bitmaps(&mut self, name_at: u64) {
+        self.header.backing_file_offset.set(name_at);
+        let features = self.header.autoclear_features.get() | autoclear::BITMAPS;
+        self.header.autoclear_features.set(features);
+        self.bitmaps = true;
+    }
+
     /// Clears the mark, after all else is on disk. `table` is the refcount table now.
     pub(crate) fn clear(mut self, table: TableRange, cluster_bits: u32) -> Result<()> {
         if let Some((offset, name)) = &self.lent {
@@ -56,8 +67,12 @@ impl<'h> Marked<'h> {
         let clusters = shr(table.entries, cluster_bits.saturating_sub(3));
         let clusters = u32::try_from(clusters).map_err(|_| internal(line!()))?;
         self.header.refcount_table_clusters.set(clusters);
-        // Who does not know these bits must clear them when he writes; bitmaps were not kept up.
-        let known = self.header.autoclear_features.get() & autoclear::DATA_FILE_RAW;
+        // Who does not know these bits must clear them when he writes.
+        let mut known = autoclear::DATA_FILE_RAW;
+        if self.bitmaps {
+            known |= autoclear::BITMAPS;
+        }
+        let known = self.header.autoclear_features.get() & known;
         self.header.autoclear_features.set(known);
         let length = if self.version >= 3 { AUTOCLEAR_END } else { V2_END };
         let bytes = self.header.as_bytes();

@@ -117,7 +117,7 @@ pub(crate) fn source(name: &OsStr, direct: bool, lock: bool) -> Result<OpenFile,
         lock::acquire(fd.as_fd(), Use::Source).map_err(OpenErrorKind::Lock)?;
     }
     let direct = direct
-        .then(|| reopen_direct(fd.as_fd(), OFlags::RDONLY))
+        .then(|| reopen_direct(fd.as_fd(), name, OFlags::RDONLY))
         .transpose()?;
     Ok(OpenFile {
         size: size(&fd, &stat, kind).map_err(OpenErrorKind::Open)?,
@@ -135,9 +135,26 @@ pub(crate) fn source(name: &OsStr, direct: bool, lock: bool) -> Result<OpenFile,
 }
 
 /// The same file once more, past the page cache.
-pub(crate) fn reopen_direct(fd: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, OpenErrorKind> {
+pub(crate) fn reopen_direct(
+    fd: BorrowedFd<'_>,
+    name: &OsStr,
+    flags: OFlags,
+) -> Result<OwnedFd, OpenErrorKind> {
     let flags = flags | OFlags::DIRECT | OFlags::CLOEXEC;
-    match openat(rustix::fs::CWD, own_path(fd), flags, Mode::empty()) {
+    let reopened = match openat(rustix::fs::CWD, own_path(fd), flags, Mode::empty()) {
+        // Without /proc, by its name, as long as that still leads to it.
+        Err(Errno::NOENT) => {
+            let path = name::typed(name).map_err(OpenErrorKind::Protocol)?;
+            rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty()).and_then(
+                |again| {
+                    let same = Identity::from(&fstat(&again)?) == Identity::from(&fstat(fd)?);
+                    if same { Ok(again) } else { Err(Errno::NOENT) }
+                },
+            )
+        }
+        other => other,
+    };
+    match reopened {
         Ok(fd) => Ok(fd),
         Err(Errno::INVAL) => Err(OpenErrorKind::Direct),
         Err(errno) => Err(OpenErrorKind::Open(errno)),

@@ -380,7 +380,7 @@ fn finish(
     replaced: bool,
 ) -> Result<OpenFile, OpenErrorKind> {
     let direct = if options.cache.is_direct() {
-        Some(reopen_direct(fd.as_fd(), options.cache.flags())?)
+        Some(reopen_direct(fd.as_fd(), name, options.cache.flags())?)
     } else {
         None
     };

@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use instar_abi::job::{Bounds, Convert, Create, RawCreate, Seed, Source, Target, Verb};
+use instar_abi::job::{Below, Bounds, Convert, Create, RawCreate, Seed, Source, Target, Verb};
 use instar_abi::{FileFacts, Job, Report, Slot};
 use instar_native::Native;
 
@@ -28,6 +28,8 @@ pub(crate) fn source(slot: Slot) -> Source {
         format: None,
         snapshot: None,
         busy: false,
+        below: Below::Named,
+        window: None,
     }
 }
 

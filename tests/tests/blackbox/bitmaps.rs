@@ -107,6 +107,34 @@ fn entry(bench: &Bench, index: usize) -> (Crafted, u64) {
     (image, entry)
 }
 
+/// An image of 8 MiB with bitmaps that record, one that does not, and bits in all of them.
+fn tracked(bench: &Bench, name: &str, options: &str) {
+    bench
+        .qemu(["create", "-q", "-f", "qcow2", "-o", options, name, "8M"])
+        .succeeds();
+    for words in [
+        ["--add", name, "b0"].as_slice(),
+        &["--add", "-g", "512", name, "fine"],
+        &["--add", "-g", "1M", name, "coarse"],
+        &["--add", name, "idle"],
+    ] {
+        bench.qemu(["bitmap"].iter().chain(words)).succeeds();
+    }
+    io(bench, name, &["write -P 1 5M 70k", "write -P 2 7M 1k"]);
+    bench.qemu(["bitmap", "--disable", name, "idle"]).succeeds();
+    bench
+        .qemu(["bitmap", "--add", "-g", "4k", name, "later"])
+        .succeeds();
+}
+
+/// Every bit of `some` is set in `more`.
+fn covers(more: &[u8], some: &[u8]) -> bool {
+    let at = |index: usize| more.get(index).copied().unwrap_or(0);
+    some.iter()
+        .enumerate()
+        .all(|(index, byte)| at(index) & byte == *byte)
+}
+
 in_both_sandboxes! {
     fn every_bit_arrives(bench) {
         for options in ["cluster_size=64k", "cluster_size=4k", "cluster_size=2M", "extended_l2=on"] {
@@ -191,5 +219,122 @@ in_both_sandboxes! {
         bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
         bench.instar(["convert", "--bitmaps", "-O", "qcow2", "image", "out"]).succeeds();
         assert!(bitmaps(bench, "out").is_empty());
+    }
+
+    /// What is written into an existing image is marked in its bitmaps, as qemu-img marks it; those that do not record stay.
+    fn bitmaps_of_an_existing_image_record_what_is_written(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        // Whole clusters of every size.
+        fs::File::options().write(true).open(bench.path("disk.raw")).unwrap().set_len(4 << 20).unwrap();
+        for options in ["cluster_size=64k", "cluster_size=4k", "cluster_size=512", "cluster_size=2M", "extended_l2=on", "refcount_bits=1"] {
+            for (more, exact) in [(&[][..], true), (&["-S", "0"], true), (&["--target-is-zero"], false)] {
+                let all: Vec<Vec<Stored>> = ["theirs", "ours"]
+                    .map(|name| {
+                        tracked(bench, name, options);
+                        let words: Vec<&str> = ["convert", "-n", "-f", "raw", "-O", "qcow2"].iter().chain(more).chain(&["disk.raw", name]).copied().collect();
+                        if name == "ours" { bench.instar(words) } else { bench.qemu(words) }.succeeds();
+                        checks_clean(bench, name, options);
+                        bitmaps(bench, name)
+                    })
+                    .into();
+                assert_eq!(all[0].len(), 5);
+                for (theirs, ours) in all[0].iter().zip(&all[1]) {
+                    let what = format!("{options} {more:?} {}", theirs.0);
+                    assert_eq!((&theirs.0, theirs.1, theirs.2), (&ours.0, ours.1, ours.2), "{what}");
+                    if exact || theirs.0 == "idle" {
+                        assert!(theirs.3 == ours.3, "{what}: other bits");
+                    } else {
+                        // Ours are of whole clusters.
+                        assert!(covers(&ours.3, &theirs.3), "{what}: bits are missing");
+                    }
+                }
+                for name in ["theirs", "ours"] {
+                    bench.qemu(["convert", "-O", "raw", name, &format!("{name}.raw")]).succeeds();
+                }
+                instar_tests::compare::same_bytes(bench, "theirs.raw", "ours.raw", options);
+            }
+        }
+        // Nothing is written where nothing is copied, and a second pass changes no bit.
+        let before = bitmaps(bench, "ours");
+        bench.instar(["convert", "-n", "--target-is-zero", "-f", "raw", "-O", "qcow2", "disk.raw", "ours"]).succeeds();
+        assert_eq!(before, bitmaps(bench, "ours"));
+    }
+
+    fn a_bitmap_whose_table_is_shared_is_not_written_to(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        tracked(bench, "ours", "cluster_size=64k");
+        let image = Crafted::open(&bench.path("ours"));
+        let bytes = fs::read(bench.path("ours")).unwrap();
+        // The directory's first table counted twice.
+        let mut at = number::<4>(&bytes, 100);
+        while number::<4>(&bytes, at) != 0x2385_2875 {
+            at += 8 + number::<4>(&bytes, at + 4).next_multiple_of(8);
+        }
+        let table = number::<8>(&bytes, number::<8>(&bytes, at + 24));
+        let block = image.get(image.get(48));
+        image.bytes(block + 2 * (table >> 16), &[0, 2]);
+        let outcome = bench.instar(["convert", "-n", "-f", "raw", "-O", "qcow2", "disk.raw", "ours"]);
+        outcome.fails();
+        assert_ne!(bench.qemu(["info", "-f", "qcow2", "ours"]).code(), Some(0), "taken for finished: {outcome}");
+    }
+
+    /// Bitmaps join those of an existing image, whatever its header has room for.
+    fn bitmaps_join_those_of_an_existing_image(bench) {
+        source(bench, "cluster_size=64k");
+        disk::make(&bench.path("below.raw"), 200_000 << 10, &[disk::Piece::Data(0, 4096, 5)]);
+        for (options, below, own) in [
+            ("cluster_size=64k", None, false),
+            ("cluster_size=64k", None, true),
+            ("cluster_size=512", None, false),
+            ("cluster_size=512", Some("below.raw"), true),
+            ("cluster_size=2M,refcount_bits=64", Some("below.raw"), false),
+            ("extended_l2=on,cluster_size=64k", Some("below.raw"), true),
+        ] {
+            let what = format!("{options} {below:?} {own}");
+            let all = ["theirs", "ours"].map(|name| {
+                let mut words = vec!["create", "-q", "-f", "qcow2", "-o", options];
+                if let Some(below) = below {
+                    words.extend(["-b", below, "-F", "raw"]);
+                }
+                words.extend([name, "200000K"]);
+                bench.qemu(words).succeeds();
+                if own {
+                    bench.qemu(["bitmap", "--add", "-g", "32k", name, "own"]).succeeds();
+                    io(bench, name, &["write -P 1 5M 70k"]);
+                }
+                let words = ["convert", "-n", "--bitmaps", "-O", "qcow2", "image", name];
+                if name == "ours" { bench.instar(words) } else { bench.qemu(words) }.succeeds();
+                checks_clean(bench, name, &what);
+                bench.qemu(["convert", "-O", "raw", name, &format!("{name}.raw")]).succeeds();
+                let mut all = bitmaps(bench, name);
+                all.sort();
+                (all, qemu_info(bench, name)["full-backing-filename"].clone())
+            });
+            assert!(all[0].0.len() >= 3 + usize::from(own), "{what}");
+            assert!(all[0] == all[1], "{what}: other bitmaps");
+            instar_tests::compare::same_bytes(bench, "theirs.raw", "ours.raw", &what);
+        }
+    }
+
+    fn bitmaps_that_cannot_join_leave_the_target_as_it_is(bench) {
+        source(bench, "cluster_size=64k");
+        for size in ["200000K", "300000K"] {
+            for name in ["theirs", "ours"] {
+                bench.qemu(["create", "-q", "-f", "qcow2", name, size]).succeeds();
+                if size == "200000K" {
+                    for bitmap in qemu_info(bench, "image")["format-specific"]["data"]["bitmaps"].as_array().unwrap() {
+                        bench.qemu(["bitmap", "--add", name, bitmap["name"].as_str().unwrap()]).succeeds();
+                    }
+                }
+            }
+            let before = fs::read(bench.path("ours")).unwrap();
+            let words = |name| ["convert", "-n", "--bitmaps", "-O", "qcow2", "image", name];
+            let (theirs, ours) = (bench.qemu(words("theirs")), bench.instar(words("ours")));
+            theirs.fails();
+            ours.fails();
+            let kind = if size == "200000K" { "Bitmap already exists" } else { "Bitmaps are of different sizes" };
+            assert!(theirs.message().contains(kind) && ours.message().contains(kind), "{theirs}{ours}");
+            assert!(fs::read(bench.path("ours")).unwrap() == before, "{size}: was written to");
+        }
     }
 }

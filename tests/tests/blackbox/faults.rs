@@ -1,8 +1,8 @@
 //! The process is killed at every single call that changes a file, or the disk is full at any point of the work.
 //! Afterwards there is no target, or one that no tool takes for an image.
 //!
-//! strace kills at the right moment; a full disk is a tmpfs, which only root can mount. Calls that fail with another error
-//! are injected below the sandbox, in the tests of the formats: from outside, the jail takes a changed call for an attack.
+//! strace kills at the right moment; a full disk is a tmpfs, which only root can mount. Calls that fail by themselves are in
+//! `failing.rs`.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

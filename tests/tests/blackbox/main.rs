@@ -11,21 +11,26 @@
 
 mod bitmaps;
 mod bounds;
+mod callers;
 mod check;
 mod checksum;
 mod compare;
+mod confined;
 mod container;
 mod create;
 mod dd;
 mod dependencies;
 mod deviating;
 mod existing;
+mod failing;
 mod faults;
 mod formats;
 mod info;
 mod invocation;
 mod map;
 mod measure;
+mod modes;
+mod options;
 mod random;
 mod reading;
 mod reflink;

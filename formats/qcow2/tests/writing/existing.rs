@@ -459,9 +459,6 @@ fn images_that_cannot_be_written_safely_are_refused() {
     let unknown = used();
     patch(&unknown.image, 72, 0x40);
     assert_eq!(refusal(&unknown).code, fault::qcow2::FEATURES);
-    let bitmaps = used();
-    succeed(bitmaps.directory.path(), &["bitmap", "--add", "image.qcow2", "b"]);
-    assert_eq!(refusal(&bitmaps).code, fault::qcow2_write::TARGET_BITMAPS);
     let options = with_data_file(Qcow2Create::default(), false);
     let external = Used::new(&options, 1 << 20, Past::Empty);
     assert_eq!(refusal(&external).code, fault::qcow2_write::TARGET_DATA_FILE);

@@ -161,7 +161,7 @@ const TARGET: Group = Group {
             long: &["bitmaps"],
             exact: &[],
             value: None,
-            help: "copy persistent bitmaps into a new qcow2 TARGET",
+            help: "copy persistent bitmaps into a qcow2 TARGET",
         },
         Flag {
             id: Id::Checksum,

@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let guest = Guest::prepare(context.policy, 1)?;
     let files = files::none(context.policy, place.share)?;
     let facts = files::source(&files, &place, args.cache.is_direct())?;
-    let source = files::described(facts, &place, None);
+    let source = files::described(&files, facts, &place, None)?;
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
     let job = context.job(Verb::Check(job::Check { source }), files.facts());

@@ -23,7 +23,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let (facts, busy) = files::source_or_busy(&files, &place, false)?;
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
-    let source = files::described(facts, &place, args.snapshot.clone());
+    let source = files::described(&files, facts, &place, args.snapshot.clone())?;
     let verb = Verb::Checksum(job::Checksum {
         source: Source { busy, ..source },
         algorithm: args.algorithm,

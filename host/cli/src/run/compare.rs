@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
             names.set(facts.slot, place.path.as_bytes());
             Ok(Source {
                 busy,
-                ..files::described(facts, &place, None)
+                ..files::described(&files, facts, &place, None)?
             })
         });
         sources.push(opened.map_err(|stop| stop.with_code(CANNOT_OPEN))?);

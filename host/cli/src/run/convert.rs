@@ -15,7 +15,7 @@ use super::target::{self, NewTarget};
 use super::{Context, checksum, concluded, size};
 use crate::create::Settings;
 use crate::stop::{Step, Stop};
-use crate::value::place::{Place, Reading};
+use crate::value::place::{Below, Place, Reading, cannot_open};
 use crate::verb::convert::Args;
 use crate::verb::shared::CacheMode;
 use crate::words::Scene;
@@ -141,7 +141,7 @@ fn open_sources(
         let place = args.source.place(name)?;
         let facts = files::source(opened, &place, mode.is_direct())?;
         names.set(facts.slot, place.path.as_bytes());
-        sources.push(files::described(facts, &place, args.snapshot.clone()));
+        sources.push(files::described(opened, facts, &place, args.snapshot.clone())?);
         places.push(place);
     }
     Ok((places, sources))
@@ -218,12 +218,6 @@ fn settings(args: &Args, format: Format) -> Step<Settings> {
     if let Some((_, message)) = rules.into_iter().find(|(broken, _)| *broken) {
         return Err(Stop::say(message));
     }
-    if args.bitmaps && format != Format::Qcow2 {
-        return Err(Stop::say(format!(
-            "Format driver '{}' does not support bitmaps",
-            format.name()
-        )));
-    }
     Ok(settings)
 }
 
@@ -236,15 +230,27 @@ fn open_existing(
 ) -> Step<(Target, bool, TargetOptions)> {
     let options = files::target_options(args.target_mode()?, context.policy);
     let given = args.target.as_os_str();
-    let target = if args.target_image_opts {
+    if args.target_is_zero && args.backing.is_some() {
+        return Err(Stop::say(
+            "Cannot use --target-is-zero when the destination image has a backing file",
+        ));
+    }
+    let target = if args.target_image_opts || given.as_bytes().starts_with(b"json:") {
+        let named = if args.target_image_opts {
+            args.output_format.as_deref()
+        } else {
+            Some(OsStr::from_bytes(format?.name().as_bytes()))
+        };
         let reading = Reading {
-            image_opts: true,
-            ..Reading::default()
+            format: named,
+            image_opts: args.target_image_opts,
+            share: false,
         };
         let place = Place::parse(given, reading).map_err(Stop::Message)?;
-        let format = place
-            .format
-            .ok_or_else(|| Stop::say("--target-image-opts needs a driver= for the target"))?;
+        writable(&place).map_err(|why| Stop::Message(cannot_open(given, why)))?;
+        let format = place.format.ok_or_else(|| {
+            Stop::say("--target-image-opts needs a driver= for the target: what is to be written to is not guessed at")
+        })?;
         target::existing(opened, given, &place.path, format, &options)?
     } else {
         let path: OsString = target::path_of(given)?.to_owned();
@@ -254,6 +260,23 @@ fn open_existing(
         return Err(Stop::say("Compression not supported for this file format"));
     }
     Ok((target, args.compress, options))
+}
+
+/// Why an image cannot be written to as the user describes it.
+fn writable(place: &Place) -> Result<(), &'static [u8]> {
+    if place.read_only {
+        return Err(b"Block node is read-only");
+    }
+    if place.forced {
+        return Err(b"force-share=on can only be used with read-only images");
+    }
+    if place.window.is_some() {
+        return Err(b"instar does not write into a part of a file ('offset' and 'size')");
+    }
+    if place.below != Below::Named {
+        return Err(b"instar does not write into an image with another 'backing' than its own");
+    }
+    Ok(())
 }
 
 struct ConvertScene<'a> {

@@ -161,7 +161,7 @@ impl Backing {
         }
         names.set(facts.slot, place.path.as_bytes());
         Ok(Some(Self {
-            source: files::described(facts, &place, None),
+            source: files::described(opened, facts, &place, None)?,
             place,
         }))
     }
@@ -175,7 +175,7 @@ fn locate(name: &[u8], format: Option<&[u8]>, target: &OsStr) -> Result<Place, V
             format: format.map(OsStr::from_bytes),
             ..Reading::default()
         };
-        return Place::parse(given, reading);
+        return Place::parse(given, reading).and_then(Place::plainly);
     }
     let format = match format {
         None => None,
@@ -183,11 +183,8 @@ fn locate(name: &[u8], format: Option<&[u8]>, target: &OsStr) -> Result<Place, V
     };
     let plain = place::plain_path(name)?;
     Ok(Place {
-        given: given.to_owned(),
-        path: OsStr::from_bytes(&beside(target.as_bytes(), plain)).to_owned(),
-        format,
-        bare_file: false,
         share: true,
+        ..Place::plain(given, &beside(target.as_bytes(), plain), format)
     })
 }
 

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     .open(&files, None)?;
     names.set(target.slot, args.output.as_bytes());
     let verb = Verb::Dd(job::Dd {
-        source: files::described(facts, &place, None),
+        source: files::described(&files, facts, &place, None)?,
         target,
         block_size: args.block_size,
         count: args.count,

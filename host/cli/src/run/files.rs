@@ -4,14 +4,14 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use instar_abi::job::{SnapshotName, Source};
+use instar_abi::job::{Below, SnapshotName, Source};
 use instar_abi::{FileFacts, Slot};
 use instar_engine::{Files, OpenError, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions};
 
 use crate::settings::Policy;
 use crate::show::beside;
 use crate::stop::{Step, Stop};
-use crate::value::place::{Place, cannot_open};
+use crate::value::place::{self, Place, cannot_open};
 use crate::verb::shared::CacheMode;
 
 /// No files yet, under this policy.
@@ -35,13 +35,16 @@ pub(super) fn none_naming(policy: &Policy, share: bool, gate: GatePolicy) -> Ste
 
 /// Opens a source that the user named.
 pub(super) fn source(files: &Files, place: &Place, direct: bool) -> Step<FileFacts> {
+    open(files, place, direct).map_err(|error| Stop::Message(cannot_open(&place.given, &words(&error))))
+}
+
+fn open(files: &Files, place: &Place, direct: bool) -> Result<FileFacts, OpenError> {
     let name = typed(&place.path);
-    let opened = if place.share {
+    if place.share {
         files.shared_source(&name)
     } else {
-        files.source(&name, direct)
-    };
-    opened.map_err(|error| Stop::Message(cannot_open(&place.given, &words(&error))))
+        files.source(&name, direct || place.direct)
+    }
 }
 
 /// As [`source`], for verbs that read a raw image even while another process writes to it, as the reference tool does. The
@@ -78,14 +81,32 @@ pub(super) fn target_options(mode: CacheMode, policy: &Policy) -> TargetOptions 
     }
 }
 
-/// The job's view of a source.
-pub(super) fn described(facts: FileFacts, place: &Place, snapshot: Option<SnapshotName>) -> Source {
-    Source {
+/// The job's view of a source. Layers below it that the user named are opened, too.
+pub(super) fn described(
+    files: &Files,
+    facts: FileFacts,
+    place: &Place,
+    snapshot: Option<SnapshotName>,
+) -> Step<Source> {
+    let below = match &place.below {
+        place::Below::Named => Below::Named,
+        place::Below::Nothing => Below::Nothing,
+        place::Below::Given(layer) => {
+            let facts = open(files, layer, false).map_err(|error| {
+                let why = [b"Could not open backing file: ".to_vec(), words(&error)].concat();
+                Stop::Message(cannot_open(&layer.given, &why))
+            })?;
+            Below::Given(Box::new(described(files, facts, layer, None)?))
+        }
+    };
+    Ok(Source {
         slot: facts.slot,
         format: place.format,
         snapshot,
         busy: false,
-    }
+        below,
+        window: place.window,
+    })
 }
 
 /// A path as the engine takes it: it would read a colon as the end of a protocol's name.

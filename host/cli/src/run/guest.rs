@@ -41,6 +41,14 @@ impl Ended {
     }
 }
 
+/// New files that are not complete by now go. The thread that watches for signals holds on to the engine until the process
+/// ends, so that its files are never dropped.
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.engine.files().abort();
+    }
+}
+
 impl Guest {
     /// Prepares a guest for work that leaves nothing behind: signals end it as they end any program.
     pub(super) fn prepare(policy: &Policy, lanes: u32) -> Step<Self> {
@@ -129,6 +137,7 @@ impl Guest {
             return Err(Stop::Signal(signal));
         }
         if let Some(message) = broken(&outcome, self.timeout) {
+            engine.files().abort();
             return Err(Stop::say(message));
         }
         let reports = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));

@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let (facts, busy) = files::source_or_busy(&files, &place, false)?;
     let source = Source {
         busy,
-        ..files::described(facts, &place, None)
+        ..files::described(&files, facts, &place, None)?
     };
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());

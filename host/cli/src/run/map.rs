@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let verb = Verb::Map(job::Map {
         source: Source {
             busy,
-            ..files::described(facts, &place, None)
+            ..files::described(&files, facts, &place, None)?
         },
         start: args.start,
         length: args.length,

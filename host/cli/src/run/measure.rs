@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         (Subject::Image { snapshot, .. }, Some((_, place))) => {
             let facts = files::source(&files, place, false)?;
             names.set(facts.slot, place.path.as_bytes());
-            Some(files::described(facts, place, snapshot.clone()))
+            Some(files::described(&files, facts, place, snapshot.clone())?)
         }
         _ => None,
     };

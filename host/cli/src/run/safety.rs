@@ -20,12 +20,13 @@ use crate::verb::info::Args;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
+    let place = place.plainly().map_err(Stop::Message)?;
     let guest = Guest::prepare(context.policy, 1)?;
     let files = files::none_naming(context.policy, place.share, GatePolicy::Nothing)?;
     let (facts, busy) = files::source_or_busy(&files, &place, false)?;
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
-    let source = files::described(facts, &place, None);
+    let source = files::described(&files, facts, &place, None)?;
     let verb = Verb::Safety(Source { busy, ..source });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::new(Progress::none()))?;

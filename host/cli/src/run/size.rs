@@ -43,15 +43,27 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
     for directory in &policy.allow_dirs {
         command.arg("--allow-dir").arg(directory);
     }
-    if let Some(format) = place.format {
-        command.args(["-f", format.name()]);
+    // What a window or a layer changes of the size only the user's own words say.
+    let typed = place.window.is_none();
+    match place.format {
+        Some(format) if typed => {
+            command.args(["-f", format.name()]);
+        }
+        _ if place.image_opts && !typed => {
+            command.arg("--image-opts");
+        }
+        _ => {}
     }
     if let Some(name) = snapshot {
         command.arg("-l").arg(OsStr::from_bytes(&word(name)));
     }
     let output = command
         .arg("--")
-        .arg(super::files::typed(&place.path))
+        .arg(if typed {
+            super::files::typed(&place.path)
+        } else {
+            place.given.clone()
+        })
         .stderr(Stdio::null())
         .output()
         .ok()?;

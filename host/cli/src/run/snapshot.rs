@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let (facts, busy) = files::source_or_busy(&files, &place, false)?;
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
-    let source = files::described(facts, &place, None);
+    let source = files::described(&files, facts, &place, None)?;
     let verb = Verb::Snapshots(Source { busy, ..source });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::new(Progress::none()))?;

@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use instar_abi::job::{Create, Measure, RawCreate, Source, Target, Verb};
+use instar_abi::job::{Below, Create, Measure, RawCreate, Source, Target, Verb};
 use instar_abi::{Format, Slot};
-use instar_engine::{Files, TargetOptions};
+use instar_engine::{Files, OpenErrorKind, TargetOptions};
 
 use super::Context;
 use super::files::{self, Names};
@@ -50,12 +50,11 @@ impl NewTarget<'_> {
         let path = path_of(self.given)?;
         let facts = |name: &OsStr| {
             let name = files::typed(name);
-            let made = if self.keeps {
+            if self.keeps {
                 opened.replacement(&name, &self.options)
             } else {
                 opened.target(&name, &self.options)
-            };
-            made.map_err(|error| files::words(&error))
+            }
         };
         if self.settings.format() == Format::Vmdk {
             // Its values come first, since the files depend on them.
@@ -68,10 +67,19 @@ impl NewTarget<'_> {
                 .map_err(|why| context(&why))?;
         }
         self.settings.check_file().map_err(|why| context(&why))?;
-        let slot = facts(path).map_err(|why| context(&why))?.slot;
+        let made = facts(path).map_err(|error| {
+            let why = files::words(&error);
+            match error.kind {
+                // Said once the file has been made.
+                OpenErrorKind::Direct => Stop::Message(place::cannot_open(self.given, &why)),
+                _ => context(&why),
+            }
+        });
+        let slot = made?.slot;
         let mut companion = |name: &OsStr| {
             let beside = beside(path.as_bytes(), name.as_bytes());
-            facts(OsStr::from_bytes(&beside)).map(|facts| facts.slot)
+            let made = facts(OsStr::from_bytes(&beside));
+            made.map(|facts| facts.slot).map_err(|error| files::words(&error))
         };
         let create = self
             .settings
@@ -161,6 +169,8 @@ pub(super) fn backing(
         format,
         snapshot: None,
         busy: false,
+        below: Below::Named,
+        window: None,
     }))
 }
 

@@ -3,4 +3,5 @@
 pub mod list;
 pub mod number;
 pub mod place;
+mod runtime;
 pub mod tree;

@@ -4,8 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use instar_abi::Format;
+use instar_abi::job::Window;
 
-use super::list;
+use super::runtime;
 use super::tree::Tree;
 
 /// A file to open, and what the user said of it.
@@ -21,6 +22,30 @@ pub struct Place {
     pub bare_file: bool,
     /// Locks of other processes are ignored.
     pub share: bool,
+    /// `given` is a list of options.
+    pub image_opts: bool,
+    /// What lies below it.
+    pub below: Below,
+    /// The part of a raw image that counts.
+    pub window: Option<Window>,
+    /// It is to be read past the page cache.
+    pub direct: bool,
+    /// The user said that it is not written to.
+    pub read_only: bool,
+    /// The user said `force-share=on`.
+    pub forced: bool,
+}
+
+/// The layer below an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Below {
+    /// The one that the image names.
+    #[default]
+    Named,
+    /// None.
+    Nothing,
+    /// One that the user named.
+    Given(Box<Place>),
 }
 
 /// How the name is to be read.
@@ -61,12 +86,28 @@ impl Place {
             return Err(cannot_open(given, NO_NAME));
         }
         Ok(Self {
+            bare_file,
+            share: reading.share,
+            ..Self::plain(given, path, format)
+        })
+    }
+
+    /// A file of which nothing more is known.
+    #[must_use]
+    pub fn plain(given: &OsStr, path: &[u8], format: Option<Format>) -> Self {
+        Self {
             given: given.to_owned(),
             path: OsString::from_vec(path.to_vec()),
             format,
-            bare_file,
-            share: reading.share,
-        })
+            bare_file: false,
+            share: false,
+            image_opts: false,
+            below: Below::Named,
+            window: None,
+            direct: false,
+            read_only: false,
+            forced: false,
+        }
     }
 
     fn from_tree(given: &OsStr, mut tree: Tree, reading: Reading<'_>) -> Result<Self, Refusal> {
@@ -103,8 +144,20 @@ impl Place {
         if path.is_empty() {
             return Err(Refusal::Open(NO_NAME.to_vec()));
         }
-        let share = take_common(&mut tree, reading.share)?;
-        if let Some((name, _)) = tree.left_over() {
+        let below = if protocol {
+            Below::Named
+        } else {
+            below(given, &mut tree, format, reading)?
+        };
+        let common = runtime::take_common(&mut tree, reading.share)?;
+        let window = match format {
+            Some(Format::Raw) if !bare_file => runtime::take_window(&mut tree)?,
+            _ => None,
+        };
+        if format == Some(Format::Qcow2) {
+            runtime::take_qcow2(&mut tree)?;
+        }
+        if let Some(name) = tree.left_over() {
             return Err(Refusal::Open(left_over(name, named)));
         }
         Ok(Self {
@@ -112,9 +165,59 @@ impl Place {
             path: OsString::from_vec(path),
             format,
             bare_file,
-            share,
+            share: common.share,
+            image_opts: reading.image_opts,
+            below,
+            window,
+            direct: common.direct,
+            read_only: common.read_only,
+            forced: common.forced,
         })
     }
+
+    /// The place with nothing said of it but its file and its format, for verbs that go no further.
+    ///
+    /// # Errors
+    /// What was said that would be ignored.
+    pub fn plainly(self) -> Result<Self, Vec<u8>> {
+        let what = match (&self.below, self.window) {
+            (Below::Named, None) => return Ok(self),
+            (Below::Named, Some(_)) => "'offset' and 'size'",
+            _ => "'backing'",
+        };
+        Err(cannot_open(
+            &self.given,
+            format!("{what} cannot be given for what this does").as_bytes(),
+        ))
+    }
+}
+
+/// `backing`: a layer of the user's, or none.
+fn below(
+    given: &OsStr,
+    tree: &mut Tree,
+    format: Option<Format>,
+    reading: Reading<'_>,
+) -> Result<Below, Refusal> {
+    if tree.take_null("backing") {
+        return Ok(Below::Nothing);
+    }
+    if !matches!(format, None | Some(Format::Qcow2 | Format::Vmdk)) {
+        return Ok(Below::Named);
+    }
+    let inner = tree.take_below("backing.");
+    if inner.left_over().is_none() {
+        return Ok(Below::Named);
+    }
+    let reading = Reading {
+        format: None,
+        ..reading
+    };
+    let place = Place::from_tree(given, inner, reading).map_err(|why| match why {
+        Refusal::Open(why) => Refusal::Open([b"Could not open backing file: ".to_vec(), why].concat()),
+        whole => whole,
+    })?;
+    Ok(Below::Given(Box::new(place)))
 }
 
 /// The file that a plain name stands for, `file:` removed.
@@ -165,6 +268,31 @@ pub fn unknown_driver(name: &[u8]) -> Vec<u8> {
         .concat();
     }
     [b"Unknown driver '", name, b"'"].concat()
+}
+
+/// Whether a word is the name of a driver that makes no images even in the reference tool.
+#[must_use]
+pub fn is_never_written(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"blkdebug"
+            | b"blklogwrites"
+            | b"blkverify"
+            | b"bochs"
+            | b"cloop"
+            | b"compress"
+            | b"copy-before-write"
+            | b"copy-on-read"
+            | b"dmg"
+            | b"null-aio"
+            | b"null-co"
+            | b"preallocate"
+            | b"quorum"
+            | b"replication"
+            | b"snapshot-access"
+            | b"throttle"
+            | b"vvfat"
+    )
 }
 
 /// Whether a word is the name of a driver of the reference tool's, ours or not: what an image may say of the layer below.
@@ -222,21 +350,7 @@ const REMOTE: &[&[u8]] = &[
 
 const NO_NAME: &[u8] = b"The 'file' block driver requires a file name";
 
-/// Options of the block layer that change nothing here, at either level.
-const HARMLESS: &[&str] = &[
-    "aio",
-    "aio-max-batch",
-    "auto-read-only",
-    "cache.direct",
-    "cache.no-flush",
-    "detect-zeroes",
-    "discard",
-    "drop-cache",
-    "node-name",
-    "x-check-cache-dropped",
-];
-
-enum Refusal {
+pub(super) enum Refusal {
     /// Follows `Could not open 'X': `.
     Open(Vec<u8>),
     /// A message of its own.
@@ -288,38 +402,6 @@ fn known_protocol(name: Option<&[u8]>) -> Result<(), Vec<u8>> {
         None | Some(b"file" | b"host_device") => Ok(()),
         Some(other) => Err(unknown_driver(other)),
     }
-}
-
-/// Takes the options that mean nothing here, and those about locks.
-fn take_common(tree: &mut Tree, mut share: bool) -> Result<bool, Refusal> {
-    for level in ["", "file."] {
-        for name in HARMLESS {
-            let _ = tree.take(&format!("{level}{name}"));
-        }
-        if let Some(value) = tree.take(&format!("{level}read-only")) {
-            truth("read-only", &value)?;
-        }
-        if let Some(value) = tree.take(&format!("{level}force-share")) {
-            let on = truth("force-share", &value)?;
-            if share && !on {
-                return Err(Refusal::Whole(
-                    b"--force-share/-U conflicts with image options".to_vec(),
-                ));
-            }
-            share |= on;
-        }
-        if tree
-            .take(&format!("{level}locking"))
-            .is_some_and(|value| value == b"off")
-        {
-            share = true;
-        }
-    }
-    Ok(share)
-}
-
-fn truth(name: &str, value: &[u8]) -> Result<bool, Vec<u8>> {
-    list::boolean(value).ok_or_else(|| format!("Parameter '{name}' expects 'on' or 'off'").into_bytes())
 }
 
 fn left_over(name: &[u8], driver: Option<&[u8]>) -> Vec<u8> {
@@ -405,8 +487,8 @@ mod tests {
                 "local files only",
             ),
             (
-                r#"json:{"driver":"qcow2","file":{"filename":"a"},"backing":{"driver":"raw"}}"#,
-                "does not support the option 'backing.driver'",
+                r#"json:{"driver":"qcow2","file":{"filename":"a"},"backing":{"driver":"nbd","host":"x"}}"#,
+                "local files only",
             ),
             (r#"json:{"driver":"qcow2"}"#, "must be specified for \"file\""),
             ("json:[]", "Invalid JSON object given"),

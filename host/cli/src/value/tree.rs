@@ -1,12 +1,21 @@
 //! Block-layer trees that a user writes, `driver=qcow2,file.filename=X` or `json:{…}`, flattened to dotted names.
 
-use serde_json::Value;
+use serde_json::Value as Json;
 
 use super::list;
 
 /// A tree, flattened: `file.filename` and its value.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Tree(Vec<(Vec<u8>, Vec<u8>)>);
+pub struct Tree(Vec<(Vec<u8>, Value)>);
+
+/// A leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Value {
+    /// Text, also of numbers and truth values.
+    Text(Vec<u8>),
+    /// `null`.
+    Null,
+}
 
 /// Depth of nesting that is read. Ours; a sensible tree has two levels.
 const DEPTH: usize = 8;
@@ -31,7 +40,7 @@ impl Tree {
         }
         let mut tree = Self::default();
         for setting in settings {
-            tree.set(setting.name, setting.value);
+            tree.set(setting.name, Value::Text(setting.value));
         }
         Ok(tree)
     }
@@ -41,7 +50,7 @@ impl Tree {
     /// # Errors
     /// A message.
     pub fn from_json(text: &[u8]) -> Result<Self, Vec<u8>> {
-        let value: Value = serde_json::from_slice(text)
+        let value: Json = serde_json::from_slice(text)
             .map_err(|error| format!("Could not parse the JSON options: {error}").into_bytes())?;
         if !value.is_object() {
             return Err(b"Invalid JSON object given".to_vec());
@@ -53,8 +62,37 @@ impl Tree {
 
     /// Takes a value out.
     pub fn take(&mut self, name: &str) -> Option<Vec<u8>> {
-        let at = self.0.iter().position(|(known, _)| known == name.as_bytes())?;
-        Some(self.0.remove(at).1)
+        let at = self
+            .0
+            .iter()
+            .position(|(known, value)| known == name.as_bytes() && *value != Value::Null)?;
+        match self.0.remove(at).1 {
+            Value::Text(text) => Some(text),
+            Value::Null => None,
+        }
+    }
+
+    /// Takes a `null` out, or an empty value, which once meant the same.
+    pub fn take_null(&mut self, name: &str) -> bool {
+        let known = self.0.len();
+        self.0.retain(|(known, value)| {
+            known != name.as_bytes() || !matches!(value, Value::Null) && *value != Value::Text(Vec::new())
+        });
+        self.0.len() < known
+    }
+
+    /// Takes out what is below `prefix`, which ends with a dot.
+    #[must_use]
+    pub fn take_below(&mut self, prefix: &str) -> Self {
+        let (below, rest) = std::mem::take(&mut self.0)
+            .into_iter()
+            .partition(|(name, _)| name.starts_with(prefix.as_bytes()));
+        self.0 = rest;
+        let mut below = Self(below);
+        for (name, _) in &mut below.0 {
+            name.drain(..prefix.len());
+        }
+        below
     }
 
     /// Whether any name starts with `prefix`.
@@ -65,23 +103,21 @@ impl Tree {
 
     /// What nobody took.
     #[must_use]
-    pub fn left_over(&self) -> Option<(&[u8], &[u8])> {
-        self.0
-            .first()
-            .map(|(name, value)| (name.as_slice(), value.as_slice()))
+    pub fn left_over(&self) -> Option<&[u8]> {
+        self.0.first().map(|(name, _)| name.as_slice())
     }
 
-    fn set(&mut self, name: Vec<u8>, value: Vec<u8>) {
+    fn set(&mut self, name: Vec<u8>, value: Value) {
         self.0.retain(|(known, _)| *known != name);
         self.0.push((name, value));
     }
 
-    fn flatten(&mut self, name: &str, value: &Value, depth: usize) -> Result<(), Vec<u8>> {
+    fn flatten(&mut self, name: &str, value: &Json, depth: usize) -> Result<(), Vec<u8>> {
         if depth > DEPTH {
             return Err(b"The JSON options are nested too deeply".to_vec());
         }
         let text = match value {
-            Value::Object(members) => {
+            Json::Object(members) => {
                 for (key, value) in members {
                     let inner = if name.is_empty() {
                         key.clone()
@@ -92,19 +128,20 @@ impl Tree {
                 }
                 return Ok(());
             }
-            Value::Array(items) => {
+            Json::Array(items) => {
                 for (index, value) in items.iter().enumerate() {
                     self.flatten(&format!("{name}.{index}"), value, depth + 1)?;
                 }
                 return Ok(());
             }
-            Value::Null => String::new(),
-            Value::Bool(true) => "on".to_owned(),
-            Value::Bool(false) => "off".to_owned(),
-            Value::Number(number) => number.to_string(),
-            Value::String(text) => text.clone(),
+            Json::Null => None,
+            Json::Bool(true) => Some("on".to_owned()),
+            Json::Bool(false) => Some("off".to_owned()),
+            Json::Number(number) => Some(number.to_string()),
+            Json::String(text) => Some(text.clone()),
         };
-        self.set(name.as_bytes().to_vec(), text.into_bytes());
+        let leaf = text.map_or(Value::Null, |text| Value::Text(text.into_bytes()));
+        self.set(name.as_bytes().to_vec(), leaf);
         Ok(())
     }
 }

@@ -180,6 +180,15 @@ impl Args {
     /// The message.
     pub fn target_format(&self) -> Step<Format> {
         let name = self.output_format.as_deref().unwrap_or(OsStr::new("raw"));
+        if name == "file" {
+            // The plain file itself.
+            return Ok(Format::Raw);
+        }
+        if self.no_create {
+            let known = place::known_format(name.as_bytes());
+            let known = known.map_err(|why| Stop::Message(place::cannot_open(&self.target, &why)))?;
+            return Ok(known.0.unwrap_or(Format::Raw));
+        }
         creatable(name, || {
             [b"Unknown file format '", name.as_bytes(), b"'"].concat()
         })
@@ -232,8 +241,7 @@ pub(crate) fn creatable(name: &OsStr, unknown: impl Fn() -> Vec<u8>) -> Step<For
     if let Some(format) = Format::from_name(name) {
         return Ok(format);
     }
-    // The reference tool reads these and does not write them.
-    if matches!(name, b"bochs" | b"cloop" | b"dmg" | b"vvfat") {
+    if place::is_never_written(name) {
         let text = [
             b"Format driver '".as_slice(),
             name,

@@ -9,6 +9,7 @@ pub mod dd;
 pub mod info;
 pub mod map;
 pub mod measure;
+mod object;
 pub mod sandbox;
 pub mod shared;
 pub mod snapshot;
@@ -121,7 +122,7 @@ impl Line<'_> {
                     return Err(crate::stop::Stop::Done);
                 }
                 Some(Item::Flag(id, value)) if is_common(id) => self.common.push((id, value)),
-                Some(Item::Flag(Id::Object, value)) => self.secrets.extend(shared::object(&value)?),
+                Some(Item::Flag(Id::Object, value)) => object::add(&value, &mut self.secrets)?,
                 other => return Ok(other),
             }
         }

@@ -119,46 +119,6 @@ impl CacheMode {
     }
 }
 
-/// `--object`: secrets are checked, and of them only the name is kept, since encrypted images cannot be opened; other objects
-/// are refused, as the parts of the reference tool that they configure do not exist here.
-pub(super) fn object(value: &OsStr) -> Step<Option<Vec<u8>>> {
-    let text = value.as_bytes();
-    let settings = list::settings(text);
-    let Some(first) = settings.first() else {
-        return Err(Stop::say("Parameter 'qom-type' is missing"));
-    };
-    let kind: &[u8] = if first.bare {
-        &first.name
-    } else if first.name == b"qom-type" {
-        &first.value
-    } else {
-        return Err(Stop::say("Parameter 'qom-type' is missing"));
-    };
-    if kind != b"secret" {
-        return Err(Stop::Message(
-            [
-                b"Parameter 'qom-type' does not accept value '".as_slice(),
-                kind,
-                b"'",
-            ]
-            .concat(),
-        ));
-    }
-    let has = |name: &[u8]| settings.iter().any(|setting| setting.name == name);
-    let last = |name: &[u8]| {
-        let found = settings.iter().rev().find(|setting| setting.name == name);
-        found.map(|setting| setting.value.clone())
-    };
-    if !has(b"id") {
-        return Err(Stop::say("Parameter 'id' is missing"));
-    }
-    match (has(b"data"), has(b"file")) {
-        (true, true) => Err(Stop::say("'file' and 'data' are mutually exclusive")),
-        (false, false) => Err(Stop::say("Either 'file' or 'data' must be provided")),
-        _ => Ok(last(b"id")),
-    }
-}
-
 /// `-o`, which may be repeated: one list.
 pub(super) fn join_options(options: &mut Option<Vec<u8>>, more: &[u8]) -> Step<()> {
     if !list::joinable(more) {

@@ -1,5 +1,6 @@
 //! Each deliberate difference from qemu-img: both programs are run, and must differ in just the way that `deviations.toml` says.
 
+mod options;
 mod qcow2;
 mod sparse;
 mod vdi;

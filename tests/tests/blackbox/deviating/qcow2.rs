@@ -81,17 +81,4 @@ in_both_sandboxes! {
         assert_eq!((theirs.code(), ours.code()), (Some(1), Some(1)), "{theirs}{ours}");
         deviates("complete-or-absent", &bench.path("theirs").exists(), &bench.path("ours").exists());
     }
-
-    fn bitmaps_are_not_made_wrong_by_writing(bench) {
-        for target in ["theirs", "ours"] {
-            bench.qemu(["create", "-q", "-f", "qcow2", target, "6M"]).succeeds();
-            bench.qemu(["bitmap", "--add", target, "changes"]).succeeds();
-        }
-        disk::make(&bench.path("disk.raw"), 6 * MIB, &[Piece::Data(0, MIB, 1)]);
-        let words = |target| ["convert", "-n", "-f", "raw", "-O", "qcow2", "disk.raw", target];
-        let [theirs, ours] = [bench.qemu(words("theirs")), bench.instar(words("ours"))];
-        theirs.succeeds();
-        ours.fails_with("bitmap");
-        deviates("qcow2-existing-bitmaps", &theirs.code(), &ours.code());
-    }
 }
