@@ -2,7 +2,7 @@
 
 use instar_abi::FileKind;
 use instar_abi::request::Preallocate;
-use rustix::fs::{FallocateFlags, fallocate, ftruncate};
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::file::{OpenFile, Outcome};
@@ -25,6 +25,9 @@ pub(crate) fn resize(file: &OpenFile, length: u64, preallocate: Preallocate, sto
     if length <= old || preallocate == Preallocate::Off {
         return Ok(set(length)?);
     }
+    if !has_room(file, length - old)? {
+        return Err(Errno::NOSPC.into());
+    }
     let reserved = match preallocate {
         Preallocate::Off => Ok(()),
         Preallocate::Falloc => reserve(file, old, length, stop),
@@ -37,6 +40,14 @@ pub(crate) fn resize(file: &OpenFile, length: u64, preallocate: Preallocate, sto
         let _ = set(old);
     }
     reserved
+}
+
+/// Whether the filesystem has so many bytes free. Else everybody's space would be used up, for a moment, by a reservation that
+/// fails in the end.
+fn has_room(file: &OpenFile, bytes: u64) -> Outcome<bool> {
+    let space = fstatvfs(&file.fd)?;
+    // Filesystems that say nothing of their size: trying will tell.
+    Ok(space.f_blocks == 0 || space.f_bfree.saturating_mul(space.f_frsize) >= bytes)
 }
 
 /// Reserves space by fallocate, in pieces so that the end of a run is noticed; where the filesystem cannot, by writing.

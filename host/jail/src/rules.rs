@@ -83,6 +83,12 @@ pub const RULES: &[Rule] = &[
     ),
     rule(libc::SYS_ftruncate, "ftruncate", LANES, "engine: Resize"),
     rule(
+        libc::SYS_fstatfs,
+        "fstatfs",
+        LANES,
+        "engine: Resize, whether there is room for a reservation",
+    ),
+    rule(
         libc::SYS_lseek,
         "lseek",
         LANES,
