@@ -71,6 +71,8 @@ impl<T> Turnstile<T> {
 #[derive(Default)]
 pub struct Turn {
     now: AtomicU32,
+    /// Lanes that sleep, or are about to: without one nobody need be woken, which costs a doorbell.
+    sleepers: AtomicU32,
 }
 
 impl Turn {
@@ -79,6 +81,7 @@ impl Turn {
     pub const fn new() -> Self {
         Self {
             now: AtomicU32::new(0),
+            sleepers: AtomicU32::new(0),
         }
     }
 
@@ -99,14 +102,19 @@ impl Turn {
                 spins = spins.saturating_add(1);
                 spin_loop();
             } else {
+                // Whoever passes either sees us here, or has passed before the host looks at the number once more.
+                self.sleepers.fetch_add(1, Ordering::SeqCst);
                 host.wait(&self.now, now);
+                self.sleepers.fetch_sub(1, Ordering::SeqCst);
             }
         }
     }
 
     /// Ends the turn of the ticket that has it.
     pub fn pass(&self, host: &dyn Host) {
-        self.now.fetch_add(1, Ordering::AcqRel);
-        host.wake(&self.now);
+        self.now.fetch_add(1, Ordering::SeqCst);
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            host.wake(&self.now);
+        }
     }
 }

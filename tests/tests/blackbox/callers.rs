@@ -424,7 +424,18 @@ fn names(place: &Path) -> Vec<String> {
 /// A line of a client gives what qemu-img gives.
 fn same(bench: &Bench, name: &str, under: &str, line: &str) {
     let what = format!("{name}: {line}");
-    let theirs = run(bench, "theirs", under, line);
+    // The reference starts a thread for each request under way, and aborts now and then where these have little address space.
+    let roomy: Vec<&str> = under
+        .split(' ')
+        .map(|word| {
+            if word.starts_with("--as=") {
+                "--as=unlimited"
+            } else {
+                word
+            }
+        })
+        .collect();
+    let theirs = run(bench, "theirs", &roomy.join(" "), line);
     // Their environment, and less room than their limits leave.
     let ours = run(bench, "ours", &format!("{under} {LITTLE}"), line);
     assert_eq!(theirs.code(), ours.code(), "{what}: {theirs}{ours}");
