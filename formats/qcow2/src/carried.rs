@@ -65,18 +65,7 @@ impl Carried {
         }
         let table_at = space.take(shr_up(length(&table), bits_of))?;
         file.write(table_at, &table)?;
-        let entry = RawBitmapEntry {
-            bitmap_table_offset: table_at.into(),
-            bitmap_table_size: u32::try_from(entries).unwrap_or(u32::MAX).into(),
-            flags: if bitmap.auto { bitmap_flag::AUTO } else { 0 }.into(),
-            kind: 1,
-            granularity_bits: granularity,
-            name_size: name_size.into(),
-            extra_data_size: 0.into(),
-        };
-        self.directory.extend_from_slice(entry.as_bytes());
-        self.directory.extend_from_slice(name);
-        self.directory.resize(self.directory.len().next_multiple_of(8), 0);
+        push_entry(&mut self.directory, bitmap, granularity, table_at, entries);
         self.count = self.count.saturating_add(1);
         Ok(())
     }
@@ -101,4 +90,27 @@ impl Carried {
             bitmap_directory_offset: offset.into(),
         }))
     }
+}
+
+/// Adds a bitmap to a directory: its table has `entries` entries and lies at `table`. The name's length has been judged.
+pub(crate) fn push_entry(
+    directory: &mut Vec<u8>,
+    bitmap: &Bitmap,
+    granularity_bits: u8,
+    table: u64,
+    entries: u64,
+) {
+    let name = bitmap.name.as_bytes();
+    let entry = RawBitmapEntry {
+        bitmap_table_offset: table.into(),
+        bitmap_table_size: u32::try_from(entries).unwrap_or(u32::MAX).into(),
+        flags: if bitmap.auto { bitmap_flag::AUTO } else { 0 }.into(),
+        kind: 1,
+        granularity_bits,
+        name_size: u16::try_from(name.len()).unwrap_or(u16::MAX).into(),
+        extra_data_size: 0.into(),
+    };
+    directory.extend_from_slice(entry.as_bytes());
+    directory.extend_from_slice(name);
+    directory.resize(directory.len().next_multiple_of(8), 0);
 }

@@ -8,13 +8,14 @@ use instar_disk::{Fault, File, ReadBits, Result, bitmap_bytes, fault, from_usize
 use zerocopy::IntoBytes;
 
 use crate::bitmap;
+use crate::carried::push_entry;
 use crate::compose::push_extension;
 use crate::existing::Existing;
 use crate::extensions::Extensions;
 use crate::header::Header;
 use crate::num::{add, index, length, shl, shr, shr_up};
 use crate::pieces::Pieces;
-use crate::raw::{RawBitmapEntry, RawBitmapsExtension, RawHeader, bitmap_flag, extension, limit};
+use crate::raw::{RawBitmapsExtension, RawHeader, extension, limit};
 
 /// Entries for the directory.
 #[derive(Default)]
@@ -83,21 +84,8 @@ impl Existing<'_> {
             self.file.write(host, &piece)?;
             self.ledger.pages.set_word(table, entry, host)?;
         }
-        let entry = RawBitmapEntry {
-            bitmap_table_offset: table.into(),
-            bitmap_table_size: u32::try_from(entries).unwrap_or(u32::MAX).into(),
-            flags: if bitmap.auto { bitmap_flag::AUTO } else { 0 }.into(),
-            kind: 1,
-            granularity_bits: granularity,
-            name_size: name_size.into(),
-            extra_data_size: 0.into(),
-        };
         let joined = &mut self.joined;
-        joined.directory.extend_from_slice(entry.as_bytes());
-        joined.directory.extend_from_slice(name);
-        joined
-            .directory
-            .resize(joined.directory.len().next_multiple_of(8), 0);
+        push_entry(&mut joined.directory, bitmap, granularity, table, entries);
         joined.count = joined.count.saturating_add(1);
         joined.names.push(name.to_vec());
         Ok(())
