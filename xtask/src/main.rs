@@ -3,10 +3,12 @@
 //! ```text
 //!  cargo xtask demo         build, make a qcow2 image, convert it, compare with qemu-img
 //!  cargo xtask ci           everything that must hold before a change lands
+//!  cargo xtask test FILTER  the tests whose names match, and nothing else is built
 //!  cargo xtask tidy         the rules that no compiler checks: who imports whom, file sizes, unsafe code, links
 //!  cargo xtask tidy --bless write the unsafe ceiling anew, after code with unsafe in it was removed
 //!  cargo xtask deviations   render tests/deviations.toml to docs/deviations.md
 //!  cargo xtask compatibility  try every format beside qemu-img, and write the table in README.md
+//!  cargo xtask references   fetch releases of qemu-img to compare with into target/references
 //! ```
 #![forbid(unsafe_code)]
 
@@ -14,6 +16,8 @@ mod ci;
 mod compatibility;
 mod demo;
 mod deviations;
+mod filter;
+mod references;
 mod run;
 mod tidy;
 mod workspace;
@@ -32,8 +36,11 @@ fn main() -> ExitCode {
         ["demo", rest @ ..] => demo::run(rest),
         ["deviations"] => deviations::render(),
         ["compatibility"] => compatibility::render(),
+        ["test", rest @ ..] => filter::run(rest),
+        ["references", rest @ ..] => references::run(rest),
         _ => Err(
-            "usage: cargo xtask demo [IMAGE] | ci | tidy [--bless] | deviations | compatibility".to_owned(),
+            "usage: cargo xtask demo [IMAGE] | ci | test FILTER | tidy [--bless] | deviations | compatibility | references"
+                .to_owned(),
         ),
     };
     match outcome {
