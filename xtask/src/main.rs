@@ -9,6 +9,7 @@
 //!  cargo xtask deviations   render tests/deviations.toml to docs/deviations.md
 //!  cargo xtask compatibility  try every format beside qemu-img, and write the table in README.md
 //!  cargo xtask references   fetch releases of qemu-img to compare with into target/references
+//!  cargo xtask writers [NAME…]  fetch other programs that write images, and read what they wrote; --write for docs/writers.md
 //! ```
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ mod references;
 mod run;
 mod tidy;
 mod workspace;
+mod writers;
 
 use std::process::ExitCode;
 
@@ -35,11 +37,13 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(),
         ["demo", rest @ ..] => demo::run(rest),
         ["deviations"] => deviations::render(),
+        ["writers", rest @ ..] => writers::run(rest),
         ["compatibility"] => compatibility::render(),
         ["test", rest @ ..] => filter::run(rest),
         ["references", rest @ ..] => references::run(rest),
         _ => Err(
-            "usage: cargo xtask demo [IMAGE] | ci | test FILTER | tidy [--bless] | deviations | compatibility | references"
+            "usage: cargo xtask demo [IMAGE] | ci | test FILTER | tidy [--bless] | deviations | compatibility | references \
+             | writers [NAME…] [--write]"
                 .to_owned(),
         ),
     };

@@ -88,6 +88,10 @@ fn addresses(targets: &str, codename: &str) -> Vec<String> {
 }
 
 impl Archive {
+    pub(super) fn parts(self) -> (String, Option<PathBuf>) {
+        (self.address, self.keyring)
+    }
+
     /// Downloads the package of `suite` and all that it depends on; the files, each once.
     pub(super) fn download(&self, suite: Suite, directory: &Path) -> Result<Vec<PathBuf>, String> {
         let configuration = self.configure(suite, directory)?;

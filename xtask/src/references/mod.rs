@@ -65,6 +65,13 @@ pub(crate) struct Reference {
     pub(crate) bin: PathBuf,
 }
 
+/// The address and the keys of this machine's first archive of packages, for other uses of `apt`.
+pub(crate) fn archive() -> Result<(String, Option<PathBuf>), String> {
+    let machine = apt::Machine::look()?;
+    let archive = machine.archives.into_iter().next().ok_or("apt has no archive")?;
+    Ok(archive.parts())
+}
+
 /// Where references are kept.
 pub(crate) fn place() -> PathBuf {
     workspace::root().join("target/references")

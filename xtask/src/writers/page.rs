@@ -1,0 +1,126 @@
+//! docs/writers.md, from a run.
+
+use std::fmt::Write as _;
+
+use super::Made;
+use super::judge::{Answer, Judgement};
+use crate::run::output;
+use crate::workspace;
+
+const PAGE: &str = "docs/writers.md";
+
+const HEAD: &str = "\
+# Images of other writers
+
+Written by `cargo xtask writers --write`, never by hand. The programs were fetched from package registries and
+wrote these images themselves; instar and qemu-img then read every one of them. `info`, `map`, `check` and `measure`
+compare what both print as JSON and their exit codes; *read* compares every byte of the disk, in both sandboxes
+(`convert -O raw`); *writer's disk* compares it with the raw disk that the writer was given, or with what it reads
+itself; *untrusted* is `convert --untrusted`, and *unsafe* counts verdicts of `info --safety`. `-f` named the format in all of them.
+
+";
+
+/// The whole page.
+pub(super) fn render(
+    judged: &[(Made, Vec<Judgement>)],
+    skipped: &[(String, String)],
+) -> Result<String, String> {
+    let version = output(std::process::Command::new("qemu-img").arg("--version"))?;
+    let version = version.split_whitespace().nth(2).unwrap_or("of unknown version");
+    let mut page = HEAD.to_owned();
+    let fail = |error: std::fmt::Error| error.to_string();
+    writeln!(page, "Compared with qemu-img {version}.\n").map_err(fail)?;
+    writeln!(
+        page,
+        "| writer | version | formats | images | read | both refuse | refused | info, map, check, measure differ | writer's disk | unsafe | untrusted refuses |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    )
+    .map_err(fail)?;
+    for (made, judgements) in judged {
+        writeln!(page, "{}", row(made, judgements)).map_err(fail)?;
+    }
+    notes(&mut page, judged).map_err(fail)?;
+    if !skipped.is_empty() {
+        writeln!(page, "\n## Writers that could not be had\n").map_err(fail)?;
+        for (name, reason) in skipped {
+            writeln!(page, "- {name}: {}", plain(reason)).map_err(fail)?;
+        }
+    }
+    Ok(page)
+}
+
+fn row(made: &Made, judgements: &[Judgement]) -> String {
+    let count = |wanted: &dyn Fn(&Judgement) -> bool| judgements.iter().filter(|one| wanted(one)).count();
+    let mut formats: Vec<&str> = judgements.iter().map(|one| one.format).collect();
+    formats.sort_unstable();
+    formats.dedup();
+    let differ = [Answer::Different, Answer::Refused];
+    let known = count(&|one| one.truth.is_some());
+    format!(
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} of {known} | {} | {} |",
+        made.writer,
+        made.version,
+        formats.join(", "),
+        judgements.len(),
+        count(&|one| one.is_better() || matches!(one.read, Answer::Same | Answer::OnlyOurs)),
+        count(&|one| one.read == Answer::BothRefuse),
+        count(&|one| !one.is_better() && differ.contains(&one.read)),
+        count(&|one| {
+            !one.is_better()
+                && [&one.info, &one.map, &one.check, &one.measure]
+                    .iter()
+                    .any(|answer| differ.contains(answer))
+        }),
+        count(&|one| one.truth == Some(true)),
+        count(&|one| one.safety != "safe"),
+        count(&|one| one.untrusted != Answer::Same),
+    )
+}
+
+/// Everything that is not plainly the same, with what both programs say.
+fn notes(page: &mut String, judged: &[(Made, Vec<Judgement>)]) -> std::fmt::Result {
+    writeln!(page, "\n## What is not the same\n")?;
+    for (made, judgements) in judged {
+        for (variant, reason) in &made.failed {
+            writeln!(
+                page,
+                "- {} {}, {variant}: the program itself fails: {}",
+                made.writer,
+                made.version,
+                plain(reason)
+            )?;
+        }
+        for one in judgements {
+            let mut words: Vec<String> = one.findings.iter().map(|finding| plain(finding)).collect();
+            if one.is_better() {
+                words.push("instar reads the disk that the writer reads; qemu-img reads another".to_owned());
+            }
+            if one.truth == Some(false) {
+                words.push("the writer's own disk is another one".to_owned());
+            }
+            if !words.is_empty() {
+                writeln!(
+                    page,
+                    "- {} {}, {}: {}",
+                    made.writer,
+                    made.version,
+                    one.variant,
+                    words.join("; ")
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Text of programs, as it may stand in a document: no directories of this machine, nothing that Markdown reads.
+fn plain(text: &str) -> String {
+    let root = workspace::root().canonicalize().unwrap_or_default();
+    text.replace(&*root.to_string_lossy(), "")
+        .replace('|', "/")
+        .replace(['`', '<', '>', '*'], "'")
+}
+
+pub(super) fn write(page: &str) -> Result<(), String> {
+    std::fs::write(workspace::root().join(PAGE), page).map_err(|error| format!("{PAGE}: {error}"))
+}
