@@ -10,10 +10,12 @@
 //!  cargo xtask compatibility  try every format beside qemu-img, and write the table in README.md
 //!  cargo xtask references   fetch releases of qemu-img to compare with into target/references
 //!  cargo xtask writers [NAME…]  fetch other programs that write images, and read what they wrote; --write for docs/writers.md
+//!  cargo xtask clients [NAME…]  run callers of qemu-img with qemu-img and with instar: `lines`, oslo.utils, ovirt-imageio
 //! ```
 #![forbid(unsafe_code)]
 
 mod ci;
+mod clients;
 mod compatibility;
 mod demo;
 mod deviations;
@@ -37,13 +39,14 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(),
         ["demo", rest @ ..] => demo::run(rest),
         ["deviations"] => deviations::render(),
+        ["clients", rest @ ..] => clients::run(rest),
         ["writers", rest @ ..] => writers::run(rest),
         ["compatibility"] => compatibility::render(),
         ["test", rest @ ..] => filter::run(rest),
         ["references", rest @ ..] => references::run(rest),
         _ => Err(
             "usage: cargo xtask demo [IMAGE] | ci | test FILTER | tidy [--bless] | deviations | compatibility | references \
-             | writers [NAME…] [--write]"
+             | writers [NAME…] [--write] | clients [NAME…]"
                 .to_owned(),
         ),
     };
