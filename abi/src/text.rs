@@ -8,7 +8,20 @@ use serde::{Deserialize, Serialize};
 /// There is no `Display` here on purpose: the host prints image text through its one escaping printer
 /// (invariant I6), and nowhere else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<u8>")]
 pub struct ImageText(Vec<u8>);
+
+/// What comes over the wire is a claim: one that is longer than any [`ImageText`] is none.
+impl TryFrom<Vec<u8>> for ImageText {
+    type Error = &'static str;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, Self::Error> {
+        if bytes.len() > crate::limits::IMAGE_TEXT {
+            return Err("a name that is too long");
+        }
+        Ok(Self(bytes))
+    }
+}
 
 impl ImageText {
     /// Keeps at most [`crate::limits::IMAGE_TEXT`] bytes of `bytes`.

@@ -1,5 +1,6 @@
 //! `convert`: one image or several in a row, into a new image or an existing one.
 
+use instar_abi::Report;
 use instar_abi::job::{Convert, CopyBitmaps, Create, Preallocation};
 use instar_abi::report::{Done, Stage};
 use instar_disk::{Fault, FileKind, Format, Sparse, fault};
@@ -31,6 +32,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         Stage::Create
     };
     formats::fillable(&job.target, length).at(Stage::OpenTarget)?;
+    // Until that is said, no target grows.
+    session.host.report(&Report::Size(length));
     let target = formats::create(session, &job.target, length, job.compress, backing.as_ref()).at(stage)?;
     if target.size() < length {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL)).at(Stage::OpenTarget);

@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 
+use instar_abi::Report;
 use instar_abi::job::Dd;
 use instar_abi::report::{Done, Stage};
 use instar_disk::FileKind;
@@ -18,6 +19,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
     let source = Source::open(session, core::slice::from_ref(&job.source))?;
     let window = Window::of(source.size(), job);
     formats::fillable(&job.target, window.length).at(Stage::OpenTarget)?;
+    // Until that is said, no target grows.
+    session.host.report(&Report::Size(window.length));
     let target = formats::create(session, &job.target, window.length, false, None).at(Stage::Create)?;
     let virtual_size = target.size();
     let device = session.file(job.target.slot).at(Stage::Create)?.kind() == FileKind::Block;

@@ -28,6 +28,12 @@ impl Program {
         }
     }
 
+    /// As this process was called.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::new(std::env::args_os().next())
+    }
+
     /// Whether we were called by the name of the reference tool.
     #[must_use]
     pub const fn is_reference(&self) -> bool {

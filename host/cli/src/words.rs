@@ -5,7 +5,7 @@ use std::fmt::Write;
 use instar_abi::report::{Failure, Stage};
 use instar_abi::{Fault, Slot, fault};
 
-use crate::show::Escaped;
+use crate::show::{Escaped, Name};
 
 /// What messages refer to.
 pub trait Scene {
@@ -20,9 +20,9 @@ pub trait Scene {
         String::new()
     }
     /// The name of an open file.
-    fn file(&self, slot: Slot) -> Option<Vec<u8>>;
+    fn file(&self, slot: Slot) -> Option<Name>;
     /// The name that the layer below `slot` has, given its name in the image.
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8>;
+    fn below(&self, slot: Slot, name: &[u8]) -> Name;
     /// Whether layers are opened one by one, each for its own sake (`info --backing-chain`).
     fn layer_by_layer(&self) -> bool {
         false
@@ -45,15 +45,15 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
     let fault = &failure.fault;
     let why = self::fault(fault);
     let mut text = match failure.stage {
-        Stage::OpenSource(index) => could_not_open(&scene.source(index), &beside(fault, &why, scene)),
+        Stage::OpenSource(index) => could_not_open(&given(scene, index), &beside(fault, &why, scene)),
         Stage::OpenBacking(slot) => backing(slot, fault, &why, scene),
         Stage::LoadSnapshot => [b"Failed to load snapshot: ", why.as_bytes()].concat(),
         Stage::OpenTargetBacking => {
             let inner = format!("Could not open backing file: {}", opened(fault, &why, scene));
-            could_not_open(&scene.target(), &inner)
+            could_not_open(&Name::given(&scene.target()), &inner)
         }
         Stage::OpenTarget if fault.code == fault::core::TARGET_TOO_SMALL => why.clone().into_bytes(),
-        Stage::OpenTarget => could_not_open(&scene.target(), &why),
+        Stage::OpenTarget => could_not_open(&Name::given(&scene.target()), &why),
         Stage::Create => [
             scene.target(),
             format!(": {}: {why}", scene.creating()).into_bytes(),
@@ -87,9 +87,9 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
         let name = fault
             .slot
             .and_then(|slot| scene.file(slot))
-            .unwrap_or_else(|| scene.source(0));
+            .unwrap_or_else(|| given(scene, 0));
         text.extend_from_slice(b"\nIs another process using the image [");
-        text.extend_from_slice(&name);
+        name.put(&mut text);
         text.extend_from_slice(b"]?");
     }
     text
@@ -159,8 +159,17 @@ fn fill(text: &mut String, field: &str, fault: &Fault) {
     };
 }
 
-fn could_not_open(name: &[u8], why: &str) -> Vec<u8> {
-    [b"Could not open '", name, b"': ", why.as_bytes()].concat()
+/// The name of a source: the user gave it.
+fn given(scene: &dyn Scene, index: u32) -> Name {
+    Name::given(&scene.source(index))
+}
+
+fn could_not_open(name: &Name, why: &str) -> Vec<u8> {
+    let mut text = b"Could not open '".to_vec();
+    name.put(&mut text);
+    text.extend_from_slice(b"': ");
+    text.extend_from_slice(why.as_bytes());
+    text
 }
 
 /// A layer below could not be opened.
@@ -172,17 +181,17 @@ fn backing(slot: Slot, fault: &Fault, why: &str, scene: &dyn Scene) -> Vec<u8> {
     if scene.layer_by_layer() {
         let outer = name.clone().or_else(|| scene.file(slot)).unwrap_or_default();
         let inner = match (&name, fault.code) {
-            (Some(name), fault::core::IO) => format!("Could not open '{}': {why}", Escaped(name)),
+            (Some(name), fault::core::IO) => format!("Could not open '{name}': {why}"),
             _ => why.to_owned(),
         };
         return could_not_open(&outer, &inner);
     }
     let inner = match (&name, fault.code) {
-        (Some(name), fault::core::IO) => format!("Could not open '{}': {why}", Escaped(name)),
+        (Some(name), fault::core::IO) => format!("Could not open '{name}': {why}"),
         _ => why.to_owned(),
     };
     let layers = "Could not open backing file: ".repeat(scene.depth(slot));
-    could_not_open(&scene.source(0), &format!("{layers}{inner}"))
+    could_not_open(&given(scene, 0), &format!("{layers}{inner}"))
 }
 
 /// The reason, with the name of a file that the image names where the system would not open it.
@@ -190,7 +199,7 @@ fn beside(fault: &Fault, why: &str, scene: &dyn Scene) -> String {
     match (&fault.text, fault.slot, fault.code) {
         (Some(name), Some(slot), fault::core::IO) => {
             let name = scene.below(slot, name.as_bytes());
-            format!("Could not open '{}': {why}", Escaped(&name))
+            format!("Could not open '{name}': {why}")
         }
         _ => why.to_owned(),
     }
@@ -200,7 +209,7 @@ fn beside(fault: &Fault, why: &str, scene: &dyn Scene) -> String {
 fn opened(fault: &Fault, why: &str, scene: &dyn Scene) -> String {
     let name = fault.slot.and_then(|slot| scene.file(slot));
     match (name, fault.code) {
-        (Some(name), fault::core::IO) => format!("Could not open '{}': {why}", Escaped(&name)),
+        (Some(name), fault::core::IO) => format!("Could not open '{name}': {why}"),
         _ => why.to_owned(),
     }
 }
@@ -209,15 +218,15 @@ fn opened(fault: &Fault, why: &str, scene: &dyn Scene) -> String {
 fn named(text: String, fault: &Fault, scene: &dyn Scene) -> Vec<u8> {
     let mut text = text.into_bytes();
     let file = fault.slot.and_then(|slot| scene.file(slot));
-    if let Some(file) = file.filter(|file| *file != scene.source(0) && fault.code != fault::core::IO) {
-        text.extend_from_slice(format!(" (in '{}')", Escaped(&file)).as_bytes());
+    if let Some(file) = file.filter(|file| !file.is(&scene.source(0)) && fault.code != fault::core::IO) {
+        text.extend_from_slice(format!(" (in '{file}')").as_bytes());
     }
     text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{errno, failure, fault};
+    use super::{Name, errno, failure, fault};
     use instar_abi::report::{Failure, Stage};
     use instar_abi::{Fault, Slot, fault as faults};
 
@@ -233,11 +242,11 @@ mod tests {
         fn creating(&self) -> String {
             "error while converting raw".to_owned()
         }
-        fn file(&self, _: Slot) -> Option<Vec<u8>> {
-            Some(b"dir/top.qcow2".to_vec())
+        fn file(&self, _: Slot) -> Option<Name> {
+            Some(Name::given(b"dir/top.qcow2"))
         }
-        fn below(&self, _: Slot, name: &[u8]) -> Vec<u8> {
-            [b"dir/", name].concat()
+        fn below(&self, _: Slot, name: &[u8]) -> Name {
+            Name::given(b"dir/top.qcow2").beside(name)
         }
     }
 

@@ -55,6 +55,68 @@ fn signals_leave_no_partial_target() {
     assert!(interrupted > 0, "every conversion was quicker than the signal");
 }
 
+/// Signals that the caller had ignored stay ignored: a closed terminal does not end what `nohup` started, nor Ctrl-C a job in the
+/// background.
+#[test]
+fn signals_that_were_ignored_stay_ignored() {
+    const BYTES: usize = 24 << 20;
+    let room = Room::new();
+    room.write("disk.raw", &vec![0x5a; BYTES]);
+    for name in ["HUP", "INT", "TERM"] {
+        // The shell ignores it and becomes the program.
+        let script = format!("trap '' {name}; exec \"$0\" convert -r 16M -O raw disk.raw out.raw");
+        let mut child = room
+            .command(Path::new("/bin/sh"), &["-c", &script, INSTAR])
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(400));
+        signal(&child, name);
+        assert!(child.wait().unwrap().success(), "SIG{name}");
+        assert_eq!(
+            std::fs::metadata(room.path("out.raw")).unwrap().len(),
+            BYTES as u64
+        );
+        std::fs::remove_file(room.path("out.raw")).unwrap();
+    }
+}
+
+/// A time limit holds for what is written to a pipe that nobody reads, too.
+#[test]
+fn a_pipe_that_nobody_reads_does_not_hold_the_program_up() {
+    let room = Room::new();
+    let disk = std::fs::File::create(room.path("disk.raw")).unwrap();
+    for piece in 0..4000_u64 {
+        std::os::unix::fs::FileExt::write_all_at(&disk, b"x", piece << 16).unwrap();
+    }
+    for words in [
+        &[
+            "--timeout",
+            "0.5",
+            "map",
+            "--output=json",
+            "-f",
+            "raw",
+            "disk.raw",
+        ][..],
+        &["--timeout", "0.5", "map", "-f", "raw", "disk.raw"],
+    ] {
+        let start = Instant::now();
+        let mut child = room
+            .command(Path::new(INSTAR), words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(1), "{words:?}");
+        let took = start.elapsed();
+        assert!(
+            took >= Duration::from_millis(450) && took < Duration::from_millis(1500),
+            "{took:?}"
+        );
+    }
+}
+
 #[test]
 fn output_that_does_not_arrive_is_a_failure_and_never_a_panic() {
     let room = Room::new();

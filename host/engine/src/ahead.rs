@@ -14,6 +14,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::file::OpenFile;
 use crate::slots::Slots;
+use crate::stop::Stop;
 
 /// A batch that reads less is not looked at: metadata, mostly, which comes when it is asked for. Ours.
 const ENOUGH: u64 = 256 << 10;
@@ -29,7 +30,7 @@ struct Range {
 }
 
 /// Asks for all that `requests` read, if it lies scattered and is not at hand.
-pub(crate) fn ask(slots: &Slots, requests: impl Iterator<Item = Request> + Clone) {
+pub(crate) fn ask(slots: &Slots, requests: impl Iterator<Item = Request> + Clone, stop: &Stop) {
     let reads = requests.filter_map(|request| read(&request));
     let (total, last) = reads.clone().fold((0_u64, None), |(sum, _), range| {
         (sum.saturating_add(range.length), Some(range))
@@ -40,7 +41,9 @@ pub(crate) fn ask(slots: &Slots, requests: impl Iterator<Item = Request> + Clone
     // What is at hand is found out first: it is the usual case.
     let absent = slots.get(last.slot).is_some_and(|file| !is_at_hand(file, &last));
     if absent && !is_in_order(reads.clone()) {
-        reads.for_each(|range| advise(slots, range));
+        reads
+            .take_while(|_| !stop.is_set())
+            .for_each(|range| advise(slots, range));
     }
 }
 

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use crate::file::{Failure, Outcome};
 use crate::slots::Slots;
+use crate::stop::Stop;
 use crate::sys::{send_range, wait_for_range};
 
 /// Bytes that are sent together: as many as a disk takes in a moment, but no more than this part of the window. Ours.
@@ -69,6 +70,7 @@ impl Behind {
         slots: &Slots,
         requests: impl Iterator<Item = Request>,
         results: &[[u8; size_of::<RawResult>()]],
+        stop: &Stop,
     ) -> Outcome<()> {
         if self.window == 0 {
             return Ok(());
@@ -76,22 +78,24 @@ impl Behind {
         for (request, result) in requests.zip(results) {
             let ok = RawResult::from_bytes(*result).status == status::OK;
             if let Some(part) = written(&request).filter(|_| ok) {
-                self.add(slots, part)?;
+                self.add(slots, part, stop)?;
             }
         }
         Ok(())
     }
 
-    fn add(&self, slots: &Slots, part: Part) -> Outcome<()> {
+    fn add(&self, slots: &Slots, part: Part, stop: &Stop) -> Outcome<()> {
         let (mut send, mut drop) = (Vec::new(), Vec::new());
         {
             let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
             written.take(part, self.window, &mut send, &mut drop);
         }
         for part in send {
+            stop.check()?;
             on_file(slots, &part, send_range)?;
         }
         for part in drop {
+            stop.check()?;
             on_file(slots, &part, wait_for_range)?;
             if let Some(file) = slots.get(part.slot) {
                 let length = std::num::NonZeroU64::new(part.end.saturating_sub(part.start));

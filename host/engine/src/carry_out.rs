@@ -92,20 +92,27 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
                 how,
             } => done(zero::zero(self.file(slot)?, offset, length, how, stop)),
             Request::Discard { slot, offset, length } => {
-                done(zero::discard(self.file(slot)?, offset, length))
+                done(zero::discard(self.file(slot)?, offset, length, stop))
             }
             Request::Extents {
                 slot,
                 offset,
                 length,
                 into,
-            } => counted(extents::extents(self.file(slot)?, memory, offset, length, into)),
+            } => counted(extents::extents(
+                self.file(slot)?,
+                memory,
+                offset,
+                length,
+                into,
+                stop,
+            )),
             Request::Resize {
                 slot,
                 length,
                 preallocate,
             } => done(resize::resize(self.file(slot)?, length, preallocate, stop)),
-            Request::Flush { slot } => done(self.file(slot)?.flush()),
+            Request::Flush { slot } => done(self.file(slot)?.flush(stop)),
             Request::Allocated { slot } => counted(self.file(slot)?.allocated()),
             Request::Advise { slot, offset, length } => done(advise(self.file(slot)?, offset, length)),
             _ => Err(Violation::Other("a request of an unknown kind").into()),
@@ -162,10 +169,14 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         }
     }
 
-    fn open(&self, namer: Slot, role: Role, name: GuestRange) -> Result<Answer, Refusal> {
+    fn open(&self, by: Slot, role: Role, name: GuestRange) -> Result<Answer, Refusal> {
         let text = self.text(name)?;
-        let namer = self.file(namer)?;
+        let namer = self.file(by)?;
         let facts = self.files.gate.open(&self.files.slots, namer, role, &text)?;
+        if by.0 < facts.slot.0 {
+            // The first name stays. A file never got its name from one that was opened after it.
+            let _ = self.file(facts.slot)?.state.named.set((by, text));
+        }
         Ok(Answer {
             value: facts.slot.0.into(),
             detail: kind_number(facts.kind),
@@ -180,7 +191,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             return Err(Violation::TooManyReports.into());
         }
         let text = self.text(range)?;
-        Ok(self.sink.report(text)?)
+        Ok(self.sink.report(&self.files, text)?)
     }
 
     /// Bytes of the guest's, at most [`instar_abi::limits::REPORT_BYTES`].

@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 
 use instar_abi::{FileKind, Sieve, Sparse};
 use rustix::fs::copy_file_range;
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
 use crate::buffer::Buffer;
 use crate::file::{OpenFile, Outcome, bytes, to_usize};
 use crate::sift::{Sifter, Window};
-use crate::stop::Stop;
+use crate::stop::{Interrupted, Stop};
 use crate::sys::clone_range;
 use crate::zero::write_zeros;
 
@@ -77,11 +77,8 @@ impl<'a> Copy<'a> {
         if !aligned || whole == 0 || refused.load(Ordering::Relaxed) {
             return Ok(0);
         }
-        let mut done = 0;
-        while done < whole {
-            stop.check()?;
-            let step = CLONE_STEP.min(whole - done);
-            let result = retry_on_intr(|| {
+        let step = |done, step| {
+            stop.persist(|| {
                 clone_range(
                     self.source.fd(),
                     self.source_offset + done,
@@ -89,20 +86,19 @@ impl<'a> Copy<'a> {
                     self.target_offset + done,
                     step,
                 )
-            });
-            match result {
-                Ok(()) => done += step,
-                Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::FBIG)) => {
-                    return Err(errno.into());
-                }
-                // Another filesystem, no such feature, a swap file, larger blocks: all of the file or this range.
-                Err(_) => {
-                    refused.store(true, Ordering::Relaxed);
-                    break;
-                }
+            })
+        };
+        let Err(stopped) = stop.in_steps(whole, step) else {
+            return Ok(whole);
+        };
+        match stopped.errno() {
+            // Another filesystem, no such feature, a swap file, larger blocks: all of the file or this range.
+            Some(errno) if !DISK_SAYS_NO.contains(&errno) => {
+                refused.store(true, Ordering::Relaxed);
+                Ok(stopped.done)
             }
+            _ => Err(stopped.into()),
         }
-        Ok(done)
     }
 
     /// Lets the kernel copy; gives the bytes copied, from the start: none if it cannot.
@@ -120,7 +116,7 @@ impl<'a> Copy<'a> {
             stop.check()?;
             let (mut from, mut to) = (self.source_offset + done, self.target_offset + done);
             let step = to_usize(KERNEL_STEP.min(self.length - done));
-            match retry_on_intr(|| {
+            let copied = stop.persist(|| {
                 copy_file_range(
                     &self.source.fd,
                     Some(&mut from),
@@ -128,17 +124,16 @@ impl<'a> Copy<'a> {
                     Some(&mut to),
                     step,
                 )
-            }) {
+            });
+            match copied {
                 // The source became shorter, or its filesystem (procfs, FUSE) does not tell the truth.
                 Ok(0) => break,
                 Ok(copied) => done += bytes(copied),
-                Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::FBIG)) => {
-                    return Err(errno.into());
-                }
-                Err(_) => {
+                Err(Interrupted::Errno(errno)) if !DISK_SAYS_NO.contains(&errno) => {
                     refused.store(true, Ordering::Relaxed);
                     break;
                 }
+                Err(why) => return Err(why.into()),
             }
         }
         Ok(done)
@@ -214,10 +209,10 @@ impl<'a> Copy<'a> {
     }
 }
 
+/// What copying by other means would meet again.
+const DISK_SAYS_NO: [Errno; 4] = [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::FBIG];
 /// Extents are shared in whole blocks; this is a multiple of the block size of all common filesystems. A larger one
 /// makes the kernel refuse, and the bytes are copied.
 const CLONE_UNIT: u64 = 4096;
-/// Bytes shared at a time: quick, but not free where extents are many.
-const CLONE_STEP: u64 = 1 << 30;
 /// Bytes that the kernel copies at a time: some 30 ms, so that the end of a run is noticed.
 const KERNEL_STEP: u64 = 32 << 20;

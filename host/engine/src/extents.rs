@@ -7,6 +7,7 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
 use crate::file::{OpenFile, Outcome, bytes};
+use crate::stop::Stop;
 
 /// Writes the records that cover `length` bytes of the file from `offset` on, or as many as fit; gives their number.
 ///
@@ -17,12 +18,14 @@ pub(crate) fn extents(
     offset: u64,
     length: u64,
     into: GuestRange,
+    sign: &Stop,
 ) -> Outcome<u64> {
     let end = file.length()?.min(offset + length);
     let room = into.length / bytes(RECORD);
     let (mut at, mut count) = (offset, 0);
     let mut written = Vec::new();
     while at < end && count < room {
+        sign.check()?;
         let (stop, data) = next(file, at, end)?;
         let record = ExtentRecord {
             length: stop - at,

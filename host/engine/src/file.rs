@@ -6,7 +6,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use instar_abi::request::{GuestRange, status};
 use instar_abi::{FileFacts, FileKind, Slot};
@@ -16,6 +17,8 @@ use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
 use crate::buffer::Buffer;
 use crate::gate::Place;
+use crate::stop::{Interrupted, Stop};
+use crate::sys::{send_range, wait_for_range};
 
 /// A request failed: a value of [`status`], never `OK`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +91,10 @@ pub(crate) struct State {
     pub(crate) no_probe: AtomicBool,
     /// A flush failed.
     flush_failed: AtomicBool,
+    /// The complement of how far it may grow in this run, whatever `access` says: nothing said is no limit.
+    grown: AtomicU64,
+    /// The file that named it first, and its name there, for files that the gate opened.
+    pub(crate) named: OnceLock<(Slot, Vec<u8>)>,
 }
 
 /// What makes two open files the same.
@@ -140,12 +147,23 @@ impl OpenFile {
     pub(crate) fn writable_to(&self, end: u64) -> Outcome<()> {
         match self.access {
             Access::Read => Err(Errno::BADF.into()),
-            Access::Write { limit } if end > limit => Err(Failure::REFUSED_OUTPUT),
+            Access::Write { limit } if end > limit.min(self.farthest()) => Err(Failure::REFUSED_OUTPUT),
             Access::Write { .. } => {
                 self.state.touched.store(true, Ordering::Relaxed);
                 Ok(())
             }
         }
+    }
+
+    /// How far it may grow.
+    fn farthest(&self) -> u64 {
+        !self.state.grown.load(Ordering::Relaxed)
+    }
+
+    /// From now on it may grow by so many bytes beyond what it held when it was opened.
+    pub(crate) fn may_grow_by(&self, bytes: u64) {
+        let farthest = self.size.saturating_add(bytes);
+        self.state.grown.store(!farthest, Ordering::Relaxed);
     }
 
     /// Whether a change was attempted.
@@ -259,11 +277,36 @@ impl OpenFile {
     }
 
     /// Data on stable storage, if it matters.
-    pub(crate) fn flush(&self) -> Outcome<()> {
+    pub(crate) fn flush(&self, stop: &Stop) -> Outcome<()> {
         if !self.durable || !matches!(self.access, Access::Write { .. }) {
             return Ok(());
         }
+        self.write_out(stop)?;
         self.sync()
+    }
+
+    /// Sends to the disk, in steps, what a flush would otherwise send in one call that nothing can interrupt.
+    pub(crate) fn write_out(&self, stop: &Stop) -> Outcome<()> {
+        let mut sent = 0..0;
+        let sending = stop.in_steps(self.length()?, |at, step| {
+            // The disk has the next step to do while the last one is waited for.
+            send_range(self.fd(), at, step).map_err(Interrupted::Errno)?;
+            let last = std::mem::replace(&mut sent, at..at + step);
+            wait_for_range(self.fd(), last.start, last.end - last.start).map_err(Interrupted::Errno)
+        });
+        let Err(stopped) = sending else {
+            return Ok(());
+        };
+        match stopped.errno() {
+            None => Err(stopped.into()),
+            // Nothing to send early, or a filesystem that has no such thing: the flush will do it all.
+            Some(Errno::INVAL | Errno::SPIPE | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            // Told once: a later flush would say that all is well.
+            Some(_) => {
+                self.lost();
+                Err(stopped.into())
+            }
+        }
     }
 
     /// Data and length on stable storage. Once it failed it has failed for good: the kernel reports a lost page once and

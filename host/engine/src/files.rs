@@ -14,6 +14,7 @@ use crate::lock::{self, Use};
 use crate::name;
 use crate::open::{self, OpenError, OpenErrorKind};
 use crate::slots::Slots;
+use crate::stop::Stop;
 use crate::target::{self, Birth, TargetOptions};
 use crate::{Failure, OpenFile};
 
@@ -206,10 +207,36 @@ impl Files {
         })
     }
 
+    /// The file that named this one, and its name there, if an image did.
+    #[must_use]
+    pub fn named_by(&self, slot: Slot) -> Option<(Slot, &[u8])> {
+        let (namer, name) = self.slots.get(slot)?.state.named.get()?;
+        Some((*namer, name))
+    }
+
+    /// From now on each target may grow by so many bytes beyond what it held when it was opened, and no further. What the run needs
+    /// at most is known before the first byte is written; a guest that has been taken over fills no disk.
+    pub fn let_targets_grow(&self, bytes: u64) {
+        let targets = self.slots.iter().map(|(_, file)| file);
+        for target in targets.filter(|file| matches!(file.access, crate::file::Access::Write { .. })) {
+            target.may_grow_by(bytes);
+        }
+    }
+
     /// Whether the guest has tried to change the file.
     #[must_use]
     pub fn is_touched(&self, slot: Slot) -> bool {
         self.slots.get(slot).is_some_and(OpenFile::is_touched)
+    }
+
+    /// Whether a file that was there before has been changed, which [`Files::abort`] does not undo.
+    #[must_use]
+    pub fn has_changed_what_was_there(&self) -> bool {
+        let births = self.births();
+        let is_new = |slot| births.iter().any(|(born, _)| *born == slot);
+        self.slots
+            .iter()
+            .any(|(slot, file)| file.is_touched() && !is_new(slot))
     }
 
     /// Completes all targets: new files get their names, the last opened first, so that a descriptor appears after the
@@ -228,12 +255,15 @@ impl Files {
     }
 
     fn try_commit(&self, sync: bool) -> Result<(), CommitError> {
-        let mut births = self.births();
         if sync {
+            // Before the lock is taken, and in steps: whoever gives up meanwhile can still take new files away and end.
             for (_, file) in self.slots.iter().filter(|(_, file)| file.is_touched()) {
-                file.sync().map_err(|failure| file.incomplete(failure))?;
+                file.write_out(&Stop::default())
+                    .and_then(|()| file.sync())
+                    .map_err(|failure| file.incomplete(failure))?;
             }
         }
+        let mut births = self.births();
         for (slot, birth) in births.iter_mut().rev() {
             let Some(file) = self.slots.get(*slot) else {
                 continue;

@@ -44,26 +44,27 @@ pub(crate) fn resize(file: &OpenFile, length: u64, preallocate: Preallocate, sto
 
 /// Whether the filesystem has so many bytes free. Else everybody's space would be used up, for a moment, by a reservation that
 /// fails in the end.
-fn has_room(file: &OpenFile, bytes: u64) -> Outcome<bool> {
+pub(crate) fn has_room(file: &OpenFile, bytes: u64) -> Outcome<bool> {
+    if file.kind == FileKind::Block {
+        return Ok(true);
+    }
     let space = fstatvfs(&file.fd)?;
+    let free = space.f_bfree.saturating_mul(space.f_frsize);
     // Filesystems that say nothing of their size: trying will tell.
-    Ok(space.f_blocks == 0 || space.f_bfree.saturating_mul(space.f_frsize) >= bytes)
+    Ok(space.f_blocks == 0 || free >= bytes)
 }
 
 /// Reserves space by fallocate, in pieces so that the end of a run is noticed; where the filesystem cannot, by writing.
 fn reserve(file: &OpenFile, old: u64, length: u64, stop: &Stop) -> Outcome<()> {
-    let mut at = old;
-    while at < length {
-        stop.check()?;
-        let step = RESERVE.min(length - at);
-        match retry_on_intr(|| fallocate(&file.fd, FallocateFlags::empty(), at, step)) {
-            Ok(()) => at += step,
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(file, at, length - at, stop),
-            Err(errno) => return Err(errno.into()),
+    let step = |from, step| stop.persist(|| fallocate(&file.fd, FallocateFlags::empty(), old + from, step));
+    let Err(stopped) = stop.in_steps(length - old, step) else {
+        return Ok(());
+    };
+    match stopped.errno() {
+        Some(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            let at = old + stopped.done;
+            write_zeros(file, at, length - at, stop)
         }
+        _ => Err(stopped.into()),
     }
-    Ok(())
 }
-
-/// Bytes reserved at a time. Ours: tens of milliseconds on a slow filesystem.
-const RESERVE: u64 = 16 << 30;

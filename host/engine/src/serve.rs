@@ -8,8 +8,8 @@ use instar_abi::layout::{self, BASE};
 use instar_abi::limits::{BATCH, LANES};
 use instar_abi::mailbox::{REQUESTS_AT, RESULTS_AT};
 use instar_abi::request::status;
-use instar_abi::{MailboxHeader, RawRequest, RawResult, Request, Slot};
-use instar_memory::{GuestMemory, Next, OutOfBounds, Violation};
+use instar_abi::{BadRequest, MailboxHeader, RawRequest, RawResult, Request, Slot};
+use instar_memory::{GuestMemory, Next, OutOfBounds, StopSign, Violation};
 
 use crate::ahead;
 use crate::behind::Behind;
@@ -23,11 +23,11 @@ use crate::stop::Stop;
 
 /// Where reports and progress go.
 pub trait Sink: Send + Sync {
-    /// A serialised [`instar_abi::Report`], at most [`instar_abi::limits::REPORT_BYTES`] long.
+    /// A serialised [`instar_abi::Report`], at most [`instar_abi::limits::REPORT_BYTES`] long, of a run with these files.
     ///
     /// # Errors
     /// [`Violation::BadReport`] ends the guest.
-    fn report(&self, bytes: Vec<u8>) -> Result<(), Violation>;
+    fn report(&self, files: &Files, bytes: Vec<u8>) -> Result<(), Violation>;
 
     /// How far the work is. Any numbers may come, in any order.
     fn progress(&self, done: u64, total: u64);
@@ -43,10 +43,10 @@ pub struct ReportLimits {
 }
 
 impl Default for ReportLimits {
-    /// Ours: a layer of a chain makes one report, of a few hundred bytes but for its snapshots.
+    /// Ours: each warning is a report, of some twenty bytes; what is kept of them is for the sink to bound.
     fn default() -> Self {
         Self {
-            count: 4096,
+            count: 1 << 20,
             bytes: 64 << 20,
         }
     }
@@ -113,6 +113,13 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         self
     }
 
+    /// With the sign that ends the run.
+    #[must_use]
+    pub fn with_sign(mut self, sign: StopSign) -> Self {
+        self.stop = Stop(sign);
+        self
+    }
+
     /// The files.
     pub const fn files(&self) -> &Files {
         &self.files
@@ -147,13 +154,16 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             Request::parse(&RawRequest::from_bytes(*raw), memory_bytes).map_err(Violation::BadRequest)
         };
         for raw in requests {
-            self.check_slots(&parse(raw)?)?;
+            let request = parse(raw)?;
+            self.check_slots(&request)?;
+            self.check_buffer(&request)?;
         }
         let known = requests.iter().filter_map(|raw| parse(raw).ok());
-        ahead::ask(&self.files.slots, known.clone());
+        ahead::ask(&self.files.slots, known.clone(), &self.stop);
         results.clear();
         let next = self.carry_out_all(requests, &parse, results, buffer)?;
-        if let Err(failure) = self.behind.note(&self.files.slots, known, results.as_chunks().0) {
+        let written = results.as_chunks().0;
+        if let Err(failure) = self.behind.note(&self.files.slots, known, written, &self.stop) {
             // The last request stands for those that wrote what was lost.
             results.truncate(results.len().saturating_sub(size_of::<RawResult>()));
             results.extend_from_slice(&result(Err(failure)).to_bytes());
@@ -255,6 +265,19 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             | Request::Wait { .. }
             | Request::Wake { .. }
             | Request::Exit => Ok(()),
+        }
+    }
+
+    /// What is filled for the guest is memory that it may fill itself: its page protection does not hold for us.
+    fn check_buffer(&self, request: &Request) -> Result<(), Violation> {
+        match *request {
+            Request::Read { into, .. } | Request::Extents { into, .. }
+                if !self.memory.may_be_written(into.start, into.length) =>
+            {
+                let address = BASE.saturating_add(into.start);
+                Err(Violation::BadRequest(BadRequest::Address(address)))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -56,6 +56,10 @@ pub(crate) fn wait_for_range(file: BorrowedFd<'_>, offset: u64, length: u64) -> 
 }
 
 fn sync_range(file: BorrowedFd<'_>, offset: u64, length: u64, how: u32) -> Result<(), Errno> {
+    if length == 0 {
+        // To the kernel, 0 is everything.
+        return Ok(());
+    }
     let offset = i64::try_from(offset).map_err(|_| Errno::INVAL)?;
     let length = i64::try_from(length).map_err(|_| Errno::INVAL)?;
     // SAFETY: no memory is passed, and the descriptor is borrowed.

@@ -9,6 +9,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
 use crate::file::{OpenFile, Outcome, bytes};
+use crate::resize::has_room;
 use crate::stop::Stop;
 
 const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::KEEP_SIZE);
@@ -16,28 +17,27 @@ const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::K
 /// Makes a range read as zero; a file that ends before it grows.
 pub(crate) fn zero(file: &OpenFile, offset: u64, length: u64, how: ZeroHow, stop: &Stop) -> Outcome<()> {
     file.writable_to(offset + length)?;
-    if length == 0 {
-        return Ok(());
-    }
-    if how == ZeroHow::MayUnmap {
+    let (mut at, end) = (offset, offset + length);
+    if how == ZeroHow::MayUnmap && length > 0 {
         if file.kind != FileKind::Block {
-            grow(file, offset + length)?;
+            grow(file, end)?;
         }
-        if asked(file, PUNCH, offset, length)? {
-            return Ok(());
-        }
+        at += asked(file, PUNCH, at, end - at, stop)?;
     }
-    if asked(file, FallocateFlags::ZERO_RANGE, offset, length)? {
-        return Ok(());
+    // The range may stand where the file has space already.
+    let lacking = (end - at).saturating_sub(file.allocated()?);
+    if lacking > 0 && !has_room(file, lacking)? {
+        return Err(Errno::NOSPC.into());
     }
-    write_zeros(file, offset, length, stop)
+    at += asked(file, FallocateFlags::ZERO_RANGE, at, end - at, stop)?;
+    write_zeros(file, at, end - at, stop)
 }
 
 /// Gives space back, if the filesystem or device can.
-pub(crate) fn discard(file: &OpenFile, offset: u64, length: u64) -> Outcome<()> {
+pub(crate) fn discard(file: &OpenFile, offset: u64, length: u64, stop: &Stop) -> Outcome<()> {
     file.writable_to(offset + length)?;
     if length > 0 {
-        asked(file, PUNCH, offset, length)?;
+        asked(file, PUNCH, offset, length, stop)?;
     }
     Ok(())
 }
@@ -64,13 +64,16 @@ fn grow(file: &OpenFile, end: u64) -> Outcome<()> {
     Ok(())
 }
 
-/// Whether the kernel did it; false if it cannot, for this file or this range.
-fn asked(file: &OpenFile, mode: FallocateFlags, offset: u64, length: u64) -> Outcome<bool> {
-    match retry_on_intr(|| fallocate(&file.fd, mode, offset, length)) {
-        Ok(()) => Ok(true),
+/// How many bytes, from the front, the kernel did it for: not all if it cannot, for this file or a range of it.
+fn asked(file: &OpenFile, mode: FallocateFlags, offset: u64, length: u64, stop: &Stop) -> Outcome<u64> {
+    let step = |from, step| stop.persist(|| fallocate(&file.fd, mode, offset + from, step));
+    let Err(stopped) = stop.in_steps(length, step) else {
+        return Ok(length);
+    };
+    match stopped.errno() {
         // EPERM and ETXTBSY: immutable or append-only files and swap files; writing will say so if it is true of it too.
         // EBUSY and EINVAL: devices, of partial sectors and cached pages.
-        Err(
+        Some(
             Errno::OPNOTSUPP
             | Errno::NOSYS
             | Errno::INVAL
@@ -78,8 +81,8 @@ fn asked(file: &OpenFile, mode: FallocateFlags, offset: u64, length: u64) -> Out
             | Errno::PERM
             | Errno::TXTBSY
             | Errno::BUSY,
-        ) => Ok(false),
-        Err(errno) => Err(errno.into()),
+        ) => Ok(stopped.done),
+        _ => Err(stopped.into()),
     }
 }
 

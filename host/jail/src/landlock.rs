@@ -41,7 +41,7 @@ pub(crate) fn restrict(confinement: &Confinement<'_>) -> io::Result<Landlock> {
 
 fn try_restrict(confinement: &Confinement<'_>) -> Result<Landlock, RulesetError> {
     let mut scopes: BitFlags<Scope> = Scope::AbstractUnixSocket.into();
-    if !confinement.has_child {
+    if confinement.child.is_none() {
         // A child from before stands outside of what is confined now.
         scopes |= Scope::Signal;
     }

@@ -4,7 +4,7 @@
 //!   files opened ─► lock_process ─► lanes' threads ─► thread_start(role), each for itself ─► guest runs
 //!                   │                                  └── seccomp: the calls of its role, and no others
 //!                   ├── Landlock: read in the gate's directories, names in the targets', nothing else
-//!                   ├── no_new_privs, not dumpable, no core file
+//!                   ├── no_new_privs, not dumpable, no core file, no capability that has no use any more
 //!                   └── a handler that names the call that was stopped
 //! ```
 //!
@@ -18,6 +18,7 @@
 //! Order matters: Landlock and no_new_privs come before the threads that inherit them, seccomp after the threads that the
 //! control thread may no longer start. Nothing here can be undone.
 
+mod capabilities;
 mod filter;
 mod landlock;
 mod limits;
@@ -28,10 +29,12 @@ mod stopped;
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicI32, Ordering};
 
+pub use capabilities::{capabilities, keep_for};
 pub use filter::{Filter, supported as seccomp_supported};
 pub use landlock::{Landlock, supported as landlock_abi};
-pub use limits::limit_allocator;
+pub use limits::{is_ignored, limit_allocator};
 pub use report::InForce;
 pub use role::Role;
 
@@ -43,7 +46,7 @@ pub struct Confinement<'a> {
     /// Directories in which files may get and lose names: those of new targets.
     pub names: Vec<BorrowedFd<'a>>,
     /// A child that was started before must still be killed from here: the process backend's.
-    pub has_child: bool,
+    pub child: Option<i32>,
 }
 
 /// Confines the calling thread, and the threads that it starts from now on, for good. Call it when all files are open and
@@ -54,6 +57,7 @@ pub struct Confinement<'a> {
 /// # Errors
 /// The system's, when something that every kernel has is refused.
 pub fn lock_process(confinement: &Confinement<'_>) -> io::Result<InForce> {
+    CHILD.store(confinement.child.unwrap_or_default(), Ordering::SeqCst);
     limit_allocator();
     limits::allow_files()?;
     limits::no_core_files()?;
@@ -61,8 +65,10 @@ pub fn lock_process(confinement: &Confinement<'_>) -> io::Result<InForce> {
     limits::no_new_privileges()?;
     stopped::install()?;
     let landlock = landlock::restrict(confinement)?;
+    let capabilities = capabilities::drop_most(confinement)?;
     Ok(InForce {
         landlock,
+        capabilities,
         no_new_privileges: true,
         no_core_files: true,
         not_dumpable: true,
@@ -70,11 +76,21 @@ pub fn lock_process(confinement: &Confinement<'_>) -> io::Result<InForce> {
     })
 }
 
-/// Leaves the calling thread the system calls of `role`, for good. What it calls beside them ends the process, with
+/// The child that may be killed; 0 is none.
+static CHILD: AtomicI32 = AtomicI32::new(0);
+
+fn child() -> Option<u32> {
+    u32::try_from(CHILD.load(Ordering::SeqCst))
+        .ok()
+        .filter(|child| *child != 0)
+}
+
+/// Leaves the calling thread the capabilities and the system calls of `role`, for good. What it calls beside them ends the process, with
 /// a message that names the call.
 ///
 /// # Errors
 /// The system's: no seccomp, or no_new_privs is not set.
 pub fn thread_start(role: Role) -> io::Result<()> {
+    keep_for(role)?;
     Filter::new(role)?.apply()
 }

@@ -31,6 +31,16 @@ pub fn limit_allocator() {
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
+/// Whether a signal is ignored, as the caller of this program may have arranged.
+#[must_use]
+pub fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: every field of the structure may be zero.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: asks only, and fills the structure in.
+    let asked = unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
 /// Makes room for as many open files as a run may have, as far as the hard limit allows.
 pub(crate) fn allow_files() -> io::Result<()> {
     let mut limit = libc::rlimit {

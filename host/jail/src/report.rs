@@ -8,6 +8,8 @@ use crate::Landlock;
 pub struct InForce {
     /// Names.
     pub landlock: Landlock,
+    /// The capabilities that are left, as bits.
+    pub capabilities: u64,
     /// Privileges cannot be gained.
     pub no_new_privileges: bool,
     /// No core files.

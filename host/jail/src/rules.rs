@@ -38,6 +38,8 @@ pub enum Check {
     },
     /// The argument at this place is our own process.
     OwnProcess(u8),
+    /// The argument at this place is the child that was started before; without one, the rule is none.
+    Child(u8),
 }
 
 /// `_IO(0xAE, 0x80)`: the one ioctl of a virtual machine that runs.
@@ -59,8 +61,8 @@ pub const RULES: &[Rule] = &[
     rule(
         libc::SYS_sync_file_range,
         "sync_file_range",
-        LANES,
-        "engine: write-behind",
+        ALL,
+        "engine: write-behind; Flush; commit",
     ),
     rule(
         libc::SYS_copy_file_range,
@@ -193,6 +195,13 @@ pub const RULES: &[Rule] = &[
         ALL,
         &[Check::Is(1, number(libc::SIGKILL))],
         "sandbox: ending the confined process",
+    ),
+    when(
+        libc::SYS_kill,
+        "kill",
+        ALL,
+        &[Check::Child(0), Check::Is(1, number(libc::SIGKILL))],
+        "sandbox: ending the confined process, where that is not allowed",
     ),
     rule(
         libc::SYS_waitid,

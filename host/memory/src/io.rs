@@ -14,7 +14,7 @@ impl GuestMemory {
     /// # Errors
     /// The system's; `InvalidInput` when `into` is out of bounds or the offset is none.
     pub fn pread(&self, file: BorrowedFd<'_>, into: GuestRange, offset: u64) -> io::Result<usize> {
-        self.transfer(into, offset, |pointer, length, at| {
+        self.transfer(into, offset, Self::pointer_for_writing, |pointer, length, at| {
             // SAFETY: `pointer` is good for `length` bytes; the kernel writes them past Rust, which holds no reference.
             unsafe { libc::pread(file.as_raw_fd(), pointer.cast(), length, at) }
         })
@@ -25,7 +25,7 @@ impl GuestMemory {
     /// # Errors
     /// The system's; `InvalidInput` when `from` is out of bounds or the offset is none.
     pub fn pwrite(&self, file: BorrowedFd<'_>, from: GuestRange, offset: u64) -> io::Result<usize> {
-        self.transfer(from, offset, |pointer, length, at| {
+        self.transfer(from, offset, Self::pointer, |pointer, length, at| {
             // SAFETY: `pointer` is good for `length` bytes; the kernel reads them past Rust, which holds no reference.
             unsafe { libc::pwrite(file.as_raw_fd(), pointer.cast(), length, at) }
         })
@@ -35,6 +35,7 @@ impl GuestMemory {
         &self,
         range: GuestRange,
         offset: u64,
+        place: impl Fn(&Self, u64, usize) -> Result<*mut u8, OutOfBounds>,
         call: impl Fn(*mut u8, usize, libc::off_t) -> isize,
     ) -> io::Result<usize> {
         let outside = OutOfBounds {
@@ -42,7 +43,7 @@ impl GuestMemory {
             length: range.length,
         };
         let whole = usize::try_from(range.length).map_err(|_| outside)?;
-        let start = self.pointer(range.start, whole)?;
+        let start = place(self, range.start, whole)?;
         let mut done = 0_usize;
         while let Some(left) = whole.checked_sub(done).filter(|left| *left > 0) {
             let at = u64::try_from(done)

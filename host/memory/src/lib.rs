@@ -15,14 +15,16 @@
 //!    pointer. Every offset is checked against the length, every time.
 //! 3. What was read is a claim of the guest's. Reading the same bytes twice may give two values.
 //!
-//! Also here: [`Next`], what whoever serves a lane tells the sandbox, since the engine and the sandbox both need it and
-//! do not depend on each other.
+//! Also here: [`Next`], what whoever serves a lane tells the sandbox, and [`StopSign`], by which the sandbox tells whoever serves
+//! a lane that the run is over, since the engine and the sandbox both need them and do not depend on each other.
 
 mod io;
 mod map;
 mod next;
+mod sign;
 mod word;
 
 pub use map::{GuestMemory, OutOfBounds};
 pub use next::{Next, Violation};
+pub use sign::StopSign;
 pub use word::LONGEST;

@@ -2,7 +2,9 @@
 
 use std::arch::asm;
 use std::io;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
 
 use instar_abi::layout::{BASE, HEAP, MAX_BYTES, PAGE};
 
@@ -14,6 +16,8 @@ pub struct GuestMemory {
     start: NonNull<u8>,
     length: usize,
     shared: bool,
+    /// Where bytes may be copied in, once that is said: before it, everywhere.
+    writable: OnceLock<Vec<Range<u64>>>,
 }
 
 // SAFETY: the pointer is to a mapping that belongs to this value alone, not to the thread that made it.
@@ -106,10 +110,26 @@ impl GuestMemory {
     /// # Errors
     /// [`OutOfBounds`]; nothing was copied.
     pub fn write(&self, at: u64, from: &[u8]) -> Result<(), OutOfBounds> {
-        let into = self.pointer(at, from.len())?;
+        let into = self.pointer_for_writing(at, from.len())?;
         // SAFETY: `into` is good for `from.len()` bytes of the mapping, which no Rust object overlaps.
         unsafe { copy(from.as_ptr(), into, from.len()) };
         Ok(())
+    }
+
+    /// From now on bytes are copied in at these places alone: those that the guest itself may write to. Whoever writes on the
+    /// guest's behalf passes its page protection by.
+    pub fn seal(&self, writable: Vec<Range<u64>>) {
+        let _ = self.writable.set(writable);
+    }
+
+    /// Whether bytes may be copied to this place.
+    #[must_use]
+    pub fn may_be_written(&self, at: u64, length: u64) -> bool {
+        let within = |range: &Range<u64>| {
+            let end = at.checked_add(length);
+            range.start <= at && end.is_some_and(|end| end <= range.end)
+        };
+        length == 0 || self.writable.get().is_none_or(|places| places.iter().any(within))
     }
 
     /// Whether futexes in it are seen by other processes.
@@ -130,6 +150,15 @@ impl GuestMemory {
         }
         // SAFETY: `offset` is at most the length of the mapping, which is smaller than `isize::MAX`.
         Ok(unsafe { self.start.as_ptr().add(offset) })
+    }
+
+    /// The same, for bytes that are to be copied in.
+    pub(crate) fn pointer_for_writing(&self, at: u64, length: usize) -> Result<*mut u8, OutOfBounds> {
+        let bytes = u64::try_from(length).unwrap_or(u64::MAX);
+        if !self.may_be_written(at, bytes) {
+            return Err(OutOfBounds { at, length: bytes });
+        }
+        self.pointer(at, length)
     }
 
     fn map(bytes: u64, sharing: libc::c_int) -> io::Result<Self> {
@@ -167,6 +196,7 @@ impl GuestMemory {
             start,
             length,
             shared: sharing == libc::MAP_SHARED,
+            writable: OnceLock::new(),
         };
         memory.advise(0, bytes, libc::MADV_DONTDUMP);
         Ok(memory)

@@ -1,6 +1,6 @@
 //! Who may end a run, and how every lane learns of it.
 //!
-//! One word says that the run is over. A lane's thread may be asleep in a system call when it is set, so each is sent a
+//! One sign says that the run is over. A lane's thread may be asleep in a system call when it is set, so each is sent a
 //! signal whose handler does nothing but interrupt; under KVM it also tells the vCPU's next entry to return at once,
 //! which closes the gap between looking at the word and entering the guest.
 
@@ -8,10 +8,11 @@ use std::cell::Cell;
 use std::io;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use instar_abi::limits::LANES;
+use instar_memory::StopSign;
 
 use crate::Outcome;
 
@@ -25,13 +26,8 @@ impl Canceller {
     /// May be called from any thread and from a signal handler: it sets a word and sends signals, nothing else.
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::SeqCst);
+        self.0.sign.raise();
         self.0.kick();
-    }
-
-    /// Whether the run is over or shall be. Long work on behalf of the guest should look at it between pieces.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.0.is_over()
     }
 }
 
@@ -39,30 +35,33 @@ impl Canceller {
 #[derive(Debug)]
 pub(crate) struct Control {
     cancelled: AtomicBool,
-    ended: AtomicBool,
+    sign: StopSign,
     outcome: Mutex<Option<Outcome>>,
     /// Threads that serve lanes now; 0 is none.
     threads: [AtomicI32; LANES],
-    /// The confined process, if there is one; else -1.
-    child: AtomicI32,
-    deadline: Mutex<Option<Instant>>,
+    /// The confined process, if there is one.
+    child: OnceLock<Target>,
 }
 
 impl Control {
     pub(crate) fn new() -> Self {
         Self {
             cancelled: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
+            sign: StopSign::default(),
             outcome: Mutex::new(None),
             threads: [const { AtomicI32::new(0) }; LANES],
-            child: AtomicI32::new(-1),
-            deadline: Mutex::new(None),
+            child: OnceLock::new(),
         }
+    }
+
+    /// The sign that says so, for whoever serves lanes.
+    pub(crate) const fn sign(&self) -> &StopSign {
+        &self.sign
     }
 
     /// Nothing more shall run.
     pub(crate) fn is_over(&self) -> bool {
-        self.ended.load(Ordering::SeqCst) || self.cancelled.load(Ordering::SeqCst)
+        self.sign.is_up()
     }
 
     /// Ends the run; the first outcome stands.
@@ -71,7 +70,7 @@ impl Control {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert(outcome);
-        self.ended.store(true, Ordering::SeqCst);
+        self.sign.raise();
         self.kick();
     }
 
@@ -89,20 +88,19 @@ impl Control {
 
     /// Sets the moment when time is over.
     pub(crate) fn set_deadline(&self, deadline: Instant) {
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
+        self.sign.set_deadline(deadline);
     }
 
     /// Ends the run if its time is over.
     pub(crate) fn check_deadline(&self) {
-        let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if self.sign.is_late() {
             self.end(Outcome::TimedOut);
         }
     }
 
-    /// The process to kill when the run ends, as a pidfd.
-    pub(crate) fn set_child(&self, pidfd: i32) {
-        self.child.store(pidfd, Ordering::SeqCst);
+    /// The process to kill when the run ends.
+    pub(crate) fn set_child(&self, child: Target) {
+        let _ = self.child.set(child);
         if self.is_over() {
             self.kick();
         }
@@ -119,9 +117,8 @@ impl Control {
     }
 
     fn kick(&self) {
-        let child = self.child.load(Ordering::SeqCst);
-        if child >= 0 {
-            kill_child(child);
+        if let Some(child) = self.child.get() {
+            child.kill();
         }
         // SAFETY: gives the caller's own process number.
         let process = unsafe { libc::getpid() };
@@ -135,11 +132,29 @@ impl Control {
     }
 }
 
-/// Kills the process behind `pidfd`; harmless when it is gone.
-pub(crate) fn kill_child(pidfd: i32) {
-    let no_info: *const libc::siginfo_t = std::ptr::null();
-    // SAFETY: a pidfd names one process for ever, and no information is passed.
-    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, libc::SIGKILL, no_info, 0) };
+/// A child to kill: its number, which is its own until it has been waited for, and its descriptor if the kernel has such things.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: Option<i32>,
+}
+
+impl Target {
+    /// Kills it; harmless when it is gone and not waited for yet.
+    pub(crate) fn kill(self) {
+        let no_info: *const libc::siginfo_t = std::ptr::null();
+        if let Some(pidfd) = self.pidfd {
+            // SAFETY: a pidfd names one process for ever, and no information is passed.
+            let sent =
+                unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, libc::SIGKILL, no_info, 0) };
+            if sent == 0 {
+                return;
+            }
+        }
+        // Where descriptors of processes are unknown or forbidden. (Gone already: this fails as that did.)
+        // SAFETY: sends a signal to a child of ours.
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+    }
 }
 
 /// A thread that serves a lane.

@@ -26,14 +26,14 @@
 //! |---|---|---|
 //! | `ioctl(KVM_RUN)` | every entry into the guest | KVM |
 //! | `futex` | doorbell; the gate at the start | both |
-//! | `waitid(P_PIDFD)`, `clock_nanosleep` | looking after the child | process |
-//! | `pidfd_send_signal(SIGKILL)` | ending the child | process |
+//! | `waitid(P_PID)`, `clock_nanosleep` | looking after the child | process |
+//! | `pidfd_send_signal(SIGKILL)`, else `kill(SIGKILL)` | ending the child | process |
 //! | `tgkill`, `getpid`, `rt_sigreturn` | ending the other lanes | both |
 //! | `clock_gettime` | where the vdso cannot tell the time | both |
 //! | `exit`, `madvise`, `munmap`, `sigaltstack`, `rt_sigprocmask`, `rseq`, `set_robust_list` | the end of a thread | both |
 //!
 //! The calling thread afterwards: `timer_delete` if there was a timeout, `futex` to join the others; dropping the sandbox
-//! takes `munmap`, `close`, and for a process `pidfd_send_signal` and `waitid`.
+//! takes `munmap`, `close`, and for a process what ends and waits for the child.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -52,9 +52,9 @@ mod timer;
 
 pub use control::Canceller;
 pub use image::Guest;
-pub use instar_memory::{Next, Violation};
+pub use instar_memory::{Next, StopSign, Violation};
 pub use outcome::{Cause, GuestFault, Outcome};
-pub use probe::{Probe, probe};
+pub use probe::{Probe, has_clock, probe};
 pub use sandbox::Sandbox;
 
 const _: () = assert!(

@@ -1,6 +1,7 @@
 //! One guest, from its preparation to its end, whichever backend runs it.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -8,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use instar_abi::layout::{BASE, BootInfo, CONTROL, JOB, LAST_WORDS, LAST_WORDS_BYTES, MAX_BYTES, MIN_BYTES};
 use instar_abi::limits::{JOB_BYTES, LANES};
-use instar_memory::{GuestMemory, Next};
+use instar_memory::{GuestMemory, Next, StopSign};
 use zerocopy::IntoBytes;
 
 use crate::control::{Canceller, Control, install_handler};
-use crate::image::{Guest, Image};
+use crate::image::{Access, Guest, Image};
 use crate::kvm::{self, Machine};
 use crate::plan::plan;
 use crate::process::Child;
@@ -29,6 +30,8 @@ pub struct Sandbox {
     level: &'static str,
     fallback: Option<io::Error>,
     boot: Mutex<BootInfo>,
+    /// Where the guest may write, from the start of its memory.
+    writable: Vec<Range<u64>>,
     timeout: Option<Duration>,
     started: AtomicBool,
 }
@@ -49,6 +52,12 @@ impl Sandbox {
     /// # Errors
     /// The system's, when the mode chosen is not available; for [`Choice::Auto`], when neither is.
     pub fn prepare(choice: Choice, lanes: u32, memory_bytes: u64) -> io::Result<Self> {
+        // For tests of this program with a guest that has been taken over. No build for use knows the variable.
+        #[cfg(debug_assertions)]
+        if let Some(path) = std::env::var_os("INSTAR_TEST_GUEST") {
+            let elf = std::fs::read(path)?;
+            return Self::prepare_guest(choice, lanes, memory_bytes, Guest::from_elf(&elf));
+        }
         Self::prepare_guest(choice, lanes, memory_bytes, Guest::embedded())
     }
 
@@ -80,20 +89,22 @@ impl Sandbox {
             Choice::Process => order.process().map(|(backend, memory)| (backend, memory, None)),
             Choice::Auto => match order.kvm() {
                 Ok((backend, memory)) => Ok((backend, memory, None)),
-                Err(error) => order
-                    .process()
-                    .map(|(backend, memory)| (backend, memory, Some(error))),
+                Err(error) => match order.process() {
+                    Ok((backend, memory)) => Ok((backend, memory, Some(error))),
+                    Err(process) => Err(neither(&error, &process)),
+                },
             },
         }?;
         let control = Arc::new(Control::new());
         let doorbell = match &backend {
             Backend::Kvm(_) => BootInfo::DOORBELL_PORT,
             Backend::Process(child) => {
-                control.set_child(child.pidfd());
+                control.set_child(child.target());
                 BootInfo::DOORBELL_FUTEX
             }
         };
         order.load(&memory)?;
+        let writable = order.writable();
         let boot = BootInfo {
             magic: BootInfo::MAGIC,
             memory_bytes: memory.len(),
@@ -109,9 +120,19 @@ impl Sandbox {
             level: guest.level(),
             fallback,
             boot: Mutex::new(boot),
+            writable,
             timeout: None,
             started: AtomicBool::new(false),
         })
+    }
+
+    /// The number of the confined process, if the guest runs in one.
+    #[must_use]
+    pub fn child(&self) -> Option<i32> {
+        match &self.backend {
+            Backend::Kvm(_) => None,
+            Backend::Process(child) => Some(child.target().pid),
+        }
     }
 
     /// The memory of the guest.
@@ -153,6 +174,12 @@ impl Sandbox {
         Canceller(Arc::clone(&self.control))
     }
 
+    /// The sign that the run is over: to be looked at between pieces of long work on behalf of the guest.
+    #[must_use]
+    pub fn stop_sign(&self) -> StopSign {
+        self.control.sign().clone()
+    }
+
     /// Ends the run with [`Outcome::TimedOut`] when it has lasted this long.
     pub const fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = Some(timeout);
@@ -174,7 +201,7 @@ impl Sandbox {
     /// Runs the guest to its end; a second call fails.
     ///
     /// `serve` is called with a lane's number, on the thread of that lane, whenever the lane has rung; it must come back
-    /// soon after the [`Canceller`] says so. `thread_start` is called once on every thread that will serve, before the
+    /// soon after [`Sandbox::stop_sign`] says so. `thread_start` is called once on every thread that will serve, before the
     /// guest's first instruction. Lane 0 is served by the calling thread, so one lane needs no thread at all.
     pub fn run(&self, serve: &Serve<'_>, thread_start: &(dyn Fn() -> io::Result<()> + Sync)) -> Outcome {
         match self.try_run(serve, thread_start) {
@@ -197,6 +224,7 @@ impl Sandbox {
         }
         let boot = *self.boot.lock().unwrap_or_else(PoisonError::into_inner);
         self.memory.write(CONTROL - BASE, boot.as_bytes())?;
+        self.memory.seal(self.writable.clone());
         let gate = Gate::new(self.lanes);
         let lane = |lane: u32| {
             let serving = self.control.enter(lane);
@@ -232,10 +260,7 @@ impl Sandbox {
                     .name(format!("lane {number}"))
                     .stack_size(THREAD_STACK)
                     .spawn_scoped(scope, move || lane(number))
-                    .inspect_err(|_| {
-                        self.control
-                            .end(Outcome::Failed(io::ErrorKind::OutOfMemory.into()))
-                    })?;
+                    .inspect_err(|error| self.control.end(Outcome::Failed(no_thread(error))))?;
             }
             lane(0);
             Ok(())
@@ -262,6 +287,33 @@ impl Sandbox {
         self.memory.read(LAST_WORDS - BASE + 4, &mut words).ok()?;
         Some(words)
     }
+}
+
+/// A thread could not be started. The system says the same of memory, of the user's limit on processes and of a control
+/// group's.
+fn no_thread(error: &io::Error) -> io::Error {
+    let why = said(error);
+    io::Error::other(format!(
+        "no thread for another lane can be started: {why} (see ulimit -u and the control group's pids.max; one lane needs none: -m 1)"
+    ))
+}
+
+/// The system's words.
+pub(crate) fn said(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
+        None => text,
+    }
+}
+
+/// Neither backend can be had: both reasons.
+fn neither(kvm: &io::Error, process: &io::Error) -> io::Error {
+    let (kvm, process) = (said(kvm), said(process));
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("no virtual machine ({kvm}) and no confined process ({process})"),
+    )
 }
 
 /// Keeps the C library from reserving 64 MiB of addresses for the allocations of each thread: callers limit the address
@@ -295,6 +347,15 @@ impl Order<'_> {
         let regions = plan(&self.image, self.lanes, self.memory_bytes);
         let child = Child::new(Arc::clone(&memory), &regions, self.lanes, &self.image)?;
         Ok((Backend::Process(child), memory))
+    }
+
+    /// Where the plan lets the guest write: the one answer to where we may.
+    fn writable(&self) -> Vec<Range<u64>> {
+        let regions = plan(&self.image, self.lanes, self.memory_bytes);
+        let writable = regions.iter().filter(|region| region.access == Access::Write);
+        writable
+            .map(|region| region.start - BASE..region.end() - BASE)
+            .collect()
     }
 
     /// Copies the guest to its place, but for code that the backend has mapped. What follows a segment's bytes is zero

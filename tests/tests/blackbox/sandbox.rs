@@ -39,6 +39,11 @@ in_both_sandboxes! {
                 let times = trace.lines().filter(|line| line.contains("open") && !line.contains("O_PATH") && line.contains(&format!("{name}\"")) && !line.contains(" = -1")).count();
                 assert_eq!(times, usize::from(opened.contains(&name)), "{words:?} opened {name} {times} times:\n{trace}");
             }
+            // And nothing else but what the program itself and the machine are made of.
+            let others: Vec<&str> = trace.lines().filter(|line| line.contains("open") && !line.contains("O_PATH") && !line.contains(" = -1")).filter_map(opened_name).collect();
+            let strangers: Vec<_> = others.iter().filter(|name| !opened.contains(name) && **name != "." && !OF_THE_MACHINE.iter().any(|place| name.starts_with(place))).collect();
+            assert!(strangers.is_empty(), "{words:?} opened {strangers:?} too:\n{trace}");
+            assert!(opened.iter().all(|name| others.contains(name)), "{words:?}: {others:?}");
             fs::remove_file(bench.path("trace")).unwrap();
         }
     }
@@ -62,6 +67,23 @@ in_both_sandboxes! {
         fs::write(bench.path(".config/instar/config.toml"), "untrusted = true\n").unwrap();
         bench.instar(["convert", "-O", "raw", "image", "out"]).fails_with("below.raw");
     }
+}
+
+/// Where a program finds its libraries, its settings, the clock and what the kernel says of the machine.
+const OF_THE_MACHINE: &[&str] = &[
+    "/etc/",
+    "/lib",
+    "/usr/lib",
+    "/usr/share/zoneinfo",
+    "/proc/",
+    "/sys/",
+    "/dev/kvm",
+    "/dev/urandom",
+];
+
+/// The name in a line of a trace of calls that open files.
+fn opened_name(line: &str) -> Option<&str> {
+    line.split('"').nth(1)
 }
 
 /// The process that holds file descriptors has no code that parses images: no symbol of it is in the binary outside the sandboxed ELF,

@@ -1,6 +1,8 @@
 //! F1: strings in images that try to speak for us.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use instar_tests::craft::{Crafted, EXTENSION_BACKING_FORMAT, EXTENSION_FEATURES, field};
 use instar_tests::ledger::deviates;
@@ -49,6 +51,51 @@ in_both_sandboxes! {
             clean(refused.fails());
             assert_eq!(refused.errors().trim_end().lines().count(), 1, "{refused}");
         }
+    }
+
+    fn f1_names_of_layers_that_exist_cannot_speak_for_us(bench) {
+        for name in NAMES.iter().filter(|name| !name.contains(&0)) {
+            let below = bench.path(".").join(OsStr::from_bytes(name));
+            for exists in [false, true] {
+                let image = Crafted::image(bench, "image", "1M", "", 0);
+                image.backing(name);
+                if exists {
+                    fs::write(&below, [0; 512]).unwrap();
+                }
+                let human = run(bench, &["info", "--backing-chain", "image"]);
+                clean(&human);
+                let layers = if exists { 2 } else { 0 };
+                assert_eq!(human.text().matches("file format: ").count(), layers, "{human}");
+                let json = run(bench, &["info", "--backing-chain", "--output=json", "image"]);
+                clean(&json);
+                if exists {
+                    let value: serde_json::Value = serde_json::from_slice(&json.succeeds().stdout).unwrap();
+                    assert_eq!(value.as_array().unwrap().len(), 2);
+                } else {
+                    assert_eq!(human.fails().errors().trim_end().lines().count(), 1, "{human}");
+                    assert_eq!(json.fails().errors().trim_end().lines().count(), 1, "{json}");
+                }
+                for words in [&["map", "image"][..], &["check", "image"], &["compare", "image", "image"]] {
+                    clean(&run(bench, words));
+                }
+            }
+            fs::remove_file(below).unwrap();
+        }
+    }
+
+    fn f1_names_of_extents_that_exist_cannot_speak_for_us(bench) {
+        let name = "a\u{1b}[31mb.vmdk";
+        let descriptor = format!(
+            "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\nRW 2048 FLAT \"{name}\" 0\n\nddb.adapterType = \"ide\"\n"
+        );
+        fs::write(bench.path("image.vmdk"), descriptor).unwrap();
+        fs::write(bench.path(name), vec![0; 1 << 20]).unwrap();
+        let human = run(bench, &["info", "image.vmdk"]);
+        clean(human.succeeds());
+        assert!(human.text().contains("filename: a\\x1b[31mb.vmdk\n"), "{human}");
+        let json = run(bench, &["info", "--output=json", "image.vmdk"]);
+        clean(json.succeeds());
+        serde_json::from_slice::<serde_json::Value>(&json.stdout).unwrap();
     }
 
     fn f1_every_string_of_an_image_is_escaped(bench) {

@@ -15,6 +15,7 @@ use super::guest::Guest;
 use super::progress::Progress;
 use super::reports::Listener;
 use super::{Context, concluded};
+use crate::show::Name;
 use crate::stop::Step;
 use crate::verb::compare::{Args, CANNOT_OPEN};
 use crate::words::Scene;
@@ -89,7 +90,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
 struct Opened(Arc<Progress>);
 
 impl Listener for Opened {
-    fn hear(&self, report: Report) -> Result<Option<Report>, Violation> {
+    fn hear(&self, _: &Files, report: Report) -> Result<Option<Report>, Violation> {
         if matches!(report, Report::Size(_)) {
             self.0.begin();
         }
@@ -132,11 +133,11 @@ impl Scene for CompareScene<'_> {
         name.map(|name| name.as_bytes().to_vec()).unwrap_or_default()
     }
 
-    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
+    fn file(&self, slot: Slot) -> Option<Name> {
         self.names.get(slot, self.files)
     }
 
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
+    fn below(&self, slot: Slot, name: &[u8]) -> Name {
         self.names.below(slot, name, self.files)
     }
 

@@ -14,6 +14,7 @@ use super::progress::Progress;
 use super::target::{self, NewTarget};
 use super::{Context, checksum, concluded, size};
 use crate::create::Settings;
+use crate::show::Name;
 use crate::stop::{Step, Stop};
 use crate::value::place::{Below, Place, Reading, cannot_open};
 use crate::verb::convert::Args;
@@ -304,11 +305,11 @@ impl Scene for ConvertScene<'_> {
         self.creating.to_owned()
     }
 
-    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
+    fn file(&self, slot: Slot) -> Option<Name> {
         self.names.get(slot, self.files)
     }
 
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
+    fn below(&self, slot: Slot, name: &[u8]) -> Name {
         self.names.below(slot, name, self.files)
     }
 

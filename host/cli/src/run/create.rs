@@ -20,7 +20,7 @@ use super::progress::Progress;
 use super::target::{self, NewTarget};
 use super::{Context, concluded_by, size};
 use crate::create::{Settings, formatting};
-use crate::show::{Escaped, beside};
+use crate::show::{Name, beside};
 use crate::stop::{Step, Stop};
 use crate::value::place::{self, Place, Reading};
 use crate::verb::convert::creatable;
@@ -254,7 +254,7 @@ fn reason(failure: &Failure, scene: &CreateScene<'_>, settings: &Settings, check
             let name = fault.text.as_ref().map(|name| scene.below(slot, name.as_bytes()));
             let inner = match name {
                 Some(name) if fault.code == fault::core::IO => {
-                    format!("Could not open '{}': {why}", Escaped(&name))
+                    format!("Could not open '{name}': {why}")
                 }
                 _ => why,
             };
@@ -302,11 +302,11 @@ impl Scene for CreateScene<'_> {
         self.image.as_bytes().to_vec()
     }
 
-    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
+    fn file(&self, slot: Slot) -> Option<Name> {
         self.names.get(slot, self.files)
     }
 
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
+    fn below(&self, slot: Slot, name: &[u8]) -> Name {
         self.names.below(slot, name, self.files)
     }
 

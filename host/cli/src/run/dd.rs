@@ -15,6 +15,7 @@ use super::target::NewTarget;
 use super::{Context, concluded, size};
 use crate::console::Console;
 use crate::create::Settings;
+use crate::show::Name;
 use crate::stop::{Step, Stop};
 use crate::verb::dd::Args;
 use crate::verb::shared::CacheMode;
@@ -107,11 +108,11 @@ impl Scene for DdScene<'_> {
         CREATING.to_owned()
     }
 
-    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
+    fn file(&self, slot: Slot) -> Option<Name> {
         self.names.get(slot, self.files)
     }
 
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
+    fn below(&self, slot: Slot, name: &[u8]) -> Name {
         self.names.below(slot, name, self.files)
     }
 

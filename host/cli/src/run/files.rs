@@ -5,11 +5,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use instar_abi::job::{Below, SnapshotName, Source};
+use instar_abi::limits::CHAIN_DEPTH;
 use instar_abi::{FileFacts, Slot};
 use instar_engine::{Files, OpenError, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions};
 
 use crate::settings::Policy;
-use crate::show::beside;
+use crate::show::Name;
 use crate::stop::{Step, Stop};
 use crate::value::place::{self, Place, cannot_open};
 use crate::verb::shared::CacheMode;
@@ -136,7 +137,7 @@ pub(super) fn words(error: &OpenError) -> Vec<u8> {
 /// Names of open files as the user would write them.
 #[derive(Debug)]
 pub(super) struct Names {
-    noted: Vec<(Slot, Vec<u8>)>,
+    noted: Vec<(Slot, Name)>,
     /// Where relative names start.
     home: Option<PathBuf>,
     /// The user wrote one.
@@ -153,34 +154,39 @@ impl Names {
         }
     }
 
-    /// Notes a name.
+    /// Notes a name that the user gave.
     pub(super) fn set(&mut self, slot: Slot, name: &[u8]) {
-        self.noted.retain(|(known, _)| *known != slot);
-        self.noted.push((slot, name.to_vec()));
         self.relative |= !name.starts_with(b"/");
+        self.note(slot, Name::given(name));
+    }
+
+    /// Notes a name that an image led to.
+    pub(super) fn note(&mut self, slot: Slot, name: Name) {
+        self.noted.retain(|(known, _)| *known != slot);
+        self.noted.push((slot, name));
     }
 
     /// The name of a file: as noted, else under which it was opened, from where the user stands.
-    pub(super) fn get(&self, slot: Slot, files: &Files) -> Option<Vec<u8>> {
+    pub(super) fn get(&self, slot: Slot, files: &Files) -> Option<Name> {
         let noted = self.noted.iter().find(|(known, _)| *known == slot);
         noted.map(|(_, name)| name.clone()).or_else(|| {
             let name = files.status(slot)?.name;
             let home = self.home.as_ref().filter(|_| self.relative);
             let near = home.and_then(|home| name.strip_prefix(home).ok());
-            Some(near.unwrap_or(&name).as_os_str().as_bytes().to_vec())
+            Some(Name::found(near.unwrap_or(&name).as_os_str().as_bytes()))
         })
     }
 
     /// The name of a file that the image behind `slot` names.
-    pub(super) fn below(&self, slot: Slot, name: &[u8], files: &Files) -> Vec<u8> {
-        let image = self.get(slot, files).unwrap_or_default();
-        beside(&image, name)
+    pub(super) fn below(&self, slot: Slot, name: &[u8], files: &Files) -> Name {
+        self.get(slot, files).unwrap_or_default().beside(name)
     }
 
     /// How many layers lie above what `slot` names: files that the user named are numbered first.
     pub(super) fn depth(&self, slot: Slot) -> usize {
         let named = self.noted.len();
         let slot = usize::try_from(slot.0).unwrap_or(0);
-        (slot + 2).saturating_sub(named).max(1)
+        // Whatever slot the guest names: no chain is longer.
+        slot.saturating_add(2).saturating_sub(named).clamp(1, CHAIN_DEPTH)
     }
 }

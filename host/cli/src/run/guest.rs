@@ -2,17 +2,22 @@
 
 use std::os::fd::AsFd;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use instar_abi::job::Verb;
 use instar_abi::{Job, Report};
 use instar_engine::{Engine, Files, ReportLimits};
-use instar_jail::{Confinement, Role};
+use instar_jail::{Confinement, Landlock, Role};
 use instar_memory::GuestMemory;
 use instar_sandbox::{Choice, Mode, Outcome, Sandbox};
 
+use super::clock::{Clock, Limit};
 use super::progress::Progress;
 use super::reports::{Listener, Reports};
+use super::room::Room;
 use super::signals::Signals;
+use crate::console::Console;
+use crate::program::Program;
 use crate::settings::{Backend, Policy};
 use crate::show::Escaped;
 use crate::stop::{Step, Stop};
@@ -22,9 +27,7 @@ use crate::words;
 pub(super) struct Guest {
     sandbox: Sandbox,
     signals: Option<Signals>,
-    timeout: Option<std::time::Duration>,
-    /// The policy lets images name files.
-    opens_names: bool,
+    policy: Policy,
 }
 
 /// What is left when the guest has ended.
@@ -32,6 +35,8 @@ pub(super) struct Ended {
     engine: Arc<Engine<Arc<GuestMemory>>>,
     /// What it said.
     pub(super) reports: Vec<Report>,
+    /// The time limit holds until what was found has been said.
+    _clock: Option<Clock>,
 }
 
 impl Ended {
@@ -64,7 +69,7 @@ impl Guest {
 
     fn new(policy: &Policy, lanes: u32, signals: Option<Signals>) -> Step<Self> {
         let choice = choice(policy)?;
-        let mut sandbox = Sandbox::prepare(choice, lanes, policy.memory).map_err(|error| {
+        let sandbox = Sandbox::prepare(choice, lanes, policy.memory).map_err(|error| {
             let what = match choice {
                 Choice::Kvm => "The KVM sandbox cannot be used",
                 Choice::Auto | Choice::Process => "No sandbox can be used here",
@@ -75,14 +80,10 @@ impl Guest {
             };
             Stop::say(format!("{what}: {}{remedy}", words::system(&error)))
         })?;
-        if let Some(timeout) = policy.timeout {
-            sandbox.set_timeout(timeout);
-        }
         Ok(Self {
             sandbox,
             signals,
-            timeout: policy.timeout,
-            opens_names: !policy.untrusted,
+            policy: policy.clone(),
         })
     }
 
@@ -93,7 +94,7 @@ impl Guest {
 
     /// As [`Guest::run`], with reports going to `listener` as they come.
     pub(super) fn run_heard(
-        self,
+        mut self,
         job: &Job,
         files: Files,
         progress: Arc<Progress>,
@@ -104,25 +105,36 @@ impl Guest {
         self.sandbox
             .set_job(&bytes)
             .map_err(|error| Stop::say(words::system(&error)))?;
-        let (sink, kept) = Reports::new(Arc::clone(&progress), listener);
+        Room::new(job).begin(&files);
+        let (sink, kept) = Reports::new(job, Arc::clone(&progress), listener);
         let memory = Arc::clone(self.sandbox.memory());
         let roles = self.roles();
         let window = window(&files, job);
+        let limit = Limit::new(&self.policy, &files.facts(), rate(job));
+        if let Some(end) = limit.and_then(Limit::deadline) {
+            self.sandbox
+                .set_timeout(end.saturating_duration_since(Instant::now()));
+        }
         self.confine(&files)?;
         let engine = Engine::new(files, memory, Box::new(sink), report_limits(job));
-        let engine = Arc::new(engine.with_rate(rate(job)).with_window(window));
+        let engine = engine
+            .with_rate(rate(job))
+            .with_window(window)
+            .with_sign(self.sandbox.stop_sign());
+        let engine = Arc::new(engine);
+        let abandon = || {
+            let engine = Arc::clone(&engine);
+            move || engine.files().abort()
+        };
         let watch = self.signals.as_ref().map(|signals| {
-            let (engine, canceller) = (Arc::clone(&engine), self.sandbox.canceller());
-            let abandoned = Arc::clone(&engine);
+            let canceller = self.sandbox.canceller();
             signals.watch(
-                move || {
-                    canceller.cancel();
-                    engine.stop();
-                },
-                move || abandoned.files().abort(),
+                move || canceller.cancel(),
+                abandon(),
                 move || progress.want_line(),
             )
         });
+        let clock = limit.map(|limit| Clock::start(limit, abandon()));
         // Lane 0 is served by this thread, which goes on afterwards: it completes the target and prints.
         let control = std::thread::current().id();
         let outcome = self.sandbox.run(&|lane| engine.serve(lane), &|| {
@@ -136,12 +148,20 @@ impl Guest {
             engine.files().abort();
             return Err(Stop::Signal(signal));
         }
-        if let Some(message) = broken(&outcome, self.timeout) {
+        if let Some(message) = broken(&outcome, limit, engine.files().has_changed_what_was_there()) {
             engine.files().abort();
             return Err(Stop::say(message));
         }
-        let reports = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Ended { engine, reports })
+        let (reports, warnings_left_out) = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if warnings_left_out > 0 {
+            let text = format!("warning: {warnings_left_out} further warnings were left out");
+            Console::complain(&Program::of_process().message(text.as_bytes()));
+        }
+        Ok(Ended {
+            engine,
+            reports,
+            _clock: clock,
+        })
     }
 }
 
@@ -152,10 +172,10 @@ impl Guest {
             Mode::Kvm => Role::KVM_LANE,
             Mode::Process => Role::PROCESS_LANE,
         };
-        if self.opens_names {
-            lane.and(Role::GATE)
-        } else {
+        if self.policy.untrusted {
             lane
+        } else {
+            lane.and(Role::GATE)
         }
     }
 
@@ -166,18 +186,24 @@ impl Guest {
         let confinement = Confinement {
             read: files.gate_directories(),
             names: targets.iter().map(AsFd::as_fd).collect(),
-            has_child: self.sandbox.mode() == Mode::Process,
+            child: self.sandbox.child(),
         };
-        instar_jail::lock_process(&confinement)
-            .map(|_| ())
-            .map_err(|error| {
-                Stop::say(format!(
-                    "Our own process cannot be confined: {}",
-                    words::system(&error)
-                ))
-            })
+        let force = instar_jail::lock_process(&confinement).map_err(|error| {
+            Stop::say(format!(
+                "Our own process cannot be confined: {}",
+                words::system(&error)
+            ))
+        })?;
+        if self.policy.require_landlock && force.landlock == Landlock::Absent {
+            return Err(Stop::say(NO_LANDLOCK));
+        }
+        Ok(())
     }
 }
+
+/// What `require-landlock` asks for is not there.
+pub(super) const NO_LANDLOCK: &str =
+    "the configuration says require-landlock, and this kernel has no Landlock or has it switched off";
 
 /// What the guest may say. A map is as long as the image is fragmented; whoever prints it looks at each run.
 fn report_limits(job: &Job) -> ReportLimits {
@@ -222,23 +248,23 @@ fn choice(policy: &Policy) -> Step<Choice> {
 }
 
 /// The message for an end that was not the guest's own.
-fn broken(outcome: &Outcome, timeout: Option<std::time::Duration>) -> Option<String> {
+fn broken(outcome: &Outcome, limit: Option<Limit>, changed: bool) -> Option<String> {
+    let touched = if changed {
+        "the target has been changed as far as the work went; no other file was touched"
+    } else {
+        "nothing outside of it was touched"
+    };
     Some(match outcome {
         Outcome::Exited => return None,
-        Outcome::Fault(fault) => {
-            format!("The sandbox stopped the guest: {fault}; nothing outside of it was touched")
-        }
+        Outcome::Fault(fault) => format!("The sandbox stopped the guest: {fault}; {touched}"),
         Outcome::Panicked(text) => format!(
             "The guest gave up; in its own words: {}",
             Escaped(text.get(..SAYING).unwrap_or(text))
         ),
         Outcome::Violation(violation) => {
-            format!("The sandbox stopped the guest: it sent {violation}; nothing outside of it was touched")
+            format!("The sandbox stopped the guest: it sent {violation}; {touched}")
         }
-        Outcome::TimedOut => format!(
-            "Gave up after {} seconds, as --timeout says",
-            timeout.unwrap_or_default().as_secs_f64()
-        ),
+        Outcome::TimedOut => limit.map(Limit::words).unwrap_or_default(),
         Outcome::Cancelled => "Interrupted".to_owned(),
         Outcome::Failed(error) => format!("The sandbox cannot run: {}", words::system(error)),
     })
@@ -268,6 +294,7 @@ mod tests {
         let text = broken(
             &Outcome::Panicked([b"a\x1b[2J".to_vec(), vec![b'x'; 1000]].concat()),
             None,
+            false,
         );
         let text = text.unwrap();
         assert!(text.contains("a\\x1b[2J"));
@@ -277,7 +304,10 @@ mod tests {
             instruction: None,
             address: None,
         };
-        assert!(broken(&Outcome::Fault(fault), None).is_some());
-        assert_eq!(broken(&Outcome::Exited, None), None);
+        let untouched = broken(&Outcome::Fault(fault), None, false).unwrap();
+        assert!(untouched.ends_with("; nothing outside of it was touched"));
+        let touched = broken(&Outcome::Fault(fault), None, true).unwrap();
+        assert!(touched.contains("the target has been changed"), "{touched}");
+        assert_eq!(broken(&Outcome::Exited, None, false), None);
     }
 }

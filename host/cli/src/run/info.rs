@@ -13,7 +13,7 @@ use super::guest::Guest;
 use super::progress::Progress;
 use super::{Context, concluded};
 use crate::json::{Json, pretty};
-use crate::show::{self, Child, FileInfo, Layer, LocalTime, beside};
+use crate::show::{self, Child, FileInfo, Layer, LocalTime, Name};
 use crate::stop::Step;
 use crate::verb::info::Args;
 use crate::words::Scene;
@@ -74,40 +74,25 @@ fn infos(reports: &[Report]) -> Vec<Info> {
         .collect()
 }
 
-/// The name of each layer: the user's for the first, then what each led to.
-fn name_layers(infos: &[Info], scene: &mut InfoScene<'_>) -> Vec<Vec<u8>> {
-    let mut names: Vec<Vec<u8>> = Vec::new();
+/// The name of each layer: the user's for the first, then what the image above really asked for when its file was opened.
+fn name_layers(infos: &[Info], scene: &mut InfoScene<'_>) -> Vec<Name> {
+    let mut names: Vec<Name> = Vec::new();
+    let mut above: Option<&Info> = None;
     for info in infos {
-        let name = match names.len().checked_sub(1).and_then(|above| infos.get(above)) {
-            None => scene.file(info.slot).unwrap_or_default(),
-            Some(above) => {
-                let named = above
-                    .backing
-                    .as_ref()
-                    .map_or(&[][..], |backing| backing.name.as_bytes());
-                if named.starts_with(b"json:") {
-                    // What the tree comes to: the file that was opened.
-                    scene.file(info.slot).unwrap_or_default()
-                } else {
-                    full_name(names.last().map_or(&[][..], Vec::as_slice), named)
-                }
-            }
-        };
-        scene.names.set(info.slot, &name);
+        let backing = above.and_then(|above| above.backing.as_ref());
+        // What a tree comes to is the file that was opened.
+        let is_tree = backing.is_some_and(|backing| backing.name.as_bytes().starts_with(b"json:"));
+        let asked = scene.files.named_by(info.slot).filter(|_| !is_tree);
+        let asked = asked.and_then(|(namer, name)| Some(scene.file(namer)?.backing(name)));
+        let name = asked.or_else(|| scene.file(info.slot)).unwrap_or_default();
+        scene.names.note(info.slot, name.clone());
         names.push(name);
+        above = Some(info);
     }
     names
 }
 
-/// The name of a layer below, as a path that starts where the user's names start.
-fn full_name(above: &[u8], name: &[u8]) -> Vec<u8> {
-    if name.starts_with(b"json:") {
-        return name.to_vec();
-    }
-    beside(above, name.strip_prefix(b"file:").unwrap_or(name))
-}
-
-fn layer<'a>(report: &'a Info, name: &'a [u8], scene: &InfoScene<'_>, bare_file: bool) -> Layer<'a> {
+fn layer<'a>(report: &'a Info, name: &'a Name, scene: &InfoScene<'_>, bare_file: bool) -> Layer<'a> {
     let mut children = Vec::new();
     if let Some(Specific::Vmdk(vmdk)) = &report.specific {
         for (index, extent) in vmdk.extents.iter().enumerate().rev() {
@@ -117,7 +102,7 @@ fn layer<'a>(report: &'a Info, name: &'a [u8], scene: &InfoScene<'_>, bare_file:
             let own = extent
                 .name
                 .as_ref()
-                .map(|own| beside(name, own.as_bytes()))
+                .map(|own| name.beside(own.as_bytes()))
                 .unwrap_or_default();
             children.extend(child(format!("extents.{index}"), &own, slot, scene.files));
         }
@@ -127,9 +112,9 @@ fn layer<'a>(report: &'a Info, name: &'a [u8], scene: &InfoScene<'_>, bare_file:
         let named = backing.name.as_bytes();
         // As the reference tool has it: a name with a protocol is whole already.
         if named.starts_with(b"file:") {
-            named.to_vec()
+            Name::found(named)
         } else {
-            full_name(name, named)
+            name.backing(named)
         }
     });
     Layer {
@@ -141,11 +126,11 @@ fn layer<'a>(report: &'a Info, name: &'a [u8], scene: &InfoScene<'_>, bare_file:
     }
 }
 
-fn child(role: String, name: &[u8], slot: Slot, files: &Files) -> Option<Child> {
+fn child(role: String, name: &Name, slot: Slot, files: &Files) -> Option<Child> {
     let status = files.status(slot)?;
     Some(Child {
         role,
-        name: name.to_vec(),
+        name: name.clone(),
         file: FileInfo {
             length: status.length,
             allocated: status.disk_size,
@@ -188,11 +173,11 @@ impl Scene for InfoScene<'_> {
         self.given.clone()
     }
 
-    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
+    fn file(&self, slot: Slot) -> Option<Name> {
         self.names.get(slot, self.files)
     }
 
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
+    fn below(&self, slot: Slot, name: &[u8]) -> Name {
         self.names.below(slot, name, self.files)
     }
 

@@ -1,6 +1,5 @@
 //! `map`, carried out. Runs are printed as they come: a map may be longer than our memory.
 
-use std::borrow::Cow;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +15,7 @@ use super::guest::Guest;
 use super::progress::Progress;
 use super::reports::Listener;
 use super::{Context, concluded};
-use crate::show::{MapStyle, MapText, beside};
+use crate::show::{MapStyle, MapText, Name};
 use crate::stop::Step;
 use crate::verb::map::Args;
 use crate::words::Scene;
@@ -43,7 +42,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         MapStyle::Human
     };
     let printer = Arc::new(Printer::new(style));
-    printer.name(facts.slot, place.path.as_bytes().to_vec());
+    printer.name(facts.slot, Name::given(place.path.as_bytes()));
     let job = context.job(verb, files.facts());
     let listener = Box::new(Heard(Arc::clone(&printer)));
     let ended = guest.run_heard(&job, files, Arc::new(Progress::none()), Some(listener));
@@ -68,7 +67,7 @@ struct Printer(Mutex<State>);
 struct State {
     text: MapText,
     buffer: Vec<u8>,
-    names: Vec<(Slot, Vec<u8>)>,
+    names: Vec<(Slot, Name)>,
     failure: Option<std::io::Error>,
 }
 
@@ -86,7 +85,7 @@ impl Printer {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn name(&self, slot: Slot, name: Vec<u8>) {
+    fn name(&self, slot: Slot, name: Name) {
         self.state().name(slot, name);
     }
 
@@ -104,28 +103,27 @@ impl Printer {
 }
 
 impl State {
-    fn name(&mut self, slot: Slot, name: Vec<u8>) {
+    fn name(&mut self, slot: Slot, name: Name) {
         if self.known(slot).is_none() {
             self.names.push((slot, name));
         }
     }
 
-    fn known(&self, slot: Slot) -> Option<&[u8]> {
+    fn known(&self, slot: Slot) -> Option<&Name> {
         let found = self.names.iter().find(|(known, _)| *known == slot);
-        found.map(|(_, name)| name.as_slice())
+        found.map(|(_, name)| name)
     }
 
     fn runs(&mut self, runs: &[MapRun]) -> Result<(), Violation> {
         let Self {
             text, buffer, names, ..
         } = self;
+        let nameless = Name::default();
         for run in runs {
             let slot = run.place.map(|(slot, _)| slot);
             let name = names.iter().find(|(known, _)| Some(*known) == slot);
-            let name = name.map_or(&[][..], |(_, name)| name.as_slice());
-            // As the reference tool has it: no name looks like one with a protocol.
-            let dotted = typed_as_path(name);
-            text.run(run, &dotted, buffer).map_err(Violation::Other)?;
+            let name = name.map_or(&nameless, |(_, name)| name);
+            text.run(run, name, buffer).map_err(Violation::Other)?;
         }
         Ok(())
     }
@@ -141,33 +139,23 @@ impl State {
     }
 }
 
-/// A name that a reader cannot take for one with a protocol.
-fn typed_as_path(name: &[u8]) -> Cow<'_, [u8]> {
-    let first = name.iter().find(|byte| matches!(byte, b':' | b'/'));
-    if first == Some(&b':') {
-        Cow::Owned([b"./", name].concat())
-    } else {
-        Cow::Borrowed(name)
-    }
-}
-
 /// The half that the engine calls.
 struct Heard(Arc<Printer>);
 
 impl Listener for Heard {
-    fn hear(&self, report: Report) -> Result<Option<Report>, Violation> {
+    fn hear(&self, files: &Files, report: Report) -> Result<Option<Report>, Violation> {
         let mut state = self.0.state();
         match report {
             Report::Size(size) => {
                 let State { text, buffer, .. } = &mut *state;
                 text.begin(size, buffer).map_err(Violation::Other)?;
             }
-            Report::Named { slot, namer, name } => {
-                if state.names.len() > instar_abi::limits::SLOTS {
-                    return Err(Violation::TooManyReports);
+            Report::Named { slot, .. } => {
+                // Which file that is, and who named it how, is known here: the gate opened it.
+                if let Some((namer, name)) = files.named_by(slot) {
+                    let above = state.known(namer).cloned().unwrap_or_default();
+                    state.name(slot, above.beside(name));
                 }
-                let above = state.known(namer).unwrap_or_default().to_vec();
-                state.name(slot, beside(&above, name.as_bytes()));
                 return Ok(None);
             }
             Report::Map(runs) => state.runs(&runs)?,
@@ -201,11 +189,11 @@ impl Scene for MapScene<'_> {
         String::new()
     }
 
-    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
+    fn file(&self, slot: Slot) -> Option<Name> {
         self.names.get(slot, self.files)
     }
 
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
+    fn below(&self, slot: Slot, name: &[u8]) -> Name {
         self.names.below(slot, name, self.files)
     }
 

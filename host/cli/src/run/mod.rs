@@ -7,6 +7,7 @@
 
 mod check;
 mod checksum;
+mod clock;
 mod compare;
 mod convert;
 mod create;
@@ -18,6 +19,7 @@ mod map;
 mod measure;
 mod progress;
 mod reports;
+mod room;
 mod safety;
 mod sandbox;
 mod scene;
@@ -49,6 +51,7 @@ pub(crate) struct Context<'a> {
 
 /// Carries out a command; gives the exit code.
 pub(crate) fn run(command: &Command, mut context: Context<'_>) -> Step<u8> {
+    clock::started();
     match command {
         Command::Info(args) if args.safety => safety::run(args, &mut context),
         Command::Info(args) => info::run(args, &mut context),

@@ -141,7 +141,8 @@ impl Progress {
             Style::Silent => {}
             Style::Text => {
                 let grown = state.shown.is_none_or(|shown| hundredths > shown + STEP);
-                let ends = matches!(hundredths, 0 | WHOLE) && state.shown != Some(hundredths);
+                // Once: the numbers may go back and forth without end.
+                let ends = hundredths == WHOLE && state.shown != Some(WHOLE);
                 if grown || ends {
                     state.shown = Some(hundredths);
                     emit(&mut std::io::stdout(), &format!("{}\r", percentage(hundredths)));

@@ -1,18 +1,32 @@
-//! Where the engine puts what the guest says.
+//! Where the engine puts what the guest says, and how much it may say.
+//!
+//! What is kept is counted after it has been decoded: a few bytes of a report can be many in our memory.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use instar_abi::Report;
-use instar_engine::Sink;
+use instar_abi::job::Verb;
+use instar_abi::limits::{FINDINGS, SLOTS};
+use instar_abi::report::{Info, Snapshot, Specific};
+use instar_abi::{Fault, ImageText, Job, Report};
+use instar_engine::{Files, Sink};
 use instar_memory::Violation;
 
 use super::progress::Progress;
+use super::room::Room;
 
 /// Reports in the order in which they came, and progress as it comes.
 pub(super) struct Reports {
-    kept: Arc<Mutex<Vec<Report>>>,
+    kept: Arc<Mutex<Kept>>,
     progress: Arc<Progress>,
     listener: Option<Box<dyn Listener>>,
+    room: Room,
+}
+
+/// What has been said so far.
+#[derive(Debug)]
+pub(super) struct Kept {
+    reports: Vec<Report>,
+    budget: Budget,
 }
 
 /// Who hears reports as they come, for output that cannot wait for the end.
@@ -21,37 +35,58 @@ pub(super) trait Listener: Send + Sync {
     ///
     /// # Errors
     /// What the guest must not say ends it.
-    fn hear(&self, report: Report) -> Result<Option<Report>, Violation>;
+    fn hear(&self, files: &Files, report: Report) -> Result<Option<Report>, Violation>;
 }
 
 impl Reports {
     /// None yet; the other half is read when the guest has ended.
     pub(super) fn new(
+        job: &Job,
         progress: Arc<Progress>,
         listener: Option<Box<dyn Listener>>,
-    ) -> (Self, Arc<Mutex<Vec<Report>>>) {
-        let kept = Arc::new(Mutex::new(Vec::new()));
+    ) -> (Self, Arc<Mutex<Kept>>) {
+        let kept = Arc::new(Mutex::new(Kept {
+            reports: Vec::new(),
+            budget: Budget::new(job),
+        }));
         let sink = Self {
             kept: Arc::clone(&kept),
             progress,
             listener,
+            room: Room::new(job),
         };
         (sink, kept)
     }
 }
 
+impl Kept {
+    /// The reports, and how many warnings were left out.
+    pub(super) fn take(&mut self) -> (Vec<Report>, u64) {
+        (std::mem::take(&mut self.reports), self.budget.warnings_left_out)
+    }
+}
+
 impl Sink for Reports {
-    fn report(&self, bytes: Vec<u8>) -> Result<(), Violation> {
+    fn report(&self, files: &Files, bytes: Vec<u8>) -> Result<(), Violation> {
+        // One after the other: what a report comes to while it is decoded is in our memory once. A vector is whole at every moment,
+        // whoever panicked.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let report = instar_abi::decode(&bytes).map_err(|_| Violation::BadReport)?;
+        drop(bytes);
+        if !kept.budget.allows(files, &report)? {
+            return Ok(());
+        }
+        if let Report::Size(size) = report {
+            self.room.declared(files, size)?;
+        }
         let report = match &self.listener {
-            Some(listener) => listener.hear(report)?,
+            Some(listener) => listener.hear(files, report)?,
             None => Some(report),
         };
-        // A vector is whole at every moment, whoever panicked.
-        self.kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(report);
+        if let Some(report) = report {
+            kept.budget.keep(footprint(&report))?;
+            kept.reports.push(report);
+        }
         Ok(())
     }
 
@@ -59,3 +94,181 @@ impl Sink for Reports {
         self.progress.step(done, total);
     }
 }
+
+/// What the guest may still say.
+#[derive(Debug)]
+struct Budget {
+    maps: bool,
+    layers: u32,
+    names: usize,
+    comparisons: u32,
+    findings: u64,
+    warnings: u32,
+    warnings_left_out: u64,
+    /// What is said once, as far as it has been said.
+    said: u32,
+    over: bool,
+    /// Bytes of our memory for what is kept.
+    bytes: usize,
+}
+
+/// Bytes of our memory for all that a guest says and we keep. Ours: as many snapshots as an image can have.
+const BYTES: usize = 12 << 20;
+/// Warnings that are kept; those behind them are counted. Ours: nobody reads more.
+const WARNINGS: u32 = 1024;
+/// `compare` says that sizes differ, and then what else it finds.
+const COMPARISONS: u32 = 2;
+
+impl Budget {
+    fn new(job: &Job) -> Self {
+        Self {
+            maps: matches!(job.verb, Verb::Map(_)),
+            layers: match &job.verb {
+                Verb::Info(info) if info.backing_chain => job.bounds.chain_depth.saturating_add(1),
+                _ => 1,
+            },
+            names: SLOTS,
+            comparisons: COMPARISONS,
+            findings: FINDINGS,
+            warnings: WARNINGS,
+            warnings_left_out: 0,
+            said: 0,
+            over: false,
+            bytes: BYTES,
+        }
+    }
+
+    /// Whether the report is to be heard; false if it is one too many, but nobody's fault.
+    fn allows(&mut self, files: &Files, report: &Report) -> Result<bool, Violation> {
+        let too_many = Violation::TooManyReports;
+        if self.over {
+            return Err(too_many);
+        }
+        match report {
+            Report::Map(_) if self.maps => {}
+            Report::Info(info) => {
+                files
+                    .status(info.slot)
+                    .ok_or(Violation::UnknownSlot(info.slot.0))?;
+                self.layers = self.layers.checked_sub(1).ok_or(too_many)?;
+            }
+            Report::Named { .. } => self.names = self.names.checked_sub(1).ok_or(too_many)?,
+            Report::Compared(_) => self.comparisons = self.comparisons.checked_sub(1).ok_or(too_many)?,
+            Report::Findings(found) => {
+                let found = u64::try_from(found.len()).unwrap_or(u64::MAX);
+                self.findings = self.findings.checked_sub(found).ok_or(too_many)?;
+            }
+            Report::Warning(_) => match self.warnings.checked_sub(1) {
+                Some(left) => self.warnings = left,
+                None => {
+                    self.warnings_left_out = self.warnings_left_out.saturating_add(1);
+                    return Ok(false);
+                }
+            },
+            Report::Map(_) => return Err(too_many),
+            Report::Size(_) => self.once(0)?,
+            Report::Snapshots(_) => self.once(1)?,
+            Report::Safety(_) => self.once(2)?,
+            Report::Measured(_) => self.once(3)?,
+            Report::Checked(..) => self.once(4)?,
+            Report::Checksum(_) => self.once(5)?,
+            Report::Done(_) | Report::Failed(_) => self.over = true,
+        }
+        Ok(true)
+    }
+
+    fn once(&mut self, kind: u32) -> Result<(), Violation> {
+        let bit = 1 << kind;
+        if self.said & bit != 0 {
+            return Err(Violation::TooManyReports);
+        }
+        self.said |= bit;
+        Ok(())
+    }
+
+    fn keep(&mut self, bytes: usize) -> Result<(), Violation> {
+        self.bytes = self.bytes.checked_sub(bytes).ok_or(Violation::TooManyReports)?;
+        Ok(())
+    }
+}
+
+/// About how many bytes of our memory a report takes.
+fn footprint(report: &Report) -> usize {
+    let inside = match report {
+        Report::Info(info) => size_of::<Info>() + of_info(info),
+        Report::Snapshots(snapshots) => of_snapshots(snapshots),
+        Report::Findings(found) => found.iter().map(of_fault).sum(),
+        Report::Safety(safety) => {
+            let whys = safety.verdicts.iter().filter_map(|verdict| verdict.why.as_ref());
+            size_of_val(&**safety) + size_of_val(&safety.verdicts[..]) + whys.map(of_fault).sum::<usize>()
+        }
+        Report::Map(runs) => size_of_val(&runs[..]),
+        Report::Warning(failure) | Report::Failed(failure) => of_fault(&failure.fault),
+        Report::Named { name, .. } => of_text(name),
+        Report::Size(_)
+        | Report::Compared(_)
+        | Report::Measured(_)
+        | Report::Checked(..)
+        | Report::Checksum(_)
+        | Report::Done(_) => 0,
+    };
+    size_of::<Report>().saturating_add(inside)
+}
+
+fn of_info(info: &Info) -> usize {
+    let texts = |texts: &[&ImageText]| texts.iter().map(|text| of_text(text)).sum::<usize>();
+    let backing = info.backing.as_ref().map_or(0, |backing| {
+        of_text(&backing.name) + backing.format.as_ref().map_or(0, of_text)
+    });
+    let specific = match &info.specific {
+        None => 0,
+        Some(Specific::Qcow2(qcow2)) => {
+            let bitmaps = qcow2.bitmaps.iter();
+            let bitmaps = bitmaps.map(|bitmap| size_of_val(bitmap) + of_text(&bitmap.name));
+            let luks = qcow2.luks.as_ref().map_or(0, |luks| {
+                let names = [
+                    &luks.cipher,
+                    &luks.cipher_mode,
+                    &luks.iv_generator,
+                    &luks.hash,
+                    &luks.uuid,
+                ];
+                let hash = luks.iv_generator_hash.as_ref().map_or(0, of_text);
+                size_of_val(&**luks) + size_of_val(&luks.slots[..]) + texts(&names) + hash
+            });
+            bitmaps.sum::<usize>() + luks + qcow2.data_file.as_ref().map_or(0, of_text)
+        }
+        Some(Specific::Vmdk(vmdk)) => {
+            let extents = vmdk.extents.iter().map(|extent| {
+                let name = extent.name.as_ref().map_or(0, of_text);
+                size_of_val(extent) + name + of_text(&extent.format)
+            });
+            extents.sum::<usize>() + of_text(&vmdk.create_type)
+        }
+    };
+    backing + of_snapshots(&info.snapshots) + specific
+}
+
+fn of_snapshots(snapshots: &[Snapshot]) -> usize {
+    let each = snapshots
+        .iter()
+        .map(|snapshot| size_of_val(snapshot) + of_text(&snapshot.id) + of_text(&snapshot.name));
+    each.sum()
+}
+
+fn of_fault(fault: &Fault) -> usize {
+    let text = fault.text.as_ref();
+    size_of::<Fault>() + text.map_or(0, |text| size_of::<ImageText>() + of_text(text))
+}
+
+/// A text's bytes, and what the allocator adds to them.
+fn of_text(text: &ImageText) -> usize {
+    if text.as_bytes().is_empty() {
+        0
+    } else {
+        text.as_bytes().len().next_multiple_of(16) + 16
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use instar_sandbox::{Mode, Probe};
+use instar_sandbox::{Choice, Mode, Probe};
 
 use super::Context;
+use super::guest::NO_LANDLOCK;
 use crate::json::{Json, Object, pretty};
 use crate::settings::{Backend, Policy};
 use crate::stop::Step;
@@ -77,6 +78,12 @@ struct Chosen {
 }
 
 fn chosen(probe: &Probe, policy: &Policy) -> Chosen {
+    if policy.require_landlock && !has_landlock() {
+        return Chosen {
+            mode: None,
+            reason: NO_LANDLOCK.to_owned(),
+        };
+    }
     let required = policy.require_kvm || policy.backend == Backend::Kvm;
     let asked = match policy.backend {
         Backend::Process => "asked for",
@@ -121,6 +128,11 @@ const OWN_PROTECTIONS: &[(&str, &str, Present)] = &[
         has_landlock,
     ),
     ("no-new-privileges", "nothing can gain privileges", always),
+    (
+        "few-capabilities",
+        "of root's privileges our own process keeps only those that open layers and complete targets, the guest's none",
+        always,
+    ),
     ("no-core-files", "no core file holds anything of an image", always),
 ];
 
@@ -130,6 +142,21 @@ fn has_landlock() -> bool {
 
 const fn always() -> bool {
     true
+}
+
+/// What is tried out rather than known.
+fn no_clock(mode: Option<Mode>) -> (&'static str, &'static str, bool) {
+    let choice = match mode {
+        Some(Mode::Kvm) => Some(Choice::Kvm),
+        Some(Mode::Process) => Some(Choice::Process),
+        None => None,
+    };
+    let has_clock = choice.and_then(|choice| instar_sandbox::has_clock(choice).ok());
+    (
+        "no-clock",
+        "the guest cannot read the processor's clock",
+        has_clock == Some(false),
+    )
 }
 
 fn in_force(mode: Option<Mode>) -> impl Iterator<Item = (&'static str, &'static str, bool)> {
@@ -144,7 +171,7 @@ fn in_force(mode: Option<Mode>) -> impl Iterator<Item = (&'static str, &'static 
         };
         (*key, *text, on)
     });
-    guest.chain(own)
+    guest.chain([no_clock(mode)]).chain(own)
 }
 
 fn human(probe: &Probe, chosen: &Chosen, policy: &Policy) -> String {
@@ -162,7 +189,13 @@ fn human(probe: &Probe, chosen: &Chosen, policy: &Policy) -> String {
     for (feature, there) in &probe.features {
         let _ = writeln!(text, "    {feature}: {}", if *there { "yes" } else { "no" });
     }
-    let landlock = instar_jail::landlock_abi().map_or("no".to_owned(), |abi| format!("yes, ABI {abi}"));
+    let landlock = instar_jail::landlock_abi().map_or_else(
+        || {
+            "no: taken over, our own process could open what the user may (require-landlock refuses that)"
+                .to_owned()
+        },
+        |abi| format!("yes, ABI {abi}"),
+    );
     let _ = writeln!(text, "    landlock: {landlock}");
     let _ = writeln!(
         text,

@@ -4,6 +4,7 @@ use instar_abi::Slot;
 use instar_engine::Files;
 
 use super::files::Names;
+use crate::show::Name;
 use crate::words::Scene;
 
 /// One image, and what it is made of.
@@ -19,11 +20,11 @@ impl Scene for ImageScene<'_> {
         self.given.to_vec()
     }
 
-    fn file(&self, slot: Slot) -> Option<Vec<u8>> {
+    fn file(&self, slot: Slot) -> Option<Name> {
         self.names.get(slot, self.files)
     }
 
-    fn below(&self, slot: Slot, name: &[u8]) -> Vec<u8> {
+    fn below(&self, slot: Slot, name: &[u8]) -> Name {
         self.names.below(slot, name, self.files)
     }
 

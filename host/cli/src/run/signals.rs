@@ -20,9 +20,15 @@ pub(super) struct Watch(Arc<AtomicI32>);
 const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 impl Signals {
-    /// Blocks them from now on.
+    /// Blocks them from now on, but for those that whoever called us wants ignored or has blocked: `nohup`, a shell's job in
+    /// the background.
     pub(super) fn block() -> Self {
-        let set: SigSet = ENDING.into_iter().chain([Signal::SIGUSR1]).collect();
+        let blocked = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
+        let set: SigSet = ENDING
+            .into_iter()
+            .chain([Signal::SIGUSR1])
+            .filter(|signal| !instar_jail::is_ignored(*signal as i32) && !blocked.contains(*signal))
+            .collect();
         // It fails for no set that could be passed here.
         let _ = set.thread_block();
         // Past a limit on the size of files a write shall fail, not kill us.
@@ -41,6 +47,9 @@ impl Signals {
         let caught = Arc::new(AtomicI32::new(0));
         let note = Arc::clone(&caught);
         let set = self.0;
+        if set.iter().next().is_none() {
+            return Watch(caught);
+        }
         let wait = move || {
             // Without a filter the thread does not run: the signals then stay blocked, as without the thread.
             if instar_jail::thread_start(instar_jail::Role::CONTROL).is_err() {
@@ -83,8 +92,8 @@ pub(crate) fn die_by(number: i32) {
     }
 }
 
-/// What lanes have to come back, out of the 100 ms that a signal may take.
-const GRACE: Duration = Duration::from_millis(60);
+/// What lanes have to come back, out of the 100 ms that a signal or the end of the time may take.
+pub(super) const GRACE: Duration = Duration::from_millis(60);
 
 /// Stack of the waiting thread: it calls little.
 const STACK: usize = 64 << 10;

@@ -16,6 +16,7 @@ pub(super) const KEYS: &[&str] = &[
     "allow-dir",
     "sandbox",
     "require-kvm",
+    "require-landlock",
     "timeout",
     "memory",
     "max-size",
@@ -37,6 +38,8 @@ pub struct Policy {
     pub backend: Backend,
     /// No other place than a virtual machine will do.
     pub require_kvm: bool,
+    /// Our own process must be confined by Landlock.
+    pub require_landlock: bool,
     /// Time after which the run is given up.
     pub timeout: Option<Duration>,
     /// Bytes of guest memory.
@@ -68,6 +71,7 @@ impl Default for Policy {
             allow_dirs: Vec::new(),
             backend: Backend::Auto,
             require_kvm: false,
+            require_landlock: false,
             timeout: None,
             memory: DEFAULT_BYTES,
             max_size: None,
@@ -86,6 +90,7 @@ impl Policy {
         match key {
             "untrusted" => self.untrusted |= truth(word)?,
             "require-kvm" => self.require_kvm |= truth(word)?,
+            "require-landlock" => self.require_landlock |= truth(word)?,
             "allow-dir" => {
                 if word.is_empty() {
                     return Err("expects the name of a directory".to_owned());

@@ -17,7 +17,7 @@ fn applied(text: &str) -> Result<Policy, String> {
 #[test]
 fn every_key_is_understood() {
     let policy = applied(
-        "untrusted = true\nallow-dir = [\"/a\", \"/b\"]\nsandbox = \"process\"\nrequire-kvm = false\n\
+        "untrusted = true\nallow-dir = [\"/a\", \"/b\"]\nsandbox = \"process\"\nrequire-kvm = false\nrequire-landlock = true\n\
          timeout = 1.5\nmemory = \"64M\"\nmax-size = \"10G\"\nmax-output = 4096\nmax-chain = 5\n",
     );
     assert_eq!(
@@ -27,6 +27,7 @@ fn every_key_is_understood() {
             allow_dirs: vec![PathBuf::from("/a"), PathBuf::from("/b")],
             backend: Backend::Process,
             require_kvm: false,
+            require_landlock: true,
             timeout: Some(Duration::from_millis(1500)),
             memory: 64 << 20,
             max_size: Some(10 << 30),

@@ -5,18 +5,18 @@ use std::fmt::Write;
 use instar_abi::job::Compression;
 use instar_abi::report::{Info, LuksInfo, Qcow2Info, Specific, VmdkInfo};
 
-use super::{Escaped, LocalTime, human_size, snapshot};
+use super::{Escaped, LocalTime, Name, human_size, snapshot};
 use crate::json::{Json, Object};
 
 /// A layer: what the guest found, and what only the host knows.
 #[derive(Debug)]
 pub struct Layer<'a> {
     /// Its name, as the user wrote it or as the layer above led to it.
-    pub name: &'a [u8],
+    pub name: &'a Name,
     /// What the guest found.
     pub report: &'a Info,
     /// The name of the layer below, resolved beside this one.
-    pub full_backing: Option<Vec<u8>>,
+    pub full_backing: Option<Name>,
     /// The user asked for the plain file, `-f file`.
     pub bare_file: bool,
     /// The files of the layer, the last one attached first. The image file itself comes last.
@@ -29,7 +29,7 @@ pub struct Child {
     /// `file`, `extents.0`.
     pub role: String,
     /// Its name.
-    pub name: Vec<u8>,
+    pub name: Name,
     /// Its facts.
     pub file: FileInfo,
 }
@@ -78,8 +78,9 @@ impl Layer<'_> {
 #[must_use]
 pub fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
     let report = layer.report;
-    // The user's own name goes out as it came in, whatever its bytes.
-    let mut out = [b"image: ", layer.name, b"\n"].concat();
+    let mut out = b"image: ".to_vec();
+    layer.name.put(&mut out);
+    out.push(b'\n');
     let mut text = String::new();
     let _ = writeln!(text, "file format: {}", layer.format());
     let _ = writeln!(
@@ -110,7 +111,7 @@ pub fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
     out.extend_from_slice(text.as_bytes());
     for child in layer.shown_children() {
         out.extend_from_slice(format!("Child node '/{}':\n    filename: ", child.role).as_bytes());
-        out.extend_from_slice(&child.name);
+        child.name.put(&mut out);
         let size = child.file.virtual_size();
         out.extend_from_slice(
             format!(
@@ -142,7 +143,7 @@ pub fn json(layer: &Layer<'_>) -> Json {
         .with_some("encrypted", report.encrypted.then_some(true))
         .with_some("compressed", report.compressed.then_some(true))
         .with_some("backing-filename", backing.map(|backing| backing.name.as_bytes()))
-        .with_some("full-backing-filename", layer.full_backing.as_deref())
+        .with_some("full-backing-filename", layer.full_backing.as_ref())
         .with_some(
             "backing-filename-format",
             backing
@@ -172,7 +173,7 @@ pub fn json(layer: &Layer<'_>) -> Json {
 
 fn child_object(child: &Child) -> Json {
     let info = Object::new()
-        .with("filename", child.name.as_slice())
+        .with("filename", &child.name)
         .with("format", child.file.protocol())
         .with("dirty-flag", false)
         .with("actual-size", child.file.allocated)
@@ -194,10 +195,10 @@ fn backing(text: &mut String, layer: &Layer<'_>) {
     };
     let name = backing.name.as_bytes();
     let _ = write!(text, "backing file: {}", Escaped(name));
-    match layer.full_backing.as_deref() {
+    match &layer.full_backing {
         None => text.push_str(" (cannot determine actual path)"),
-        Some(full) if full != name => {
-            let _ = write!(text, " (actual path: {})", Escaped(full));
+        Some(full) if !full.is(name) => {
+            let _ = write!(text, " (actual path: {full})");
         }
         Some(_) => {}
     }
@@ -294,11 +295,11 @@ fn vmdk(info: &VmdkInfo, layer: &Layer<'_>) -> Object {
         .iter()
         .map(|extent| {
             let name = match &extent.name {
-                Some(name) => beside(layer.name, name.as_bytes()),
-                None => layer.name.to_vec(),
+                Some(name) => layer.name.beside(name.as_bytes()),
+                None => layer.name.clone(),
             };
             Object::new()
-                .with("filename", name.as_slice())
+                .with("filename", &name)
                 .with("format", extent.format.as_bytes())
                 .with("virtual-size", extent.virtual_size)
                 .with_some("cluster-size", extent.cluster_size)
@@ -313,7 +314,7 @@ fn vmdk(info: &VmdkInfo, layer: &Layer<'_>) -> Object {
         .with("extents", extents)
 }
 
-/// A name found in the image `image`, as a path that starts where the user's own names start.
+/// A name that the user gave for a file that another one names, as a path that starts where the user's own names start.
 #[must_use]
 pub(crate) fn beside(image: &[u8], name: &[u8]) -> Vec<u8> {
     if name.starts_with(b"/") {

@@ -2,7 +2,7 @@
 
 use instar_abi::report::MapRun;
 
-use super::Escaped;
+use super::Name;
 
 /// For whom a map is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl MapText {
     ///
     /// # Errors
     /// It cannot follow what came before.
-    pub fn run(&mut self, run: &MapRun, name: &[u8], out: &mut Vec<u8>) -> Result<(), Nonsense> {
+    pub fn run(&mut self, run: &MapRun, name: &Name, out: &mut Vec<u8>) -> Result<(), Nonsense> {
         let end = run.start.checked_add(run.length);
         let follows = self.end.is_none_or(|last| match self.style {
             MapStyle::Human => run.start >= last && run.length > 0,
@@ -91,7 +91,7 @@ impl MapText {
     }
 }
 
-fn human(run: &MapRun, name: &[u8], out: &mut Vec<u8>) {
+fn human(run: &MapRun, name: &Name, out: &mut Vec<u8>) {
     for number in [run.start, run.length, run.place.map_or(0, |(_, offset)| offset)] {
         let start = out.len();
         hexadecimal(number, out);
@@ -99,8 +99,9 @@ fn human(run: &MapRun, name: &[u8], out: &mut Vec<u8>) {
             out.push(b' ');
         }
     }
-    out.extend_from_slice(Escaped(name).to_string().as_bytes());
-    out.push(b'\n');
+    // As the reference tool has it: no name looks like one with a protocol.
+    let dot = if name.has_protocol() { "./" } else { "" };
+    out.extend_from_slice(format!("{dot}{name}\n").as_bytes());
 }
 
 /// As C's `%#x`.
@@ -154,7 +155,7 @@ fn decimal(mut number: u64, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{MapStyle, MapText};
+    use super::{MapStyle, MapText, Name};
     use instar_abi::Slot;
     use instar_abi::report::MapRun;
 
@@ -186,8 +187,8 @@ mod tests {
             let mut text = MapText::new(style);
             let mut out = Vec::new();
             text.begin(513, &mut out).unwrap();
-            text.run(&run(0, 512), b"a", &mut out).unwrap();
-            text.run(&run(512, 1), b"a", &mut out).unwrap();
+            text.run(&run(0, 512), &Name::given(b"a"), &mut out).unwrap();
+            text.run(&run(512, 1), &Name::given(b"a"), &mut out).unwrap();
             text.end(&mut out);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
@@ -197,14 +198,15 @@ mod tests {
     fn a_guest_that_contradicts_itself_is_found_out() {
         let mut out = Vec::new();
         let mut text = MapText::new(MapStyle::Json);
-        assert!(text.run(&run(0, 1), b"", &mut out).is_err());
+        assert!(text.run(&run(0, 1), &Name::default(), &mut out).is_err());
         text.begin(9, &mut out).unwrap();
         assert!(text.begin(9, &mut out).is_err());
-        assert!(text.run(&run(u64::MAX, 2), b"", &mut out).is_err());
-        text.run(&run(5, 5), b"", &mut out).unwrap();
+        assert!(text.run(&run(u64::MAX, 2), &Name::default(), &mut out).is_err());
+        text.run(&run(5, 5), &Name::default(), &mut out).unwrap();
         for wrong in [run(9, 5), run(11, 1), run(10, 0)] {
-            assert!(text.run(&wrong, b"", &mut out).is_err());
+            assert!(text.run(&wrong, &Name::default(), &mut out).is_err());
         }
-        text.run(&run(10, u64::MAX - 10), b"", &mut out).unwrap();
+        text.run(&run(10, u64::MAX - 10), &Name::default(), &mut out)
+            .unwrap();
     }
 }

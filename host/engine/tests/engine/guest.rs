@@ -20,7 +20,7 @@ pub(crate) struct Heard {
 struct Ear(Arc<Heard>);
 
 impl Sink for Ear {
-    fn report(&self, bytes: Vec<u8>) -> Result<(), Violation> {
+    fn report(&self, _: &Files, bytes: Vec<u8>) -> Result<(), Violation> {
         if bytes == b"nonsense" {
             return Err(Violation::BadReport);
         }

@@ -17,4 +17,5 @@ mod locks;
 mod requests;
 mod residence;
 mod serving;
+mod stopping;
 mod targets;

@@ -29,10 +29,15 @@ fn arguments(checks: &[Check]) -> [u64; 6] {
                 value,
             } => arguments[usize::from(argument)] &= u64::from(!mask | value),
             Check::OwnProcess(at) => arguments[usize::from(at)] = std::process::id().into(),
+            // Nobody: all ones would be everybody.
+            Check::Child(at) => arguments[usize::from(at)] = NOBODY,
         }
     }
     arguments
 }
+
+/// A number above all that processes have.
+const NOBODY: u64 = 0x7fff_fff0;
 
 fn satisfies(rule: &Rule, arguments: &[u64; 6]) -> bool {
     rule.when.iter().all(|check| {
@@ -45,6 +50,8 @@ fn satisfies(rule: &Rule, arguments: &[u64; 6]) -> bool {
                 value,
             } => at(argument) & mask == value,
             Check::OwnProcess(argument) => at(argument) == std::process::id(),
+            // There is none here.
+            Check::Child(_) => false,
         }
     })
 }

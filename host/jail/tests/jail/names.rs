@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
-use instar_jail::{Confinement, Landlock, landlock_abi, lock_process};
+use instar_jail::{Confinement, Landlock, Role, landlock_abi, lock_process, thread_start};
 
 use crate::child::{call, child, succeeds};
 
@@ -202,17 +202,13 @@ fn a_child_from_before_can_still_be_killed_if_that_was_said() {
             }
         }
         lock_process(&Confinement {
-            has_child: true,
+            child: Some(grandchild),
             ..Confinement::default()
         })
         .unwrap();
-        assert_eq!(
-            call(
-                libc::SYS_kill,
-                [grandchild as u64, libc::SIGKILL as u64, 0, 0, 0, 0]
-            ),
-            0
-        );
+        thread_start(Role::PROCESS_LANE).unwrap();
+        let kill = libc::SIGKILL as u64;
+        assert_eq!(call(libc::SYS_kill, [grandchild as u64, kill, 0, 0, 0, 0]), 0);
         3
     });
     assert_eq!(ended.status, crate::child::Status::Exit(3), "{}", ended.words);

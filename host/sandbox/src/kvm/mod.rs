@@ -9,6 +9,8 @@ mod vcpu;
 use std::io;
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use instar_abi::layout::{BASE, DOORBELL_PORT};
 use instar_memory::{GuestMemory, Next};
@@ -51,6 +53,45 @@ pub(crate) const CAPABILITIES: [(Cap, &str); 5] = [
     (Cap::Xcrs, "KVM_CAP_XCRS"),
 ];
 
+/// What an entry into the guest came to.
+enum Step {
+    Again,
+    /// The kernel would not enter now.
+    Refused,
+    End(Outcome),
+}
+
+/// How often the kernel may refuse to enter, one time after the other, and what is waited between two. Ours: half a second in all.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(5);
+/// The same before the run begins, where a process will do instead.
+const FIRST_TRIES: u32 = 5;
+
+/// Enters the guest as far as a kick lets it: not at all, but through everything that the kernel may refuse. It does where a control
+/// group leaves it no room for a thread of its own.
+fn try_out(vcpu: &mut VcpuFd) -> io::Result<()> {
+    for _ in 0..FIRST_TRIES {
+        vcpu.set_kvm_immediate_exit(1);
+        let errno = match vcpu.run() {
+            Ok(_) => libc::EINTR,
+            Err(error) => error.errno(),
+        };
+        vcpu.set_kvm_immediate_exit(0);
+        match errno {
+            libc::EINTR => return Ok(()),
+            libc::EAGAIN => thread::sleep(PAUSE),
+            other => return Err(io::Error::from_raw_os_error(other)),
+        }
+    }
+    Err(refuses())
+}
+
+fn refuses() -> io::Error {
+    io::Error::other(
+        "the kernel does not enter the virtual machine: Resource temporarily unavailable (see the control group's pids.max)",
+    )
+}
+
 /// The version of the KVM interface that has been in force since 2007.
 const VERSION: i32 = 12;
 
@@ -90,6 +131,9 @@ impl Machine {
             vcpu::set_up(&vcpu, lane, image.entry, &cpuid)?;
             vcpus.push(Some(vcpu));
         }
+        if let Some(Some(first)) = vcpus.first_mut() {
+            try_out(first)?;
+        }
         Ok(Self {
             vcpus: Mutex::new(vcpus),
             _vm: vm,
@@ -106,14 +150,20 @@ impl Machine {
         let immediate_exit = &raw mut vcpu.get_kvm_run().immediate_exit;
         // SAFETY: the page belongs to `vcpu`, which outlives the second call below.
         unsafe { set_immediate_exit(immediate_exit) };
+        let mut refused = 0;
         while !control.is_over() {
-            if let Some(outcome) = self.step(&mut vcpu, lane, serve) {
-                control.end(outcome);
-            }
-            if lane == 0 {
-                control.check_deadline();
+            match self.step(&mut vcpu, lane, serve) {
+                Step::Again => refused = 0,
+                Step::End(outcome) => control.end(outcome),
+                Step::Refused if refused < TRIES => {
+                    refused += 1;
+                    thread::sleep(PAUSE);
+                }
+                Step::Refused => control.end(Outcome::Failed(refuses())),
             }
         }
+        // Whoever finds that time is up tells the others.
+        control.check_deadline();
         // SAFETY: null ends it.
         unsafe { set_immediate_exit(ptr::null_mut()) };
     }
@@ -124,17 +174,17 @@ impl Machine {
     }
 
     /// One entry into the guest, and what it came out for. An outcome ends the run.
-    fn step(&self, vcpu: &mut VcpuFd, lane: u32, serve: &Serve<'_>) -> Option<Outcome> {
+    fn step(&self, vcpu: &mut VcpuFd, lane: u32, serve: &Serve<'_>) -> Step {
         let reason = match vcpu.run() {
             Ok(VcpuExit::IoOut(DOORBELL_PORT, [_, _, _, _])) => {
                 return match serve(lane) {
-                    Next::Continue => None,
-                    Next::Exit => Some(Outcome::Exited),
-                    Next::Kill(violation) => Some(Outcome::Violation(violation)),
+                    Next::Continue => Step::Again,
+                    Next::Exit => Step::End(Outcome::Exited),
+                    Next::Kill(violation) => Step::End(Outcome::Violation(violation)),
                 };
             }
             Ok(VcpuExit::IoOut(port, _)) if port == u16::from(FAULT_PORT) => {
-                return Some(self.fault(lane));
+                return Step::End(self.fault(lane));
             }
             Ok(VcpuExit::IoOut(..) | VcpuExit::IoIn(..)) => "access to a port that is not the doorbell",
             Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..)) => "access to memory that does not exist",
@@ -142,16 +192,17 @@ impl Machine {
             Ok(VcpuExit::Shutdown) => "triple fault",
             Ok(VcpuExit::InternalError) => "an instruction that KVM cannot emulate",
             Ok(VcpuExit::FailEntry(..)) => "a processor state that KVM refuses",
-            Ok(VcpuExit::Intr) => return None,
+            Ok(VcpuExit::Intr) => return Step::Again,
             Ok(_) => "an exit of an unknown kind",
-            Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => {
+            Err(error) if error.errno() == libc::EINTR => {
                 // The kick has done its work; the loop looks why it came.
                 vcpu.set_kvm_immediate_exit(0);
-                return None;
+                return Step::Again;
             }
-            Err(error) => return Some(Outcome::Failed(error.into())),
+            Err(error) if error.errno() == libc::EAGAIN => return Step::Refused,
+            Err(error) => return Step::End(Outcome::Failed(error.into())),
         };
-        Some(Outcome::Fault(GuestFault::bare(Cause::Exit(reason))))
+        Step::End(Outcome::Fault(GuestFault::bare(Cause::Exit(reason))))
     }
 
     /// What the exception stub left behind.

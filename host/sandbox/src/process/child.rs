@@ -5,6 +5,8 @@
 
 use std::arch::asm;
 
+use instar_abi::layout::BASE;
+
 use super::stub::{self, STATUS_SET_UP};
 
 /// Everything the child needs, worked out by the parent before the fork.
@@ -20,7 +22,27 @@ pub(super) struct Plan<'a> {
     pub(super) protections: &'a [(u64, u64, u64)],
     /// Address of the fault handler.
     pub(super) handler: u64,
+    /// The highest descriptor that may be open, where they cannot be closed all at once.
+    pub(super) highest: Option<u64>,
 }
+
+/// What of the set-up a failed step belongs to, as it is told to the parent.
+pub(super) const STEPS: [&str; 8] = [
+    "its last steps",
+    "closing descriptors",
+    "limits",
+    "giving up privileges",
+    "moving the guest's memory",
+    "protecting the guest's memory",
+    "handlers of faults",
+    "making system calls",
+];
+const CLOSE: u32 = 1;
+const LIMIT: u32 = 2;
+const PRIVILEGES: u32 = 3;
+const MOVE: u32 = 4;
+const PROTECT: u32 = 5;
+const HANDLERS: u32 = 6;
 
 /// Signals that the processor raises; every other one is blocked.
 pub(super) const FAULTS: [libc::c_int; 5] = [
@@ -39,36 +61,30 @@ const NONE_OF: [u32; 3] = [libc::RLIMIT_CORE, libc::RLIMIT_NOFILE, libc::RLIMIT_
 /// # Safety
 /// Only in a freshly forked child, with all signals blocked and the stub installed in guest memory.
 pub(super) unsafe fn become_guest(plan: &Plan<'_>) -> ! {
-    // SAFETY: descriptors of the child alone.
-    must(unsafe { call(libc::SYS_close_range, [0, u64::from(u32::MAX), 0, 0, 0]) });
-    let none = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    for resource in NONE_OF {
-        let limit = (&raw const none).expose_provenance() as u64;
-        // SAFETY: a valid structure for the child's own limits.
-        must(unsafe { call(libc::SYS_prlimit64, [0, u64::from(resource), limit, 0, 0]) });
-    }
-    // SAFETY: changes a property of the child only.
-    must(unsafe { call(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, 0, 0, 0, 0]) });
-    // SAFETY: changes a property of the child only.
-    must(unsafe { call(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0]) });
+    // Where the parent reads what went wrong: guest memory, wherever it lies at the moment.
+    let mut failed = Failed(plan.from + (stub::FAILED - BASE));
+    // SAFETY: the caller's promise.
+    unsafe { give_up(plan.highest, &failed) };
     let how = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
     // SAFETY: moves guest memory, which no Rust object lies in, to a place where this program maps nothing.
-    must(unsafe {
+    failed.must(MOVE, unsafe {
         call(
             libc::SYS_mremap,
             [plan.from, plan.length, plan.length, how, plan.to],
         )
     });
+    failed = Failed(stub::FAILED);
     if let Some((from, length)) = plan.resident {
         // SAFETY: moves pages that hold the guest's code and constants and nothing that the child needs.
-        must(unsafe { call(libc::SYS_mremap, [from, length, length, how, plan.to]) });
+        failed.must(MOVE, unsafe {
+            call(libc::SYS_mremap, [from, length, length, how, plan.to])
+        });
     }
     for (start, length, protection) in plan.protections {
         // SAFETY: pages of guest memory only.
-        must(unsafe { call(libc::SYS_mprotect, [*start, *length, *protection, 0, 0]) });
+        failed.must(PROTECT, unsafe {
+            call(libc::SYS_mprotect, [*start, *length, *protection, 0, 0])
+        });
     }
     let action = Action {
         handler: plan.handler,
@@ -80,7 +96,7 @@ pub(super) unsafe fn become_guest(plan: &Plan<'_>) -> ! {
     for signal in FAULTS {
         let action = (&raw const action).expose_provenance() as u64;
         // SAFETY: the kernel's structure; the handler lies in the stub, which is executable by now.
-        must(unsafe {
+        failed.must(HANDLERS, unsafe {
             call(
                 libc::SYS_rt_sigaction,
                 [signal.unsigned_abs().into(), action, 0, 8, 0],
@@ -89,6 +105,60 @@ pub(super) unsafe fn become_guest(plan: &Plan<'_>) -> ! {
     }
     // SAFETY: guest memory is in place and the stub is in it.
     unsafe { stub::enter() }
+}
+
+/// Gives up descriptors, resources, privileges and the clock.
+///
+/// # Safety
+/// Only in a freshly forked child.
+unsafe fn give_up(highest: Option<u64>, failed: &Failed) {
+    match highest {
+        None => {
+            // SAFETY: descriptors of the child alone.
+            failed.must(CLOSE, unsafe {
+                call(libc::SYS_close_range, [0, u64::from(u32::MAX), 0, 0, 0])
+            });
+        }
+        Some(highest) => {
+            for descriptor in 0..=highest {
+                // SAFETY: descriptors of the child alone. One that is not open is no failure.
+                unsafe { call(libc::SYS_close, [descriptor, 0, 0, 0, 0]) };
+            }
+        }
+    }
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    for resource in NONE_OF {
+        let limit = (&raw const none).expose_provenance() as u64;
+        // SAFETY: a valid structure for the child's own limits.
+        failed.must(LIMIT, unsafe {
+            call(libc::SYS_prlimit64, [0, u64::from(resource), limit, 0, 0])
+        });
+    }
+    // SAFETY: changes a property of the child only.
+    failed.must(PRIVILEGES, unsafe {
+        call(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, 0, 0, 0, 0])
+    });
+    // SAFETY: changes a property of the child only.
+    failed.must(PRIVILEGES, unsafe {
+        call(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0])
+    });
+    let (header, none) = (CapabilityHeader::OWN, [0_u32; 6]);
+    let header = (&raw const header).expose_provenance() as u64;
+    let sets = (&raw const none).expose_provenance() as u64;
+    // SAFETY: the kernel reads both structures. Capabilities may be given up by anybody.
+    failed.must(PRIVILEGES, unsafe {
+        call(libc::SYS_capset, [header, sets, 0, 0, 0])
+    });
+    // SAFETY: changes a property of the child, and of threads that it makes. A kernel that cannot take the clock away leaves it.
+    unsafe {
+        call(
+            libc::SYS_prctl,
+            [libc::PR_SET_TSC as u64, libc::PR_TSC_SIGSEGV as u64, 0, 0, 0],
+        )
+    };
 }
 
 /// `struct kernel_sigaction`.
@@ -102,12 +172,34 @@ struct Action {
 
 const SA_RESTORER: u64 = 0x0400_0000;
 
-fn must(result: i64) {
-    if !(-4095..0).contains(&result) {
-        return;
+/// `struct __user_cap_header_struct`, for the caller itself.
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: i32,
+}
+
+impl CapabilityHeader {
+    const OWN: Self = Self {
+        version: 0x2008_0522,
+        pid: 0,
+    };
+}
+
+/// Where a step that fails says so: its number, then the error.
+struct Failed(u64);
+
+impl Failed {
+    fn must(&self, step: u32, result: i64) {
+        if !(-4095..0).contains(&result) {
+            return;
+        }
+        let words = std::ptr::with_exposed_provenance_mut::<[u32; 2]>(self.0 as usize);
+        // SAFETY: guest memory of the child's, aligned, in which nobody else writes before the run begins.
+        unsafe { words.write_volatile([step, result.unsigned_abs() as u32]) };
+        // SAFETY: ends the child.
+        unsafe { call(libc::SYS_exit_group, [STATUS_SET_UP as u64, 0, 0, 0, 0]) };
     }
-    // SAFETY: ends the child.
-    unsafe { call(libc::SYS_exit_group, [STATUS_SET_UP as u64, 0, 0, 0, 0]) };
 }
 
 /// A system call without the C library, whose errno lies in memory of the parent's.

@@ -21,9 +21,10 @@ use instar_abi::mailbox::{DOORBELL_GUEST, DOORBELL_HOST};
 use instar_memory::{GuestMemory, Next, Violation};
 
 use self::stub::{DOORBELL_FAULT, STATUS_FAULT, STATUS_SET_UP};
-use crate::control::{Control, kill_child};
+use crate::control::{Control, Target};
 use crate::image::{Access, Image};
 use crate::plan::Region;
+use crate::sandbox::said;
 use crate::{Cause, GuestFault, Outcome, Serve};
 
 /// The system calls that a lane may make, for those who want to see them.
@@ -31,13 +32,17 @@ pub(crate) const SYSTEM_CALLS: [&str; 3] = ["exit", "exit_group", "futex (wait a
 
 /// How long a server sleeps before it looks after the child, the clock and the canceller.
 const TICK: Duration = Duration::from_millis(20);
+/// How long a child that was killed may take to be gone.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 /// How long a child that says it has faulted may take to end.
 const LAST_BREATH: Duration = Duration::from_millis(50);
 
 /// The child, before and while it runs the guest. Killed and reaped when dropped.
 #[derive(Debug)]
 pub(crate) struct Child {
-    pidfd: OwnedFd,
+    pid: libc::pid_t,
+    /// None where the kernel has no such thing.
+    pidfd: Option<OwnedFd>,
     memory: Arc<GuestMemory>,
 }
 
@@ -64,14 +69,18 @@ impl Child {
             resident: image.resident.map(|resident| (resident.place, resident.length)),
             protections: &protections,
             handler: stub::handler(),
+            highest: highest_descriptor()?,
         };
-        let pidfd = fork(&plan)?;
-        Ok(Self { pidfd, memory })
+        let (pid, pidfd) = fork(&plan)?;
+        Ok(Self { pid, pidfd, memory })
     }
 
-    /// A number for [`Control::set_child`].
-    pub(crate) fn pidfd(&self) -> i32 {
-        self.pidfd.as_raw_fd()
+    /// For [`Control::set_child`].
+    pub(crate) fn target(&self) -> Target {
+        Target {
+            pid: self.pid,
+            pidfd: self.pidfd.as_ref().map(AsRawFd::as_raw_fd),
+        }
     }
 
     /// Lets the lanes enter the guest.
@@ -106,10 +115,9 @@ impl Child {
                     )));
                 }
             }
-            if lane == 0 {
-                control.check_deadline();
-            }
         }
+        // Whoever finds that time is up tells the others.
+        control.check_deadline();
     }
 
     fn answer(&self, word: u64) {
@@ -139,7 +147,7 @@ impl Child {
 
     /// How the child ended, if it has.
     fn ended(&self) -> Option<Outcome> {
-        let information = match wait(&self.pidfd, libc::WNOHANG | libc::WNOWAIT) {
+        let information = match wait(self.pid, libc::WNOHANG | libc::WNOWAIT) {
             Ok(information) => information?,
             Err(error) => return Some(Outcome::Failed(error)),
         };
@@ -148,14 +156,26 @@ impl Child {
         let cause = match (information.si_code, status) {
             (libc::CLD_EXITED, STATUS_FAULT) => return Some(self.recorded_fault()),
             (libc::CLD_EXITED, STATUS_SET_UP) => {
-                return Some(Outcome::Failed(io::Error::other(
-                    "the confined process could not be set up",
-                )));
+                return Some(Outcome::Failed(self.not_set_up()));
             }
             (libc::CLD_EXITED, status) => Cause::Ended(status),
             (_, signal) => Cause::Signal(signal),
         };
         Some(Outcome::Fault(GuestFault::bare(cause)))
+    }
+
+    /// Which step of its set-up failed, and why.
+    fn not_set_up(&self) -> io::Error {
+        fence(Ordering::SeqCst);
+        let word = |at| self.memory.load_u32(at - BASE).unwrap_or(0);
+        let step = usize::try_from(word(stub::FAILED)).unwrap_or(0);
+        let step = child::STEPS.get(step).unwrap_or(&child::STEPS[0]);
+        let errno = i32::try_from(word(stub::FAILED + 4)).unwrap_or(0);
+        let why = match errno {
+            0 => "refused by the system".to_owned(),
+            errno => said(&io::Error::from_raw_os_error(errno)),
+        };
+        io::Error::other(format!("the confined process could not be set up; {step}: {why}"))
     }
 
     /// What the fault handler wrote.
@@ -183,14 +203,53 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        kill_child(self.pidfd.as_raw_fd());
-        // Nothing to be done about a failure: the child is not ours any more.
-        let _ = wait(&self.pidfd, 0);
+        self.target().kill();
+        // A child that cannot be killed dies with this thread. Nothing to be done about a failure: it is not ours any more.
+        let start = Instant::now();
+        while let Ok(None) = wait(self.pid, libc::WNOHANG)
+            && start.elapsed() < LAST_WAIT
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
-/// Forks; in the parent gives a descriptor of the child. In the child there is no return.
-fn fork(plan: &child::Plan<'_>) -> io::Result<OwnedFd> {
+/// The highest descriptor that may be open, where they cannot be closed all at once: before Linux 5.9, and under filters that do
+/// not know the call.
+fn highest_descriptor() -> io::Result<Option<u64>> {
+    // SAFETY: closes descriptors from the largest number on, of which there are none.
+    if unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) } == 0 {
+        return Ok(None);
+    }
+    if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
+        let names = open
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        let highest = names.filter_map(|name| name.parse::<u64>().ok()).max();
+        // Other threads may be opening files.
+        return Ok(Some(highest.unwrap_or(0) + MARGIN));
+    }
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: fills the structure in.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    if limit.rlim_max > MANY {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "there is neither close_range nor /proc, so its descriptors cannot be closed (a lower ulimit -Hn helps)",
+        ));
+    }
+    Ok(Some(limit.rlim_max))
+}
+
+/// Ours: what may be opened between looking and closing; and how many descriptors are closed one by one without knowing them.
+const MARGIN: u64 = 64;
+const MANY: u64 = 1 << 20;
+
+/// Forks; in the parent gives the child's number, and a descriptor of it where there is such a thing. In the child there is no return.
+fn fork(plan: &child::Plan<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
     let mut pidfd: libc::c_int = -1;
     let before = block_signals()?;
     let flags = libc::CLONE_PIDFD;
@@ -205,10 +264,25 @@ fn fork(plan: &child::Plan<'_>) -> io::Result<OwnedFd> {
     let error = io::Error::last_os_error();
     restore_signals(&before);
     if pid < 0 {
-        return Err(error);
+        return Err(not_started(&error));
     }
-    // SAFETY: the kernel has just made it for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+    let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
+    // A kernel that does not know the flag ignores it.
+    let pidfd = (pidfd >= 0).then(|| {
+        // SAFETY: the kernel has just made it for us.
+        unsafe { OwnedFd::from_raw_fd(pidfd) }
+    });
+    Ok((pid, pidfd))
+}
+
+/// The system refuses to fork: EAGAIN is a limit on processes.
+fn not_started(error: &io::Error) -> io::Error {
+    let why = said(error);
+    let hint = match error.raw_os_error() {
+        Some(libc::EAGAIN) => " (see ulimit -u and the control group's pids.max)",
+        _ => "",
+    };
+    io::Error::other(format!("it cannot be started: {why}{hint}"))
 }
 
 /// Blocks what can be blocked and is no fault; gives what was blocked before.
@@ -236,14 +310,15 @@ fn restore_signals(before: &libc::sigset_t) {
 }
 
 /// Waits for the child's end; none if it has not ended and `options` say not to wait.
-fn wait(pidfd: &OwnedFd, options: libc::c_int) -> io::Result<Option<libc::siginfo_t>> {
-    let id = libc::id_t::try_from(pidfd.as_raw_fd()).unwrap_or(libc::id_t::MAX);
+fn wait(pid: libc::pid_t, options: libc::c_int) -> io::Result<Option<libc::siginfo_t>> {
+    // Its number is its own until it has been waited for, which `Drop` alone does.
+    let id = libc::id_t::try_from(pid).map_err(io::Error::other)?;
     loop {
         // SAFETY: every field of the structure may be zero.
         let mut information: libc::siginfo_t = unsafe { std::mem::zeroed() };
         let what = libc::WEXITED | libc::__WALL | options;
-        // SAFETY: a descriptor of ours, a structure of ours.
-        if unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut information, what) } == 0 {
+        // SAFETY: a child of ours, a structure of ours.
+        if unsafe { libc::waitid(libc::P_PID, id, &raw mut information, what) } == 0 {
             return Ok((information.si_signo != 0).then_some(information));
         }
         let error = io::Error::last_os_error();

@@ -40,6 +40,8 @@ const LEADER: u64 = RECORD + 8;
 const FAULTED: u64 = RECORD + 12;
 /// The filter is in force on every lane.
 pub(super) const ARMED: u64 = RECORD + 16;
+/// The step of the set-up that failed, and the error.
+pub(super) const FAILED: u64 = RECORD + 24;
 pub(super) const FAULT: u64 = RECORD + 64;
 
 // Words of the parameters, behind the code.

@@ -1,7 +1,7 @@
 use instar_abi::report::Info;
 use instar_abi::{Format, Slot};
 
-use super::{Child, FileInfo, Layer, beside, human, json};
+use super::{Child, FileInfo, Layer, Name, beside, human, json};
 use crate::json::pretty;
 use crate::show::LocalTime;
 
@@ -20,7 +20,7 @@ fn report() -> Info {
     }
 }
 
-fn layer<'a>(report: &'a Info, name: &'a [u8]) -> Layer<'a> {
+fn layer<'a>(report: &'a Info, name: &'a Name) -> Layer<'a> {
     Layer {
         name,
         report,
@@ -28,7 +28,7 @@ fn layer<'a>(report: &'a Info, name: &'a [u8]) -> Layer<'a> {
         bare_file: false,
         children: vec![Child {
             role: "file".to_owned(),
-            name: name.to_vec(),
+            name: name.clone(),
             file: FileInfo {
                 length: 1000,
                 allocated: 4096,
@@ -41,7 +41,7 @@ fn layer<'a>(report: &'a Info, name: &'a [u8]) -> Layer<'a> {
 #[test]
 fn a_raw_file_looks_as_the_reference_tool_shows_it() {
     let report = report();
-    let text = human(&layer(&report, b"k.raw"), &LocalTime::load());
+    let text = human(&layer(&report, &Name::given(b"k.raw")), &LocalTime::load());
     assert_eq!(
         String::from_utf8(text).unwrap(),
         "image: k.raw\nfile format: raw\nvirtual size: 1 KiB (1024 bytes)\ndisk size: 4 KiB\n\
@@ -52,7 +52,7 @@ fn a_raw_file_looks_as_the_reference_tool_shows_it() {
 #[test]
 fn json_is_valid_for_any_name() {
     let report = report();
-    let value = json(&layer(&report, b"\xff\"\n"));
+    let value = json(&layer(&report, &Name::found(b"\xff\"\n")));
     let parsed: serde_json::Value = serde_json::from_str(&pretty(&value)).unwrap();
     assert_eq!(parsed["filename"], "\u{fffd}\"\n");
     assert_eq!(parsed["children"][0]["info"]["virtual-size"], 1024);

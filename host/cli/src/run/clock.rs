@@ -1,0 +1,159 @@
+//! The time that a command has, and what happens when it has not ended by then.
+//!
+//! The sandbox stops the guest, and the engine every piece of work that it does for it. Only what nobody can look up from is left:
+//! a write to a pipe that nobody reads, the flush of a slow disk. For that a thread waits until a moment later, takes new files
+//! away and ends the program.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use instar_abi::FileFacts;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::signals::GRACE;
+use crate::console::Console;
+use crate::program::Program;
+use crate::settings::Policy;
+
+/// How long a command may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    time: Duration,
+    /// The user said so.
+    asked: bool,
+}
+
+/// Time for work on an image that is not trusted, whatever its size. Ours.
+const UNTRUSTED: Duration = Duration::from_secs(600);
+/// And for each so many bytes of it, a second: slower than any disk worth the name. Ours.
+const BYTES_A_SECOND: u64 = 4 << 20;
+
+impl Limit {
+    /// As the policy says, for these files; `rate` bytes a second are written at most, if it is not 0.
+    pub(super) fn new(policy: &Policy, files: &[FileFacts], rate: u64) -> Option<Self> {
+        if let Some(time) = policy.timeout {
+            return Some(Self { time, asked: true });
+        }
+        if !policy.untrusted {
+            return None;
+        }
+        let bytes = files
+            .iter()
+            .fold(0_u64, |sum, file| sum.saturating_add(file.size));
+        let slowest = match rate {
+            0 => BYTES_A_SECOND,
+            rate => rate.min(BYTES_A_SECOND),
+        };
+        let time = UNTRUSTED.saturating_add(Duration::from_secs(bytes / slowest));
+        Some(Self { time, asked: false })
+    }
+
+    /// When it is over.
+    pub(super) fn deadline(self) -> Option<Instant> {
+        started().checked_add(self.time)
+    }
+
+    /// The message.
+    pub(super) fn words(self) -> String {
+        let seconds = self.time.as_secs_f64();
+        if self.asked {
+            format!("Gave up after {seconds} seconds, as --timeout says")
+        } else {
+            format!(
+                "Gave up after {seconds} seconds, the time for an image of this size that is not trusted; --timeout sets another"
+            )
+        }
+    }
+}
+
+/// When this command began: one limit holds for all that it does.
+pub(super) fn started() -> Instant {
+    static STARTED: OnceLock<Instant> = OnceLock::new();
+    *STARTED.get_or_init(Instant::now)
+}
+
+/// Ends the program if the work is not over in time. Dropping it says that it is.
+#[derive(Debug)]
+pub(super) struct Clock(Arc<AtomicBool>);
+
+impl Clock {
+    /// Starts to wait. `abandon` takes new files away.
+    pub(super) fn start(limit: Limit, abandon: impl Fn() + Send + 'static) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&over);
+        let wait = move || {
+            // Without a filter the thread does not run: the sandbox and the engine keep to the time as far as they can.
+            if instar_jail::thread_start(instar_jail::Role::CONTROL).is_err() {
+                return;
+            }
+            let Some(end) = limit.deadline().and_then(|end| end.checked_add(GRACE)) else {
+                return;
+            };
+            while let Some(left) = end
+                .checked_duration_since(Instant::now())
+                .filter(|left| !left.is_zero())
+            {
+                std::thread::sleep(left);
+            }
+            if !seen.swap(true, Ordering::SeqCst) {
+                abandon();
+                last_words(&limit.words());
+                std::process::exit(1);
+            }
+        };
+        // Without the thread the same holds.
+        let _ = std::thread::Builder::new()
+            .name("clock".to_owned())
+            .stack_size(STACK)
+            .spawn(wait);
+        Self(over)
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Says why, unless standard error is the pipe that nobody reads.
+fn last_words(text: &str) {
+    let error = std::io::stderr();
+    let mut ready = [PollFd::new(error.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut ready, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+        Console::complain(&Program::of_process().message(text.as_bytes()));
+    }
+}
+
+/// Stack of the waiting thread: it calls little.
+const STACK: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use instar_abi::{FileKind, Slot};
+
+    #[test]
+    fn only_what_is_not_trusted_has_a_time_that_nobody_asked_for() {
+        let file = |size| FileFacts {
+            slot: Slot(0),
+            size,
+            kind: FileKind::Regular,
+            writable: false,
+        };
+        let mut policy = Policy::default();
+        assert_eq!(Limit::new(&policy, &[file(1 << 40)], 0), None);
+        policy.untrusted = true;
+        let limit = |size, rate| Limit::new(&policy, &[file(size)], rate).unwrap().time;
+        assert_eq!(limit(0, 0), UNTRUSTED);
+        assert_eq!(limit(40 << 30, 0), UNTRUSTED + Duration::from_secs(10_240));
+        assert_eq!(limit(40 << 30, u64::MAX), limit(40 << 30, 0));
+        assert!(limit(40 << 30, 1 << 20) > limit(40 << 30, 0));
+        assert!(limit(u64::MAX, 1) > UNTRUSTED);
+        policy.timeout = Some(Duration::from_secs(3));
+        let asked = Limit::new(&policy, &[file(u64::MAX)], 0).unwrap();
+        assert_eq!(asked.words(), "Gave up after 3 seconds, as --timeout says");
+    }
+}

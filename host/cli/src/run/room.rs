@@ -1,0 +1,82 @@
+//! How far targets may grow: as far as an image of the size that was declared, whatever the guest asks for.
+//!
+//! ```text
+//!   create SIZE ──────────────────────────────────────► known before the run ──┐
+//!   create -b, convert, dd ─► the guest opens its sources ─► Report::Size, once ─┴─► each target: what it held + room(size)
+//! ```
+//!
+//! Until the size is known no target grows at all. The guest that declares it may have been taken over: then `max-size` bounds what
+//! it declares (1 TiB for images that are not trusted), and nothing else does, since a sound image of a few bytes may have any size.
+
+use instar_abi::Job;
+use instar_abi::job::{CopyBitmaps, Verb};
+use instar_engine::Files;
+use instar_memory::Violation;
+
+/// What a run may declare, and what follows from it.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// The size that the user gave.
+    known: Option<u64>,
+    /// The largest size that may be declared.
+    largest: u64,
+    /// Bytes beside the disk and its tables: copied bitmaps.
+    beside: u64,
+}
+
+/// A part of the disk for the tables of any format: those of clusters of 512 bytes with refcounts of 64 bits take a thirty-second.
+/// Ours.
+const TABLES: u64 = 8;
+/// Headers, logs, and what a disk is rounded up by: the largest block, that of a VHDX, has 256 MiB. Ours.
+const FIXED: u64 = 512 << 20;
+
+impl Room {
+    pub(super) fn new(job: &Job) -> Self {
+        let known = match &job.verb {
+            Verb::Create(create) => create.size,
+            _ => None,
+        };
+        let beside = match &job.verb {
+            // No larger than in the source.
+            Verb::Convert(convert) if convert.bitmaps != CopyBitmaps::No => {
+                let sources = job.files.iter().filter(|file| !file.writable);
+                sources.fold(0_u64, |sum, file| sum.saturating_add(file.size))
+            }
+            _ => 0,
+        };
+        // In a row they make one disk.
+        let sources = match &job.verb {
+            Verb::Convert(convert) => u64::try_from(convert.sources.len()).unwrap_or(u64::MAX),
+            _ => 1,
+        };
+        Self {
+            known,
+            largest: job.bounds.virtual_size.saturating_mul(sources),
+            beside,
+        }
+    }
+
+    /// Before the run.
+    pub(super) fn begin(&self, files: &Files) {
+        files.let_targets_grow(self.known.map_or(0, |size| self.needed(size)));
+    }
+
+    /// The guest says how large the image will be.
+    pub(super) fn declared(&self, files: &Files, size: u64) -> Result<(), Violation> {
+        if self.known.is_some() {
+            return Ok(());
+        }
+        if size > self.largest {
+            return Err(Violation::Other("a size above max-size"));
+        }
+        files.let_targets_grow(self.needed(size));
+        Ok(())
+    }
+
+    /// Bytes that an image of this size takes at most.
+    const fn needed(&self, size: u64) -> u64 {
+        size.saturating_add(size / TABLES)
+            .saturating_add(FIXED)
+            .saturating_add(self.beside)
+    }
+}
