@@ -4,9 +4,9 @@ use core::sync::atomic::AtomicU32;
 
 use instar_abi::fault::core as faults;
 use instar_abi::request::{Preallocate, ZeroHow, status};
-use instar_abi::{Fault, FileFacts, Report, Role, Slot, Sparse};
+use instar_abi::{Fault, FileFacts, Report, Role, Slot, Sparse, limits};
 
-use crate::Result;
+use crate::{Result, from_usize};
 
 /// The outside: files by slot, lanes to work in, a place to report to.
 ///
@@ -14,7 +14,8 @@ use crate::Result;
 /// any lane.
 pub trait Host: Sync {
     /// Carries out `batch` in order. Stops at the first failure: that one has its error, those after it are
-    /// [`IoError::CANCELLED`]. Any length is fine; the implementation splits what is too long for one doorbell.
+    /// [`IoError::CANCELLED`]. Any length is fine; the implementation splits what is too long for one doorbell. What is not
+    /// [in reach](Action::is_in_reach) is [`IoError::OUT_OF_REACH`].
     fn submit(&self, batch: &mut [Io<'_>]);
 
     /// Opens a file that the image behind `namer` names, read-only, as `role`. The same file gives the same slot.
@@ -134,6 +135,42 @@ pub enum Action<'a> {
     },
 }
 
+impl Action<'_> {
+    /// Whether every byte of files that it names can exist: none has more than [`limits::FILE_END`].
+    #[must_use]
+    pub fn is_in_reach(&self) -> bool {
+        let ranges = match self {
+            Self::Read { offset, into, .. } => [Some((*offset, from_usize(into.len()))), None],
+            Self::Write { offset, from, .. } => [Some((*offset, from_usize(from.len()))), None],
+            Self::Zero { offset, length, .. }
+            | Self::Discard { offset, length, .. }
+            | Self::Extents { offset, length, .. }
+            | Self::Advise { offset, length, .. } => [Some((*offset, *length)), None],
+            Self::Resize { length, .. } => [Some((0, *length)), None],
+            Self::Copy {
+                source_offset,
+                target_offset,
+                length,
+                ..
+            } => [Some((*source_offset, *length)), Some((*target_offset, *length))],
+            Self::Compare {
+                offset,
+                other,
+                length,
+                ..
+            } => [
+                Some((*offset, *length)),
+                other.map(|(_, offset)| (offset, *length)),
+            ],
+            Self::Flush { .. } | Self::Allocated { .. } => [None, None],
+        };
+        ranges.into_iter().flatten().all(|(offset, length)| {
+            let end = offset.checked_add(length);
+            end.is_some_and(|end| end < limits::FILE_END)
+        })
+    }
+}
+
 /// A piece of a file's allocation map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
@@ -150,6 +187,8 @@ pub struct IoError(pub u32);
 impl IoError {
     /// An earlier request of the batch failed.
     pub const CANCELLED: Self = Self(status::CANCELLED);
+    /// The request names bytes that no file can have (`EINVAL`, as the system says of them).
+    pub const OUT_OF_REACH: Self = Self(22);
 
     /// The fault that says so.
     #[must_use]

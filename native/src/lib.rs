@@ -189,9 +189,12 @@ impl Native {
 impl Host for Native {
     fn submit(&self, batch: &mut [Io<'_>]) {
         for io in batch {
-            io.outcome = self
-                .carry_out(&mut io.action)
-                .map_err(|e| IoError(e.raw_os_error().unwrap_or(5) as u32));
+            io.outcome = if io.action.is_in_reach() {
+                self.carry_out(&mut io.action)
+                    .map_err(|e| IoError(e.raw_os_error().unwrap_or(5) as u32))
+            } else {
+                Err(IoError::OUT_OF_REACH)
+            };
             if io.outcome.is_err() {
                 return;
             }

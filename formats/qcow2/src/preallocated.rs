@@ -11,6 +11,7 @@ use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
 use crate::header::Header;
+use crate::raw::limit::FILE_END;
 
 /// Whether more clusters have a refcount than the file's storage can hold, by a margin that is the reference tool's.
 ///
@@ -76,10 +77,9 @@ impl Count<'_> {
         for group in entries.chunks(together) {
             let wanted = group.iter().filter(|entry| offset(entry) != 0).count();
             let bytes = from_usize(wanted).saturating_mul(self.block_bytes);
-            if group
-                .iter()
-                .any(|entry| offset(entry) != align_down(offset(entry), self.block_bytes))
-                || bytes > self.allowance
+            if group.iter().any(|entry| {
+                offset(entry) != align_down(offset(entry), self.block_bytes) || offset(entry) >= FILE_END
+            }) || bytes > self.allowance
             {
                 return Ok(false);
             }

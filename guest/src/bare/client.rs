@@ -47,6 +47,11 @@ impl Host for Client {
         }
         let mut rest = batch;
         while let Some(first) = rest.first_mut() {
+            if !first.action.is_in_reach() {
+                // An offset from an image, which the host would take for a broken contract.
+                first.outcome = Err(IoError::OUT_OF_REACH);
+                return;
+            }
             if is_long(&first.action) {
                 transfer_long(first);
                 if first.outcome.is_err() {
@@ -56,7 +61,8 @@ impl Host for Client {
                 continue;
             }
             // One place is kept for progress.
-            let together = rest.iter().take_while(|io| !is_long(&io.action)).count();
+            let simple = |io: &&Io<'_>| !is_long(&io.action) && io.action.is_in_reach();
+            let together = rest.iter().take_while(simple).count();
             let (now, later) = rest.split_at_mut(together.min(BATCH - 1));
             exchange(now);
             if now.iter().any(|io| io.outcome.is_err()) {

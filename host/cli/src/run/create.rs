@@ -208,7 +208,12 @@ fn open_target(
         Format::Raw => b": Could not resize file: Invalid argument",
         _ => b"",
     };
-    if !negative.is_empty() && settings.size("size").is_some_and(|size| size > LARGEST) {
+    // A raw image ends on a sector.
+    let largest = match settings.format() {
+        Format::Raw => LARGEST - LARGEST % 512,
+        _ => LARGEST,
+    };
+    if !negative.is_empty() && settings.size("size").is_some_and(|size| size > largest) {
         return Err(Stop::Message([args.image.as_bytes(), negative].concat()));
     }
     let new = NewTarget {
