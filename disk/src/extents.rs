@@ -7,6 +7,9 @@ use crate::{FileKind, Result};
 /// Extents asked for at a time. Ours: one request answers for a fragmented megabyte-scale run, and 1 KiB of state is kept.
 const CACHED: usize = 64;
 
+/// Extents that are added up. Ours: a fraction of a second.
+const PIECES: u32 = 1 << 18;
+
 /// Where to begin when questions go backwards: first, and at most. Ours.
 const BACK_FIRST: u64 = 1 << 20;
 const BACK_MOST: u64 = 1 << 30;
@@ -34,6 +37,12 @@ impl<'h> Extents<'h> {
             start: 0,
             back: BACK_FIRST,
         }
+    }
+
+    /// Where the file ends.
+    #[must_use]
+    pub const fn file_size(&self) -> u64 {
+        self.file.size()
     }
 
     /// What is left of the extent that `offset` lies in, at least one byte. Past the file's end: a hole without end.
@@ -66,6 +75,27 @@ impl<'h> Extents<'h> {
         self.ask(offset)?;
         // A file that shrank under us has nothing here any more: data, which then reads as zero.
         Ok(self.lookup(offset).unwrap_or_else(|| self.rest(offset)))
+    }
+
+    /// Bytes of the file that are data: all but its holes. A file in more pieces than is worth asking for has data in the rest.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn present(&mut self) -> Result<u64> {
+        let size = self.file.size();
+        let (mut at, mut sum) = (0_u64, 0_u64);
+        for _ in 0..PIECES {
+            if at >= size {
+                return Ok(sum);
+            }
+            let extent = self.at(at)?;
+            let length = extent.length.min(size.saturating_sub(at)).max(1);
+            if extent.data {
+                sum = sum.saturating_add(length);
+            }
+            at = at.saturating_add(length);
+        }
+        Ok(sum.saturating_add(size.saturating_sub(at)))
     }
 
     /// Fills the cache from `offset` on.

@@ -26,6 +26,7 @@ extern crate alloc;
 
 mod bitmap;
 mod blocks;
+mod budget;
 mod check;
 mod extents;
 mod file;
@@ -37,9 +38,11 @@ mod num;
 mod table;
 mod target;
 mod turnstile;
+mod work;
 
 pub use bitmap::{Bitmaps, ReadBits, bitmap_bytes};
 pub use blocks::{Blocks, InPlace, behind};
+pub use budget::Budget;
 pub use check::Check;
 pub use extents::Extents;
 pub use file::File;
@@ -56,6 +59,7 @@ pub use num::{align_down, align_up, from_usize, to_usize};
 pub use table::{FillEntries, TableReader, TableWriter};
 pub use target::{Encoding, Placement, Target};
 pub use turnstile::{Turn, Turnstile};
+pub use work::{Seen, Walked, Work};
 
 /// What a driver returns.
 pub type Result<T> = core::result::Result<T, Fault>;

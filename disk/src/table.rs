@@ -28,6 +28,8 @@ pub struct TableReader {
     bytes: u64,
     pages: [Page; PAGES],
     next: usize,
+    /// Bytes read so far.
+    read: u64,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +47,14 @@ impl TableReader {
             bytes,
             pages: Default::default(),
             next: 0,
+            read: 0,
         }
+    }
+
+    /// Bytes read so far, those read again included.
+    #[must_use]
+    pub const fn bytes_read(&self) -> u64 {
+        self.read
     }
 
     /// The table from byte `offset` to the end of the page that it lies in; empty past the table's end. Makes at most one
@@ -83,6 +92,7 @@ impl TableReader {
             let mut data = core::mem::take(&mut page.data);
             data.clear();
             data.resize(length, 0);
+            self.read = self.read.saturating_add(from_usize(length));
             read(self.start.saturating_add(at), &mut data)?;
             *page = Page { at, data };
         }

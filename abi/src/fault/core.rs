@@ -31,8 +31,12 @@ super::faults! {
     NOT_THIS_FORMAT = 14, "Image is not in {text} format";
     /// Guest memory is used up. Number 0: bytes wanted.
     OUT_OF_MEMORY = 15, "the sandbox has no memory left for {0} more bytes; raise it with --memory";
-    /// The work exceeds what the image's physical size justifies. Numbers: done, limit.
-    WORK_LIMIT = 16, "the image refers to its {0} bytes again and again: {1} bytes of output would come of them; raise --max-output if you trust it";
+    /// More stored bytes are referred to than are stored. Numbers: referred to, stored, limit.
+    WORK_LIMIT = 16, "its tables refer to {0} bytes of data, and it stores {1}: the limit is {2}, since no sound image uses the same data again and again; --max-output lifts it if you trust the image";
+    /// Compressed data is used again. Numbers: bytes decoded again, limit.
+    STREAM_LIMIT = 50, "{0} bytes would be decoded from compressed data that was decoded before: the limit is {1}, since no sound image uses the same data again and again; --max-output lifts it if you trust the image";
+    /// A table stands for several parts of the disk. Numbers: bytes of such tables, limit.
+    SHARED_TABLES = 51, "{0} bytes of its tables stand for more than one part of the disk: the limit is {1}, since no sound image has such tables; --max-output without --untrusted lifts it if you trust the image";
     /// Virtual size over the cap. Numbers: size, cap.
     VIRTUAL_SIZE_LIMIT = 17, "the virtual size of {0} bytes exceeds the limit of {1} bytes; raise --max-size if you trust the image";
     /// The part of a raw image that the user asked for begins past its end. Numbers: offset, size of the file.
@@ -73,8 +77,8 @@ super::faults! {
     READ_ONLY = 30, "the file is open for reading only";
     /// `create` without a size and without a backing file.
     NO_SIZE = 31, "Image creation needs a size parameter";
-    /// Tables are read over and over. Numbers: bytes there, bytes of tables read.
-    TABLES_LIMIT = 34, "the {0} bytes of the image have led to {1} bytes of tables: they are used again and again";
+    /// Tables are read over and over. Numbers: bytes of tables read, bytes stored, limit.
+    TABLES_LIMIT = 34, "{0} bytes of its tables were read, and it stores {1}: the limit is {2}, since tables of a sound image are read once or twice; --max-output without --untrusted lifts it if you trust the image";
     /// `map` for people: data that stands nowhere as it is.
     NOT_PLACED = 32, "File contains external, encrypted or compressed clusters.";
     /// The target has no room for bitmaps. Text: its format.
@@ -85,8 +89,8 @@ super::faults! {
     BITMAP_INCONSISTENT = 43, "Cannot copy inconsistent bitmap '{text}'\nTry --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it";
     /// The same, with `--skip-broken-bitmaps`. Text: its name.
     BITMAP_SKIPPED = 44, "Skipping inconsistent bitmap '{text}'";
-    /// The tables say more than the file has room for. Numbers: bytes there, answers.
-    LOOK_LIMIT = 33, "the {0} bytes of the image have given {1} answers, more than their tables have room for: they are used again and again";
+    /// The tables say more than the file has room for. Numbers: answers, bytes stored, limit.
+    LOOK_LIMIT = 33, "its tables describe {0} pieces of the disk, and it stores {1} bytes: the limit is {2}, since the tables of a sound image have no room for more; --max-output without --untrusted lifts it if you trust the image";
     /// `create` with a backing file whose format was not said. Text: the format found.
     NO_BACKING_FORMAT = 40, "Backing file specified without backing format\nDetected format of {text}.";
 }

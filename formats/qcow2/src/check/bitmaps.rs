@@ -2,11 +2,10 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::{Fault, ImageText, Result, fault, to_usize};
+use instar_disk::{Budget, Fault, ImageText, Result, fault, to_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
-use super::budget::Budget;
 use super::frame::{Frame, errno};
 use crate::bitmap;
 use crate::header::TableRange;

@@ -2,9 +2,8 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::{Action, Fault, Findings, Io, Result, TableReader, fault, from_usize, to_usize};
+use instar_disk::{Action, Budget, Fault, Findings, Io, Result, TableReader, fault, from_usize, to_usize};
 
-use super::budget::Budget;
 use super::cells::Cells;
 use super::frame::Frame;
 use crate::packed;

@@ -3,11 +3,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use instar_disk::{Fault, Findings, Result, fault};
+use instar_disk::{Budget, Fault, Findings, Result, fault};
 use zerocopy::big_endian::U64;
 
 use super::blocks::Blocks;
-use super::budget::Budget;
 use super::entry::{Place, place};
 use super::frame::Frame;
 use super::ordered::{l1_entries, read_l2};

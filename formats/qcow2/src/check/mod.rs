@@ -13,7 +13,6 @@
 
 mod bitmaps;
 mod blocks;
-mod budget;
 mod cells;
 mod copied;
 mod entry;
@@ -29,11 +28,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_disk::report::{Backing, Checked};
-use instar_disk::{Check, File, Findings, Format, Result, from_usize};
+use instar_disk::{Budget, Check, File, Findings, Format, Result, from_usize};
 
 use bitmaps::Bitmap;
 use blocks::{Blocks, Compared, Comparison};
-use budget::Budget;
 use cells::{Cells, Width};
 use frame::{Frame, errno, failed};
 use rest::Rest;

@@ -6,11 +6,10 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::{Action, Extents, Fault, Io, Result, from_usize, to_usize};
+use instar_disk::{Action, Budget, Extents, Fault, Io, Result, from_usize, to_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
-use super::budget::Budget;
 use super::cells::{Cells, Claim};
 use super::entry::Sink;
 use super::frame::Frame;

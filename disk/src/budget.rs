@@ -1,19 +1,20 @@
-//! A bound on the work that tables can cause.
+//! A bound on the work that tables can cause a check.
 
-use instar_disk::{Extents, Fault, File, Result, fault};
+use instar_abi::Fault;
+use instar_abi::fault::check as faults;
+
+use crate::{Extents, File, Result};
 
 /// Bytes that are read without asking what the file holds. Ours: a fraction of a second.
 const FREE: u64 = 1 << 30;
 /// How often each byte present may be read in one pass. Ours: a sound image has each table read once or twice.
 const TIMES: u64 = 4;
-/// Extents that are added up. Ours.
-const EXTENTS: u32 = 1 << 20;
 /// What a small read costs as much as. Ours.
 const READ_MIN: u64 = 4096;
 
 /// Bytes of tables that may still be read.
 #[derive(Debug)]
-pub(super) struct Budget<'h> {
+pub struct Budget<'h> {
     file: File<'h>,
     spent: u64,
     limit: u64,
@@ -23,7 +24,9 @@ pub(super) struct Budget<'h> {
 }
 
 impl<'h> Budget<'h> {
-    pub(super) const fn new(file: File<'h>) -> Self {
+    /// Nothing spent yet on tables of `file`.
+    #[must_use]
+    pub const fn new(file: File<'h>) -> Self {
         Self {
             file,
             spent: 0,
@@ -34,7 +37,7 @@ impl<'h> Budget<'h> {
     }
 
     /// One pass more over all tables is justified.
-    pub(super) fn one_pass_more(&mut self) {
+    pub fn one_pass_more(&mut self) {
         self.passes = self.passes.saturating_add(1);
         self.raise();
     }
@@ -43,19 +46,19 @@ impl<'h> Budget<'h> {
     ///
     /// # Errors
     /// `WORK_LIMIT`; the host's, while it is asked what the file holds.
-    pub(super) fn spend(&mut self, bytes: u64) -> Result<()> {
+    pub fn spend(&mut self, bytes: u64) -> Result<()> {
         self.spent = self.spent.saturating_add(bytes.max(READ_MIN));
         if self.spent <= self.limit {
             return Ok(());
         }
         if self.present.is_none() {
-            self.present = Some(present(self.file)?);
+            self.present = Some(Extents::new(self.file).present()?);
             self.raise();
         }
         if self.spent <= self.limit {
             return Ok(());
         }
-        Err(Fault::new(fault::check::WORK_LIMIT).with([self.spent, self.limit]))
+        Err(Fault::new(faults::WORK_LIMIT).with([self.spent, self.limit]))
     }
 
     fn raise(&mut self) {
@@ -65,22 +68,4 @@ impl<'h> Budget<'h> {
             .saturating_mul(self.passes)
             .saturating_add(FREE);
     }
-}
-
-/// Bytes of `file` that are no holes.
-fn present(file: File<'_>) -> Result<u64> {
-    let mut extents = Extents::new(file);
-    let (mut at, mut sum) = (0_u64, 0_u64);
-    for _ in 0..EXTENTS {
-        if at >= file.size() {
-            break;
-        }
-        let extent = extents.at(at)?;
-        let length = extent.length.min(file.size().saturating_sub(at)).max(1);
-        if extent.data {
-            sum = sum.saturating_add(length);
-        }
-        at = at.saturating_add(length);
-    }
-    Ok(sum)
 }
