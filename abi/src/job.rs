@@ -18,7 +18,7 @@ pub struct Job {
     pub files: Vec<FileFacts>,
     /// Bounds of this run.
     pub bounds: Bounds,
-    /// Where identifiers and times in new images come from: same seed, same bytes.
+    /// Where identifiers and times in new images come from: same seed, same bytes. Also which of very many places are remembered.
     pub seed: Seed,
 }
 

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use instar_abi::job::SnapshotName;
 use instar_abi::report::{Backing, Info, Snapshot};
-use instar_abi::{Fault, ImageText, Slot, fault};
+use instar_abi::{Fault, FileFacts, ImageText, Slot, fault};
 
-use crate::{Bitmaps, Extents, Result};
+use crate::{Bitmaps, Extents, Result, Work};
 
 /// A disk image that can be read.
 ///
@@ -47,16 +47,9 @@ pub trait Image: Send {
         None
     }
 
-    /// Eighths of a byte of this image's tables that stand behind one answer of [`Image::status`] at least: an image gives no
-    /// more answers than its file has room for.
-    fn answer_cost(&self) -> u64 {
-        // An entry of four bytes.
-        32
-    }
-
-    /// Bytes of tables that were read so far. Whoever walks through an image in order reads each table once.
-    fn tables_read(&self) -> u64 {
-        0
+    /// What its tables have taken so far.
+    fn work(&self) -> Work {
+        Work::default()
     }
 
     /// Tables whose size the header alone declares: offset and bytes in the image's own file.
@@ -121,10 +114,10 @@ pub trait Image: Send {
         None
     }
 
-    /// Bytes of the files that hold this image's data, if they are not just the file it was opened from. Data mapped in
-    /// total stays in proportion to it.
-    fn physical(&self) -> Option<u64> {
-        None
+    /// The files that hold this image's tables and data, each once; empty if it is just the file it was opened from. Work
+    /// stays in proportion to what they store.
+    fn files(&self) -> Vec<FileFacts> {
+        Vec::new()
     }
 }
 
@@ -268,6 +261,8 @@ pub struct Encoded {
     pub offset: u64,
     /// Bytes from there on that the stream may use; it may end earlier.
     pub stored: u32,
+    /// Bytes that it takes at least, as far as the tables tell.
+    pub least: u32,
     /// Bytes that it decodes to, at most 64 MiB; a stream that gives fewer is damaged.
     pub unit: u32,
     /// Where in the decoded unit the mapping starts.

@@ -26,7 +26,7 @@ pub struct Work {
 
 impl Work {
     /// Bytes of shared tables that are put up with. Ours: none would do for sound images.
-    const SHARED_MAX: u64 = 256 << 10;
+    const SHARED_MAX: u64 = 64 << 10;
 
     /// Whether tables are shared that should not be.
     ///

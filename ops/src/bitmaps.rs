@@ -7,10 +7,15 @@ use instar_abi::job::CopyBitmaps;
 use instar_abi::report::{Bitmap, Failure, Stage};
 use instar_disk::{Fault, Host, Result, Target, fault, from_usize};
 
-use crate::allowance::{Allowance, Effort};
 use crate::session::{At, Outcome};
 use crate::source::Source;
 use crate::zero::is_zero;
+
+/// Bytes of bits, against the bytes of the source's files. Ours.
+const BITS_FACTOR: u64 = 2;
+const BITS_SLACK: u64 = 64 << 20;
+/// How many bytes of zeros cost as much as one of others. Ours: 4 GiB of them are free, which is a second.
+const ZEROS: u64 = 64;
 
 /// Bitmaps that are to be copied: where each stands in the source, and what it is.
 pub(crate) type Chosen = Vec<(usize, Bitmap)>;
@@ -69,17 +74,23 @@ pub(crate) fn can_join(chosen: &Chosen, size: u64, target: &dyn Target) -> Resul
 /// What is wrong with their bits, the format's limits, or the host's error.
 pub(crate) fn carry(source: &mut Source<'_>, target: &mut dyn Target, chosen: &Chosen) -> Result<()> {
     // Tables may point at the same bits again and again, or say in eight bytes that a cluster of them is set.
-    let mut allowance = Allowance::new(source.physical());
+    let stored = source.counted();
+    let limit = stored.saturating_mul(BITS_FACTOR).saturating_add(BITS_SLACK);
+    let mut taken = 0_u64;
     for (index, bitmap) in chosen {
         let bitmaps = source
             .bitmaps()
             .ok_or_else(|| Fault::new(fault::core::SOURCE_BITMAPS))?;
         target.add_bitmap(bitmap, &mut |offset, into| {
             bitmaps.read(*index, offset, into)?;
-            match is_zero(into) {
-                true => Ok(()),
-                false => allowance.spend(Effort::Read, from_usize(into.len())),
+            let bytes = from_usize(into.len());
+            // Zeros are looked at, and not written.
+            let cost = if is_zero(into) { bytes / ZEROS } else { bytes };
+            taken = taken.saturating_add(cost);
+            if taken > limit {
+                return Err(Fault::new(fault::core::WORK_LIMIT).with([taken, stored, limit]));
             }
+            Ok(())
         })?;
     }
     Ok(())

@@ -12,6 +12,7 @@ use instar_disk::{
     Status, align_up, fault, to_usize,
 };
 
+use crate::account::Account;
 use crate::detect::detect;
 use crate::formats::{self, Purpose};
 use crate::naming;
@@ -26,7 +27,6 @@ const SECTOR: u64 = 512;
 /// Layers, top first.
 pub(crate) struct Chain<'h> {
     layers: Vec<Layer<'h>>,
-    physical: u64,
 }
 
 /// Where guest bytes are, all layers considered.
@@ -67,10 +67,7 @@ impl<'h> Chain<'h> {
         mut stage: Stage,
         mut visited: BTreeSet<Slot>,
     ) -> Outcome<Self> {
-        let mut chain = Self {
-            layers: Vec::new(),
-            physical: 0,
-        };
+        let mut chain = Self { layers: Vec::new() };
         let (mut facts, mut format) = first;
         let mut name = None;
         let busy = source.is_some_and(|source| source.busy);
@@ -147,9 +144,10 @@ impl<'h> Chain<'h> {
         self.layers.first_mut()?.image.bitmaps()
     }
 
-    /// Bytes of all files of the chain: what there is to read, however often tables refer to it.
-    pub(crate) const fn physical(&self) -> u64 {
-        self.physical
+    /// Bytes of all files of the chain, holes included, as often as each counts for bounds on data.
+    pub(crate) fn counted(&self) -> u64 {
+        let all = self.layers.iter().map(|layer| layer.account.counted());
+        all.fold(0, u64::saturating_add)
     }
 
     /// Where the bytes from `offset` (below the size) on are.
@@ -199,18 +197,6 @@ impl<'h> Chain<'h> {
         }
         found.zero = true;
         Ok((found, deepest))
-    }
-
-    /// Bytes of tables that were read so far, in all layers.
-    pub(crate) fn tables_read(&self) -> u64 {
-        let all = self.layers.iter().map(|layer| layer.image.tables_read());
-        all.fold(0, u64::saturating_add)
-    }
-
-    /// What an answer costs at least, in eighths of a byte of tables.
-    pub(crate) fn answer_cost(&self) -> u64 {
-        let costs = self.layers.iter().map(|layer| layer.image.answer_cost());
-        costs.min().unwrap_or(1)
     }
 
     /// As [`Chain::status`], for as many bytes as the reference tool answers for at a time; what lies past the end of a
@@ -279,10 +265,6 @@ impl<'h> Chain<'h> {
         if self.layers.len() >= usize::try_from(bounds.chain_depth).unwrap_or(usize::MAX) {
             return Err(Fault::new(fault::core::CHAIN_TOO_DEEP).with([u64::from(bounds.chain_depth)]));
         }
-        let physical = layer.image.physical().unwrap_or(facts.size);
-        self.physical = self
-            .physical
-            .saturating_add(physical.saturating_mul(bounds.amplification.max(1)));
         self.layers.push(layer);
         Ok(())
     }
@@ -347,9 +329,13 @@ struct Layer<'h> {
     skipped: u64,
     start: u64,
     answer: Option<Mapping>,
+    /// What the image itself said last, and of which bytes.
+    whole: Option<(u64, Mapping)>,
     /// As `start` and `answer`, for `map`.
     shown: Option<(u64, Status)>,
     slot: Slot,
+    /// What it has cost.
+    account: Account<'h>,
     /// Which file names it, and how.
     named: Option<(Slot, Vec<u8>)>,
 }
@@ -368,6 +354,7 @@ impl<'h> Layer<'h> {
         };
         let image = formats::open(format, file, Purpose::Read)?;
         let holes = (format != Format::Raw).then(|| (facts.slot, Extents::new(file)));
+        let account = Account::new(session, facts, image.files());
         let (skipped, size) = match window {
             None => (0, image.size()),
             Some(window) => part(window, facts.size)?,
@@ -380,8 +367,10 @@ impl<'h> Layer<'h> {
             holes,
             start: 0,
             answer: None,
+            whole: None,
             shown: None,
             slot: facts.slot,
+            account,
             named: None,
         })
     }
@@ -398,12 +387,27 @@ impl<'h> Layer<'h> {
                 length: self.size.saturating_sub(offset),
                 kind: Kind::Zero { at: None },
             },
-            Some(within) => self.image.map(within)?,
+            Some(within) => self.ask(offset, within)?,
         };
         let mut mapping = self.without_hole(mapping)?;
         mapping.length = mapping.length.min(self.size.saturating_sub(offset)).max(1);
+        self.account.answer(offset, mapping.length, self.image.work())?;
+        self.account.take(offset, &mapping)?;
         self.start = offset;
         self.answer = Some(mapping);
+        Ok(mapping)
+    }
+
+    /// The image's own answer. Where the file's holes cut it short, the rest of it is still good.
+    fn ask(&mut self, offset: u64, within: u64) -> Result<Mapping> {
+        if let Some((start, known)) = self.whole
+            && let Some(skipped) = offset.checked_sub(start)
+            && skipped < known.length
+        {
+            return Ok(known.skip(skipped));
+        }
+        let mapping = self.image.map(within)?;
+        self.whole = Some((offset, mapping));
         Ok(mapping)
     }
 
@@ -422,6 +426,7 @@ impl<'h> Layer<'h> {
             Some(within) => self.image.status(within)?,
         };
         status.length = status.length.min(self.size.saturating_sub(offset)).max(1);
+        self.account.answer(offset, status.length, self.image.work())?;
         self.shown = Some((offset, status));
         Ok(status)
     }
@@ -432,12 +437,16 @@ impl<'h> Layer<'h> {
         (within < self.image.size() || self.skipped == 0).then_some(within)
     }
 
-    /// A long run of data that stands in a hole of its file is zero, and is not read.
+    /// A long run of data that stands in a hole of its file, or any past its end, is zero, and is not read.
     fn without_hole(&mut self, mapping: Mapping) -> Result<Mapping> {
         let (Kind::Data { slot, offset }, Some((file, extents))) = (mapping.kind, &mut self.holes) else {
             return Ok(mapping);
         };
-        if slot != *file || mapping.length < HOLE_MIN {
+        if slot != *file {
+            return Ok(mapping);
+        }
+        // To ask is not worth while for a short one, unless there is more such data than the file can have.
+        if mapping.length < HOLE_MIN && offset < extents.file_size() && !self.account.is_tight() {
             return Ok(mapping);
         }
         let extent = extents.at(offset)?;

@@ -16,7 +16,6 @@ use instar_abi::job::Compare;
 use instar_abi::report::{Compared, Done, Failure, Stage};
 use instar_disk::{Action, Host, Io, Kind, Result, Slot, Status, Turnstile, align_down, from_usize};
 
-use crate::allowance::{Allowance, Effort};
 use crate::chain::{Chain, Located};
 use crate::copier::{Assembler, From, Piece, Span};
 use crate::session::{At, Outcome, Session};
@@ -113,23 +112,14 @@ impl Shared<'_, '_> {
     }
 }
 
-/// One image and how much may come of it.
+/// One image.
 struct Side<'h> {
     chain: Chain<'h>,
-    allowance: Allowance,
-    answer_cost: u64,
-    /// Where the answer asked for last ends: asking for the rest of it costs nothing.
-    known: u64,
 }
 
 impl<'h> Side<'h> {
-    fn new(chain: Chain<'h>) -> Self {
-        Self {
-            allowance: Allowance::new(chain.physical()),
-            answer_cost: chain.answer_cost(),
-            chain,
-            known: 0,
-        }
+    const fn new(chain: Chain<'h>) -> Self {
+        Self { chain }
     }
 
     /// Past its end an image is as good as zero.
@@ -140,13 +130,7 @@ impl<'h> Side<'h> {
                 kind: Kind::Zero { at: None },
             });
         }
-        let found = self.chain.map(at)?;
-        let end = at.saturating_add(found.length);
-        if end > self.known {
-            self.known = end;
-            self.allowance.spend(Effort::Look, self.answer_cost)?;
-        }
-        Ok(found)
+        self.chain.map(at)
     }
 }
 
@@ -189,10 +173,6 @@ impl Walk<'_> {
         if self.at >= self.end {
             return Ok(false);
         }
-        for (side, index) in self.sides.iter().zip(0..) {
-            let checked = side.allowance.check_tables(side.chain.tables_read());
-            checked.map_err(|fault| (index, fault))?;
-        }
         let (mut plain, mut encoded, mut steps) = (0_u64, 0_u64, 0_usize);
         while self.at < self.end
             && plain < PLAIN_BUDGET
@@ -228,10 +208,6 @@ impl Walk<'_> {
             length = length.min(room.max(SECTOR));
             if let Some(used) = used {
                 *used = used.saturating_add(length);
-                for (side, (from, index)) in self.sides.iter_mut().zip(from.into_iter().zip(0..)) {
-                    let spent = side.allowance.spend(from.effort(), length);
-                    spent.map_err(|fault| (index, fault))?;
-                }
                 pairs.add(self.at, length, from);
             }
             self.at = self.at.saturating_add(length);

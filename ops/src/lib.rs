@@ -25,7 +25,7 @@
 
 extern crate alloc;
 
-mod allowance;
+mod account;
 mod bitmaps;
 mod chain;
 mod check;

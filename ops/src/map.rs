@@ -7,22 +7,16 @@ use instar_abi::job::Map;
 use instar_abi::report::{Done, MapRun, Stage};
 use instar_disk::{Fault, Host, Status, fault};
 
-use crate::allowance::{Allowance, Effort};
 use crate::chain::Chain;
 use crate::session::{At, Outcome, Session};
 
 /// Runs in a report. Ours: one doorbell for many, and little memory.
 const RUNS: usize = 1024;
 
-/// Answers between two looks at how much of the tables was read. Ours.
-const STEPS: u64 = 64;
-
 /// Carries out `map`.
 pub(crate) fn run(session: &Session<'_>, job: &Map) -> Outcome<Done> {
     let mut chain = Chain::open(session, &job.source, Stage::OpenSource(0))?;
     chain.report_names(session.host);
-    let mut allowance = Allowance::new(chain.physical());
-    let cost = chain.answer_cost();
     let virtual_size = chain.size();
     let end = job.length.map_or(virtual_size, |length| {
         virtual_size.min(job.start.saturating_add(length))
@@ -36,28 +30,9 @@ pub(crate) fn run(session: &Session<'_>, job: &Map) -> Outcome<Done> {
     // The host's picture of the outcome starts here: what was opened could be opened.
     session.host.report(&Report::Size(virtual_size));
     let mut at = job.start;
-    let mut steps = 0_u64;
     while at < end {
-        steps = steps.wrapping_add(1);
-        let tables = if steps.is_multiple_of(STEPS) {
-            chain.tables_read()
-        } else {
-            0
-        };
-        let next = chain.status(at).and_then(|(status, depth)| {
-            allowance.check_tables(tables)?;
-            let run = of(at, status, depth, end);
-            let effort = match (run.data, run.compressed) {
-                (true, true) => Effort::Decode,
-                (true, false) if !run.zero => Effort::Read,
-                _ => Effort::None,
-            };
-            allowance.spend(effort, run.length)?;
-            allowance.spend(Effort::Look, cost)?;
-            Ok(run)
-        });
-        let run = match next {
-            Ok(run) => run,
+        let run = match chain.status(at) {
+            Ok((status, depth)) => of(at, status, depth, end),
             Err(fault) => {
                 // What came before is known.
                 list.finish().at(Stage::Other)?;

@@ -5,7 +5,6 @@ use instar_abi::report::{Done, Measured, Specific, Stage};
 use instar_abi::{Report, report};
 use instar_disk::{Kind, Result, align_down, align_up};
 
-use crate::allowance::{Allowance, Effort};
 use crate::chain::Chain;
 use crate::rehearsal::{self, Rehearsal};
 use crate::session::{At, Outcome, Session};
@@ -141,40 +140,28 @@ fn each_data(
     unit: u64,
     found: &mut dyn FnMut(u64, u64) -> Result<()>,
 ) -> Outcome<()> {
-    let mut allowance = Allowance::new(chain.physical());
     let end = chain.size();
     let mut at = 0;
     while at < end {
-        let (length, effort) = look(chain, account, at).at(Stage::Read(at))?;
+        let (length, is_data) = look(chain, account, at).at(Stage::Read(at))?;
         let stop = at.saturating_add(length).min(end);
-        allowance.spend(Effort::Look, 1).at(Stage::Read(at))?;
-        if effort == Effort::None {
+        if !is_data {
             at = stop;
             continue;
         }
-        allowance.spend(effort, length).at(Stage::Read(at))?;
         found(align_down(at, unit), stop).at(Stage::Read(at))?;
         at = align_up(stop, unit).at(Stage::Read(at))?;
     }
     Ok(())
 }
 
-/// How many bytes from `at` on are alike, and what it takes to read them; nothing where they are zero.
-fn look(chain: &mut Chain<'_>, account: Account, at: u64) -> Result<(u64, Effort)> {
+/// How many bytes from `at` on are alike, and whether they are data.
+fn look(chain: &mut Chain<'_>, account: Account, at: u64) -> Result<(u64, bool)> {
     if account == Account::Converter {
         let located = chain.map(at)?;
-        let effort = match located.kind {
-            Kind::Zero { .. } | Kind::Unallocated => Effort::None,
-            Kind::Data { .. } => Effort::Read,
-            Kind::Encoded(_) => Effort::Decode,
-        };
-        return Ok((located.length, effort));
+        let is_data = !matches!(located.kind, Kind::Zero { .. } | Kind::Unallocated);
+        return Ok((located.length, is_data));
     }
     let (status, _) = chain.status(at)?;
-    let effort = match (status.data && status.present && !status.zero, status.compressed) {
-        (false, _) => Effort::None,
-        (true, false) => Effort::Read,
-        (true, true) => Effort::Decode,
-    };
-    Ok((status.length, effort))
+    Ok((status.length, status.data && status.present && !status.zero))
 }

@@ -10,7 +10,6 @@
 //! more than the file has.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use instar_abi::Report;
@@ -20,7 +19,7 @@ use instar_abi::report::{Done, Info, Specific, Stage};
 use instar_abi::safety::{Level, Risk, Safety, Verdict};
 use instar_disk::{Fault, File, Format, Image, Kind, Opened, Result, fault};
 
-use crate::allowance::{Allowance, Effort};
+use crate::account::{Account, is_limit};
 use crate::formats::{self, Purpose};
 use crate::marks;
 use crate::session::{At, Outcome, Session};
@@ -29,7 +28,7 @@ use crate::session::{At, Outcome, Session};
 pub(crate) fn run(session: &Session<'_>, source: &Source) -> Outcome<Done> {
     let stage = Stage::OpenSource(0);
     let file = session.file(source.slot).at(stage)?;
-    let mut look = Look::new(file);
+    let mut look = Look::new(session, file);
     if let Some(mut image) = look.open(source).at(stage)? {
         let size = image.size();
         look.virtual_size = Some(size);
@@ -48,7 +47,8 @@ pub(crate) fn run(session: &Session<'_>, source: &Source) -> Outcome<Done> {
 }
 
 /// What is known so far.
-struct Look<'h> {
+struct Look<'s, 'h> {
+    session: &'s Session<'h>,
     file: File<'h>,
     format: Option<Format>,
     virtual_size: Option<u64>,
@@ -57,9 +57,10 @@ struct Look<'h> {
     verdicts: Vec<Verdict>,
 }
 
-impl<'h> Look<'h> {
-    const fn new(file: File<'h>) -> Self {
+impl<'s, 'h> Look<'s, 'h> {
+    const fn new(session: &'s Session<'h>, file: File<'h>) -> Self {
         Self {
+            session,
             file,
             format: None,
             virtual_size: None,
@@ -176,7 +177,8 @@ impl<'h> Look<'h> {
             self.judge(Risk::Amplification, None);
             return Ok(());
         }
-        let mut sum = Sum::new(self.file.size(), self.cluster.max(1));
+        let account = Account::new(self.session, self.file.facts(), image.files());
+        let mut sum = Sum::new(account, self.file.size(), self.cluster.max(1));
         match sum.walk(&mut **image) {
             Ok(amplified) => {
                 match sum.cut_short {
@@ -266,85 +268,63 @@ fn risk_of(fault: &Fault) -> Risk {
         core::TABLE_LIMIT | core::OUT_OF_MEMORY | vmdk::DIRECTORY_SIZE | vmdk::TABLE_PAST_END => {
             Risk::TableSizes
         }
-        core::WORK_LIMIT | core::LOOK_LIMIT | core::TABLES_LIMIT => Risk::Amplification,
+        _ if is_limit(fault) => Risk::Amplification,
         _ => Risk::Structure,
     }
 }
 
 /// What tables refer to, all told.
-struct Sum {
-    physical: u64,
-    /// Bytes of the file, each time that they are referred to.
-    referred: u64,
-    /// What compressed clusters become, and what they take.
-    decoded: u64,
-    stored: u64,
-    /// Where compressed clusters start that were seen: no sound table has one twice.
-    streams: BTreeSet<u64>,
-    allowance: Allowance,
+struct Sum<'h> {
+    account: Account<'h>,
+    /// Bytes of the file.
+    size: u64,
     /// The first byte past the file's end that is referred to.
     cut_short: Option<u64>,
     cluster: u64,
 }
 
-impl Sum {
-    const fn new(physical: u64, cluster: u64) -> Self {
+impl<'h> Sum<'h> {
+    const fn new(account: Account<'h>, size: u64, cluster: u64) -> Self {
         Self {
-            physical,
-            cluster,
-            referred: 0,
-            decoded: 0,
-            stored: 0,
-            streams: BTreeSet::new(),
-            allowance: Allowance::new(physical),
+            account,
+            size,
             cut_short: None,
+            cluster,
         }
     }
 
-    /// Walks through the map; gives what is wrong with it, as soon as something is.
+    /// Walks through the map; gives what is wrong with it, as soon as something is. Here nothing used twice is put up with,
+    /// where other verbs leave some room.
     fn walk(&mut self, image: &mut dyn Image) -> Result<Option<Fault>> {
         let size = image.size();
         let mut at = 0_u64;
         while at < size {
-            self.allowance.spend(Effort::Look, image.answer_cost())?;
-            self.allowance.check_tables(image.tables_read())?;
             let mapping = image.map(at)?;
-            match mapping.kind {
-                Kind::Unallocated | Kind::Zero { .. } => {}
-                Kind::Data { offset, .. } => self.data(offset, mapping.length),
-                Kind::Encoded(encoded) => {
-                    // Streams that follow one another share a sector.
-                    let own = u64::from(encoded.stored).saturating_sub(SHARED);
-                    self.referred = self.referred.saturating_add(own);
-                    self.stored = self.stored.saturating_add(own);
-                    self.decoded = self.decoded.saturating_add(mapping.length);
-                    if self.streams.contains(&encoded.offset) {
-                        let again = self.referred.saturating_add(u64::from(encoded.stored));
-                        let numbers = [again, self.physical];
-                        return Ok(Some(Fault::new(found::AMPLIFIED).with(numbers)));
-                    }
-                    if self.streams.len() < STREAMS {
-                        self.streams.insert(encoded.offset);
-                    }
-                }
+            let work = image.work();
+            self.account.answer(at, mapping.length, work)?;
+            self.account.refer(at, &mapping)?;
+            if let Kind::Data { offset, .. } = mapping.kind {
+                self.data(offset, mapping.length);
             }
-            if self.referred > self.physical.saturating_add(SLACK) {
-                let numbers = [self.referred, self.physical];
+            if work.shared > 0 {
+                return Ok(Some(Fault::new(found::SHARED_TABLES)));
+            }
+            if self.account.has_repeats() {
+                return Ok(Some(Fault::new(found::SHARED_STREAMS)));
+            }
+            let stored = self.account.size();
+            if self.account.stored() > stored.saturating_add(SLACK) {
+                let numbers = [self.account.stored(), stored];
                 return Ok(Some(Fault::new(found::AMPLIFIED).with(numbers)));
-            }
-            if self.decoded > self.stored.saturating_mul(RATIO).saturating_add(DECODED_SLACK) {
-                let numbers = [self.decoded, self.stored];
-                return Ok(Some(Fault::new(found::BOMB).with(numbers)));
             }
             at = at.saturating_add(mapping.length.max(1));
         }
         Ok(None)
     }
 
-    /// What lies past the file's end takes nothing, and is what was cut off.
+    /// What lies past the file's end is what was cut off.
     fn data(&mut self, offset: u64, length: u64) {
-        let present = self.physical.saturating_sub(offset).min(length);
-        self.referred = self.referred.saturating_add(present);
+        let present = self.size.saturating_sub(offset).min(length);
         // The last cluster need not be whole.
         if length.saturating_sub(present) >= self.cluster && self.cut_short.is_none() {
             self.cut_short = Some(offset.saturating_add(present));
@@ -352,13 +332,5 @@ impl Sum {
     }
 }
 
-/// Compressed clusters that are remembered. Ours.
-const STREAMS: usize = 1 << 16;
 /// Sound tables refer to each byte once. Ours: some more, for what rounds up.
 const SLACK: u64 = 1 << 20;
-/// Bytes that neighbouring streams may share: a sector at either end.
-const SHARED: u64 = 1024;
-/// What a byte may become at most. Ours: deflate cannot do better than 1032.
-const RATIO: u64 = 1100;
-/// What may be decoded whatever it is decoded from: better codecs make gigabytes of nothing. Ours.
-const DECODED_SLACK: u64 = 1 << 30;

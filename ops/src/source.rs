@@ -13,7 +13,6 @@ use crate::session::{At, Outcome, Session};
 pub(crate) struct Source<'h> {
     parts: Vec<Part<'h>>,
     size: u64,
-    physical: u64,
 }
 
 struct Part<'h> {
@@ -27,7 +26,6 @@ impl<'h> Source<'h> {
         let mut source = Self {
             parts: Vec::new(),
             size: 0,
-            physical: 0,
         };
         for (index, named) in sources.iter().enumerate() {
             let stage = Stage::OpenSource(u32::try_from(index).unwrap_or(u32::MAX));
@@ -37,7 +35,6 @@ impl<'h> Source<'h> {
                 .checked_add(chain.size())
                 .ok_or_else(|| Fault::new(fault::core::OVERFLOW).with([chain.size()]))
                 .at(stage)?;
-            source.physical = source.physical.saturating_add(chain.physical());
             source.parts.push(Part { start, chain });
         }
         Ok(source)
@@ -48,9 +45,10 @@ impl<'h> Source<'h> {
         self.size
     }
 
-    /// Bytes of all files together.
-    pub(crate) const fn physical(&self) -> u64 {
-        self.physical
+    /// Bytes of all files together, as often as each counts for bounds on data.
+    pub(crate) fn counted(&self) -> u64 {
+        let all = self.parts.iter().map(|part| part.chain.counted());
+        all.fold(0, u64::saturating_add)
     }
 
     /// Where the bytes from `offset` (below the size) on are.

@@ -21,8 +21,8 @@ super::faults! {
     TABLE_OUTSIDE = 1800, "a table of {1} bytes at byte {0} does not fit into the file of {2} bytes";
     /// Tables point at the same bytes again. Numbers: bytes referred to, bytes there.
     AMPLIFIED = 1801, "it refers to {0} bytes of a file that has {1}: to some of them more than once";
-    /// Compressed clusters that grow too much. Numbers: decoded, stored.
-    BOMB = 1802, "{1} compressed bytes would become {0}";
+    /// Compressed data is used twice.
+    SHARED_STREAMS = 1802, "it uses the same compressed data for more than one part of the disk";
     /// Encrypted.
     ENCRYPTED = 1803, "it is encrypted; what its tables refer to was not looked at";
     /// Not closed cleanly.
@@ -31,4 +31,6 @@ super::faults! {
     CORRUPT = 1805, "it is marked as corrupt";
     /// Data past the file's end. Numbers: offset, file size.
     CUT_SHORT = 1806, "it refers to byte {0} of a file of {1} bytes: the file was cut short";
+    /// A table is used twice.
+    SHARED_TABLES = 1807, "it uses the same table for more than one part of the disk";
 }

@@ -7,7 +7,8 @@ use instar_disk::fault::qcow2 as faults;
 use instar_disk::job::SnapshotName;
 use instar_disk::report::{self, Backing};
 use instar_disk::{
-    Bitmaps, Extents, Fault, File, Image, ImageText, Kind, Mapping, Opened, Result, Role, Slot, Status, fault,
+    Bitmaps, Extents, Fault, File, FileFacts, Image, ImageText, Kind, Mapping, Opened, Result, Role, Slot,
+    Status, Work, fault,
 };
 
 use crate::header::{Header, L1_ENTRY};
@@ -149,17 +150,8 @@ impl Image for Qcow2<'_> {
         Some(self.header.cluster_size())
     }
 
-    fn answer_cost(&self) -> u64 {
-        // An entry of 8 bytes. One of 16 may give 32 answers, but rarely more than four without a cluster of data.
-        if self.header.features.extended_l2() {
-            32
-        } else {
-            64
-        }
-    }
-
-    fn tables_read(&self) -> u64 {
-        self.tables.read()
+    fn work(&self) -> Work {
+        self.tables.work()
     }
 
     fn declared_tables(&self) -> Vec<(u64, u64)> {
@@ -180,9 +172,13 @@ impl Image for Qcow2<'_> {
         data.into_iter().collect()
     }
 
-    fn physical(&self) -> Option<u64> {
-        let data = self.data?;
-        Some(self.file.size().saturating_add(data.size()))
+    fn files(&self) -> Vec<FileFacts> {
+        let data = self.data.filter(|data| data.slot() != self.file.slot());
+        [Some(self.file), data]
+            .into_iter()
+            .flatten()
+            .map(|file| file.facts())
+            .collect()
     }
 
     fn backing(&self) -> Option<Backing> {

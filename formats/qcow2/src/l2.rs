@@ -200,6 +200,8 @@ impl Layout {
             .saturating_add(1)
             .saturating_mul(entry::COMPRESSED_SECTOR);
         let stored = sectors_end.saturating_sub(place & entry::COMPRESSED_SECTOR.saturating_sub(1));
+        // Its last byte is in its last sector.
+        let least = stored.saturating_sub(entry::COMPRESSED_SECTOR).saturating_add(1);
         // The last sector of a file is rarely whole.
         let present = self.own_size.saturating_sub(place).max(1);
         let within = self.within(offset);
@@ -210,6 +212,7 @@ impl Layout {
                 slot: self.own,
                 offset: place,
                 stored: small(stored.min(present))?,
+                least: small(least.min(present))?,
                 unit: small(self.cluster_size())?,
                 within: small(within)?,
             }),

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use instar_disk::fault::qcow2 as faults;
-use instar_disk::{Action, Fault, File, Io, Result, fault, from_usize, to_usize};
+use instar_disk::{Action, Fault, File, Io, Result, Walked, Work, fault, from_usize, to_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
@@ -26,8 +26,8 @@ pub(crate) struct Tables<'h> {
     piece_first: u64,
     windows: [Window; 2],
     newest: usize,
-    /// Bytes of L2 tables read so far.
-    read: u64,
+    /// Account of the L2 tables.
+    walked: Walked,
 }
 
 /// L2 entries of `clusters` guest clusters from `first` on; L2 tables that are absent in between are all zero, which means
@@ -60,18 +60,19 @@ impl<'h> Tables<'h> {
             piece_first: 0,
             windows: <[Window; 2]>::default(),
             newest: 0,
-            read: 0,
+            walked: Walked::new(),
         }
     }
 
-    /// Bytes of L2 tables read so far.
-    pub(crate) const fn read(&self) -> u64 {
-        self.read
+    /// What the L2 tables have taken so far.
+    pub(crate) const fn work(&self) -> Work {
+        self.walked.work()
     }
 
     /// Goes on with another L1 table, that of a snapshot.
     pub(crate) fn switch(&mut self, l1: TableRange) {
         self.l1 = l1;
+        self.walked = Walked::new();
         self.piece.clear();
         for window in &mut self.windows {
             window.clusters = 0;
@@ -176,8 +177,6 @@ impl<'h> Tables<'h> {
         } else {
             self.load_tables(cluster, &mut window)
         };
-        let words = from_usize(window.words.len());
-        self.read = self.read.saturating_add(words.saturating_mul(8));
         if let Some(place) = self.windows.get_mut(self.newest) {
             *place = window;
         }
@@ -196,6 +195,11 @@ impl<'h> Tables<'h> {
         let offset = table.saturating_add(within.saturating_mul(8 << self.word_bits));
         let words = to_usize(clusters.saturating_mul(1 << self.word_bits))?;
         window.words.resize(words, U64::ZERO);
+        let bytes = from_usize(words).saturating_mul(8);
+        self.walked.read(bytes);
+        // A table may be larger than what is read of it at once: each such piece is a part.
+        self.walked
+            .enter(first.checked_div(slice).unwrap_or(0), offset, bytes);
         self.file.read_padded(offset, window.words.as_mut_bytes())?;
         window.first = first;
         window.clusters = clusters;
@@ -211,7 +215,9 @@ impl<'h> Tables<'h> {
         let clusters = self.clusters.saturating_sub(first);
         let bad = low_mask(self.cluster_bits) & entry::OFFSET;
         let (file, l2_bits, word_bits) = (self.file, self.l2_bits, self.word_bits);
-        let l1 = self.l1_from(index)?;
+        self.l1_from(index)?;
+        let within = to_usize(index.saturating_sub(self.piece_first))?;
+        let l1 = self.piece.get(within..).unwrap_or_default();
         let l1 = l1.get(..most).unwrap_or(l1);
         let aligned = l1.iter().take_while(|value| value.get() & bad == 0).count();
         if aligned == 0 {
@@ -219,6 +225,12 @@ impl<'h> Tables<'h> {
             return self.check_table(value, index).map(|_| ());
         }
         let l1 = l1.get(..aligned).unwrap_or(l1);
+        for (number, value) in (index..).zip(l1) {
+            if let Some(offset) = target(value.get()) {
+                self.walked.read(table_words.saturating_mul(8));
+                self.walked.enter(number, offset, table_words.saturating_mul(8));
+            }
+        }
         let clusters = clusters.min(from_usize(aligned).saturating_mul(1 << l2_bits));
         let words = to_usize(clusters.saturating_mul(1 << word_bits))?;
         window.words.resize(words, U64::ZERO);

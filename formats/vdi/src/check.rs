@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_disk::report::Checked;
-use instar_disk::{Check, Fault, File, Findings, Format, Result, fault, to_usize};
+use instar_disk::{Budget, Check, Fault, File, Findings, Format, Result, fault, to_usize};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::header::Header;
@@ -53,7 +53,9 @@ impl Check for Checker<'_> {
         let mut buffer = Vec::new();
         let (mut at, end) = (0, self.header.map_bytes());
         let mut block = 0_u32;
+        let mut budget = Budget::new(self.file);
         while at < end {
+            budget.spend(PIECE)?;
             buffer.resize(to_usize(end.saturating_sub(at).min(PIECE))?, 0);
             self.file
                 .read_exact(self.header.map_offset.saturating_add(at), &mut buffer)?;

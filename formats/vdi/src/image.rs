@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use instar_disk::{Extents, File, Image, Kind, Mapping, Opened, Result, Status, report};
+use instar_disk::{Extents, File, Image, Kind, Mapping, Opened, Result, Status, Work, report};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::header::{BLOCK, Header, ImageType};
@@ -77,6 +77,10 @@ impl Image for Vdi<'_> {
             Some(extents) => status.look_below(extents, self.file.size()),
             None => Ok(status),
         }
+    }
+
+    fn work(&self) -> Work {
+        self.map.work()
     }
 
     fn cluster_size(&self) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! The block map: which place a block has.
 
-use instar_disk::{Fault, File, Result, TableReader, fault};
+use instar_disk::{Fault, File, Result, TableReader, Work, fault};
 
 use crate::header::{BLOCK, Header};
 use crate::raw::DISCARDED;
@@ -10,6 +10,8 @@ use crate::raw::DISCARDED;
 pub(crate) struct BlockMap<'h> {
     file: File<'h>,
     table: TableReader,
+    /// The run found last, and with which block it starts: an answer that the file's holes cut short does not look again.
+    last: Option<(u64, Run)>,
 }
 
 /// Blocks that follow one another, in the guest and in the file.
@@ -36,7 +38,16 @@ impl<'h> BlockMap<'h> {
         Ok(Self {
             file,
             table: TableReader::new(header.map_offset, bytes),
+            last: None,
         })
+    }
+
+    /// What the map has taken so far.
+    pub(crate) const fn work(&self) -> Work {
+        Work {
+            read: self.table.bytes_read(),
+            shared: 0,
+        }
     }
 
     /// The run that starts with `block`, as far as one page of the map tells.
@@ -44,6 +55,22 @@ impl<'h> BlockMap<'h> {
     /// # Errors
     /// The host's.
     pub(crate) fn run(&mut self, block: u64) -> Result<Run> {
+        if let Some((start, known)) = self.last
+            && let Some(skipped) = block.checked_sub(start)
+            && skipped < known.blocks
+        {
+            let further = u32::try_from(skipped).unwrap_or(u32::MAX);
+            return Ok(Run {
+                blocks: known.blocks.saturating_sub(skipped),
+                place: known.place.map(|place| place.saturating_add(further)),
+            });
+        }
+        let run = self.look(block)?;
+        self.last = Some((block, run));
+        Ok(run)
+    }
+
+    fn look(&mut self, block: u64) -> Result<Run> {
         let file = self.file;
         let page = self
             .table

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::{File, Result, to_usize};
+use instar_disk::{File, Result, Walked, Work, from_usize, to_usize};
 
 /// Bytes of a bitmap read at a time. Ours: 16 MiB of guest, eight times the usual block.
 const PIECE: u64 = 4096;
@@ -13,10 +13,16 @@ pub(crate) struct Bitmap {
     /// Where in the file it stands.
     at: u64,
     bits: Vec<u8>,
+    walked: Walked,
 }
 
 impl Bitmap {
-    /// Whether the sector `sector` of a block is in it, and for how many sectors that holds, as far as one piece tells. The
+    /// What bitmaps have taken so far.
+    pub(crate) const fn work(&self) -> Work {
+        self.walked.work()
+    }
+
+    /// Whether the sector `sector` of `block` is in it, and for how many sectors that holds, as far as one piece tells. The
     /// block's bitmap is `size` bytes at `offset`.
     ///
     /// # Errors
@@ -24,8 +30,8 @@ impl Bitmap {
     pub(crate) fn run(
         &mut self,
         file: &File<'_>,
-        offset: u64,
-        size: u64,
+        block: u64,
+        (offset, size): (u64, u64),
         sector: u64,
     ) -> Result<(bool, u64)> {
         let byte = sector / 8;
@@ -35,8 +41,13 @@ impl Bitmap {
             let mut bits = core::mem::take(&mut self.bits);
             bits.clear();
             bits.resize(to_usize(size.saturating_sub(start).min(PIECE))?, 0);
+            let length = from_usize(bits.len());
+            self.walked.read_alone(length);
+            let pieces = size.div_ceil(PIECE);
+            let number = block.saturating_mul(pieces).saturating_add(start / PIECE);
+            self.walked.enter(number, at, length);
             file.read_padded(at, &mut bits)?;
-            *self = Self { at, bits };
+            (self.at, self.bits) = (at, bits);
         }
         let first = to_usize(sector.saturating_sub(start.saturating_mul(8)))?;
         let present = self.bit(first);

@@ -3,7 +3,9 @@
 use alloc::boxed::Box;
 
 use instar_disk::fault::vhd as faults;
-use instar_disk::{Extents, Fault, File, Image, Kind, Mapping, Opened, Result, align_up, limits, report};
+use instar_disk::{
+    Extents, Fault, File, Image, Kind, Mapping, Opened, Result, Work, align_up, limits, report,
+};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::bitmap::Bitmap;
@@ -176,7 +178,9 @@ impl Image for Sparse<'_> {
             return Ok(Mapping { length, kind: data });
         }
         let bitmap_size = self.header.bitmap_size;
-        let (present, sectors) = self.bitmap.run(&self.file, start, bitmap_size, within / 512)?;
+        let (present, sectors) = self
+            .bitmap
+            .run(&self.file, block, (start, bitmap_size), within / 512)?;
         let known = sectors.saturating_mul(512).saturating_sub(within % 512);
         let length = length.min(known);
         if present {
@@ -206,9 +210,9 @@ impl Image for Sparse<'_> {
             .in_file(self.file.slot()))
     }
 
-    /// A bit of a sector bitmap.
-    fn answer_cost(&self) -> u64 {
-        1
+    fn work(&self) -> Work {
+        let read = self.table.bytes_read();
+        self.bitmap.work().and(Work { read, shared: 0 })
     }
 
     fn describe(&mut self) -> Result<report::Info> {

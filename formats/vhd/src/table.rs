@@ -69,6 +69,11 @@ impl<'h> Table<'h> {
         Ok(table)
     }
 
+    /// Bytes of the table that were read so far.
+    pub(crate) const fn bytes_read(&self) -> u64 {
+        self.table.bytes_read()
+    }
+
     /// The run that starts with `block`, as far as one page of the table tells.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_disk::report::{Backing, Checked};
-use instar_disk::{Check, Fault, File, Findings, Format, Result, fault, to_usize};
+use instar_disk::{Budget, Check, Fault, File, Findings, Format, Result, fault, to_usize};
 
 use crate::header::Header;
 use crate::layout::{Chunks, MIB, state};
@@ -67,8 +67,10 @@ impl Check for Checker<'_> {
         let mut buffer = Vec::new();
         let mut entry = 0_u64;
         let mut payload = self.chunks.ratio;
+        let mut budget = Budget::new(*self.file.file());
         while entry < self.entries {
             let now = self.entries.saturating_sub(entry).min(PIECE);
+            budget.spend(now.saturating_mul(8))?;
             buffer.resize(to_usize(now.saturating_mul(8))?, 0);
             let at = self.regions.bat.offset.saturating_add(entry.saturating_mul(8));
             self.file.read(at, &mut buffer)?;

@@ -4,7 +4,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_disk::fault::vhdx as faults;
-use instar_disk::{Extents, Fault, File, Image, Kind, Mapping, Opened, Result, Status, report, to_usize};
+use instar_disk::{
+    Extents, Fault, File, Image, Kind, Mapping, Opened, Result, Status, Walked, Work, report, to_usize,
+};
 
 use crate::header::Header;
 use crate::layout::MIB;
@@ -37,6 +39,8 @@ struct Vhdx<'h> {
     extents: Extents<'h>,
     /// The piece of a sector bitmap that was read last, and where it stands.
     bitmap: (u64, Vec<u8>),
+    /// Account of the sector bitmaps.
+    walked: Walked,
     dirty: bool,
     /// Of the data, as of the last change.
     identity: Guid,
@@ -55,6 +59,7 @@ impl<'h> Vhdx<'h> {
             table,
             extents: Extents::new(file),
             bitmap: (0, Vec::new()),
+            walked: Walked::new(),
             dirty,
             identity: raw.data_write_guid,
         })
@@ -109,6 +114,11 @@ impl<'h> Vhdx<'h> {
             let mut bits = core::mem::take(&mut self.bitmap.1);
             bits.clear();
             bits.resize(to_usize(MIB.saturating_sub(piece).min(PIECE))?, 0);
+            let pieces = MIB / PIECE;
+            let chunk = block.checked_div(chunks.ratio).unwrap_or(0);
+            let number = chunk.saturating_mul(pieces).saturating_add(piece / PIECE);
+            self.walked.read_alone(PIECE);
+            self.walked.enter(number, at, PIECE);
             self.file.read(at, &mut bits)?;
             self.bitmap = (at, bits);
         }
@@ -199,9 +209,9 @@ impl Image for Vhdx<'_> {
         checked.map_err(|fault| fault.in_file(self.file.file().slot()))
     }
 
-    /// A bit of a sector bitmap.
-    fn answer_cost(&self) -> u64 {
-        1
+    fn work(&self) -> Work {
+        let read = self.table.bytes_read();
+        self.walked.work().and(Work { read, shared: 0 })
     }
 
     fn describe(&mut self) -> Result<report::Info> {

@@ -20,6 +20,8 @@ pub(crate) struct Table {
     chunks: Chunks,
     size: u64,
     differencing: bool,
+    /// The run found last, and with which block it starts: an answer that the file's holes cut short does not look again.
+    last: Option<(u64, Run)>,
 }
 
 /// Blocks that follow one another, in the guest and in the file, with one answer.
@@ -62,6 +64,7 @@ impl Table {
             chunks,
             size: metadata.size,
             differencing: metadata.differencing,
+            last: None,
         };
         let blocks = chunks.blocks(metadata.size).min(SCAN / 8);
         let mut block = 0;
@@ -69,6 +72,11 @@ impl Table {
             block = block.saturating_add(table.run(file, block)?.blocks);
         }
         Ok(table)
+    }
+
+    /// Bytes of the table that were read so far.
+    pub(crate) const fn bytes_read(&self) -> u64 {
+        self.table.bytes_read()
     }
 
     /// Payload blocks and their counting.
@@ -81,6 +89,26 @@ impl Table {
     /// # Errors
     /// `BLOCK_*`; the host's.
     pub(crate) fn run(&mut self, file: &Replayed<'_>, block: u64) -> Result<Run> {
+        if let Some((start, known)) = self.last
+            && let Some(skipped) = block.checked_sub(start)
+            && skipped < known.blocks
+        {
+            let place = match known.place {
+                Place::Here(start) => {
+                    Place::Here(start.saturating_add(skipped.saturating_mul(self.chunks.block_size)))
+                }
+                // Such a run is one block.
+                same @ (Place::Absent | Place::Zero | Place::Partly(_)) => same,
+            };
+            let blocks = known.blocks.saturating_sub(skipped);
+            return Ok(Run { blocks, place });
+        }
+        let run = self.look(file, block)?;
+        self.last = Some((block, run));
+        Ok(run)
+    }
+
+    fn look(&mut self, file: &Replayed<'_>, block: u64) -> Result<Run> {
         let (chunks, entry) = (self.chunks, self.chunks.entry(block));
         let page = self
             .table

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use instar_disk::report::{Backing, Checked};
-use instar_disk::{Check, Fault, File, Findings, Format, Image, Result, fault};
+use instar_disk::{Budget, Check, Fault, File, Findings, Format, Image, Result, fault};
 
 use crate::extent::{Extent, ExtentKind};
 use crate::image::Vmdk;
@@ -31,8 +31,9 @@ impl Check for Checker<'_> {
 
     /// Ends with the first thing that is wrong, as qemu-img does.
     fn run(&mut self, findings: &mut Findings<'_>) -> Result<Checked> {
+        let mut budget = Budget::new(self.0.file);
         for extent in &self.0.extents {
-            let (code, offset, errno) = match look(extent)? {
+            let (code, offset, errno) = match look(extent, &mut budget)? {
                 Found::Nothing => continue,
                 Found::PastEnd(offset) => (fault::check::VMDK_PAST_END, offset, INVALID),
                 Found::Unreadable(offset) => (fault::check::VMDK_NO_OFFSET, offset, NOT_PERMITTED),
@@ -59,13 +60,23 @@ pub(crate) enum Found {
     Unreadable(u64),
 }
 
-fn look(extent: &Extent<'_>) -> Result<Found> {
+fn look(extent: &Extent<'_>, budget: &mut Budget<'_>) -> Result<Found> {
     match extent.kind {
         ExtentKind::Flat { offset } if extent.bytes > 0 && offset >= extent.file.size() => {
             Ok(Found::PastEnd(0))
         }
         ExtentKind::Flat { .. } => Ok(Found::Nothing),
-        ExtentKind::Sparse(sparse) => Tables::new(extent.file, sparse).look(),
+        ExtentKind::Sparse(sparse) => {
+            let mut before = 0;
+            Tables::new(extent.file, sparse).look(&mut |work| {
+                if work.read > before {
+                    budget.spend(work.read.saturating_sub(before))?;
+                    before = work.read;
+                }
+                work.check_shared()
+                    .map_err(|fault| fault.in_file(extent.file.slot()))
+            })
+        }
     }
 }
 

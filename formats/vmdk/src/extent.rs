@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use instar_disk::{Extents, Fault, File, Kind, Mapping, Result, Role, Status, align_up, fault};
+use instar_disk::{Extents, Fault, File, Kind, Mapping, Result, Role, Status, Work, align_up, fault};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::descriptor::{Line, LineKind};
@@ -90,6 +90,16 @@ pub(crate) fn open<'h>(namer: &File<'h>, line: &Line, start: u64) -> Result<Exte
 pub(crate) enum Cursor<'h> {
     Flat(Box<Extents<'h>>),
     Sparse(Box<Tables<'h>>),
+}
+
+impl Cursor<'_> {
+    /// What tables have taken so far.
+    pub(crate) const fn work(&self) -> Work {
+        match self {
+            Self::Flat(_) => Work { read: 0, shared: 0 },
+            Self::Sparse(tables) => tables.work(),
+        }
+    }
 }
 
 impl<'h> Extent<'h> {

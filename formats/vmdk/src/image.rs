@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use instar_disk::report::{Backing, Info};
 use instar_disk::{
-    Fault, File, Image, ImageText, Kind, Mapping, Opened, Result, Slot, Status, fault, to_usize,
+    Fault, File, FileFacts, Image, ImageText, Kind, Mapping, Opened, Result, Slot, Status, Work, fault,
+    to_usize,
 };
 
 use crate::descriptor::{self, Descriptor};
@@ -46,6 +47,8 @@ pub(crate) struct Vmdk<'h> {
     size: u64,
     /// The extent asked last, with its caches.
     cursor: Option<(usize, Cursor<'h>)>,
+    /// What the tables of extents asked before took.
+    work: Work,
 }
 
 impl<'h> Vmdk<'h> {
@@ -135,8 +138,8 @@ impl<'h> Vmdk<'h> {
             .extents
             .get(index)
             .ok_or_else(|| Fault::new(fault::vmdk::NO_EXTENTS))?;
-        if self.cursor.as_ref().is_none_or(|(at, _)| *at != index) {
-            self.cursor = None;
+        if let Some((_, left)) = self.cursor.take_if(|(at, _)| *at != index) {
+            self.work = self.work.and(left.work());
         }
         let (_, cursor) = self.cursor.get_or_insert_with(|| (index, extent.cursor()));
         Ok((extent, cursor))
@@ -155,6 +158,7 @@ impl<'h> Vmdk<'h> {
             parent_name: found.parent_name,
             extents,
             cursor: None,
+            work: Work::default(),
         })
     }
 }
@@ -224,16 +228,17 @@ impl Image for Vmdk<'_> {
         Err(fault.in_file(self.file.slot()))
     }
 
-    fn physical(&self) -> Option<u64> {
-        let mut files: Vec<_> = self
-            .extents
-            .iter()
-            .map(|extent| (extent.file.slot(), extent.file.size()))
-            .collect();
-        files.push((self.file.slot(), self.file.size()));
-        files.sort_unstable();
-        files.dedup();
-        Some(files.iter().fold(0, |sum, (_, size)| sum.saturating_add(*size)))
+    fn work(&self) -> Work {
+        let now = self.cursor.as_ref().map(|(_, cursor)| cursor.work());
+        self.work.and(now.unwrap_or_default())
+    }
+
+    fn files(&self) -> Vec<FileFacts> {
+        let mut files: Vec<_> = self.extents.iter().map(|extent| extent.file.facts()).collect();
+        files.push(self.file.facts());
+        files.sort_unstable_by_key(|facts| facts.slot);
+        files.dedup_by_key(|facts| facts.slot);
+        files
     }
 
     fn describe(&mut self) -> Result<Info> {

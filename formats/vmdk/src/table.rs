@@ -4,8 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use instar_disk::{
-    Action, Codec, Encoded, Fault, File, Io, Kind, Mapping, Result, TableReader, align_up, fault, from_usize,
-    to_usize,
+    Action, Codec, Encoded, Fault, File, Io, Kind, Mapping, Result, TableReader, Walked, Work, align_up,
+    fault, from_usize, to_usize,
 };
 
 use crate::check::Found;
@@ -16,7 +16,7 @@ use crate::raw::{GTE_ZEROED, RawGrainMarker, SECTOR};
 /// whose entries are scattered costs no more than this many reads.
 const STEPS: usize = 32;
 /// Markers read in one batch. Ours: one doorbell for 16 MiB of disk.
-const MARKERS: usize = 256;
+const MARKERS: u64 = 256;
 /// Bytes of a grain marker.
 const MARKER_BYTES: u64 = 12;
 
@@ -32,6 +32,7 @@ pub(crate) struct Tables<'h> {
     directory: TableReader,
     grains: TableReader,
     markers: Markers,
+    walked: Walked,
 }
 
 /// Lengths of compressed grains that follow one another.
@@ -58,7 +59,17 @@ impl<'h> Tables<'h> {
             directory: TableReader::new(sparse.directory, bytes),
             grains: TableReader::new(0, file.size()),
             markers: Markers::default(),
+            walked: Walked::new(),
         }
+    }
+
+    /// What directory and tables have taken so far.
+    pub(crate) const fn work(&self) -> Work {
+        let read = self
+            .directory
+            .bytes_read()
+            .saturating_add(self.grains.bytes_read());
+        self.walked.work().and(Work { read, shared: 0 })
     }
 
     /// What is at `offset` of the extent, and for how long.
@@ -78,9 +89,9 @@ impl<'h> Tables<'h> {
         Ok(run)
     }
 
-    /// Looks at every entry of every table, up to the first that is wrong.
-    pub(crate) fn look(&mut self) -> Result<Found> {
-        let (span, size) = (self.sparse.table_span().max(1), self.file.size());
+    /// Looks at every entry of every table, up to the first that is wrong. `judge` is told what that has taken, table by table.
+    pub(crate) fn look(&mut self, judge: &mut dyn FnMut(Work) -> Result<()>) -> Result<Found> {
+        let span = self.sparse.table_span().max(1);
         let mut number = 0_u64;
         while number.saturating_mul(span) < self.sparse.capacity {
             let start = number.saturating_mul(span);
@@ -92,25 +103,41 @@ impl<'h> Tables<'h> {
                 }
                 Err(fault) => return unreadable(fault, start),
             };
+            judge(self.work())?;
             let grains = self.grains_in_table(number);
             let mut index = 0_u64;
             while index < grains {
                 let at = start.saturating_add(index.saturating_mul(self.sparse.grain));
-                let entries = match self.entries(table, index, grains.saturating_sub(index)) {
-                    Ok(entries) if entries.is_empty() => return Ok(Found::Unreadable(at)),
-                    Ok(entries) => entries,
+                match self.sound(table, index, grains.saturating_sub(index)) {
+                    Ok((0, false)) => return Ok(Found::Unreadable(at)),
+                    Ok((sound, past_end)) => {
+                        index = index.saturating_add(sound);
+                        if past_end {
+                            let more = sound.saturating_mul(self.sparse.grain);
+                            return Ok(Found::PastEnd(at.saturating_add(more)));
+                        }
+                    }
                     Err(fault) => return unreadable(fault, at),
-                };
-                let past_end = |entry: &Entry| matches!(entry, Entry::At(place) if *place >= size);
-                if let Some(more) = entries.iter().position(past_end) {
-                    let more = from_usize(more).saturating_mul(self.sparse.grain);
-                    return Ok(Found::PastEnd(at.saturating_add(more)));
                 }
-                index = index.saturating_add(from_usize(entries.len()));
             }
             number = number.saturating_add(1);
         }
         Ok(Found::Nothing)
+    }
+
+    /// How many entries from `index` on can be followed, as far as one page has them, and whether the next is a grain past the
+    /// file's end.
+    fn sound(&mut self, table: u64, index: u64, count: u64) -> Result<(u64, bool)> {
+        let (form, size) = (self.sparse.form, self.file.size());
+        let mut sound = 0_u64;
+        for entry in self.entries(table, index, count)? {
+            match decode(form, entry) {
+                Some(Entry::At(place)) if place >= size => return Ok((sound, true)),
+                Some(_) => sound = sound.saturating_add(1),
+                None => break,
+            }
+        }
+        Ok((sound, false))
     }
 
     /// The run at `offset` as far as one table, or one page of it, shows it.
@@ -133,17 +160,17 @@ impl<'h> Tables<'h> {
         let index = within_table.checked_div(self.sparse.grain).unwrap_or_default();
         let within = within_table.saturating_sub(index.saturating_mul(self.sparse.grain));
         let grains = self.grains_in_table(number);
-        let entries = self.entries(table, index, grains.saturating_sub(index))?;
-        let first = *entries.first().ok_or_else(|| self.past_end(table, grains))?;
+        let rest = grains.saturating_sub(index);
+        let (first, count) = self.alike(table, index, rest)?;
         let first_grain = offset.saturating_sub(within);
-        if let (Entry::At(at), packing @ (Packing::Bare | Packing::Marked)) = (first, self.sparse.packing) {
-            return self.packed(at, packing, first_grain, within, &entries);
-        }
-        let count = self.alike(&entries);
-        let kind = match first {
-            Entry::Unallocated => Kind::Unallocated,
-            Entry::Zeroed => Kind::Zero { at: None },
-            Entry::At(at) => {
+        let kind = match (first, self.sparse.packing) {
+            (Entry::At(at), packing @ (Packing::Bare | Packing::Marked)) => {
+                let range = (table, index, rest);
+                return self.packed(at, packing, first_grain, within, range);
+            }
+            (Entry::Unallocated, _) => Kind::Unallocated,
+            (Entry::Zeroed, _) => Kind::Zero { at: None },
+            (Entry::At(at), Packing::Plain) => {
                 self.inside(at, first_grain)?;
                 Kind::Data {
                     slot: self.file.slot(),
@@ -185,9 +212,11 @@ impl<'h> Tables<'h> {
             return Err(self.fault(Fault::new(fault::vmdk::TABLE_IN_METADATA).with(numbers)));
         }
         let grains = self.grains_in_table(number);
-        if place.saturating_add(grains.saturating_mul(bytes)) > file.size() {
+        let length = grains.saturating_mul(bytes);
+        if place.saturating_add(length) > file.size() {
             return Err(self.past_end(place, grains));
         }
+        self.walked.enter(number, place, length);
         Ok(Ok(place))
     }
 
@@ -198,58 +227,64 @@ impl<'h> Tables<'h> {
         left.div_ceil(self.sparse.grain.max(1)).min(self.sparse.entries)
     }
 
-    /// Entries from `index` on, at most `count`, as many as one page has.
-    fn entries(&mut self, table: u64, index: u64, count: u64) -> Result<Vec<Entry>> {
-        let (file, form) = (self.file, self.sparse.form);
+    /// Entries from `index` on as they stand, at most `count`, as many as one page has.
+    fn entries(&mut self, table: u64, index: u64, count: u64) -> Result<impl Iterator<Item = u64>> {
+        let file = self.file;
         let bytes = self.sparse.entry_bytes();
         let read = |at, into: &mut [u8]| file.read_exact(at, into);
         let start = table.saturating_add(index.saturating_mul(bytes));
         let page = self.grains.from(start, read)?;
         let raw = page.chunks_exact(to_usize(bytes)?).take(to_usize(count)?);
-        let mut entries = Vec::with_capacity(raw.len());
-        for entry in raw.map(little_endian) {
-            match decode(form, entry) {
-                Some(entry) => entries.push(entry),
-                // Said when it is asked for.
-                None if !entries.is_empty() => break,
-                None => {
-                    let fault = Fault::new(fault::vmdk::SE_SPARSE_ENTRY).with([entry, start]);
-                    return Err(self.fault(fault));
-                }
-            }
-        }
-        Ok(entries)
+        Ok(raw.map(little_endian))
     }
 
-    /// How many entries continue the first.
-    fn alike(&self, entries: &[Entry]) -> u64 {
-        let (grain, size) = (self.sparse.grain, self.file.size());
-        let Some(first) = entries.first() else { return 0 };
-        let mut expected = *first;
-        let count = entries.iter().take_while(|entry| {
-            let alike = **entry == expected;
+    /// The entry at `index`, and how many entries from there on continue it, itself counted. Of `rest` entries no more is looked
+    /// at than the run is long.
+    fn alike(&mut self, table: u64, index: u64, rest: u64) -> Result<(Entry, u64)> {
+        let (form, grain, size) = (self.sparse.form, self.sparse.grain, self.file.size());
+        let bytes = self.sparse.entry_bytes();
+        let mut entries = self.entries(table, index, rest)?;
+        let Some(raw) = entries.next() else {
+            drop(entries);
+            return Err(self.past_end(table, index.saturating_add(rest)));
+        };
+        let Some(first) = decode(form, raw) else {
+            drop(entries);
+            let at = table.saturating_add(index.saturating_mul(bytes));
+            return Err(self.fault(Fault::new(fault::vmdk::SE_SPARSE_ENTRY).with([raw, at])));
+        };
+        let mut expected = first;
+        let mut count = 1_u64;
+        for raw in entries {
             if let Entry::At(at) = expected {
-                expected = Entry::At(at.saturating_add(grain));
-                return alike && at < size;
+                let next = at.saturating_add(grain);
+                if next >= size {
+                    break;
+                }
+                expected = Entry::At(next);
             }
-            alike
-        });
-        from_usize(count.count()).max(1)
+            if decode(form, raw) != Some(expected) {
+                break;
+            }
+            count = count.saturating_add(1);
+        }
+        Ok((first, count))
     }
 
-    /// One compressed grain. `grain` is its offset in the extent, `entries` start with it.
+    /// One compressed grain. `grain` is its offset in the extent, `range` its table, its index in that and how many entries
+    /// the table has from there on.
     fn packed(
         &mut self,
         at: u64,
         packing: Packing,
         grain: u64,
         within: u64,
-        entries: &[Entry],
+        range: (u64, u64, u64),
     ) -> Result<Mapping> {
         self.inside(at, grain)?;
         let size = self.file.size();
-        let (offset, stored) = if packing == Packing::Marked {
-            let stored = self.marked(grain, entries)?;
+        let (offset, stored, least) = if packing == Packing::Marked {
+            let stored = self.marked(grain, range)?;
             // Twice the grain is what qemu-img reads of one; a sound stream is never that long.
             let limit = self.sparse.grain.saturating_mul(2).saturating_sub(MARKER_BYTES);
             let offset = at.saturating_add(MARKER_BYTES);
@@ -260,9 +295,9 @@ impl<'h> Tables<'h> {
                 let numbers = [stored, limit, at];
                 return Err(self.fault(Fault::new(fault::vmdk::GRAIN_LENGTH).with(numbers)));
             }
-            (offset, stored)
+            (offset, stored, stored)
         } else {
-            (at, self.sparse.grain.min(size.saturating_sub(at)))
+            (at, self.sparse.grain.min(size.saturating_sub(at)), 1)
         };
         if offset.saturating_add(stored) > align_up(size, SECTOR)? {
             return Err(self.grain_past_end(at, grain));
@@ -277,6 +312,7 @@ impl<'h> Tables<'h> {
                 slot: self.file.slot(),
                 offset,
                 stored: narrow(stored.min(size.saturating_sub(offset)))?,
+                least: narrow(least.min(size.saturating_sub(offset)))?,
                 unit: narrow(unit)?,
                 within: narrow(within)?,
             }),
@@ -284,7 +320,7 @@ impl<'h> Tables<'h> {
     }
 
     /// Bytes of the stream of the grain at `grain`, by its marker; the markers of the grains behind it are fetched along.
-    fn marked(&mut self, grain: u64, entries: &[Entry]) -> Result<u64> {
+    fn marked(&mut self, grain: u64, (table, index, rest): (u64, u64, u64)) -> Result<u64> {
         let number = grain.checked_div(self.sparse.grain).unwrap_or_default();
         let known = |markers: &Markers| {
             let index = to_usize(number.checked_sub(markers.first)?).ok()?;
@@ -296,7 +332,9 @@ impl<'h> Tables<'h> {
         self.markers.sizes.clear();
         self.markers.first = number;
         let slot = self.file.slot();
-        let entries = entries.get(..MARKERS).unwrap_or(entries);
+        let form = self.sparse.form;
+        let entries = self.entries(table, index, rest.min(MARKERS))?;
+        let entries: Vec<_> = entries.map_while(|entry| decode(form, entry)).collect();
         let mut bytes = vec![[0_u8; size_of::<RawGrainMarker>()]; entries.len()];
         let mut batch = Vec::with_capacity(entries.len());
         for (entry, into) in entries.iter().zip(&mut bytes) {

@@ -80,7 +80,7 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
             format!(": could not complete the image: {why}").into_bytes(),
         ]
         .concat(),
-        Stage::Check => format!("Check failed: {why}").into_bytes(),
+        Stage::Check => named(format!("Check failed: {why}"), fault, scene),
         Stage::Other => why.clone().into_bytes(),
     };
     if fault.code == fault::core::REFUSED_LOCK {
@@ -214,11 +214,21 @@ fn opened(fault: &Fault, why: &str, scene: &dyn Scene) -> String {
     }
 }
 
-/// The reason, with the file in which it was found, unless that is the one source.
+/// The reason, with the file in which it was found, unless that is the one source. Who is told that an image is an attack is told
+/// in any case which one it is.
 fn named(text: String, fault: &Fault, scene: &dyn Scene) -> Vec<u8> {
     let mut text = text.into_bytes();
     let file = fault.slot.and_then(|slot| scene.file(slot));
-    if let Some(file) = file.filter(|file| !file.is(&scene.source(0)) && fault.code != fault::core::IO) {
+    let attacks = matches!(
+        fault.code,
+        fault::core::WORK_LIMIT
+            | fault::core::STREAM_LIMIT
+            | fault::core::SHARED_TABLES
+            | fault::core::TABLES_LIMIT
+            | fault::core::LOOK_LIMIT
+    );
+    let is_other = |file: &Name| !file.is(&scene.source(0)) && fault.code != fault::core::IO;
+    if let Some(file) = file.filter(|file| attacks || is_other(file)) {
         text.extend_from_slice(format!(" (in '{file}')").as_bytes());
     }
     text

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use instar_disk::{Encoded, Fault, Kind, Result, Slot, align_down, align_up};
 
-use crate::allowance::{Allowance, Effort};
+use crate::account;
 use crate::chain::Located;
 use crate::source::Source;
 
@@ -47,15 +47,6 @@ pub(crate) enum From {
 }
 
 impl From {
-    /// What reading such bytes costs.
-    pub(crate) const fn effort(self) -> Effort {
-        match self {
-            Self::Zero => Effort::None,
-            Self::Data { .. } => Effort::Read,
-            Self::Encoded(_) => Effort::Decode,
-        }
-    }
-
     /// Where bytes of that kind come from.
     pub(crate) const fn of(kind: Kind) -> Self {
         match kind {
@@ -126,7 +117,6 @@ pub(crate) struct Plan<'h> {
     end: u64,
     at: u64,
     ticket: u32,
-    allowance: Allowance,
     salvage: bool,
     /// What the source answers for at once, at the place asked for last.
     answer: Range<u64>,
@@ -137,7 +127,6 @@ pub(crate) struct Plan<'h> {
 impl<'h> Plan<'h> {
     /// The bytes `shift..shift + length` of `source`, as bytes `0..length` of the target.
     pub(crate) const fn new(source: Source<'h>, cut: Cut, shift: u64, length: u64, salvage: bool) -> Self {
-        let allowance = Allowance::new(source.physical());
         Self {
             source,
             cut,
@@ -145,7 +134,6 @@ impl<'h> Plan<'h> {
             end: length,
             at: 0,
             ticket: 0,
-            allowance,
             salvage,
             answer: 0..0,
             inherited_to: 0,
@@ -230,7 +218,6 @@ impl<'h> Plan<'h> {
         let stretch = self.stretch(at)?;
         length = length.min(stretch.end.saturating_sub(at));
         length = self.fit(filling, at, length, matches!(from, From::Encoded(_)))?;
-        self.allowance.spend(from.effort(), length)?;
         push(
             &mut chunk.pieces,
             Piece {
@@ -256,7 +243,7 @@ impl<'h> Plan<'h> {
                 limit = limit.min(self.cut.backed_below.saturating_sub(at));
             }
             let length = match self.source.answer(at.saturating_add(self.shift), limit) {
-                Err(_) if self.salvage => SECTOR,
+                Err(fault) if self.salvage && !account::is_limit(&fault) => SECTOR,
                 length => length?,
             };
             self.answer = at..at.saturating_add(length);
@@ -268,7 +255,7 @@ impl<'h> Plan<'h> {
 
     fn locate(&mut self, chunk: &mut Chunk, at: u64) -> Result<Located> {
         match self.source.map(at.saturating_add(self.shift)) {
-            Err(fault) if self.salvage => {
+            Err(fault) if self.salvage && !account::is_limit(&fault) => {
                 chunk.lost.push((at, fault));
                 Ok(Located {
                     length: SECTOR,

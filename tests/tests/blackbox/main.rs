@@ -9,6 +9,7 @@
     reason = "tests: a failure here is a test failure"
 )]
 
+mod account;
 mod bitmaps;
 mod bounds;
 mod callers;

@@ -20,6 +20,7 @@ mod mutation;
 mod names;
 mod tables;
 mod words;
+mod work;
 
 use std::time::Duration;
 

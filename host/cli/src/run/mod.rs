@@ -78,10 +78,10 @@ impl Context<'_> {
         } else {
             default.virtual_size
         };
-        let seed = if matches!(verb, Verb::Convert(_) | Verb::Dd(_) | Verb::Create(_)) {
-            seed()
-        } else {
-            Seed::default()
+        // For what is written, and for what an image that is walked through must not be able to foresee.
+        let seed = match verb {
+            Verb::Info(_) | Verb::Snapshots(_) | Verb::Check(_) => Seed::default(),
+            _ => seed(),
         };
         Job {
             verb,
