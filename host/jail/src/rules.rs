@@ -87,8 +87,8 @@ pub const RULES: &[Rule] = &[
     rule(
         libc::SYS_fstatfs,
         "fstatfs",
-        LANES,
-        "engine: Resize, whether there is room for a reservation",
+        LANES.and(Role::GATE),
+        "engine: Resize, whether there is room for a reservation; gate: windows into the kernel",
     ),
     rule(
         libc::SYS_lseek,
@@ -127,7 +127,32 @@ pub const RULES: &[Rule] = &[
         libc::SYS_openat2,
         "openat2",
         Role::GATE,
-        "gate: beneath a directory that the policy allows",
+        "gate: where a name leads, one component after the other",
+    ),
+    when(
+        libc::SYS_openat,
+        "openat(O_RDONLY)",
+        Role::GATE,
+        &[READ_ONLY],
+        "gate: what a rule lets in; where a name leads, without openat2",
+    ),
+    rule(
+        libc::SYS_readlinkat,
+        "readlinkat",
+        Role::GATE,
+        "gate: the words of a symbolic link",
+    ),
+    rule(
+        libc::SYS_statx,
+        "statx",
+        Role::GATE,
+        "gate: mounts, times of birth",
+    ),
+    rule(
+        libc::SYS_fgetxattr,
+        "fgetxattr",
+        Role::GATE,
+        "gate: what this machine recorded of an image",
     ),
     when(
         libc::SYS_fcntl,
@@ -171,8 +196,14 @@ pub const RULES: &[Rule] = &[
     rule(
         libc::SYS_newfstatat,
         "newfstatat",
+        LOCKING,
+        "abort: whether the name is still ours; gate: whether a directory is / or /dev",
+    ),
+    rule(
+        libc::SYS_fsetxattr,
+        "fsetxattr",
         CONTROL,
-        "abort: whether the name is still ours",
+        "commit, abort: records of images that this machine makes",
     ),
     // Running the guest.
     when(
@@ -335,6 +366,13 @@ const ALL: Role = Role::ALL;
 const LANES: Role = Role::LANES;
 const CONTROL: Role = Role::CONTROL;
 const LOCKING: Role = Role::GATE.and(Role::CONTROL);
+
+/// Nothing is made, changed or opened for writing.
+const READ_ONLY: Check = Check::Bits {
+    argument: 2,
+    mask: number(libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND),
+    value: number(libc::O_RDONLY),
+};
 
 const NOT_EXECUTABLE: Check = Check::Bits {
     argument: 2,
