@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use instar_abi::Report;
 use instar_abi::job::{self, Below, Window};
 
-use instar_abi::report::{Backing, Info, Stage};
+use instar_abi::report::{Backing, Failure, Info, Stage};
 use instar_disk::{
     Bitmaps, Extents, Fault, FileFacts, Format, Host, ImageText, Kind, Mapping, Opened, Result, Role, Slot,
     Status, align_up, fault, to_usize,
@@ -282,6 +282,22 @@ impl<'h> Chain<'h> {
         layer.size = layer.image.size();
         Ok(())
     }
+}
+
+/// The chain, if there is one; none if the gate refused a name in an image, for work that does without.
+pub(crate) fn unless_refused<T>(opened: Outcome<T>) -> Outcome<Option<T>> {
+    match opened {
+        Ok(chain) => Ok(Some(chain)),
+        Err(failure) if is_refusal(&failure) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Whether the rules for names in images, and nothing else, kept a layer from being opened.
+pub(crate) fn is_refusal(failure: &Failure) -> bool {
+    use fault::core::{REFUSED_KIND, REFUSED_NAME, REFUSED_OUTSIDE, REFUSED_UNTRUSTED};
+    let refusals = [REFUSED_KIND, REFUSED_NAME, REFUSED_OUTSIDE, REFUSED_UNTRUSTED];
+    matches!(failure.stage, Stage::OpenBacking(_)) && refusals.contains(&failure.fault.code)
 }
 
 fn named(host: &dyn Host, namer: Slot, slot: Slot, name: &[u8]) {

@@ -4,12 +4,13 @@ use instar_abi::job::{Below, Check};
 use instar_abi::report::{Done, Report, Stage};
 use instar_disk::Findings;
 
-use crate::chain::Chain;
+use crate::chain::{Chain, unless_refused};
 use crate::detect::detect;
 use crate::formats;
 use crate::session::{At, Outcome, Session};
 
-/// Carries out `check`. The layers below are opened, as qemu-img does, but not looked into.
+/// Carries out `check`. The layers below are opened, as qemu-img does, but not looked into: where the gate refuses one, the
+/// image's own tables can be checked all the same.
 pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
     let stage = Stage::OpenSource(0);
     let file = session.file(job.source.slot).at(stage)?;
@@ -20,10 +21,10 @@ pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
     let mut image = formats::check(format, file).at(stage)?;
     match (&job.source.below, image.backing()) {
         (Below::Named, Some(backing)) => {
-            Chain::open_below(session, file.slot(), &backing)?;
+            unless_refused(Chain::open_below(session, file.slot(), &backing))?;
         }
         (Below::Given(below), _) => {
-            Chain::open(session, below, Stage::OpenBacking(file.slot()))?;
+            unless_refused(Chain::open(session, below, Stage::OpenBacking(file.slot())))?;
         }
         (Below::Nothing, _) | (Below::Named, None) => {}
     }

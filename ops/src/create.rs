@@ -1,11 +1,11 @@
 //! `create`: an empty image.
 
 use instar_abi::Report;
-use instar_abi::job::{Create, CreateImage};
-use instar_abi::report::{Done, Stage};
+use instar_abi::job::{Below, Create, CreateImage, Source};
+use instar_abi::report::{Done, Failure, Stage};
 use instar_disk::{Fault, fault};
 
-use crate::chain::Chain;
+use crate::chain::{Chain, is_refusal};
 use crate::formats;
 use crate::session::{At, Outcome, Session};
 
@@ -14,7 +14,7 @@ pub(crate) fn run(session: &Session<'_>, job: &CreateImage) -> Outcome<Done> {
     let backing = match &job.backing {
         None => None,
         Some(source) => {
-            let chain = Chain::open(session, source, Stage::OpenTargetBacking)?;
+            let chain = open(session, source)?;
             if let (None, Some(found)) = (source.format, chain.format()) {
                 let fault = Fault::new(fault::core::NO_BACKING_FORMAT).named(found.name().as_bytes());
                 return Err(fault).at(Stage::OpenTargetBacking);
@@ -40,6 +40,29 @@ pub(crate) fn run(session: &Session<'_>, job: &CreateImage) -> Outcome<Done> {
     let mut target = formats::create(session, target, size, false, backing.as_ref()).at(Stage::Create)?;
     target.finish().at(Stage::Finish)?;
     Ok(done(target.size()))
+}
+
+/// Opens the layer below. What the layers below that are called is not needed: where the gate refuses one, the new image is made
+/// and it is said that nothing will be read through it.
+fn open<'h>(session: &Session<'h>, source: &Source) -> Outcome<Chain<'h>> {
+    let stage = Stage::OpenTargetBacking;
+    match Chain::open(session, source, stage) {
+        Err(failure) if is_refusal(&failure) && is_elsewhere(&failure) && source.below == Below::Named => {
+            session.host.report(&Report::Warning(failure));
+            let below = Below::Nothing;
+            let alone = Source {
+                below,
+                ..source.clone()
+            };
+            Chain::open(session, &alone, stage)
+        }
+        other => other,
+    }
+}
+
+/// A layer that is merely somewhere else, below an image that nobody called untrusted: over that one nothing is made.
+fn is_elsewhere(failure: &Failure) -> bool {
+    failure.fault.code != fault::core::REFUSED_UNTRUSTED
 }
 
 fn done(virtual_size: u64) -> Done {

@@ -25,11 +25,19 @@ pub(crate) fn parse(name: &[u8]) -> Result<Named> {
     if let Some(tree) = name.strip_prefix(b"json:") {
         return parse_tree(tree).ok_or_else(|| Fault::new(fault::core::REFUSED_NAME).named(name));
     }
-    let plain = name.strip_prefix(b"file:").unwrap_or(name);
     Ok(Named {
-        name: plain.to_vec(),
+        name: name.strip_prefix(b"file:").map_or_else(|| name.to_vec(), path),
         format: None,
     })
+}
+
+/// A name that is known to be one of a file, so that no colon in it makes it a protocol's.
+fn path(name: &[u8]) -> Vec<u8> {
+    let mark = name.iter().find(|byte| matches!(byte, b':' | b'/'));
+    match mark {
+        Some(b':') => [b"./", name].concat(),
+        _ => name.to_vec(),
+    }
 }
 
 fn parse_tree(tree: &[u8]) -> Option<Named> {
@@ -46,7 +54,7 @@ fn parse_tree(tree: &[u8]) -> Option<Named> {
             }
         }
         Some(_) => Named {
-            name: take_text(&mut node, "filename")??.into_bytes(),
+            name: path(take_text(&mut node, "filename")??.as_bytes()),
             format: None,
         },
         None => Named {
@@ -70,7 +78,7 @@ fn take_file(node: &mut Map<String, Value>) -> Option<Vec<u8>> {
     if driver.is_some_and(|driver| driver != "file") {
         return None;
     }
-    filename.map(String::into_bytes)
+    filename.map(|name| path(name.as_bytes()))
 }
 
 /// `Some(None)`: no such key; `None`: it is no string.
@@ -91,7 +99,10 @@ mod tests {
     fn plain_names_pass_through() {
         for (name, plain) in [
             ("a.img", "a.img"),
-            ("file:a:b", "a:b"),
+            ("file:a", "a"),
+            ("file:a:b", "./a:b"),
+            ("file:/a:b", "/a:b"),
+            (r#"json:{"driver":"file","filename":"a:b"}"#, "./a:b"),
             ("/x/y", "/x/y"),
             ("nbd://h/x", "nbd://h/x"),
         ] {

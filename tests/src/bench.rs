@@ -35,6 +35,8 @@ impl Sandbox {
 #[derive(Debug)]
 pub struct Bench {
     directory: tempfile::TempDir,
+    /// Where instar keeps its key, out of the way of what the tests look at.
+    state: tempfile::TempDir,
     sandbox: Sandbox,
 }
 
@@ -66,6 +68,10 @@ impl Bench {
     pub fn new(sandbox: Sandbox) -> Self {
         Self {
             directory: tempfile::Builder::new().prefix("instar-test-").tempdir().unwrap(),
+            state: tempfile::Builder::new()
+                .prefix("instar-state-")
+                .tempdir()
+                .unwrap(),
             sandbox,
         }
     }
@@ -80,6 +86,12 @@ impl Bench {
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Where instar keeps its key.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        self.state.path()
     }
 
     /// A file in the directory.
@@ -129,6 +141,7 @@ impl Bench {
             .current_dir(self.directory())
             .env("LC_ALL", "C")
             .env_remove("XDG_CONFIG_HOME")
+            .env("XDG_STATE_HOME", self.state.path())
             .env("HOME", self.directory());
         if let Some(verb) = arguments.next() {
             command.arg(verb);

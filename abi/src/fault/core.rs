@@ -6,13 +6,13 @@ super::faults! {
     /// A read met the end of a file. Numbers: offset, bytes wanted, file size.
     SHORT_READ = 2, "the file ends at byte {2}, before the {1} bytes at offset {0} that the image refers to";
     /// Gate: names in images are not followed under this policy.
-    REFUSED_UNTRUSTED = 3, "the image names another file, '{text}', and --untrusted forbids to open it";
+    REFUSED_UNTRUSTED = 3, "the image names another file, '{text}', and it is not trusted to (--untrusted or untrusted-dir)";
     /// Gate: outside.
-    REFUSED_OUTSIDE = 4, "the image names a file outside its directory, '{text}'; allow its directory with --allow-dir if you trust the image";
+    REFUSED_OUTSIDE = 4, "the image names a file elsewhere, '{text}'; if you trust the image, record that with 'instar trust', or allow the directory with --allow-dir DIR or allow-dir in /etc/instar.toml";
     /// Gate: no plain file name.
     REFUSED_NAME = 5, "the image names '{text}', which is no plain file name; URLs and block-layer trees in images are never followed";
-    /// Gate: not a regular file.
-    REFUSED_KIND = 6, "the image names '{text}', which is not a regular file";
+    /// Gate: not a regular file, nor a block device that a rule lets in.
+    REFUSED_KIND = 6, "the image names '{text}', which is not a regular file; block devices are opened in directories allowed with --allow-dir";
     /// Gate: too many.
     REFUSED_COUNT = 7, "the image refers to too many files";
     /// A lock is in the way.

@@ -52,7 +52,7 @@ super::faults! {
     /// An extent type that is not read. Text: the line.
     EXTENT_TYPE = 792, "unsupported extent type or access: {text}";
     /// An extent's name is no plain name.
-    EXTENT_NAME = 793, "the extent '{text}' is not a plain name of a file beside the descriptor; extents elsewhere are never opened";
+    EXTENT_NAME = 793, "the extent '{text}' has no name of a file";
     /// The descriptor names itself, or an extent leads to another descriptor.
     EXTENT_LOOP = 794, "the extent '{text}' is itself a descriptor; extents must be data";
     /// No extent at all.
@@ -85,4 +85,6 @@ super::faults! {
     EXTENT_FILES = 808, "{0} extent files were opened where {1} are needed";
     /// A sparse file is full. Numbers: bytes it would have, limit.
     FILE_FULL = 809, "an extent file would grow to {0} bytes; VMDK addresses at most {1}: use another subformat";
+    /// The bytes of an extent may not be read. Text: its name.
+    EXTENT_CLOSED = 810, "the extent '{text}' is not called after its image, and to describe an image no other file is read; if it belongs to it, allow its directory with --allow-dir DIR";
 }

@@ -3,7 +3,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use instar_disk::{Extents, Fault, File, Kind, Mapping, Result, Role, Status, Work, align_up, fault};
+use instar_disk::{
+    Extents, Fault, FaultCode, File, Kind, Mapping, Result, Role, Status, Work, align_up, fault,
+};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::descriptor::{Line, LineKind};
@@ -53,7 +55,7 @@ impl ExtentKind {
 /// The gate's refusal; a file that is not what the line says.
 pub(crate) fn open<'h>(namer: &File<'h>, line: &Line, start: u64) -> Result<Extent<'h>> {
     let named = |code| Fault::new(code).named(&line.name).in_file(namer.slot());
-    if !is_plain_name(&line.name) {
+    if !is_path(&line.name) {
         return Err(named(fault::vmdk::EXTENT_NAME));
     }
     let facts = namer.host().open(namer.slot(), Role::Extent, &line.name)?;
@@ -65,11 +67,13 @@ pub(crate) fn open<'h>(namer: &File<'h>, line: &Line, start: u64) -> Result<Exte
     let kind = match line.kind {
         LineKind::Flat { sector } => flat(&file, sector.saturating_mul(SECTOR), bytes)?,
         LineKind::Vmfs => flat(&file, 0, bytes)?,
-        LineKind::Sparse | LineKind::VmfsSparse => match header::read(&file)? {
-            Found::Sparse(sparse) => ExtentKind::Sparse(sparse),
-            Found::Wrapper(_) => return Err(named(fault::vmdk::EXTENT_LOOP)),
-        },
-        LineKind::SeSparse => ExtentKind::Sparse(se_sparse(&file)?),
+        LineKind::Sparse | LineKind::VmfsSparse => {
+            match header::read(&file).map_err(|fault| closed(fault, &named))? {
+                Found::Sparse(sparse) => ExtentKind::Sparse(sparse),
+                Found::Wrapper(_) => return Err(named(fault::vmdk::EXTENT_LOOP)),
+            }
+        }
+        LineKind::SeSparse => ExtentKind::Sparse(se_sparse(&file).map_err(|fault| closed(fault, &named))?),
     };
     if let ExtentKind::Sparse(sparse) = &kind
         && sparse.capacity != bytes
@@ -85,6 +89,16 @@ pub(crate) fn open<'h>(namer: &File<'h>, line: &Line, start: u64) -> Result<Exte
         origin: Some((line.name.clone(), line.kind.word())),
     })
 }
+
+/// The host does not let `info` read the bytes of files that are not called after the image.
+fn closed(fault: Fault, named: &dyn Fn(FaultCode) -> Fault) -> Fault {
+    match (fault.code, fault.numbers[0]) {
+        (fault::core::IO, EACCES) => named(fault::vmdk::EXTENT_CLOSED),
+        _ => fault,
+    }
+}
+
+const EACCES: u64 = 13;
 
 /// Where a question about an extent is answered; keeps the caches of the extent asked last.
 pub(crate) enum Cursor<'h> {
@@ -154,9 +168,9 @@ impl<'h> Extent<'h> {
     }
 }
 
-/// A file beside the descriptor: no directory, neither this one nor another.
-fn is_plain_name(name: &[u8]) -> bool {
-    !matches!(name, b"" | b"." | b"..") && !name.iter().any(|byte| matches!(byte, b'/' | 0))
+/// A path. Whether it may be opened the gate decides, as for any name that an image holds.
+fn is_path(name: &[u8]) -> bool {
+    !name.is_empty() && !name.contains(&0)
 }
 
 /// Plain bytes, all of them there: an extent cut short would read as zeros without a word.

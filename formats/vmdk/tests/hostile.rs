@@ -40,51 +40,18 @@ fn set(bytes: &[u8], at: usize, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Descriptors that name files elsewhere (A3), which are there and which qemu-img would read.
+/// An extent is named by a path, like a backing file; which paths are opened the gate decides, for every format alike (A3).
 #[test]
-fn extents_elsewhere_are_never_opened() {
+fn extents_are_named_by_paths() {
     let bench = Bench::new();
-    let secret = Bench::new();
-    secret.write("secret", &pattern(512));
     std::fs::create_dir(bench.path("sub")).unwrap();
-    bench.write("sub/below", &pattern(512));
-    bench.write("beside", &pattern(512));
-    let absolute = secret.path("secret").to_str().unwrap().to_owned();
-    let relative = format!(
-        "../{}/secret",
-        secret.directory.path().file_name().unwrap().to_str().unwrap()
-    );
-    for name in [
-        &*absolute,
-        &relative,
-        "sub/below",
-        "./beside",
-        "sub/../beside",
-        "/etc/passwd",
-    ] {
-        for kind in [
-            "FLAT \"NAME\" 0",
-            "VMFS \"NAME\"",
-            "SPARSE \"NAME\"",
-            "SESPARSE \"NAME\"",
-        ] {
-            let text = descriptor("monolithicFlat", &format!("RW 1 {}", kind.replace("NAME", name)));
-            assert_eq!(
-                refusal(&bench, text.as_bytes()),
-                fault::vmdk::EXTENT_NAME,
-                "{name}"
-            );
-        }
-        let text = descriptor("monolithicFlat", &format!("RW 1 FLAT \"{name}\" 0"));
-        bench.write("d.vmdk", text.as_bytes());
-        assert!(
-            bench.try_qemu(&["info", "d.vmdk"]).status.success(),
-            "{name}: nothing to leak"
-        );
+    for name in ["beside", "sub/below", "p:q"] {
+        bench.write(name, &pattern(512));
     }
-    for name in [".", ".."] {
+    let absolute = bench.path("beside").to_str().unwrap().to_owned();
+    for name in [&*absolute, "sub/below", "./beside", "sub/../beside", "p:q"] {
         let text = descriptor("monolithicFlat", &format!("RW 1 FLAT \"{name}\" 0"));
-        assert_eq!(refusal(&bench, text.as_bytes()), fault::vmdk::EXTENT_NAME);
+        assert!(look(&bench, text.as_bytes()).is_ok(), "{name}");
     }
 }
 

@@ -80,7 +80,8 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         let (memory, stop) = (&*self.memory, &self.stop);
         match *request {
             Request::Read { slot, offset, into } => {
-                counted(self.file(slot)?.read(memory, offset, into, buffer))
+                let file = self.readable(slot, offset, into.length)?;
+                counted(file.read(memory, offset, into, buffer))
             }
             Request::Write { slot, offset, from } => {
                 done(self.file(slot)?.write(memory, offset, from, buffer))
@@ -133,7 +134,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
                 may_clone,
             } => {
                 let copy = Copy {
-                    source: self.file(source)?,
+                    source: self.readable(source, source_offset, length)?,
                     source_offset,
                     target: self.file(target)?,
                     target_offset,
@@ -156,9 +157,9 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
                 length,
             } => {
                 let compare = Compare {
-                    one: (self.file(slot)?, offset),
+                    one: (self.readable(slot, offset, length)?, offset),
                     other: match other {
-                        Some((slot, offset)) => Some((self.file(slot)?, offset)),
+                        Some((slot, offset)) => Some((self.readable(slot, offset, length)?, offset)),
                         None => None,
                     },
                     length,
@@ -167,6 +168,13 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             }
             _ => Err(Violation::Other("a request of an unknown kind").into()),
         }
+    }
+
+    /// A file of which these bytes may be read.
+    fn readable(&self, slot: Slot, offset: u64, length: u64) -> Result<&OpenFile, Refusal> {
+        let file = self.file(slot)?;
+        file.readable_to(offset.saturating_add(length))?;
+        Ok(file)
     }
 
     fn open(&self, by: Slot, role: Role, name: GuestRange) -> Result<Answer, Refusal> {

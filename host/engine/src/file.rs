@@ -73,6 +73,8 @@ pub(crate) struct OpenFile {
     pub(crate) place: Option<Place>,
     /// Flush means something.
     pub(crate) durable: bool,
+    /// So many of its first bytes may be read; none: all.
+    pub(crate) window: Option<u64>,
     /// Its old content is about to go: no image may refer to it.
     pub(crate) replaced: bool,
     pub(crate) state: State,
@@ -141,6 +143,14 @@ impl OpenFile {
         let stat = fstat(&self.fd)?;
         let blocks = u64::try_from(stat.st_blocks).map_err(|_| Errno::OVERFLOW)?;
         Ok(blocks.saturating_mul(512))
+    }
+
+    /// The right to read bytes up to `end`.
+    pub(crate) fn readable_to(&self, end: u64) -> Outcome<()> {
+        match self.window {
+            Some(window) if end > window => Err(Errno::ACCESS.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The right to change bytes up to `end`; notes that the file is touched.

@@ -2,17 +2,20 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use instar_abi::{FileFacts, Slot};
 use rustix::io::Errno;
 
-use crate::gate::{Gate, Place, Policy, Root};
+use crate::gate::{Gate, Place, Policy};
+use crate::key::KeyPlace;
 use crate::lock::{self, Use};
 use crate::name;
 use crate::open::{self, OpenError, OpenErrorKind};
+use crate::provenance::Provenance;
+use crate::root::Root;
 use crate::slots::Slots;
 use crate::stop::Stop;
 use crate::target::{self, Birth, TargetOptions};
@@ -23,8 +26,12 @@ use crate::{Failure, OpenFile};
 pub struct Options {
     /// What names in images may open.
     pub policy: Policy,
-    /// Directories in which every image may name files, beside its own.
+    /// Directories in which every image may name files and block devices, beside its own.
     pub allow: Vec<PathBuf>,
+    /// Directories in which images are somebody else's: names in them open neither what is beside them nor what is allowed.
+    pub untrusted: Vec<PathBuf>,
+    /// The key by which records of this machine's are known; none: no record is believed, and none is made.
+    pub key: Option<KeyPlace>,
     /// Take advisory locks on what is read; `-U` does not. What is written is always locked.
     pub lock: bool,
 }
@@ -34,6 +41,8 @@ impl Default for Options {
         Self {
             policy: Policy::default(),
             allow: Vec::new(),
+            untrusted: Vec::new(),
+            key: None,
             lock: true,
         }
     }
@@ -48,6 +57,7 @@ pub struct Files {
     pub(crate) gate: Gate,
     lock: bool,
     births: Mutex<Vec<(Slot, Birth)>>,
+    pub(crate) provenance: Mutex<Provenance>,
 }
 
 /// What the host knows of an open file.
@@ -91,21 +101,23 @@ impl Files {
     /// No files yet.
     ///
     /// # Errors
-    /// An allowed directory that cannot be opened.
+    /// An allowed or untrusted directory that is there and cannot be opened.
     pub fn new(options: &Options) -> Result<Self, OpenError> {
-        let allowed = options
-            .allow
-            .iter()
-            .map(|path| match Root::open(path) {
-                Ok(root) => Ok(Arc::new(root)),
-                Err(error) => Err(OpenError::new(path.as_os_str(), system(&error))),
-            })
-            .collect::<Result<_, _>>()?;
+        let gate = Gate {
+            policy: options.policy,
+            allowed: present(&options.allow)?,
+            untrusted: present(&options.untrusted)?,
+            lock: options.lock,
+            user: rustix::process::geteuid().as_raw(),
+            key_place: options.key.clone(),
+            ..Gate::default()
+        };
         Ok(Self {
             slots: Slots::new(),
-            gate: Gate::new(options.policy, allowed, options.lock),
+            gate,
             lock: options.lock,
             births: Mutex::new(Vec::new()),
+            provenance: Mutex::default(),
         })
     }
 
@@ -263,6 +275,7 @@ impl Files {
                     .map_err(|failure| file.incomplete(failure))?;
             }
         }
+        self.write_records();
         let mut births = self.births();
         for (slot, birth) in births.iter_mut().rev() {
             let Some(file) = self.slots.get(*slot) else {
@@ -282,16 +295,21 @@ impl Files {
             birth.undo();
         }
         self.births().clear();
+        self.restore_records();
     }
 
     /// The directories that the gate may open files in: for confining our own process.
     #[must_use]
-    pub fn gate_directories(&self) -> Vec<BorrowedFd<'_>> {
-        if self.gate.policy() == Policy::Nothing {
+    pub fn gate_directories(&self) -> Vec<Arc<OwnedFd>> {
+        if self.gate.policy == Policy::Nothing {
             return Vec::new();
         }
         let places = self.slots.iter().filter_map(|(_, file)| file.place.as_ref());
-        places.map(Place::root).chain(self.gate.allowed()).collect()
+        let homes = places.flat_map(|place| &place.homes).map(Arc::as_ref);
+        let known = homes.chain(&self.gate.allowed);
+        let mut directories: Vec<_> = known.map(|root| Arc::clone(&root.directory)).collect();
+        directories.extend(self.gate.leads().iter().map(|root| Arc::clone(&root.directory)));
+        directories
     }
 
     /// The directories in which [`Files::commit`] and [`Files::abort`] will make and remove names, until they are called:
@@ -307,13 +325,11 @@ impl Files {
     }
 
     fn add(&self, name: &OsStr, mut file: OpenFile) -> Result<FileFacts, OpenErrorKind> {
-        if self.gate.policy() != Policy::Nothing {
+        if self.gate.policy != Policy::Nothing {
             let path = name::typed(name).map_err(OpenErrorKind::Protocol)?;
             let directory = path.parent().unwrap_or(Path::new(""));
             // A directory that cannot be opened is one in which names lead nowhere.
-            file.place = Root::open(directory)
-                .ok()
-                .map(|root| Place::in_root(Arc::new(root)));
+            file.place = Root::open(directory).ok().map(|root| place(root, path));
         }
         self.slots.add(file).map_err(|_| OpenErrorKind::TooMany)
     }
@@ -337,6 +353,32 @@ impl OpenFile {
             errno: i32::try_from(failure.0).map_or(Errno::IO, Errno::from_raw_os_error),
         }
     }
+}
+
+/// The place of a file that the user named: it is beside what is beside its name, and, where that is a link, beside what is
+/// beside the file.
+fn place(root: Root, path: &Path) -> Place {
+    let start = Arc::new(root);
+    let mut place = Place::in_root(Arc::clone(&start));
+    let file = std::fs::canonicalize(path).ok();
+    let real = file
+        .as_deref()
+        .and_then(Path::parent)
+        .filter(|real| *real != start.real);
+    place
+        .homes
+        .extend(real.and_then(|real| Root::open(real).ok()).map(Arc::new));
+    place
+}
+
+/// Those of the directories that are there: in one that is not there is nothing to let in or to keep out.
+fn present(paths: &[PathBuf]) -> Result<Vec<Root>, OpenError> {
+    let opened = paths.iter().filter_map(|path| match Root::open(path) {
+        Ok(root) => Some(Ok(root)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(Err(OpenError::new(path.as_os_str(), system(&error)))),
+    });
+    opened.collect()
 }
 
 fn system(error: &std::io::Error) -> OpenErrorKind {

@@ -27,6 +27,7 @@ use crate::file::{Access, Identity, OpenFile, State};
 use crate::lock::{self, Use};
 use crate::name;
 use crate::open::{self, OpenErrorKind, existing, own_path, reopen_direct};
+use crate::record;
 
 /// How writes to a target reach its storage: qemu-img's `-t`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -329,7 +330,7 @@ fn successor(name: &OsStr, old: &OpenFile, flags: OFlags) -> Result<(OwnedFd, Bi
     if Identity::from(&there) != old.identity
         || was.st_nlink != 1
         || sticky
-        || flistxattr(&old.fd, &mut [0_u8; 0])? != 0
+        || has_foreign_attributes(&old.fd)?
         || mount(&old.fd)? != mount(&birth.directory)?
     {
         return Err(Errno::PERM);
@@ -349,6 +350,20 @@ fn successor(name: &OsStr, old: &OpenFile, flags: OFlags) -> Result<(OwnedFd, Bi
         return Err(errno);
     }
     Ok((fd, birth))
+}
+
+/// Whether a file has attributes that would be lost. Our own record of it is not to outlive its content.
+fn has_foreign_attributes(fd: &OwnedFd) -> Result<bool, Errno> {
+    let mut names = [0; 64];
+    Ok(match flistxattr(fd, &mut names[..]) {
+        Err(Errno::RANGE) => true,
+        listed => {
+            let names = names.get(..listed?).unwrap_or_default();
+            names
+                .split(|byte| *byte == 0)
+                .any(|name| !name.is_empty() && name != record::ATTRIBUTE.as_bytes())
+        }
+    })
 }
 
 /// The mount that a file is seen through: one that is mounted by itself cannot be renamed over.
@@ -393,6 +408,7 @@ fn finish(
         access: Access::Write { limit: options.limit },
         name: PathBuf::from(name),
         place: None,
+        window: None,
         durable: options.cache != Cache::Unsafe,
         replaced,
         state: State::default(),

@@ -61,6 +61,52 @@ in_both_sandboxes! {
         nothing_leaked(bench);
     }
 
+    fn a1_what_lies_below_the_image_or_is_hidden_is_refused(bench) {
+        let image = image(bench);
+        let secret = bench.path("secret");
+        fs::create_dir_all(bench.path("in/.ssh")).unwrap();
+        fs::create_dir_all(bench.path("in/etc")).unwrap();
+        for name in ["in/.ssh/key", "in/etc/passwd", "in/.hidden"] {
+            fs::copy(&secret, bench.path(name)).unwrap();
+        }
+        symlink(".hidden", bench.path("in/shown")).unwrap();
+        symlink("etc/passwd", bench.path("in/link")).unwrap();
+        for name in [".ssh/key", "etc/passwd", ".hidden", "shown", "link", "./etc/../etc/passwd"] {
+            image.backing(name.as_bytes());
+            refused(bench, "in/image", "the image names");
+        }
+        nothing_leaked(bench);
+        // The same files, in directories that the user allows.
+        image.backing(b"etc/passwd");
+        run(bench, &["convert", "--allow-dir", "in/etc", "-f", "qcow2", "-O", "raw", "in/image", "read"]).succeeds();
+        fs::remove_file(bench.path("read")).unwrap();
+    }
+
+    fn a1_an_image_in_the_root_directory_has_no_siblings(bench) {
+        let name = format!("/instar-test-{}-{}", std::process::id(), bench.sandbox().name());
+        let secret = format!("{name}-sibling");
+        Crafted::image(bench, "image", "1M", "", 0).backing(secret.trim_start_matches('/').as_bytes());
+        if fs::copy(bench.path("image"), &name).is_err() || fs::write(&secret, vec![b's'; 4096]).is_err() {
+            return instar_tests::ledger::skip("only root can make files in the root directory");
+        }
+        let outcome = run(bench, &["convert", "-f", "qcow2", "-O", "raw", &name, "stolen"]);
+        let allowed = run(bench, &["convert", "--allow-dir", "/", "-f", "qcow2", "-O", "raw", &name, "read"]);
+        fs::remove_file(&name).unwrap();
+        fs::remove_file(&secret).unwrap();
+        outcome.fails_with("--allow-dir");
+        allowed.succeeds();
+        assert!(!bench.path("stolen").exists());
+    }
+
+    fn a1_kernel_filesystems_are_opened_by_no_rule(bench) {
+        let image = Crafted::image(bench, "image", "1M", "", 0);
+        for name in ["/proc/self/maps", "/proc/self/root/etc/passwd", "/sys/kernel/vmcoreinfo", "/proc/cpuinfo", "/dev/zero", "/dev/kmsg"] {
+            image.backing(name.as_bytes());
+            run(bench, &["convert", "--allow-dir", "/", "-O", "raw", "image", "stolen"]).fails_with("the image names");
+            assert!(!bench.path("stolen").exists(), "{name}");
+        }
+    }
+
     fn a1_nothing_at_all_is_opened_for_an_untrusted_image(bench) {
         let image = Crafted::image(bench, "image", "1M", "", 0);
         disk::usual(&bench.path("sibling"));

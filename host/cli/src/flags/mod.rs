@@ -14,6 +14,7 @@ mod measure;
 mod policy;
 mod sandbox;
 mod snapshot;
+mod trust;
 
 pub use getopt::{Getopt, Item, UsageError};
 pub use help::{top_page, verb_page};
@@ -80,6 +81,7 @@ pub const PAGES: &[&Page] = &[
     &measure::PAGE,
     &check::PAGE,
     &checksum::PAGE,
+    &trust::PAGE,
     &sandbox::PAGE,
 ];
 
@@ -128,6 +130,9 @@ pub enum Id {
     DeleteSnapshot,
     // check.
     Repair,
+    // trust.
+    Show,
+    Remove,
     // checksum.
     Algorithm,
     Checksum,
@@ -156,6 +161,7 @@ pub enum Id {
     SkipBrokenBitmaps,
     // Policy.
     AllowDir,
+    UntrustedDir,
     Untrusted,
     Sandbox,
     Timeout,

@@ -27,6 +27,14 @@ pub const FLAGS: &[Flag] = &[
         help: "let images name files in DIR too, not only beside themselves; may be given more than once",
     },
     Flag {
+        id: Id::UntrustedDir,
+        short: None,
+        long: &[],
+        exact: &["untrusted-dir"],
+        value: Some("DIR"),
+        help: "images in DIR are somebody else's: they open no file beside them and none in allowed directories",
+    },
+    Flag {
         id: Id::Sandbox,
         short: None,
         long: &[],

@@ -55,13 +55,17 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         backing.as_ref(),
     );
     let (target, failed) = match target {
-        Ok(target) => (Some(target), None),
+        Ok(target) => {
+            target::remember(&files, target.slot, &settings);
+            (Some(target), None)
+        }
         Err(stop) => (None, Some(stop)),
     };
     // The backing file is looked at before it is said that anything else is wrong.
     if let (Some(stop), false) = (&failed, checked) {
         return Err(stop.clone());
     }
+    let slot = target.as_ref().map(|target| target.slot);
     let verb = Verb::Create(CreateImage {
         target,
         backing: backing.as_ref().map(|backing| backing.source.clone()),
@@ -85,13 +89,16 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         named(Stop::Message(reason(failure, &scene, &settings, checked)))
     })?;
     match failed {
-        Some(stop) => Err(stop),
+        Some(stop) => return Err(stop),
         None => ended
             .files()
             .commit(false)
-            .map(|()| 0)
-            .map_err(|error| Stop::say(error.to_string())),
+            .map_err(|error| Stop::say(error.to_string()))?,
     }
+    if let Some(slot) = slot {
+        target::warn_unless_readable(ended.files(), slot, &settings, context);
+    }
+    Ok(0)
 }
 
 /// The name of the image and its options, and what is wrong with them before anything is opened.

@@ -29,6 +29,8 @@ pub(super) fn none_naming(policy: &Policy, share: bool, gate: GatePolicy) -> Ste
             gate
         },
         allow: policy.allow_dirs.clone(),
+        untrusted: policy.untrusted_dirs.clone(),
+        key: crate::settings::key_place(policy),
         lock: !share,
     };
     Files::new(&options).map_err(|error| Stop::Message(words(&error)))

@@ -115,6 +115,7 @@ impl Guest {
             self.sandbox
                 .set_timeout(end.saturating_duration_since(Instant::now()));
         }
+        files.settle();
         self.confine(&files)?;
         let engine = Engine::new(files, memory, Box::new(sink), report_limits(job));
         let engine = engine
@@ -183,8 +184,9 @@ impl Guest {
     fn confine(&self, files: &Files) -> Step<()> {
         let targets = files.target_directories();
         let targets = targets.map_err(|error| Stop::say(words::system(&error)))?;
+        let read = files.gate_directories();
         let confinement = Confinement {
-            read: files.gate_directories(),
+            read: read.iter().map(|directory| directory.as_fd()).collect(),
             names: targets.iter().map(AsFd::as_fd).collect(),
             child: self.sandbox.child(),
         };

@@ -27,6 +27,7 @@ mod signals;
 mod size;
 mod snapshot;
 mod target;
+mod trust;
 mod window;
 
 pub(crate) use signals::die_by;
@@ -64,6 +65,7 @@ pub(crate) fn run(command: &Command, mut context: Context<'_>) -> Step<u8> {
         Command::Measure(args) => measure::run(args, &mut context),
         Command::Check(args) => check::run(args, &mut context),
         Command::Checksum(args) => checksum::run(args, &mut context),
+        Command::Trust(args) => trust::run(args, &mut context),
         Command::Sandbox(args) => sandbox::run(args, &mut context),
     }
 }

@@ -1,13 +1,15 @@
 //! `sandbox`, carried out: what confines images on this machine.
 
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use instar_sandbox::{Choice, Mode, Probe};
 
 use super::Context;
 use super::guest::NO_LANDLOCK;
 use crate::json::{Json, Object, pretty};
-use crate::settings::{Backend, Policy};
+use crate::settings::{Backend, Policy, key_place};
 use crate::stop::Step;
 use crate::verb::sandbox::Args;
 
@@ -51,7 +53,7 @@ const PROTECTIONS: &[(&str, &str, bool, bool)] = &[
     ),
     (
         "gate",
-        "files named by images open read-only, beside the image, by policy",
+        "files named by images open read-only, by the rules for names in images",
         true,
         true,
     ),
@@ -223,13 +225,33 @@ fn human(probe: &Probe, chosen: &Chosen, policy: &Policy) -> String {
         if policy.untrusted {
             "never opened"
         } else {
-            "beside the image and in allowed directories"
+            "by these rules"
         }
     );
+    if !policy.untrusted {
+        rules(&mut text, policy);
+    }
+    text
+}
+
+/// Which files images may name, in the order in which it is asked.
+fn rules(text: &mut String, policy: &Policy) {
+    text.push_str("    beside the image\n");
+    let key = key_place(policy).map(|place| place.path);
+    let _ = match &key {
+        Some(key) => writeln!(text, "    recorded by this machine (key: {})", key.display()),
+        None => writeln!(text, "    (nothing can be recorded: there is no place for a key)"),
+    };
     for directory in &policy.allow_dirs {
         let _ = writeln!(text, "    allowed: {}", directory.display());
     }
-    text
+    for directory in &policy.untrusted_dirs {
+        let _ = writeln!(
+            text,
+            "    untrusted: {} (images there open only what is recorded)",
+            directory.display()
+        );
+    }
 }
 
 fn json(probe: &Probe, chosen: &Chosen, policy: &Policy) -> Json {
@@ -253,6 +275,13 @@ fn json(probe: &Probe, chosen: &Chosen, policy: &Policy) -> Json {
         })
         .collect();
     let calls: Vec<Json> = probe.system_calls.iter().map(|call| Json::from(*call)).collect();
+    let paths = |paths: &[PathBuf]| -> Vec<Json> {
+        paths
+            .iter()
+            .map(|path| Json::from(path.as_os_str().as_bytes()))
+            .collect()
+    };
+    let key = key_place(policy).map(|place| place.path);
     Object::new()
         .with("mode", name(chosen.mode))
         .with("reason", chosen.reason.as_str())
@@ -265,5 +294,8 @@ fn json(probe: &Probe, chosen: &Chosen, policy: &Policy) -> Json {
         .with("protections", protections)
         .with("guest-system-calls", calls)
         .with("untrusted", policy.untrusted)
+        .with("allowed-directories", paths(&policy.allow_dirs))
+        .with("untrusted-directories", paths(&policy.untrusted_dirs))
+        .with_some("trust-key", key.as_ref().map(|key| key.as_os_str().as_bytes()))
         .into()
 }

@@ -11,7 +11,7 @@ use instar_abi::job::SnapshotName;
 use serde_json::Value;
 
 use super::Context;
-use crate::settings::Backend;
+use crate::settings::{Backend, Policy};
 use crate::value::place::Place;
 
 /// Bytes of all sources, one after the other.
@@ -32,16 +32,15 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
     let policy = context.policy;
     let mut command = Command::new("/proc/self/exe");
     command.args(["measure", "--output=json", "-U"]);
-    command.arg(match policy.backend {
-        Backend::Auto => "--sandbox=auto",
-        Backend::Kvm => "--sandbox=kvm",
-        Backend::Process => "--sandbox=process",
-    });
+    command.arg(sandbox(policy));
     if policy.untrusted {
         command.arg("--untrusted");
     }
     for directory in &policy.allow_dirs {
         command.arg("--allow-dir").arg(directory);
+    }
+    for directory in &policy.untrusted_dirs {
+        command.arg("--untrusted-dir").arg(directory);
     }
     // What a window or a layer changes of the size only the user's own words say.
     let typed = place.window.is_none();
@@ -70,6 +69,15 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
     // A raw image takes what its disk has.
     let measured: Value = serde_json::from_slice(&output.stdout).ok()?;
     measured.get("required")?.as_u64()
+}
+
+/// The option by which another instance parses images where this one does.
+pub(super) const fn sandbox(policy: &Policy) -> &'static str {
+    match policy.backend {
+        Backend::Auto => "--sandbox=auto",
+        Backend::Kvm => "--sandbox=kvm",
+        Backend::Process => "--sandbox=process",
+    }
 }
 
 /// A snapshot's name as `-l` takes it.

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use instar_abi::job::{Below, Create, Measure, RawCreate, Source, Target, Verb};
 use instar_abi::{Format, Slot};
-use instar_engine::{Files, OpenErrorKind, TargetOptions};
+use instar_engine::{Files, OpenErrorKind, TargetOptions, Verdict};
 
 use super::Context;
 use super::files::{self, Names};
 use super::guest::{Ended, Guest};
 use super::progress::Progress;
+use crate::console::Console;
 use crate::create::{Settings, Surroundings};
-use crate::show::beside;
+use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
 use crate::value::place;
 
@@ -126,12 +127,47 @@ pub(super) fn existing(
     let facts = opened
         .in_place(&files::typed(path), options)
         .map_err(|error| Stop::Message(place::cannot_open(given, &files::words(&error))))?;
+    if format != Format::Raw {
+        // Its names stay in it. A raw disk may hold anything, an image of that name included.
+        opened.keep_record(facts.slot);
+    }
     Ok(Target {
         slot: facts.slot,
         create: defaults(format)?,
         existing: true,
         backing: None,
     })
+}
+
+/// Notes the names that a new image is given, so that it is known to be ours.
+pub(super) fn remember(opened: &Files, slot: Slot, settings: &Settings) {
+    let names: Vec<Vec<u8>> = names(settings).collect();
+    if !names.is_empty() {
+        let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        opened.remember(slot, &names);
+    }
+}
+
+fn names(settings: &Settings) -> impl Iterator<Item = Vec<u8>> {
+    let texts = ["backing_file", "data_file"]
+        .into_iter()
+        .filter_map(|key| settings.text(key));
+    texts.filter_map(super::trust::named)
+}
+
+/// Says at once when a new image could not be read with what it names, and what to do about that.
+pub(super) fn warn_unless_readable(opened: &Files, slot: Slot, settings: &Settings, context: &Context<'_>) {
+    if context.policy.untrusted || opened.is_recorded(slot) {
+        return;
+    }
+    let refused = |name: &Vec<u8>| opened.verdict(slot, name) == Verdict::Refused;
+    if let Some(name) = names(settings).find(refused) {
+        let text = format!(
+            "warning: '{}' is elsewhere, and that this image may name it cannot be recorded here: reading the image will need allow-dir = [\"DIRECTORY\"] in /etc/instar.toml, or --allow-dir",
+            Escaped(&name)
+        );
+        Console::complain(&context.program.message(text.as_bytes()));
+    }
 }
 
 /// The plain file that a target's name stands for.

@@ -5,9 +5,11 @@ mod policy;
 
 pub use policy::{Backend, Policy, UNTRUSTED_SIZE};
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use instar_engine::KeyPlace;
 
 use crate::flags::Id;
 use crate::stop::{Step, Stop};
@@ -22,7 +24,10 @@ const SYSTEM: &str = "/etc/instar.toml";
 /// A message that names where the wrong value stands.
 pub fn resolve(options: &[(Id, OsString)]) -> Step<Policy> {
     let mut policy = Policy::default();
-    for path in [Some(PathBuf::from(SYSTEM)), user_file()].into_iter().flatten() {
+    // With rights that the caller has not, his environment says nothing.
+    let believed = !instar_engine::is_elevated();
+    let user_file = if believed { user_file() } else { None };
+    for path in [Some(PathBuf::from(SYSTEM)), user_file].into_iter().flatten() {
         if let Some(text) = file::read_if_present(&path)? {
             file::apply(&path, &text, &mut policy)?;
         }
@@ -32,12 +37,15 @@ pub fn resolve(options: &[(Id, OsString)]) -> Step<Policy> {
         .rev()
         .find(|(id, _)| *id == Id::Config)
         .map(|(_, value)| value.clone());
-    if let Some(path) = named.or_else(|| std::env::var_os("INSTAR_CONFIG")) {
+    let from_outside = || std::env::var_os("INSTAR_CONFIG").filter(|_| believed);
+    if let Some(path) = named.or_else(from_outside) {
         let path = PathBuf::from(path);
         let text = file::read(&path)?;
         file::apply(&path, &text, &mut policy)?;
     }
-    environment(&mut policy)?;
+    if believed {
+        environment(&mut policy)?;
+    }
     for (id, value) in options {
         let Some(key) = key(*id) else { continue };
         let value = if *id == Id::Untrusted {
@@ -57,6 +65,7 @@ const fn key(id: Id) -> Option<&'static str> {
     Some(match id {
         Id::Untrusted => "untrusted",
         Id::AllowDir => "allow-dir",
+        Id::UntrustedDir => "untrusted-dir",
         Id::Sandbox => "sandbox",
         Id::Timeout => "timeout",
         Id::Memory => "memory",
@@ -73,7 +82,7 @@ fn environment(policy: &mut Policy) -> Step<()> {
         let Some(value) = std::env::var_os(&name).filter(|value| !value.is_empty()) else {
             continue;
         };
-        let values: Vec<&[u8]> = if *key == "allow-dir" {
+        let values: Vec<&[u8]> = if ["allow-dir", "untrusted-dir"].contains(key) {
             value.as_bytes().split(|byte| *byte == b':').collect()
         } else {
             vec![value.as_bytes()]
@@ -87,12 +96,37 @@ fn environment(policy: &mut Policy) -> Step<()> {
     Ok(())
 }
 
-fn user_file() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).filter(|path| Path::new(path).is_absolute());
-    absolute("XDG_CONFIG_HOME")
+/// Where the key for records of images lies: the one that the configuration names, else the user's own.
+#[must_use]
+pub fn key_place(policy: &Policy) -> Option<KeyPlace> {
+    if let Some(path) = &policy.trust_key {
+        let (path, shared) = (path.clone(), true);
+        return Some(KeyPlace { path, shared });
+    }
+    let state = if instar_engine::is_elevated() {
+        None
+    } else {
+        let home = || absolute("HOME").map(|home| home.join(".local/state"));
+        let system = || instar_engine::is_root().then(|| PathBuf::from("/var/lib"));
+        absolute("XDG_STATE_HOME").or_else(system).or_else(home)
+    };
+    state.map(|state| KeyPlace {
+        path: state.join("instar/trust.key"),
+        shared: false,
+    })
+}
+
+/// A directory that the environment names.
+fn absolute(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
         .map(PathBuf::from)
-        .or_else(|| absolute("HOME").map(|home| Path::new(&home).join(".config")))
-        .map(|directory| directory.join(OsStr::new("instar/config.toml")))
+        .filter(|path| path.is_absolute())
+}
+
+fn user_file() -> Option<PathBuf> {
+    absolute("XDG_CONFIG_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".config")))
+        .map(|directory| directory.join("instar/config.toml"))
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::value::number;
 pub(super) const KEYS: &[&str] = &[
     "untrusted",
     "allow-dir",
+    "untrusted-dir",
+    "trust-key",
     "sandbox",
     "require-kvm",
     "require-landlock",
@@ -32,8 +34,12 @@ pub const UNTRUSTED_SIZE: u64 = 1 << 40;
 pub struct Policy {
     /// Open nothing that an image names.
     pub untrusted: bool,
-    /// Directories in which every image may name files.
+    /// Directories in which every image may name files and block devices.
     pub allow_dirs: Vec<PathBuf>,
+    /// Directories in which images are somebody else's.
+    pub untrusted_dirs: Vec<PathBuf>,
+    /// A key for records of images that several users of this host share.
+    pub trust_key: Option<PathBuf>,
     /// Where images are parsed.
     pub backend: Backend,
     /// No other place than a virtual machine will do.
@@ -69,6 +75,8 @@ impl Default for Policy {
         Self {
             untrusted: false,
             allow_dirs: Vec::new(),
+            untrusted_dirs: Vec::new(),
+            trust_key: None,
             backend: Backend::Auto,
             require_kvm: false,
             require_landlock: false,
@@ -91,13 +99,9 @@ impl Policy {
             "untrusted" => self.untrusted |= truth(word)?,
             "require-kvm" => self.require_kvm |= truth(word)?,
             "require-landlock" => self.require_landlock |= truth(word)?,
-            "allow-dir" => {
-                if word.is_empty() {
-                    return Err("expects the name of a directory".to_owned());
-                }
-                self.allow_dirs
-                    .push(PathBuf::from(std::ffi::OsStr::from_bytes(word)));
-            }
+            "allow-dir" => self.allow_dirs.push(path(word, "a directory")?),
+            "untrusted-dir" => self.untrusted_dirs.push(path(word, "a directory")?),
+            "trust-key" => self.trust_key = Some(path(word, "a file")?),
             "sandbox" => {
                 self.backend = match word {
                     b"auto" => Backend::Auto,
@@ -115,6 +119,13 @@ impl Policy {
         }
         Ok(())
     }
+}
+
+fn path(word: &[u8], what: &str) -> Result<PathBuf, String> {
+    if word.is_empty() {
+        return Err(format!("expects the name of {what}"));
+    }
+    Ok(PathBuf::from(std::ffi::OsStr::from_bytes(word)))
 }
 
 fn truth(word: &[u8]) -> Result<bool, String> {

@@ -17,7 +17,7 @@ fn applied(text: &str) -> Result<Policy, String> {
 #[test]
 fn every_key_is_understood() {
     let policy = applied(
-        "untrusted = true\nallow-dir = [\"/a\", \"/b\"]\nsandbox = \"process\"\nrequire-kvm = false\nrequire-landlock = true\n\
+        "untrusted = true\nallow-dir = [\"/a\", \"/b\"]\nuntrusted-dir = [\"/c\"]\ntrust-key = \"/k\"\nsandbox = \"process\"\nrequire-kvm = false\nrequire-landlock = true\n\
          timeout = 1.5\nmemory = \"64M\"\nmax-size = \"10G\"\nmax-output = 4096\nmax-chain = 5\n",
     );
     assert_eq!(
@@ -25,6 +25,8 @@ fn every_key_is_understood() {
         Ok(Policy {
             untrusted: true,
             allow_dirs: vec![PathBuf::from("/a"), PathBuf::from("/b")],
+            untrusted_dirs: vec![PathBuf::from("/c")],
+            trust_key: Some(PathBuf::from("/k")),
             backend: Backend::Process,
             require_kvm: false,
             require_landlock: true,

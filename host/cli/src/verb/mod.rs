@@ -13,6 +13,7 @@ mod object;
 pub mod sandbox;
 pub mod shared;
 pub mod snapshot;
+pub mod trust;
 
 use std::ffi::OsString;
 
@@ -33,6 +34,7 @@ pub enum VerbName {
     Measure,
     Check,
     Checksum,
+    Trust,
     Sandbox,
 }
 
@@ -59,6 +61,8 @@ pub enum Command {
     Check(check::Args),
     /// `checksum`.
     Checksum(checksum::Args),
+    /// `trust`.
+    Trust(trust::Args),
     /// `sandbox`.
     Sandbox(sandbox::Args),
 }
@@ -103,6 +107,7 @@ pub fn parse(
         VerbName::Measure => measure::parse(line).map(Command::Measure),
         VerbName::Check => check::parse(line).map(Command::Check),
         VerbName::Checksum => checksum::parse(line).map(Command::Checksum),
+        VerbName::Trust => trust::parse(line).map(Command::Trust),
         VerbName::Sandbox => sandbox::parse(line).map(Command::Sandbox),
     }
 }

@@ -3,11 +3,11 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use instar_abi::request::status;
-use instar_abi::{RawResult, Slot};
+use instar_abi::request::{COMPARE_WITH_ZERO, Op, status};
+use instar_abi::{RawRequest, RawResult, Slot};
 use instar_engine::{Files, Options, Policy, TargetOptions};
 
-use crate::guest::{Guest, files, make_fifo, source, target};
+use crate::guest::{Guest, files, make_fifo, request, source, target};
 
 const ENOENT: u32 = libc::ENOENT as u32;
 const ELOOP: u32 = libc::ELOOP as u32;
@@ -27,6 +27,7 @@ fn zoo() -> tempfile::TempDir {
         "secret",
         "images/top",
         "images/base",
+        "images/.hidden",
         "images/sub/lower",
         "images/x:y",
         "shared/golden",
@@ -39,6 +40,7 @@ fn zoo() -> tempfile::TempDir {
     symlink("..", at("images/up")).unwrap();
     symlink("base", at("images/in")).unwrap();
     symlink("../base", at("images/sub/up")).unwrap();
+    symlink(".hidden", at("images/to-hidden")).unwrap();
     symlink("loop", at("images/loop")).unwrap();
     symlink("/proc/self/root", at("images/magic")).unwrap();
     symlink("nowhere", at("images/dangling")).unwrap();
@@ -71,7 +73,6 @@ fn names_beside_the_image_open() {
         ("base", "images/base"),
         ("./base", "images/base"),
         (".//sub/./..//base", "images/base"),
-        ("sub/lower", "images/sub/lower"),
         ("in", "images/base"),
         ("sub/up", "images/base"),
         ("./x:y", "images/x:y"),
@@ -93,6 +94,10 @@ fn names_that_lead_out_do_not() {
     for (name, refusal) in [
         ("../secret", status::REFUSED_OUTSIDE),
         ("sub/../../secret", status::REFUSED_OUTSIDE),
+        // Below the image is not beside it, and what is hidden is not meant.
+        ("sub/lower", status::REFUSED_OUTSIDE),
+        (".hidden", status::REFUSED_OUTSIDE),
+        ("to-hidden", status::REFUSED_OUTSIDE),
         (&absolute, status::REFUSED_OUTSIDE),
         (&prefix, status::REFUSED_OUTSIDE),
         ("/etc/passwd", status::REFUSED_OUTSIDE),
@@ -101,8 +106,9 @@ fn names_that_lead_out_do_not() {
         ("../../../../../../../etc/passwd", status::REFUSED_OUTSIDE),
         ("..", status::REFUSED_OUTSIDE),
         (".", status::REFUSED_OUTSIDE),
+        ("./", status::REFUSED_OUTSIDE),
         ("/", status::REFUSED_OUTSIDE),
-        // By their text these stay inside; the kernel says where they lead.
+        // Each is one name beside the image; the kernel says where it leads.
         ("out", status::REFUSED_OUTSIDE),
         ("absolute-out", status::REFUSED_OUTSIDE),
         ("up/secret", status::REFUSED_OUTSIDE),
@@ -147,6 +153,9 @@ fn only_regular_files_are_opened_and_nothing_waits() {
     let start = std::time::Instant::now();
     for name in ["fifo", "sub", "sub/."] {
         assert_eq!(guest.open(top, name), Err(status::REFUSED_KIND), "{name}");
+    }
+    for name in ["base/", "base/.", "base/x"] {
+        assert_eq!(guest.open(top, name), Err(libc::ENOTDIR as u32), "{name}");
     }
     let devices = Options {
         allow: vec!["/dev".into(), "/proc".into()],
@@ -196,24 +205,28 @@ fn allowed_directories_are_open_to_every_image() {
     let chained = guest.open(golden, "chained").unwrap();
     assert_eq!(content(&guest, chained), "shared/chained");
     assert_eq!(guest.open(golden, "../images/base"), Err(status::REFUSED_OUTSIDE));
-    // That of each file, and the allowed one.
-    assert_eq!(guest.engine.files().gate_directories().len(), 4);
+    // That of the image, and the allowed one.
+    assert_eq!(guest.engine.files().gate_directories().len(), 2);
 }
 
 #[test]
-fn a_file_reached_through_the_gate_brings_no_new_directory() {
+fn a_layer_in_an_allowed_directory_brings_nothing_else_with_it() {
     let zoo = zoo();
-    let (guest, top) = guest(zoo.path(), &Options::default());
+    let options = Options {
+        allow: vec![zoo.path().join("images/sub")],
+        ..Options::default()
+    };
+    let (guest, top) = guest(zoo.path(), &options);
     let lower = guest.open(top, "sub/lower").unwrap();
     let lower = Slot(u32::try_from(lower.value).unwrap());
-    let base = guest.open(lower, "../base").unwrap();
-    assert_eq!(content(&guest, base), "images/base");
     assert_eq!(
         guest.open(lower, "base"),
         Err(ENOENT),
         "names start at its own directory"
     );
-    assert_eq!(guest.open(lower, "../../secret"), Err(status::REFUSED_OUTSIDE));
+    for name in ["../base", "../../secret", "../../shared/golden"] {
+        assert_eq!(guest.open(lower, name), Err(status::REFUSED_OUTSIDE), "{name}");
+    }
 }
 
 #[test]
@@ -248,7 +261,7 @@ fn the_same_file_is_the_same_slot() {
     let (guest, top) = guest(zoo.path(), &Options::default());
     assert_eq!(guest.open(top, "top").unwrap().value, u64::from(top.0));
     let base = guest.open(top, "base").unwrap();
-    for name in ["base", "in", "twin", "sub/up"] {
+    for name in ["base", "in", "twin"] {
         assert_eq!(guest.open(top, name).unwrap(), base, "{name}");
     }
     assert_eq!(guest.engine.files().facts().len(), 2);
@@ -262,14 +275,14 @@ fn what_is_about_to_be_overwritten_cannot_be_read_through_a_name() {
     target(&files, &zoo.path().join("images/base"));
     let lower = files
         .in_place(
-            zoo.path().join("images/sub/lower").as_os_str(),
+            zoo.path().join("images/x:y").as_os_str(),
             &TargetOptions::default(),
         )
         .unwrap();
     let guest = Guest::new(files);
     assert_eq!(guest.open(top, "base"), Err(status::REFUSED_LOCK));
     // What is changed in place may refer to itself; the guest sees the loop.
-    let opened = guest.open(top, "sub/lower").unwrap();
+    let opened = guest.open(top, "./x:y").unwrap();
     assert_eq!(opened.value, u64::from(lower.slot.0));
 }
 
@@ -279,22 +292,79 @@ fn pieces_of_a_split_image_lie_beside_it() {
     let extent = 2;
     let (guest, top) = guest(zoo.path(), &Options::default());
     assert!(guest.open_as(top, extent, b"base").is_ok());
-    for name in ["sub/lower", "./base", "../images/base"] {
+    let absolute = zoo.path().join("images/base");
+    let absolute = absolute.to_str().unwrap();
+    for name in ["./base", "../images/base", absolute, "x:y"] {
+        assert!(guest.open_as(top, extent, name.as_bytes()).is_ok(), "{name}");
+    }
+    let absolute = zoo.path().join("shared/golden");
+    let absolute = absolute.to_str().unwrap();
+    for name in ["sub/lower", "../shared/golden", absolute, "/etc/passwd"] {
         let refused = guest.open_as(top, extent, name.as_bytes());
         assert_eq!(refused, Err(status::REFUSED_OUTSIDE), "{name}");
     }
-    let absolute = zoo.path().join("images/base");
-    let absolute = absolute.to_str().unwrap();
-    assert_eq!(
-        guest.open_as(top, extent, absolute.as_bytes()),
-        Err(status::REFUSED_OUTSIDE)
-    );
     let options = Options {
         allow: vec![zoo.path().to_owned()],
         ..Options::default()
     };
     let (guest, top) = self::guest(zoo.path(), &options);
     assert!(guest.open_as(top, extent, absolute.as_bytes()).is_ok());
+}
+
+#[test]
+fn a_look_at_an_image_reads_no_file_beside_it() {
+    let zoo = zoo();
+    let at = |name: &str| zoo.path().join("images").join(name);
+    for name in [
+        "disk.vmdk",
+        "disk-s001.vmdk",
+        "diskette.vmdk",
+        "other.vmdk",
+        "disk-s001.raw",
+    ] {
+        std::fs::write(at(name), vec![b'x'; 10_000]).unwrap();
+    }
+    let options = Options {
+        policy: Policy::Pieces,
+        ..Options::default()
+    };
+    let files = Files::new(&options).unwrap();
+    let top = source(&files, &at("disk.vmdk")).slot;
+    let guest = Guest::new(files);
+    let extent = 2;
+    for role in [0, 1, 3] {
+        let refused = guest.open_as(top, role, b"disk-s001.vmdk");
+        assert_eq!(refused, Err(status::REFUSED_UNTRUSTED));
+    }
+    for (name, readable) in [
+        ("disk-s001.vmdk", 4096),
+        ("diskette.vmdk", 0),
+        ("other.vmdk", 0),
+        ("disk-s001.raw", 0),
+        ("base", 0),
+        ("disk.vmdk", 10_000),
+    ] {
+        let opened = guest.open_as(top, extent, name.as_bytes()).unwrap();
+        let slot = Slot(u32::try_from(opened.value).unwrap());
+        assert!(opened.extra > 0, "its size is told");
+        for length in [1, 512, 4096, 4097, 10_000] {
+            let mut asked = vec![request(Op::READ, slot, 0, length)];
+            let zeros = RawRequest {
+                flags: COMPARE_WITH_ZERO,
+                ..request(Op::COMPARE, slot, 0, length)
+            };
+            let itself = RawRequest {
+                other: top.0,
+                ..request(Op::COMPARE, slot, 0, length)
+            };
+            asked.extend([zeros, itself]);
+            for raw in asked {
+                let answer = guest.ask(raw).map(|_| ());
+                let expected = if length <= readable { Ok(()) } else { Err(EACCES) };
+                assert_eq!(answer, expected, "{name}, {length} bytes, operation {}", raw.op);
+            }
+        }
+    }
 }
 
 #[test]

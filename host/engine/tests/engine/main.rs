@@ -14,6 +14,7 @@ mod devices;
 mod gate;
 mod guest;
 mod locks;
+mod provenance;
 mod requests;
 mod residence;
 mod serving;

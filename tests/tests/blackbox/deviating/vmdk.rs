@@ -53,7 +53,7 @@ in_both_sandboxes! {
         let absolute = bench.path("elsewhere/secret");
         for name in ["elsewhere/secret", "./elsewhere/secret", absolute.to_str().unwrap()] {
             flat(bench, &format!("RW 16 FLAT \"{name}\" 0"));
-            only_we_refuse(bench, "vmdk-extent-names", "vmdk", "is not a plain name of a file beside the descriptor");
+            only_we_refuse(bench, "vmdk-extent-names", "vmdk", "the image names a file elsewhere");
         }
     }
 
