@@ -45,3 +45,12 @@ pub(crate) fn exists(program: &str) -> bool {
             .any(|directory| directory.join(program).is_file())
     })
 }
+
+/// The instar that was just built; or, for comparing builds, the one that `INSTAR` names.
+pub(crate) fn instar() -> Result<std::path::PathBuf, String> {
+    let built = crate::workspace::root().join("target/x86_64-unknown-linux-gnu/debug/instar");
+    let program = std::env::var_os("INSTAR").map_or(built, std::path::PathBuf::from);
+    program
+        .canonicalize()
+        .map_err(|error| format!("{}: {error}", program.display()))
+}

@@ -59,8 +59,7 @@ impl Bench {
         let home = workspace::root().join("target/clients");
         std::fs::create_dir_all(&home).map_err(|error| error.to_string())?;
         let home = home.canonicalize().map_err(|error| error.to_string())?;
-        let instar = workspace::root().join("target/x86_64-unknown-linux-gnu/debug/instar");
-        let instar = instar.canonicalize().map_err(|error| error.to_string())?;
+        let instar = crate::run::instar()?;
         let stock = std::env::var_os("PATH")
             .and_then(|path| {
                 std::env::split_paths(&path)

@@ -10,18 +10,35 @@ use crate::run::output;
 /// A package with tests that run qemu-img.
 pub(super) struct Suite {
     pub(super) name: &'static str,
-    /// The source package, and what its tests want to have installed.
+    /// Whose tests these are.
     package: &'static str,
+    /// The directory of its environment, which suites can share.
+    place: &'static str,
+    /// Tests of our own that call the packages' functions, where their own do without qemu-img.
+    script: Option<&'static str>,
+    /// What the tests want to have installed.
     wants: &'static [&'static str],
     /// What is done in the source before, by sh.
     prepare: &'static str,
     tests: &'static [&'static str],
 }
 
+const OPENSTACK: &str = include_str!("scripts/test_openstack.py");
+
+const OPENSTACK_WANTS: &[&str] = &[
+    "pytest",
+    "nova==34.0.0",
+    "cinder==29.0.0",
+    "glance==33.0.0",
+    "ironic-python-agent==13.0.0",
+];
+
 pub(super) const SUITES: &[Suite] = &[
     Suite {
         name: "oslo.utils",
         package: "oslo.utils==10.2.0",
+        place: "oslo.utils",
+        script: None,
         wants: &[
             "pytest",
             "oslotest",
@@ -39,6 +56,8 @@ pub(super) const SUITES: &[Suite] = &[
     Suite {
         name: "ovirt-imageio",
         package: "ovirt-imageio==2.5.1",
+        place: "ovirt-imageio",
+        script: None,
         wants: &["pytest", "pytest-timeout", "userstorage", "setuptools"],
         // Its tests ask which of Red Hat's systems this is, and fail where it is none of them.
         prepare: "python setup.py -q build_ext --build-lib .; \
@@ -56,12 +75,51 @@ pub(super) const SUITES: &[Suite] = &[
             "test/handlers/checksum_test.py",
         ],
     },
+    Suite {
+        name: "nova",
+        package: "nova==34.0.0",
+        place: "openstack",
+        script: Some(OPENSTACK),
+        wants: OPENSTACK_WANTS,
+        prepare: "true",
+        tests: &["test_suite.py", "-k", "nova"],
+    },
+    Suite {
+        name: "cinder",
+        package: "cinder==29.0.0",
+        place: "openstack",
+        script: Some(OPENSTACK),
+        wants: OPENSTACK_WANTS,
+        prepare: "true",
+        tests: &["test_suite.py", "-k", "cinder"],
+    },
+    Suite {
+        name: "glance",
+        package: "glance==33.0.0",
+        place: "openstack",
+        script: Some(OPENSTACK),
+        wants: OPENSTACK_WANTS,
+        prepare: "true",
+        tests: &["test_suite.py", "-k", "glance"],
+    },
+    Suite {
+        name: "ironic-python-agent",
+        package: "ironic-python-agent==13.0.0",
+        place: "openstack",
+        script: Some(OPENSTACK),
+        wants: OPENSTACK_WANTS,
+        prepare: "true",
+        tests: &["test_suite.py", "-k", "ironic_python_agent"],
+    },
 ];
 
 /// Runs a suite with both programs; how many tests pass with qemu-img and fail with instar, without a missing verb.
 pub(super) fn run(bench: &Bench, suite: &Suite) -> Result<usize, String> {
     println!("── {} ({})", suite.name, suite.package);
     let place = fetch(bench, suite)?;
+    if let Some(script) = suite.script {
+        std::fs::write(place.join("test_suite.py"), script).map_err(|error| error.to_string())?;
+    }
     let stock = attempt(bench, suite, &place, false)?;
     let ours = attempt(bench, suite, &place, true)?;
     let failed = |tests: &BTreeMap<String, String>| -> BTreeSet<String> { tests.keys().cloned().collect() };
@@ -107,10 +165,11 @@ pub(super) fn run(bench: &Bench, suite: &Suite) -> Result<usize, String> {
 
 /// Fetches the source and makes an environment for its tests.
 fn fetch(bench: &Bench, suite: &Suite) -> Result<PathBuf, String> {
-    let home = bench.home.join(suite.name);
+    let home = bench.home.join(suite.place);
     let done = home.join("done");
     let source = home.join("source");
-    if std::fs::read_to_string(&done).is_ok_and(|text| text == suite.package) {
+    let wanted = format!("{:?}", suite.wants);
+    if std::fs::read_to_string(&done).is_ok_and(|text| text == wanted) {
         return Ok(source);
     }
     let _ = std::fs::remove_dir_all(&home);
@@ -128,17 +187,19 @@ fn fetch(bench: &Bench, suite: &Suite) -> Result<PathBuf, String> {
             .args(["-m", "pip", "--quiet", "--disable-pip-version-check"]);
         command
     };
-    output(
-        pip()
-            .args(["download", "--no-deps", "--no-binary", ":all:", "-d"])
-            .arg(&home)
-            .arg(suite.package),
-    )?;
-    output(
-        Command::new("sh")
-            .current_dir(&home)
-            .args(["-c", "tar -xzf ./*.tar.gz --strip-components=1 -C source"]),
-    )?;
+    if suite.script.is_none() {
+        output(
+            pip()
+                .args(["download", "--no-deps", "--no-binary", ":all:", "-d"])
+                .arg(&home)
+                .arg(suite.package),
+        )?;
+        output(
+            Command::new("sh")
+                .current_dir(&home)
+                .args(["-c", "tar -xzf ./*.tar.gz --strip-components=1 -C source"]),
+        )?;
+    }
     output(pip().arg("install").args(suite.wants))?;
     output(
         Command::new("sh")
@@ -153,7 +214,7 @@ fn fetch(bench: &Bench, suite: &Suite) -> Result<PathBuf, String> {
                 ),
             ),
     )?;
-    std::fs::write(&done, suite.package).map_err(|error| error.to_string())?;
+    std::fs::write(&done, &wanted).map_err(|error| error.to_string())?;
     Ok(source)
 }
 
@@ -174,6 +235,7 @@ fn attempt(bench: &Bench, suite: &Suite, place: &Path, ours: bool) -> Result<Run
         .args(suite.tests)
         .current_dir(place)
         .env("PATH", bench.path(ours))
+        .env("STOCK_QEMU_IMG", bench.stock.join("qemu-img"))
         // pytest cuts its reasons to the width of the terminal.
         .env("COLUMNS", "600")
         .output()

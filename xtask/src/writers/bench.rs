@@ -36,8 +36,7 @@ impl Bench {
         let home = workspace::root().join("target/writers");
         std::fs::create_dir_all(&home).map_err(|error| error.to_string())?;
         let home = home.canonicalize().map_err(|error| error.to_string())?;
-        let instar = workspace::root().join("target/x86_64-unknown-linux-gnu/debug/instar");
-        let instar = instar.canonicalize().map_err(|error| error.to_string())?;
+        let instar = crate::run::instar()?;
         let place = home.join("disks");
         std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
         let disks = Disks {

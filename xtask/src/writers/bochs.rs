@@ -34,6 +34,7 @@ pub(super) fn make(bench: &Bench) -> Result<Vec<Made>, String> {
                     path: room.join(path),
                     format,
                     truth: Some(room.join(truth)),
+                    deviation: None,
                 };
                 made.add(outcome, image(format!("create, {mode}"), &created, "empty.raw"));
                 for disk in ["odd", "even", "empty"] {

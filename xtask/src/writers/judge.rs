@@ -42,6 +42,8 @@ pub(super) struct Judgement {
     pub(super) variant: String,
     pub(super) format: &'static str,
     pub(super) info: Answer,
+    /// `info` without `-f`: what both take the file for.
+    pub(super) probe: Answer,
     pub(super) map: Answer,
     pub(super) check: Answer,
     pub(super) measure: Answer,
@@ -53,29 +55,38 @@ pub(super) struct Judgement {
     pub(super) safety: String,
     /// Whether instar reads the disk that the writer was given; none where that is not known.
     pub(super) truth: Option<bool>,
+    pub(super) deviation: Option<&'static str>,
     pub(super) findings: Vec<String>,
 }
 
 impl Judgement {
-    /// Whether instar reads what the writer reads, and qemu-img another disk.
-    pub(super) fn is_better(&self) -> bool {
-        self.read == Answer::Different && self.truth == Some(true)
+    /// Whether the table of deviations has it that instar answers otherwise, and instar reads the writer's disk or none.
+    pub(super) fn is_deliberate(&self) -> bool {
+        self.deviation.is_some() && self.truth != Some(false)
     }
 
     /// Whether a user loses something by instar here.
     pub(super) fn is_fault(&self) -> bool {
-        if self.is_better() {
+        if self.is_deliberate() {
             return false;
         }
-        [&self.info, &self.map, &self.check, &self.measure, &self.read]
-            .iter()
-            .any(|answer| answer.is_fault())
+        [
+            &self.info,
+            &self.probe,
+            &self.map,
+            &self.check,
+            &self.measure,
+            &self.read,
+        ]
+        .iter()
+        .any(|answer| answer.is_fault())
     }
 
     pub(super) fn summary(&self) -> String {
         format!(
-            "info {}, map {}, check {}, measure {}, read {}, untrusted {}, {}, writer's disk {}",
+            "info {}, without -f {}, map {}, check {}, measure {}, read {}, untrusted {}, {}, writer's disk {}",
             self.info.word(),
+            self.probe.word(),
             self.map.word(),
             self.check.word(),
             self.measure.word(),
@@ -106,6 +117,7 @@ pub(super) fn judge(bench: &Bench, image: &Image) -> Judgement {
         findings: Vec::new(),
     };
     let info = case.text("info", &["info", "--output", "json", "-f", image.format]);
+    let probe = case.text("info without -f", &["info", "--output", "json"]);
     let map = case.text("map", &["map", "--output", "json", "-f", image.format]);
     let check = case.text("check", &["check", "--output", "json", "-f", image.format]);
     let measure = case.text(
@@ -118,6 +130,7 @@ pub(super) fn judge(bench: &Bench, image: &Image) -> Judgement {
         variant: image.variant.clone(),
         format: image.format,
         info,
+        probe,
         map,
         check,
         measure,
@@ -125,6 +138,7 @@ pub(super) fn judge(bench: &Bench, image: &Image) -> Judgement {
         untrusted,
         safety,
         truth,
+        deviation: image.deviation,
         findings: merged(case.findings),
     }
 }

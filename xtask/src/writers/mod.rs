@@ -13,6 +13,7 @@ mod python;
 mod qemu;
 mod rust;
 mod virtualbox;
+mod xmount;
 
 use std::path::PathBuf;
 
@@ -32,6 +33,8 @@ struct Image {
     format: &'static str,
     /// The disk that the writer was given, or reads out of the image itself.
     truth: Option<PathBuf>,
+    /// The row of the table of deviations that explains another answer than qemu-img's.
+    deviation: Option<&'static str>,
 }
 
 /// What one program made.
@@ -75,6 +78,7 @@ const MAKERS: &[(&str, Maker)] = &[
     ("vmdkstream", debian::vmdkstream),
     ("bximage", bochs::make),
     ("dosbox-x", debian::dosbox),
+    ("xmount", xmount::make),
     ("python", python::make),
     ("node", node::make),
     ("rust", rust::make),
@@ -162,5 +166,5 @@ fn last_line(text: &str) -> String {
     let line = lines()
         .find(|line| line.contains("Error: ") || line.contains("error: "))
         .or_else(|| lines().next());
-    line.unwrap_or("no reason was given").chars().take(160).collect()
+    line.unwrap_or("no reason was given").chars().take(300).collect()
 }

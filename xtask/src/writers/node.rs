@@ -30,6 +30,7 @@ pub(super) fn make(bench: &Bench) -> Result<Vec<Made>, String> {
         path: room.join(path),
         format,
         truth: Some(room.join(truth)),
+        deviation: None,
     };
     let mut qcow2 = Made::new("@xen-orchestra/qcow2", QCOW2);
     let mut vhd = Made::new("vhd-lib", VHD);

@@ -16,7 +16,8 @@ Written by `cargo xtask writers --write`, never by hand. The programs were fetch
 wrote these images themselves; instar and qemu-img then read every one of them. `info`, `map`, `check` and `measure`
 compare what both print as JSON and their exit codes; *read* compares every byte of the disk, in both sandboxes
 (`convert -O raw`); *writer's disk* compares it with the raw disk that the writer was given, or with what it reads
-itself; *untrusted* is `convert --untrusted`, and *unsafe* counts verdicts of `info --safety`. `-f` named the format in all of them.
+itself; *untrusted* is `convert --untrusted`, and *unsafe* counts verdicts of `info --safety`. `-f` named the
+format in all of them; `info` was also asked without it.
 
 ";
 
@@ -62,12 +63,13 @@ fn row(made: &Made, judgements: &[Judgement]) -> String {
         made.version,
         formats.join(", "),
         judgements.len(),
-        count(&|one| one.is_better() || matches!(one.read, Answer::Same | Answer::OnlyOurs)),
+        count(&|one| matches!(one.read, Answer::Same | Answer::OnlyOurs)
+            || one.is_deliberate() && one.truth == Some(true)),
         count(&|one| one.read == Answer::BothRefuse),
-        count(&|one| !one.is_better() && differ.contains(&one.read)),
+        count(&|one| !one.is_deliberate() && differ.contains(&one.read)),
         count(&|one| {
-            !one.is_better()
-                && [&one.info, &one.map, &one.check, &one.measure]
+            !one.is_deliberate()
+                && [&one.info, &one.probe, &one.map, &one.check, &one.measure]
                     .iter()
                     .any(|answer| differ.contains(answer))
         }),
@@ -92,8 +94,10 @@ fn notes(page: &mut String, judged: &[(Made, Vec<Judgement>)]) -> std::fmt::Resu
         }
         for one in judgements {
             let mut words: Vec<String> = one.findings.iter().map(|finding| plain(finding)).collect();
-            if one.is_better() {
-                words.push("instar reads the disk that the writer reads; qemu-img reads another".to_owned());
+            if let Some(row) = one.deviation {
+                words.push(format!(
+                    "deliberate, the row {row} of [deviations](deviations.md)"
+                ));
             }
             if one.truth == Some(false) {
                 words.push("the writer's own disk is another one".to_owned());

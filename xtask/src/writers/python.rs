@@ -64,6 +64,7 @@ pub(super) fn make(bench: &Bench) -> Result<Vec<Made>, String> {
         path: room.join(path),
         format: "vpc",
         truth: truth.map(|truth| room.join(truth)),
+        deviation: None,
     };
     let mut dynamic = Made::new("pyvhd", PYVHD);
     for disk in ["odd", "even", "empty"] {

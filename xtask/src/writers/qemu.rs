@@ -16,6 +16,12 @@ const VARIANTS: &[(&str, &str, &[&str])] = &[
         &["-o", "extended_l2=on,cluster_size=128k"],
     ),
     ("qcow2, lazy refcounts", "qcow2", &["-o", "lazy_refcounts=on"]),
+    (
+        "qcow2, preallocated tables",
+        "qcow2",
+        &["-o", "preallocation=metadata"],
+    ),
+    ("qcow2, refcounts of one bit", "qcow2", &["-o", "refcount_bits=1"]),
     ("vmdk", "vmdk", &[]),
     ("vmdk, compat6", "vmdk", &["-o", "compat6"]),
     (
@@ -65,6 +71,7 @@ pub(super) fn make(bench: &Bench) -> Result<Vec<Made>, String> {
                             path: room.join(&path),
                             format,
                             truth: Some(room.join(format!("{disk}.raw"))),
+                            deviation: None,
                         },
                     );
                 }

@@ -48,6 +48,7 @@ pub(super) fn make(bench: &Bench) -> Result<Vec<Made>, String> {
                     path: room.join(name),
                     format,
                     truth: Some(room.join(format!("{disk}.raw"))),
+                    deviation: None,
                 },
             );
         }
@@ -99,6 +100,7 @@ fn tool(bench: &Bench, home: &Path) -> Result<Made, String> {
                     path: room.join(&name),
                     format: "qcow2",
                     truth: Some(bench.disks.empty.clone()),
+                    deviation: None,
                 },
             );
         }
@@ -122,6 +124,7 @@ fn tool(bench: &Bench, home: &Path) -> Result<Made, String> {
                 path: room.join(&name),
                 format: "qcow2",
                 truth: Some(room.join(format!("{disk}.raw"))),
+                deviation: None,
             },
         );
     }

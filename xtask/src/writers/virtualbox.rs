@@ -52,6 +52,7 @@ pub(super) fn make(bench: &Bench) -> Result<Vec<Made>, String> {
     shop.managed();
     shop.clones();
     shop.children();
+    shop.filled_children();
     shop.exports();
     Ok(vec![variants, shop.made])
 }
@@ -200,11 +201,44 @@ impl Shop<'_> {
             ));
             self.add(
                 outcome,
-                &format!("createmedium --diffparent, {format}"),
+                &format!("an empty child of a base, {format}"),
                 &path,
                 theirs,
                 Some(&odd),
             );
+        }
+    }
+
+    /// A child that holds a disk of its own above its base, and one above that.
+    fn filled_children(&mut self) {
+        let even = self.bench.disks.even.clone();
+        for (format, theirs) in [("VMDK", "vmdk"), ("VHD", "vpc")] {
+            let file = format.to_lowercase();
+            let lines = [
+                format!("convertfromraw /room/even.raw /room/other.{file} --format {format}"),
+                format!("createmedium disk --filename /room/under.{file} --size 10 --format {format}"),
+                format!(
+                    "createmedium disk --diffparent /room/under.{file} --filename /room/full.{file} --format {format}"
+                ),
+                format!("clonemedium disk /room/other.{file} /room/full.{file} --existing"),
+                format!(
+                    "createmedium disk --diffparent /room/full.{file} --filename /room/top.{file} --format {format}"
+                ),
+            ];
+            let outcome = lines.iter().try_fold(String::new(), |_, line| self.line(line));
+            for (name, what) in [
+                ("full", "a child with data"),
+                ("top", "an empty child of a child with data"),
+            ] {
+                let path = format!("{name}.{file}");
+                self.add(
+                    outcome.clone(),
+                    &format!("{what}, {format}"),
+                    &path,
+                    theirs,
+                    Some(&even),
+                );
+            }
         }
     }
 
@@ -277,6 +311,12 @@ impl Shop<'_> {
                 path: self.room.join(path),
                 format,
                 truth: truth.cloned(),
+                deviation: Some(if format == "vpc" {
+                    "vhd-differencing"
+                } else {
+                    "vmdk-unnamed-parent"
+                })
+                .filter(|_| variant.contains("child of") || variant.contains("a child")),
             },
         );
     }
