@@ -6,8 +6,9 @@ pub const LANES: usize = 16;
 /// Requests in one batch. Ours: 256 copies of one 4 KiB cluster make a megabyte, worth one doorbell.
 pub const BATCH: usize = 256;
 
-/// Files that one run may have open. Ours: 32 layers, each with a data file, plus targets; a split VMDK of 2 TiB has 1024 extents.
-pub const SLOTS: usize = 1100;
+/// Files that one run may have open. Ours: a split VMDK with all the extents that it may have, and layers, data files and
+/// targets besides. The system's limit for the process comes first where that is lower.
+pub const SLOTS: usize = crate::vmdk::EXTENTS_MAX + 1024;
 
 /// Bytes kept of one name found in an image. Ours; qcow2 allows 1023, VMDK descriptors a little more.
 pub const IMAGE_TEXT: usize = 4096;

@@ -20,6 +20,10 @@ use crate::job::{VmdkAdapter, VmdkSubformat};
 /// Virtual bytes of one extent of a split image. The format's.
 pub const SPLIT_BYTES: u64 = 2 << 30;
 
+/// Extents of one image at most: 64 TiB in pieces of 2 GiB, which is more than VMware's largest disk. Ours; each is an open
+/// file of the process.
+pub const EXTENTS_MAX: usize = 32 << 10;
+
 /// A file beside the descriptor that holds part of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtentFile {

@@ -100,7 +100,7 @@ pub(crate) struct State {
 }
 
 /// What makes two open files the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     device: u64,
     inode: u64,

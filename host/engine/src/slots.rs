@@ -1,5 +1,6 @@
 //! The slot table: written rarely, read with every request.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use instar_abi::limits::SLOTS;
@@ -11,14 +12,26 @@ use crate::file::{Identity, OpenFile};
 #[derive(Debug)]
 pub(crate) struct Slots {
     files: Vec<OnceLock<Box<OpenFile>>>,
-    count: Mutex<usize>,
+    known: Mutex<Known>,
+}
+
+/// What is in the table: a split image has thousands of files, each of which is looked for when it is opened.
+#[derive(Debug, Default)]
+struct Known {
+    count: usize,
+    /// The first slot of each file.
+    first: HashMap<Identity, Slot>,
 }
 
 impl Slots {
     pub(crate) fn new() -> Self {
+        Self::with_room_for(SLOTS)
+    }
+
+    fn with_room_for(files: usize) -> Self {
         Self {
-            files: std::iter::repeat_with(OnceLock::new).take(SLOTS).collect(),
-            count: Mutex::new(0),
+            files: std::iter::repeat_with(OnceLock::new).take(files).collect(),
+            known: Mutex::default(),
         }
     }
 
@@ -41,34 +54,74 @@ impl Slots {
 
     /// Adds a file unless it is in the table already. First, whether it was.
     pub(crate) fn add_once(&self, file: OpenFile) -> Result<FileFacts, Box<OpenFile>> {
-        let mut count = self.lock();
-        if let Some((slot, known)) = self.find(file.identity) {
-            return Ok(known.facts(slot));
+        let mut known = self.lock();
+        let first = known.first.get(&file.identity).copied();
+        if let Some((slot, file)) = first.and_then(|slot| Some((slot, self.get(slot)?))) {
+            return Ok(file.facts(slot));
         }
-        Self::put(&self.files, &mut count, file)
+        Self::put(&self.files, &mut known, file)
     }
 
     /// The first slot of this file.
     pub(crate) fn find(&self, identity: Identity) -> Option<(Slot, &OpenFile)> {
-        self.iter().find(|(_, file)| file.identity == identity)
+        let slot = self.lock().first.get(&identity).copied()?;
+        Some((slot, self.get(slot)?))
     }
 
     fn put(
         files: &[OnceLock<Box<OpenFile>>],
-        count: &mut usize,
+        known: &mut Known,
         file: OpenFile,
     ) -> Result<FileFacts, Box<OpenFile>> {
-        let (Some(place), Ok(number)) = (files.get(*count), u32::try_from(*count)) else {
+        let (Some(place), Ok(number)) = (files.get(known.count), u32::try_from(known.count)) else {
             return Err(Box::new(file));
         };
-        let facts = file.facts(Slot(number));
+        let (facts, identity) = (file.facts(Slot(number)), file.identity);
         place.set(Box::new(file))?;
-        *count += 1;
+        known.count += 1;
+        known.first.entry(identity).or_insert(Slot(number));
         Ok(facts)
     }
 
-    fn lock(&self) -> MutexGuard<'_, usize> {
-        // The count is whole at every moment: a panic elsewhere leaves nothing half done.
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // A panic elsewhere leaves nothing half done that matters: a file is counted before it is known.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(directory: &std::path::Path, name: &str) -> OpenFile {
+        let path = directory.join(name);
+        std::fs::write(&path, name).unwrap();
+        crate::open::source(path.as_os_str(), false, false).unwrap()
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_files_of_a_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let slots = Slots::with_room_for(3);
+        for (number, name) in ["a", "b", "c"].into_iter().enumerate() {
+            let added = slots.add_once(file(directory.path(), name)).unwrap();
+            assert_eq!(usize::try_from(added.slot.0).unwrap(), number);
+        }
+        let fourth = slots.add_once(file(directory.path(), "d")).unwrap_err();
+        assert!(slots.find(fourth.identity).is_none(), "it is not known either");
+        assert!(slots.add(file(directory.path(), "a")).is_err());
+    }
+
+    #[test]
+    fn a_file_has_one_slot_unless_it_is_opened_for_two_purposes() {
+        let directory = tempfile::tempdir().unwrap();
+        let slots = Slots::with_room_for(3);
+        let [first, again] =
+            ["a", "a"].map(|name| slots.add_once(file(directory.path(), name)).unwrap().slot);
+        assert_eq!(first, again);
+        let second = slots.add(file(directory.path(), "a")).unwrap().slot;
+        assert_ne!(first, second);
+        let (found, _) = slots.find(slots.get(second).unwrap().identity).unwrap();
+        assert_eq!(found, first);
     }
 }

@@ -73,6 +73,6 @@ fn checked(result: libc::c_int) -> io::Result<()> {
 }
 
 /// Slots of a run ([`instar_abi::limits::SLOTS`]), each perhaps with a directory of its own, and what the sandbox needs.
-const FILES: u64 = 2 * 1100 + 256;
+const FILES: u64 = 2 * 33_792 + 256;
 
-const _: () = assert!(instar_abi::limits::SLOTS == 1100);
+const _: () = assert!(instar_abi::limits::SLOTS == 33_792);

@@ -368,20 +368,6 @@ fn a_look_at_an_image_reads_no_file_beside_it() {
 }
 
 #[test]
-fn there_is_an_end_to_the_files_of_a_run() {
-    let zoo = zoo();
-    for n in 0..1100 {
-        std::fs::write(zoo.path().join(format!("images/{n}")), n.to_string()).unwrap();
-    }
-    let (guest, top) = guest(zoo.path(), &Options::default());
-    for n in 0..1099 {
-        let opened = guest.open(top, &n.to_string());
-        assert_eq!(opened.unwrap().value, n + 1);
-    }
-    assert_eq!(guest.open(top, "1099"), Err(status::REFUSED_COUNT));
-}
-
-#[test]
 fn locks_hold_for_files_that_images_name() {
     let zoo = zoo();
     let (guest, top) = guest(zoo.path(), &Options::default());
