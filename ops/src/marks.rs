@@ -73,6 +73,10 @@ impl Marks {
                 _ => None,
             };
         }
+        if format == Format::Vpc && !self.ours.contains(&Format::Vpc) && self.footer && names.is_empty() {
+            // Of a fixed VHD the user must say that it is one: it is the disk, with whatever a disk begins with, and a footer.
+            return Some((Level::Note, Fault::new(found::FIXED_VHD)));
+        }
         if !names.contains(&format.name()) {
             names.insert(0, format.name());
         }

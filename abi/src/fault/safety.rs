@@ -33,4 +33,6 @@ super::faults! {
     CUT_SHORT = 1806, "it refers to byte {0} of a file of {1} bytes: the file was cut short";
     /// A table is used twice.
     SHARED_TABLES = 1807, "it uses the same table for more than one part of the disk";
+    /// A fixed VHD, named as such.
+    FIXED_VHD = 1808, "a fixed VHD is a disk and a footer behind it: readers that are not told so take it for a raw disk";
 }
