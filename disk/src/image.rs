@@ -52,6 +52,12 @@ pub trait Image: Send {
         Work::default()
     }
 
+    /// Bytes of the largest unit that must be decoded in one piece; 0 where nothing is encoded. Lanes that work at once must
+    /// have room for one each.
+    fn largest_unit(&self) -> u64 {
+        0
+    }
+
     /// Tables whose size the header alone declares: offset and bytes in the image's own file.
     fn declared_tables(&self) -> Vec<(u64, u64)> {
         Vec::new()

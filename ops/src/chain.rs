@@ -199,6 +199,12 @@ impl<'h> Chain<'h> {
         Ok((found, deepest))
     }
 
+    /// Bytes of the largest unit that must be decoded in one piece, of all layers.
+    pub(crate) fn largest_unit(&self) -> u64 {
+        let units = self.layers.iter().map(|layer| layer.image.largest_unit());
+        units.max().unwrap_or(0)
+    }
+
     /// As [`Chain::status`], for as many bytes as the reference tool answers for at a time; what lies past the end of a
     /// lower layer is that layer's.
     pub(crate) fn strict_status(&mut self, offset: u64) -> Result<Status> {

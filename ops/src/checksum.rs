@@ -11,7 +11,7 @@ use instar_abi::job::{Algorithm, Checksum};
 use instar_abi::report::{Done, Failure, Stage};
 use instar_disk::{Host, Turn, Turnstile};
 
-use crate::copier::{Assembler, Chunk, Cut, Plan, Span, Stretching};
+use crate::copier::{Assembler, Chunk, Cut, Plan, Span, Stretching, lanes_with_room};
 use crate::leaves::{Growth, Hashing, Leaf};
 use crate::session::{At, Outcome, Session};
 use crate::source::Source;
@@ -48,6 +48,7 @@ fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> Outcome<()> 
         stretching: Stretching::Off,
     };
     let hashing = Hashing::new(algorithm, size).at(Stage::Other)?;
+    let lanes = lanes_with_room(source.largest_unit());
     let shared = Shared {
         host,
         hashing,
@@ -60,7 +61,11 @@ fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> Outcome<()> 
         failure: Turnstile::new(None),
     };
     host.progress(0, size.max(1));
-    host.parallel(&|_| lane(&shared));
+    host.parallel(&|number| {
+        if number < lanes {
+            lane(&shared);
+        }
+    });
     if let Some((_, failure)) = shared.failure.into_inner() {
         return Err(failure);
     }

@@ -17,7 +17,7 @@ use instar_abi::report::{Compared, Done, Failure, Stage};
 use instar_disk::{Action, Host, Io, Kind, Result, Slot, Status, Turnstile, align_down, from_usize};
 
 use crate::chain::{Chain, Located};
-use crate::copier::{Assembler, From, Piece, Span};
+use crate::copier::{Assembler, From, Piece, Span, lanes_with_room};
 use crate::session::{At, Outcome, Session};
 
 /// Bytes that a lane decodes of each image at a time.
@@ -39,6 +39,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Compare) -> Outcome<Done> {
     let right = Chain::open(session, &job.right, Stage::OpenSource(1))?;
     let sizes = (left.size(), right.size());
     let host = session.host;
+    // Each lane decodes of both images.
+    let lanes = lanes_with_room(left.largest_unit().saturating_add(right.largest_unit()));
     let done = Done {
         virtual_size: sizes.0,
         ..Done::default()
@@ -63,11 +65,16 @@ pub(crate) fn run(session: &Session<'_>, job: &Compare) -> Outcome<Done> {
         decided: AtomicBool::new(false),
         verdict: Turnstile::new(None),
     };
-    host.parallel(&|_| lane(&shared));
+    let work = |number: usize| {
+        if number < lanes {
+            lane(&shared);
+        }
+    };
+    host.parallel(&work);
     if common != all && !shared.decided.load(Ordering::Relaxed) {
         host.report(&Report::Compared(Compared::Longer));
         shared.walk.with(host, |walk| walk.end = all);
-        host.parallel(&|_| lane(&shared));
+        host.parallel(&work);
     }
     let verdict = match shared.verdict.into_inner() {
         None => Compared::Identical,

@@ -51,6 +51,12 @@ impl<'h> Source<'h> {
         all.fold(0, u64::saturating_add)
     }
 
+    /// Bytes of the largest unit that must be decoded in one piece.
+    pub(crate) fn largest_unit(&self) -> u64 {
+        let units = self.parts.iter().map(|part| part.chain.largest_unit());
+        units.max().unwrap_or(0)
+    }
+
     /// Where the bytes from `offset` (below the size) on are.
     pub(crate) fn map(&mut self, offset: u64) -> Result<Located> {
         let part = self.part(offset)?;

@@ -371,7 +371,7 @@ pub(super) fn written(
 /// Makes `buffer` exactly `length` bytes long without touching what it has already.
 pub(super) fn grow(buffer: &mut Vec<u8>, length: usize) -> Result<()> {
     let missing = length.saturating_sub(buffer.len());
-    if buffer.try_reserve(missing).is_err() {
+    if buffer.try_reserve_exact(missing).is_err() {
         return Err(Fault::new(fault::core::OUT_OF_MEMORY).with([from_usize(missing)]));
     }
     if length > buffer.len() {

@@ -24,6 +24,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use instar_abi::layout;
 use instar_abi::report::{Failure, Stage};
 use instar_disk::{Encoding, Host, Result, Sparse, Target, Turn, Turnstile, align_up};
 
@@ -93,6 +94,8 @@ const PLAIN_BUDGET: u64 = 4 << 20;
 const PLACED_BUDGET: u64 = 2 << 20;
 /// Bytes of data in a chunk that is encoded. Ours: many of them wait for their turn.
 const PACKED_BUDGET: u64 = 1 << 20;
+/// The largest cluster of a qcow2 image.
+const USUAL_UNIT: u64 = 2 << 20;
 /// What filesystems give space in.
 const PAGE: u64 = 4096;
 /// Boundary of chunks in a target without units.
@@ -102,6 +105,7 @@ const PLAIN_ALIGN: u64 = 64 << 10;
 pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
     let encoding = work.target.encoding();
     let plain = work.target.plain();
+    let lanes = lanes_with_room(work.source.largest_unit());
     let cut = cut(&work).at(Stage::Create)?;
     let carry = match (cut.stretching, work.sparse) {
         (Stretching::Marked, Some(sparse)) => Some(Carry::new(sparse, work.target.unit())),
@@ -131,7 +135,8 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
         failure: Turnstile::new(None),
     };
     host.progress(0, work.length.max(1));
-    host.parallel(&|_lane| match plain {
+    host.parallel(&|lane| match plain {
+        _ if lane >= lanes => {}
         Some(slot) => plain::lane(&shared, slot),
         None => place::lane(&shared),
     });
@@ -147,6 +152,18 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
         Some(growth) => checksum::report(host, growth),
         None => Ok(()),
     }
+}
+
+/// How many lanes can decode units of `unit` bytes at once in the memory that a run has at least. Units of usual sizes leave
+/// room for all; a VMDK's grains may have 32 MiB.
+pub(crate) fn lanes_with_room(unit: u64) -> usize {
+    if unit <= USUAL_UNIT {
+        return usize::MAX;
+    }
+    // The unit, the stream that it comes from, and the unit before it, which is still being written.
+    let each = unit.saturating_mul(3);
+    let lanes = layout::DEFAULT_BYTES.checked_div(each).unwrap_or(1);
+    usize::try_from(lanes.max(1)).unwrap_or(usize::MAX)
 }
 
 fn cut(work: &Work<'_>) -> instar_disk::Result<Cut> {
