@@ -264,7 +264,7 @@ fn risk_of(fault: &Fault) -> Risk {
         | vhdx::UNKNOWN_REGION
         | vhdx::UNKNOWN_METADATA => Risk::UnknownFeatures,
         core::REFUSED_UNTRUSTED | vmdk::EXTENT_NAME | vmdk::EXTENT_LOOP => Risk::ExtentFiles,
-        vhdx::NO_PARENT | vhd::NO_PARENT => Risk::BackingFile,
+        vhdx::NO_PARENT | vhd::NO_PARENT | vmdk::NO_PARENT => Risk::BackingFile,
         core::TABLE_LIMIT | core::OUT_OF_MEMORY | vmdk::DIRECTORY_SIZE | vmdk::TABLE_PAST_END => {
             Risk::TableSizes
         }

@@ -41,12 +41,12 @@ super::faults! {
     DESCRIPTOR_SIZE = 786, "the descriptor has {0} bytes; the limit is {1}";
     /// A descriptor that lacks what it must say.
     DESCRIPTOR = 787, "invalid VMDK image descriptor: '{text}' is missing or malformed";
-    /// A line that is none.
-    LINE = 788, "invalid VMDK image descriptor: unrecognised line '{text}'";
+    /// A line that some readers end where others go on. Text: the line.
+    LINE = 788, "invalid VMDK image descriptor: some readers would find an extent within the line '{text}'";
     /// An extent line that is none.
     EXTENT_LINE = 789, "Invalid extent line: {text}";
-    /// A keyword that is written twice or in a second spelling.
-    AMBIGUOUS = 790, "the descriptor can be read in more than one way: '{text}' appears twice, in another spelling or outside its own line";
+    /// A keyword that has two values or a second spelling.
+    AMBIGUOUS = 790, "the descriptor can be read in more than one way: '{text}' appears with two values, in another spelling or outside its own line";
     /// A layout that is not read. Text: createType.
     CREATE_TYPE = 791, "Unsupported image type '{text}'";
     /// An extent type that is not read. Text: the line.
@@ -63,8 +63,8 @@ super::faults! {
     EXTENT_SIZE = 797, "the descriptor gives the extent '{text}' {0} sectors, the extent itself says {1}";
     /// The sum of the extents, or one of them, is beyond what a disk can be. Number 0: sectors.
     CAPACITY = 798, "a size of {0} sectors is out of range";
-    /// Content identifiers. Numbers: expected by the child, found in the parent.
-    PARENT_CID = 799, "the parent image was changed after this image was made: its content ID is {1}, not {0}";
+    /// Content identifiers. Text: the one found in the parent, and the one that the child expects, hexadecimal as in descriptors.
+    PARENT_CID = 799, "the parent image was changed after this image was made: its content ID is {text}";
     /// The layer below is no VMDK.
     PARENT_FORMAT = 800, "the parent of a VMDK must be a VMDK too";
     /// seSparse header. Numbers: byte, value found, value expected.
@@ -87,4 +87,12 @@ super::faults! {
     FILE_FULL = 809, "an extent file would grow to {0} bytes; VMDK addresses at most {1}: use another subformat";
     /// The bytes of an extent may not be read. Text: its name.
     EXTENT_CLOSED = 810, "the extent '{text}' is not called after its image, and to describe an image no other file is read; if it belongs to it, allow its directory with --allow-dir DIR";
+    /// An embedded descriptor that leads elsewhere. Text: the line.
+    EMBEDDED_EXTENT = 811, "the descriptor inside the sparse file says that its disk is elsewhere: {text}; readers that follow the line see another disk than readers that follow the header";
+    /// A descriptor file that goes on behind its end. Text: the line found there.
+    AFTER_TEXT = 812, "the descriptor ends with a zero byte, but some readers would find '{text}' behind it";
+    /// A disk above another one that it does not name. Text: how it knows that one.
+    NO_PARENT = 813, "the VMDK is a snapshot of another disk ({text}) that it does not name; give that disk as 'backing' in a json: name, or merge the two with the program that made them, such as VBoxManage clonemedium";
+    /// The layer below is another disk. Text: its identifier and the one wanted.
+    PARENT_IDENTITY = 814, "the parent is not the disk that this image was made over: its ddb.uuid.image is {text}";
 }

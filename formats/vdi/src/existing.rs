@@ -17,7 +17,9 @@ use crate::table::{BlockMap, place_offset};
 pub fn existing<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
     let mut raw = RawHeader::new_zeroed();
     file.read_padded(0, raw.as_mut_bytes())?;
-    let header = Header::parse(&raw).map_err(|fault| fault.in_file(file.slot()))?;
+    let header = Header::parse(&raw)
+        .and_then(|header| header.refuse_data_in_front().map(|()| header))
+        .map_err(|fault| fault.in_file(file.slot()))?;
     // The map is in the file, all of it.
     BlockMap::new(file, &header)?;
     let data = behind(&file, 512)?.saturating_sub(header.data_offset);

@@ -16,6 +16,9 @@ pub(crate) const BLOCKS_MAX: u32 = 0x1fff_ff80;
 /// Bytes of a disk, by qemu-img.
 pub(crate) const DISK_MAX: u64 = 0x1_ffff_f800_0000;
 
+/// Bytes of the header.
+const HEADER: u64 = 512;
+
 /// What a valid header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -27,7 +30,7 @@ pub struct Header {
     pub blocks: u32,
     /// Where the block map starts, a multiple of 512.
     pub map_offset: u64,
-    /// Where place 0 starts, a multiple of 512, past header and map.
+    /// Where place 0 starts, a multiple of 512. That it lies past header and map is looked at where a block has a place.
     pub data_offset: u64,
 }
 
@@ -93,7 +96,7 @@ impl Header {
             map_offset,
             data_offset,
         };
-        header.refuse_overlap(raw)?;
+        header.refuse_other_layouts(raw)?;
         Ok(header)
     }
 
@@ -117,17 +120,37 @@ impl Header {
         Ok(raw.blocks.get())
     }
 
+    /// Refuses a range of `length` bytes at byte `at` that is said to be guest data, but holds the header or the map: the
+    /// image would describe itself as its own content. A place that no block has harms nobody.
+    ///
+    /// # Errors
+    /// `OVERLAP`.
+    pub fn refuse_own(&self, at: u64, length: u64) -> Result<()> {
+        let map_end = self.map_offset.saturating_add(self.map_bytes());
+        let in_map = at < map_end && at.saturating_add(length) > self.map_offset;
+        if at < HEADER || in_map {
+            return Err(Fault::new(faults::OVERLAP).with([self.data_offset]));
+        }
+        Ok(())
+    }
+
+    /// Refuses what must not be written to: places run on from the first, and would run into the map sooner or later.
+    ///
+    /// # Errors
+    /// `OVERLAP`.
+    pub fn refuse_data_in_front(&self) -> Result<()> {
+        if self.blocks == 0 || self.size == 0 {
+            return Ok(());
+        }
+        self.refuse_own(self.data_offset, u64::MAX)
+    }
+
     /// What qemu-img lets pass, and would read as something else than VirtualBox does.
-    fn refuse_overlap(&self, raw: &RawHeader) -> Result<()> {
+    fn refuse_other_layouts(&self, raw: &RawHeader) -> Result<()> {
         if raw.block_extra.get() != 0 {
             return Err(Fault::new(faults::BLOCK_EXTRA).with([raw.block_extra.get().into()]));
         }
-        let map_end = self.map_offset.saturating_add(self.map_bytes());
-        let map_in_header = self.map_offset < 512 && self.blocks > 0;
-        let data_in_header = self.data_offset < 512;
-        let data_in_map = self.data_offset < map_end && self.blocks > 0;
-        // Data in front of the map would run into it sooner or later: places have no end.
-        if map_in_header || ((data_in_header || data_in_map) && self.size > 0) {
+        if self.map_offset < HEADER && self.blocks > 0 {
             return Err(Fault::new(faults::OVERLAP).with([self.data_offset]));
         }
         Ok(())
@@ -165,16 +188,23 @@ mod tests {
 
     #[test]
     fn refuses_data_that_lies_in_the_header_or_the_map() {
-        for (map, data) in [(512, 0), (0, 1024), (512, 512), (1024, 512), (1 << 20, 1 << 19)] {
+        for (map, data) in [(512, 0), (512, 512), (1024, 512), (1 << 20, 1 << 19)] {
             let mut raw = valid();
             raw.offset_blocks.set(map);
             raw.offset_data.set(data);
-            assert_eq!(
-                Header::parse(&raw).unwrap_err().code,
-                faults::OVERLAP,
-                "{map} {data}"
-            );
+            let header = Header::parse(&raw).unwrap();
+            let refused = |result: Result<()>| result.unwrap_err().code == faults::OVERLAP;
+            assert!(refused(header.refuse_data_in_front()), "{map} {data}");
+            assert!(refused(header.refuse_own(data.into(), 1 << 20)), "{map} {data}");
+            assert!(header.refuse_own(2 << 20, 1 << 20).is_ok(), "{map} {data}");
         }
+        let mut raw = valid();
+        raw.offset_blocks.set(0);
+        assert_eq!(
+            Header::parse(&raw).unwrap_err().code,
+            faults::OVERLAP,
+            "the map is the header"
+        );
     }
 
     #[test]

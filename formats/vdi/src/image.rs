@@ -100,6 +100,9 @@ impl Vdi<'_> {
     /// What stands at byte `at` of the file. Past its end, and in holes of a static image, zeros.
     fn data(&mut self, at: u64, length: u64) -> Result<Mapping> {
         let slot = self.file.slot();
+        self.header
+            .refuse_own(at, length)
+            .map_err(|fault| fault.in_file(slot))?;
         let present = self.file.size().saturating_sub(at);
         if present == 0 {
             return Ok(Mapping {

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use instar_disk::fault::vhd as faults;
 use instar_disk::{
-    Extents, Fault, File, Image, Kind, Mapping, Opened, Result, Work, align_up, limits, report,
+    Extents, Fault, File, Image, Kind, Mapping, Opened, Result, Status, Work, align_up, limits, report,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -125,6 +125,18 @@ impl Image for Fixed<'_> {
             length: extent.length.min(self.size.saturating_sub(offset)),
             kind,
         })
+    }
+
+    /// All of it is data at its own offset, also where the file has a hole or has ended.
+    fn status(&mut self, offset: u64) -> Result<Status> {
+        let status = Status::of(Mapping {
+            length: self.size.saturating_sub(offset),
+            kind: Kind::Data {
+                slot: self.file.slot(),
+                offset,
+            },
+        });
+        status.look_below(&mut self.extents, self.file.size())
     }
 
     fn identity(&self) -> Option<[u8; 16]> {

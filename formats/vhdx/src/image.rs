@@ -153,6 +153,7 @@ impl<'h> Vhdx<'h> {
                 length,
                 kind: Kind::Zero { at: None },
             }),
+            Place::Unknown { entry, state } => Err(Fault::new(faults::BLOCK_STATE).with([entry, state])),
             Place::Here(start) => self.data(start.saturating_add(within), length),
             Place::Partly(start) => {
                 let (present, known) = self.sectors(block, within)?;

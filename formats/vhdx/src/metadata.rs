@@ -23,6 +23,9 @@ const ITEMS: [[u8; 16]; 6] = [
     ITEM_PARENT_LOCATOR,
 ];
 
+/// Bytes of each but the last, the parent locator.
+const FIXED: [u64; 5] = [8, 8, 16, 4, 4];
+
 /// Flag of a metadata item: who does not know it must not read the image.
 const REQUIRED: u32 = 4;
 
@@ -50,7 +53,7 @@ impl Metadata {
         let items = Items::read(file, region)?;
         let [block_size, flags] = items.numbers(file, 1)?;
         let [size_low, size_high] = items.numbers(file, 2)?;
-        items.place(3, 16)?;
+        items.place(3)?;
         let [sector_size] = items.numbers(file, 4)?;
         let [_physical] = items.numbers(file, 5)?;
         let differencing = flags & 2 != 0;
@@ -72,7 +75,7 @@ impl Metadata {
             size: instar_disk::align_down(size, sector_size),
             differencing,
             parent: if differencing {
-                let (offset, length) = items.place(6, 20)?;
+                let (offset, length) = items.place(6)?;
                 Parent::read(file, offset, length)?
             } else {
                 Parent::default()
@@ -108,6 +111,11 @@ impl Items {
                 continue;
             };
             let (offset, length) = (u64::from(raw.offset.get()), u64::from(raw.length.get()));
+            // All but the last have the one length that they can have, whatever the table says: as in qemu-img nobody asks.
+            let length = match FIXED.get(index) {
+                Some(fixed) => *fixed,
+                None => length,
+            };
             let inside = offset >= instar_disk::from_usize(TABLE_BYTES)
                 && offset.saturating_add(length) <= region.length;
             let place = places.get_mut(index);
@@ -121,21 +129,20 @@ impl Items {
         Ok(Self { places })
     }
 
-    /// Where item `which`, counted from 1, is; it has at least `length` bytes.
-    fn place(&self, which: usize, length: u64) -> Result<(u64, u64)> {
+    /// Where item `which`, counted from 1, is, and how long it says that it is.
+    fn place(&self, which: usize) -> Result<(u64, u64)> {
         let index = which.saturating_sub(1);
         self.places
             .get(index)
             .copied()
             .flatten()
-            .filter(|(_, there)| *there >= length)
             .ok_or_else(|| Fault::new(faults::METADATA_ITEM).with([number(index)]))
     }
 
     /// Item `which` as numbers of 32 bits.
     fn numbers<const N: usize>(&self, file: &Replayed<'_>, which: usize) -> Result<[u32; N]> {
         let bytes = instar_disk::from_usize(N).saturating_mul(4);
-        let (offset, _) = self.place(which, bytes)?;
+        let (offset, _) = self.place(which)?;
         let mut item = alloc::vec![0; to_usize(bytes)?];
         file.read(offset, &mut item)?;
         let mut numbers = [0; N];

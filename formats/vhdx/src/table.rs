@@ -44,6 +44,14 @@ pub(crate) enum Place {
     Here(u64),
     /// At this byte of the file, as far as the sector bitmap says.
     Partly(u64),
+    /// In a state that means nothing here: nobody can tell what the block holds. As in qemu-img that matters when it is
+    /// read, and not before.
+    Unknown {
+        /// Its entry of the table.
+        entry: u64,
+        /// The state.
+        state: u64,
+    },
 }
 
 impl Table {
@@ -121,7 +129,7 @@ impl Table {
             state::PARTIALLY_PRESENT if self.differencing => (Place::Partly(offset(first)), false),
             state::NOT_PRESENT => (Place::Absent, false),
             1..=3 | 5 => (Place::Zero, false),
-            other => return Err(Fault::new(faults::BLOCK_STATE).with([entry, other])),
+            state => (Place::Unknown { entry, state }, false),
         };
         let mut blocks = 1_u64;
         let mut expected = first;

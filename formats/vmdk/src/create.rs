@@ -10,14 +10,13 @@ use instar_disk::job::{Seed, VmdkCreate, VmdkSubformat};
 use instar_disk::vmdk::{ExtentFile, extent_count, extent_files};
 use instar_disk::{Fault, File, Identifiers, Result, Target, align_up, fault, from_usize};
 
+use crate::descriptor::NO_PARENT;
 use crate::flat::{Flat, Split};
 use crate::layout::{DESCRIPTOR_BYTES, DISK_MAX};
 use crate::raw::SECTOR;
 use crate::stream::Stream;
 use crate::target::{Ending, Sparse};
 
-/// `parentCID` of an image without a parent.
-const NO_PARENT: u32 = 0xffff_ffff;
 /// `ddb.virtualHWVersion` when the user names none; qemu-img's.
 const HW_VERSION: &[u8] = b"4";
 /// `ddb.toolsVersion` when the user names none; qemu-img's.

@@ -32,8 +32,8 @@ pub fn existing<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Ta
 
 fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + 'h>> {
     let image = Vmdk::open(file)?;
-    let sparse = match (&image.extents[..], &image.parent_name) {
-        ([extent], None) => match extent.kind {
+    let sparse = match (&image.extents[..], image.has_parent()) {
+        ([extent], false) => match extent.kind {
             ExtentKind::Sparse(sparse) if extent.file.slot() == file.slot() => Some(sparse),
             _ => None,
         },
@@ -155,7 +155,7 @@ impl Existing<'_> {
             .unwrap_or_default()
             .split_inclusive(|byte| *byte == b'\n')
         {
-            if line.starts_with(b"CID=") {
+            if line.trim_ascii_start().starts_with(b"CID=") {
                 renewed.extend_from_slice(alloc::format!("CID={:08x}\n", self.content_id).as_bytes());
             } else {
                 renewed.extend_from_slice(line);

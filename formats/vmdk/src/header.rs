@@ -154,21 +154,32 @@ fn footer(file: &File<'_>, header: &RawSparseHeader) -> Result<RawSparseHeader> 
     }
     match difference(header, &raw.header) {
         Some(byte) => Err(Fault::new(fault::vmdk::FOOTER_DIFFERS).with([byte])),
-        None => Ok(raw.header),
+        None => Ok(RawSparseHeader {
+            descriptor_offset: header.descriptor_offset,
+            descriptor_size: header.descriptor_size,
+            ..raw.header
+        }),
     }
 }
 
 /// The first byte at which a footer says something else than its header about the same disk. Where the directories are is
-/// the footer's business, and whether the writer was interrupted is nobody's here.
+/// the footer's business; how long the metadata are (Xen Orchestra counts the directory in the footer only), where the
+/// descriptor is, which is the header's business, and whether the writer was interrupted, change no disk.
 fn difference(header: &RawSparseHeader, footer: &RawSparseHeader) -> Option<u64> {
     let unknown_redundant = matches!(header.rgd_offset.get(), 0 | GD_AT_END);
     let redundant = offset_of!(RawSparseHeader, rgd_offset)..offset_of!(RawSparseHeader, gd_offset);
     let directory = offset_of!(RawSparseHeader, gd_offset)..offset_of!(RawSparseHeader, over_head);
+    let over_head = offset_of!(RawSparseHeader, over_head)..offset_of!(RawSparseHeader, unclean_shutdown);
+    let descriptor =
+        offset_of!(RawSparseHeader, descriptor_offset)..offset_of!(RawSparseHeader, num_gtes_per_gt);
+    let without_descriptor = footer.descriptor_offset.get() == 0 && footer.descriptor_size.get() == 0;
     let pairs = header.as_bytes().iter().zip(footer.as_bytes());
     let mut fields = pairs.enumerate().take(offset_of!(RawSparseHeader, pad));
     fields
         .find(|(byte, (one, two))| {
             let excused = directory.contains(byte)
+                || over_head.contains(byte)
+                || (without_descriptor && descriptor.contains(byte))
                 || (unknown_redundant && redundant.contains(byte))
                 || *byte == offset_of!(RawSparseHeader, unclean_shutdown);
             one != two && !excused
@@ -185,7 +196,7 @@ pub(crate) fn parse(raw: &RawSparseHeader, file_size: u64) -> Result<Sparse> {
         return Err(Fault::new(fault::vmdk::NOT_VMDK));
     }
     let version = raw.version.get();
-    if version == 0 || version > VERSION_MAX {
+    if version > VERSION_MAX {
         return Err(Fault::new(fault::vmdk::VERSION).with([u64::from(version)]));
     }
     let bits = raw.flags.get();
@@ -193,7 +204,9 @@ pub(crate) fn parse(raw: &RawSparseHeader, file_size: u64) -> Result<Sparse> {
     if unknown != 0 {
         return Err(Fault::new(fault::vmdk::FLAGS).with([u64::from(unknown)]));
     }
-    if bits & flags::NEW_LINE_DETECTION != 0 && raw.end_line_chars != END_LINE_CHARS {
+    // Some writers set the flag and leave the characters out: no transfer makes zeros of them.
+    let as_written = matches!(raw.end_line_chars, END_LINE_CHARS | [0, 0, 0, 0]);
+    if bits & flags::NEW_LINE_DETECTION != 0 && !as_written {
         return Err(Fault::new(fault::vmdk::TEXT_TRANSFER));
     }
     let expected = raw.over_head.get().saturating_mul(SECTOR);

@@ -1,8 +1,10 @@
 //! Reading.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use instar_disk::report::{Backing, Info};
 use instar_disk::{
@@ -10,7 +12,7 @@ use instar_disk::{
     to_usize,
 };
 
-use crate::descriptor::{self, Descriptor};
+use crate::descriptor::{self, Descriptor, Home, NO_PARENT};
 use crate::extent::{self, Cursor, Extent, ExtentKind};
 use crate::header::{self, CAPACITY_SECTORS_MAX, Found, Place};
 use crate::raw::{COWD_MAGIC, SECTOR, SPARSE_MAGIC};
@@ -24,7 +26,7 @@ const SEPARATE: [&[u8]; 6] = [
     b"twoGbMaxExtentSparse",
     b"twoGbMaxExtentFlat",
 ];
-/// `createType` values of a descriptor inside the one file that has everything.
+/// `createType` of a descriptor inside the one file that has everything: plain and compressed.
 const EMBEDDED: [&[u8]; 2] = [b"monolithicSparse", b"streamOptimized"];
 
 /// Opens a VMDK by its descriptor, or by the one file that has everything. The extents that the descriptor names are opened
@@ -42,6 +44,11 @@ pub(crate) struct Vmdk<'h> {
     pub(crate) cid: u32,
     pub(crate) parent_cid: u32,
     pub(crate) parent_name: Option<Vec<u8>>,
+    /// By which VirtualBox knows the disk, and the one below it.
+    uuid: Option<[u8; 16]>,
+    parent_uuid: Option<[u8; 16]>,
+    /// What was opened as the layer below.
+    below: Cell<Below>,
     /// In the order of the disk, without gaps; at least one.
     pub(crate) extents: Vec<Extent<'h>>,
     size: u64,
@@ -49,6 +56,22 @@ pub(crate) struct Vmdk<'h> {
     cursor: Option<(usize, Cursor<'h>)>,
     /// What the tables of extents asked before took.
     work: Work,
+}
+
+/// The layer below, as far as it was looked at. What is wrong with it is said when bytes of it are needed, as by qemu-img:
+/// `map` and `measure` need none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Below {
+    /// Nothing was opened.
+    Nothing,
+    /// The right one.
+    Right,
+    /// It has this content ID, which is not the one remembered.
+    Changed(u32),
+    /// It is no VMDK.
+    Foreign,
+    /// It is not the one that VirtualBox remembers.
+    Another([u8; 16]),
 }
 
 impl<'h> Vmdk<'h> {
@@ -72,7 +95,7 @@ impl<'h> Vmdk<'h> {
         })
     }
 
-    /// The whole disk is in this file; of the descriptor's extent line only the kind counts, since files get renamed.
+    /// The whole disk is in this file, and its header says how: of the descriptor only the content IDs and the parent count.
     fn embedded(file: File<'h>, sparse: header::Sparse) -> Result<Self> {
         let place = sparse
             .descriptor
@@ -81,13 +104,8 @@ impl<'h> Vmdk<'h> {
         if text.first().is_none_or(|byte| *byte == 0) {
             return Err(Fault::new(fault::vmdk::NO_DESCRIPTOR));
         }
-        let found = descriptor::parse(&text)?;
-        let one_sparse = matches!(&found.extents[..], [line] if line.kind == descriptor::LineKind::Sparse);
-        if !EMBEDDED.contains(&&found.create_type[..]) || !one_sparse {
-            return Err(Fault::new(fault::vmdk::CREATE_TYPE).named(&found.create_type));
-        }
+        let found = descriptor::parse(&text, Home::Extent)?;
         let kind = ExtentKind::Sparse(sparse);
-        // The header decides, as for qemu-img.
         let [plain, packed] = EMBEDDED;
         let create_type = if kind.is_compressed() { packed } else { plain };
         let extent = Extent {
@@ -109,7 +127,7 @@ impl<'h> Vmdk<'h> {
 
     /// The extents are files of their own.
     fn separate(file: File<'h>, text: &[u8]) -> Result<Self> {
-        let found = descriptor::parse(text)?;
+        let found = descriptor::parse(text, Home::File)?;
         if !SEPARATE.contains(&&found.create_type[..]) {
             return Err(Fault::new(fault::vmdk::CREATE_TYPE).named(&found.create_type));
         }
@@ -156,11 +174,60 @@ impl<'h> Vmdk<'h> {
             cid: found.cid,
             parent_cid: found.parent_cid,
             parent_name: found.parent_name,
+            uuid: found.uuid,
+            parent_uuid: found.parent_uuid,
+            below: Cell::new(Below::Nothing),
             extents,
             cursor: None,
             work: Work::default(),
         })
     }
+
+    /// It lies above another disk, whether or not it names that.
+    pub(crate) const fn has_parent(&self) -> bool {
+        // A few writers put 0 where there is no parent.
+        let has_id = !matches!(self.parent_cid, NO_PARENT | 0);
+        self.parent_name.is_some() || has_id || self.parent_uuid.is_some()
+    }
+
+    /// Whether bytes may be taken from below: zeros, or another disk's bytes, in place of the parent's would be silent
+    /// corruption.
+    fn judge_below(&self) -> Result<()> {
+        let fault = match self.below.get() {
+            Below::Right => return Ok(()),
+            Below::Nothing if self.parent_name.is_some() || !self.has_parent() => return Ok(()),
+            Below::Nothing => {
+                let known = match self.parent_uuid {
+                    Some(uuid) => format!("ddb.uuid.parent {}", hex(uuid)),
+                    None => format!("parentCID {:08x}", self.parent_cid),
+                };
+                Fault::new(fault::vmdk::NO_PARENT).named(known.as_bytes())
+            }
+            Below::Foreign => Fault::new(fault::vmdk::PARENT_FORMAT),
+            Below::Changed(found) => {
+                let text = format!("{found:08x}, not {:08x}", self.parent_cid);
+                Fault::new(fault::vmdk::PARENT_CID).named(text.as_bytes())
+            }
+            Below::Another(found) => {
+                let text = format!(
+                    "{}, not {}",
+                    hex(found),
+                    hex(self.parent_uuid.unwrap_or_default())
+                );
+                Fault::new(fault::vmdk::PARENT_IDENTITY).named(text.as_bytes())
+            }
+        };
+        Err(fault.in_file(self.file.slot()))
+    }
+
+    /// VirtualBox remembers the layer below by its identifier only.
+    const fn goes_by_uuid(&self) -> bool {
+        matches!(self.parent_cid, NO_PARENT | 0) && self.parent_name.is_none() && self.parent_uuid.is_some()
+    }
+}
+
+fn hex(uuid: [u8; 16]) -> alloc::string::String {
+    format!("{:032x}", u128::from_be_bytes(uuid))
 }
 
 impl Image for Vmdk<'_> {
@@ -176,12 +243,20 @@ impl Image for Vmdk<'_> {
             });
         }
         let (extent, cursor) = self.extent_at(offset)?;
-        extent.map(cursor, offset.saturating_sub(extent.start))
+        let mapping = extent.map(cursor, offset.saturating_sub(extent.start))?;
+        if mapping.kind == Kind::Unallocated {
+            self.judge_below()?;
+        }
+        Ok(mapping)
     }
 
     fn status(&mut self, offset: u64) -> Result<Status> {
         let (extent, cursor) = self.extent_at(offset)?;
-        extent.status(cursor, offset.saturating_sub(extent.start))
+        let status = extent.status(cursor, offset.saturating_sub(extent.start))?;
+        if !status.present && self.below.get() == Below::Nothing {
+            self.judge_below()?;
+        }
+        Ok(status)
     }
 
     fn cluster_size(&self) -> Option<u64> {
@@ -189,6 +264,11 @@ impl Image for Vmdk<'_> {
             ExtentKind::Sparse(ref sparse) => Some(sparse.grain),
             _ => None,
         }
+    }
+
+    fn largest_unit(&self) -> u64 {
+        let packed = self.extents.iter().filter(|extent| extent.kind.is_compressed());
+        packed.filter_map(|extent| extent.kind.grain()).max().unwrap_or(0)
     }
 
     fn status_unit(&self, offset: u64) -> u64 {
@@ -219,13 +299,24 @@ impl Image for Vmdk<'_> {
         Some(self.cid)
     }
 
+    fn identity(&self) -> Option<[u8; 16]> {
+        self.uuid
+    }
+
     fn check_parent(&self, parent: &dyn Image) -> Result<()> {
-        let fault = match parent.content_id() {
-            None => Fault::new(fault::vmdk::PARENT_FORMAT),
-            Some(found) if found == self.parent_cid => return Ok(()),
-            Some(found) => Fault::new(fault::vmdk::PARENT_CID).with([self.parent_cid.into(), found.into()]),
-        };
-        Err(fault.in_file(self.file.slot()))
+        self.below.set(match (parent.content_id(), parent.identity()) {
+            (None, _) => Below::Foreign,
+            (Some(_), found) if self.goes_by_uuid() => {
+                if found == self.parent_uuid {
+                    Below::Right
+                } else {
+                    Below::Another(found.unwrap_or_default())
+                }
+            }
+            (Some(found), _) if found == self.parent_cid => Below::Right,
+            (Some(found), _) => Below::Changed(found),
+        });
+        Ok(())
     }
 
     fn work(&self) -> Work {
@@ -269,8 +360,5 @@ fn separate_text(file: &File<'_>) -> Result<Vec<u8>> {
     }
     let mut text = vec![0; to_usize(file.size())?];
     file.read_exact(0, &mut text)?;
-    if descriptor::has_more_after_text(&text) {
-        return Err(Fault::new(fault::vmdk::NOT_VMDK).in_file(file.slot()));
-    }
     Ok(text)
 }

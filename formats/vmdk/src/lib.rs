@@ -54,6 +54,7 @@ mod raw;
 mod stream;
 mod table;
 mod target;
+mod uuid;
 
 pub use check::check;
 pub use create::{create, fillable};

@@ -42,4 +42,5 @@ mod second_opinion;
 mod snapshot;
 mod sparse;
 mod trust;
+mod writers;
 mod writing;

@@ -162,13 +162,6 @@ in_both_sandboxes! {
         );
     }
 
-    fn a_metadata_item_of_another_length_is_refused(bench) {
-        let image = image(bench);
-        assert_eq!(item(&image, 0), ITEMS);
-        image.put(METADATA + 32 + 20, &u32::MAX.to_le_bytes());
-        only_we_refuse(bench, "vhdx-metadata-lengths", "vhdx", "VHDX metadata item");
-    }
-
     fn a_fixed_image_has_its_blocks_once(bench) {
         disk::make(&bench.path("disk.raw"), 64 * MIB, &[Piece::Data(0, 64 * MIB, 1)]);
         let words = |target| ["convert", "-f", "raw", "-O", "vhdx", "-o", "subformat=fixed", "disk.raw", target];

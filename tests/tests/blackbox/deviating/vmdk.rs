@@ -95,12 +95,26 @@ in_both_sandboxes! {
 
     fn an_embedded_descriptor_of_other_files_is_refused(bench) {
         embedded(bench, |text| text.replace("RW 12288 SPARSE \"image\"", "RW 6144 SPARSE \"image\"\nRW 6144 SPARSE \"other\""));
-        only_we_refuse(bench, "vmdk-embedded-extents", "vmdk", "Unsupported image type");
+        only_we_refuse(bench, "vmdk-embedded-extents", "vmdk", "says that its disk is elsewhere: RW 6144 SPARSE \"other\"");
+        for line in ["RW 12288 FLAT \"flat\" 0", "RW 12288 VMFS \"flat\"", "RW 12288 ZERO"] {
+            embedded(bench, |text| text.replace("RW 12288 SPARSE \"image\"", line));
+            only_we_refuse(bench, "vmdk-embedded-extents", "vmdk", &format!("says that its disk is elsewhere: {line}"));
+        }
     }
 
-    fn lines_of_unknown_shape_are_refused(bench) {
-        flat(bench, "RW 2048 FLAT \"flat\" 0\nwhat is this");
-        only_we_refuse(bench, "vmdk-unknown-lines", "vmdk", "unrecognised line 'what is this'");
+    fn lines_that_some_reader_takes_for_an_extent_are_refused(bench) {
+        for (line, words) in [
+            ("rw 2048 FLAT \"flat\" 0", "unsupported extent type or access"),
+            ("RW many FLAT \"flat\" 0", "Invalid extent line"),
+            ("ddb.x = 1\rRW 2048 FLAT \"flat\" 0", "some readers would find an extent within the line"),
+        ] {
+            flat(bench, &format!("RW 2048 FLAT \"flat\" 0\n{line}"));
+            only_we_refuse(bench, "vmdk-unknown-lines", "vmdk", words);
+        }
+        flat(bench, "RW 2048 FLAT \"flat\" 0");
+        let text = fs::read(bench.path("image")).unwrap();
+        fs::write(bench.path("image"), [&text, b"\0RW 2048 FLAT \"flat\" 0\n".as_slice()].concat()).unwrap();
+        only_we_refuse(bench, "vmdk-unknown-lines", "vmdk", "some readers would find");
     }
 
     fn extents_that_would_be_left_out_are_refused(bench) {

@@ -1,0 +1,377 @@
+//! Files as other programs write them: what is odd in each is put into an image of qemu-img's, and both programs must then
+//! see the same disk.
+
+use std::fs;
+use std::process::Command;
+
+use instar_tests::compare::{agree, same_bytes};
+use instar_tests::disk::{self, Piece};
+use instar_tests::ledger::deviates;
+use instar_tests::seal::Edited;
+use instar_tests::{Bench, Outcome, in_both_sandboxes};
+
+const MIB: u64 = 1 << 20;
+const DESCRIPTOR: u64 = 512;
+
+/// `image` with data here and there, from `disk.raw`.
+fn made(bench: &Bench, format: &str, options: &str) -> Edited {
+    disk::make(
+        &bench.path("disk.raw"),
+        6 * MIB,
+        &[Piece::Data(0, 70_000, 1), Piece::Data(3 * MIB, 70_000, 2)],
+    );
+    let mut words = vec!["convert", "-f", "raw", "-O", format];
+    if !options.is_empty() {
+        words.extend(["-o", options]);
+    }
+    bench
+        .qemu(words.into_iter().chain(["disk.raw", "image"]))
+        .succeeds();
+    Edited::open(&bench.path("image"))
+}
+
+/// The text of the descriptor inside `image`.
+fn text_of(image: &Edited) -> String {
+    let text = image.get(DESCRIPTOR, 1024);
+    let end = text.iter().position(|byte| *byte == 0).unwrap();
+    String::from_utf8(text[..end].to_vec()).unwrap()
+}
+
+/// Puts another text in its place.
+fn put_text(image: &Edited, text: &str) {
+    image.put(DESCRIPTOR, &[0; 1024]).put(DESCRIPTOR, text.as_bytes());
+}
+
+/// Both read `disk.raw` from `image`, and say the same of it.
+#[track_caller]
+fn all_agree(bench: &Bench, format: &str, what: &str) {
+    for target in ["theirs", "ours"] {
+        let words = ["convert", "-f", format, "-O", "raw", "image", target];
+        let outcome = if target == "ours" {
+            bench.instar(words)
+        } else {
+            bench.qemu(words)
+        };
+        assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
+        same_bytes(bench, "disk.raw", target, what);
+    }
+    for words in [
+        ["info", "-f", format, "--output=json", "image"].as_slice(),
+        &["map", "-f", format, "--output=json", "image"],
+        &["measure", "-f", format, "-O", "qcow2", "image"],
+    ] {
+        agree(bench, words, what);
+    }
+}
+
+/// Writes into an image with QEMU's own tool.
+fn write(bench: &Bench, format: &str, image: &str, command: &str) {
+    let mut io = Command::new("qemu-io");
+    io.current_dir(bench.directory())
+        .args(["-f", format, "-c", command, image]);
+    assert_eq!(Outcome::of(&mut io).code(), Some(0), "{command}");
+}
+
+/// A descriptor of one flat extent, `flat`, which is `disk.raw`.
+const FLAT: &str = "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\nCID=1763156d\nparentCID=ffffffff\ncreateType=\"vmfs\"\n\n\
+    # Extent description\nRW 12288 VMFS \"flat\"\n\n# The Disk Data Base\n#DDB\n\nddb.adapterType = \"lsilogic\"\n";
+
+/// `image`, a descriptor of this text, and its extent.
+fn flat(bench: &Bench, text: &[u8]) {
+    if !bench.path("flat").exists() {
+        made(bench, "vmdk", "");
+        fs::copy(bench.path("disk.raw"), bench.path("flat")).unwrap();
+    }
+    fs::write(bench.path("image"), text).unwrap();
+}
+
+/// The footer's place in a stream that gets one: header, markers and footer as the specification has them.
+fn with_footer(image: &Edited) -> u64 {
+    let (end, header) = (image.end().next_multiple_of(512), image.get(0, 512));
+    let mut marker = [0; 512];
+    marker[12] = 3;
+    image
+        .put(end, &marker)
+        .put(end + 512, &header)
+        .put(end + 1024, &[0; 512])
+        .put(56, &u64::MAX.to_le_bytes());
+    end + 512
+}
+
+in_both_sandboxes! {
+    fn streams_that_say_that_they_cannot_be_written_to_are_read(bench) {
+        // VMware's and VirtualBox's exports, vmdktool and vmdkstream; the name is that of a file that never was.
+        for line in ["RDONLY 12288 SPARSE \"call-me-stream.vmdk\"", "RDONLY 12288 SPARSE \"image\"", "NOACCESS 12288 SPARSE \"x\""] {
+            let image = made(bench, "vmdk", "subformat=streamOptimized");
+            let text = text_of(&image).replace("RW 12288 SPARSE \"image\"", line);
+            assert!(text.contains(line));
+            put_text(&image, &text);
+            all_agree(bench, "vmdk", line);
+            bench.instar(["check", "image"]).is_civil();
+            bench.instar(["info", "--safety", "image"]).succeeds();
+        }
+    }
+
+    fn the_header_decides_whatever_the_descriptor_inside_calls_the_layout(bench) {
+        let line = "RW 12288 SPARSE \"image\"\n";
+        for (from, to) in [
+            (line, ""),
+            (line, "RW 12288 VMFSSPARSE \"image-delta.vmdk\"\n"),
+            (line, "RW 1 SPARSE \"image\"\n"),
+            ("monolithicSparse", "custom"),
+            ("createType=\"monolithicSparse\"\n", ""),
+            ("version=1\n", "version=9\n"),
+        ] {
+            let image = made(bench, "vmdk", "");
+            let text = text_of(&image);
+            assert!(text.contains(from), "{text}");
+            put_text(&image, &text.replace(from, to));
+            all_agree(bench, "vmdk", to);
+        }
+    }
+
+    fn a_footer_with_another_overhead_or_without_descriptor_is_read(bench) {
+        // Xen Orchestra counts directory and tables in the footer only.
+        let image = made(bench, "vmdk", "subformat=streamOptimized");
+        let footer = with_footer(&image);
+        all_agree(bench, "vmdk", "as it is");
+        image.put(footer + 64, &3_u64.to_le_bytes());
+        all_agree(bench, "vmdk", "another overhead");
+        image.put(footer + 28, &[0; 16]);
+        all_agree(bench, "vmdk", "no descriptor");
+        image.put(footer + 64, &(1_u64 << 40).to_le_bytes());
+        bench.qemu(["info", "image"]).fails_with("File truncated");
+        bench.instar(["info", "image"]).fails_with("File truncated");
+    }
+
+    fn line_end_characters_that_were_left_out_are_no_transfer_in_text_mode(bench) {
+        made(bench, "vmdk", "").put(73, &[0; 4]);
+        all_agree(bench, "vmdk", "no line ends");
+    }
+
+    fn content_ids_in_decimal_and_longer_than_eight_digits_are_read(bench) {
+        for id in ["4015623897", "180953948", "0x1e", "0X1763156d", " 7", "1234567890abcdef"] {
+            let image = made(bench, "vmdk", "");
+            let text = text_of(&image);
+            let end = text.split_once("\nCID=").unwrap().1.split_once('\n').unwrap().0.to_owned();
+            put_text(&image, &text.replacen(&format!("\nCID={end}\n"), &format!("\nCID={id}\n"), 1));
+            all_agree(bench, "vmdk", id);
+            flat(bench, FLAT.replace("CID=1763156d", &format!("CID={id}")).as_bytes());
+            all_agree(bench, "vmdk", id);
+        }
+    }
+
+    fn a_parent_of_no_parent_may_be_zero(bench) {
+        let image = made(bench, "vmdk", "");
+        put_text(&image, &text_of(&image).replace("parentCID=ffffffff", "parentCID=0"));
+        all_agree(bench, "vmdk", "parentCID=0");
+    }
+
+    fn descriptor_lines_on_which_no_disk_depends_are_read_over(bench) {
+        for line in [
+            "ddb.with blank = \"1\"", "ddb.a/b = \"1\"", "ddb.list[0] = \"1\"", "no sign at all", "; a comment", "// a comment", "\u{1a}",
+            "CID=1763156d", "createType=\"vmfs\"", "version=1", "parentFileNameHint=\"\"", "changeTrackPath=\"disk-ctk.vmdk\"", "# RW 1 FLAT \"x\" 0",
+        ] {
+            for text in [format!("{FLAT}{line}\n"), format!("{FLAT}{line}\r\n"), FLAT.replace("encoding", &format!("{line}\nencoding"))] {
+                flat(bench, text.as_bytes());
+                all_agree(bench, "vmdk", line);
+            }
+        }
+        for version in ["version=2", "version=3"] {
+            flat(bench, FLAT.replace("version=1", version).as_bytes());
+            all_agree(bench, "vmdk", version);
+        }
+        for rest in [&b"\0\0\0left over"[..], b"\0some text\nand = more\n"] {
+            flat(bench, &[FLAT.as_bytes(), rest].concat());
+            all_agree(bench, "vmdk", "text after a zero byte");
+        }
+        // An extent there is one to a reader that does not stop at the zero byte.
+        flat(bench, &[FLAT.as_bytes(), b"\0RW 1 VMFS \"flat\"\n"].concat());
+        bench.instar(["info", "-f", "vmdk", "image"]).fails_with("some readers would find 'RW 1 VMFS \"flat\"' behind it");
+    }
+
+    fn a_missing_extent_line_is_named_as_such(bench) {
+        let image = made(bench, "vmdk", "");
+        put_text(&image, &text_of(&image).replace("RW 12288 SPARSE \"image\"", "RW 12288 FLAT \"/etc/passwd\" 0"));
+        bench.instar(["info", "image"]).fails_with("says that its disk is elsewhere: RW 12288 FLAT \"/etc/passwd\" 0");
+        flat(bench, FLAT.replace("RW 12288 VMFS \"flat\"\n", "").as_bytes());
+        bench.instar(["info", "image"]).fails_with("the descriptor lists no extents");
+    }
+
+    fn an_overlay_whose_parent_has_changed_is_mapped_and_not_read(bench) {
+        made(bench, "vmdk", "");
+        fs::rename(bench.path("image"), bench.path("base.vmdk")).unwrap();
+        bench.qemu(["create", "-q", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "image"]).succeeds();
+        let image = Edited::open(&bench.path("image"));
+        let text = text_of(&image);
+        let id = text.split_once("parentCID=").unwrap().1.split_once('\n').unwrap().0.to_owned();
+        put_text(&image, &text.replace(&format!("parentCID={id}"), "parentCID=6917c99b"));
+        for words in [["map", "--output=json", "image"].as_slice(), &["info", "--output=json", "image"], &["measure", "-O", "qcow2", "image"]] {
+            agree(bench, words, "a changed parent");
+        }
+        bench.qemu(["convert", "-O", "raw", "image", "theirs"]).fails();
+        let id = format!("its content ID is {id:0>8}, not 6917c99b");
+        bench.instar(["convert", "-O", "raw", "image", "ours"]).fails_with(&id);
+        // A disk that needs nothing of its parent does not need the right one.
+        write(bench, "vmdk", "base.vmdk", "write -P 7 0 6M");
+        fs::rename(bench.path("base.vmdk"), bench.path("image")).unwrap();
+        let image = Edited::open(&bench.path("image"));
+        let text = text_of(&image).replace("parentCID=ffffffff", "parentCID=12345678\nparentFileNameHint=\"other.vmdk\"");
+        put_text(&image, &text);
+        bench.qemu(["create", "-q", "-f", "vmdk", "other.vmdk", "6M"]).succeeds();
+        bench.qemu(["convert", "-O", "raw", "image", "theirs"]).succeeds();
+        bench.instar(["convert", "-O", "raw", "image", "ours"]).succeeds();
+        same_bytes(bench, "theirs", "ours", "all of it is here");
+    }
+
+    fn a_snapshot_of_virtualbox_is_read_with_its_parent_or_not_at_all(bench) {
+        const CHILD: &str = "3aaebc45-36b0-4a5e-9c1d-c306d6625d78";
+        const PARENT: &str = "c7f5b2a1-0d4e-4f6a-8b3c-1122334455aa";
+        let ids = |image: &Edited, uuid: &str, parent: &str| {
+            let text = text_of(image);
+            put_text(image, &format!("{text}ddb.uuid.image=\"{uuid}\"\nddb.uuid.parent=\"{parent}\"\n"));
+        };
+        let image = made(bench, "vmdk", "");
+        ids(&image, PARENT, "00000000-0000-0000-0000-000000000000");
+        all_agree(bench, "vmdk", "the parent");
+        fs::rename(bench.path("image"), bench.path("base.vmdk")).unwrap();
+        bench.qemu(["create", "-q", "-f", "vmdk", "image", "6M"]).succeeds();
+        write(bench, "vmdk", "image", "write -P 9 64k 128k");
+        let image = Edited::open(&bench.path("image"));
+        ids(&image, CHILD, PARENT);
+        agree(bench, &["info", "--output=json", "image"], "a snapshot");
+        let theirs = bench.qemu(["convert", "-O", "raw", "image", "theirs"]);
+        let ours = bench.instar(["convert", "-O", "raw", "image", "ours"]);
+        ours.fails_with("is a snapshot of another disk (ddb.uuid.parent c7f5b2a10d4e4f6a8b3c1122334455aa)");
+        deviates("vmdk-unnamed-parent", &theirs.code(), &ours.code());
+        for words in [["map", "image"].as_slice(), &["measure", "-O", "qcow2", "image"], &["compare", "image", "disk.raw"]] {
+            assert!(bench.instar(words).errors().contains("that it does not name"), "{words:?}");
+        }
+        bench.instar(["info", "--safety", "image"]).fails_with("");
+        // Told where the parent is, we read what VirtualBox reads.
+        let layer = |name: &str| serde_json::json!({ "driver": "vmdk", "file": { "driver": "file", "filename": name } });
+        let json = |parent: &str| {
+            let mut named = layer("image");
+            named["backing"] = layer(parent);
+            format!("json:{named}")
+        };
+        bench.instar(["convert", "-O", "raw", &json("base.vmdk"), "ours"]).succeeds();
+        let mut expected = fs::read(bench.path("disk.raw")).unwrap();
+        expected[64 << 10..192 << 10].fill(9);
+        assert!(fs::read(bench.path("ours")).unwrap() == expected, "the child's data over the parent's");
+        bench.qemu(["create", "-q", "-f", "vmdk", "stranger.vmdk", "6M"]).succeeds();
+        bench.instar(["convert", "-O", "raw", &json("stranger.vmdk"), "out"]).fails_with("its ddb.uuid.image is 00000000000000000000000000000000, not c7f5b2a1");
+        // The same for a content ID of a parent that has no name.
+        let image = made(bench, "vmdk", "");
+        put_text(&image, &text_of(&image).replace("parentCID=ffffffff", "parentCID=12345678"));
+        bench.instar(["convert", "-O", "raw", "image", "out"]).fails_with("(parentCID 12345678)");
+    }
+
+    fn an_extent_after_a_blank_line_is_one_extent(bench) {
+        // qemu-img skips the blank line, and then comes to the extent again.
+        flat(bench, FLAT.replace("# Extent description\n", "").as_bytes());
+        let size = |outcome: &Outcome| {
+            let info: serde_json::Value = serde_json::from_slice(&outcome.succeeds().stdout).unwrap();
+            info["virtual-size"].as_u64().unwrap()
+        };
+        let words = ["info", "-f", "vmdk", "--output=json", "image"];
+        let (theirs, ours) = (size(&bench.qemu(words)), size(&bench.instar(words)));
+        assert_eq!(ours, 6 * MIB);
+        deviates("vmdk-blank-lines", &theirs, &ours);
+        bench.instar(["convert", "-O", "raw", "image", "ours"]).succeeds();
+        same_bytes(bench, "disk.raw", "ours", "one extent");
+    }
+
+    fn a_content_id_is_found_behind_that_of_the_parent(bench) {
+        flat(bench, FLAT.replace("CID=1763156d\nparentCID=ffffffff", "parentCID=ffffffff\nCID=1763156d").as_bytes());
+        let words = ["info", "-f", "vmdk", "--output=json", "image"];
+        let [theirs, ours] = [bench.qemu(words), bench.instar(words)].map(|outcome| {
+            let info: serde_json::Value = serde_json::from_slice(&outcome.succeeds().stdout).unwrap();
+            info["format-specific"]["data"]["cid"].as_u64().unwrap()
+        });
+        assert_eq!(ours, 0x1763_156d);
+        deviates("vmdk-parent-id-first", &theirs, &ours);
+    }
+
+    fn unknown_flags_of_a_vmdk_are_refused(bench) {
+        made(bench, "vmdk", "").put(8, &0x0004_0003_u32.to_le_bytes());
+        let theirs = bench.qemu(["convert", "-O", "raw", "image", "theirs"]);
+        let ours = bench.instar(["convert", "-O", "raw", "image", "ours"]);
+        ours.fails_with("unsupported VMDK feature flags 262144");
+        deviates("vmdk-unknown-flags", &theirs.code(), &ours.code());
+    }
+
+    fn a_disk_of_more_than_a_thousand_extents_is_read_and_made(bench) {
+        bench.qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", "image.vmdk", "2200G"]).succeeds();
+        write(bench, "raw", "image-f1100.vmdk", "write -P 5 2047M 64k");
+        agree(bench, &["info", "--output=json", "image.vmdk"], "1100 extents");
+        let window = |image, target| ["dd", "-f", "vmdk", "-O", "raw", image, target, "bs=1M", "skip=2252799"];
+        bench.qemu(window("if=image.vmdk", "of=theirs")).succeeds();
+        bench.instar(window("if=image.vmdk", "of=ours")).succeeds();
+        same_bytes(bench, "theirs", "ours", "the last extent");
+        let last = fs::read(bench.path("ours")).unwrap();
+        assert!(last.len() as u64 == MIB && last[..65536].iter().all(|byte| *byte == 5) && last[65536..].iter().all(|byte| *byte == 0));
+        bench.instar(["create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "made.vmdk", "2200G"]).succeeds();
+        agree(bench, &["info", "--output=json", "made.vmdk"], "1100 extents of ours");
+    }
+
+    fn the_map_of_a_fixed_vhd_is_that_of_qemu_img(bench) {
+        const SIZE: u64 = 48;
+        let image = made(bench, "vpc", "subformat=fixed,force_size=on");
+        let footer = image.end() - 512;
+        let there = 6 * MIB;
+        assert_eq!(image.get(footer + SIZE, 8), there.to_be_bytes());
+        for size in [there, there + 4096, there + MIB, there - 4096, there + 512] {
+            image.put(footer + SIZE, &size.to_be_bytes()).seal_vhd_footer(footer);
+            for words in [["map", "-f", "vpc", "--output=json", "image"].as_slice(), &["map", "-f", "vpc", "image"], &["info", "-f", "vpc", "--output=json", "image"], &["measure", "-f", "vpc", "-O", "qcow2", "image"]] {
+                agree(bench, words, &size.to_string());
+            }
+            let words = |target| ["convert", "-f", "vpc", "-O", "raw", "image", target];
+            bench.qemu(words("theirs")).succeeds();
+            bench.instar(words("ours")).succeeds();
+            same_bytes(bench, "theirs", "ours", &size.to_string());
+        }
+    }
+
+    fn a_block_of_a_vhdx_in_an_unknown_state_matters_when_it_is_read(bench) {
+        const TABLE: u64 = 2 * MIB;
+        for state in [4_u64, 7] {
+            let image = made(bench, "vhdx", "block_size=1M");
+            image.put(TABLE + 8, &state.to_le_bytes());
+            for words in [["info", "--output=json", "image"].as_slice(), &["map", "--output=json", "image"], &["check", "image"]] {
+                agree(bench, words, &state.to_string());
+            }
+            bench.qemu(["convert", "-O", "raw", "image", "theirs"]).fails();
+            bench.instar(["convert", "-O", "raw", "image", "ours"]).fails_with(&format!("entry 1 has state {state}"));
+            let window = |target| ["dd", "-O", "raw", "if=image", target, "bs=1M", "count=1"];
+            bench.qemu(window("of=theirs")).succeeds();
+            bench.instar(window("of=ours")).succeeds();
+            same_bytes(bench, "theirs", "ours", "another block");
+        }
+    }
+
+    fn lengths_of_vhdx_metadata_that_are_fixed_are_not_asked(bench) {
+        const TABLE: u64 = 3 * MIB + 32;
+        for length in [0_u32, 1, u32::MAX] {
+            let image = made(bench, "vhdx", "");
+            for item in 0..5 {
+                image.put(TABLE + 32 * item + 20, &length.to_le_bytes());
+            }
+            let words = |target| ["convert", "-f", "vhdx", "-O", "raw", "image", target];
+            bench.qemu(words("theirs")).succeeds();
+            bench.instar(words("ours")).succeeds();
+            same_bytes(bench, "theirs", "ours", &length.to_string());
+        }
+    }
+
+    fn a_vdi_without_blocks_is_read_wherever_its_data_would_be(bench) {
+        disk::make(&bench.path("disk.raw"), 6 * MIB, &[]);
+        for offset in [0_u32, 512, 1024] {
+            bench.qemu(["create", "-q", "-f", "vdi", "image", "6M"]).succeeds();
+            Edited::open(&bench.path("image")).put(0x158, &offset.to_le_bytes());
+            all_agree(bench, "vdi", &offset.to_string());
+            agree(bench, &["check", "image"], &offset.to_string());
+            bench.instar(["convert", "-n", "-f", "raw", "-O", "vdi", "disk.raw", "image"]).is_civil();
+        }
+    }
+}
