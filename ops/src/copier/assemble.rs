@@ -15,6 +15,9 @@ use crate::session::{At, Outcome, internal};
 /// Encoded units nearer together in the file than this are read in one go.
 const READ_GAP: u64 = 16 << 10;
 
+/// Buffers up to this size grow by doubling. Ours.
+const GENEROUS: usize = 8 << 20;
+
 /// A stretch of the target, whole units, as it lies in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -162,6 +165,12 @@ impl Assembler {
         drop(batch);
         self.decode(host, salvage, buffer)?;
         Ok(shared)
+    }
+
+    /// Gives large buffers back.
+    pub(super) fn trim(&mut self) {
+        trim(&mut self.stored);
+        trim(&mut self.unit);
     }
 
     /// Groups the encoded units into reads, in the order in which they lie in their files: a writer with many requests under way has
@@ -368,10 +377,23 @@ pub(super) fn written(
     Ok(())
 }
 
+/// Gives the memory of a large buffer back. Small ones are kept for the next chunk.
+pub(super) fn trim(buffer: &mut Vec<u8>) {
+    if buffer.len() > GENEROUS {
+        *buffer = Vec::new();
+    }
+}
+
 /// Makes `buffer` exactly `length` bytes long without touching what it has already.
 pub(super) fn grow(buffer: &mut Vec<u8>, length: usize) -> Result<()> {
     let missing = length.saturating_sub(buffer.len());
-    if buffer.try_reserve_exact(missing).is_err() {
+    // Room for more next time, unless it is much.
+    let reserved = if length > GENEROUS {
+        buffer.try_reserve_exact(missing)
+    } else {
+        buffer.try_reserve(missing)
+    };
+    if reserved.is_err() {
         return Err(Fault::new(fault::core::OUT_OF_MEMORY).with([from_usize(missing)]));
     }
     if length > buffer.len() {

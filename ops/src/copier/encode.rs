@@ -63,6 +63,11 @@ impl Packer {
             .saturating_add(unit / 64)
             .saturating_add(1024)
             .saturating_add(encoding.prefix);
+        let all = runs.iter().filter(|run| !run.zero);
+        let count = all.fold(0_usize, |sum, run| {
+            sum.saturating_add(run.length.div_ceil(unit.max(1)))
+        });
+        grow(bytes, count.saturating_mul(worst))?;
         let mut used = 0_usize;
         for run in runs.iter().filter(|run| !run.zero) {
             let data = buffer
@@ -70,7 +75,6 @@ impl Packer {
                 .ok_or_else(|| internal(line!()))?;
             let mut target = run.target;
             for plain in data.chunks(unit.max(1)) {
-                grow(bytes, used.saturating_add(worst))?;
                 let room = bytes.get_mut(used..).ok_or_else(|| internal(line!()))?;
                 let packed = pack_unit(encoder, encoding, plain, room, target, used)?;
                 used = used.saturating_add(packed.length);

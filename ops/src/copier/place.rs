@@ -9,7 +9,7 @@ use core::ops::Range;
 use instar_abi::report::Stage;
 use instar_disk::{Placement, Result, Target, ZeroHow, from_usize, to_usize};
 
-use super::assemble::{self, Assembler, Span};
+use super::assemble::{self, Assembler, Span, trim};
 use super::encode::{Packed, Packer, Packs};
 use super::plan::{Chunk, From, Stretching};
 use super::runs::{self, Owed, Run};
@@ -139,13 +139,19 @@ impl Lane {
             ..
         } = held;
         shared.hash(chunk, seen, buffer, leaves).at(stage)?;
-        match shared.encoding {
-            Some(encoding) => self
-                .packer
-                .pack(&encoding, &held.runs, &held.buffer, &mut held.packed)
-                .at(stage),
-            None => Ok(()),
+        let Some(encoding) = shared.encoding else {
+            return Ok(());
+        };
+        // What was placed before has been written, and what the chunk was decoded from is not needed any more.
+        self.assembler.trim();
+        for before in &mut self.placed {
+            trim(&mut before.packed.bytes);
         }
+        let packed = self
+            .packer
+            .pack(&encoding, &held.runs, &held.buffer, &mut held.packed);
+        trim(&mut held.buffer);
+        packed.at(stage)
     }
 
     /// Places chunks whose turn it is, and waits for turns until no more than `keep` less one are left.
