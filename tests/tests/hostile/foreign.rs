@@ -235,7 +235,7 @@ in_both_sandboxes! {
         }
         let sound = image(bench, "vmdk", "").get(512, 1024);
         let text = String::from_utf8(sound.split(|byte| *byte == 0).next().unwrap().to_vec()).unwrap();
-        for (from, to) in [("createType", "CREATETYPE"), ("CID", "cid"), ("parentCID", "ParentCid"), ("RW", "rw"), ("SPARSE", "Sparse")] {
+        for (from, to) in [("createType", "CREATETYPE"), ("CID", "cid"), ("parentCID", "ParentCid"), ("SPARSE", "Flat"), ("SPARSE", "Sparse")] {
             let image = image(bench, "vmdk", "");
             image.put(512, &[0; 1024]).put(512, text.replace(from, to).as_bytes());
             run(bench, &["convert", "-O", "raw", "image", "out"]).fails();

@@ -14,7 +14,6 @@ const HEADER: u64 = 64 * KIB;
 const REGIONS: u64 = 192 * KIB;
 const LOG: u64 = MIB;
 const METADATA: u64 = 3 * MIB;
-const ITEMS: u64 = METADATA + 64 * KIB;
 const TABLE: u64 = 2 * MIB;
 
 /// The parent locator's identifier, and that of the format that its entries have.
