@@ -105,6 +105,10 @@ impl Table {
                 Place::Here(start) => {
                     Place::Here(start.saturating_add(skipped.saturating_mul(self.chunks.block_size)))
                 }
+                Place::Unknown { state, .. } => Place::Unknown {
+                    entry: self.chunks.entry(block),
+                    state,
+                },
                 // Such a run is one block.
                 same @ (Place::Absent | Place::Zero | Place::Partly(_)) => same,
             };
