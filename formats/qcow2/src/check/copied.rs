@@ -1,15 +1,13 @@
 //! The copied flags of the active state, one by one: set where a refcount is 1, and nowhere else.
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 use instar_disk::{Budget, Fault, Findings, Result, fault};
-use zerocopy::big_endian::U64;
 
 use super::blocks::Blocks;
 use super::entry::{Place, place};
 use super::frame::Frame;
-use super::ordered::{l1_entries, read_l2};
+use super::ordered::{L2, l1_entries};
 use crate::raw::entry as bit;
 
 /// Says which flags are wrong; gives their number.
@@ -25,7 +23,7 @@ pub(super) fn check<'h>(
         budget,
         findings,
         known: BTreeMap::new(),
-        words: Vec::new(),
+        table: L2::default(),
         wrong: 0,
     };
     l1_entries(frame, frame.header.l1, |number, value| {
@@ -44,7 +42,7 @@ struct Pass<'a, 'h, 'f> {
     findings: &'a mut Findings<'f>,
     /// Wrong flags of tables that need not be looked at again.
     known: BTreeMap<u64, u64>,
-    words: Vec<U64>,
+    table: L2,
     wrong: u64,
 }
 
@@ -78,8 +76,8 @@ impl Pass<'_, '_, '_> {
             return Ok(());
         }
         self.budget.spend(self.frame.cluster_size())?;
-        let mut words = core::mem::take(&mut self.words);
-        read_l2(self.frame, offset, &mut words)?;
+        let mut table = core::mem::take(&mut self.table);
+        let words = table.read(self.frame, offset)?;
         let each = if self.frame.header.features.extended_l2() {
             2
         } else {
@@ -101,7 +99,7 @@ impl Pass<'_, '_, '_> {
                 self.found(Fault::new(fault::check::COPIED_L2).with([value, refcount]));
             }
         }
-        self.words = words;
+        self.table = table;
         Ok(())
     }
 

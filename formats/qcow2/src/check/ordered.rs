@@ -26,7 +26,7 @@ pub(super) fn say(
     findings: &mut Findings<'_>,
 ) -> Result<()> {
     let mut walk = Walk {
-        words: Vec::new(),
+        table: L2::default(),
         clean: BTreeSet::new(),
         left: BYTES,
         speaker: Speaker {
@@ -85,14 +85,27 @@ pub(super) fn l1_entries(
     Ok(())
 }
 
-/// Fills `words` with the L2 table at `offset`, which is in the file.
-pub(super) fn read_l2(frame: &Frame<'_>, offset: u64, words: &mut Vec<U64>) -> Result<()> {
-    words.resize(to_usize(frame.cluster_size() / 8)?, U64::ZERO);
-    frame.file.read_padded(offset, words.as_mut_bytes())
+/// The L2 table read last: one that stands for many parts of the disk is read once.
+#[derive(Default)]
+pub(super) struct L2 {
+    words: Vec<U64>,
+    at: Option<u64>,
+}
+
+impl L2 {
+    /// The words of the table at `offset`, which is in the file.
+    pub(super) fn read(&mut self, frame: &Frame<'_>, offset: u64) -> Result<&[U64]> {
+        if self.at.take() != Some(offset) {
+            self.words.resize(to_usize(frame.cluster_size() / 8)?, U64::ZERO);
+            frame.file.read_padded(offset, self.words.as_mut_bytes())?;
+        }
+        self.at = Some(offset);
+        Ok(&self.words)
+    }
 }
 
 struct Walk<'a, 'b, 'h, 'f> {
-    words: Vec<U64>,
+    table: L2,
     /// Tables that have nothing to be said of.
     clean: BTreeSet<u64>,
     /// Bytes that may still be read.
@@ -135,10 +148,10 @@ impl Walk<'_, '_, '_, '_> {
             return Ok(());
         }
         self.left = self.left.saturating_sub(frame.cluster_size().max(READ_MIN));
-        read_l2(frame, offset, &mut self.words)?;
+        let words = self.table.read(frame, offset)?;
         self.speaker.spoke = false;
         let each = if frame.header.features.extended_l2() { 2 } else { 1 };
-        for (number, words) in (0..).zip(self.words.chunks_exact(each)) {
+        for (number, words) in (0..).zip(words.chunks_exact(each)) {
             if self.speaker.findings.is_full() {
                 break;
             }
