@@ -110,8 +110,10 @@ impl Gate {
             lock::acquire(fd.as_fd(), Use::Source).map_err(|_| Failure(status::REFUSED_LOCK))?;
         }
         let path = landing.path.clone();
-        let window =
-            (self.policy == Policy::Pieces && rule == Rule::Beside).then(|| peek(namer, &landing.name));
+        // In an allowed directory every image may read everything.
+        let peeks =
+            self.policy == Policy::Pieces && rule == Rule::Beside && !self.is_allowed(landing.parent.as_fd());
+        let window = peeks.then(|| peek(namer, &landing.name));
         let file = OpenFile {
             window,
             ..opened(fd, &stat, kind, path, place_of(landing, rule, namer)?)?

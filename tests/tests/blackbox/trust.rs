@@ -179,6 +179,18 @@ in_both_sandboxes! {
         bench.instar(["trust", "over"]).fails_with("'../no/such': No such file or directory");
     }
 
+    fn names_from_images_are_escaped_in_what_trust_says(bench) {
+        let name = "x\u{1b}[31m\nrecorded";
+        fs::write(bench.path(name), b"QFI\xfb\0\0\0\x09").unwrap();
+        bench.qemu(["create", "-q", "-u", "-f", "qcow2", "-b", name, "-F", "qcow2", "over", "1M"]).succeeds();
+        for action in [["trust", "over"].as_slice(), &["trust", "--show", "over"]] {
+            let said = bench.instar(action);
+            said.fails();
+            assert!(!said.text().contains('\u{1b}') && !said.errors().contains('\u{1b}'), "{said}");
+            assert_eq!(said.errors().lines().count(), 1, "{said}");
+        }
+    }
+
     fn a_layer_above_an_image_of_ours_is_read_through_it(bench) {
         if !attributes(bench) {
             return;

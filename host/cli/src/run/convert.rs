@@ -176,7 +176,7 @@ fn open_target(
     // Values are looked at before the backing file is opened, as the image would be made before it.
     let mut target = new.open(opened, None)?;
     target.backing = target::backing(opened, names, path, &settings)?;
-    target::remember(opened, target.slot, &settings);
+    target::remember(opened, target.slot, path, &settings);
     let stream = matches!(
         &target.create,
         Create::Vmdk(vmdk) if vmdk.subformat == VmdkSubformat::StreamOptimized

@@ -54,9 +54,10 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         context,
         backing.as_ref(),
     );
+    let mut given = Vec::new();
     let (target, failed) = match target {
         Ok(target) => {
-            target::remember(&files, target.slot, &settings);
+            given = target::remember(&files, target.slot, path, &settings);
             (Some(target), None)
         }
         Err(stop) => (None, Some(stop)),
@@ -96,7 +97,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
             .map_err(|error| Stop::say(error.to_string()))?,
     }
     if let Some(slot) = slot {
-        target::warn_unless_readable(ended.files(), slot, &settings, context);
+        target::warn_unless_readable(ended.files(), slot, &given, context);
     }
     Ok(0)
 }

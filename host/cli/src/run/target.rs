@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use instar_abi::job::{Below, Create, Measure, RawCreate, Source, Target, Verb};
@@ -139,32 +140,47 @@ pub(super) fn existing(
     })
 }
 
-/// Notes the names that a new image is given, so that it is known to be ours.
-pub(super) fn remember(opened: &Files, slot: Slot, settings: &Settings) {
-    let names: Vec<Vec<u8>> = names(settings).collect();
-    if !names.is_empty() {
-        let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
-        opened.remember(slot, &names);
-    }
+/// A name that a new image is given.
+pub(super) struct Given {
+    name: Vec<u8>,
+    /// The directory that it leads into.
+    directory: Option<PathBuf>,
 }
 
-fn names(settings: &Settings) -> impl Iterator<Item = Vec<u8>> {
+/// Notes the names that the new image at `path` is given, so that it is known to be ours.
+pub(super) fn remember(opened: &Files, slot: Slot, path: &OsStr, settings: &Settings) -> Vec<Given> {
     let texts = ["backing_file", "data_file"]
         .into_iter()
         .filter_map(|key| settings.text(key));
-    texts.filter_map(super::trust::named)
+    let given: Vec<Given> = texts
+        .filter_map(super::trust::named)
+        .map(|name| {
+            let plain = name.strip_prefix(b"file:").unwrap_or(&name);
+            let file = beside(path.as_bytes(), plain);
+            let file = std::fs::canonicalize(OsStr::from_bytes(&file)).ok();
+            let directory = file.as_deref().and_then(Path::parent).map(Path::to_owned);
+            Given { name, directory }
+        })
+        .collect();
+    let names: Vec<&[u8]> = given.iter().map(|given| given.name.as_slice()).collect();
+    if !names.is_empty() {
+        opened.remember(slot, &names);
+    }
+    given
 }
 
 /// Says at once when a new image could not be read with what it names, and what to do about that.
-pub(super) fn warn_unless_readable(opened: &Files, slot: Slot, settings: &Settings, context: &Context<'_>) {
+pub(super) fn warn_unless_readable(opened: &Files, slot: Slot, given: &[Given], context: &Context<'_>) {
     if context.policy.untrusted || opened.is_recorded(slot) {
         return;
     }
-    let refused = |name: &Vec<u8>| opened.verdict(slot, name) == Verdict::Refused;
-    if let Some(name) = names(settings).find(refused) {
+    let refused = |given: &&Given| opened.verdict(slot, &given.name) == Verdict::Refused;
+    if let Some(given) = given.iter().find(refused) {
+        let directory = given.directory.as_deref().unwrap_or(Path::new("DIRECTORY"));
         let text = format!(
-            "warning: '{}' is elsewhere, and that this image may name it cannot be recorded here: reading the image will need allow-dir = [\"DIRECTORY\"] in /etc/instar.toml, or --allow-dir",
-            Escaped(&name)
+            "warning: '{}' is elsewhere, and that this image may name it cannot be recorded here; to read the image, add to /etc/instar.toml: allow-dir = [\"{}\"]",
+            Escaped(&given.name),
+            directory.display()
         );
         Console::complain(&context.program.message(text.as_bytes()));
     }

@@ -138,9 +138,9 @@ fn look(context: &Context<'_>, name: &[u8], format: Option<&OsStr>) -> Step<Valu
         .output()
         .map_err(|error| about(name, &words::system(&error)))?;
     if !output.status.success() {
-        // It has said why, in words that are fit to be shown.
+        // It has said why; what it took for the user's own word may be an image's.
         let text = output.stderr.strip_prefix(b"instar: ").unwrap_or(&output.stderr);
-        return Err(Stop::Message(text.trim_ascii_end().to_vec()));
+        return Err(Stop::say(Escaped(text.trim_ascii_end()).to_string()));
     }
     serde_json::from_slice(&output.stdout).map_err(|error| about(name, &error.to_string()))
 }
@@ -168,7 +168,7 @@ pub(super) fn named(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn about(name: &[u8], why: &str) -> Stop {
-    Stop::Message([name, b": ", why.as_bytes()].concat())
+    Stop::say(format!("{}: {why}", Escaped(name)))
 }
 
 fn shown(layers: &[Layer]) -> Vec<u8> {
