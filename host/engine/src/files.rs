@@ -360,7 +360,8 @@ impl OpenFile {
 fn place(root: Root, path: &Path) -> Place {
     let start = Arc::new(root);
     let mut place = Place::in_root(Arc::clone(&start));
-    let file = std::fs::canonicalize(path).ok();
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
+    let file = is_link.then(|| std::fs::canonicalize(path).ok()).flatten();
     let real = file
         .as_deref()
         .and_then(Path::parent)
