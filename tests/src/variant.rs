@@ -366,9 +366,8 @@ fn every_kind_of_subcluster(bench: &Bench) {
 }
 
 fn chain_relative(bench: &Bench) {
-    fs::create_dir(bench.path("below")).unwrap();
-    disk::usual(&bench.path("below/base.raw"));
-    create(bench, &["-b", "below/base.raw", "-F", "raw", "image"]);
+    disk::usual(&bench.path("base.raw"));
+    create(bench, &["-b", "./base.raw", "-F", "raw", "image"]);
     overlay(bench, "image", 2);
 }
 
