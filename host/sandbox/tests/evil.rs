@@ -11,13 +11,13 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::elf::{Batch, DATA, RODATA, elf, load, player, system_call};
+use common::elf::{Batch, DATA, RODATA, elf, load, player, ringer, system_call};
 use common::{Engine, modes, run, sandbox};
 use instar_abi::layout::{BACKEND, BASE, HEAP, JOB, LAST_WORDS, MAILBOXES, STACK_STRIDE, STACKS};
 use instar_abi::limits::BATCH;
 use instar_abi::request::Op;
 use instar_abi::{BadRequest, RawRequest};
-use instar_sandbox::{Cause, Choice, GuestFault, Mode, Outcome, Violation};
+use instar_sandbox::{Cause, Choice, GuestFault, Mode, Next, Outcome, Violation};
 
 /// Ends the run as a sound guest does.
 const EXIT: RawRequest = RawRequest {
@@ -383,6 +383,36 @@ fn an_endless_loop_ends_within_100_ms_of_its_time() {
             );
         }
         the_host_is_well(choice);
+    }
+}
+
+#[test]
+fn work_for_one_lane_ends_when_another_breaks_the_contract() {
+    for choice in modes() {
+        let sandbox = sandbox(choice, 2, &ringer());
+        let sign = sandbox.stop_sign();
+        let busy = std::sync::atomic::AtomicBool::new(false);
+        let start = Instant::now();
+        let serve = |lane| {
+            use std::sync::atomic::Ordering;
+            while lane == 0 && !busy.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            if lane == 0 {
+                return Next::Kill(Violation::BatchCount(0));
+            }
+            busy.store(true, Ordering::SeqCst);
+            while !sign.is_up() && start.elapsed() < Duration::from_secs(5) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Next::Continue
+        };
+        let outcome = sandbox.run(&serve, &|| Ok(()));
+        assert!(
+            matches!(outcome, Outcome::Violation(Violation::BatchCount(0))),
+            "{outcome:?}"
+        );
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }
 

@@ -100,6 +100,8 @@ impl Sink for Reports {
 struct Budget {
     maps: bool,
     layers: u32,
+    /// Snapshots, bitmaps, extents and key slots, in all layers.
+    items: usize,
     names: usize,
     comparisons: u32,
     findings: u64,
@@ -114,6 +116,9 @@ struct Budget {
 
 /// Bytes of our memory for all that a guest says and we keep. Ours: as many snapshots as an image can have.
 const BYTES: usize = 12 << 20;
+/// What is made of each of those in JSON is ten times as large as what was said. Ours: as many snapshots as an image can have, and
+/// as many extents.
+const ITEMS: usize = 65_536 + SLOTS;
 /// Warnings that are kept; those behind them are counted. Ours: nobody reads more.
 const WARNINGS: u32 = 1024;
 /// `compare` says that sizes differ, and then what else it finds.
@@ -127,6 +132,7 @@ impl Budget {
                 Verb::Info(info) if info.backing_chain => job.bounds.chain_depth.saturating_add(1),
                 _ => 1,
             },
+            items: ITEMS,
             names: SLOTS,
             comparisons: COMPARISONS,
             findings: FINDINGS,
@@ -151,6 +157,7 @@ impl Budget {
                     .status(info.slot)
                     .ok_or(Violation::UnknownSlot(info.slot.0))?;
                 self.layers = self.layers.checked_sub(1).ok_or(too_many)?;
+                self.items = self.items.checked_sub(items(info)).ok_or(too_many)?;
             }
             Report::Named { .. } => self.names = self.names.checked_sub(1).ok_or(too_many)?,
             Report::Compared(_) => self.comparisons = self.comparisons.checked_sub(1).ok_or(too_many)?,
@@ -167,7 +174,10 @@ impl Budget {
             },
             Report::Map(_) => return Err(too_many),
             Report::Size(_) => self.once(0)?,
-            Report::Snapshots(_) => self.once(1)?,
+            Report::Snapshots(list) => {
+                self.once(1)?;
+                self.items = self.items.checked_sub(list.len()).ok_or(too_many)?;
+            }
             Report::Safety(_) => self.once(2)?,
             Report::Measured(_) => self.once(3)?,
             Report::Checked(..) => self.once(4)?,
@@ -190,6 +200,18 @@ impl Budget {
         self.bytes = self.bytes.checked_sub(bytes).ok_or(Violation::TooManyReports)?;
         Ok(())
     }
+}
+
+/// What of a layer is listed one by one.
+fn items(info: &Info) -> usize {
+    let specific = match &info.specific {
+        None => 0,
+        Some(Specific::Qcow2(qcow2)) => {
+            qcow2.bitmaps.len() + qcow2.luks.as_ref().map_or(0, |luks| luks.slots.len())
+        }
+        Some(Specific::Vmdk(vmdk)) => vmdk.extents.len(),
+    };
+    info.snapshots.len().saturating_add(specific)
 }
 
 /// About how many bytes of our memory a report takes.

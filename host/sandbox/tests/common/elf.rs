@@ -112,10 +112,51 @@ pub(crate) fn player(batches: &[Batch]) -> Vec<u8> {
     elf(code, &constants)
 }
 
+/// A guest each of whose lanes rings once, with whatever is in its mailbox, and does nothing more.
+pub(crate) fn ringer() -> Vec<u8> {
+    let (start, end) = (&raw const evil_ringer, &raw const evil_ringer_end);
+    // SAFETY: the symbols enclose read-only data.
+    let code = unsafe { std::slice::from_raw_parts(start, end.addr() - start.addr()) };
+    elf(code, b"")
+}
+
 unsafe extern "C" {
     static evil_player: u8;
     static evil_player_end: u8;
+    static evil_ringer: u8;
+    static evil_ringer_end: u8;
 }
+
+global_asm!(
+    ".pushsection .rodata.evil_ringer, \"a\", @progbits",
+    ".global evil_ringer, evil_ringer_end",
+    ".hidden evil_ringer, evil_ringer_end",
+    "evil_ringer:",
+    "    mov ebx, edi",
+    "    shl ebx, 15",
+    "    add ebx, {mailboxes}",
+    "    cmp dword ptr [{boot} + 28], {futex_kind}",
+    "    je 3f",
+    "    mov edx, {port}",
+    "    xor eax, eax",
+    "    out dx, eax",
+    "2:  jmp 2b",
+    "3:  mov dword ptr [rbx], {host}",
+    "    mov edi, ebx",
+    "    mov esi, 1",
+    "    mov edx, 1",
+    "    xor r10d, r10d",
+    "    mov eax, 202",
+    "    syscall",
+    "4:  jmp 4b",
+    "evil_ringer_end:",
+    ".popsection",
+    mailboxes = const MAILBOXES,
+    boot = const CONTROL,
+    futex_kind = const BootInfo::DOORBELL_FUTEX,
+    port = const DOORBELL_PORT,
+    host = const DOORBELL_HOST,
+);
 
 global_asm!(
     ".pushsection .rodata.evil_player, \"a\", @progbits",

@@ -177,14 +177,28 @@ fn warnings_past_the_limit_are_counted_and_left_out() {
 fn what_is_kept_is_counted_after_it_is_decoded() {
     let files = files();
     let (sink, kept) = sink(info_job(true));
-    // Eight bytes each in the report.
-    let many = info(vec![snapshot(b""); 100_000]);
+    let many = Report::Findings(vec![Fault::new(FaultCode(1)).named(&[b'x'; 4096]); 200]);
     assert!(instar_abi::encode(&many).unwrap().len() < 1 << 20);
-    let said = (0..8).take_while(|_| say(&sink, &files, &many).is_ok()).count();
-    assert!((1..4).contains(&said), "{said}");
+    let said = (0..100).take_while(|_| say(&sink, &files, &many).is_ok()).count();
+    assert!((10..20).contains(&said), "{said}");
     let reports = kept.lock().unwrap().take().0;
     let bytes: usize = reports.iter().map(footprint).sum();
     assert!(bytes <= BYTES, "{bytes}");
+}
+
+#[test]
+fn what_is_listed_one_by_one_is_counted_over_all_layers() {
+    let files = files();
+    for reports in [
+        // Eight bytes each in the report.
+        vec![info(vec![snapshot(b""); 100_000])],
+        vec![info(vec![snapshot(b""); 40_000]); 2],
+        vec![Report::Snapshots(vec![snapshot(b""); 100_000])],
+    ] {
+        let (sink, _) = sink(info_job(true));
+        let said = reports.iter().map(|report| say(&sink, &files, report)).last();
+        assert_eq!(said, Some(Err(Violation::TooManyReports)));
+    }
 }
 
 #[test]
