@@ -116,9 +116,8 @@ struct Budget {
 
 /// Bytes of our memory for all that a guest says and we keep. Ours: as many snapshots as an image can have.
 const BYTES: usize = 12 << 20;
-/// What is made of each of those in JSON is ten times as large as what was said. Ours: as many snapshots as an image can have, and
-/// as many extents.
-const ITEMS: usize = 65_536 + SLOTS;
+/// What is made of each of those in JSON is ten times as large as what was said. Ours: as many snapshots as an image can have.
+const ITEMS: usize = 65_536;
 /// Warnings that are kept; those behind them are counted. Ours: nobody reads more.
 const WARNINGS: u32 = 1024;
 /// `compare` says that sizes differ, and then what else it finds.
