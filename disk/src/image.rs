@@ -47,15 +47,15 @@ pub trait Image: Send {
         None
     }
 
-    /// What its tables have taken so far.
-    fn work(&self) -> Work {
-        Work::default()
-    }
-
     /// Bytes of the largest unit that must be decoded in one piece; 0 where nothing is encoded. Lanes that work at once must
     /// have room for one each.
     fn largest_unit(&self) -> u64 {
         0
+    }
+
+    /// What its tables have taken so far.
+    fn work(&self) -> Work {
+        Work::default()
     }
 
     /// Tables whose size the header alone declares: offset and bytes in the image's own file.
