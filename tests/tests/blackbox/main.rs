@@ -33,6 +33,7 @@ mod map;
 mod measure;
 mod modes;
 mod options;
+mod other_writers;
 mod random;
 mod reading;
 mod reflink;
