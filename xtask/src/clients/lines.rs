@@ -47,7 +47,8 @@ pub(super) fn run(bench: &Bench) -> Result<usize, String> {
     let table: Table = toml::from_str(LINES).map_err(|error| error.to_string())?;
     let raw = bench.home.join("disk.raw");
     std::fs::write(&raw, disk()).map_err(|error| error.to_string())?;
-    let (mut same, mut absent, mut worse, mut skipped) = (0, 0, 0, 0);
+    let (mut same, mut allowed, mut absent, mut worse, mut skipped) = (0, 0, 0, 0, 0);
+    let settings = Settings::new(bench)?;
     for line in &table.line {
         let device = if line.run.contains("$LOOP") {
             match Loop::new(bench) {
@@ -61,7 +62,13 @@ pub(super) fn run(bench: &Bench) -> Result<usize, String> {
         } else {
             None
         };
-        let stock = attempt(bench, &table.layout, line, &raw, device.as_ref(), false)?;
+        let scene = Scene {
+            bench,
+            layout: &table.layout,
+            raw: &raw,
+            device: device.as_ref(),
+        };
+        let stock = scene.attempt(line, false, &settings.none)?;
         if stock.code != Some(0) {
             println!(
                 "stock fails: {}: {}: {}",
@@ -72,13 +79,19 @@ pub(super) fn run(bench: &Bench) -> Result<usize, String> {
             skipped += 1;
             continue;
         }
-        let ours = attempt(bench, &table.layout, line, &raw, device.as_ref(), true)?;
+        let ours = scene.attempt(line, true, &settings.none)?;
         match difference(line, &stock, &ours) {
             None => same += 1,
             Some(what) => match missing(&line.run) {
                 Some(verb) => {
                     println!("missing verb {verb}: {}: {}", line.client, line.run);
                     absent += 1;
+                }
+                None if difference(line, &stock, &scene.attempt(line, true, &settings.allowed)?)
+                    .is_none() =>
+                {
+                    println!("with allow-dir: {}: {}\n    {what}", line.client, line.run);
+                    allowed += 1;
                 }
                 None => {
                     println!("DIFFERS: {}: {}\n    {what}", line.client, line.run);
@@ -88,67 +101,99 @@ pub(super) fn run(bench: &Bench) -> Result<usize, String> {
         }
     }
     println!(
-        "lines of callers: {} in all, {same} give what qemu-img gives, {absent} want a verb that is missing, {worse} differ, {skipped} could not be tried",
+        "lines of callers: {} in all, {same} give what qemu-img gives, {allowed} more with an allow-dir, {absent} want a verb that is missing, {worse} differ, {skipped} could not be tried",
         table.line.len()
     );
     Ok(worse)
 }
 
-/// Runs a line in a fresh layout.
-fn attempt(
-    bench: &Bench,
-    layout: &str,
-    line: &Line,
-    raw: &Path,
-    device: Option<&Loop>,
-    ours: bool,
-) -> Result<Attempt, String> {
-    // The same directory for both, so that names in what they print are the same.
-    let room = bench.home.join("room");
-    let _ = std::fs::remove_dir_all(&room);
-    std::fs::create_dir_all(&room).map_err(|error| error.to_string())?;
-    let shell = |script: &str, ours: bool| -> Result<Output, String> {
+/// Homes of users: one without configuration, and one that allows the directories of the layout and devices, as docs/callers has it.
+struct Settings {
+    none: PathBuf,
+    allowed: PathBuf,
+}
+
+impl Settings {
+    fn new(bench: &Bench) -> Result<Self, String> {
+        let (none, allowed) = (
+            bench.home.join("settings/none"),
+            bench.home.join("settings/allowed"),
+        );
+        let place = allowed.join(".config/instar");
+        for directory in [&none, &place] {
+            std::fs::create_dir_all(directory).map_err(|error| error.to_string())?;
+        }
+        let text = format!(
+            "allow-dir = [\"{}\", \"/dev\"]\n",
+            bench.home.join("room").display()
+        );
+        std::fs::write(place.join("config.toml"), text).map_err(|error| error.to_string())?;
+        Ok(Self { none, allowed })
+    }
+}
+
+/// Where a line is run.
+struct Scene<'a> {
+    bench: &'a Bench,
+    layout: &'a str,
+    raw: &'a Path,
+    device: Option<&'a Loop>,
+}
+
+impl Scene<'_> {
+    /// Runs a line in a fresh layout, with one of the programs as `qemu-img`, for the user of a home.
+    fn attempt(&self, line: &Line, ours: bool, home: &Path) -> Result<Attempt, String> {
+        // The same directory for both, so that names in what they print are the same.
+        let room = self.bench.home.join("room");
+        let _ = std::fs::remove_dir_all(&room);
+        std::fs::create_dir_all(&room).map_err(|error| error.to_string())?;
+        if let Some(device) = self.device {
+            device.clear()?;
+        }
+        let laid = self.shell(&room, self.layout, ours, home)?;
+        if !laid.status.success() {
+            return Err(format!("the layout: {}", String::from_utf8_lossy(&laid.stderr)));
+        }
+        let done = self.shell(&room, &line.run, ours, home)?;
+        let disk = match (&line.disk, &line.format) {
+            (Some(disk), Some(format)) if done.status.success() => {
+                let script = format!("$STOCK convert -f {format} -O raw {disk} \"$DISK.seen\"");
+                let read = self.shell(&room, &script, false, home)?;
+                let seen = PathBuf::from(format!("{}.seen", self.raw.display()));
+                let bytes = if read.status.success() {
+                    sparse(&seen)
+                } else {
+                    None
+                };
+                let _ = std::fs::remove_file(&seen);
+                Some(bytes.unwrap_or_default())
+            }
+            _ => None,
+        };
+        Ok(Attempt {
+            code: done.status.code(),
+            printed: String::from_utf8_lossy(&done.stdout).into_owned(),
+            complaint: String::from_utf8_lossy(&done.stderr).into_owned(),
+            disk,
+        })
+    }
+
+    fn shell(&self, room: &Path, script: &str, ours: bool, home: &Path) -> Result<Output, String> {
         let mut command = Command::new("timeout");
         command
             .args(["120", "sh", "-e", "-c", script])
-            .current_dir(&room)
-            .env("PATH", bench.path(ours))
-            .env("DISK", raw)
+            .current_dir(room)
+            .env("PATH", self.bench.path(ours))
+            .env("STOCK", self.bench.stock.join("qemu-img"))
+            .env("HOME", home)
+            .env_remove("XDG_CONFIG_HOME")
+            .env("DISK", self.raw)
             .env("LC_ALL", "C.UTF-8");
-        if let Some(device) = device {
+        if let Some(device) = self.device {
             command.env("LOOP", &device.0);
         }
         command.output().map_err(|error| error.to_string())
-    };
-    if let Some(device) = device {
-        device.clear()?;
     }
-    let laid = shell(layout, false)?;
-    if !laid.status.success() {
-        return Err(format!("the layout: {}", String::from_utf8_lossy(&laid.stderr)));
-    }
-    let done = shell(&line.run, ours)?;
-    let disk = match (&line.disk, &line.format) {
-        (Some(disk), Some(format)) if done.status.success() => {
-            let script = format!("qemu-img convert -f {format} -O raw {disk} \"$DISK.seen\"");
-            let read = shell(&script, false)?;
-            let seen = PathBuf::from(format!("{}.seen", raw.display()));
-            let bytes = if read.status.success() {
-                sparse(&seen)
-            } else {
-                None
-            };
-            let _ = std::fs::remove_file(&seen);
-            Some(bytes.unwrap_or_default())
-        }
-        _ => None,
-    };
-    Ok(Attempt {
-        code: done.status.code(),
-        printed: String::from_utf8_lossy(&done.stdout).into_owned(),
-        complaint: String::from_utf8_lossy(&done.stderr).into_owned(),
-        disk,
-    })
 }
 
 /// A raw disk's size and what is in it; large disks are compared by what is allocated.

@@ -84,37 +84,67 @@ fn notes(page: &mut String, judged: &[(Made, Vec<Judgement>)]) -> std::fmt::Resu
     writeln!(page, "\n## What is not the same\n")?;
     for (made, judgements) in judged {
         for (variant, reason) in &made.failed {
+            let reason = plain(reason);
             writeln!(
                 page,
-                "- {} {}, {variant}: the program itself fails: {}",
-                made.writer,
-                made.version,
-                plain(reason)
+                "- {} {}, {variant}: the program itself fails: {reason}",
+                made.writer, made.version
             )?;
         }
-        for one in judgements {
-            let mut words: Vec<String> = one.findings.iter().map(|finding| plain(finding)).collect();
-            if let Some(row) = one.deviation {
-                words.push(format!(
-                    "deliberate, the row {row} of [deviations](deviations.md)"
-                ));
-            }
-            if one.truth == Some(false) {
-                words.push("the writer's own disk is another one".to_owned());
-            }
-            if !words.is_empty() {
-                writeln!(
-                    page,
-                    "- {} {}, {}: {}",
-                    made.writer,
-                    made.version,
-                    one.variant,
-                    words.join("; ")
-                )?;
-            }
+        for (words, variants) in grouped(judgements) {
+            writeln!(
+                page,
+                "- {} {}, {}: {words}",
+                made.writer,
+                made.version,
+                variants.join("; ")
+            )?;
         }
     }
     Ok(())
+}
+
+/// What was found, with the variants that it was found with, in the order of the first of each.
+fn grouped(judgements: &[Judgement]) -> Vec<(String, Vec<&str>)> {
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for one in judgements {
+        let mut words: Vec<String> = one
+            .findings
+            .iter()
+            .map(|finding| general(&plain(finding)))
+            .collect();
+        if let Some(row) = one.deviation {
+            words.push(format!(
+                "deliberate, the row {row} of [deviations](deviations.md)"
+            ));
+        }
+        if one.truth == Some(false) {
+            words.push("the writer's own disk is another one".to_owned());
+        }
+        if words.is_empty() {
+            continue;
+        }
+        let words = words.join("; ");
+        match groups.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, variants)) => variants.push(&one.variant),
+            None => groups.push((words, vec![&one.variant])),
+        }
+    }
+    groups
+}
+
+/// Without the names of files, which differ from one variant to the next.
+fn general(text: &str) -> String {
+    let words: Vec<&str> = text
+        .split(' ')
+        .map(|word| match word.strip_prefix('\'') {
+            Some(name) if name.ends_with("':") => "'…':",
+            Some(name) if name.ends_with("',") => "'…',",
+            Some(_) => "'…'",
+            None => word,
+        })
+        .collect();
+    words.join(" ")
 }
 
 /// Text of programs, as it may stand in a document: no directories of this machine, nothing that Markdown reads.
