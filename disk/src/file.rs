@@ -132,6 +132,21 @@ impl<'h> File<'h> {
         })
     }
 
+    /// Gives a file that is empty its length. Unless space is reserved, its first block is written all the same, as the reference
+    /// tool does: who opens it past the page cache finds the alignment that it needs by reading data, which a hole does not tell.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn extend_from_nothing(&self, length: u64, preallocate: Preallocate) -> Result<()> {
+        const BLOCK: usize = 4096;
+        self.resize(length, preallocate)?;
+        let first = crate::to_usize(length.min(from_usize(BLOCK)))?;
+        match [0; BLOCK].get(..first) {
+            Some(zeros) if preallocate == Preallocate::Off && first > 0 => self.write(0, zeros),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes a range read as zero. Nothing is asked of the host for an empty one.
     ///
     /// # Errors

@@ -59,6 +59,8 @@ super::faults! {
     TARGET_TOO_LARGE = 21, "an image of {0} bytes is larger than the format's limit of {1} bytes";
     /// The output file is smaller than the input (convert -n).
     TARGET_TOO_SMALL = 22, "output file is smaller than input file";
+    /// A device is smaller than the image that is to be made on it.
+    GROW_DEVICE = 60, "Cannot grow device files";
     /// The format cannot be written compressed.
     NO_COMPRESSION = 23, "Compression not supported for this file format";
     /// The format takes no backing file. Text: format.

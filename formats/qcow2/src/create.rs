@@ -156,7 +156,7 @@ pub(crate) fn prepare_data_file<'h>(
     if data.kind() == FileKind::Regular {
         data.resize(0, Preallocate::Off)?;
     }
-    data.resize(layout.size(), reservation(options.preallocation))?;
+    data.extend_from_nothing(layout.size(), reservation(options.preallocation))?;
     Ok(data.emptied())
 }
 

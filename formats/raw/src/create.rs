@@ -10,10 +10,13 @@ use crate::target::Raw;
 /// Makes a raw image of `size` bytes, rounded up to 512.
 ///
 /// # Errors
-/// The host's, when the file cannot have that size; a block device smaller than the image is `TARGET_TOO_SMALL`.
+/// The host's, when the file cannot have that size; a block device smaller than the image is `GROW_DEVICE`.
 pub fn create<'h>(file: File<'h>, options: &RawCreate, size: u64) -> Result<Box<dyn Target + 'h>> {
     let size = align_up(size, 512)?;
     if file.kind() == FileKind::Block {
+        if file.size() < size {
+            return Err(Fault::new(fault::core::GROW_DEVICE).in_file(file.slot()));
+        }
         return existing(file, size);
     }
     let preallocate = match options.preallocation {
@@ -24,7 +27,7 @@ pub fn create<'h>(file: File<'h>, options: &RawCreate, size: u64) -> Result<Box<
     if file.kind() == FileKind::Regular {
         file.resize(0, Preallocate::Off)?;
     }
-    file.resize(size, preallocate)?;
+    file.extend_from_nothing(size, preallocate)?;
     Ok(Box::new(Raw {
         file: file.emptied(),
         size,

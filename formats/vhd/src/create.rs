@@ -44,7 +44,7 @@ pub fn create<'h>(
     let file = file.emptied();
     if options.fixed {
         if file.kind() == FileKind::Fresh {
-            file.resize(size, Preallocate::Off)?;
+            file.extend_from_nothing(size, Preallocate::Off)?;
         }
         return Ok(Box::new(Fixed {
             file,

@@ -163,7 +163,7 @@ pub(crate) fn prepare<'h>(file: File<'h>, length: u64) -> Result<File<'h>> {
         file.resize(0, Preallocate::Off)?;
     }
     if length > 0 {
-        file.resize(length, Preallocate::Off)?;
+        file.extend_from_nothing(length, Preallocate::Off)?;
     }
     Ok(file.emptied())
 }
