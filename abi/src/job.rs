@@ -83,6 +83,25 @@ pub enum Verb {
     Check(Check),
 }
 
+impl Verb {
+    /// The images that are read, in the order in which the user named them; the layers below are theirs.
+    #[must_use]
+    pub fn sources(&self) -> Vec<&Source> {
+        match self {
+            Self::Info(job) => [&job.source].into(),
+            Self::Convert(job) => job.sources.iter().collect(),
+            Self::Dd(job) => [&job.source].into(),
+            Self::Map(job) => [&job.source].into(),
+            Self::Create(job) => job.backing.iter().collect(),
+            Self::Measure(job) => job.source.iter().collect(),
+            Self::Compare(job) => [&job.left, &job.right].into(),
+            Self::Checksum(job) => [&job.source].into(),
+            Self::Snapshots(source) | Self::Safety(source) => [source].into(),
+            Self::Check(job) => [&job.source].into(),
+        }
+    }
+}
+
 /// An image to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -98,6 +117,39 @@ pub struct Source {
     pub below: Below,
     /// The part of a raw image that counts; else all of it.
     pub window: Option<Window>,
+    /// The parts that the image stands in, one in the other, the largest first; none: it is the whole file.
+    pub inside: Vec<Window>,
+    /// What says how large a VHD is.
+    pub size_rule: SizeRule,
+}
+
+impl Source {
+    /// The image in `slot`, of which nothing else is known.
+    #[must_use]
+    pub const fn new(slot: Slot, format: Option<Format>) -> Self {
+        Self {
+            slot,
+            format,
+            snapshot: None,
+            busy: false,
+            below: Below::Named,
+            window: None,
+            inside: Vec::new(),
+            size_rule: SizeRule::Creator,
+        }
+    }
+}
+
+/// What says how large a VHD is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SizeRule {
+    /// The program that made it: some mean the geometry, others the size.
+    #[default]
+    Creator,
+    /// The geometry.
+    Geometry,
+    /// The size.
+    CurrentSize,
 }
 
 /// The layer below an image.
@@ -110,6 +162,17 @@ pub enum Below {
     Nothing,
     /// One that the user named, whatever the image says.
     Given(Box<Source>),
+}
+
+impl Below {
+    /// The layer that the user named.
+    #[must_use]
+    pub fn given(&self) -> Option<&Source> {
+        match self {
+            Self::Given(source) => Some(source),
+            Self::Named | Self::Nothing => None,
+        }
+    }
 }
 
 /// A part of a file.
@@ -157,8 +220,12 @@ pub struct Convert {
     pub compress: bool,
     /// `--target-is-zero`.
     pub target_is_zero: bool,
+    /// `-n -B`: the top layer alone is copied; what it does not hold is left to what lies below the target.
+    pub layer_only: bool,
     /// `-r`, bytes a second; 0 is no limit.
     pub rate: u64,
+    /// Somebody watches: small disks are copied in small steps.
+    pub watched: bool,
     /// `--salvage`.
     pub salvage: bool,
     /// `--checksum`: the source's checksum is reported, too.

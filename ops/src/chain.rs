@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use instar_abi::Report;
-use instar_abi::job::{self, Below, Window};
+use instar_abi::job::{self, Below, SizeRule, Window};
 
 use instar_abi::report::{Backing, Failure, Info, Stage};
 use instar_disk::{
@@ -76,8 +76,7 @@ impl<'h> Chain<'h> {
         let snapshot = source.and_then(|source| source.snapshot.as_ref());
         loop {
             visited.insert(facts.slot);
-            let window = said.and_then(|source| source.window);
-            let mut layer = Layer::open(session, facts, format, window).at(stage)?;
+            let mut layer = Layer::open(session, facts, format, said).at(stage)?;
             layer.named = name.take();
             if busy && chain.layers.is_empty() && layer.format != Format::Raw {
                 return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(facts.slot)).at(stage);
@@ -240,7 +239,11 @@ impl<'h> Chain<'h> {
     }
 
     /// Tells the names of the files that hold this chain's data, other than those that the user named.
+    /// A raw image names itself: its bytes are those of the file, whatever parts of it lie between.
     pub(crate) fn report_names(&self, host: &dyn Host) {
+        if let Some(top) = self.layers.first().filter(|top| top.format == Format::Raw) {
+            named(host, top.slot, top.slot, b"");
+        }
         for layer in &self.layers {
             if let Some((namer, name)) = &layer.named {
                 named(host, *namer, layer.slot, name);
@@ -358,6 +361,10 @@ struct Layer<'h> {
     slot: Slot,
     /// What it has cost.
     account: Account<'h>,
+    /// Where in the host's file the part begins that a raw image is: its bytes are shown where they stand there.
+    begins: u64,
+    /// Where the part of the file ends that the image stands in; what lies behind is not its own.
+    ends: Option<u64>,
     /// Which file names it, and how.
     named: Option<(Slot, Vec<u8>)>,
 }
@@ -367,14 +374,16 @@ impl<'h> Layer<'h> {
         session: &Session<'h>,
         facts: FileFacts,
         format: Option<Format>,
-        window: Option<Window>,
+        said: Option<&job::Source>,
     ) -> Result<Self> {
+        let window = said.and_then(|source| source.window);
+        let rule = said.map_or(SizeRule::Creator, |source| source.size_rule);
         let file = instar_disk::File::new(session.host, facts);
         let format = match format {
             Some(format) => format,
             None => detect(&file)?,
         };
-        let image = formats::open(format, file, Purpose::Read)?;
+        let image = formats::open_by(format, file, Purpose::Read, rule)?;
         let holes = (format != Format::Raw).then(|| (facts.slot, Extents::new(file)));
         let account = Account::new(session, facts, image.files());
         let (skipped, size) = match window {
@@ -393,6 +402,14 @@ impl<'h> Layer<'h> {
             shown: None,
             slot: facts.slot,
             account,
+            begins: if format == Format::Raw {
+                session.start(facts.slot)
+            } else {
+                0
+            },
+            ends: said
+                .filter(|source| !source.inside.is_empty())
+                .map(|_| facts.size),
             named: None,
         })
     }
@@ -411,6 +428,7 @@ impl<'h> Layer<'h> {
             },
             Some(within) => self.ask(offset, within)?,
         };
+        let mapping = self.in_its_part(mapping);
         let mut mapping = self.without_hole(mapping)?;
         mapping.length = mapping.length.min(self.size.saturating_sub(offset)).max(1);
         self.account.answer(offset, mapping.length, self.image.work())?;
@@ -447,6 +465,9 @@ impl<'h> Layer<'h> {
             }),
             Some(within) => self.image.status(within)?,
         };
+        if let Some((_, offset)) = &mut status.place {
+            *offset = offset.saturating_add(self.begins);
+        }
         status.length = status.length.min(self.size.saturating_sub(offset)).max(1);
         self.account.answer(offset, status.length, self.image.work())?;
         self.shown = Some((offset, status));
@@ -457,6 +478,27 @@ impl<'h> Layer<'h> {
     fn within(&self, offset: u64) -> Option<u64> {
         let within = offset.saturating_add(self.skipped);
         (within < self.image.size() || self.skipped == 0).then_some(within)
+    }
+
+    /// Data past the end of the part that the image stands in is as data past the end of a file: zero.
+    fn in_its_part(&self, mapping: Mapping) -> Mapping {
+        match (mapping.kind, self.ends) {
+            (Kind::Data { slot, offset }, Some(ends)) if slot == self.slot => {
+                let there = ends.saturating_sub(offset);
+                if there == 0 {
+                    let at = Some((slot, offset));
+                    return Mapping {
+                        kind: Kind::Zero { at },
+                        ..mapping
+                    };
+                }
+                Mapping {
+                    length: mapping.length.min(there),
+                    ..mapping
+                }
+            }
+            _ => mapping,
+        }
     }
 
     /// A long run of data that stands in a hole of its file, or any past its end, is zero, and is not read.

@@ -2,9 +2,9 @@
 
 use instar_abi::job::{Below, Check};
 use instar_abi::report::{Done, Report, Stage};
-use instar_disk::Findings;
+use instar_disk::{Fault, Findings, Format, fault};
 
-use crate::chain::{Chain, unless_refused};
+use crate::chain::{Chain, part, unless_refused};
 use crate::detect::detect;
 use crate::formats;
 use crate::session::{At, Outcome, Session};
@@ -18,6 +18,12 @@ pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
         Some(format) => format,
         None => detect(&file).at(stage)?,
     };
+    if job.source.busy && format != Format::Raw {
+        return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
+    }
+    if let Some(window) = job.source.window {
+        part(window, file.size()).at(stage)?;
+    }
     let mut image = formats::check(format, file).at(stage)?;
     match (&job.source.below, image.backing()) {
         (Below::Named, Some(backing)) => {

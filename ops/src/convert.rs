@@ -60,6 +60,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         ground: ground(session, job, backing.as_ref().map(Chain::size)).at(stage)?,
         write_zeros: job.sparse == 0,
         salvage: job.salvage,
+        watched: job.watched,
         offload: offload(job),
         bitmaps,
         hashing: hashing.transpose().at(Stage::Other)?,
@@ -75,6 +76,9 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
 fn ground(session: &Session<'_>, job: &Convert, backing: Option<u64>) -> instar_disk::Result<Ground> {
     if job.target_is_zero {
         return Ok(Ground::Zero);
+    }
+    if job.layer_only {
+        return Ok(Ground::Layer);
     }
     if let Some(size) = backing {
         return Ok(Ground::Backing(size));

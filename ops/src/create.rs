@@ -34,6 +34,9 @@ pub(crate) fn run(session: &Session<'_>, job: &CreateImage) -> Outcome<Done> {
         let file = session.file(target.slot).at(Stage::Create)?;
         let data = formats::data_file(session, options).at(Stage::Create)?;
         if instar_qcow2::create_empty(file, options, size, data).at(Stage::Create)? {
+            for file in data.iter().chain([&file]) {
+                file.flush().at(Stage::Finish)?;
+            }
             return Ok(done(size));
         }
     }

@@ -43,6 +43,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
         ground,
         write_zeros: false,
         salvage: false,
+        watched: false,
         offload: Offload::Copy,
         bitmaps: Vec::new(),
         hashing: None,

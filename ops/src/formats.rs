@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use instar_abi::job::{self, Create};
+use instar_abi::job::{self, Create, SizeRule};
 use instar_abi::report::{Backing, Checked};
 use instar_disk::{Check, Fault, File, Findings, Format, Opened, Result, Target, fault};
 
@@ -43,12 +43,25 @@ pub(crate) fn claims(head: &[u8]) -> impl Iterator<Item = Format> {
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Result<Opened<'h>> {
+    open_by(format, file, purpose, SizeRule::Creator)
+}
+
+/// As [`open`], with what the user says of the size of a VHD.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn open_by<'h>(
+    format: Format,
+    file: File<'h>,
+    purpose: Purpose,
+    rule: SizeRule,
+) -> Result<Opened<'h>> {
     match format {
         Format::Raw => instar_raw::open(file),
         Format::Vdi => instar_vdi::open(file),
         Format::Vhdx => instar_vhdx::open(file),
         Format::Vmdk => instar_vmdk::open(file),
-        Format::Vpc => instar_vhd::open(file),
+        Format::Vpc => instar_vhd::open_by(file, rule),
         Format::Qcow2 => {
             let info_only = purpose == Purpose::Describe;
             instar_qcow2::open(file, instar_qcow2::OpenOptions { info_only })

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 
-use instar_abi::job::Info;
+use instar_abi::job::{Info, SizeRule};
 use instar_abi::report::{Done, Stage};
 use instar_abi::{Report, report};
 use instar_disk::{Fault, File, Format, Result, fault};
@@ -21,6 +21,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
     let mut visited = BTreeSet::new();
     let mut virtual_size = None;
     let mut window = job.source.window;
+    let mut rule = job.source.size_rule;
     loop {
         visited.insert(file.slot());
         let format = match format_below {
@@ -30,7 +31,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
         if job.source.busy && format != Format::Raw && visited.len() == 1 {
             return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
         }
-        let mut info = describe(file, format).at(stage)?;
+        let mut info = describe(file, format, core::mem::take(&mut rule)).at(stage)?;
         if let Some(window) = window.take() {
             info.virtual_size = part(window, file.size()).at(stage)?.1;
         }
@@ -50,6 +51,6 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
     })
 }
 
-fn describe(file: File<'_>, format: Format) -> Result<report::Info> {
-    formats::open(format, file, Purpose::Describe)?.describe()
+fn describe(file: File<'_>, format: Format, rule: SizeRule) -> Result<report::Info> {
+    formats::open_by(format, file, Purpose::Describe, rule)?.describe()
 }

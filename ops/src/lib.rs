@@ -49,30 +49,42 @@ mod session;
 mod snapshots;
 mod source;
 mod tree;
+mod within;
 mod zero;
 
 use instar_abi::job::Verb;
+use instar_abi::report::Done;
 use instar_abi::{Job, Report};
 use instar_disk::Host;
 
 /// Does what `job` says and reports how it went; [`Report::Done`] or [`Report::Failed`] is the last report.
 pub fn run(host: &dyn Host, job: &Job) {
-    let session = session::Session::new(host, job);
-    let outcome = match &job.verb {
-        Verb::Info(info) => info::run(&session, info),
-        Verb::Convert(convert) => convert::run(&session, convert),
-        Verb::Dd(dd) => dd::run(&session, dd),
-        Verb::Map(map) => map::run(&session, map),
-        Verb::Create(create) => create::run(&session, create),
-        Verb::Measure(measure) => measure::run(&session, measure),
-        Verb::Check(check) => check::run(&session, check),
-        Verb::Compare(compare) => compare::run(&session, compare),
-        Verb::Checksum(checksum) => checksum::run(&session, checksum),
-        Verb::Snapshots(source) => snapshots::run(&session, source),
-        Verb::Safety(source) => safety::run(&session, source),
+    let outcome = if within::is_needed(job) {
+        within::Within::new(host, job).and_then(|(within, job)| {
+            let session = session::Session::new(&within, &job);
+            carry_out(&session.with_starts(within.starts()))
+        })
+    } else {
+        carry_out(&session::Session::new(host, job))
     };
     host.report(&match outcome {
         Ok(done) => Report::Done(done),
         Err(failure) => Report::Failed(failure),
     });
+}
+
+fn carry_out(session: &session::Session<'_>) -> session::Outcome<Done> {
+    match &session.job.verb {
+        Verb::Info(info) => info::run(session, info),
+        Verb::Convert(convert) => convert::run(session, convert),
+        Verb::Dd(dd) => dd::run(session, dd),
+        Verb::Map(map) => map::run(session, map),
+        Verb::Create(create) => create::run(session, create),
+        Verb::Measure(measure) => measure::run(session, measure),
+        Verb::Check(check) => check::run(session, check),
+        Verb::Compare(compare) => compare::run(session, compare),
+        Verb::Checksum(checksum) => checksum::run(session, checksum),
+        Verb::Snapshots(source) => snapshots::run(session, source),
+        Verb::Safety(source) => safety::run(session, source),
+    }
 }

@@ -1,5 +1,7 @@
 //! One run: the host, the job, and failures with their stage.
 
+use alloc::vec::Vec;
+
 use instar_abi::report::{Failure, Stage};
 use instar_abi::{Job, Slot};
 use instar_disk::{Fault, File, Host, Result, fault};
@@ -8,11 +10,28 @@ use instar_disk::{Fault, File, Host, Result, fault};
 pub(crate) struct Session<'h> {
     pub(crate) host: &'h dyn Host,
     pub(crate) job: &'h Job,
+    /// Where files begin that are parts of those that the host has opened.
+    starts: Vec<(Slot, u64)>,
 }
 
 impl<'h> Session<'h> {
     pub(crate) const fn new(host: &'h dyn Host, job: &'h Job) -> Self {
-        Self { host, job }
+        Self {
+            host,
+            job,
+            starts: Vec::new(),
+        }
+    }
+
+    /// With files that are parts of those that the host has opened.
+    pub(crate) fn with_starts(self, starts: Vec<(Slot, u64)>) -> Self {
+        Self { starts, ..self }
+    }
+
+    /// Where in the host's file a file begins.
+    pub(crate) fn start(&self, slot: Slot) -> u64 {
+        let found = self.starts.iter().find(|(known, _)| *known == slot);
+        found.map_or(0, |(_, start)| *start)
     }
 
     /// A file that the host opened before the run.

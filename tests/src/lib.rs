@@ -27,6 +27,7 @@ mod bench;
 mod binary;
 pub mod compare;
 pub mod craft;
+pub mod device;
 pub mod disk;
 pub mod ledger;
 mod process;

@@ -1,6 +1,7 @@
 //! Footer and dynamic header, valid by construction.
 
 use instar_disk::fault::vhd as faults;
+use instar_disk::job::SizeRule;
 use instar_disk::{Fault, Result};
 use zerocopy::IntoBytes;
 
@@ -58,6 +59,14 @@ impl Footer {
     /// # Errors
     /// What is wrong, in qemu-img's words where it has any.
     pub fn parse(raw: &RawFooter) -> Result<Self> {
+        Self::parse_by(raw, SizeRule::Creator)
+    }
+
+    /// As [`Footer::parse`], with what the user says of the disk's size.
+    ///
+    /// # Errors
+    /// As [`Footer::parse`].
+    pub fn parse_by(raw: &RawFooter, rule: SizeRule) -> Result<Self> {
         if raw.cookie != FOOTER_COOKIE {
             return Err(Fault::new(faults::NOT_VHD));
         }
@@ -71,8 +80,11 @@ impl Footer {
             heads: raw.heads,
             sectors: raw.sectors,
         };
-        let by_geometry =
-            CHS_CREATORS.contains(&raw.creator_application) && geometry.total() != Geometry::LARGEST.total();
+        let by_geometry = match rule {
+            SizeRule::Geometry => true,
+            SizeRule::CurrentSize => false,
+            SizeRule::Creator => CHS_CREATORS.contains(&raw.creator_application),
+        } && geometry.total() != Geometry::LARGEST.total();
         let sectors = if by_geometry {
             geometry.total()
         } else {

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use instar_disk::fault::vhd as faults;
+use instar_disk::job::SizeRule;
 use instar_disk::{
     Extents, Fault, File, Image, Kind, Mapping, Opened, Result, Status, Work, align_up, limits, report,
 };
@@ -18,24 +19,32 @@ use crate::table::Table;
 /// # Errors
 /// What the headers say that this driver refuses, in qemu-img's words where it has any; the host's.
 pub fn open<'h>(file: File<'h>) -> Result<Opened<'h>> {
-    open_any(file).map_err(|fault| Fault {
+    open_by(file, SizeRule::Creator)
+}
+
+/// As [`open`], with what the user says of the disk's size.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_by<'h>(file: File<'h>, rule: SizeRule) -> Result<Opened<'h>> {
+    open_any(file, rule).map_err(|fault| Fault {
         slot: Some(file.slot()),
         ..fault
     })
 }
 
-fn open_any<'h>(file: File<'h>) -> Result<Opened<'h>> {
+fn open_any<'h>(file: File<'h>, rule: SizeRule) -> Result<Opened<'h>> {
     if file.size() == 0 {
         return Err(Fault::new(faults::TOO_SMALL));
     }
     let front = read_footer(&file, 0)?;
     if front.cookie != FOOTER_COOKIE {
-        return open_fixed(file);
+        return open_fixed(file, rule);
     }
-    let footer = Footer::parse(&front)?;
+    let footer = Footer::parse_by(&front, rule)?;
     if footer.disk_type == DiskType::Fixed && file.size() <= 512 {
         // A fixed disk of no size is its footer alone, which then stands in front.
-        return open_fixed(file);
+        return open_fixed(file, rule);
     }
     let raw = dynamic_header(&file, &footer)?;
     let header = DynamicHeader::parse(&raw, footer.size)?;
@@ -63,9 +72,9 @@ fn open_any<'h>(file: File<'h>) -> Result<Opened<'h>> {
 }
 
 /// The footer ends with the file, or one byte later: old versions of Virtual PC wrote 511 bytes.
-fn open_fixed<'h>(file: File<'h>) -> Result<Opened<'h>> {
+fn open_fixed<'h>(file: File<'h>, rule: SizeRule) -> Result<Opened<'h>> {
     let end = align_up(file.size(), 512)?;
-    let footer = Footer::parse(&read_footer(&file, end.saturating_sub(512))?)?;
+    let footer = Footer::parse_by(&read_footer(&file, end.saturating_sub(512))?, rule)?;
     if footer.disk_type != DiskType::Fixed {
         return Err(Fault::new(faults::NOT_VHD));
     }

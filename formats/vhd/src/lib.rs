@@ -49,5 +49,5 @@ pub use create::create;
 pub use existing::existing;
 pub use geometry::{Geometry, rounded_size};
 pub use header::{DiskType, DynamicHeader, Footer};
-pub use image::open;
+pub use image::{open, open_by};
 pub use probe::probe;

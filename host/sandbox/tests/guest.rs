@@ -23,14 +23,7 @@ fn info(size: u64) -> Vec<u8> {
     let slot = Slot(0);
     encode(&Job {
         verb: Verb::Info(Info {
-            source: Source {
-                slot,
-                format: Some(Format::Raw),
-                snapshot: None,
-                busy: false,
-                below: Below::Named,
-                window: None,
-            },
+            source: Source::new(slot, Some(Format::Raw)),
             backing_chain: false,
         }),
         files: vec![FileFacts {

@@ -7,7 +7,7 @@ use core::mem::swap;
 use core::ops::Range;
 
 use instar_abi::report::Stage;
-use instar_disk::{Placement, Result, Target, ZeroHow, from_usize, to_usize};
+use instar_disk::{Placement, Result, Target, ZeroHow, align_down, from_usize, to_usize};
 
 use super::assemble::{self, Assembler, Span, trim};
 use super::encode::{Packed, Packer, Packs};
@@ -349,13 +349,48 @@ impl Placer<'_, '_, '_> {
     fn zero(&mut self, run: &Run) -> Result<()> {
         let needed = match self.shared.ground {
             Ground::Zero => false,
-            Ground::Unknown => true,
+            Ground::Unknown | Ground::Layer => true,
             Ground::Backing(size) => run.target < size,
         };
         if !needed {
             return Ok(());
         }
-        self.target.zero(run.target, self.clipped(run))
+        let length = self.clipped(run);
+        let end = run.target.saturating_add(length);
+        let ends_a_unit = end >= self.target.size() || align_down(end, self.shared.unit) == end;
+        let whole = if ends_a_unit {
+            length
+        } else {
+            align_down(end, self.shared.unit).saturating_sub(run.target)
+        };
+        if whole > 0 {
+            self.target.zero(run.target, whole)?;
+        }
+        match whole < length {
+            true => self.tail(run.target.saturating_add(whole), end),
+            false => Ok(()),
+        }
+    }
+
+    /// Zeros up to the end of the source, which lies inside a unit of a target that goes on: what is behind it stays.
+    fn tail(&mut self, target: u64, end: u64) -> Result<()> {
+        let room = self.target.size().saturating_sub(target).min(self.shared.unit);
+        let Placement {
+            slot, offset, fresh, ..
+        } = self.target.allocate(target, room)?;
+        let length = if fresh { room } else { end.saturating_sub(target) };
+        runs::owe(
+            self.owed,
+            Owed {
+                slot,
+                offset,
+                at: 0,
+                length: to_usize(length)?,
+                target,
+                zeros: Some(ZeroHow::Keep),
+            },
+        );
+        Ok(())
     }
 
     fn data(&mut self, run: &Run) -> Result<()> {
@@ -365,12 +400,15 @@ impl Placer<'_, '_, '_> {
             let target = run.target.saturating_add(done);
             let placement = self.target.allocate(target, length.saturating_sub(done))?;
             let at = run.at.saturating_add(to_usize(done)?);
-            // The last unit goes out whole: its place has room, and what lies past the disk's end is zero.
+            // The last unit goes out whole: its place has room, and what lies past the disk's end is zero. Where the target had
+            // it before and goes on behind the source, it keeps what it has there.
             let last = done.saturating_add(placement.length) >= length;
-            let span = if last {
-                from_usize(run.length).saturating_sub(done)
-            } else {
-                placement.length
+            let whole = from_usize(run.length).saturating_sub(done);
+            let goes_on = !placement.fresh && self.target.size() > self.shared.total;
+            let span = match (last, goes_on) {
+                (false, _) => placement.length,
+                (true, false) => whole,
+                (true, true) => whole.min(self.shared.total.saturating_sub(target)),
             };
             self.write(placement, to_usize(span)?, at, target)?;
             done = done.saturating_add(placement.length.max(1));

@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use instar_abi::job::{Below, Bounds, Convert, Create, RawCreate, Seed, Source, Target, Verb};
+use instar_abi::job::{Bounds, Convert, Create, RawCreate, Seed, Source, Target, Verb};
 use instar_abi::{FileFacts, Job, Report, Slot};
 use instar_native::Native;
 
@@ -23,14 +23,7 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
 
 /// A source whose format is detected.
 pub(crate) fn source(slot: Slot) -> Source {
-    Source {
-        slot,
-        format: None,
-        snapshot: None,
-        busy: false,
-        below: Below::Named,
-        window: None,
-    }
+    Source::new(slot, None)
 }
 
 /// A raw target.
@@ -64,7 +57,9 @@ pub(crate) fn conversion(files: &[FileFacts]) -> Convert {
         sparse: 4096,
         compress: false,
         target_is_zero: false,
+        layer_only: false,
         rate: 0,
+        watched: false,
         salvage: false,
         offload: false,
         checksum: None,

@@ -147,6 +147,29 @@ in_both_sandboxes! {
         assert_eq!(bench.path("ours").metadata().unwrap().ino(), before, "the file was replaced");
     }
 
+    /// A source that ends inside a cluster, with data or with zeros: what the target has behind it stays.
+    fn a_source_that_ends_inside_a_cluster_leaves_what_lies_behind_it(bench) {
+        let size = (3 << 20) + (3 << 9);
+        for pieces in [vec![Piece::Data(0, 70_000, 1)], vec![Piece::Data(0, 70_000, 1), Piece::Data(size - 700, 700, 2)]] {
+            disk::make(&bench.path("disk.raw"), size, &pieces);
+            let listed = IN_PLACE.iter().chain(&[("qcow2", "cluster_size=64k"), ("qcow2", "extended_l2=on"), ("qcow2", "compat=0.10")]);
+            for (format, options) in listed {
+                for old in [vec![], vec![Piece::Data(0, 8 << 20, 63)]] {
+                    let what = format!("{format} {options}, {} pieces, {} old", pieces.len(), old.len());
+                    disk::make(&bench.path("old.raw"), 8 << 20, &old);
+                    for target in ["theirs", "ours"] {
+                        bench.qemu(["convert", "-f", "raw", "-O", format, "-o", options, "old.raw", target]).succeeds();
+                        let words = ["convert", "-n", "-f", "raw", "-O", format, "disk.raw", target];
+                        let outcome = if target == "ours" { bench.instar(words) } else { bench.qemu(words) };
+                        assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
+                        bench.qemu(["convert", "-f", format, "-O", "raw", target, &format!("{target}.raw")]).succeeds();
+                    }
+                    same_bytes(bench, "theirs.raw", "ours.raw", &what);
+                }
+            }
+        }
+    }
+
     fn takes_the_word_that_a_target_is_zero(bench) {
         disk::usual(&bench.path("disk.raw"));
         for target in ["theirs", "ours"] {
@@ -172,6 +195,36 @@ in_both_sandboxes! {
             bench.qemu(["convert", "-O", "raw", "theirs", "theirs.raw"]).succeeds();
             qemu_reads(bench, "ours", "theirs.raw", list);
         }
+    }
+
+    fn writes_into_a_qcow2_whose_data_file_lies_beside_it(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        for options in ["", ",data_file_raw=on"] {
+            for target in ["theirs", "ours"] {
+                let list = format!("data_file={target}.data{options}");
+                bench.qemu(["create", "-q", "-f", "qcow2", "-o", &list, target, "6M"]).succeeds();
+                instar_tests::variant::io(bench, target, &["write -P 9 256k 2M"]);
+                let words = ["convert", "-n", "-f", "raw", "-O", "qcow2", "disk.raw", target];
+                if target == "ours" { bench.instar(words) } else { bench.qemu(words) }.succeeds();
+            }
+            checks_clean(bench, "ours", options);
+            bench.qemu(["convert", "-O", "raw", "theirs", "theirs.raw"]).succeeds();
+            qemu_reads(bench, "ours", "theirs.raw", options);
+            same_bytes(bench, "theirs.data", "ours.data", options);
+            // Nobody who was not asked is written to.
+            bench.instar(["convert", "-n", "--untrusted", "-f", "raw", "-O", "qcow2", "disk.raw", "ours"]).fails_with("--untrusted");
+        }
+        fs::create_dir(bench.path("sub")).unwrap();
+        fs::rename(bench.path("ours.data"), bench.path("sub/far")).unwrap();
+        let words = ["create", "-q", "-f", "qcow2", "-o", "data_file=sub/far", "far", "6M"];
+        bench.qemu(words).succeeds();
+        let before = fs::read(bench.path("sub/far")).unwrap();
+        let words = ["convert", "-n", "-f", "raw", "-O", "qcow2", "disk.raw", "far"];
+        bench.instar(words).fails_with("not beside it");
+        assert_eq!(fs::read(bench.path("sub/far")).unwrap(), before);
+        let words = ["convert", "-n", "--allow-dir", "sub", "-f", "raw", "-O", "qcow2", "disk.raw", "far"];
+        bench.instar(words).succeeds();
+        qemu_reads(bench, "far", "theirs.raw", "allowed");
     }
 
     fn refuses_a_target_that_is_too_small(bench) {

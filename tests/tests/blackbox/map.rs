@@ -200,6 +200,10 @@ in_both_sandboxes! {
                 &["snapshot", "-U", "-l", name],
                 &["compare", name, name],
                 &["compare", "-U", name, name],
+                &["measure", "-O", "qcow2", name],
+                &["measure", "-O", "raw", "-f", format, name],
+                &["check", "-f", format, name],
+                &["check", "-U", name],
             ] {
                 same_outcome(bench, words, "in use");
             }

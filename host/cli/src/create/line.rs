@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::Settings;
-use super::table::{self, OptionKind, OptionRow};
+use super::table::{OptionKind, OptionRow};
 use crate::value::number;
 
 /// The line, with its end.
@@ -14,10 +14,10 @@ pub fn formatting(name: &OsStr, settings: &Settings) -> Vec<u8> {
         b"Formatting '",
         name.as_bytes(),
         b"', fmt=",
-        settings.format().name().as_bytes(),
+        settings.driver().name().as_bytes(),
     ]
     .concat();
-    for row in table::all(table::rows(settings.format())) {
+    for row in settings.driver().all() {
         if let Some(value) = value(row, settings) {
             line.push(b' ');
             line.extend_from_slice(row.name.as_bytes());

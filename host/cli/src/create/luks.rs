@@ -13,7 +13,8 @@ impl Luks {
     /// # Errors
     /// The message.
     pub fn parse(list: Option<&[u8]>) -> Result<Self, Vec<u8>> {
-        known(table::LUKS, list).map(Self)
+        let rows: Vec<_> = table::all(table::LUKS).collect();
+        known(&rows, list).map(Self)
     }
 
     /// Bytes before the data.

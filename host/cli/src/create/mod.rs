@@ -3,6 +3,7 @@
 //! Two steps, as the order of the reference tool's messages demands: names and types first ([`Settings::parse`]), what the
 //! values mean when the image is about to be created ([`Settings::create`]).
 
+mod driver;
 mod line;
 pub mod luks;
 mod qcow2;
@@ -18,13 +19,14 @@ use instar_abi::{Format, Slot};
 
 use crate::value::list::{self, Setting};
 use crate::value::number::{self, Bad};
+pub use driver::Driver;
 pub use line::formatting;
 use table::{OptionKind, OptionRow};
 
 /// Options whose names and types are right.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    format: Format,
+    driver: Driver,
     /// Later settings win, so they are looked up from the end.
     given: Vec<Setting>,
 }
@@ -44,9 +46,22 @@ impl Settings {
     ///
     /// # Errors
     /// The message; hint lines follow it.
-    pub fn parse(format: Format, list: Option<&[u8]>) -> Result<Self, Vec<u8>> {
-        let given = known(table::rows(format), list)?;
-        Ok(Self { format, given })
+    pub fn parse(driver: impl Into<Driver>, list: Option<&[u8]>) -> Result<Self, Vec<u8>> {
+        Self::parse_on(driver, Ground::File, list)
+    }
+
+    /// As [`Settings::parse`], for an image on a file or on a device.
+    ///
+    /// # Errors
+    /// As [`Settings::parse`].
+    pub fn parse_on(driver: impl Into<Driver>, ground: Ground, list: Option<&[u8]>) -> Result<Self, Vec<u8>> {
+        let driver = driver.into();
+        let rows = match ground {
+            Ground::Device => driver.all_on_device(),
+            Ground::Unknown | Ground::File => driver.all(),
+        };
+        let given = known(&rows, list)?;
+        Ok(Self { driver, given })
     }
 
     /// Takes in `-B` and `-F`.
@@ -59,9 +74,9 @@ impl Settings {
             ("backing_fmt", format, "Backing file format"),
         ] {
             let Some(value) = value else { continue };
-            if row(self.format, name.as_bytes()).is_none() {
+            if !self.driver.all().iter().any(|row| row.name == name) {
                 return Err(
-                    format!("{what} not supported for file format '{}'", self.format.name()).into_bytes(),
+                    format!("{what} not supported for file format '{}'", self.driver.name()).into_bytes(),
                 );
             }
             self.given.push(Setting {
@@ -82,10 +97,16 @@ impl Settings {
         });
     }
 
+    /// What is to be made.
+    #[must_use]
+    pub const fn driver(&self) -> Driver {
+        self.driver
+    }
+
     /// The format.
     #[must_use]
     pub const fn format(&self) -> Format {
-        self.format
+        self.driver.format()
     }
 
     /// The value of an option, if it was given.
@@ -131,7 +152,7 @@ impl Settings {
     /// Whether the format can hold compressed data with these options.
     #[must_use]
     pub const fn can_compress(&self) -> bool {
-        matches!(self.format, Format::Qcow2 | Format::Vmdk)
+        matches!(self.format(), Format::Qcow2 | Format::Vmdk)
     }
 
     /// Looks at what concerns the file below, which the reference tool makes before it looks at anything else, except for
@@ -143,10 +164,33 @@ impl Settings {
         if self.size("extent_size_hint").is_some_and(|hint| hint >= 1 << 32) {
             return Err(b"Extent size hint is too large".to_vec());
         }
-        if self.format == Format::Qcow2 {
+        if self.format() == Format::Qcow2 {
             return Ok(());
         }
         self.measured_preallocation().map(|_| ())
+    }
+
+    /// Looks at what a device cannot do.
+    ///
+    /// # Errors
+    /// As [`Settings::create`].
+    pub fn check_device(&self) -> Result<(), Vec<u8>> {
+        let qcow2 = self.format() == Format::Qcow2;
+        let mode = match self.measured_preallocation() {
+            // Whoever lays out the image says what is wrong with it.
+            Err(_) if qcow2 => return Ok(()),
+            mode => mode?,
+        };
+        let word = String::from_utf8_lossy(self.text("preallocation").unwrap_or_default());
+        match mode {
+            Preallocation::Off => Ok(()),
+            Preallocation::Metadata if qcow2 => Ok(()),
+            _ if qcow2 => Err(format!(
+                "Could not resize image: Failed to resize underlying file: Preallocation mode '{word}' unsupported for this non-regular file"
+            )
+            .into_bytes()),
+            _ => Err(format!("Unsupported preallocation mode '{word}'").into_bytes()),
+        }
     }
 
     /// What the values mean.
@@ -154,7 +198,7 @@ impl Settings {
     /// # Errors
     /// The message, to follow the name of the image and what was being done.
     pub fn create(&self, around: &mut Surroundings<'_>) -> Result<Create, Vec<u8>> {
-        match self.format {
+        match self.format() {
             Format::Raw => Ok(Create::Raw(RawCreate {
                 preallocation: self.protocol_preallocation()?,
             })),
@@ -182,7 +226,7 @@ impl Settings {
     /// # Errors
     /// The message.
     pub fn measured(&self) -> Result<Create, Vec<u8>> {
-        match self.format {
+        match self.format() {
             Format::Raw => Ok(Create::Raw(RawCreate::default())),
             Format::Qcow2 => qcow2::measured(self).map(Create::Qcow2),
             _ => self.create(&mut Surroundings {
@@ -229,17 +273,31 @@ impl Settings {
     }
 }
 
-/// What `-o help` prints. With a target's name, the options of the file below are included.
+/// What lies below a new image, for `-o help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// Nothing was said of it.
+    Unknown,
+    /// A file.
+    File,
+    /// A device.
+    Device,
+}
+
+/// What `-o help` prints. With a target's name, the options of what lies below are included.
 #[must_use]
-pub fn help(format: Format, with_file: bool) -> String {
-    let own = table::rows(format);
-    let (mut rows, mut text): (Vec<&OptionRow>, _) = if with_file {
-        (table::all(own).collect(), "Supported options:\n".to_owned())
+pub fn help(driver: impl Into<Driver>, ground: Ground) -> String {
+    let driver = driver.into();
+    let with_file = ground != Ground::Unknown;
+    let mut rows = match ground {
+        Ground::Unknown => driver.rows(),
+        Ground::File => driver.all(),
+        Ground::Device => driver.all_on_device(),
+    };
+    let mut text = if with_file {
+        "Supported options:\n".to_owned()
     } else {
-        (
-            own.iter().collect(),
-            format!("Supported {} options:\n", format.name()),
-        )
+        format!("Supported {} options:\n", driver.name())
     };
     rows.sort_by_key(|row| row.name);
     for row in rows {
@@ -254,15 +312,12 @@ pub fn help(format: Format, with_file: bool) -> String {
     text
 }
 
-fn row(format: Format, name: &[u8]) -> Option<&'static OptionRow> {
-    table::all(table::rows(format)).find(|row| row.name.as_bytes() == name)
-}
-
 /// The settings of a list, if all have names in `rows` and values of their type.
-fn known(rows: &'static [OptionRow], list: Option<&[u8]>) -> Result<Vec<Setting>, Vec<u8>> {
+fn known(rows: &[&OptionRow], list: Option<&[u8]>) -> Result<Vec<Setting>, Vec<u8>> {
     let given = list.map(list::settings).unwrap_or_default();
     for setting in &given {
-        let row = table::all(rows)
+        let row = rows
+            .iter()
             .find(|row| row.name.as_bytes() == setting.name)
             .ok_or_else(|| [b"Invalid parameter '".as_slice(), &setting.name, b"'"].concat())?;
         check_type(row, &setting.value)?;

@@ -7,7 +7,7 @@ use instar_abi::ImageText;
 use instar_abi::job::{Compression, Preallocation, Qcow2Create};
 
 use super::{Settings, Surroundings, not_accepted};
-use crate::value::place;
+use crate::value::driver;
 
 /// Cluster sizes that the format allows: spec and reference tool.
 const CLUSTER: std::ops::RangeInclusive<u64> = 512..=2 << 20;
@@ -37,7 +37,7 @@ fn values(settings: &Settings) -> Result<Qcow2Create, Vec<u8>> {
         Some(other) => return Err(not_accepted("version", other)),
     };
     let backing_format = settings.text("backing_fmt");
-    if let Some(name) = backing_format.filter(|name| !place::is_driver(name)) {
+    if let Some(name) = backing_format.filter(|name| !driver::is_driver(name)) {
         return Err(not_accepted("backing-fmt", name));
     }
     if settings.encrypts() {

@@ -50,7 +50,19 @@ pub(super) const fn rows(format: Format) -> &'static [OptionRow] {
 
 /// The options of a format and of the file below, in the order in which `create` prints them.
 pub(super) fn all(format: &'static [OptionRow]) -> impl Iterator<Item = &'static OptionRow> + Clone {
-    let below = FILE
+    above(format, FILE)
+}
+
+/// The options of a format and of the device below.
+pub(super) fn on_device(format: &'static [OptionRow]) -> impl Iterator<Item = &'static OptionRow> + Clone {
+    above(format, DEVICE)
+}
+
+fn above(
+    format: &'static [OptionRow],
+    below: &'static [OptionRow],
+) -> impl Iterator<Item = &'static OptionRow> + Clone {
+    let below = below
         .iter()
         .filter(|row| !format.iter().any(|known| known.name == row.name));
     format.iter().chain(below)
@@ -71,6 +83,12 @@ const FILE: &[OptionRow] = &[
         Size,
         "Extent size hint for the image file, 0 to disable",
     ),
+];
+
+/// The options of a device, which has its size and its blocks already.
+pub(super) const DEVICE: &[OptionRow] = &[
+    SIZE,
+    row("preallocation", Text, "Preallocation mode (allowed values: off)"),
 ];
 
 const SIZE: OptionRow = row("size", Size, "Virtual disk size");

@@ -3,7 +3,7 @@ use std::ffi::OsStr;
 use instar_abi::job::{Create, Preallocation, Qcow2Create};
 use instar_abi::{Format, ImageText, Slot};
 
-use super::{Settings, Surroundings, help, table};
+use super::{Ground, Settings, Surroundings, help, table};
 
 fn create(format: Format, list: &str) -> Result<Create, String> {
     let settings =
@@ -77,10 +77,10 @@ fn a_split_vmdk_has_its_extents_beside_it() {
 
 #[test]
 fn help_is_sorted_and_lists_what_the_file_below_takes_only_with_a_name() {
-    let short = help(Format::Raw, false);
+    let short = help(Format::Raw, Ground::Unknown);
     assert!(short.starts_with("Supported raw options:\n  size=<size>            - "));
     assert!(!short.contains("nocow"));
-    let long = help(Format::Qcow2, true);
+    let long = help(Format::Qcow2, Ground::File);
     let names: Vec<&str> = long
         .lines()
         .skip(1)

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use instar_abi::job::{self, Verb};
+use instar_abi::job::{self, Source, Verb};
 use instar_abi::report::{Checked, Failure};
 use instar_abi::{Fault, Format, Report, fault};
 
@@ -37,8 +37,11 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
     let guest = Guest::prepare(context.policy, 1)?;
     let files = files::none(context.policy, place.share)?;
-    let facts = files::source(&files, &place, args.cache.is_direct())?;
-    let source = files::described(&files, facts, &place, None)?;
+    let (facts, busy) = files::source_or_busy(&files, &place, args.cache.is_direct())?;
+    let source = Source {
+        busy,
+        ..files::described(&files, facts, &place, None)?
+    };
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
     let job = context.job(Verb::Check(job::Check { source }), files.facts());

@@ -12,13 +12,13 @@ use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
 use super::target::{self, NewTarget};
-use super::{Context, checksum, concluded, size};
-use crate::create::Settings;
+use super::{Context, checksum, concluded, data_file, size};
+use crate::create::{Driver, Settings};
 use crate::show::Name;
 use crate::stop::{Step, Stop};
 use crate::value::place::{Below, Place, Reading, cannot_open};
-use crate::verb::convert::Args;
-use crate::verb::shared::CacheMode;
+use crate::verb::convert::{Args, ground};
+use crate::verb::shared::{CacheMode, ShowProgress};
 use crate::words::Scene;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
@@ -54,17 +54,9 @@ fn work(
     if args.bitmaps && sources.len() > 1 {
         return Err(Stop::say("Copying bitmaps only possible with single source"));
     }
-    let target_format = args.target_format();
+    let driver = args.target_driver();
     let creating = creating(args);
-    let opened = open_target(
-        args,
-        target_format,
-        &creating,
-        &files,
-        &mut names,
-        context,
-        &places,
-    );
+    let opened = open_target(args, driver, &creating, &files, &mut names, context, &places);
     let (target, compress, options) = match opened {
         Ok(opened) => opened,
         Err(stop) => {
@@ -87,7 +79,9 @@ fn work(
         sparse: args.sparse_size(),
         compress,
         target_is_zero: args.target_is_zero,
+        layer_only: args.no_create && args.backing.is_some(),
         rate: args.rate,
+        watched: args.progress != ShowProgress::No && !args.quiet,
         salvage: args.salvage,
         offload: args.copy_range,
         bitmaps: args.bitmaps(),
@@ -151,7 +145,7 @@ fn open_sources(
 /// The target, whether its data is compressed, and how it was opened.
 fn open_target(
     args: &Args,
-    format: Step<Format>,
+    driver: Step<Driver>,
     creating: &str,
     opened: &Files,
     names: &mut Names,
@@ -159,9 +153,9 @@ fn open_target(
     places: &[Place],
 ) -> Step<(Target, bool, TargetOptions)> {
     if args.no_create {
-        return open_existing(args, format, opened, context);
+        return open_existing(args, driver, opened, context);
     }
-    let settings = settings(args, format?)?;
+    let settings = settings(args, driver?)?;
     let options = files::target_options(args.target_mode()?, context.policy);
     let path = target::path_of(&args.target)?;
     let mut size = || size::of_sources(context, places, args.snapshot.as_ref());
@@ -184,18 +178,19 @@ fn open_target(
     Ok((target, args.compress || stream, options))
 }
 
+const ONE_SOURCE: &str =
+    "Having a backing file for the target makes no sense when concatenating multiple input images";
+
 /// The options of the new image, and what they forbid.
-fn settings(args: &Args, format: Format) -> Step<Settings> {
-    let mut settings = Settings::parse(format, args.options.as_deref()).map_err(Stop::Message)?;
+fn settings(args: &Args, driver: Driver) -> Step<Settings> {
+    let ground = ground(driver, Some(&args.target));
+    let mut settings = Settings::parse_on(driver, ground, args.options.as_deref()).map_err(Stop::Message)?;
     settings
         .set_backing(args.backing.as_deref(), args.backing_format.as_deref())
         .map_err(Stop::Message)?;
     let has_backing = settings.text("backing_file");
     let rules = [
-        (
-            has_backing.is_some() && args.sources.len() > 1,
-            "Having a backing file for the target makes no sense when concatenating multiple input images",
-        ),
+        (has_backing.is_some() && args.sources.len() > 1, ONE_SOURCE),
         (
             has_backing.is_some() && settings.text("backing_fmt").is_none(),
             "Use of backing file requires explicit backing format",
@@ -226,7 +221,7 @@ fn settings(args: &Args, format: Format) -> Step<Settings> {
 /// `-n`: the image is there and stays.
 fn open_existing(
     args: &Args,
-    format: Step<Format>,
+    driver: Step<Driver>,
     opened: &Files,
     context: &Context<'_>,
 ) -> Step<(Target, bool, TargetOptions)> {
@@ -237,11 +232,14 @@ fn open_existing(
             "Cannot use --target-is-zero when the destination image has a backing file",
         ));
     }
-    let target = if args.target_image_opts || given.as_bytes().starts_with(b"json:") {
+    if args.backing.is_some() && args.sources.len() > 1 {
+        return Err(Stop::say(ONE_SOURCE));
+    }
+    let (place, format) = if args.target_image_opts || given.as_bytes().starts_with(b"json:") {
         let named = if args.target_image_opts {
             args.output_format.as_deref()
         } else {
-            Some(OsStr::from_bytes(format?.name().as_bytes()))
+            Some(OsStr::from_bytes(driver?.name().as_bytes()))
         };
         let reading = Reading {
             format: named,
@@ -253,11 +251,20 @@ fn open_existing(
         let format = place.format.ok_or_else(|| {
             Stop::say("--target-image-opts needs a driver= for the target: what is to be written to is not guessed at")
         })?;
-        target::existing(opened, given, &place.path, format, &options)?
+        (place, format)
     } else {
-        let path: OsString = target::path_of(given)?.to_owned();
-        target::existing(opened, given, &path, format?, &options)?
+        let driver = driver?;
+        let reading = Reading {
+            format: Some(OsStr::from_bytes(driver.name().as_bytes())),
+            ..Reading::default()
+        };
+        (
+            Place::parse(given, reading).map_err(Stop::Message)?,
+            driver.format(),
+        )
     };
+    let mut target = target::existing(opened, &place, format, &options)?;
+    data_file::open(context, &place, &mut target, opened, &options)?;
     if args.compress && !matches!(target.create.format(), Format::Qcow2 | Format::Vmdk) {
         return Err(Stop::say("Compression not supported for this file format"));
     }
@@ -272,8 +279,8 @@ fn writable(place: &Place) -> Result<(), &'static [u8]> {
     if place.forced {
         return Err(b"force-share=on can only be used with read-only images");
     }
-    if place.window.is_some() {
-        return Err(b"instar does not write into a part of a file ('offset' and 'size')");
+    if place.is_shaped() {
+        return Err(b"instar does not write into a part of a file ('offset', 'size', 'force_size_calc')");
     }
     if place.below != Below::Named {
         return Err(b"instar does not write into an image with another 'backing' than its own");

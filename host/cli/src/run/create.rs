@@ -22,8 +22,9 @@ use super::{Context, concluded_by, size};
 use crate::create::{Settings, formatting};
 use crate::show::{Name, beside};
 use crate::stop::{Step, Stop};
+use crate::value::driver::known;
 use crate::value::place::{self, Place, Reading};
-use crate::verb::convert::creatable;
+use crate::verb::convert::{creatable, ground};
 use crate::verb::create::{Args, unknown};
 use crate::verb::shared::CacheMode;
 use crate::words::{self, Scene};
@@ -104,9 +105,10 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
 
 /// The name of the image and its options, and what is wrong with them before anything is opened.
 fn settings(args: &Args) -> Step<(&OsStr, Settings)> {
-    let format = creatable(args.format(), || unknown(args.format()))?;
+    let driver = creatable(args.format(), || unknown(args.format()))?;
     let path = target::path_of(&args.image)?;
-    let mut settings = Settings::parse(format, args.options.as_deref()).map_err(Stop::Message)?;
+    let ground = ground(driver, Some(&args.image));
+    let mut settings = Settings::parse_on(driver, ground, args.options.as_deref()).map_err(Stop::Message)?;
     match (settings.size("size"), args.size) {
         (Some(_), Some(_)) => return Err(Stop::say("The image size must be specified only once")),
         (None, Some(size)) => settings.set_size(size),
@@ -187,7 +189,7 @@ fn locate(name: &[u8], format: Option<&[u8]>, target: &OsStr) -> Result<Place, V
     }
     let format = match format {
         None => None,
-        Some(name) => place::known_format(name)?.0,
+        Some(name) => Some(known(name)?.format()),
     };
     let plain = place::plain_path(name)?;
     Ok(Place {
@@ -275,6 +277,7 @@ fn reason(failure: &Failure, scene: &CreateScene<'_>, settings: &Settings, check
             [layers.as_bytes(), inner.as_bytes(), hint].concat()
         }
         _ if fault.code == fault::core::IO && fault.numbers[0] == FILE_TOO_BIG => too_large(settings),
+        _ if fault.code == fault::vhd::SIZE => too_large(settings),
         _ => why.into_bytes(),
     }
 }

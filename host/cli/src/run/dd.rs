@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let facts = files::source(&files, &place, false)?;
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
-    let settings = Settings::parse(args.target_format()?, None).map_err(Stop::Message)?;
+    let settings = Settings::parse(args.target_driver()?, None).map_err(Stop::Message)?;
     let mut size = || {
         let whole = size::of_sources(context, std::slice::from_ref(&place), None)?;
         Ok(window(whole, args))

@@ -38,16 +38,19 @@ pub(super) fn none_naming(policy: &Policy, share: bool, gate: GatePolicy) -> Ste
 
 /// Opens a source that the user named.
 pub(super) fn source(files: &Files, place: &Place, direct: bool) -> Step<FileFacts> {
-    open(files, place, direct).map_err(|error| Stop::Message(cannot_open(&place.given, &words(&error))))
+    open(files, place, direct).map_err(|why| Stop::Message(cannot_open(&place.given, &why)))
 }
 
-fn open(files: &Files, place: &Place, direct: bool) -> Result<FileFacts, OpenError> {
+fn open(files: &Files, place: &Place, direct: bool) -> Result<FileFacts, Vec<u8>> {
     let name = typed(&place.path);
-    if place.share {
+    let opened = if place.share {
         files.shared_source(&name)
     } else {
         files.source(&name, direct || place.direct)
-    }
+    };
+    let facts = opened.map_err(|error| words(&error))?;
+    place.protocol.suits(facts.kind, &place.path)?;
+    Ok(facts)
 }
 
 /// As [`source`], for verbs that read a raw image even while another process writes to it, as the reference tool does. The
@@ -55,18 +58,23 @@ fn open(files: &Files, place: &Place, direct: bool) -> Result<FileFacts, OpenErr
 pub(super) fn source_or_busy(files: &Files, place: &Place, direct: bool) -> Step<(FileFacts, bool)> {
     let name = typed(&place.path);
     let refused = |error: &OpenError| Stop::Message(cannot_open(&place.given, &words(error)));
-    if place.share {
-        let facts = files.shared_source(&name).map_err(|error| refused(&error))?;
-        return Ok((facts, false));
-    }
-    match files.source(&name, direct) {
-        Ok(facts) => Ok((facts, false)),
-        Err(error) if matches!(error.kind, OpenErrorKind::Lock(_)) => {
-            let facts = files.shared_source(&name).map_err(|error| refused(&error))?;
-            Ok((facts, true))
+    let (facts, busy) = if place.share {
+        (
+            files.shared_source(&name).map_err(|error| refused(&error))?,
+            false,
+        )
+    } else {
+        match files.source(&name, direct) {
+            Ok(facts) => (facts, false),
+            Err(error) if matches!(error.kind, OpenErrorKind::Lock(_)) => {
+                (files.shared_source(&name).map_err(|error| refused(&error))?, true)
+            }
+            Err(error) => return Err(refused(&error)),
         }
-        Err(error) => Err(refused(&error)),
-    }
+    };
+    let suits = place.protocol.suits(facts.kind, &place.path);
+    suits.map_err(|why| Stop::Message(cannot_open(&place.given, &why)))?;
+    Ok((facts, busy))
 }
 
 /// How a target is opened.
@@ -95,20 +103,24 @@ pub(super) fn described(
         place::Below::Named => Below::Named,
         place::Below::Nothing => Below::Nothing,
         place::Below::Given(layer) => {
-            let facts = open(files, layer, false).map_err(|error| {
-                let why = [b"Could not open backing file: ".to_vec(), words(&error)].concat();
+            let facts = open(files, layer, false).map_err(|why| {
+                let why = [b"Could not open backing file: ".to_vec(), why].concat();
                 Stop::Message(cannot_open(&layer.given, &why))
             })?;
             Below::Given(Box::new(described(files, facts, layer, None)?))
         }
     };
     Ok(Source {
-        slot: facts.slot,
-        format: place.format,
         snapshot,
-        busy: false,
         below,
-        window: place.window,
+        window: place.part.window,
+        inside: place.inside(),
+        size_rule: place
+            .size_rule
+            .as_ref()
+            .map(|named| named.rule)
+            .unwrap_or_default(),
+        ..Source::new(facts.slot, place.format)
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use instar_abi::job::{self, Source, Verb};
 use instar_abi::report::{Info, Specific};
-use instar_abi::{Report, Slot};
+use instar_abi::{FileKind, Report, Slot};
 use instar_engine::{Files, Policy as GatePolicy};
 
 use super::files::{self, Names};
@@ -15,6 +15,8 @@ use super::{Context, concluded};
 use crate::json::{Json, pretty};
 use crate::show::{self, Child, FileInfo, Layer, LocalTime, Name};
 use crate::stop::Step;
+use crate::value::nodes;
+use crate::value::place::Place;
 use crate::verb::info::Args;
 use crate::words::Scene;
 
@@ -36,6 +38,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     };
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
+    let device = facts.kind == FileKind::Block;
     let verb = Verb::Info(job::Info {
         source,
         backing_chain: args.backing_chain,
@@ -51,17 +54,40 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let infos = infos(&ended.reports);
     let full = name_layers(&infos, &mut scene);
     concluded(&ended.reports, &scene, context.program)?;
-    let layers: Vec<Layer<'_>> = infos
+    let nodes = infos
+        .first()
+        .map(|info| nodes::names(&place, info.format.name(), device));
+    let nodes = nodes.unwrap_or_default();
+    let mut layers: Vec<Layer<'_>> = infos
         .iter()
         .zip(&full)
         .map(|(report, name)| layer(report, name, &scene, place.bare_file))
         .collect();
+    if let Some(top) = layers.first_mut() {
+        stand_in_parts(top, &place, &nodes);
+    }
     let text = match &time {
         Some(time) => people(&layers, time),
         None => program(&layers, args.backing_chain),
     };
     context.console.print(&text);
     Ok(0)
+}
+
+/// Gives the image and the raw parts that it stands in the names that they have as trees.
+fn stand_in_parts<'a>(top: &mut Layer<'a>, place: &Place, nodes: &'a [Name]) {
+    let Some((image, parts)) = nodes.split_first().filter(|_| !place.bare_file) else {
+        return;
+    };
+    if image != top.name {
+        top.name = image;
+        // A name relative to a tree leads nowhere.
+        top.full_backing = top.full_backing.take().filter(Name::is_absolute);
+    }
+    if let Some(file) = top.children.last_mut() {
+        let windows = place.parts.iter().map(|part| part.window);
+        file.parts = parts.iter().cloned().zip(windows).collect();
+    }
 }
 
 fn infos(reports: &[Report]) -> Vec<Info> {
@@ -131,6 +157,7 @@ fn child(role: String, name: &Name, slot: Slot, files: &Files) -> Option<Child> 
     Some(Child {
         role,
         name: name.clone(),
+        parts: Vec::new(),
         file: FileInfo {
             length: status.length,
             allocated: status.disk_size,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use instar_abi::job::{self, Source, Verb};
 use instar_abi::report::MapRun;
-use instar_abi::{Report, Slot};
+use instar_abi::{FileKind, Report, Slot};
 use instar_engine::Files;
 use instar_memory::Violation;
 
@@ -17,6 +17,7 @@ use super::reports::Listener;
 use super::{Context, concluded};
 use crate::show::{MapStyle, MapText, Name};
 use crate::stop::Step;
+use crate::value::nodes;
 use crate::verb::map::Args;
 use crate::words::Scene;
 
@@ -41,15 +42,19 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     } else {
         MapStyle::Human
     };
-    let printer = Arc::new(Printer::new(style));
-    printer.name(facts.slot, Name::given(place.path.as_bytes()));
+    let printer = Arc::new(Printer::new(style, Name::given(place.path.as_bytes())));
+    // What lies below the format: the part of the file that it stands in, or the file.
+    let device = facts.kind == FileKind::Block;
+    let part = nodes::names(&place, "", device).into_iter().nth(1);
+    let file = Name::given(place.path.as_bytes());
+    printer.name(facts.slot, part.filter(|_| !place.bare_file).unwrap_or(file));
     let job = context.job(verb, files.facts());
     let listener = Box::new(Heard(Arc::clone(&printer)));
     let ended = guest.run_heard(&job, files, Arc::new(Progress::none()), Some(listener));
     // Whatever happened: what was begun is a whole document.
     if let Err(error) = printer.finish() {
         context.console.failed(error);
-        return Ok(1);
+        return Ok(0);
     }
     let ended = ended?;
     let scene = MapScene {
@@ -67,13 +72,17 @@ struct Printer(Mutex<State>);
 struct State {
     text: MapText,
     buffer: Vec<u8>,
+    /// The image's first.
     names: Vec<(Slot, Name)>,
+    /// The file that the image or a part of it stands in.
+    file: Name,
     failure: Option<std::io::Error>,
 }
 
 impl Printer {
-    fn new(style: MapStyle) -> Self {
+    fn new(style: MapStyle, file: Name) -> Self {
         Self(Mutex::new(State {
+            file,
             text: MapText::new(style),
             buffer: Vec::new(),
             names: Vec::new(),
@@ -106,6 +115,13 @@ impl State {
     fn name(&mut self, slot: Slot, name: Name) {
         if self.known(slot).is_none() {
             self.names.push((slot, name));
+        }
+    }
+
+    /// The image is raw: what it consists of is the file itself.
+    fn is_raw(&mut self) {
+        if let Some((_, name)) = self.names.first_mut() {
+            name.clone_from(&self.file);
         }
     }
 
@@ -149,6 +165,10 @@ impl Listener for Heard {
             Report::Size(size) => {
                 let State { text, buffer, .. } = &mut *state;
                 text.begin(size, buffer).map_err(Violation::Other)?;
+            }
+            Report::Named { slot, namer, .. } if slot == namer => {
+                state.is_raw();
+                return Ok(None);
             }
             Report::Named { slot, .. } => {
                 // Which file that is, and who named it how, is known here: the gate opened it.

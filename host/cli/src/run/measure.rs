@@ -12,8 +12,8 @@ use super::guest::Guest;
 use super::progress::Progress;
 use super::scene::ImageScene;
 use super::{Context, concluded};
-use crate::create::Settings;
 use crate::create::luks::Luks;
+use crate::create::{Driver, Settings};
 use crate::json::{Json, Object, pretty};
 use crate::stop::{Step, Stop};
 use crate::verb::convert::creatable;
@@ -31,9 +31,12 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let files = files::none(context.policy, share)?;
     let source: Option<Source> = match (&args.subject, &given) {
         (Subject::Image { snapshot, .. }, Some((_, place))) => {
-            let facts = files::source(&files, place, false)?;
+            let (facts, busy) = files::source_or_busy(&files, place, false)?;
             names.set(facts.slot, place.path.as_bytes());
-            Some(files::described(&files, facts, place, snapshot.clone())?)
+            Some(Source {
+                busy,
+                ..files::described(&files, facts, place, snapshot.clone())?
+            })
         }
         _ => None,
     };
@@ -112,7 +115,14 @@ fn target(args: &Args) -> Step<Measurable> {
             ..Measurable::default()
         });
     }
-    let format = creatable(name, || unknown(name))?;
+    let Driver::Format(format) = creatable(name, || unknown(name))? else {
+        let text = [
+            b"Block driver '",
+            name.as_bytes(),
+            b"' does not support size measurement",
+        ];
+        return Err(Stop::Message(text.concat()));
+    };
     let settings = Settings::parse(format, list).map_err(invalid)?;
     let create = settings.measured().map_err(Stop::Message)?;
     let header_bytes = if format == Format::Qcow2 {

@@ -11,6 +11,7 @@ mod clock;
 mod compare;
 mod convert;
 mod create;
+mod data_file;
 mod dd;
 mod files;
 mod guest;

@@ -28,10 +28,11 @@ pub(super) fn of_sources(
         .ok_or_else(|| b"the size of the source could not be found out".to_vec())
 }
 
-fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> Option<u64> {
+/// Another instance of ourselves under the same policy, which looks at one image and says what it finds as JSON.
+pub(super) fn instance(context: &Context<'_>, verb: &str) -> Command {
     let policy = context.policy;
     let mut command = Command::new("/proc/self/exe");
-    command.args(["measure", "--output=json", "-U"]);
+    command.args([verb, "--output=json", "-U"]);
     command.arg(sandbox(policy));
     if policy.untrusted {
         command.arg("--untrusted");
@@ -42,8 +43,19 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
     for directory in &policy.untrusted_dirs {
         command.arg("--untrusted-dir").arg(directory);
     }
+    command
+}
+
+/// What it says.
+pub(super) fn answer(mut command: Command) -> Option<Value> {
+    let output = command.stderr(Stdio::null()).output().ok()?;
+    serde_json::from_slice(&output.stdout).ok()
+}
+
+fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> Option<u64> {
+    let mut command = instance(context, "measure");
     // What a window or a layer changes of the size only the user's own words say.
-    let typed = place.window.is_none();
+    let typed = !place.is_shaped();
     match place.format {
         Some(format) if typed => {
             command.args(["-f", format.name()]);
@@ -56,19 +68,13 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
     if let Some(name) = snapshot {
         command.arg("-l").arg(OsStr::from_bytes(&word(name)));
     }
-    let output = command
-        .arg("--")
-        .arg(if typed {
-            super::files::typed(&place.path)
-        } else {
-            place.given.clone()
-        })
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
+    command.arg("--").arg(if typed {
+        super::files::typed(&place.path)
+    } else {
+        place.given.clone()
+    });
     // A raw image takes what its disk has.
-    let measured: Value = serde_json::from_slice(&output.stdout).ok()?;
-    measured.get("required")?.as_u64()
+    answer(command)?.get("required")?.as_u64()
 }
 
 /// The option by which another instance parses images where this one does.

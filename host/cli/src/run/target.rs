@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use instar_abi::job::{Below, Create, Measure, RawCreate, Source, Target, Verb};
-use instar_abi::{Format, Slot};
+use instar_abi::job::{Create, Measure, RawCreate, Source, Target, Verb};
+use instar_abi::{FileKind, Format, Slot};
 use instar_engine::{Files, OpenErrorKind, TargetOptions, Verdict};
 
 use super::Context;
@@ -17,7 +18,10 @@ use crate::console::Console;
 use crate::create::{Settings, Surroundings};
 use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
-use crate::value::place;
+use crate::value::driver::known;
+use crate::value::place::{self, Place};
+use crate::value::protocol::Protocol;
+use crate::words;
 
 /// A target to create.
 pub(super) struct NewTarget<'a> {
@@ -69,6 +73,10 @@ impl NewTarget<'_> {
                 .map_err(|why| context(&why))?;
         }
         self.settings.check_file().map_err(|why| context(&why))?;
+        let protocol = self.protocol();
+        if protocol == Protocol::Device {
+            there(path).map_err(|why| context(&[NO_DEVICE, why.as_slice()].concat()))?;
+        }
         let made = facts(path).map_err(|error| {
             let why = files::words(&error);
             match error.kind {
@@ -77,7 +85,14 @@ impl NewTarget<'_> {
                 _ => context(&why),
             }
         });
-        let slot = made?.slot;
+        let made = made?;
+        if made.kind == FileKind::Block {
+            if protocol == Protocol::File {
+                return Err(context(b"Could not resize file: Invalid argument"));
+            }
+            self.settings.check_device().map_err(|why| context(&why))?;
+        }
+        let slot = made.slot;
         let mut companion = |name: &OsStr| {
             let beside = beside(path.as_bytes(), name.as_bytes());
             let made = facts(OsStr::from_bytes(&beside));
@@ -100,6 +115,34 @@ impl NewTarget<'_> {
     }
 }
 
+impl NewTarget<'_> {
+    /// What its file must be.
+    fn protocol(&self) -> Protocol {
+        match self.settings.driver().protocol() {
+            Protocol::Either => Protocol::of(None, self.given),
+            named => named,
+        }
+    }
+}
+
+/// What the reference tool says of a device that is not there.
+const NO_DEVICE: &[u8] = b"Protocol driver 'host_device' does not support creating new images, so an existing image must be selected as the target; however, opening the given target as an existing image failed: ";
+
+/// Whether there is a device of that name.
+fn there(path: &OsStr) -> Result<(), Vec<u8>> {
+    let found = std::fs::metadata(path).map_err(|error| {
+        let why = words::system(&error);
+        [b"Could not open '", path.as_bytes(), b"': ", why.as_bytes()].concat()
+    })?;
+    let kind = found.file_type();
+    let kind = if kind.is_block_device() || kind.is_char_device() {
+        FileKind::Block
+    } else {
+        FileKind::Regular
+    };
+    Protocol::Device.suits(kind, path)
+}
+
 /// Looks at a source when it is known already that there will be no target: what is wrong with the source is said first.
 pub(super) fn look_at(
     source: Option<&Source>,
@@ -120,14 +163,18 @@ pub(super) fn look_at(
 /// Opens an existing image to be written to.
 pub(super) fn existing(
     opened: &Files,
-    given: &OsStr,
-    path: &OsStr,
+    place: &Place,
     format: Format,
     options: &TargetOptions,
 ) -> Step<Target> {
+    let refused = |why: &[u8]| Stop::Message(place::cannot_open(&place.given, why));
     let facts = opened
-        .in_place(&files::typed(path), options)
-        .map_err(|error| Stop::Message(place::cannot_open(given, &files::words(&error))))?;
+        .in_place(&files::typed(&place.path), options)
+        .map_err(|error| refused(&files::words(&error)))?;
+    place
+        .protocol
+        .suits(facts.kind, &place.path)
+        .map_err(|why| refused(&why))?;
     if format != Format::Raw {
         // Its names stay in it. A raw disk may hold anything, an image of that name included.
         opened.keep_record(facts.slot);
@@ -216,23 +263,16 @@ pub(super) fn backing(
         None => None,
         Some(name) => known_format(name, target)?,
     };
-    Ok(Some(Source {
-        slot: facts.slot,
-        format,
-        snapshot: None,
-        busy: false,
-        below: Below::Named,
-        window: None,
-    }))
+    Ok(Some(Source::new(facts.slot, format)))
 }
 
 /// The format that the user says the layer below has.
 fn known_format(name: &[u8], target: &OsStr) -> Step<Option<Format>> {
-    let known = place::known_format(name).map_err(|why| {
+    let known = known(name).map_err(|why| {
         let why = [b"Could not open backing file: ".to_vec(), why].concat();
         Stop::Message(place::cannot_open(target, &why))
     });
-    known.map(|(format, _)| format)
+    known.map(|known| Some(known.format()))
 }
 
 fn defaults(format: Format) -> Step<Create> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use instar_abi::job::Compression;
+use instar_abi::job::{Compression, Window};
 use instar_abi::report::{Info, LuksInfo, Qcow2Info, Specific, VmdkInfo};
 
 use super::{Escaped, LocalTime, Name, human_size, snapshot};
@@ -30,6 +30,8 @@ pub struct Child {
     pub role: String,
     /// Its name.
     pub name: Name,
+    /// Names and bounds of the raw parts of it that the image stands in, the outermost first.
+    pub parts: Vec<(Name, Option<Window>)>,
     /// Its facts.
     pub file: FileInfo,
 }
@@ -110,20 +112,57 @@ pub fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
     }
     out.extend_from_slice(text.as_bytes());
     for child in layer.shown_children() {
-        out.extend_from_slice(format!("Child node '/{}':\n    filename: ", child.role).as_bytes());
-        child.name.put(&mut out);
-        let size = child.file.virtual_size();
-        out.extend_from_slice(
-            format!(
-                "\n    protocol type: {}\n    file length: {} ({size} bytes)\n    disk size: {}\n",
-                child.file.protocol(),
-                human_size(size),
-                human_size(child.file.allocated),
-            )
-            .as_bytes(),
-        );
+        human_child(child, &mut out);
     }
     out
+}
+
+/// A file of a layer, below the raw parts of it that the layer stands in.
+fn human_child(child: &Child, out: &mut Vec<u8>) {
+    let (mut path, mut indent) = (format!("/{}", child.role), String::new());
+    let disk = human_size(child.file.allocated);
+    for ((name, _), size) in child.parts.iter().zip(child.part_sizes()) {
+        let inner = format!("{indent}    ");
+        out.extend_from_slice(format!("{indent}Child node '{path}':\n{inner}image: ").as_bytes());
+        name.put(out);
+        let rest = format!(
+            "\n{inner}file format: raw\n{inner}virtual size: {} ({size} bytes)\n{inner}disk size: {disk}\n",
+            human_size(size),
+        );
+        out.extend_from_slice(rest.as_bytes());
+        path.push_str("/file");
+        indent = inner;
+    }
+    out.extend_from_slice(format!("{indent}Child node '{path}':\n{indent}    filename: ").as_bytes());
+    child.name.put(out);
+    let size = child.file.virtual_size();
+    let rest = format!(
+        "\n{indent}    protocol type: {}\n{indent}    file length: {} ({size} bytes)\n{indent}    disk size: {disk}\n",
+        child.file.protocol(),
+        human_size(size),
+    );
+    out.extend_from_slice(rest.as_bytes());
+}
+
+impl Child {
+    /// Bytes of the raw parts, the outermost first.
+    fn part_sizes(&self) -> Vec<u64> {
+        let mut size = self.file.virtual_size();
+        let mut sizes: Vec<u64> = self
+            .parts
+            .iter()
+            .rev()
+            .map(|(_, window)| {
+                if let Some(window) = window {
+                    let rest = size.saturating_sub(window.offset).next_multiple_of(512);
+                    size = window.length.unwrap_or(rest);
+                }
+                size
+            })
+            .collect();
+        sizes.reverse();
+        sizes
+    }
 }
 
 /// For programs.
@@ -183,10 +222,18 @@ fn child_object(child: &Child) -> Json {
             Object::new().with("type", "file").with("data", Object::new()),
         )
         .with("children", Vec::new());
-    Object::new()
-        .with("name", child.role.as_bytes())
-        .with("info", info)
-        .into()
+    let mut node = info;
+    let named = |name: &[u8], info: Object| Json::from(Object::new().with("name", name).with("info", info));
+    for ((name, _), size) in child.parts.iter().zip(child.part_sizes()).rev() {
+        node = Object::new()
+            .with("filename", name)
+            .with("format", "raw")
+            .with("dirty-flag", false)
+            .with("actual-size", child.file.allocated)
+            .with("virtual-size", size)
+            .with("children", vec![named(b"file", node)]);
+    }
+    named(child.role.as_bytes(), node)
 }
 
 fn backing(text: &mut String, layer: &Layer<'_>) {
@@ -294,9 +341,12 @@ fn vmdk(info: &VmdkInfo, layer: &Layer<'_>) -> Object {
         .extents
         .iter()
         .map(|extent| {
+            let own = layer.children.last();
+            let own = own.map(|file| file.parts.first().map_or(&file.name, |(name, _)| name));
+            let own = own.unwrap_or(layer.name);
             let name = match &extent.name {
-                Some(name) => layer.name.beside(name.as_bytes()),
-                None => layer.name.clone(),
+                Some(name) => own.beside(name.as_bytes()),
+                None => own.clone(),
             };
             Object::new()
                 .with("filename", &name)

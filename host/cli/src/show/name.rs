@@ -78,11 +78,18 @@ impl Name {
         self.bytes == bytes
     }
 
-    /// Whether a reader could take it for one with a protocol, `name:…`.
+    /// Whether it leads from the root.
+    #[must_use]
+    pub fn is_absolute(&self) -> bool {
+        self.bytes.starts_with(b"/")
+    }
+
+    /// Whether a reader could take it for one with a protocol, `name:…`. A tree of the user's is none.
     #[must_use]
     pub fn has_protocol(&self) -> bool {
         let first = self.bytes.iter().find(|byte| matches!(byte, b':' | b'/'));
-        first == Some(&b':')
+        let is_tree = self.given == self.bytes.len() && self.bytes.starts_with(b"json:{");
+        first == Some(&b':') && !is_tree
     }
 }
 

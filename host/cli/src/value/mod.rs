@@ -1,7 +1,10 @@
 //! What people write for values: sizes, numbers, option lists, names of images.
 
+pub mod driver;
 pub mod list;
+pub mod nodes;
 pub mod number;
 pub mod place;
+pub mod protocol;
 mod runtime;
 pub mod tree;

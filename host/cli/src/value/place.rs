@@ -4,9 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use instar_abi::Format;
-use instar_abi::job::Window;
 
-use super::runtime;
+use super::driver::{Known, known, unknown_protocol};
+use super::nodes::{NamedRule, Part};
+use super::protocol::Protocol;
 use super::tree::Tree;
 
 /// A file to open, and what the user said of it.
@@ -20,6 +21,8 @@ pub struct Place {
     pub format: Option<Format>,
     /// The format named is `file`: the plain file itself, under that name in `info`.
     pub bare_file: bool,
+    /// What the file must be.
+    pub protocol: Protocol,
     /// Locks of other processes are ignored.
     pub share: bool,
     /// `given` is a list of options.
@@ -27,7 +30,11 @@ pub struct Place {
     /// What lies below it.
     pub below: Below,
     /// The part of a raw image that counts.
-    pub window: Option<Window>,
+    pub part: Part,
+    /// Raw images between the format and the file, the outermost first: each may be a part of the next.
+    pub parts: Vec<Part>,
+    /// `force_size_calc` of a VHD.
+    pub size_rule: Option<NamedRule>,
     /// It is to be read past the page cache.
     pub direct: bool,
     /// The user said that it is not written to.
@@ -78,17 +85,26 @@ impl Place {
             return Self::from_tree(given, tree, reading).map_err(|why| why.word(given));
         }
         let driver = reading.format.map(OsStr::as_bytes);
-        let (format, bare_file) = driver
-            .map_or(Ok((None, false)), known_format)
+        let known = driver
+            .map(known)
+            .transpose()
             .map_err(|why| cannot_open(given, &why))?;
         let path = plain_path(text).map_err(|why| cannot_open(given, &why))?;
         if path.is_empty() {
             return Err(cannot_open(given, NO_NAME));
         }
+        // What stood behind a protocol's name is a path, and is shown as one.
+        let dotted = [b"./", path].concat();
+        let path = if path.len() < text.len() && has_protocol(path) {
+            &dotted
+        } else {
+            path
+        };
         Ok(Self {
-            bare_file,
+            bare_file: matches!(known, Some(Known::File | Known::Device)),
+            protocol: Protocol::of(driver, given),
             share: reading.share,
-            ..Self::plain(given, path, format)
+            ..Self::plain(given, path, known.map(Known::format))
         })
     }
 
@@ -100,79 +116,17 @@ impl Place {
             path: OsString::from_vec(path.to_vec()),
             format,
             bare_file: false,
+            protocol: Protocol::Either,
             share: false,
             image_opts: false,
             below: Below::Named,
-            window: None,
+            part: Part::default(),
+            parts: Vec::new(),
+            size_rule: None,
             direct: false,
             read_only: false,
             forced: false,
         }
-    }
-
-    fn from_tree(given: &OsStr, mut tree: Tree, reading: Reading<'_>) -> Result<Self, Refusal> {
-        let driver = tree.take("driver");
-        let named = reading.format.map(|format| format.as_bytes().to_vec()).or(driver);
-        let named = named.as_deref();
-        let protocol = matches!(named, Some(b"file" | b"host_device"));
-        let prefix = if protocol { "" } else { "file." };
-        if !protocol && named.is_none() && !tree.has_prefix("file.") {
-            return Err(Refusal::Open(b"Must specify either driver or file".to_vec()));
-        }
-        let (format, bare_file) = named.map_or(Ok((None, false)), known_format)?;
-        if !protocol {
-            if let Some(node) = tree.take("file") {
-                return Err(Refusal::Open(
-                    [
-                        b"Cannot find device='",
-                        node.as_slice(),
-                        b"' nor node-name='",
-                        &node,
-                        b"'",
-                    ]
-                    .concat(),
-                ));
-            }
-            if !tree.has_prefix("file.") {
-                return Err(Refusal::Open(
-                    b"A block device must be specified for \"file\"".to_vec(),
-                ));
-            }
-            known_protocol(tree.take("file.driver").as_deref())?;
-        }
-        let path = tree.take(&format!("{prefix}filename")).unwrap_or_default();
-        if path.is_empty() {
-            return Err(Refusal::Open(NO_NAME.to_vec()));
-        }
-        let below = if protocol {
-            Below::Named
-        } else {
-            below(given, &mut tree, format, reading)?
-        };
-        let common = runtime::take_common(&mut tree, reading.share)?;
-        let window = match format {
-            Some(Format::Raw) if !bare_file => runtime::take_window(&mut tree)?,
-            _ => None,
-        };
-        if format == Some(Format::Qcow2) {
-            runtime::take_qcow2(&mut tree)?;
-        }
-        if let Some(name) = tree.left_over() {
-            return Err(Refusal::Open(left_over(name, named)));
-        }
-        Ok(Self {
-            given: given.to_owned(),
-            path: OsString::from_vec(path),
-            format,
-            bare_file,
-            share: common.share,
-            image_opts: reading.image_opts,
-            below,
-            window,
-            direct: common.direct,
-            read_only: common.read_only,
-            forced: common.forced,
-        })
     }
 
     /// The place with nothing said of it but its file and its format, for verbs that go no further.
@@ -180,9 +134,9 @@ impl Place {
     /// # Errors
     /// What was said that would be ignored.
     pub fn plainly(self) -> Result<Self, Vec<u8>> {
-        let what = match (&self.below, self.window) {
-            (Below::Named, None) => return Ok(self),
-            (Below::Named, Some(_)) => "'offset' and 'size'",
+        let what = match (&self.below, self.is_shaped()) {
+            (Below::Named, false) => return Ok(self),
+            (Below::Named, true) => "'offset', 'size' and 'force_size_calc'",
             _ => "'backing'",
         };
         Err(cannot_open(
@@ -190,34 +144,6 @@ impl Place {
             format!("{what} cannot be given for what this does").as_bytes(),
         ))
     }
-}
-
-/// `backing`: a layer of the user's, or none.
-fn below(
-    given: &OsStr,
-    tree: &mut Tree,
-    format: Option<Format>,
-    reading: Reading<'_>,
-) -> Result<Below, Refusal> {
-    if tree.take_null("backing") {
-        return Ok(Below::Nothing);
-    }
-    if !matches!(format, None | Some(Format::Qcow2 | Format::Vmdk)) {
-        return Ok(Below::Named);
-    }
-    let inner = tree.take_below("backing.");
-    if inner.left_over().is_none() {
-        return Ok(Below::Named);
-    }
-    let reading = Reading {
-        format: None,
-        ..reading
-    };
-    let place = Place::from_tree(given, inner, reading).map_err(|why| match why {
-        Refusal::Open(why) => Refusal::Open([b"Could not open backing file: ".to_vec(), why].concat()),
-        whole => whole,
-    })?;
-    Ok(Below::Given(Box::new(place)))
 }
 
 /// The file that a plain name stands for, `file:` removed.
@@ -237,118 +163,20 @@ pub fn plain_path(text: &[u8]) -> Result<&[u8], Vec<u8>> {
     }
 }
 
+/// Whether a name would be read as that of another protocol.
+#[must_use]
+pub fn has_protocol(name: &[u8]) -> bool {
+    let first = name.iter().find(|byte| matches!(byte, b':' | b'/'));
+    first == Some(&b':')
+}
+
 /// `Could not open 'X': why`.
 #[must_use]
 pub fn cannot_open(name: &OsStr, why: &[u8]) -> Vec<u8> {
     [b"Could not open '", name.as_bytes(), b"': ", why].concat()
 }
 
-/// The words for a format that is not ours.
-#[must_use]
-pub fn unknown_driver(name: &[u8]) -> Vec<u8> {
-    if ELSEWHERE.contains(&name) {
-        let mut ours: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
-        let last = ours.pop().unwrap_or_default();
-        return [
-            b"instar does not handle the format '".as_slice(),
-            name,
-            b"'; it handles ",
-            ours.join(", ").as_bytes(),
-            b" and ",
-            last.as_bytes(),
-        ]
-        .concat();
-    }
-    if REMOTE.contains(&name) {
-        return [
-            b"instar opens local files only, not through the driver '".as_slice(),
-            name,
-            b"'",
-        ]
-        .concat();
-    }
-    [b"Unknown driver '", name, b"'"].concat()
-}
-
-/// Whether a word is the name of a driver that makes no images even in the reference tool.
-#[must_use]
-pub fn is_never_written(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"blkdebug"
-            | b"blklogwrites"
-            | b"blkverify"
-            | b"bochs"
-            | b"cloop"
-            | b"compress"
-            | b"copy-before-write"
-            | b"copy-on-read"
-            | b"dmg"
-            | b"null-aio"
-            | b"null-co"
-            | b"preallocate"
-            | b"quorum"
-            | b"replication"
-            | b"snapshot-access"
-            | b"throttle"
-            | b"vvfat"
-    )
-}
-
-/// Whether a word is the name of a driver of the reference tool's, ours or not: what an image may say of the layer below.
-#[must_use]
-pub fn is_driver(name: &[u8]) -> bool {
-    Format::from_name(name).is_some()
-        || matches!(name, b"file" | b"host_device")
-        || ELSEWHERE.contains(&name)
-        || REMOTE.contains(&name)
-}
-
-/// Formats that the reference tool has and instar has not.
-const ELSEWHERE: &[&[u8]] = &[
-    b"blkdebug",
-    b"blklogwrites",
-    b"blkverify",
-    b"bochs",
-    b"cloop",
-    b"compress",
-    b"copy-before-write",
-    b"copy-on-read",
-    b"dmg",
-    b"luks",
-    b"parallels",
-    b"preallocate",
-    b"qcow",
-    b"qed",
-    b"quorum",
-    b"replication",
-    b"snapshot-access",
-    b"throttle",
-    b"vvfat",
-];
-
-/// Protocols that the reference tool has and instar has not: no sandboxed tool opens sockets.
-const REMOTE: &[&[u8]] = &[
-    b"fat",
-    b"ftp",
-    b"ftps",
-    b"gluster",
-    b"host_cdrom",
-    b"http",
-    b"https",
-    b"iscsi",
-    b"iser",
-    b"nbd",
-    b"nfs",
-    b"null-aio",
-    b"null-co",
-    b"nvme",
-    b"rbd",
-    b"ssh",
-    b"vvfat",
-];
-
-const NO_NAME: &[u8] = b"The 'file' block driver requires a file name";
+pub(super) const NO_NAME: &[u8] = b"The 'file' block driver requires a file name";
 
 pub(super) enum Refusal {
     /// Follows `Could not open 'X': `.
@@ -370,57 +198,6 @@ impl From<Vec<u8>> for Refusal {
     fn from(why: Vec<u8>) -> Self {
         Self::Open(why)
     }
-}
-
-fn unknown_protocol(name: &[u8]) -> Vec<u8> {
-    if REMOTE.contains(&name) {
-        return [
-            b"instar opens local files only, not '".as_slice(),
-            name,
-            b":'; if this is a file, write ./ before its name",
-        ]
-        .concat();
-    }
-    [b"Unknown protocol '", name, b"'"].concat()
-}
-
-/// The format of that name, and whether it is the plain file itself.
-///
-/// # Errors
-/// The reason.
-pub fn known_format(name: &[u8]) -> Result<(Option<Format>, bool), Vec<u8>> {
-    if matches!(name, b"file" | b"host_device") {
-        return Ok((Some(Format::Raw), true));
-    }
-    Format::from_name(name)
-        .map(|format| (Some(format), false))
-        .ok_or_else(|| unknown_driver(name))
-}
-
-fn known_protocol(name: Option<&[u8]>) -> Result<(), Vec<u8>> {
-    match name {
-        None | Some(b"file" | b"host_device") => Ok(()),
-        Some(other) => Err(unknown_driver(other)),
-    }
-}
-
-fn left_over(name: &[u8], driver: Option<&[u8]>) -> Vec<u8> {
-    if let Some(inner) = name.strip_prefix(b"file.") {
-        return [
-            b"Block protocol 'file' doesn't support the option '".as_slice(),
-            inner,
-            b"'",
-        ]
-        .concat();
-    }
-    [
-        b"Block format '".as_slice(),
-        driver.unwrap_or(b"raw"),
-        b"' does not support the option '",
-        name,
-        b"'",
-    ]
-    .concat()
 }
 
 #[cfg(test)]

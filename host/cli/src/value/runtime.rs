@@ -1,8 +1,9 @@
 //! Runtime options of the block layer in a tree that a user writes: looked at as the reference tool does, and kept as far as
 //! they change anything here.
 
-use instar_abi::job::Window;
+use instar_abi::job::{SizeRule, Window};
 
+use super::nodes::{NamedRule, Part};
 use super::place::Refusal;
 use super::tree::Tree;
 use super::{list, number};
@@ -43,11 +44,11 @@ const TRUTHS: &[&str] = &[
 const ANYTHING: &[&str] = &["aio-max-batch", "node-name"];
 
 /// Takes what every node has.
-pub(super) fn take_common(tree: &mut Tree, mut share: bool) -> Result<Common, Refusal> {
+pub(super) fn take_common(tree: &mut Tree, levels: &[String], mut share: bool) -> Result<Common, Refusal> {
     let asked = share;
     let (mut direct, mut read_only, mut forced) = (false, false, false);
     let mut native = false;
-    for level in ["", "file."] {
+    for level in levels {
         let mut take = |name: &str| tree.take(&format!("{level}{name}"));
         for name in ANYTHING {
             take(name);
@@ -99,17 +100,40 @@ pub(super) fn take_common(tree: &mut Tree, mut share: bool) -> Result<Common, Re
     })
 }
 
-/// Takes `offset` and `size` of a raw image.
-pub(super) fn take_window(tree: &mut Tree) -> Result<Option<Window>, Refusal> {
-    let offset = take_size(tree, "offset")?;
-    let length = take_size(tree, "size")?;
-    if offset.is_none() && length.is_none() {
+/// Takes `offset` and `size` of the raw image whose options begin with `level`.
+pub(super) fn take_part(tree: &mut Tree, level: &str) -> Result<Part, Refusal> {
+    let offset = tree.take_leaf(&format!("{level}offset"));
+    let length = tree.take_leaf(&format!("{level}size"));
+    let bytes = |name, leaf: &Option<_>| {
+        let leaf: Option<&super::tree::Leaf> = leaf.as_ref();
+        leaf.map(|leaf| size(name, &leaf.text)).transpose()
+    };
+    let (start, count) = (bytes("offset", &offset)?, bytes("size", &length)?);
+    let window = (start.is_some() || count.is_some()).then(|| Window {
+        offset: start.unwrap_or(0),
+        length: count,
+    });
+    Ok(Part {
+        offset,
+        size: length,
+        window,
+    })
+}
+
+/// Takes `force_size_calc` of a VHD.
+pub(super) fn take_size_rule(tree: &mut Tree) -> Result<Option<NamedRule>, Refusal> {
+    let Some(word) = tree.take("force_size_calc") else {
         return Ok(None);
-    }
-    Ok(Some(Window {
-        offset: offset.unwrap_or(0),
-        length,
-    }))
+    };
+    let rule = match word.as_slice() {
+        b"chs" => SizeRule::Geometry,
+        b"current_size" => SizeRule::CurrentSize,
+        other => {
+            let text = [b"Invalid size calculation mode: '", other, b"'"];
+            return Err(Refusal::Open(text.concat()));
+        }
+    };
+    Ok(Some(NamedRule { word, rule }))
 }
 
 /// Takes the options of a qcow2 image that change nothing here: caches have bounds of their own, and sources are not written to.
@@ -167,13 +191,16 @@ fn take_size(tree: &mut Tree, name: &str) -> Result<Option<u64>, Refusal> {
 }
 
 fn size(name: &str, value: &[u8]) -> Result<u64, Refusal> {
-    number::size(value).map_err(|_| {
-        Refusal::Open(
-            format!(
+    number::size(value).map_err(|bad| {
+        Refusal::Open(match bad {
+            number::Bad::Range => {
+                [b"Value '", value, b"' is out of range for parameter '", name.as_bytes(), b"'"].concat()
+            }
+            number::Bad::Form => format!(
                 "Parameter '{name}' expects a non-negative number below 2^64\nOptional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively."
             )
             .into_bytes(),
-        )
+        })
     })
 }
 

@@ -8,11 +8,34 @@ use super::list;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tree(Vec<(Vec<u8>, Value)>);
 
+/// A value as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Its text.
+    pub text: Vec<u8>,
+    /// It was a number of JSON.
+    pub number: bool,
+}
+
+impl Leaf {
+    /// As it is shown.
+    #[must_use]
+    pub fn json(&self) -> crate::json::Json {
+        let number = str::from_utf8(&self.text).ok().and_then(|text| text.parse().ok());
+        match number.filter(|_| self.number) {
+            Some(number) => crate::json::Json::Number(number),
+            None => crate::json::Json::Text(self.text.clone()),
+        }
+    }
+}
+
 /// A leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Value {
-    /// Text, also of numbers and truth values.
+    /// Text, also of truth values.
     Text(Vec<u8>),
+    /// The text of a number.
+    Number(Vec<u8>),
     /// `null`.
     Null,
 }
@@ -62,12 +85,18 @@ impl Tree {
 
     /// Takes a value out.
     pub fn take(&mut self, name: &str) -> Option<Vec<u8>> {
+        self.take_leaf(name).map(|leaf| leaf.text)
+    }
+
+    /// Takes a value out as it was written.
+    pub fn take_leaf(&mut self, name: &str) -> Option<Leaf> {
         let at = self
             .0
             .iter()
             .position(|(known, value)| known == name.as_bytes() && *value != Value::Null)?;
         match self.0.remove(at).1 {
-            Value::Text(text) => Some(text),
+            Value::Text(text) => Some(Leaf { text, number: false }),
+            Value::Number(text) => Some(Leaf { text, number: true }),
             Value::Null => None,
         }
     }
@@ -137,7 +166,13 @@ impl Tree {
             Json::Null => None,
             Json::Bool(true) => Some("on".to_owned()),
             Json::Bool(false) => Some("off".to_owned()),
-            Json::Number(number) => Some(number.to_string()),
+            Json::Number(number) => {
+                self.set(
+                    name.as_bytes().to_vec(),
+                    Value::Number(number.to_string().into_bytes()),
+                );
+                return Ok(());
+            }
             Json::String(text) => Some(text.clone()),
         };
         let leaf = text.map_or(Value::Null, |text| Value::Text(text.into_bytes()));

@@ -2,15 +2,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 
-use instar_abi::Format;
 use instar_abi::job::{Algorithm, CopyBitmaps, SnapshotName};
 
 use super::shared::{CacheMode, ShowProgress, SourceArgs, join_options, snapshot};
 use super::{Line, checksum};
+use crate::create::{Driver, Ground};
 use crate::flags::{Id, Item};
 use crate::stop::{Step, Stop};
-use crate::value::{list, number, place};
+use crate::value::protocol::Protocol;
+use crate::value::{driver, list, number, place};
 
 /// Largest `-S`: reference tool.
 const LARGEST_SPARSE: u64 = 16 << 20;
@@ -84,7 +86,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     args.check()?;
     let target = (operands.len() > 1).then(|| operands.pop()).flatten();
     if args.options.as_deref().is_some_and(list::asks_for_help) {
-        return Err(args.option_help(target.is_some())?);
+        return Err(args.option_help(target.as_deref())?);
     }
     args.target = target.ok_or_else(|| Stop::say("Must specify image file name"))?;
     args.sources = operands;
@@ -169,25 +171,23 @@ impl Args {
     }
 
     /// Prints what `-o` takes.
-    fn option_help(&self, with_target: bool) -> Step<Stop> {
-        let format = self.target_format()?;
-        Ok(Stop::Print(crate::create::help(format, with_target).into_bytes()))
+    fn option_help(&self, target: Option<&OsStr>) -> Step<Stop> {
+        let driver = self.target_driver()?;
+        let ground = ground(driver, target);
+        Ok(Stop::Print(crate::create::help(driver, ground).into_bytes()))
     }
 
-    /// The format of the target.
+    /// What the target is to be.
     ///
     /// # Errors
     /// The message.
-    pub fn target_format(&self) -> Step<Format> {
+    pub fn target_driver(&self) -> Step<Driver> {
         let name = self.output_format.as_deref().unwrap_or(OsStr::new("raw"));
-        if name == "file" {
-            // The plain file itself.
-            return Ok(Format::Raw);
-        }
         if self.no_create {
-            let known = place::known_format(name.as_bytes());
-            let known = known.map_err(|why| Stop::Message(place::cannot_open(&self.target, &why)))?;
-            return Ok(known.0.unwrap_or(Format::Raw));
+            return Driver::from_name(name.as_bytes()).ok_or_else(|| {
+                let why = driver::unknown_driver(name.as_bytes());
+                Stop::Message(place::cannot_open(&self.target, &why))
+            });
         }
         creatable(name, || {
             [b"Unknown file format '", name.as_bytes(), b"'"].concat()
@@ -235,13 +235,27 @@ impl Args {
     }
 }
 
-/// A format that can be written.
-pub(crate) fn creatable(name: &OsStr, unknown: impl Fn() -> Vec<u8>) -> Step<Format> {
+/// What lies below a new image of that name.
+pub(crate) fn ground(driver: Driver, target: Option<&OsStr>) -> Ground {
+    let Some(target) = target else {
+        return Ground::Unknown;
+    };
+    let device = match (driver.protocol(), Protocol::of(None, target)) {
+        (Protocol::Device, _) | (Protocol::Either, Protocol::Device) => true,
+        (Protocol::File, _) | (Protocol::Either, Protocol::File) => false,
+        (Protocol::Either, Protocol::Either) => std::fs::metadata(target)
+            .is_ok_and(|found| found.file_type().is_block_device() || found.file_type().is_char_device()),
+    };
+    if device { Ground::Device } else { Ground::File }
+}
+
+/// What can be made under that name.
+pub(crate) fn creatable(name: &OsStr, unknown: impl Fn() -> Vec<u8>) -> Step<Driver> {
     let name = name.as_bytes();
-    if let Some(format) = Format::from_name(name) {
-        return Ok(format);
+    if let Some(driver) = Driver::from_name(name) {
+        return Ok(driver);
     }
-    if place::is_never_written(name) {
+    if driver::is_never_written(name) {
         let text = [
             b"Format driver '".as_slice(),
             name,
@@ -249,7 +263,7 @@ pub(crate) fn creatable(name: &OsStr, unknown: impl Fn() -> Vec<u8>) -> Step<For
         ];
         return Err(Stop::Message(text.concat()));
     }
-    let words = place::unknown_driver(name);
+    let words = driver::unknown_driver(name);
     Err(Stop::Message(if words.starts_with(b"Unknown") {
         unknown()
     } else {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::Line;
-use super::convert::creatable;
+use super::convert::{creatable, ground};
 use super::shared::join_options;
 use crate::flags::{Id, Item};
 use crate::stop::{Step, Stop};
@@ -52,8 +52,8 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     let mut operands = operands.into_iter();
     let image = operands.next();
     if args.options.as_deref().is_some_and(list::asks_for_help) {
-        let format = creatable(args.format(), || unknown(args.format()))?;
-        let text = crate::create::help(format, image.is_some());
+        let driver = creatable(args.format(), || unknown(args.format()))?;
+        let text = crate::create::help(driver, ground(driver, image.as_deref()));
         return Err(Stop::Print(text.into_bytes()));
     }
     args.image = image.ok_or_else(|| Stop::Misuse(b"Expecting image file name".to_vec()))?;

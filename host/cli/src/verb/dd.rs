@@ -3,10 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use instar_abi::Format;
-
 use super::Line;
 use super::shared::SourceArgs;
+use crate::create::Driver;
 use crate::flags::{Id, Item};
 use crate::stop::{Step, Stop};
 use crate::value::number;
@@ -105,11 +104,11 @@ impl Operands {
 }
 
 impl Args {
-    /// The format of the output.
+    /// What the output is to be.
     ///
     /// # Errors
     /// The message.
-    pub fn target_format(&self) -> Step<Format> {
+    pub fn target_driver(&self) -> Step<Driver> {
         super::convert::creatable(&self.output_format, || b"Unknown file format".to_vec())
     }
 }

@@ -57,18 +57,8 @@ in_both_sandboxes! {
         assert!(disks[1][..1 << 20] == disks[0][..1 << 20]);
     }
 
-    fn an_existing_overlay_gets_the_whole_disk(bench) {
+    fn mistakes_with_backing_files_are_failures(bench) {
         material(bench);
-        let words = ["convert", "-n", "-B", "q", "-F", "qcow2", "-O", "qcow2", "over", "eq"];
-        let disks = [true, false].map(|reference| {
-            if reference { bench.qemu(words) } else { bench.instar(words) }.succeeds();
-            bench.qemu(["convert", "-O", "raw", "eq", "eq.raw"]).succeeds();
-            bench.qemu(["create", "-q", "-f", "qcow2", "eq", "8M"]).succeeds();
-            fs::read(bench.path("eq.raw")).unwrap()
-        });
-        deviates("existing-overlay-whole", &disks[0], &disks[1]);
-        let source = fs::read(bench.path("over.raw")).unwrap();
-        assert!(disks[1][..source.len()] == source);
         let words = ["convert", "-n", "--target-is-zero", "-B", "q", "-F", "qcow2", "-O", "qcow2", "over", "eq"];
         let (theirs, ours) = both(bench, &words);
         assert_eq!(theirs.message(), ours.message());
@@ -128,8 +118,7 @@ in_both_sandboxes! {
     fn some_options_of_the_block_layer_are_refused(bench) {
         material(bench);
         for words in [
-            ["convert", "--image-opts", "driver=vpc,file.filename=p,force_size_calc=chs", "out"].as_slice(),
-            &["convert", "--image-opts", "driver=raw,file.driver=qcow2,file.file.filename=q", "out"],
+            ["convert", "--image-opts", "driver=raw,file.driver=qcow2,file.file.filename=q", "out"].as_slice(),
             &["convert", "json:{\"driver\":1,\"file\":{\"filename\":\"q\"}}", "out"],
             &["convert", "-n", "--target-image-opts", "q", "file.filename=eq"],
             &["convert", "-n", "--target-image-opts", "disk.raw", "driver=raw,file.filename=eq,offset=0"],
@@ -141,9 +130,9 @@ in_both_sandboxes! {
                 deviates("image-options", &theirs.code(), &ours.code());
             }
         }
-        let words = ["info", "--output=json", "--image-opts", "driver=raw,file.filename=disk.raw,size=1M"];
+        let words = ["info", "--output=json", "--image-opts", "driver=qcow2,file.filename=over,backing.driver=qcow2,backing.file.filename=q"];
         let (theirs, ours) = both(bench, &words);
-        deviates("image-options", &theirs.succeeds().text(), &ours.succeeds().text());
+        deviates("image-options", &theirs.code(), &ours.succeeds().code());
     }
 
     fn some_refusals_say_more(bench) {
@@ -151,7 +140,6 @@ in_both_sandboxes! {
         other_words(bench, &["convert", "-f", "vhdx", "q", "out"], "vhdxfile");
         other_words(bench, &["convert", "json:{\"driver\":\"qcow2\"", "out"], "EOF");
         other_words(bench, &["convert", "-c", "-o", "data_file=df", "-O", "qcow2", "q", "out"], "Compression not supported");
-        other_words(bench, &["convert", "-O", "host_device", "q", "out"], "Unknown file format");
         // The source's backing file is the target.
         other_words(bench, &["convert", "-O", "qcow2", "over", "q"], "\"write\" lock");
         let (theirs, ours) = both(bench, &["convert", "-l", "snapshot.", "q", "out"]);

@@ -1,18 +1,11 @@
 use super::*;
-use instar_abi::job::{self, Below, Bounds, Seed, Source};
+use instar_abi::job::{self, Bounds, Seed, Source};
 use instar_abi::report::{Checked, Compared, Done, Failure, MapRun, Measured, Stage};
 use instar_abi::{FaultCode, Format, Slot};
 use instar_engine::Options;
 
 fn source() -> Source {
-    Source {
-        slot: Slot(0),
-        format: None,
-        snapshot: None,
-        busy: false,
-        below: Below::Named,
-        window: None,
-    }
+    Source::new(Slot(0), None)
 }
 
 fn sink(verb: Verb) -> (Reports, Arc<Mutex<Kept>>) {

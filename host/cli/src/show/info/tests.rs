@@ -29,6 +29,7 @@ fn layer<'a>(report: &'a Info, name: &'a Name) -> Layer<'a> {
         children: vec![Child {
             role: "file".to_owned(),
             name: name.clone(),
+            parts: Vec::new(),
             file: FileInfo {
                 length: 1000,
                 allocated: 4096,

@@ -1,0 +1,86 @@
+//! The data file of an existing qcow2 image that is to be written to.
+//!
+//! What the image calls it only a guest can tell, and no guest causes a file to be opened for writing. Another instance of ourselves
+//! looks at the image and says the name, as `info` does; then the host decides: the user named the image, and the data file stands
+//! beside it or in an allowed directory.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use instar_abi::job::{Create, Target};
+use instar_abi::{Format, ImageText};
+use instar_engine::{Files, TargetOptions};
+
+use super::{Context, files, size};
+use crate::show::{Escaped, beside};
+use crate::stop::{Step, Stop};
+use crate::value::place::{Place, cannot_open, plain_path};
+
+/// Opens the data file of `target`, if it has one.
+pub(super) fn open(
+    context: &Context<'_>,
+    place: &Place,
+    target: &mut Target,
+    opened: &Files,
+    options: &TargetOptions,
+) -> Step<()> {
+    let Create::Qcow2(create) = &mut target.create else {
+        return Ok(());
+    };
+    let Some(name) = name_of(context, place) else {
+        return Ok(());
+    };
+    let refused = |why: &[u8]| Stop::Message(cannot_open(&place.given, why));
+    let plain = plain_path(&name).map_err(|why| refused(&why))?;
+    let path = beside(place.path.as_bytes(), plain);
+    if context.policy.untrusted {
+        let text = format!(
+            "the image keeps its data in another file, '{}', and --untrusted forbids to open it",
+            Escaped(plain)
+        );
+        return Err(refused(text.as_bytes()));
+    }
+    if !may_write(context, place, Path::new(OsStr::from_bytes(&path))) {
+        let text = format!(
+            "the image keeps its data in '{}', which is not beside it; allow its directory with --allow-dir if you trust the image",
+            Escaped(plain)
+        );
+        return Err(refused(text.as_bytes()));
+    }
+    let facts = opened
+        .in_place(&files::typed(OsStr::from_bytes(&path)), options)
+        .map_err(|error| refused(&files::words(&error)))?;
+    create.data_file = Some((facts.slot, ImageText::new(&name)));
+    Ok(())
+}
+
+/// What the image calls its data file.
+fn name_of(context: &Context<'_>, place: &Place) -> Option<Vec<u8>> {
+    let mut command = size::instance(context, "info");
+    command.args(["-f", Format::Qcow2.name(), "--"]);
+    command.arg(files::typed(&place.path));
+    let found = size::answer(command)?;
+    let name = found
+        .pointer("/format-specific/data/data-file")?
+        .as_str()?
+        .as_bytes()
+        .to_vec();
+    Some(name)
+}
+
+/// Whether the policy lets what the user's image names at `path` be written to.
+fn may_write(context: &Context<'_>, place: &Place, path: &Path) -> bool {
+    let (Ok(file), Ok(image)) = (path.canonicalize(), Path::new(&place.path).canonicalize()) else {
+        return false;
+    };
+    let within = |directories: &[std::path::PathBuf], path: &Path| {
+        let mut known = directories
+            .iter()
+            .filter_map(|directory| directory.canonicalize().ok());
+        known.any(|directory| path.starts_with(directory))
+    };
+    let policy = context.policy;
+    let is_beside = file.parent() == image.parent() && !within(&policy.untrusted_dirs, &image);
+    is_beside || within(&policy.allow_dirs, &file)
+}

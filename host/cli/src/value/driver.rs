@@ -1,0 +1,155 @@
+//! Names of drivers: those that are here, and those that the reference tool has besides.
+
+use instar_abi::Format;
+
+/// A driver that is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// A format.
+    Format(Format),
+    /// A plain file.
+    File,
+    /// A device.
+    Device,
+}
+
+impl Known {
+    /// The format in which the bytes stand in the file.
+    #[must_use]
+    pub const fn format(self) -> Format {
+        match self {
+            Self::Format(format) => format,
+            Self::File | Self::Device => Format::Raw,
+        }
+    }
+}
+
+/// The driver of that name.
+///
+/// # Errors
+/// The reason.
+pub fn known(name: &[u8]) -> Result<Known, Vec<u8>> {
+    match name {
+        b"file" => Ok(Known::File),
+        b"host_device" => Ok(Known::Device),
+        _ => Format::from_name(name)
+            .map(Known::Format)
+            .ok_or_else(|| unknown_driver(name)),
+    }
+}
+
+/// The words for a format that is not ours.
+#[must_use]
+pub fn unknown_driver(name: &[u8]) -> Vec<u8> {
+    if ELSEWHERE.contains(&name) {
+        let mut ours: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+        let last = ours.pop().unwrap_or_default();
+        return [
+            b"instar does not handle the format '".as_slice(),
+            name,
+            b"'; it handles ",
+            ours.join(", ").as_bytes(),
+            b" and ",
+            last.as_bytes(),
+        ]
+        .concat();
+    }
+    if REMOTE.contains(&name) {
+        return [
+            b"instar opens local files only, not through the driver '".as_slice(),
+            name,
+            b"'",
+        ]
+        .concat();
+    }
+    [b"Unknown driver '", name, b"'"].concat()
+}
+
+/// Whether a word is the name of a driver that makes no images even in the reference tool.
+#[must_use]
+pub fn is_never_written(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"blkdebug"
+            | b"blklogwrites"
+            | b"blkverify"
+            | b"bochs"
+            | b"cloop"
+            | b"compress"
+            | b"copy-before-write"
+            | b"copy-on-read"
+            | b"dmg"
+            | b"null-aio"
+            | b"null-co"
+            | b"preallocate"
+            | b"quorum"
+            | b"replication"
+            | b"snapshot-access"
+            | b"throttle"
+            | b"vvfat"
+    )
+}
+
+/// Whether a word is the name of a driver of the reference tool's, ours or not: what an image may say of the layer below.
+#[must_use]
+pub fn is_driver(name: &[u8]) -> bool {
+    known(name).is_ok() || ELSEWHERE.contains(&name) || REMOTE.contains(&name)
+}
+
+/// Formats that the reference tool has and instar has not.
+const ELSEWHERE: &[&[u8]] = &[
+    b"blkdebug",
+    b"blklogwrites",
+    b"blkverify",
+    b"bochs",
+    b"cloop",
+    b"compress",
+    b"copy-before-write",
+    b"copy-on-read",
+    b"dmg",
+    b"luks",
+    b"parallels",
+    b"preallocate",
+    b"qcow",
+    b"qed",
+    b"quorum",
+    b"replication",
+    b"snapshot-access",
+    b"throttle",
+    b"vvfat",
+];
+
+/// Protocols that the reference tool has and instar has not: no sandboxed tool opens sockets.
+const REMOTE: &[&[u8]] = &[
+    b"fat",
+    b"ftp",
+    b"ftps",
+    b"gluster",
+    b"host_cdrom",
+    b"http",
+    b"https",
+    b"iscsi",
+    b"iser",
+    b"nbd",
+    b"nfs",
+    b"null-aio",
+    b"null-co",
+    b"nvme",
+    b"rbd",
+    b"ssh",
+    b"vvfat",
+];
+
+/// The words for a file's name that begins with the name of a protocol.
+#[must_use]
+pub fn unknown_protocol(name: &[u8]) -> Vec<u8> {
+    if REMOTE.contains(&name) {
+        return [
+            b"instar opens local files only, not '".as_slice(),
+            name,
+            b":'; if this is a file, write ./ before its name",
+        ]
+        .concat();
+    }
+    [b"Unknown protocol '", name, b"'"].concat()
+}

@@ -1,0 +1,289 @@
+//! Images that stand in a part of a file: whoever reads them sees a file that is that part, and nothing else of it.
+//!
+//! ```text
+//!  file    0 ───── start ═══════════════ start + size ───── end        an OVA, say
+//!                    │   what the image is read from  │
+//!                    0 ────────────────────────────  size
+//! ```
+
+use alloc::vec::Vec;
+use core::sync::atomic::AtomicU32;
+
+use instar_abi::job::{Source, Window};
+use instar_abi::report::Stage;
+use instar_abi::{Job, Report};
+use instar_disk::{Action, Fault, FileFacts, Host, Io, Result, Role, Slot, fault, to_usize};
+
+use crate::chain::part;
+use crate::session::{At, Outcome};
+
+/// A part of a file.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    slot: Slot,
+    start: u64,
+    size: u64,
+}
+
+/// A host some of whose files are parts of those that it has opened.
+pub(crate) struct Within<'h> {
+    host: &'h dyn Host,
+    parts: Vec<Part>,
+}
+
+impl<'h> Within<'h> {
+    /// The host and the job as they look from inside the parts that the job names.
+    ///
+    /// # Errors
+    /// A part that does not lie in its file.
+    pub(crate) fn new(host: &'h dyn Host, job: &Job) -> Outcome<(Self, Job)> {
+        let mut within = Self {
+            host,
+            parts: Vec::new(),
+        };
+        let mut job = job.clone();
+        for (index, source) in (0..).zip(job.verb.sources()) {
+            within
+                .enter(source, &mut job.files)
+                .at(Stage::OpenSource(index))?;
+        }
+        Ok((within, job))
+    }
+
+    /// Where the parts begin in their files.
+    pub(crate) fn starts(&self) -> Vec<(Slot, u64)> {
+        self.parts.iter().map(|part| (part.slot, part.start)).collect()
+    }
+
+    fn enter(&mut self, source: &Source, files: &mut [FileFacts]) -> Result<()> {
+        let mut layer = Some(source);
+        while let Some(source) = layer {
+            if let Some(facts) = files.iter_mut().find(|facts| facts.slot == source.slot)
+                && !source.inside.is_empty()
+            {
+                let (start, size) =
+                    resolve(&source.inside, facts.size).map_err(|fault| fault.in_file(facts.slot))?;
+                facts.size = size;
+                self.parts.push(Part {
+                    slot: facts.slot,
+                    start,
+                    size,
+                });
+            }
+            layer = source.below.given();
+        }
+        Ok(())
+    }
+
+    fn part(&self, slot: Slot) -> Option<Part> {
+        self.parts.iter().find(|part| part.slot == slot).copied()
+    }
+
+    fn moved(&self, slot: Slot, offset: u64) -> u64 {
+        self.part(slot)
+            .map_or(offset, |part| part.start.saturating_add(offset))
+    }
+
+    /// The same request as the host understands it. Only what is read can be a part of a file.
+    fn outside<'a>(&self, action: &'a mut Action<'_>) -> Action<'a> {
+        let mut action = again(action);
+        match &mut action {
+            Action::Read { slot, offset, into } => {
+                if let Some(part) = self.part(*slot) {
+                    let room = part.size.saturating_sub(*offset);
+                    let length = to_usize(room).unwrap_or(usize::MAX).min(into.len());
+                    *offset = part.start.saturating_add((*offset).min(part.size));
+                    *into = core::mem::take(into).get_mut(..length).unwrap_or_default();
+                }
+            }
+            Action::Copy {
+                source,
+                source_offset,
+                ..
+            } => *source_offset = self.moved(*source, *source_offset),
+            Action::Extents {
+                slot, offset, length, ..
+            } => {
+                if let Some(part) = self.part(*slot) {
+                    *length = part.size.saturating_sub(*offset).min(*length);
+                    *offset = part.start.saturating_add(*offset);
+                }
+            }
+            Action::Advise { slot, offset, .. } => *offset = self.moved(*slot, *offset),
+            Action::Compare {
+                slot, offset, other, ..
+            } => {
+                *offset = self.moved(*slot, *offset);
+                if let Some((slot, offset)) = other {
+                    *offset = self.moved(*slot, *offset);
+                }
+            }
+            _ => {}
+        }
+        action
+    }
+}
+
+/// The same request once more, in its buffers.
+#[expect(clippy::too_many_lines, reason = "an arm for each request")]
+fn again<'a>(action: &'a mut Action<'_>) -> Action<'a> {
+    match action {
+        Action::Write { slot, offset, from } => Action::Write {
+            slot: *slot,
+            offset: *offset,
+            from,
+        },
+        Action::Zero {
+            slot,
+            offset,
+            length,
+            how,
+        } => Action::Zero {
+            slot: *slot,
+            offset: *offset,
+            length: *length,
+            how: *how,
+        },
+        Action::Discard { slot, offset, length } => Action::Discard {
+            slot: *slot,
+            offset: *offset,
+            length: *length,
+        },
+        Action::Resize {
+            slot,
+            length,
+            preallocate,
+        } => Action::Resize {
+            slot: *slot,
+            length: *length,
+            preallocate: *preallocate,
+        },
+        Action::Flush { slot } => Action::Flush { slot: *slot },
+        Action::Allocated { slot } => Action::Allocated { slot: *slot },
+        Action::Read { slot, offset, into } => Action::Read {
+            slot: *slot,
+            offset: *offset,
+            into,
+        },
+        Action::Copy {
+            source,
+            source_offset,
+            target,
+            target_offset,
+            length,
+            sparse,
+            target_is_zero,
+            may_clone,
+        } => Action::Copy {
+            source: *source,
+            source_offset: *source_offset,
+            target: *target,
+            target_offset: *target_offset,
+            length: *length,
+            sparse: *sparse,
+            target_is_zero: *target_is_zero,
+            may_clone: *may_clone,
+        },
+        Action::Extents {
+            slot,
+            offset,
+            length,
+            into,
+        } => Action::Extents {
+            slot: *slot,
+            offset: *offset,
+            length: *length,
+            into,
+        },
+        Action::Advise { slot, offset, length } => Action::Advise {
+            slot: *slot,
+            offset: *offset,
+            length: *length,
+        },
+        Action::Compare {
+            slot,
+            offset,
+            other,
+            length,
+        } => Action::Compare {
+            slot: *slot,
+            offset: *offset,
+            other: *other,
+            length: *length,
+        },
+    }
+}
+
+impl Host for Within<'_> {
+    fn submit(&self, batch: &mut [Io<'_>]) {
+        let mut outside: Vec<Io<'_>> = batch
+            .iter_mut()
+            .map(|io| Io::new(self.outside(&mut io.action)))
+            .collect();
+        self.host.submit(&mut outside);
+        let done: Vec<_> = outside.iter().map(|io| (io.outcome, io.shared)).collect();
+        for (io, (outcome, shared)) in batch.iter_mut().zip(done) {
+            io.outcome = outcome;
+            io.shared = shared;
+        }
+    }
+
+    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
+        let facts = self.host.open(namer, role, name)?;
+        if self.part(facts.slot).is_some() {
+            // An image that names the file it stands in.
+            return Err(Fault::new(fault::core::CHAIN_LOOP).named(name).in_file(namer));
+        }
+        Ok(facts)
+    }
+
+    fn lanes(&self) -> usize {
+        self.host.lanes()
+    }
+
+    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
+        self.host.parallel(work);
+    }
+
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        self.host.wait(word, expected);
+    }
+
+    fn wake(&self, word: &AtomicU32) {
+        self.host.wake(word);
+    }
+
+    fn report(&self, report: &Report) {
+        self.host.report(report);
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.host.progress(done, total);
+    }
+}
+
+/// Where the innermost of parts within parts starts in a file of `size` bytes, and how long it is.
+fn resolve(inside: &[Window], size: u64) -> Result<(u64, u64)> {
+    let (mut start, mut size) = (0_u64, size);
+    for window in inside {
+        let (offset, length) = part(*window, size)?;
+        start = start.saturating_add(offset);
+        // One that is not a whole number of sectors long is rounded up, with zeros.
+        size = length.min(size.saturating_sub(offset));
+    }
+    Ok((start, size))
+}
+
+/// Whether the job names a part of a file.
+pub(crate) fn is_needed(job: &Job) -> bool {
+    job.verb.sources().into_iter().any(|source| {
+        let mut layer = Some(source);
+        while let Some(source) = layer {
+            if !source.inside.is_empty() {
+                return true;
+            }
+            layer = source.below.given();
+        }
+        false
+    })
+}
