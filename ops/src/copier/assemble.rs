@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use instar_abi::report::{Failure, Stage};
 use instar_codecs::Decoder;
 use instar_disk::{
-    Action, Encoded, Fault, Host, Io, Result, Slot, align_down, align_up, fault, from_usize, to_usize,
+    Action, Encoded, Fault, Host, Io, IoError, Result, Slot, align_down, align_up, fault, from_usize,
+    to_usize,
 };
 
 use super::plan::{From, Piece};
@@ -159,6 +160,9 @@ impl Assembler {
         if !batch.is_empty() {
             salvage::submit(host, &mut batch, salvage);
         }
+        if let Some((at, fault)) = blame(host, batch.iter().take(writes).zip(first_at)) {
+            return Err(fault).at(Stage::Read(at));
+        }
         settle(&mut batch, writes, plain, first_at, fills)?;
         let first = batch.iter().take(writes);
         let shared = first.fold(0, |sum: u64, io| sum.saturating_add(io.shared));
@@ -307,6 +311,44 @@ fn gather<'b>(batch: &mut Vec<Io<'b>>, fills: &[Fill], buffer: &'b mut [u8]) -> 
     rest.fill(0);
     Ok(())
 }
+
+/// Where a copy on the host failed because its source cannot be read: at which byte of the target. The host does not say which
+/// of the two files it was.
+fn blame<'i, 'b: 'i>(
+    host: &dyn Host,
+    mut batch: impl Iterator<Item = (&'i Io<'b>, &'i u64)>,
+) -> Option<(u64, Fault)> {
+    let (io, at) = batch.find(|(io, _)| matches!(io.outcome, Err(error) if error != IoError::CANCELLED))?;
+    let Action::Copy {
+        source,
+        source_offset,
+        length,
+        ..
+    } = io.action
+    else {
+        return None;
+    };
+    let mut piece = [0; PROBE];
+    let mut done = 0_u64;
+    while done < length {
+        let wanted = to_usize(length.saturating_sub(done)).unwrap_or(PROBE).min(PROBE);
+        let mut look = [Io::new(Action::Read {
+            slot: source,
+            offset: source_offset.saturating_add(done),
+            into: piece.get_mut(..wanted)?,
+        })];
+        host.submit(&mut look);
+        let [look] = look;
+        if let Err(error) = look.outcome {
+            return Some((at.saturating_add(done), error.fault(source)));
+        }
+        done = done.saturating_add(from_usize(wanted));
+    }
+    None
+}
+
+/// Bytes that are read at a time to find the place that cannot be read. Ours.
+const PROBE: usize = 4096;
 
 /// Turns outcomes into failures, and what a source file no longer has into zeros.
 fn settle(

@@ -1,0 +1,135 @@
+//! A source that cannot be read at one place: the place is named, and the source is blamed, whoever was to copy it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure is a test failure"
+)]
+
+mod common;
+
+use std::fs;
+use std::sync::atomic::AtomicU32;
+
+use common::{conversion, pattern, raw_target, source};
+use instar_abi::job::{Bounds, Create, Dd, Qcow2Create, Seed, Verb};
+use instar_abi::report::{Failure, Stage};
+use instar_abi::{FileFacts, Format, Job, Report, Role, Slot, fault};
+use instar_disk::{Action, Host, Io, IoError, Result};
+use instar_native::Native;
+
+const EIO: u32 = 5;
+
+/// [`Native`], whose first file has a bad sector.
+struct BadSector {
+    native: Native,
+    at: u64,
+}
+
+impl BadSector {
+    fn is_met(&self, action: &Action<'_>) -> bool {
+        let (slot, offset, length) = match action {
+            Action::Read { slot, offset, into } => (slot, *offset, into.len() as u64),
+            Action::Copy {
+                source,
+                source_offset,
+                length,
+                ..
+            } => (source, *source_offset, *length),
+            _ => return false,
+        };
+        *slot == Slot(0) && (offset..offset + length).contains(&self.at)
+    }
+}
+
+impl Host for BadSector {
+    fn submit(&self, batch: &mut [Io<'_>]) {
+        for io in batch {
+            if self.is_met(&io.action) {
+                io.outcome = Err(IoError(EIO));
+                return;
+            }
+            self.native.submit(std::slice::from_mut(io));
+            if io.outcome.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
+        self.native.open(namer, role, name)
+    }
+
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
+        work(0);
+    }
+
+    fn wait(&self, _: &AtomicU32, _: u32) {}
+
+    fn wake(&self, _: &AtomicU32) {}
+
+    fn report(&self, report: &Report) {
+        self.native.report(report);
+    }
+
+    fn progress(&self, _: u64, _: u64) {}
+}
+
+#[test]
+fn a_bad_sector_is_a_failure_to_read_at_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("a"), dir.path().join("b"));
+    fs::write(&from, pattern(6 << 20)).unwrap();
+    for at in [0, 3 << 20, (5 << 20) + 4097] {
+        for verb in ["convert", "copy", "to qcow2", "dd"] {
+            let _ = fs::remove_file(&to);
+            let host = BadSector {
+                native: Native::new(1),
+                at,
+            };
+            let files = [host.native.source(&from), host.native.target(&to)];
+            let mut job = conversion(&files);
+            job.sources[0].format = Some(Format::Raw);
+            job.offload = verb == "copy";
+            if verb == "to qcow2" {
+                job.target.create = Create::Qcow2(Qcow2Create::default());
+            }
+            let verb = match verb {
+                "dd" => Verb::Dd(Dd {
+                    source: source(files[0].slot),
+                    target: raw_target(files[1].slot, false),
+                    block_size: 512,
+                    count: None,
+                    skip: 0,
+                }),
+                _ => Verb::Convert(job),
+            };
+            // Without a format the first read is a look at the header.
+            let is_dd = matches!(verb, Verb::Dd(_));
+            instar_ops::run(
+                &host,
+                &Job {
+                    verb,
+                    files: files.to_vec(),
+                    bounds: Bounds::default(),
+                    seed: Seed::default(),
+                },
+            );
+            let last = host.native.reports().pop().unwrap();
+            let Report::Failed(Failure { stage, fault }) = last else {
+                panic!("{last:?}");
+            };
+            assert_eq!(fault.code, fault::core::IO);
+            match stage {
+                Stage::Read(found) => assert!((found..found + (2 << 20)).contains(&at), "{found} for {at}"),
+                Stage::OpenSource(0) => assert!(is_dd && at == 0),
+                other => panic!("{other:?} for {at}"),
+            }
+        }
+    }
+}
