@@ -28,7 +28,7 @@ super::faults! {
     /// A differencing disk that does not say what it differs from.
     NO_PARENT = 1036, "the VHD is a differencing disk, but none of its parent locators gives a name that can be followed";
     /// No such size. Only for new images.
-    SIZE = 1037, "The image size is too large for file format 'vpc'";
+    SIZE = 1037, "Disk size is too large, max size is 2040 GiB";
     /// The footer puts the dynamic header where no file can reach.
     DYNAMIC_OFFSET = 1038, "Error reading dynamic VHD header";
     /// The dynamic header puts the block allocation table where no file can reach.

@@ -1,4 +1,5 @@
-//! Standard output and standard error. A reader that has gone away ends us quietly; nothing here panics.
+//! Standard output and standard error. A reader that has gone away changes nothing, as in the reference tool: the work is done and
+//! its exit code counts. Nothing here panics.
 
 use std::io::{ErrorKind, Write};
 
@@ -7,9 +8,6 @@ use std::io::{ErrorKind, Write};
 pub struct Console {
     failure: Option<std::io::Error>,
 }
-
-/// What a shell shows for a program that a closed pipe killed, as it does the reference tool.
-pub const BROKEN_PIPE: u8 = 141;
 
 impl Console {
     /// Writes to standard output.
@@ -33,20 +31,14 @@ impl Console {
         let _ = std::io::stderr().write_all(bytes);
     }
 
-    /// The exit code, given the one of the work: output that did not arrive is a failure.
-    #[must_use]
-    pub fn conclude(self, program: &crate::program::Program, code: u8) -> u8 {
-        match self.failure {
-            None => code,
-            Some(error) if error.kind() == ErrorKind::BrokenPipe => BROKEN_PIPE,
-            Some(error) => {
-                let text = format!(
-                    "Could not write to standard output: {}",
-                    crate::words::system(&error)
-                );
-                Self::complain(&program.message(text.as_bytes()));
-                code.max(1)
-            }
+    /// Says what became of output that did not arrive, if its reader has not just gone away. The exit code is that of the work.
+    pub fn conclude(self, program: &crate::program::Program) {
+        if let Some(error) = self.failure.filter(|error| error.kind() != ErrorKind::BrokenPipe) {
+            let text = format!(
+                "warning: Could not write to standard output: {}",
+                crate::words::system(&error)
+            );
+            Self::complain(&program.message(text.as_bytes()));
         }
     }
 }

@@ -23,7 +23,8 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(stop) => conclude(stop, &program, verb, &mut console),
     };
-    ExitCode::from(console.conclude(&program, code))
+    console.conclude(&program);
+    ExitCode::from(code)
 }
 
 /// A panic is our mistake. It says where, and nothing more: a backtrace reads files, for which our own jail would end us
@@ -49,8 +50,7 @@ fn command(
         match getopt.next().transpose()? {
             None => return Err(Stop::Misuse(b"Not enough arguments".to_vec())),
             Some(Item::Operand(name)) => {
-                break Page::find(name.as_bytes())
-                    .ok_or_else(|| Stop::Misuse([b"Command not found: ", name.as_bytes()].concat()))?;
+                break Page::find(name.as_bytes()).ok_or_else(|| unknown_verb(name.as_bytes()))?;
             }
             Some(Item::Flag(Id::Help, _)) => return Err(Stop::Print(flags::top_page(program).into_bytes())),
             Some(Item::Flag(Id::Version, _)) => return Err(Stop::Print(program.version().into_bytes())),
@@ -69,6 +69,22 @@ fn command(
     };
     crate::run::run(&command, context)
 }
+
+/// The words for a verb that is not there.
+fn unknown_verb(name: &[u8]) -> Stop {
+    if MISSING.iter().any(|verb| verb.as_bytes() == name) {
+        let text = [
+            b"instar does not support '".as_slice(),
+            name,
+            b"' yet: images are read and made, not changed in place",
+        ];
+        return Stop::Message(text.concat());
+    }
+    Stop::Misuse([b"Command not found: ", name].concat())
+}
+
+/// Verbs that the reference tool has and instar has not.
+const MISSING: &[&str] = &["amend", "bench", "bitmap", "commit", "rebase", "resize"];
 
 /// Says why the command ends; gives its exit code.
 fn conclude(stop: Stop, program: &Program, verb: Option<&str>, console: &mut Console) -> u8 {

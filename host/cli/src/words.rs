@@ -84,10 +84,13 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
         Stage::Other => why.clone().into_bytes(),
     };
     if fault.code == fault::core::REFUSED_LOCK {
-        let name = fault
-            .slot
-            .and_then(|slot| scene.file(slot))
-            .unwrap_or_else(|| given(scene, 0));
+        // The file that is locked: the layer that `slot` names, or the file in it.
+        let name = match (&fault.text, fault.slot) {
+            (Some(name), Some(slot)) => scene.below(slot, name.as_bytes()),
+            (_, slot) => slot
+                .and_then(|slot| scene.file(slot))
+                .unwrap_or_else(|| given(scene, 0)),
+        };
         text.extend_from_slice(b"\nIs another process using the image [");
         name.put(&mut text);
         text.extend_from_slice(b"]?");
@@ -177,6 +180,10 @@ fn backing(slot: Slot, fault: &Fault, why: &str, scene: &dyn Scene) -> Vec<u8> {
     if fault.code == fault::core::CHAIN_LOOP {
         return why.to_owned().into_bytes();
     }
+    if fault.code == fault::core::CHAIN_TOO_DEEP {
+        // As many layers stand above it; to say so of each is of no use.
+        return could_not_open(&given(scene, 0), &too_deep(fault, why));
+    }
     let name = fault.text.as_ref().map(|name| scene.below(slot, name.as_bytes()));
     if scene.layer_by_layer() {
         let outer = name.clone().or_else(|| scene.file(slot)).unwrap_or_default();
@@ -193,6 +200,19 @@ fn backing(slot: Slot, fault: &Fault, why: &str, scene: &dyn Scene) -> Vec<u8> {
     let layers = "Could not open backing file: ".repeat(scene.depth(slot));
     could_not_open(&given(scene, 0), &format!("{layers}{inner}"))
 }
+
+/// The words for a chain that is too long; where the limit cannot be raised, they do not say to raise it.
+fn too_deep(fault: &Fault, why: &str) -> String {
+    match fault.numbers[0] {
+        most if most >= LAYERS => {
+            format!("the backing chain has more than {most} layers, the most that are read")
+        }
+        _ => why.to_owned(),
+    }
+}
+
+/// The largest value of `--max-chain`.
+const LAYERS: u64 = 256;
 
 /// The reason, with the name of a file that the image names where the system would not open it.
 fn beside(fault: &Fault, why: &str, scene: &dyn Scene) -> String {
@@ -288,6 +308,22 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_that_is_too_long_is_one_short_line_with_a_remedy_that_exists() {
+        let long = |limit| {
+            let fault = Fault::new(faults::core::CHAIN_TOO_DEEP).with([limit]);
+            words(Stage::OpenBacking(Slot(300)), fault)
+        };
+        assert_eq!(
+            long(200),
+            "Could not open 'dir/top.qcow2': the backing chain has more than 200 layers; raise the limit with --max-chain if you trust the image"
+        );
+        assert_eq!(
+            long(256),
+            "Could not open 'dir/top.qcow2': the backing chain has more than 256 layers, the most that are read"
+        );
+    }
+
+    #[test]
     fn stages_give_the_reference_tools_context() {
         let missing = || Fault::new(faults::core::IO).with([2]).named(b"base");
         assert_eq!(
@@ -308,6 +344,13 @@ mod tests {
         assert!(
             words(Stage::OpenSource(0), Fault::new(faults::core::REFUSED_LOCK))
                 .ends_with("\nIs another process using the image [dir/top.qcow2]?")
+        );
+        let layer = Fault::new(faults::core::REFUSED_LOCK)
+            .named(b"base")
+            .in_file(Slot(0));
+        assert!(
+            words(Stage::OpenBacking(Slot(0)), layer)
+                .ends_with("\nIs another process using the image [dir/base]?")
         );
     }
 }

@@ -118,7 +118,7 @@ fn a_pipe_that_nobody_reads_does_not_hold_the_program_up() {
 }
 
 #[test]
-fn output_that_does_not_arrive_is_a_failure_and_never_a_panic() {
+fn output_that_does_not_arrive_changes_no_exit_code_and_never_panics() {
     let room = Room::new();
     room.write("disk.raw", &[0; 512]);
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -130,10 +130,11 @@ fn output_that_does_not_arrive_is_a_failure_and_never_a_panic() {
         .unwrap()
         .wait_with_output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    // As the reference tool has it; ours says what happened.
+    assert_eq!(output.status.code(), Some(0));
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        "qemu-img: Could not write to standard output: No space left on device\n"
+        "qemu-img: warning: Could not write to standard output: No space left on device\n"
     );
     let mut child = room
         .command(Path::new(INSTAR), &["info", "disk.raw"])
@@ -143,11 +144,7 @@ fn output_that_does_not_arrive_is_a_failure_and_never_a_panic() {
         .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    assert!(
-        matches!(output.status.code(), Some(0 | 141)),
-        "{}",
-        shown(&output)
-    );
+    assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
     assert!(output.stderr.is_empty(), "{}", shown(&output));
 }
 

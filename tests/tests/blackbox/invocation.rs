@@ -107,6 +107,19 @@ fn a_closed_pipe_is_no_crash() {
     assert!(outcome.stderr.is_empty(), "{outcome}");
 }
 
+#[test]
+fn verbs_that_are_not_there_yet_say_so() {
+    let bench = Bench::new(Sandbox::Process);
+    for verb in ["amend", "bench", "bitmap", "commit", "rebase", "resize"] {
+        let outcome = bench.instar([verb]);
+        outcome.fails_with("does not support");
+        assert_eq!(outcome.code(), Some(1), "{outcome}");
+    }
+    bench
+        .instar(["nonsense"])
+        .fails_with("Command not found: nonsense");
+}
+
 in_both_sandboxes! {
     fn takes_clustered_attached_and_abbreviated_options(bench) {
         disk::usual(&bench.path("disk.raw"));

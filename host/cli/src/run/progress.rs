@@ -90,11 +90,11 @@ impl Progress {
     fn with_style(asked: bool, quiet: bool, reference: bool) -> Self {
         let style = if quiet {
             Style::Silent
-        } else if asked && std::io::stdout().is_terminal() && !reference {
+        } else if asked && std::io::stdout().is_terminal() && !reference && draws() {
             Style::Bar { asked: true }
         } else if asked {
             Style::Text
-        } else if !reference && std::io::stderr().is_terminal() {
+        } else if !reference && std::io::stderr().is_terminal() && draws() {
             Style::Bar { asked: false }
         } else {
             Style::Silent
@@ -181,6 +181,11 @@ impl Progress {
             Style::Bar { asked: false } => emit(&mut std::io::stderr(), "\r\x1b[K"),
         }
     }
+}
+
+/// Whether the terminal can draw over what it shows: one that is dumb, or that nobody knows, gets what a pipe gets.
+fn draws() -> bool {
+    std::env::var_os("TERM").is_some_and(|name| !name.is_empty() && name != "dumb" && name != "unknown")
 }
 
 impl State {

@@ -170,16 +170,32 @@ fn shift(suffix: u8) -> Option<u32> {
     u32::try_from(power).ok().map(|power| power * 10)
 }
 
-/// `0.digits` × 2^`scale`, rounded half up. Eighteen digits are more than a 60-bit scale can tell apart from rounding.
+/// `0.digits` × 2^`scale`, rounded half up, in the reference tool's arithmetic: a double, so that of the largest suffixes the last
+/// bits are gone.
 fn scaled_fraction(digits: &[u8], scale: u32) -> u64 {
-    let (mut numerator, mut denominator) = (0_u128, 1_u128);
-    for digit in digits.iter().take(18) {
-        numerator = numerator * 10 + u128::from(digit - b'0');
-        denominator *= 10;
+    let text = [b"0.", digits, b"0"].concat();
+    let fraction = str::from_utf8(&text)
+        .ok()
+        .and_then(|text| text.parse::<f64>().ok());
+    let unit = f64::from_bits((u64::from(scale) + EXPONENT_BIAS) << MANTISSA_BITS);
+    floor(fraction.unwrap_or(0.0) * unit + 0.5)
+}
+
+/// Bits of a double that follow its exponent, and what is added to that.
+const MANTISSA_BITS: u32 = 52;
+const EXPONENT_BIAS: u64 = 1023;
+
+/// The whole part of a number below 2^63 that is not negative.
+fn floor(number: f64) -> u64 {
+    let bits = number.to_bits();
+    let mantissa = (bits & ((1 << MANTISSA_BITS) - 1)) | 1 << MANTISSA_BITS;
+    let Some(exponent) = (bits >> MANTISSA_BITS).checked_sub(EXPONENT_BIAS) else {
+        return 0;
+    };
+    match exponent.checked_sub(u64::from(MANTISSA_BITS)) {
+        Some(up) => mantissa << up.min(10),
+        None => mantissa >> (u64::from(MANTISSA_BITS) - exponent),
     }
-    let scaled = numerator << scale;
-    let rounded = (scaled + denominator / 2) / denominator;
-    u64::try_from(rounded).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -206,6 +222,10 @@ mod tests {
             ("0.00048828125k", 1),
             ("0.00146484375k", 2),
             ("1.0000001k", 1024),
+            // Measured: doubles do not hold all 60 bits.
+            ("7.9E", 9_108_079_886_394_091_136),
+            ("0.1E", 115_292_150_460_684_704),
+            ("1.999999999999999999999k", 2048),
             ("18446744073709551615", u64::MAX),
             ("0xffffffffffffffff", u64::MAX),
         ];
