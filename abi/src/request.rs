@@ -67,6 +67,8 @@ pub mod status {
     pub const REFUSED_COUNT: u32 = 0x1005;
     /// Open: another process holds a conflicting lock.
     pub const REFUSED_LOCK: u32 = 0x1006;
+    /// Open: a target of this run, or something that lies on it.
+    pub const REFUSED_TARGET: u32 = 0x1008;
     /// Write, Copy, Zero or Resize: past the output limit of this run.
     pub const REFUSED_OUTPUT: u32 = 0x1007;
 }

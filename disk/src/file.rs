@@ -163,6 +163,18 @@ impl<'h> File<'h> {
         })
     }
 
+    /// On a device, clears the first sector, as the reference tool does before it makes an image there: else whoever looks at the
+    /// device next finds the image that it held before.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn forget_image(&self) -> Result<()> {
+        match self.kind() {
+            FileKind::Block => self.zero(0, self.size().min(512), ZeroHow::MayUnmap),
+            FileKind::Regular | FileKind::Fresh => Ok(()),
+        }
+    }
+
     /// Data on stable storage, if this run's cache mode asks for it.
     ///
     /// # Errors

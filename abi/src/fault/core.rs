@@ -17,6 +17,8 @@ super::faults! {
     REFUSED_COUNT = 7, "the image refers to too many files";
     /// A lock is in the way.
     REFUSED_LOCK = 8, "Failed to get shared \"write\" lock";
+    /// Gate: what the run writes to.
+    REFUSED_TARGET = 60, "the image names '{text}', which this run writes to: it would be overwritten while it is read";
     /// The output limit of this run.
     REFUSED_OUTPUT = 9, "the output would grow past the limit that --max-output sets";
     /// A chain of backing files is too deep. Number 0: limit.

@@ -17,7 +17,9 @@ pub fn create<'h>(file: File<'h>, options: &RawCreate, size: u64) -> Result<Box<
         if file.size() < size {
             return Err(Fault::new(fault::core::GROW_DEVICE).in_file(file.slot()));
         }
-        return existing(file, size);
+        let target = existing(file, size)?;
+        file.forget_image()?;
+        return Ok(target);
     }
     let preallocate = match options.preallocation {
         Preallocation::Off | Preallocation::Metadata => Preallocate::Off,

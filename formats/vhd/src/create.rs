@@ -46,6 +46,7 @@ pub fn create<'h>(
         if file.kind() == FileKind::Fresh {
             file.extend_from_nothing(size, Preallocate::Off)?;
         }
+        file.forget_image()?;
         return Ok(Box::new(Fixed {
             file,
             size,

@@ -102,6 +102,7 @@ impl Host for Client {
             status::REFUSED_KIND => faults::REFUSED_KIND,
             status::REFUSED_COUNT => faults::REFUSED_COUNT,
             status::REFUSED_LOCK => faults::REFUSED_LOCK,
+            status::REFUSED_TARGET => faults::REFUSED_TARGET,
             _ => faults::IO,
         };
         Err(Fault::new(code)

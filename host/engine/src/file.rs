@@ -6,8 +6,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use instar_abi::request::{GuestRange, status};
 use instar_abi::{FileFacts, FileKind, Slot};
@@ -18,7 +18,9 @@ use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 use crate::buffer::Buffer;
 use crate::gate::Place;
 use crate::stop::{Interrupted, Stop};
+use crate::storage::Storage;
 use crate::sys::{send_range, wait_for_range};
+use crate::wishes::Wishes;
 
 /// A request failed: a value of [`status`], never `OK`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +77,14 @@ pub(crate) struct OpenFile {
     pub(crate) durable: bool,
     /// So many of its first bytes may be read; none: all.
     pub(crate) window: Option<u64>,
-    /// Its old content is about to go: no image may refer to it.
-    pub(crate) replaced: bool,
+    /// What its filesystem is told while it is empty.
+    pub(crate) wishes: Wishes,
+    /// Why a wish that the user insists on came to nothing.
+    pub(crate) unheeded: Option<Errno>,
+    /// The file whose name it will take.
+    pub(crate) predecessor: Option<Arc<OwnedFd>>,
+    /// What of the system's storage a write to it changes.
+    pub(crate) storage: Storage,
     pub(crate) state: State,
 }
 
@@ -106,12 +114,19 @@ pub(crate) struct Identity {
     inode: u64,
 }
 
+impl Identity {
+    pub(crate) const fn new(device: u64, inode: u64) -> Self {
+        Self { device, inode }
+    }
+
+    pub(crate) const fn of(stat: &Stat) -> Self {
+        Self::new(stat.st_dev, stat.st_ino)
+    }
+}
+
 impl From<&Stat> for Identity {
     fn from(stat: &Stat) -> Self {
-        Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-        }
+        Self::of(stat)
     }
 }
 
@@ -174,6 +189,11 @@ impl OpenFile {
     pub(crate) fn may_grow_by(&self, bytes: u64) {
         let farthest = self.size.saturating_add(bytes);
         self.state.grown.store(!farthest, Ordering::Relaxed);
+    }
+
+    /// Whether it is a target.
+    pub(crate) const fn is_target(&self) -> bool {
+        matches!(self.access, Access::Write { .. })
     }
 
     /// Whether a change was attempted.

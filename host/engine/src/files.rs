@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use instar_abi::{FileFacts, Slot};
+use instar_abi::{FileFacts, FileKind, Slot};
 use rustix::io::Errno;
 
+use crate::birth::Birth;
 use crate::gate::{Gate, Place, Policy};
 use crate::key::KeyPlace;
 use crate::lock::{self, Use};
@@ -18,7 +19,8 @@ use crate::provenance::Provenance;
 use crate::root::Root;
 use crate::slots::Slots;
 use crate::stop::Stop;
-use crate::target::{self, Birth, TargetOptions};
+use crate::storage::Storage;
+use crate::target::{self, TargetOptions};
 use crate::{Failure, OpenFile};
 
 /// How files are opened in this run.
@@ -196,8 +198,33 @@ impl Files {
     ///
     /// # Errors
     /// In qemu-img's words.
+    ///
+    /// A preallocation for which there is no room beside the old file gives that up when it begins.
     pub fn replacement(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
         self.unborn(name, target::afresh(name, options))
+    }
+
+    /// Whether `name`, which an image will have in it without its being opened now, is something that this run overwrites.
+    ///
+    /// # Errors
+    /// If it is.
+    pub fn spares(&self, name: &OsStr) -> Result<(), OpenError> {
+        let Some(stat) = name::typed(name)
+            .ok()
+            .and_then(|path| rustix::fs::stat(path).ok())
+        else {
+            return Ok(());
+        };
+        match self
+            .slots
+            .collides(&Storage::at_a_glance(&stat, FileKind::Regular), false, None)
+        {
+            None => Ok(()),
+            Some(target) => {
+                let kind = OpenErrorKind::Overwrites(target.name.clone(), PathBuf::from(name));
+                Err(OpenError::new(name, kind))
+            }
+        }
     }
 
     /// Facts of every open file, in slot order: those of a job.
@@ -233,6 +260,12 @@ impl Files {
         for target in targets.filter(|file| matches!(file.access, crate::file::Access::Write { .. })) {
             target.may_grow_by(bytes);
         }
+    }
+
+    /// Why the filesystem would not give the file space in the units that the user asked for.
+    #[must_use]
+    pub fn unheeded(&self, slot: Slot) -> Option<Errno> {
+        self.slots.get(slot)?.unheeded
     }
 
     /// Whether the guest has tried to change the file.
@@ -330,6 +363,14 @@ impl Files {
             let directory = path.parent().unwrap_or(Path::new(""));
             // A directory that cannot be opened is one in which names lead nowhere.
             file.place = Root::open(directory).ok().map(|root| place(root, path));
+        }
+        if let Some(other) = self.slots.collides(&file.storage, file.is_target(), None) {
+            let names = (file.name, other.name.clone());
+            return Err(if other.is_target() {
+                OpenErrorKind::Overwrites(names.1, names.0)
+            } else {
+                OpenErrorKind::Overwrites(names.0, names.1)
+            });
         }
         self.slots.add(file).map_err(|_| OpenErrorKind::TooMany)
     }

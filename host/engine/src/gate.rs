@@ -36,7 +36,9 @@ use crate::open;
 use crate::record::{self, Entry, Which};
 use crate::root::{self, DIRECTORY, Mount, Root};
 use crate::slots::Slots;
+use crate::storage::Storage;
 use crate::walk::{Astray, Landing, Walk};
+use crate::wishes::Wishes;
 
 /// What names in images may open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,13 +100,13 @@ impl Gate {
     ) -> Outcome<FileFacts> {
         let (landing, rule) = self.find(namer, role, name)?;
         let (fd, stat, kind) = enter(&landing)?;
+        let storage = Storage::at_a_glance(&stat, kind);
+        // To read from what is about to be overwritten would make an image of nothing. An image that names itself is none.
+        if slots.collides(&storage, false, Some(namer.identity)).is_some() {
+            return Err(Failure(status::REFUSED_TARGET));
+        }
         if let Some((slot, known)) = slots.find(Identity::from(&stat)) {
-            // To read from what is about to be replaced would make an image of nothing.
-            return if known.replaced {
-                Err(Failure(status::REFUSED_LOCK))
-            } else {
-                Ok(known.facts(slot))
-            };
+            return Ok(known.facts(slot));
         }
         if self.lock {
             lock::acquire(fd.as_fd(), Use::Source).map_err(|_| Failure(status::REFUSED_LOCK))?;
@@ -432,11 +434,14 @@ fn opened(fd: OwnedFd, stat: &Stat, kind: FileKind, name: PathBuf, place: Place)
         kind,
         access: Access::Read,
         identity: Identity::from(stat),
+        storage: Storage::at_a_glance(stat, kind),
         name,
         place: Some(place),
         window: None,
         durable: false,
-        replaced: false,
+        wishes: Wishes::default(),
+        unheeded: None,
+        predecessor: None,
         state: State::default(),
     })
 }

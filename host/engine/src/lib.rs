@@ -23,6 +23,7 @@
 
 mod ahead;
 mod behind;
+mod birth;
 mod buffer;
 mod carry_out;
 mod compare;
@@ -33,6 +34,7 @@ mod file;
 mod files;
 mod gate;
 mod gather;
+mod hidden;
 mod key;
 mod lock;
 mod name;
@@ -47,9 +49,11 @@ mod serve;
 mod sift;
 mod slots;
 mod stop;
+mod storage;
 mod sys;
 mod target;
 mod walk;
+mod wishes;
 mod zero;
 
 pub use elevated::{is_elevated, is_root};
@@ -62,3 +66,4 @@ pub use open::{OpenError, OpenErrorKind, words};
 pub use provenance::Verdict;
 pub use serve::{Engine, ReportLimits, Sink};
 pub use target::{Cache, TargetOptions};
+pub use wishes::Wishes;

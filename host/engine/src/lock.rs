@@ -62,6 +62,11 @@ impl std::fmt::Display for LockConflict {
 ///
 /// Filesystems without such locks are taken as they are, unlocked, as qemu does when it is left the choice.
 pub(crate) fn acquire(file: BorrowedFd<'_>, usage: Use) -> Result<(), LockConflict> {
+    try_acquire(file, usage).map(|_| ())
+}
+
+/// As [`acquire`]; whether there are such locks, and all are held.
+pub(crate) fn try_acquire(file: BorrowedFd<'_>, usage: Use) -> Result<bool, LockConflict> {
     let used = usage.uses().iter().map(|n| (*n, USED));
     let kept = usage.keeps().iter().map(|n| (*n, KEPT));
     for (n, base) in used.chain(kept) {
@@ -69,7 +74,7 @@ pub(crate) fn acquire(file: BorrowedFd<'_>, usage: Use) -> Result<(), LockConfli
             Ok(()) => {}
             // Somebody else's whole-file write lock, of a tool that knows nothing of these bytes.
             Err(Errno::AGAIN | Errno::ACCESS) => return Err(conflict(n, base == KEPT)),
-            Err(_) => return Ok(()),
+            Err(_) => return Ok(false),
         }
     }
     for n in usage.uses() {
@@ -82,7 +87,7 @@ pub(crate) fn acquire(file: BorrowedFd<'_>, usage: Use) -> Result<(), LockConfli
             return Err(conflict(*n, true));
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 const fn conflict(permission: u8, shared: bool) -> LockConflict {

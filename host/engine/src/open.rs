@@ -12,6 +12,8 @@ use rustix::io::Errno;
 use crate::file::{Access, Identity, OpenFile, State};
 use crate::lock::{self, LockConflict, Use};
 use crate::name;
+use crate::storage::Storage;
+use crate::wishes::Wishes;
 
 /// Why a file that the user named was not opened.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub enum OpenErrorKind {
     Direct,
     /// Somebody else uses it.
     Lock(LockConflict),
+    /// Writing to the first would change the second, which the run reads or writes, too.
+    Overwrites(PathBuf, PathBuf),
     /// More files than one run may have.
     TooMany,
 }
@@ -54,6 +58,12 @@ impl fmt::Display for OpenError {
                 write!(f, "Could not open '{name}': filesystem does not support O_DIRECT")
             }
             OpenErrorKind::Lock(conflict) => write!(f, "{conflict}"),
+            OpenErrorKind::Overwrites(target, other) => write!(
+                f,
+                "writing to '{}' would overwrite '{}', which is used in the same run",
+                target.display(),
+                other.display()
+            ),
             OpenErrorKind::TooMany => write!(f, "Too many files"),
         }
     }
@@ -117,11 +127,12 @@ pub(crate) fn source(name: &OsStr, direct: bool, lock: bool) -> Result<OpenFile,
         lock::acquire(fd.as_fd(), Use::Source).map_err(OpenErrorKind::Lock)?;
     }
     let direct = direct
-        .then(|| reopen_direct(fd.as_fd(), name, OFlags::RDONLY))
+        .then(|| reopen_direct(fd.as_fd(), OFlags::RDONLY, |flags| by_name(name, flags)))
         .transpose()?;
     Ok(OpenFile {
         size: size(&fd, &stat, kind).map_err(OpenErrorKind::Open)?,
         identity: Identity::from(&stat),
+        storage: Storage::of(&fd, &stat, kind),
         fd,
         direct,
         kind,
@@ -130,7 +141,9 @@ pub(crate) fn source(name: &OsStr, direct: bool, lock: bool) -> Result<OpenFile,
         place: None,
         window: None,
         durable: false,
-        replaced: false,
+        wishes: Wishes::default(),
+        unheeded: None,
+        predecessor: None,
         state: State::default(),
     })
 }
@@ -138,21 +151,16 @@ pub(crate) fn source(name: &OsStr, direct: bool, lock: bool) -> Result<OpenFile,
 /// The same file once more, past the page cache.
 pub(crate) fn reopen_direct(
     fd: BorrowedFd<'_>,
-    name: &OsStr,
     flags: OFlags,
+    by_name: impl FnOnce(OFlags) -> Result<OwnedFd, Errno>,
 ) -> Result<OwnedFd, OpenErrorKind> {
     let flags = flags | OFlags::DIRECT | OFlags::CLOEXEC;
     let reopened = match openat(rustix::fs::CWD, own_path(fd), flags, Mode::empty()) {
         // Without /proc, by its name, as long as that still leads to it.
-        Err(Errno::NOENT) => {
-            let path = name::typed(name).map_err(OpenErrorKind::Protocol)?;
-            rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty()).and_then(
-                |again| {
-                    let same = Identity::from(&fstat(&again)?) == Identity::from(&fstat(fd)?);
-                    if same { Ok(again) } else { Err(Errno::NOENT) }
-                },
-            )
-        }
+        Err(Errno::NOENT) => by_name(flags | OFlags::NONBLOCK | OFlags::NOCTTY).and_then(|again| {
+            let same = Identity::from(&fstat(&again)?) == Identity::from(&fstat(fd)?);
+            if same { Ok(again) } else { Err(Errno::NOENT) }
+        }),
         other => other,
     };
     match reopened {
@@ -160,6 +168,12 @@ pub(crate) fn reopen_direct(
         Err(Errno::INVAL) => Err(OpenErrorKind::Direct),
         Err(errno) => Err(OpenErrorKind::Open(errno)),
     }
+}
+
+/// Opens what the user named once more.
+pub(crate) fn by_name(name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let path = name::typed(name).map_err(|_| Errno::NOENT)?;
+    rustix::fs::open(path, flags, Mode::empty())
 }
 
 /// The name under which a process finds its own open file.

@@ -2,7 +2,7 @@
 
 use instar_abi::FileKind;
 use instar_abi::request::Preallocate;
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
+use rustix::fs::{FallocateFlags, fallocate, fstat, fstatvfs, ftruncate};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::file::{OpenFile, Outcome};
@@ -23,10 +23,14 @@ pub(crate) fn resize(file: &OpenFile, length: u64, preallocate: Preallocate, sto
     let old = file.length()?;
     let set = |length| retry_on_intr(|| ftruncate(&file.fd, length));
     if length <= old || preallocate == Preallocate::Off {
-        return Ok(set(length)?);
+        set(length)?;
+        if length == 0 && file.kind == FileKind::Regular {
+            file.heed_wishes();
+        }
+        return Ok(());
     }
-    if !has_room(file, length - old)? {
-        return Err(Errno::NOSPC.into());
+    if !has_room(file, length - old, 0) {
+        make_room(file, length - old)?;
     }
     let reserved = match preallocate {
         Preallocate::Off => Ok(()),
@@ -42,16 +46,29 @@ pub(crate) fn resize(file: &OpenFile, length: u64, preallocate: Preallocate, sto
     reserved
 }
 
-/// Whether the filesystem has so many bytes free. Else everybody's space would be used up, for a moment, by a reservation that
-/// fails in the end.
-pub(crate) fn has_room(file: &OpenFile, bytes: u64) -> Outcome<bool> {
-    if file.kind == FileKind::Block {
-        return Ok(true);
+/// Whether the filesystem has so many bytes free, with `more` that could be; where it does not say, trying will tell. Else
+/// everybody's space would be used up, for a moment, by a reservation that fails in the end.
+pub(crate) fn has_room(file: &OpenFile, bytes: u64, more: u64) -> bool {
+    file.kind == FileKind::Block
+        || fstatvfs(&file.fd).map_or(true, |space| {
+            let free = space.f_bfree.saturating_mul(space.f_frsize);
+            space.f_blocks == 0 || free.saturating_add(more) >= bytes
+        })
+}
+
+/// Gives up the file whose name this one will take, if there is room for one of the two only: what happens to it anyway when it is
+/// written in place.
+fn make_room(file: &OpenFile, bytes: u64) -> Outcome<()> {
+    let Some(old) = &file.predecessor else {
+        return Err(Errno::NOSPC.into());
+    };
+    let held = u64::try_from(fstat(old)?.st_blocks)
+        .unwrap_or(0)
+        .saturating_mul(512);
+    if !has_room(file, bytes, held) {
+        return Err(Errno::NOSPC.into());
     }
-    let space = fstatvfs(&file.fd)?;
-    let free = space.f_bfree.saturating_mul(space.f_frsize);
-    // Filesystems that say nothing of their size: trying will tell.
-    Ok(space.f_blocks == 0 || free >= bytes)
+    Ok(retry_on_intr(|| ftruncate(old, 0))?)
 }
 
 /// Reserves space by fallocate, in pieces so that the end of a run is noticed; where the filesystem cannot, by writing.

@@ -7,6 +7,7 @@ use instar_abi::limits::SLOTS;
 use instar_abi::{FileFacts, Slot};
 
 use crate::file::{Identity, OpenFile};
+use crate::storage::Storage;
 
 /// Open files by number. Reading takes no lock.
 #[derive(Debug)]
@@ -66,6 +67,21 @@ impl Slots {
     pub(crate) fn find(&self, identity: Identity) -> Option<(Slot, &OpenFile)> {
         let slot = self.lock().first.get(&identity).copied()?;
         Some((slot, self.get(slot)?))
+    }
+
+    /// A target other than `known` that cannot be written to without a change to what lies on `storage`; or, if that is a target
+    /// itself, any file.
+    pub(crate) fn collides(
+        &self,
+        storage: &Storage,
+        is_target: bool,
+        known: Option<Identity>,
+    ) -> Option<&OpenFile> {
+        self.iter().map(|(_, file)| file).find(|file| {
+            Some(file.identity) != known
+                && (file.is_target() && file.storage.overwrites(storage)
+                    || is_target && storage.overwrites(&file.storage))
+        })
     }
 
     fn put(

@@ -26,7 +26,7 @@ pub(crate) fn zero(file: &OpenFile, offset: u64, length: u64, how: ZeroHow, stop
     }
     // The range may stand where the file has space already.
     let lacking = (end - at).saturating_sub(file.allocated()?);
-    if lacking > 0 && !has_room(file, lacking)? {
+    if lacking > 0 && !has_room(file, lacking, 0) {
         return Err(Errno::NOSPC.into());
     }
     at += asked(file, FallocateFlags::ZERO_RANGE, at, end - at, stop)?;

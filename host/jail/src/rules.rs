@@ -47,6 +47,15 @@ pub const KVM_RUN: u32 = 0xAE80;
 /// `_IOW(0x94, 13, struct file_clone_range)`.
 pub const FICLONERANGE: u32 = 0x4020_940D;
 
+/// `_IOR('f', 1, long)` and `_IOW('f', 2, long)`.
+pub const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
+/// See [`FS_IOC_GETFLAGS`].
+pub const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
+/// `_IOR('X', 31, struct fsxattr)` and `_IOW('X', 32, struct fsxattr)`.
+pub const FS_IOC_FSGETXATTR: u32 = 0x801C_581F;
+/// See [`FS_IOC_FSGETXATTR`].
+pub const FS_IOC_FSSETXATTR: u32 = 0x401C_5820;
+
 /// The policy.
 pub const RULES: &[Rule] = &[
     // Reading and writing open files.
@@ -76,6 +85,34 @@ pub const RULES: &[Rule] = &[
         LANES,
         &[Check::Is(1, FICLONERANGE)],
         "engine: Copy by sharing extents",
+    ),
+    when(
+        libc::SYS_ioctl,
+        "ioctl(FS_IOC_GETFLAGS)",
+        LANES,
+        &[Check::Is(1, FS_IOC_GETFLAGS)],
+        "engine: Resize to nothing, the flags that nocow adds to",
+    ),
+    when(
+        libc::SYS_ioctl,
+        "ioctl(FS_IOC_SETFLAGS)",
+        LANES,
+        &[Check::Is(1, FS_IOC_SETFLAGS)],
+        "engine: Resize to nothing, nocow",
+    ),
+    when(
+        libc::SYS_ioctl,
+        "ioctl(FS_IOC_FSGETXATTR)",
+        LANES,
+        &[Check::Is(1, FS_IOC_FSGETXATTR)],
+        "engine: Resize to nothing, what extent_size_hint changes",
+    ),
+    when(
+        libc::SYS_ioctl,
+        "ioctl(FS_IOC_FSSETXATTR)",
+        LANES,
+        &[Check::Is(1, FS_IOC_FSSETXATTR)],
+        "engine: Resize to nothing, extent_size_hint",
     ),
     rule(
         libc::SYS_fallocate,

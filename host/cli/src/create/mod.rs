@@ -16,6 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use instar_abi::job::{Create, Preallocation, RawCreate, VdiCreate, VpcCreate};
 use instar_abi::{Format, Slot};
+use instar_engine::Wishes;
 
 use crate::value::list::{self, Setting};
 use crate::value::number::{self, Bad};
@@ -190,6 +191,26 @@ impl Settings {
             )
             .into_bytes()),
             _ => Err(format!("Unsupported preallocation mode '{word}'").into_bytes()),
+        }
+    }
+
+    /// The message about an option that devices do not have.
+    #[must_use]
+    pub fn unknown_to_devices(&self) -> Option<Vec<u8>> {
+        let unknown = ["nocow", "extent_size_hint"];
+        let given = unknown.iter().find(|name| self.text(name).is_some())?;
+        Some(format!("Invalid parameter '{given}'").into_bytes())
+    }
+
+    /// What the filesystem is to know of the new file.
+    #[must_use]
+    pub fn wishes(&self) -> Wishes {
+        Wishes {
+            no_cow: self.flag("nocow").unwrap_or(false),
+            // Larger ones have been refused.
+            extent_size: self
+                .size("extent_size_hint")
+                .and_then(|hint| u32::try_from(hint).ok()),
         }
     }
 

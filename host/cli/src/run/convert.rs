@@ -164,6 +164,7 @@ fn open_target(
         creating,
         settings: &settings,
         options,
+        program: context.program,
         keeps: false,
         size: &mut size,
     };

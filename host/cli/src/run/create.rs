@@ -231,11 +231,19 @@ fn open_target(
         creating: "",
         settings,
         options: files::target_options(CacheMode::Writeback, context.policy),
+        program: context.program,
         keeps: true,
         size: &mut size,
     };
     let target = new.open(opened, None)?;
     names.set(target.slot, path.as_bytes());
+    if backing.is_none()
+        && let Some(Ok(name)) = settings.text("backing_file").map(place::plain_path)
+    {
+        let below = beside(path.as_bytes(), name);
+        let spared = opened.spares(&files::typed(OsStr::from_bytes(&below)));
+        spared.map_err(|error| under(&args.image, Stop::Message(files::words(&error))))?;
+    }
     Ok(target)
 }
 

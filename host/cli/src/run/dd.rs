@@ -44,6 +44,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         creating: CREATING,
         settings: &settings,
         options,
+        program: context.program,
         keeps: false,
         size: &mut size,
     }

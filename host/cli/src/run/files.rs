@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use instar_abi::job::{Below, SnapshotName, Source};
 use instar_abi::limits::CHAIN_DEPTH;
 use instar_abi::{FileFacts, Slot};
-use instar_engine::{Files, OpenError, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions};
+use instar_engine::{Files, OpenError, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions, Wishes};
 
 use crate::settings::Policy;
 use crate::show::Name;
@@ -89,6 +89,7 @@ pub(super) fn target_options(mode: CacheMode, policy: &Policy) -> TargetOptions 
             CacheMode::Unsafe => Cache::Unsafe,
         },
         limit: policy.max_output.unwrap_or(u64::MAX),
+        wishes: Wishes::default(),
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use instar_abi::job::{Create, Measure, RawCreate, Source, Target, Verb};
-use instar_abi::{FileKind, Format, Slot};
-use instar_engine::{Files, OpenErrorKind, TargetOptions, Verdict};
+use instar_abi::{FileFacts, FileKind, Format, Slot};
+use instar_engine::{Files, OpenError, OpenErrorKind, TargetOptions, Verdict};
 
 use super::Context;
 use super::files::{self, Names};
@@ -16,6 +16,7 @@ use super::guest::{Ended, Guest};
 use super::progress::Progress;
 use crate::console::Console;
 use crate::create::{Settings, Surroundings};
+use crate::program::Program;
 use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
 use crate::value::driver::known;
@@ -33,6 +34,8 @@ pub(super) struct NewTarget<'a> {
     pub(super) settings: &'a Settings,
     /// How it is opened.
     pub(super) options: TargetOptions,
+    /// The words before a warning.
+    pub(super) program: &'a Program,
     /// Existing files stay until the new ones are complete.
     pub(super) keeps: bool,
     /// The virtual size, for formats whose files depend on it.
@@ -54,13 +57,14 @@ impl NewTarget<'_> {
             Stop::Message(parts.concat())
         };
         let path = path_of(self.given)?;
-        let facts = |name: &OsStr| {
-            let name = files::typed(name);
-            if self.keeps {
-                opened.replacement(&name, &self.options)
-            } else {
-                opened.target(&name, &self.options)
-            }
+        let maker = Maker {
+            opened,
+            program: self.program,
+            keeps: self.keeps,
+            options: TargetOptions {
+                wishes: self.settings.wishes(),
+                ..self.options
+            },
         };
         if self.settings.format() == Format::Vmdk {
             // Its values come first, since the files depend on them.
@@ -77,7 +81,7 @@ impl NewTarget<'_> {
         if protocol == Protocol::Device {
             there(path).map_err(|why| context(&[NO_DEVICE, why.as_slice()].concat()))?;
         }
-        let made = facts(path).map_err(|error| {
+        let made = maker.make(path).map_err(|error| {
             let why = files::words(&error);
             match error.kind {
                 // Said once the file has been made.
@@ -85,17 +89,16 @@ impl NewTarget<'_> {
                 _ => context(&why),
             }
         });
-        let made = made?;
-        if made.kind == FileKind::Block {
+        let FileFacts { slot, kind, .. } = made?;
+        if kind == FileKind::Block {
             if protocol == Protocol::File {
                 return Err(context(b"Could not resize file: Invalid argument"));
             }
-            self.settings.check_device().map_err(|why| context(&why))?;
+            check_device(self.settings, self.creating.is_empty(), &context)?;
         }
-        let slot = made.slot;
         let mut companion = |name: &OsStr| {
             let beside = beside(path.as_bytes(), name.as_bytes());
-            let made = facts(OsStr::from_bytes(&beside));
+            let made = maker.make(OsStr::from_bytes(&beside));
             made.map(|facts| facts.slot).map_err(|error| files::words(&error))
         };
         let create = self
@@ -141,6 +144,41 @@ fn there(path: &OsStr) -> Result<(), Vec<u8>> {
         FileKind::Regular
     };
     Protocol::Device.suits(kind, path)
+}
+
+/// Makes the files of a new image.
+struct Maker<'a> {
+    opened: &'a Files,
+    program: &'a Program,
+    keeps: bool,
+    options: TargetOptions,
+}
+
+impl Maker<'_> {
+    fn make(&self, name: &OsStr) -> Result<FileFacts, OpenError> {
+        let name = files::typed(name);
+        let facts = if self.keeps {
+            self.opened.replacement(&name, &self.options)
+        } else {
+            self.opened.target(&name, &self.options)
+        }?;
+        if let Some(errno) = self.opened.unheeded(facts.slot) {
+            let reason = instar_engine::words(errno);
+            let text = format!("warning: Failed to set extent size hint: {reason}");
+            Console::complain(&self.program.message(text.as_bytes()));
+        }
+        Ok(facts)
+    }
+}
+
+/// Refuses what a device cannot be asked for. Only `create` names the device when it does not know an option.
+fn check_device(settings: &Settings, names: bool, context: &dyn Fn(&[u8]) -> Stop) -> Step<()> {
+    match settings.unknown_to_devices() {
+        Some(why) if names => return Err(context(&why)),
+        Some(why) => return Err(Stop::Message(why)),
+        None => {}
+    }
+    settings.check_device().map_err(|why| context(&why))
 }
 
 /// Looks at a source when it is known already that there will be no target: what is wrong with the source is said first.

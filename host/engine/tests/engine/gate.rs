@@ -273,6 +273,7 @@ fn what_is_about_to_be_overwritten_cannot_be_read_through_a_name() {
     let files = files();
     let top = source(&files, &zoo.path().join("images/top")).slot;
     target(&files, &zoo.path().join("images/base"));
+    std::fs::hard_link(zoo.path().join("images/base"), zoo.path().join("images/twin")).unwrap();
     let lower = files
         .in_place(
             zoo.path().join("images/x:y").as_os_str(),
@@ -280,9 +281,11 @@ fn what_is_about_to_be_overwritten_cannot_be_read_through_a_name() {
         )
         .unwrap();
     let guest = Guest::new(files);
-    assert_eq!(guest.open(top, "base"), Err(status::REFUSED_LOCK));
+    for name in ["base", "twin", "./x:y"] {
+        assert_eq!(guest.open(top, name), Err(status::REFUSED_TARGET), "{name}");
+    }
     // What is changed in place may refer to itself; the guest sees the loop.
-    let opened = guest.open(top, "./x:y").unwrap();
+    let opened = guest.open(lower.slot, "./x:y").unwrap();
     assert_eq!(opened.value, u64::from(lower.slot.0));
 }
 

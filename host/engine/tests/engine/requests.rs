@@ -202,6 +202,7 @@ fn nothing_goes_past_the_output_limit() {
     let options = TargetOptions {
         limit: 1000,
         cache: Cache::Writeback,
+        ..TargetOptions::default()
     };
     let slot = files
         .target(directory.path().join("out").as_os_str(), &options)

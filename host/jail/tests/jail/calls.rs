@@ -263,7 +263,7 @@ fn arguments_outside_the_rules_are_stopped() {
         (libc::SYS_pidfd_send_signal, [all, 15, 0, 0, 0, 0]),
         (libc::SYS_pidfd_send_signal, [all, 0, 0, 0, 0, 0]),
     ];
-    // Creating a machine, a processor, a device, memory; terminal injection; block devices; attributes.
+    // Creating a machine, a processor, a device, memory; terminal injection; block devices; a file's version.
     for request in [
         0xAE01_u32,
         0xAE41,
@@ -273,7 +273,7 @@ fn arguments_outside_the_rules_are_stopped() {
         0x5412,
         0x1277,
         0x127F,
-        0x4008_6602,
+        0x4008_7602,
         KVM_RUN ^ 0x100,
         FICLONERANGE & !0x4000_0000,
     ] {
