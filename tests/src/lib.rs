@@ -6,6 +6,7 @@
 //!    ├─ variant  images that qemu-img made of such a disk, one for each feature
 //!    ├─ craft    images that qemu-img would never make, edited byte by byte
 //!    ├─ seal     the same for foreign formats, checksums made right
+//!    ├─ missing  kernels and filesystems that lack something
 //!    └─ compare  byte for byte, JSON for JSON
 //! ```
 //!
@@ -30,6 +31,7 @@ pub mod craft;
 pub mod device;
 pub mod disk;
 pub mod ledger;
+pub mod missing;
 mod process;
 pub mod seal;
 pub mod variant;

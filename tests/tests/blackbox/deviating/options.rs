@@ -141,7 +141,7 @@ in_both_sandboxes! {
         other_words(bench, &["convert", "json:{\"driver\":\"qcow2\"", "out"], "EOF");
         other_words(bench, &["convert", "-c", "-o", "data_file=df", "-O", "qcow2", "q", "out"], "Compression not supported");
         // The source's backing file is the target.
-        other_words(bench, &["convert", "-O", "qcow2", "over", "q"], "\"write\" lock");
+        other_words(bench, &["convert", "-O", "qcow2", "over", "q"], "which this run writes to");
         let (theirs, ours) = both(bench, &["convert", "-l", "snapshot.", "q", "out"]);
         assert_eq!(theirs.code(), ours.code());
         deviates("plainer-words", &theirs.message(), &ours.message());

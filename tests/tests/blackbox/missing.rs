@@ -1,0 +1,308 @@
+//! Every verb on kernels and filesystems that lack something, one thing at a time and as real places combine them.
+//!
+//! Each run does the whole work, with the bytes and words of the reference tool, or fails with a message that says what is missing,
+//! and leaves nothing behind. `INSTAR_TEST_MATRIX=1` prints the table, and tells apart what never came to the missing call (works)
+//! from what did without (falls back).
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+
+use instar_tests::disk::{self, Piece};
+use instar_tests::missing::{FEATURES, PLACES};
+use instar_tests::{Bench, Outcome, Sandbox, in_both_sandboxes};
+
+const WITHOUT: &str = env!("CARGO_BIN_EXE_without");
+
+/// Some work, and how it shows that it is done.
+struct Work {
+    line: &'static str,
+    done: Done,
+}
+
+#[derive(Clone, Copy)]
+enum Done {
+    /// It prints what the reference tool prints.
+    Prints,
+    /// It prints the checksum of the disk.
+    Sums,
+    /// The target has the disk in it.
+    Copies,
+    /// The target is the one that the reference tool makes, byte for byte.
+    Makes,
+    /// The target is the one that the reference tool makes, with as much space.
+    Reserves,
+}
+
+const WORK: &[Work] = &[
+    work("info image", Done::Prints),
+    work("info --backing-chain over", Done::Prints),
+    work("info split.vmdk", Done::Prints),
+    work("check over", Done::Prints),
+    work("map over", Done::Prints),
+    work("map -f raw disk.raw", Done::Prints),
+    work("compare -f raw -F qcow2 disk.raw over", Done::Prints),
+    work("measure -O qcow2 over", Done::Prints),
+    work("snapshot -l image", Done::Prints),
+    work("checksum -a sha256 over", Done::Sums),
+    work("convert -O raw over out", Done::Copies),
+    work("convert -O raw split.vmdk out", Done::Copies),
+    work("convert -f raw -O qcow2 disk.raw out", Done::Copies),
+    work("convert -f raw -C -O raw disk.raw out", Done::Makes),
+    work("convert -c -O qcow2 over out", Done::Copies),
+    work(
+        "convert -O vmdk -o subformat=monolithicFlat image out",
+        Done::Copies,
+    ),
+    work("convert -O qcow2 -B base -F qcow2 over out", Done::Copies),
+    work("convert -f raw -t none -T none -O raw disk.raw out", Done::Makes),
+    work(
+        "convert -t writeback -O raw -o preallocation=falloc image out",
+        Done::Reserves,
+    ),
+    work("convert -O raw -o preallocation=full image out", Done::Reserves),
+    work("convert -O raw image old", Done::Makes),
+    work("convert -n -O raw over old", Done::Copies),
+    work("convert -n -O qcow2 over old.qcow2", Done::Copies),
+    work("dd -f qcow2 bs=1M if=over of=out", Done::Copies),
+    work("create -q -f raw out 1M", Done::Makes),
+    work("create -q -f qcow2 out 1M", Done::Makes),
+    work("create -q -f qcow2 old 1M", Done::Makes),
+    work("create -q -f qcow2 -b over -F qcow2 out", Done::Makes),
+    work("create -q -f raw -o preallocation=falloc out 1M", Done::Reserves),
+];
+
+const fn work(line: &'static str, done: Done) -> Work {
+    Work { line, done }
+}
+
+/// What cannot be done: features, the start of the work, the sandbox, and the words of the message.
+const CANNOT: &[(&str, &str, Option<Sandbox>, &str)] = &[
+    (
+        "direct-io",
+        "convert -f raw -t none",
+        None,
+        "filesystem does not support O_DIRECT",
+    ),
+    (
+        "kvm-ioctls",
+        "",
+        Some(Sandbox::Kvm),
+        "The KVM sandbox cannot be used",
+    ),
+];
+
+fn message(features: &str, line: &str, sandbox: Sandbox) -> Option<&'static str> {
+    let missing = |name: &str| features.split(',').any(|feature| feature == name);
+    let row = CANNOT
+        .iter()
+        .find(|row| missing(row.0) && line.starts_with(row.1) && row.2.is_none_or(|only| only == sandbox));
+    row.map(|row| row.3)
+}
+
+fn material(bench: &Bench) {
+    disk::make(
+        &bench.path("disk.raw"),
+        2 << 20,
+        &[
+            Piece::Data(0, 300_000, 1),
+            Piece::Data((1 << 20) + 512, 70_000, 2),
+        ],
+    );
+    for line in [
+        "convert -f raw -O qcow2 disk.raw image",
+        "snapshot -c one image",
+        "convert -f raw -O qcow2 disk.raw base",
+        "create -q -f qcow2 -b base -F qcow2 over",
+        "convert -f raw -O vmdk -o subformat=monolithicFlat disk.raw split.vmdk",
+        "create -q -f qcow2 old.qcow2 2M",
+    ] {
+        bench.qemu(line.split(' ')).succeeds();
+    }
+}
+
+/// What stands at the place of the target before the work.
+fn prepare(bench: &Bench, work: &Work) {
+    for name in bench.names() {
+        // Also what a run that was killed for the table has left.
+        if name.contains("out") || name == "old" || name.starts_with('.') {
+            fs::remove_file(bench.path(&name)).unwrap();
+        }
+    }
+    fs::write(bench.path("old"), vec![7; 2 << 20]).unwrap();
+    if work.line.contains("old.qcow2") {
+        bench
+            .qemu(["create", "-q", "-f", "qcow2", "old.qcow2", "2M"])
+            .succeeds();
+    }
+}
+
+fn target(work: &Work) -> &'static str {
+    let mut last = work
+        .line
+        .split(' ')
+        .filter(|word| word.contains("o") && (word.ends_with("out") || word.starts_with("old")));
+    last.next_back()
+        .map_or("out", |word| word.trim_start_matches("of="))
+}
+
+/// What the reference tool makes of the work where nothing is missing.
+fn expected(bench: &Bench, work: &Work, features: &str) -> (String, Vec<u8>, u64) {
+    prepare(bench, work);
+    if matches!(work.done, Done::Sums) {
+        // The same disk in one plain file.
+        let sum = bench
+            .instar(["checksum", "-a", "sha256", "-f", "raw", "disk.raw"])
+            .text();
+        return (sum.split(' ').next().unwrap().to_owned(), Vec::new(), 0);
+    }
+    if matches!(work.done, Done::Prints) {
+        // Where the reference tool can do it here, too, its words are those of this place.
+        let here = std::process::Command::new(WITHOUT)
+            .args(["error", features, "qemu-img"])
+            .args(work.line.split(' '))
+            .current_dir(bench.directory())
+            .output()
+            .unwrap();
+        if here.status.success() {
+            return (String::from_utf8(here.stdout).unwrap(), Vec::new(), 0);
+        }
+    }
+    let outcome = bench.qemu(work.line.split(' '));
+    outcome.succeeds();
+    let target = bench.path(target(work));
+    let made = fs::read(&target).unwrap_or_default();
+    let space = if target.exists() {
+        instar_tests::compare::allocated(&target)
+    } else {
+        0
+    };
+    (outcome.text(), made, space)
+}
+
+fn judge(bench: &Bench, work: &Work, outcome: &Outcome, expected: &(String, Vec<u8>, u64), what: &str) {
+    assert!(
+        outcome.code() == Some(0) && outcome.stderr.is_empty(),
+        "{what}: {outcome}"
+    );
+    let (text, made, space) = expected;
+    let name = target(work);
+    let place = bench.path(name);
+    match work.done {
+        Done::Prints => assert_eq!(outcome.text(), *text, "{what}"),
+        Done::Sums => assert!(outcome.text().contains(text.as_str()), "{what}: {outcome}"),
+        Done::Makes => assert!(fs::read(&place).unwrap() == *made, "{what}: other bytes"),
+        Done::Reserves => {
+            assert!(fs::read(&place).unwrap() == *made, "{what}: other bytes");
+            assert!(
+                instar_tests::compare::allocated(&place) >= *space,
+                "{what}: less space"
+            );
+        }
+        Done::Copies => {
+            let same = bench.qemu(["compare", "-f", "raw", "disk.raw", name]);
+            assert_eq!(same.code(), Some(0), "{what}: {same}");
+        }
+    }
+}
+
+/// Does all the work on a system without `features`; adds a line to the table.
+fn survive(bench: &Bench, called: &str, features: &str, table: &mut String) {
+    let wants_table = std::env::var_os("INSTAR_TEST_MATRIX").is_some();
+    let (mut works, mut falls_back, mut says) = (0, 0, 0);
+    for work in WORK {
+        let what = format!("{called}: {}", work.line);
+        let expected = expected(bench, work, features);
+        prepare(bench, work);
+        let before = bench.names();
+        let run = |answer| {
+            let wrapper = [WITHOUT, answer, features];
+            Outcome::of(&mut bench.command_under(&wrapper, work.line.split(' ')))
+        };
+        let outcome = run("error");
+        if let Some(words) = message(features, work.line, bench.sandbox()) {
+            assert!(matches!(outcome.code(), Some(1..=4)), "{what}: {outcome}");
+            assert!(outcome.is_civil().errors().contains(words), "{what}: {outcome}");
+            assert_eq!(bench.names(), before, "{what} left something");
+            says += 1;
+            continue;
+        }
+        judge(bench, work, &outcome, &expected, &what);
+        let hidden = bench.names().into_iter().find(|name| name.starts_with('.'));
+        assert_eq!(hidden, None, "{what} left something");
+        if wants_table {
+            prepare(bench, work);
+            let killed = run("kill").status.signal().is_some();
+            works += u32::from(!killed);
+            falls_back += u32::from(killed);
+        }
+    }
+    if wants_table {
+        let _ = writeln!(
+            table,
+            "{called}: {works} work, {falls_back} fall back, {says} say why not"
+        );
+    }
+}
+
+/// Features whose names are `chosen`.
+fn one_by_one(bench: &Bench, chosen: fn(&str) -> bool) {
+    material(bench);
+    let mut table = String::new();
+    for feature in FEATURES.iter().filter(|feature| chosen(feature.name)) {
+        survive(bench, feature.name, feature.name, &mut table);
+    }
+    print!("{table}");
+}
+
+/// What files, directories and filesystems do.
+const OF_FILESYSTEMS: &[&str] = &[
+    "unnamed-files",
+    "links",
+    "exclusive-rename",
+    "rename",
+    "unlink",
+    "locks",
+    "leases",
+    "direct-io",
+    "file-flags",
+    "attributes",
+    "directory-flush",
+    "free-space",
+];
+
+/// Not there yet everywhere.
+const OF_THE_SANDBOX: &[&str] = &[
+    "openat2",
+    "openat2-allowed",
+    "close-range",
+    "close-range-allowed",
+    "pidfd-signals",
+    "pidfds",
+    "clone3-allowed",
+    "threads",
+    "processes",
+    "seccomp",
+    "executable-memory",
+];
+
+in_both_sandboxes! {
+    fn every_verb_does_without_what_directories_lack(bench) {
+        one_by_one(bench, |name| OF_FILESYSTEMS.contains(&name));
+    }
+
+    fn every_verb_does_without_what_kernels_lack(bench) {
+        one_by_one(bench, |name| !OF_FILESYSTEMS.contains(&name) && !OF_THE_SANDBOX.contains(&name));
+    }
+
+    fn every_verb_works_in_real_places(bench) {
+        material(bench);
+        let mut table = String::new();
+        for (name, features) in PLACES {
+            if features.iter().all(|feature| !OF_THE_SANDBOX.contains(feature)) {
+                survive(bench, name, &features.join(","), &mut table);
+            }
+        }
+        print!("{table}");
+    }
+}
