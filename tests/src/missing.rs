@@ -54,7 +54,6 @@ const FSYNC: u32 = 74;
 const RENAME: u32 = 82;
 const LINK: u32 = 86;
 const UNLINK: u32 = 87;
-const FSTATFS: u32 = 138;
 const PRCTL: u32 = 157;
 const FLISTXATTR: u32 = 196;
 const TIMER_CREATE: u32 = 222;
@@ -162,7 +161,6 @@ pub const FEATURES: &[Feature] = &[
     ),
     feature("attributes", &[always(FLISTXATTR, EOPNOTSUPP)]),
     feature("directory-flush", &[always(FSYNC, EINVAL)]),
-    feature("free-space", &[always(FSTATFS, ENOSYS)]),
     feature("statx", &[always(STATX, ENOSYS)]),
     feature("cache-probe", &[always(PREADV2, EOPNOTSUPP)]),
     feature("write-behind", &[always(SYNC_FILE_RANGE, ENOSYS)]),
@@ -274,7 +272,6 @@ pub const PLACES: &[(&str, &[&str])] = &[
             "reflinks",
             "file-flags",
             "attributes",
-            "free-space",
         ],
     ),
     (

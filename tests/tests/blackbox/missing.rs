@@ -268,7 +268,6 @@ const OF_FILESYSTEMS: &[&str] = &[
     "file-flags",
     "attributes",
     "directory-flush",
-    "free-space",
 ];
 
 /// Not there yet everywhere.
