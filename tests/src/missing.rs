@@ -58,6 +58,7 @@ const PRCTL: u32 = 157;
 const FLISTXATTR: u32 = 196;
 const TIMER_CREATE: u32 = 222;
 const FADVISE: u32 = 221;
+const WAITID: u32 = 247;
 const OPENAT: u32 = 257;
 const UNLINKAT: u32 = 263;
 const RENAMEAT: u32 = 264;
@@ -176,7 +177,7 @@ pub const FEATURES: &[Feature] = &[
     feature(
         "pidfds",
         &[
-            bits(CLONE, 0, 0x1000, 0x1000, EINVAL),
+            is(WAITID, 0, 3, EINVAL),
             always(PIDFD_SEND_SIGNAL, ENOSYS),
             always(PIDFD_OPEN, ENOSYS),
         ],

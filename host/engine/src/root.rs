@@ -4,7 +4,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstat, fstatfs, openat, statat, statx};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, StatxFlags, fstat, fstatfs, major, minor, openat, statat, statx,
+};
 use rustix::io::Errno;
 
 use crate::file::Identity;
@@ -133,8 +135,18 @@ pub(crate) struct Mount {
 
 impl Mount {
     pub(crate) fn of(file: BorrowedFd<'_>) -> Result<Self, Errno> {
-        let seen = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
-        Ok(Self::from(&seen))
+        match statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID) {
+            Ok(seen) => Ok(Self::from(&seen)),
+            // A kernel, or a filter, without the call: the device says nearly as much.
+            Err(Errno::NOSYS | Errno::PERM) => {
+                let device = fstat(file)?.st_dev;
+                Ok(Self {
+                    number: None,
+                    device: (major(device), minor(device)),
+                })
+            }
+            Err(errno) => Err(errno),
+        }
     }
 
     fn from(seen: &rustix::fs::Statx) -> Self {

@@ -92,5 +92,8 @@ fn child() -> Option<u32> {
 /// The system's: no seccomp, or no_new_privs is not set.
 pub fn thread_start(role: Role) -> io::Result<()> {
     keep_for(role)?;
-    Filter::new(role)?.apply()
+    Filter::new(role)?.apply().map_err(|error| {
+        let text = format!("a thread cannot be confined by seccomp: {error}");
+        io::Error::new(error.kind(), text)
+    })
 }
