@@ -105,10 +105,11 @@ const CANNOT: &[(&str, &str, Option<Sandbox>, &str)] = &[
     ("seccomp", "", None, "seccomp"),
 ];
 
-/// What cannot be done by work that takes more than one thread, with the words of the message.
+/// What cannot be done by work that takes more than one thread or process, with the words of the message.
 const MAY_NOT: &[(&str, &str)] = &[
-    ("threads", "no thread for another lane can be started"),
-    ("clone3-allowed", "no thread for another lane can be started"),
+    ("threads", "The sandbox cannot run"),
+    ("clone3-allowed", "The sandbox cannot run"),
+    ("processes", "the size of the source could not be found out"),
 ];
 
 fn message(features: &str, line: &str, sandbox: Sandbox) -> Option<&'static str> {

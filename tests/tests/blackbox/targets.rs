@@ -1,6 +1,7 @@
 //! Targets where something is easily lost: the source itself, devices, files that others have open, filesystems with wishes.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -242,7 +243,9 @@ in_both_sandboxes! {
         {
             let Some(device) = Loop::new(&path) else { return };
             bench.instar(["create", "-q", "-f", "raw", "f", "1M"]).succeeds();
-            fs::write(&device.0, "HELLO").unwrap();
+            let mut shown = fs::OpenOptions::new().write(true).open(&device.0).unwrap();
+            shown.write_all(b"HELLO").unwrap();
+            shown.sync_all().unwrap();
         }
         assert_eq!(fs::read(&path).unwrap()[..6], *b"HELLO\0");
         assert_eq!(inode(), before);
