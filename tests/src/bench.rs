@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Outcome, Running, binary, ledger};
+use crate::{Outcome, Reference, Running, binary, ledger, reference};
 
 /// Where instar runs untrusted code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +140,7 @@ impl Bench {
         command
             .current_dir(self.directory())
             .env("LC_ALL", "C")
+            .env(reference::VARIABLE, Reference::installed().profile())
             .env_remove("XDG_CONFIG_HOME")
             .env("XDG_STATE_HOME", self.state.path())
             .env("HOME", self.directory());
@@ -165,7 +166,8 @@ impl Bench {
     /// Runs the installed qemu-img.
     pub fn qemu<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
         Outcome::of(
-            Command::new("qemu-img")
+            Reference::installed()
+                .program("qemu-img")
                 .current_dir(self.directory())
                 .env("LC_ALL", "C")
                 .args(arguments),

@@ -20,6 +20,11 @@ pub fn opinion(reader: &str, what: &str) {
     note(&format!("opinion {reader} {what}"));
 }
 
+/// An output of instar was compared with that of a release of qemu-img.
+pub fn compared(verb: &str, series: &str) {
+    note(&format!("compared {series} {verb}"));
+}
+
 /// Shows a deliberate difference from qemu-img: the entry `name` of `deviations.toml`. Fails where the two do not differ.
 ///
 /// # Panics

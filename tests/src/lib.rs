@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  Bench   a temporary directory, and both programs run in it
+//!    ├─ reference  releases of qemu-img that can be started here
 //!    ├─ disk     raw disks whose every byte tells where it belongs
 //!    ├─ variant  images that qemu-img made of such a disk, one for each feature
 //!    ├─ craft    images that qemu-img would never make, edited byte by byte
@@ -33,12 +34,14 @@ pub mod disk;
 pub mod ledger;
 pub mod missing;
 mod process;
+pub mod reference;
 pub mod seal;
 pub mod variant;
 
 pub use bench::{Bench, Sandbox};
 pub use binary::path as instar_path;
 pub use process::{Outcome, Running};
+pub use reference::Reference;
 
 /// Makes two tests of each body, one a sandbox: `NAME::kvm` and `NAME::process`.
 #[macro_export]

@@ -44,8 +44,9 @@ fn command(
     console: &mut Console,
     verb: &mut Option<&'static str>,
 ) -> Step<u8> {
+    settle_release(words.clone());
     let mut common = Vec::new();
-    let mut getopt = Getopt::new(flags::TOP.iter().chain(flags::POLICY), words, true);
+    let mut getopt = Getopt::new(flags::TOP.iter().chain(flags::POLICY), words, true).after(program.called());
     let page = loop {
         match getopt.next().transpose()? {
             None => return Err(Stop::Misuse(b"Not enough arguments".to_vec())),
@@ -85,6 +86,39 @@ fn unknown_verb(name: &[u8]) -> Stop {
 
 /// Verbs that the reference tool has and instar has not.
 const MISSING: &[&str] = &["amend", "bench", "bitmap", "commit", "rebase", "resize"];
+
+/// Settles which release of the reference tool is stood in for, before the command line is judged: it decides what is wrong with it
+/// and how that is said. What is wrong with the settings themselves is found when all of them are read.
+fn settle_release(words: Vec<OsString>) {
+    let mut options = Vec::new();
+    let mut keep = |id, value| {
+        if matches!(id, Id::QemuVersion | Id::Config) {
+            options.push((id, value));
+        }
+    };
+    let mut top = Getopt::new(flags::TOP.iter().chain(flags::POLICY), words, true);
+    let mut page = None;
+    while let Some(Ok(item)) = top.next() {
+        match item {
+            Item::Flag(id, value) => keep(id, value),
+            Item::Operand(name) => {
+                page = Page::find(name.as_bytes());
+                break;
+            }
+        }
+    }
+    if let Some(page) = page {
+        let line = Getopt::new(page.flags(), top.rest(), verb::stop_at_operand());
+        for item in line.map_while(Result::ok) {
+            if let Item::Flag(id, value) = item {
+                keep(id, value);
+            }
+        }
+    }
+    if let Ok(policy) = crate::settings::resolve(&options) {
+        crate::release::settle(policy.release);
+    }
+}
 
 /// Says why the command ends; gives its exit code.
 fn conclude(stop: Stop, program: &Program, verb: Option<&str>, console: &mut Console) -> u8 {

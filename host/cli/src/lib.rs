@@ -11,7 +11,8 @@
 //! 1. Options are data. The parser and the help pages come from the same tables, so they cannot disagree.
 //! 2. Host words only: what comes out of an image is printed through one escaping printer; JSON is valid whatever the
 //!    bytes.
-//! 3. The reference tool decides: messages, order of checks, spacing and exit codes are those of qemu-img 10.0.2.
+//! 3. The reference tool decides: messages, order of checks, spacing and exit codes are those of the release of qemu-img that
+//!    the caller was written for. What releases do not have in common is one table, [`release`].
 //! 4. Exit codes and closed pipes are decided in one place, [`main`].
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ mod entry;
 pub mod flags;
 pub mod json;
 pub mod program;
+pub mod release;
 mod run;
 pub mod settings;
 pub mod show;

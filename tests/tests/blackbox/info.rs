@@ -3,7 +3,7 @@
 use instar_tests::compare::agree;
 use instar_tests::craft::Crafted;
 use instar_tests::variant::{self, Variant};
-use instar_tests::{Bench, disk, in_both_sandboxes};
+use instar_tests::{Bench, Outcome, disk, in_both_sandboxes, reference};
 
 /// Asks both programs about each variant.
 fn all(bench: &Bench, variants: &[Variant]) {
@@ -103,7 +103,8 @@ in_both_sandboxes! {
 
     fn its_json_can_be_parsed(bench) {
         variant::CHAINS[0].make(bench);
-        let outcome = bench.instar(["info", "--output=json", "--backing-chain", "image"]);
+        let mut command = bench.command(["info", "--output=json", "--backing-chain", "image"]);
+        let outcome = Outcome::of(command.env(reference::VARIABLE, "10.0"));
         let value: serde_json::Value = serde_json::from_slice(&outcome.succeeds().stdout).unwrap();
         assert_eq!(value.as_array().map(Vec::len), Some(2));
         assert_eq!(value[0]["children"][0]["info"]["filename"], "image");

@@ -16,6 +16,7 @@ fn as_qemu_img(bench: &Bench, words: &[&str]) -> Outcome {
             .current_dir(bench.directory())
             .env("LC_ALL", "C")
             .env("HOME", bench.directory())
+            .envs(instar_tests::reference::environment())
             .args(words),
     )
 }
@@ -24,11 +25,13 @@ fn as_qemu_img(bench: &Bench, words: &[&str]) -> Outcome {
 fn under_the_name_of_qemu_img_it_has_its_version() {
     let bench = Bench::new(Sandbox::Process);
     for words in [["--version"], ["-V"]] {
-        let outcome = as_qemu_img(&bench, &words);
-        assert!(
-            outcome.succeeds().text().starts_with("qemu-img version 10.0.2"),
-            "{outcome}"
-        );
+        for (profile, version) in [("7.2", "7.2."), ("10.0", "10.0."), ("11.1", "11.1.")] {
+            let chosen = [["--qemu-version", profile].as_slice(), &words].concat();
+            let outcome = as_qemu_img(&bench, &chosen);
+            let start = format!("qemu-img version {version}");
+            assert!(outcome.succeeds().text().starts_with(&start), "{outcome}");
+        }
+        as_qemu_img(&bench, &words).succeeds();
     }
     let own = bench.instar(["--version"]);
     assert!(own.text().starts_with("instar"), "{own}");

@@ -18,6 +18,7 @@ use instar_abi::job::{Create, Preallocation, RawCreate, VdiCreate, VpcCreate};
 use instar_abi::{Format, Slot};
 use instar_engine::Wishes;
 
+use crate::release;
 use crate::value::list::{self, Setting};
 use crate::value::number::{self, Bad};
 pub use driver::Driver;
@@ -320,6 +321,7 @@ pub fn help(driver: impl Into<Driver>, ground: Ground) -> String {
     } else {
         format!("Supported {} options:\n", driver.name())
     };
+    rows.retain(|row| row.since.is_none_or(release::has));
     rows.sort_by_key(|row| row.name);
     for row in rows {
         let left = format!("{}=<{}>", row.name, row.kind.name());

@@ -19,6 +19,10 @@ const NAME_BYTES: usize = 1023;
 pub(super) fn create(settings: &Settings, around: &mut Surroundings<'_>) -> Result<Qcow2Create, Vec<u8>> {
     let mut options = values(settings)?;
     combinations(settings, &options)?;
+    if settings.flag("keep_data_file") == Some(true) {
+        let text = "'keep_data_file=on' is not supported: 'create' does not write into a data file that exists; leave the option out, and the file is replaced";
+        return Err(text.into());
+    }
     if let Some(name) = settings.text("data_file") {
         if name.len() > NAME_BYTES {
             return Err(b"Data file name too long".to_vec());

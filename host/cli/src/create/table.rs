@@ -2,6 +2,8 @@
 
 use instar_abi::Format;
 
+use crate::release::Fact;
+
 /// One option.
 #[derive(Debug)]
 pub(super) struct OptionRow {
@@ -13,6 +15,8 @@ pub(super) struct OptionRow {
     pub(super) help: &'static str,
     /// What `create` prints where none was given.
     pub(super) default: Option<&'static str>,
+    /// What a release has that lists it; it is taken in any case.
+    pub(super) since: Option<Fact>,
 }
 
 /// Types of values.
@@ -139,6 +143,14 @@ const QCOW2: &[OptionRow] = &[
         "Compression method used for image cluster compression",
         "zlib",
     ),
+    OptionRow {
+        since: Some(Fact::KeepDataFile),
+        ..row(
+            "keep_data_file",
+            Bool,
+            "Assume the external data file already exists and do not overwrite it",
+        )
+    },
     SIZE,
     row("compat", Text, "Compatibility level (v2 [0.10] or v3 [1.1])"),
     BACKING_FILE,
@@ -232,7 +244,10 @@ pub(super) const LUKS: &[OptionRow] = &[
     row("ivgen-hash-alg", Text, "Name of IV generator hash algorithm"),
     row("hash-alg", Text, "Name of encryption hash algorithm"),
     row("iter-time", Number, "Time to spend in PBKDF in milliseconds"),
-    row("detached-header", Bool, "Create a detached LUKS header"),
+    OptionRow {
+        since: Some(Fact::DetachedLuksHeader),
+        ..row("detached-header", Bool, "Create a detached LUKS header")
+    },
 ];
 
 const fn row(name: &'static str, kind: OptionKind, help: &'static str) -> OptionRow {
@@ -241,6 +256,7 @@ const fn row(name: &'static str, kind: OptionKind, help: &'static str) -> Option
         kind,
         help,
         default: None,
+        since: None,
     }
 }
 
@@ -255,5 +271,6 @@ const fn with_default(
         kind,
         help,
         default: Some(default),
+        since: None,
     }
 }

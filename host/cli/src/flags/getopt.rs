@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{Flag, Id};
+use crate::release::{self, Fact};
 
 /// The next thing on a command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub struct Getopt {
     /// Only operands follow.
     ended: bool,
     stop_at_operand: bool,
+    /// The word being read, and the one before it: what old releases say is wrong.
+    current: OsString,
+    before: OsString,
 }
 
 impl Getopt {
@@ -43,6 +47,17 @@ impl Getopt {
             cluster: Vec::new(),
             ended: false,
             stop_at_operand,
+            current: OsString::new(),
+            before: OsString::new(),
+        }
+    }
+
+    /// The words follow this one, the name of the program or of the verb.
+    #[must_use]
+    pub fn after(self, word: &OsStr) -> Self {
+        Self {
+            current: word.to_owned(),
+            ..self
         }
     }
 
@@ -58,6 +73,7 @@ impl Getopt {
         let Some(word) = self.words.next() else {
             return Ok(None);
         };
+        self.before = std::mem::replace(&mut self.current, word.clone());
         let bytes = word.as_bytes();
         if self.ended || bytes.len() < 2 || !bytes.starts_with(b"-") {
             self.ended |= self.stop_at_operand;
@@ -77,7 +93,7 @@ impl Getopt {
     fn letter(&mut self) -> Result<Item, UsageError> {
         let letter = self.cluster.remove(0);
         let Some(flag) = self.flags.iter().find(|flag| flag.short == Some(letter)) else {
-            return Err(UsageError(concat(&[b"invalid option -- '", &[letter], b"'"])));
+            return Err(self.unrecognized(&[b"invalid option -- '", &[letter], b"'"]));
         };
         if flag.value.is_none_or(|called| called.starts_with('[')) {
             return Ok(Item::Flag(flag.id, OsString::new()));
@@ -88,11 +104,7 @@ impl Getopt {
         }
         match self.words.next() {
             Some(value) => Ok(Item::Flag(flag.id, value)),
-            None => Err(UsageError(concat(&[
-                b"option requires an argument -- '",
-                &[letter],
-                b"'",
-            ]))),
+            None => Err(self.incomplete(&[b"option requires an argument -- '", &[letter], b"'"])),
         }
     }
 
@@ -105,24 +117,16 @@ impl Getopt {
         let (flag, name) = self.lookup(typed, word)?;
         match (flag.value, attached) {
             (None, None) => Ok(Item::Flag(flag.id, OsString::new())),
-            (None, Some(_)) => Err(UsageError(concat(&[
-                b"option '--",
-                name.as_bytes(),
-                b"' doesn't allow an argument",
-            ]))),
+            (None, Some(_)) => {
+                Err(self.unrecognized(&[b"option '--", name.as_bytes(), b"' doesn't allow an argument"]))
+            }
             (Some(_), Some(value)) => Ok(Item::Flag(flag.id, OsStr::from_bytes(value).to_owned())),
             (Some(called), None) if called.starts_with('[') => Ok(Item::Flag(flag.id, OsString::new())),
             (Some(_), None) => self
                 .words
                 .next()
                 .map(|value| Item::Flag(flag.id, value))
-                .ok_or_else(|| {
-                    UsageError(concat(&[
-                        b"option '--",
-                        name.as_bytes(),
-                        b"' requires an argument",
-                    ]))
-                }),
+                .ok_or_else(|| self.incomplete(&[b"option '--", name.as_bytes(), b"' requires an argument"])),
         }
     }
 
@@ -141,18 +145,39 @@ impl Getopt {
             .filter(|(_, name, whole)| !whole && name.as_bytes().starts_with(typed))
             .collect();
         let Some((first, name, _)) = candidates.first() else {
-            return Err(UsageError(concat(&[b"unrecognized option '--", word, b"'"])));
+            return Err(self.unrecognized(&[b"unrecognized option '--", word, b"'"]));
         };
         if candidates.iter().all(|(flag, _, _)| flag.id == first.id) {
             return Ok((first, name));
         }
-        let mut text = concat(&[b"option '--", word, b"' is ambiguous; possibilities:"]);
+        let mut text = [b"option '--".as_slice(), word, b"' is ambiguous; possibilities:"].concat();
         for (_, name, _) in &candidates {
             text.extend_from_slice(b" '--");
             text.extend_from_slice(name.as_bytes());
             text.push(b'\'');
         }
-        Err(UsageError(text))
+        Err(self.unrecognized(&[&text]))
+    }
+
+    /// What getopt says, or what a release says that does not let it speak: it names the word that was read to its end last, which
+    /// is not the wrong one where a letter is followed by others.
+    fn unrecognized(&self, words: &[&[u8]]) -> UsageError {
+        if release::has(Fact::GetoptComplains) {
+            return UsageError(words.concat());
+        }
+        let word = if self.cluster.is_empty() {
+            &self.current
+        } else {
+            &self.before
+        };
+        UsageError([b"unrecognized option '", word.as_bytes(), b"'"].concat())
+    }
+
+    fn incomplete(&self, words: &[&[u8]]) -> UsageError {
+        if release::has(Fact::GetoptComplains) {
+            return UsageError(words.concat());
+        }
+        UsageError([b"missing argument for option '", self.current.as_bytes(), b"'"].concat())
     }
 }
 
@@ -163,8 +188,4 @@ impl Iterator for Getopt {
     fn next(&mut self) -> Option<Self::Item> {
         self.advance().transpose()
     }
-}
-
-fn concat(parts: &[&[u8]]) -> Vec<u8> {
-    parts.concat()
 }

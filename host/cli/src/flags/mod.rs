@@ -169,6 +169,7 @@ pub enum Id {
     MaxSize,
     MaxChain,
     MaxOutput,
+    QemuVersion,
     Config,
 }
 

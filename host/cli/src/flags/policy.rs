@@ -83,6 +83,14 @@ pub const FLAGS: &[Flag] = &[
         help: "refuse longer backing chains (default 200)",
     },
     Flag {
+        id: Id::QemuVersion,
+        short: None,
+        long: &[],
+        exact: &["qemu-version"],
+        value: Some("7.2|10.0|11.1|auto"),
+        help: "speak like this release of qemu-img (default 10.0); auto is the one whose package is installed",
+    },
+    Flag {
         id: Id::Config,
         short: None,
         long: &[],

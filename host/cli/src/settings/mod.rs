@@ -72,6 +72,7 @@ const fn key(id: Id) -> Option<&'static str> {
         Id::MaxSize => "max-size",
         Id::MaxOutput => "max-output",
         Id::MaxChain => "max-chain",
+        Id::QemuVersion => "qemu-version",
         _ => return None,
     })
 }

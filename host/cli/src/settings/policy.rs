@@ -7,6 +7,7 @@ use std::time::Duration;
 use instar_abi::layout::{DEFAULT_BYTES, MAX_BYTES, MIN_BYTES};
 use instar_abi::limits::CHAIN_DEPTH;
 
+use crate::release::Release;
 use crate::value::list;
 use crate::value::number;
 
@@ -24,6 +25,7 @@ pub(super) const KEYS: &[&str] = &[
     "max-size",
     "max-output",
     "max-chain",
+    "qemu-version",
 ];
 
 /// Largest virtual size of an untrusted image unless `max-size` says more. Ours.
@@ -56,6 +58,8 @@ pub struct Policy {
     pub max_output: Option<u64>,
     /// Longest backing chain.
     pub max_chain: u32,
+    /// The release of the reference tool that is stood in for.
+    pub release: Release,
 }
 
 /// Where images are parsed.
@@ -85,6 +89,7 @@ impl Default for Policy {
             max_size: None,
             max_output: None,
             max_chain: 200,
+            release: Release::default(),
         }
     }
 }
@@ -115,6 +120,7 @@ impl Policy {
             "max-size" => self.max_size = Some(size(word)?),
             "max-output" => self.max_output = Some(size(word)?),
             "max-chain" => self.max_chain = layers(word)?,
+            "qemu-version" => self.release = Release::parse(word)?,
             _ => return Err(format!("unknown key; known are {}", KEYS.join(", "))),
         }
         Ok(())

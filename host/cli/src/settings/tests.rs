@@ -2,6 +2,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::apply;
+use crate::release::Release;
+
 use super::policy::{Backend, Policy};
 use crate::stop::Stop;
 
@@ -18,7 +20,8 @@ fn applied(text: &str) -> Result<Policy, String> {
 fn every_key_is_understood() {
     let policy = applied(
         "untrusted = true\nallow-dir = [\"/a\", \"/b\"]\nuntrusted-dir = [\"/c\"]\ntrust-key = \"/k\"\nsandbox = \"process\"\nrequire-kvm = false\nrequire-landlock = true\n\
-         timeout = 1.5\nmemory = \"64M\"\nmax-size = \"10G\"\nmax-output = 4096\nmax-chain = 5\n",
+         timeout = 1.5\nmemory = \"64M\"\nmax-size = \"10G\"\nmax-output = 4096\nmax-chain = 5\n\
+         qemu-version = \"7.2\"\n",
     );
     assert_eq!(
         policy,
@@ -35,6 +38,7 @@ fn every_key_is_understood() {
             max_size: Some(10 << 30),
             max_output: Some(4096),
             max_chain: 5,
+            release: Release::parse(b"7.2").unwrap(),
         })
     );
 }

@@ -7,6 +7,7 @@ use instar_abi::report::{Info, LuksInfo, Qcow2Info, Specific, VmdkInfo};
 
 use super::{Escaped, LocalTime, Name, human_size, snapshot};
 use crate::json::{Json, Object};
+use crate::release::{self, Fact};
 
 /// A layer: what the guest found, and what only the host knows.
 #[derive(Debug)]
@@ -111,6 +112,9 @@ pub fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
         members(&mut text, &data, 1);
     }
     out.extend_from_slice(text.as_bytes());
+    if !release::has(Fact::InfoShowsChildren) {
+        return out;
+    }
     for child in layer.shown_children() {
         human_child(child, &mut out);
     }
@@ -198,16 +202,21 @@ pub fn json(layer: &Layer<'_>) -> Json {
             specific(layer).map(|(name, data)| Object::new().with("type", name).with("data", data)),
         );
     if layer.bare_file {
-        return object
-            .with(
-                "format-specific",
-                Object::new().with("type", "file").with("data", Object::new()),
-            )
-            .with("children", Vec::new())
-            .into();
+        object = object.with("format-specific", plain_file());
+    }
+    if !release::has(Fact::InfoShowsChildren) {
+        return object.into();
+    }
+    if layer.bare_file {
+        return object.with("children", Vec::new()).into();
     }
     let children: Vec<Json> = layer.children.iter().map(child_object).collect();
     object.with("children", children).into()
+}
+
+/// What only a plain file has: nothing.
+fn plain_file() -> Object {
+    Object::new().with("type", "file").with("data", Object::new())
 }
 
 fn child_object(child: &Child) -> Json {
@@ -217,10 +226,7 @@ fn child_object(child: &Child) -> Json {
         .with("dirty-flag", false)
         .with("actual-size", child.file.allocated)
         .with("virtual-size", child.file.virtual_size())
-        .with(
-            "format-specific",
-            Object::new().with("type", "file").with("data", Object::new()),
-        )
+        .with("format-specific", plain_file())
         .with("children", Vec::new());
     let mut node = info;
     let named = |name: &[u8], info: Object| Json::from(Object::new().with("name", name).with("info", info));
@@ -323,8 +329,9 @@ fn luks(header: Option<&LuksInfo>) -> Object {
         })
         .collect();
     let hash = header.iv_generator_hash.as_ref();
+    let detached = release::has(Fact::DetachedLuksHeader).then_some(false);
     object
-        .with("detached-header", false)
+        .with_some("detached-header", detached)
         .with("cipher-alg", header.cipher.as_bytes())
         .with("cipher-mode", header.cipher_mode.as_bytes())
         .with("ivgen-alg", header.iv_generator.as_bytes())

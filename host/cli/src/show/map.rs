@@ -3,6 +3,7 @@
 use instar_abi::report::MapRun;
 
 use super::Name;
+use crate::release::{self, Fact};
 
 /// For whom a map is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +128,13 @@ fn json(run: &MapRun, out: &mut Vec<u8>) {
         (", \"zero\": ", run.zero),
         (", \"data\": ", run.data),
         (", \"compressed\": ", run.compressed),
-    ] {
+    ]
+    .into_iter()
+    .take(if release::has(Fact::MapShowsCompressed) {
+        4
+    } else {
+        3
+    }) {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(if flag { b"true" } else { b"false" });
     }

@@ -6,6 +6,7 @@ use instar_abi::report::Snapshot;
 
 use super::{Escaped, LocalTime, human_size};
 use crate::json::{Json, Object};
+use crate::release::{self, Fact};
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
@@ -22,18 +23,26 @@ pub fn list(snapshots: &[Snapshot], time: &LocalTime) -> String {
 
 /// The heading and one line for each snapshot. Widths count bytes, as the reference tool's do.
 pub(super) fn table(out: &mut String, snapshots: &[Snapshot], time: &LocalTime) {
-    row(out, ["ID", "TAG", "VM_SIZE", "DATE", "VM_CLOCK", "ICOUNT"]);
+    let wide = release::has(Fact::WideSnapshotColumns);
+    let (widths, size, clock) = if wide {
+        (WIDE, "VM_SIZE", "VM_CLOCK")
+    } else {
+        (NARROW, "VM SIZE", "VM CLOCK")
+    };
+    row(out, widths, ["ID", "TAG", size, "DATE", clock, "ICOUNT"]);
     for snapshot in snapshots {
         let seconds = snapshot.vm_clock_nsec / NANOSECONDS;
         let clock = format!(
-            "{:04}:{:02}:{:02}.{:03}",
+            "{:0hours$}:{:02}:{:02}.{:03}",
             seconds / 3600,
             seconds / 60 % 60,
             seconds % 60,
-            snapshot.vm_clock_nsec % NANOSECONDS / 1_000_000
+            snapshot.vm_clock_nsec % NANOSECONDS / 1_000_000,
+            hours = if wide { 4 } else { 2 }
         );
         row(
             out,
+            widths,
             [
                 &Escaped(snapshot.id.as_bytes()).to_string(),
                 &Escaped(snapshot.name.as_bytes()).to_string(),
@@ -62,14 +71,29 @@ pub(super) fn object(snapshot: &Snapshot) -> Json {
         .into()
 }
 
-fn row(out: &mut String, columns: [&str; 6]) {
+/// Widths of the columns.
+type Widths = [usize; 6];
+
+const WIDE: Widths = [7, 16, 8, 19, 15, 10];
+/// The same before [`Fact::WideSnapshotColumns`].
+const NARROW: Widths = [9, 16, 8, 19, 12, 10];
+
+fn row(out: &mut String, widths: Widths, columns: [&str; 6]) {
     let [id, tag, size, date, clock, icount] = columns;
-    left(out, id, 7);
-    left(out, tag, 16);
-    right(out, size, 8);
-    right(out, date, 19);
-    right(out, clock, 15);
-    let _ = writeln!(out, "{icount:>10}");
+    let [
+        id_width,
+        tag_width,
+        size_width,
+        date_width,
+        clock_width,
+        icount_width,
+    ] = widths;
+    left(out, id, id_width);
+    left(out, tag, tag_width);
+    right(out, size, size_width);
+    right(out, date, date_width);
+    right(out, clock, clock_width);
+    let _ = writeln!(out, "{icount:>icount_width$}");
 }
 
 fn left(out: &mut String, text: &str, width: usize) {

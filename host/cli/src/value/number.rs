@@ -1,5 +1,8 @@
 //! Sizes and numbers, with the reference tool's grammar and messages.
 
+use crate::release::{self, Fact};
+use crate::stop::{Step, Stop};
+
 /// Why a word is no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bad {
@@ -22,7 +25,8 @@ pub fn size(word: &[u8]) -> Result<u64, Bad> {
     let (whole, rest) = text.split_at(digits);
     if negative {
         // The reference tool reads the number first, so that `-1` is out of range and `-1k` has the wrong form.
-        return Err(if digits > 0 && rest.is_empty() {
+        let out_of_range = release::has(Fact::NegativeSizesAreOutOfRange);
+        return Err(if digits > 0 && rest.is_empty() && out_of_range {
             Bad::Range
         } else {
             Bad::Form
@@ -95,7 +99,7 @@ pub fn unsigned(word: &[u8]) -> Result<u64, Bad> {
 ///
 /// # Errors
 /// The message.
-pub fn size_within(what: &str, word: &[u8], low: u64, high: u64) -> Result<u64, Vec<u8>> {
+pub fn size_within(what: &str, word: &[u8], low: u64, high: u64) -> Step<u64> {
     match size(word) {
         Ok(value) if (low..=high).contains(&value) => Ok(value),
         Err(Bad::Form) => Err(no_form(what, word)),
@@ -107,7 +111,7 @@ pub fn size_within(what: &str, word: &[u8], low: u64, high: u64) -> Result<u64, 
 ///
 /// # Errors
 /// The message.
-pub fn integer_within(what: &str, word: &[u8], low: u64, high: u64) -> Result<u64, Vec<u8>> {
+pub fn integer_within(what: &str, word: &[u8], low: u64, high: u64) -> Step<u64> {
     match integer(word) {
         Ok(value) => match u64::try_from(value) {
             Ok(value) if (low..=high).contains(&value) => Ok(value),
@@ -118,12 +122,24 @@ pub fn integer_within(what: &str, word: &[u8], low: u64, high: u64) -> Result<u6
     }
 }
 
-fn no_form(what: &str, word: &[u8]) -> Vec<u8> {
-    [b"Invalid ", what.as_bytes(), b" specified: '", word, b"'."].concat()
+fn no_form(what: &str, word: &[u8]) -> Stop {
+    if !release::has(Fact::BadNumbersAreQuoted) {
+        let first = format!("Invalid {what} specified. You may use k, M, G, T, P or E suffixes for");
+        let second = "kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.";
+        return Stop::Messages(vec![first.into_bytes(), second.into()]);
+    }
+    let end: &[u8] = if release::has(Fact::BadNumbersEndInAFullStop) {
+        b"'."
+    } else {
+        b"'"
+    };
+    Stop::Message([b"Invalid ", what.as_bytes(), b" specified: '", word, end].concat())
 }
 
-fn out_of_range(what: &str, low: u64, high: u64) -> Vec<u8> {
-    format!("Invalid {what} specified. Must be between {low} and {high}.").into_bytes()
+fn out_of_range(what: &str, low: u64, high: u64) -> Stop {
+    Stop::say(format!(
+        "Invalid {what} specified. Must be between {low} and {high}."
+    ))
 }
 
 fn skip_blanks(word: &[u8]) -> &[u8] {
@@ -265,11 +281,13 @@ mod tests {
     fn messages_are_the_reference_tools() {
         assert_eq!(
             size_within("bs", b"0", 1, 2_147_483_647),
-            Err(b"Invalid bs specified. Must be between 1 and 2147483647.".to_vec())
+            Err(Stop::say(
+                "Invalid bs specified. Must be between 1 and 2147483647."
+            ))
         );
         assert_eq!(
             integer_within("count", b"08", 0, 9),
-            Err(b"Invalid count specified: '08'.".to_vec())
+            Err(Stop::say("Invalid count specified: '08'."))
         );
     }
 }

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use super::Line;
-use super::shared::{CacheMode, SourceArgs, output_is_json};
+use super::shared::{CacheMode, SourceArgs, expects, output_is_json};
 use crate::flags::{Id, Item};
+use crate::release::{self, Fact};
 use crate::stop::{Step, Stop};
 
 /// What was typed.
@@ -37,12 +38,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
             Item::Flag(Id::SourceCache, value) => cache = value,
             Item::Flag(Id::Repair, value) => {
                 if !matches!(value.as_bytes(), b"leaks" | b"all") {
-                    let text: [&[u8]; 3] = [
-                        b"--repair (-r) expects 'leaks' or 'all' not '",
-                        value.as_bytes(),
-                        b"'",
-                    ];
-                    return Err(Stop::Misuse(text.concat()));
+                    return Err(bad_repair(value.as_bytes()));
                 }
                 repair = true;
             }
@@ -64,4 +60,12 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
         quiet,
         json,
     })
+}
+
+fn bad_repair(word: &[u8]) -> Stop {
+    if release::has(Fact::RepairIsNamed) {
+        return expects("--repair (-r)", ["leaks", "all"], word);
+    }
+    let text = b"Unknown option value for -r (expecting 'leaks' or 'all'): ";
+    Stop::Message([text.as_slice(), word].concat())
 }

@@ -52,7 +52,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
             Item::Flag(Id::Progress, value) => args.progress = ShowProgress::parse(value.as_bytes())?,
             Item::Flag(Id::Parallel, value) => {
                 let lanes = number::integer_within("number of lanes", value.as_bytes(), 1, 16);
-                args.parallel = Some(lanes.map_err(Stop::Message)?);
+                args.parallel = Some(lanes?);
             }
             Item::Flag(..) => {}
             Item::Operand(word) => operands.push(word),

@@ -10,6 +10,7 @@ use super::shared::{CacheMode, ShowProgress, SourceArgs, join_options, snapshot}
 use super::{Line, checksum};
 use crate::create::{Driver, Ground};
 use crate::flags::{Id, Item};
+use crate::release::{self, Fact};
 use crate::stop::{Step, Stop};
 use crate::value::protocol::Protocol;
 use crate::value::{driver, list, number, place};
@@ -115,11 +116,18 @@ impl Args {
             Id::Quiet => self.quiet = true,
             Id::Parallel => {
                 let lanes = number::integer_within("number of coroutines", value.as_bytes(), 1, 16);
-                self.parallel = Some(lanes.map_err(Stop::Message)?);
+                let lanes = if release::has(Fact::LanesAreANumberLikeOthers) {
+                    lanes
+                } else {
+                    lanes.map_err(|_| {
+                        let range = "Allowed number of coroutines is between 1 and 16";
+                        Stop::say(format!("Invalid number of coroutines. {range}"))
+                    })
+                };
+                self.parallel = Some(lanes?);
             }
             Id::Rate => {
-                self.rate =
-                    number::size_within("rate limit", value.as_bytes(), 0, LARGEST).map_err(Stop::Message)?;
+                self.rate = number::size_within("rate limit", value.as_bytes(), 0, LARGEST)?;
             }
             Id::CopyRange => self.copy_range = true,
             Id::Salvage => self.salvage = true,
@@ -273,7 +281,7 @@ pub(crate) fn creatable(name: &OsStr, unknown: impl Fn() -> Vec<u8>) -> Step<Dri
 
 fn sparse(word: &[u8]) -> Step<u64> {
     let what = "buffer size for sparse output";
-    let bytes = number::size_within(what, word, 0, LARGEST).map_err(Stop::Message)?;
+    let bytes = number::size_within(what, word, 0, LARGEST)?;
     if !bytes.is_multiple_of(512) || bytes > LARGEST_SPARSE {
         return Err(Stop::say(format!(
             "Invalid {what} specified. Valid sizes are multiples of 512 up to {LARGEST_SPARSE}. Select 0 to disable sparse detection (fully allocates output)."

@@ -59,7 +59,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     args.image = image.ok_or_else(|| Stop::Misuse(b"Expecting image file name".to_vec()))?;
     if let Some(word) = operands.next() {
         let size = number::size_within("image size", word.as_bytes(), 0, LARGEST);
-        args.size = Some(size.map_err(Stop::Message)?);
+        args.size = Some(size?);
     }
     if let Some(word) = operands.next() {
         return Err(Stop::Misuse([b"Unexpected argument: ", word.as_bytes()].concat()));

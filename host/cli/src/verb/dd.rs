@@ -7,6 +7,7 @@ use super::Line;
 use super::shared::SourceArgs;
 use crate::create::Driver;
 use crate::flags::{Id, Item};
+use crate::release::{self, Fact};
 use crate::stop::{Step, Stop};
 use crate::value::number;
 
@@ -92,8 +93,7 @@ impl Operands {
             b"if" => self.input = file(),
             b"of" => self.output = file(),
             b"bs" => {
-                self.block_size =
-                    Some(number::size_within("bs", value, 1, LARGEST_BLOCK).map_err(Stop::Message)?);
+                self.block_size = Some(number::size_within("bs", value, 1, LARGEST_BLOCK)?);
             }
             b"count" => self.count = Some(blocks("count", value)?),
             b"skip" => self.skip = Some(blocks("skip", value)?),
@@ -114,7 +114,11 @@ impl Args {
 }
 
 fn blocks(name: &str, value: &[u8]) -> Step<u64> {
-    number::integer_within(name, value, 0, LARGEST_COUNT).map_err(Stop::Message)
+    if release::has(Fact::PlainBlockCounts) {
+        number::integer_within(name, value, 0, LARGEST_COUNT)
+    } else {
+        number::size_within(name, value, 0, LARGEST_COUNT)
+    }
 }
 
 fn unrecognized(word: &[u8]) -> Stop {

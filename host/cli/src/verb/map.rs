@@ -55,5 +55,5 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
 }
 
 fn bytes(what: &str, word: &OsStr) -> Step<u64> {
-    number::size_within(what, word.as_bytes(), 0, LARGEST).map_err(Stop::Message)
+    number::size_within(what, word.as_bytes(), 0, LARGEST)
 }

@@ -62,7 +62,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
             Item::Flag(Id::Output, value) => json = output_is_json(&value)?,
             Item::Flag(Id::Size, value) => {
                 let bytes = number::size_within("image size", value.as_bytes(), 0, LARGEST);
-                size = Some(bytes.map_err(Stop::Message)?);
+                size = Some(bytes?);
             }
             Item::Flag(..) => {}
             Item::Operand(word) => operands.push(word),

@@ -90,7 +90,7 @@ pub fn parse(
     help: &mut dyn FnMut(&Page),
 ) -> Step<Command> {
     let line = Line {
-        getopt: Getopt::new(page.flags(), words, stop_at_operand()),
+        getopt: Getopt::new(page.flags(), words, stop_at_operand()).after(page.name.as_ref()),
         page,
         common,
         secrets: Vec::new(),
@@ -113,7 +113,7 @@ pub fn parse(
 }
 
 /// Options end at the first operand where the environment asks for it.
-fn stop_at_operand() -> bool {
+pub(crate) fn stop_at_operand() -> bool {
     std::env::var_os("POSIXLY_CORRECT").is_some()
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use instar_abi::job::SnapshotName;
 
+use crate::release::{self, Fact};
 use crate::stop::{Step, Stop};
 use crate::value::list;
 use crate::value::place::{Place, Reading};
@@ -14,15 +15,23 @@ pub(super) fn output_is_json(value: &OsStr) -> Step<bool> {
     match value.as_bytes() {
         b"human" => Ok(false),
         b"json" => Ok(true),
-        other => Err(Stop::Misuse(
-            [
-                b"--output expects 'human' or 'json' not '".as_slice(),
-                other,
-                b"'",
-            ]
-            .concat(),
-        )),
+        _ if !release::has(Fact::BadOutputIsQuoted) => {
+            Err(Stop::say("--output must be used with human or json as argument."))
+        }
+        other => Err(expects("--output", ["human", "json"], other)),
     }
+}
+
+/// An option whose argument is none of its words.
+pub(super) fn expects(option: &str, words: [&str; 2], found: &[u8]) -> Stop {
+    let [first, second] = words;
+    let comma = if release::has(Fact::CommaBeforeNot) {
+        ","
+    } else {
+        ""
+    };
+    let text = format!("{option} expects '{first}' or '{second}'{comma} not '");
+    Stop::Misuse([text.as_bytes(), found, b"'"].concat())
 }
 
 /// How progress is shown.

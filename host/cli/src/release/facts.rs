@@ -1,0 +1,148 @@
+//! The table. Nothing else asks for a number of a release.
+
+use super::Series;
+
+/// What some releases do and others do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the table says what each stands for")]
+pub enum Fact {
+    InfoShowsChildren,
+    MapShowsCompressed,
+    WideSnapshotColumns,
+    NegativeSizesAreOutOfRange,
+    DetachedLuksHeader,
+    GetoptComplains,
+    ShortHint,
+    BadNumbersAreQuoted,
+    BadNumbersEndInAFullStop,
+    LanesAreANumberLikeOthers,
+    PlainBlockCounts,
+    BadOutputIsQuoted,
+    CommaBeforeNot,
+    RepairIsNamed,
+    BadObjectOfCompareIsMisuse,
+    KeepDataFile,
+}
+
+/// A fact, and the releases for which it holds.
+#[derive(Debug)]
+pub struct Row {
+    /// Which.
+    pub fact: Fact,
+    /// The first release that does it.
+    pub since: Series,
+    /// The first that does it no more.
+    pub until: Option<Series>,
+    /// For people: what it does, and what the others do.
+    pub what: &'static str,
+}
+
+impl Row {
+    pub(super) fn holds(&self, series: Series) -> bool {
+        series >= self.since && self.until.is_none_or(|until| series < until)
+    }
+}
+
+const fn since(since: (u16, u16), fact: Fact, what: &'static str) -> Row {
+    Row {
+        fact,
+        since: Series(since.0, since.1),
+        until: None,
+        what,
+    }
+}
+
+const fn between(first: (u16, u16), until: (u16, u16), fact: Fact, what: &'static str) -> Row {
+    Row {
+        until: Some(Series(until.0, until.1)),
+        ..since(first, fact, what)
+    }
+}
+
+/// Every difference that is kept, in the order of releases. What 10.0 does is what Debian's packages of it do: they have an early
+/// form of the options of 10.1.
+pub const FACTS: &[Row] = &[
+    since(
+        (8, 0),
+        Fact::InfoShowsChildren,
+        "`info` shows the files of an image: `children` in JSON, `Child node` for people",
+    ),
+    since(
+        (8, 1),
+        Fact::NegativeSizesAreOutOfRange,
+        "a size such as `-1` is out of range; before, it is not a size",
+    ),
+    since(
+        (8, 2),
+        Fact::MapShowsCompressed,
+        "`map --output=json` says `compressed` of each extent",
+    ),
+    since(
+        (9, 0),
+        Fact::DetachedLuksHeader,
+        "`detached-header` is an option of luks, and `info` shows it",
+    ),
+    since(
+        (9, 0),
+        Fact::WideSnapshotColumns,
+        "the table of snapshots has the columns `VM_SIZE` and `VM_CLOCK`, with four digits of hours; before, `VM SIZE` and `VM CLOCK`, with two",
+    ),
+    since(
+        (10, 0),
+        Fact::GetoptComplains,
+        "an option that is none is complained about in getopt's words, after the verb, and the hint names the verb; before, `unrecognized option`",
+    ),
+    between(
+        (10, 0),
+        (10, 1),
+        Fact::ShortHint,
+        "the hint ends in `for more info`, else in `for more information`",
+    ),
+    since(
+        (10, 0),
+        Fact::BadNumbersAreQuoted,
+        "a number that is none is quoted; before, two lines list the suffixes",
+    ),
+    between(
+        (10, 0),
+        (10, 1),
+        Fact::BadNumbersEndInAFullStop,
+        "after such a quoted number stands a full stop",
+    ),
+    since(
+        (10, 0),
+        Fact::LanesAreANumberLikeOthers,
+        "`convert -m` fails as other numbers do; before, with one message for all",
+    ),
+    between(
+        (10, 0),
+        (11, 0),
+        Fact::PlainBlockCounts,
+        "`count=` and `skip=` of `dd` are plain integers, octal after a `0`; else sizes, with suffixes",
+    ),
+    since(
+        (10, 0),
+        Fact::BadOutputIsQuoted,
+        "an `--output` that is none is quoted, and a hint follows; before, one message for all",
+    ),
+    since(
+        (10, 0),
+        Fact::RepairIsNamed,
+        "a bad argument of `check -r` is complained about by the name `--repair`",
+    ),
+    since(
+        (10, 1),
+        Fact::CommaBeforeNot,
+        "messages about words out of a list have a comma before `not`",
+    ),
+    since(
+        (10, 2),
+        Fact::BadObjectOfCompareIsMisuse,
+        "`compare` with a bad `--object` exits with 1; before, with 2",
+    ),
+    since(
+        (11, 1),
+        Fact::KeepDataFile,
+        "`keep_data_file` is an option of qcow2",
+    ),
+];
