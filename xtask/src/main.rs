@@ -11,12 +11,15 @@
 //!  cargo xtask references   fetch releases of qemu-img to compare with into target/references
 //!  cargo xtask writers [NAME…]  fetch other programs that write images, and read what they wrote; --write for docs/writers.md
 //!  cargo xtask clients [NAME…]  run callers of qemu-img with qemu-img and with instar: `lines`, oslo.utils, ovirt-imageio
+//!  cargo xtask baselines    ask them anew for everything in tests/baselines, and write the matrix of dd
 //! ```
 #![forbid(unsafe_code)]
 
+mod baselines;
 mod ci;
 mod clients;
 mod compatibility;
+mod dd_matrix;
 mod demo;
 mod deviations;
 mod filter;
@@ -43,10 +46,11 @@ fn main() -> ExitCode {
         ["writers", rest @ ..] => writers::run(rest),
         ["compatibility"] => compatibility::render(),
         ["test", rest @ ..] => filter::run(rest),
+        ["baselines"] => baselines::record(),
         ["references", rest @ ..] => references::run(rest),
         _ => Err(
             "usage: cargo xtask demo [IMAGE] | ci | test FILTER | tidy [--bless] | deviations | compatibility | references \
-             | writers [NAME…] [--write] | clients [NAME…]"
+             | baselines | writers [NAME…] [--write] | clients [NAME…]"
                 .to_owned(),
         ),
     };

@@ -10,6 +10,7 @@
 )]
 
 mod account;
+mod baselines;
 mod bitmaps;
 mod bounds;
 mod callers;

@@ -50,6 +50,7 @@ const RULES: &[(&str, Rule)] = &[
     ("words that do not belong here", text::words),
     ("links and names in documents", text::links),
     ("table of deviations", |_| crate::deviations::check()),
+    ("matrix of dd", |_| crate::dd_matrix::check()),
 ];
 
 /// Applies every rule.

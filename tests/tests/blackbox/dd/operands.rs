@@ -1,0 +1,64 @@
+//! Operands that are wrong, or nearly: both programs refuse the same, in the same words, and write nothing.
+
+use super::rows;
+
+rows! {
+    an_unknown_operand_is_refused: "if=raw of=out conv=sparse";
+    an_unknown_operand_without_a_value_is_refused: "if=raw of=out sync";
+    an_operand_whose_name_is_empty_is_refused: "if=raw of=out =1";
+    a_name_in_capitals_is_another_operand: "if=raw of=out BS=512";
+    an_operand_that_qemu_img_lacks_is_refused: "if=raw of=out seek=1";
+    a_missing_source_is_refused: "of=out bs=512";
+    a_missing_target_is_refused: "if=raw bs=512";
+    no_operand_at_all_is_refused: "";
+    a_source_that_does_not_exist_is_refused: "if=absent of=out";
+    a_source_without_a_name_is_refused: "if= of=out";
+    a_target_in_no_directory_is_refused: "if=raw of=absent/out";
+    a_block_of_nothing_is_refused: "if=raw of=out bs=0";
+    a_block_of_two_gibibytes_is_refused: "if=raw of=out bs=2147483648";
+    a_block_of_the_largest_size_is_taken: "if=raw of=out bs=2147483647";
+    a_block_of_two_gibibytes_by_suffix_is_refused: "if=raw of=out bs=2G";
+    a_negative_block_is_refused: "if=raw of=out bs=-1";
+    an_empty_block_is_refused: "if=raw of=out bs=";
+    a_block_in_words_is_refused: "if=raw of=out bs=many";
+    a_block_with_a_fraction_of_a_byte_is_refused: "if=raw of=out bs=1.5";
+    a_block_with_a_fraction_of_a_kibibyte_is_taken: "if=raw of=out bs=1.5k count=3";
+    a_block_in_hexadecimal_is_taken: "if=raw of=out bs=0x400 count=3";
+    a_block_in_octal_is_decimal: "if=raw of=out bs=01000 count=3";
+    a_block_with_two_suffixes_is_refused: "if=raw of=out bs=1kb";
+    a_block_of_blocks_is_refused: "if=raw of=out bs=1w";
+    a_block_with_a_suffix_in_capitals_is_taken: "if=raw of=out bs=1K count=3";
+    a_block_of_one_byte_by_suffix_is_taken: "if=raw of=out bs=513b count=2";
+    a_block_with_a_plus_is_taken: "if=raw of=out bs=+512 count=3";
+    a_block_beyond_64_bits_is_refused: "if=raw of=out bs=99999999999999999999";
+    a_negative_count_is_refused: "if=raw of=out count=-1";
+    an_empty_count_is_refused: "if=raw of=out count=";
+    a_count_in_words_is_refused: "if=raw of=out count=x";
+    a_count_with_a_suffix: "if=raw of=out count=1k";
+    a_count_with_a_suffix_of_one: "if=raw of=out count=7b";
+    a_count_with_a_fraction: "if=raw of=out count=1.5";
+    a_count_with_a_fraction_of_a_kibibyte: "if=raw of=out count=1.5k";
+    a_count_with_an_exponent_of_two: "if=raw of=out count=1e";
+    a_count_that_begins_with_zero: "if=raw of=out count=010";
+    a_count_that_begins_with_zero_and_is_not_octal: "if=raw of=out count=08";
+    a_count_in_hexadecimal: "if=raw of=out count=0x10";
+    a_count_with_a_plus: "if=raw of=out count=+3";
+    a_count_of_the_largest_number: "if=raw of=out count=9223372036854775807";
+    a_count_beyond_63_bits_is_refused: "if=raw of=out count=9223372036854775808";
+    a_count_beyond_64_bits_is_refused: "if=raw of=out count=18446744073709551616";
+    a_negative_skip_is_refused: "if=raw of=out skip=-1";
+    an_empty_skip_is_refused: "if=raw of=out skip=";
+    a_skip_in_words_is_refused: "if=raw of=out skip=x";
+    a_skip_with_a_suffix: "if=raw of=out skip=1k";
+    a_skip_with_a_fraction: "if=raw of=out skip=0.5k";
+    a_skip_that_begins_with_zero: "if=raw of=out skip=010";
+    a_skip_in_hexadecimal: "if=raw of=out skip=0x10";
+    a_skip_beyond_63_bits_is_refused: "if=raw of=out skip=9223372036854775808";
+    an_unknown_format_of_the_target_is_refused: "-O nonsense if=raw of=out";
+    an_unknown_format_of_the_source_is_refused: "-f nonsense if=raw of=out";
+    an_unknown_option_is_refused: "--nonsense if=raw of=out";
+    an_unknown_letter_is_refused: "-n if=raw of=out";
+    an_option_without_its_argument_is_refused: "if=raw of=out -O";
+    the_first_wrong_operand_is_named: "if=raw of=out bs=0 count=-1 foo";
+    a_wrong_operand_counts_before_a_missing_source: "of=out bs=0";
+}
