@@ -81,19 +81,12 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use instar_abi::Slot;
-    use instar_abi::job::{Below, Create, RawCreate, Source, Target};
+    use instar_abi::job::{Create, RawCreate, Source, Target};
 
     use super::*;
 
     fn window(size: u64, block_size: u64, count: Option<u64>, skip: u64) -> (u64, u64, bool) {
-        let source = Source {
-            slot: Slot(0),
-            format: None,
-            snapshot: None,
-            busy: false,
-            below: Below::Named,
-            window: None,
-        };
+        let source = Source::new(Slot(0), None);
         let create = Create::Raw(RawCreate::default());
         let target = Target {
             slot: Slot(1),

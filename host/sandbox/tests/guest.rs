@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::elf::{Batch, player};
 use common::{Engine, modes};
-use instar_abi::job::{Below, Bounds, Info, Seed, Source, Verb};
+use instar_abi::job::{Bounds, Info, Seed, Source, Verb};
 use instar_abi::layout::DEFAULT_BYTES;
 use instar_abi::request::Op;
 use instar_abi::{FileFacts, FileKind, Format, Job, RawRequest, Report, Slot, encode};
