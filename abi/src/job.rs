@@ -81,6 +81,8 @@ pub enum Verb {
     Safety(Source),
     /// `check`.
     Check(Check),
+    /// The verbs that change an image in place.
+    Change(ChangeImage),
 }
 
 impl Verb {
@@ -345,6 +347,39 @@ pub struct Compare {
 pub struct Check {
     /// What to look through.
     pub source: Source,
+}
+
+/// A change of an image in place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeImage {
+    /// The file that the user named, open for writing.
+    pub target: Slot,
+    /// Its format if the user said so; else it is detected.
+    pub format: Option<Format>,
+    /// What becomes of it.
+    pub change: Change,
+}
+
+/// What becomes of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// `snapshot -c`.
+    CreateSnapshot(NewSnapshot),
+    /// `snapshot -a`: the one of that ID, else the first of that name.
+    ApplySnapshot(Vec<u8>),
+    /// `snapshot -d`: the first of that name.
+    DeleteSnapshot(Vec<u8>),
+}
+
+/// An internal snapshot to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewSnapshot {
+    /// Its name, any bytes.
+    pub name: Vec<u8>,
+    /// When: seconds since 1970.
+    pub seconds: u32,
+    /// Nanoseconds of it.
+    pub nanoseconds: u32,
 }
 
 /// An image to write.

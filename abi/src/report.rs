@@ -28,6 +28,8 @@ pub enum Report {
     Map(Vec<MapRun>),
     /// What was found of an image's size before it is made (`create` without a size) or read.
     Size(u64),
+    /// The format of an image that is changed in place, given or detected.
+    Opened(Format),
     /// The internal snapshots for `snapshot -l`.
     Snapshots(Vec<Snapshot>),
     /// What `info --safety` found.
@@ -156,6 +158,8 @@ pub enum Stage {
     Finish,
     /// Looking through an image's tables.
     Check,
+    /// Changing an image in place.
+    Change,
     /// Anything else.
     Other,
 }

@@ -5,6 +5,7 @@
 //!  Native        files by slot, requests by the shortest way
 //!  Counting      the same, and what was asked for
 //!  Failing       the same, until it has carried out so many changes
+//!  Torn          the same, and what a power cut can leave of the changes
 //!  heap          what was allocated meanwhile
 //!  conformance   the suite that every format crate runs, over all of these
 //! ```
@@ -25,6 +26,7 @@ mod counting;
 mod failing;
 pub mod heap;
 mod sparse;
+mod torn;
 mod words;
 
 use std::ffi::OsStr;
@@ -41,6 +43,7 @@ use instar_disk::{Action, Fault, FileFacts, FileKind, Host, Io, IoError, Result,
 pub use counting::{Asked, Counting};
 pub use failing::Failing;
 pub use instar_abi::Report;
+pub use torn::{State, Torn};
 pub use words::words;
 
 /// Files by slot, and what was reported.

@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use instar_abi::job::{self, Create, SizeRule};
+use instar_abi::job::{self, Change, Create, SizeRule};
 use instar_abi::report::{Backing, Checked};
-use instar_disk::{Check, Fault, File, Findings, Format, Opened, Result, Target, fault};
+use instar_disk::{Check, Edit, Fault, File, Findings, Format, Opened, Result, Target, fault};
 
 use crate::chain::Chain;
 use crate::session::Session;
@@ -85,6 +85,37 @@ pub(crate) fn check<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Check 
         })),
     }
 }
+
+/// Opens `file` as an image of `format` that is changed in place.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn edit<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Edit + 'h>> {
+    match format {
+        Format::Qcow2 => instar_qcow2::edit(file),
+        Format::Raw | Format::Vdi | Format::Vhdx | Format::Vmdk | Format::Vpc => {
+            open(format, file, Purpose::Describe)?;
+            Ok(Box::new(Unchangeable(file)))
+        }
+    }
+}
+
+/// An image of a format in which nothing can be changed in place yet.
+struct Unchangeable<'h>(File<'h>);
+
+impl Edit for Unchangeable<'_> {
+    fn change(&mut self, change: &Change) -> Result<()> {
+        let fault = match change {
+            Change::CreateSnapshot(_) => Fault::new(fault::core::IO).with([EOPNOTSUPP]),
+            Change::ApplySnapshot(_) => Fault::new(fault::qcow2_write::NO_SNAPSHOTS),
+            Change::DeleteSnapshot(_) => Fault::new(fault::qcow2_write::DELETE_MISSING),
+        };
+        Err(fault.in_file(self.0.slot()))
+    }
+}
+
+/// Linux's number for "Operation not supported".
+const EOPNOTSUPP: u64 = 95;
 
 /// An image of a format that has nothing to look through.
 struct Unchecked {

@@ -28,6 +28,7 @@ extern crate alloc;
 mod account;
 mod bitmaps;
 mod chain;
+mod change;
 mod check;
 mod checksum;
 mod compare;
@@ -81,6 +82,7 @@ fn carry_out(session: &session::Session<'_>) -> session::Outcome<Done> {
         Verb::Map(map) => map::run(session, map),
         Verb::Create(create) => create::run(session, create),
         Verb::Measure(measure) => measure::run(session, measure),
+        Verb::Change(change) => change::run(session, change),
         Verb::Check(check) => check::run(session, check),
         Verb::Compare(compare) => compare::run(session, compare),
         Verb::Checksum(checksum) => checksum::run(session, checksum),

@@ -45,6 +45,16 @@ super::faults! {
     TARGET_TABLE = 0x0295, "the image's tables are damaged (entry {0} at byte {1}); repair it with 'qemu-img check -r all' before writing to it";
     /// A count in the existing image would pass its width. Numbers: cluster, count.
     TARGET_REFCOUNT = 0x0296, "the image's refcounts are damaged (cluster {0} is in use, but counted {1} times); repair it with 'qemu-img check -r all' before writing to it";
+    /// `snapshot -a` of an image that has bitmaps.
+    APPLY_WITH_BITMAPS = 0x0297, "Device has active dirty bitmaps";
+    /// `snapshot -a` of a snapshot that the image does not have.
+    APPLY_MISSING = 0x0298, "Failed to load snapshot: No such file or directory";
+    /// `snapshot -a` of an image that keeps its data in another file.
+    APPLY_DATA_FILE = 0x0299, "Failed to load snapshot: Operation not supported";
+    /// `snapshot -d` of a snapshot that the image does not have.
+    DELETE_MISSING = 0x029a, "snapshot not found";
+    /// `snapshot -a` of an image whose format has no snapshots.
+    NO_SNAPSHOTS = 0x029b, "Block driver does not support snapshots";
     /// `measure` of a disk whose L1 table would exceed its limit.
     MEASURE_TOO_LARGE = 0x02b0, "The image size is too large (try using a larger cluster size)";
 }

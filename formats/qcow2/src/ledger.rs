@@ -1,4 +1,8 @@
-//! Space and refcounts of an existing image: what is in use stays, what is new goes behind the end.
+//! Space and refcounts of an existing image: what is in use stays, what is new goes behind the end, or, where an image is
+//! changed in place, into clusters that were free before.
+
+use alloc::vec::Vec;
+use core::ops::Range;
 
 use instar_disk::{Fault, File, FileKind, Result, align_up, fault};
 
@@ -19,6 +23,19 @@ pub(crate) struct Ledger<'h> {
     space: Space,
     /// Clusters before this one may be in use; those after it were taken by us.
     first_new: u64,
+    /// How an image is changed in place; none: new clusters go behind the end, and what is released is free at once.
+    careful: Option<Careful>,
+}
+
+/// What an image that is changed in place needs besides.
+#[derive(Default)]
+struct Careful {
+    /// The first cluster that may be free.
+    next_free: u64,
+    /// Clusters that are not handed out whatever their count: the header and the tables that it leads to.
+    reserved: Vec<Range<u64>>,
+    /// Clusters of an old refcount table, which the header still leads to.
+    retired: Vec<Range<u64>>,
 }
 
 impl<'h> Ledger<'h> {
@@ -34,6 +51,7 @@ impl<'h> Ledger<'h> {
             table: header.refcount_table,
             space: Space::new(layout.cluster_bits(), 0),
             first_new: 0,
+            careful: None,
         };
         let mut end = ledger.counted_end()?;
         if file.kind() != FileKind::Block {
@@ -43,6 +61,38 @@ impl<'h> Ledger<'h> {
         ledger.first_new = end;
         ledger.space = Space::new(layout.cluster_bits(), end);
         Ok(ledger)
+    }
+
+    /// The ledger of an image that is changed in place: counts reach the disk before links, free clusters are used again, and
+    /// an old refcount table is left to [`Ledger::retired`].
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub(crate) fn open_careful(file: File<'h>, header: &Header, layout: Layout) -> Result<Self> {
+        let mut ledger = Self::open(file, header, layout)?;
+        ledger.pages.keep_order();
+        let bits = layout.cluster_bits();
+        let whole = |start: u64, bytes: u64| {
+            let end = start.saturating_add(bytes);
+            shr(start, bits)..shr_up(end, bits)
+        };
+        let table = |table: TableRange, entry: u64| whole(table.offset, table.entries.saturating_mul(entry));
+        ledger.careful = Some(Careful {
+            reserved: alloc::vec![
+                0..1,
+                table(header.l1, 8),
+                table(header.refcount_table, 8),
+                table(header.snapshots, limit::SNAPSHOT_LEAST),
+            ],
+            ..Careful::default()
+        });
+        Ok(ledger)
+    }
+
+    /// Clusters of old refcount tables, once the header leads to the new one.
+    pub(crate) fn retired(&mut self) -> Vec<Range<u64>> {
+        let careful = self.careful.as_mut();
+        careful.map_or_else(Vec::new, |careful| core::mem::take(&mut careful.retired))
     }
 
     /// Whether anything was taken.
@@ -62,7 +112,10 @@ impl<'h> Ledger<'h> {
 
     /// Takes clusters that follow one another, each counted once; gives the byte offset of the first.
     pub(crate) fn take(&mut self, clusters: u64) -> Result<u64> {
-        let offset = self.space.take(clusters)?;
+        let offset = match self.free_run(clusters)? {
+            Some(first) => shl(first, self.layout.cluster_bits())?,
+            None => self.space.take(clusters)?,
+        };
         self.count_once(shr(offset, self.layout.cluster_bits()), clusters)?;
         Ok(offset)
     }
@@ -111,6 +164,64 @@ impl<'h> Ledger<'h> {
         Ok(self.count(shr(host, self.layout.cluster_bits()))? == 1)
     }
 
+    /// The first of so many free clusters that follow one another in the reach of one refcount block.
+    fn free_run(&mut self, wanted: u64) -> Result<Option<u64>> {
+        let Some(careful) = &self.careful else {
+            return Ok(None);
+        };
+        let (reserved, order) = (careful.reserved.clone(), self.layout.refcount_order());
+        let mut at = careful.next_free;
+        let mut passed = None;
+        while at < self.first_new {
+            let (block, within) = self.place(at);
+            let next = shl(add(block, 1)?, self.layout.block_bits())?.min(self.first_new);
+            let offset = if block < self.table.entries {
+                self.block(block)?
+            } else {
+                None
+            };
+            // Where there is no block, to count would need a new one.
+            let Some(offset) = offset else {
+                at = next;
+                continue;
+            };
+            let to = add(within, sub(next, at)?)?;
+            let bytes = self.pages.get(offset)?;
+            let run = packed::run(bytes, order, within, to);
+            if packed::get(bytes, order, within) != 0 {
+                at = add(at, run)?;
+                continue;
+            }
+            let end = add(at, run)?;
+            if let Some(range) = reserved.iter().find(|range| range.start < end && at < range.end) {
+                // Free by its count, and in use: an image that `check` finds fault with.
+                if range.start.saturating_sub(at) >= wanted {
+                    return self.found(at, wanted, passed);
+                }
+                at = range.end.max(add(at, 1)?);
+                continue;
+            }
+            if run >= wanted {
+                return self.found(at, wanted, passed);
+            }
+            passed.get_or_insert(at);
+            at = end;
+        }
+        if let (Some(careful), None) = (&mut self.careful, passed) {
+            careful.next_free = at;
+        }
+        Ok(None)
+    }
+
+    /// Free clusters from `first` on are handed out; smaller free runs from `passed` on stay.
+    fn found(&mut self, first: u64, clusters: u64, passed: Option<u64>) -> Result<Option<u64>> {
+        let next = add(first, clusters)?;
+        if let Some(careful) = &mut self.careful {
+            careful.next_free = passed.unwrap_or(next);
+        }
+        Ok(Some(first))
+    }
+
     fn set(&mut self, cluster: u64, count: u64) -> Result<()> {
         let (block, at) = self.place(cluster);
         let offset = self.block_to_edit(block)?;
@@ -133,14 +244,14 @@ impl<'h> Ledger<'h> {
     }
 
     /// The number of the block that counts `cluster`, and the place in it.
-    fn place(&self, cluster: u64) -> (u64, u64) {
+    pub(crate) fn place(&self, cluster: u64) -> (u64, u64) {
         let bits = self.layout.block_bits();
         let block = shr(cluster, bits);
         (block, cluster & 1_u64.wrapping_shl(bits).wrapping_sub(1))
     }
 
     /// Where a block is, if it exists.
-    fn block(&mut self, block: u64) -> Result<Option<u64>> {
+    pub(crate) fn block(&mut self, block: u64) -> Result<Option<u64>> {
         let word = self.pages.word(self.table.offset, block)?;
         let offset = word & entry::REFCOUNT_BLOCK;
         if offset & self.layout.cluster().wrapping_sub(1) != 0 {
@@ -150,7 +261,7 @@ impl<'h> Ledger<'h> {
     }
 
     /// Where a block is; it is made if it does not exist.
-    fn block_to_edit(&mut self, block: u64) -> Result<u64> {
+    pub(crate) fn block_to_edit(&mut self, block: u64) -> Result<u64> {
         if block >= self.table.entries {
             self.grow_table(block)?;
         }
@@ -199,8 +310,14 @@ impl<'h> Ledger<'h> {
             entries: shr(bytes, 3),
         };
         self.count_once(shr(offset, bits), clusters)?;
-        for number in 0..old_clusters {
-            self.release(add(shr(old.offset, bits), number)?)?;
+        let first = shr(old.offset, bits);
+        let range = first..add(first, old_clusters)?;
+        if let Some(careful) = &mut self.careful {
+            careful.retired.push(range);
+            return Ok(());
+        }
+        for cluster in range {
+            self.release(cluster)?;
         }
         Ok(())
     }

@@ -37,6 +37,7 @@ mod carried;
 mod check;
 mod compose;
 mod create;
+mod edit;
 mod empty;
 mod entry;
 mod existing;
@@ -69,6 +70,7 @@ mod zeroing;
 
 pub use check::{check, check_within};
 pub use create::create;
+pub use edit::edit;
 pub use empty::create_empty;
 pub use existing::existing;
 pub use extensions::{BitmapDirectory, Extensions};

@@ -42,6 +42,13 @@ pub(crate) fn last(block: &[u8], order: u32) -> Option<u64> {
     (first..end).rev().find(|at| get(block, order, *at) != 0)
 }
 
+/// How many counts from `at` on, and before `to`, are alike.
+pub(crate) fn run(block: &[u8], order: u32, at: u64, to: u64) -> u64 {
+    let first = get(block, order, at);
+    let alike = (at..to).take_while(|at| get(block, order, *at) == first);
+    instar_disk::from_usize(alike.count())
+}
+
 /// Sets count number `at` to `value`; nothing past the end.
 pub(crate) fn set(block: &mut [u8], order: u32, at: u64, value: u64) {
     let Some(width) = whole_bytes(order) else {

@@ -1,4 +1,7 @@
 //! Metadata clusters of an existing image, changed in memory and written back many at a time.
+//!
+//! Where order matters, what is counted reaches the disk before what is linked: a flush lies between the two, whether they are
+//! written at the end or because memory is short.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -11,12 +14,16 @@ use crate::num::{add, index, internal, shl, shr};
 pub(crate) struct Pages<'h> {
     file: File<'h>,
     cluster_bits: u32,
+    /// Counts are on stable storage before links are written.
+    ordered: bool,
     held: BTreeMap<u64, Page>,
 }
 
 struct Page {
     bytes: Vec<u8>,
     dirty: bool,
+    /// It leads to other clusters: it is written after those that count.
+    links: bool,
 }
 
 impl<'h> Pages<'h> {
@@ -24,8 +31,14 @@ impl<'h> Pages<'h> {
         Self {
             file,
             cluster_bits,
+            ordered: false,
             held: BTreeMap::new(),
         }
+    }
+
+    /// From now on, a flush lies between counts and links.
+    pub(crate) const fn keep_order(&mut self) {
+        self.ordered = true;
     }
 
     /// The cluster at `offset`; what lies past the file's end reads as zero.
@@ -60,20 +73,29 @@ impl<'h> Pages<'h> {
     /// Sets entry `at` of the table of 64-bit words at `table`.
     pub(crate) fn set_word(&mut self, table: u64, at: u64, word: u64) -> Result<()> {
         let (page, within) = self.place(table, at)?;
-        let bytes = self
-            .edit(page)?
-            .get_mut(within..)
-            .and_then(<[u8]>::first_chunk_mut::<8>)
-            .ok_or_else(|| internal(line!()))?;
-        *bytes = word.to_be_bytes();
+        let page = self.load(page, true)?;
+        page.dirty = true;
+        page.links = true;
+        let bytes = page.bytes.get_mut(within..);
+        let bytes = bytes.and_then(<[u8]>::first_chunk_mut::<8>);
+        *bytes.ok_or_else(|| internal(line!()))? = word.to_be_bytes();
         Ok(())
     }
 
     /// Writes back what was changed.
     pub(crate) fn flush(&mut self) -> Result<()> {
+        if self.ordered && self.held.values().any(|page| page.dirty && page.links) {
+            self.write(|page| !page.links)?;
+            self.file.flush()?;
+        }
+        self.write(|_| true)
+    }
+
+    /// Writes back the changed pages of one kind.
+    fn write(&mut self, kind: impl Fn(&Page) -> bool) -> Result<()> {
         let slot = self.file.slot();
         let mut batch: Vec<Io<'_>> = Vec::new();
-        for (offset, page) in self.held.iter().filter(|(_, page)| page.dirty) {
+        for (offset, page) in self.held.iter().filter(|(_, page)| page.dirty && kind(page)) {
             batch.push(Io::new(Action::Write {
                 slot,
                 offset: *offset,
@@ -84,7 +106,7 @@ impl<'h> Pages<'h> {
         for io in batch {
             io.outcome.map_err(|error| error.fault(slot))?;
         }
-        for page in self.held.values_mut() {
+        for page in self.held.values_mut().filter(|page| kind(page)) {
             page.dirty = false;
         }
         Ok(())
@@ -100,7 +122,7 @@ impl<'h> Pages<'h> {
     fn load(&mut self, offset: u64, read: bool) -> Result<&mut Page> {
         if !self.held.contains_key(&offset) {
             if self.held.len() >= index(shr(HELD_BYTES, self.cluster_bits).max(HELD_PAGES)) {
-                // Whoever writes from front to back comes back to few of them.
+                // A front-to-back writer rarely comes back to a page.
                 self.flush()?;
                 self.held.clear();
             }
@@ -108,7 +130,12 @@ impl<'h> Pages<'h> {
             if read {
                 self.file.read_padded(offset, &mut bytes)?;
             }
-            self.held.insert(offset, Page { bytes, dirty: false });
+            let page = Page {
+                bytes,
+                dirty: false,
+                links: false,
+            };
+            self.held.insert(offset, page);
         }
         self.held.get_mut(&offset).ok_or_else(|| internal(line!()))
     }

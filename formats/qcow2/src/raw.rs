@@ -248,6 +248,8 @@ pub mod limit {
     pub const SNAPSHOTS: u64 = 65536;
     /// Bytes of a snapshot table: qemu's.
     pub const SNAPSHOT_TABLE_BYTES: u64 = 64 << 20;
+    /// Bytes of the shortest entry of a snapshot table: specification.
+    pub const SNAPSHOT_LEAST: u64 = 40;
     /// Bytes of one snapshot's extra data: qemu's.
     pub const SNAPSHOT_EXTRA_BYTES: u32 = 1024;
     /// Bytes of a backing file name: specification.

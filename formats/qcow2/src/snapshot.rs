@@ -1,6 +1,7 @@
 //! The snapshot table.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use instar_disk::fault::qcow2 as faults;
 use instar_disk::job::SnapshotName;
@@ -67,17 +68,19 @@ pub(crate) fn find(file: File<'_>, header: &Header, name: &SnapshotName) -> Resu
 }
 
 /// One snapshot.
-struct Entry {
+pub(crate) struct Entry {
     raw: RawSnapshot,
-    id: Vec<u8>,
-    name: Vec<u8>,
+    /// Where it stands in the file, without the padding behind it.
+    pub(crate) place: Range<u64>,
+    pub(crate) id: Vec<u8>,
+    pub(crate) name: Vec<u8>,
     vm_state_size: u64,
-    disk_size: Option<u64>,
+    pub(crate) disk_size: Option<u64>,
     icount: Option<u64>,
 }
 
 impl Entry {
-    fn l1(&self) -> TableRange {
+    pub(crate) fn l1(&self) -> TableRange {
         TableRange {
             offset: self.raw.l1_table_offset.get(),
             entries: u64::from(self.raw.l1_size.get()),
@@ -86,7 +89,7 @@ impl Entry {
 }
 
 /// The rest of the table: at most 65536 entries in 64 MiB, all of them in the file.
-struct Walk<'h> {
+pub(crate) struct Walk<'h> {
     pieces: Pieces<'h>,
     table: TableRange,
     number: u64,
@@ -94,7 +97,7 @@ struct Walk<'h> {
 }
 
 impl<'h> Walk<'h> {
-    const fn new(file: File<'h>, header: &Header) -> Self {
+    pub(crate) const fn new(file: File<'h>, header: &Header) -> Self {
         Self {
             pieces: Pieces::new(file),
             table: header.snapshots,
@@ -103,7 +106,7 @@ impl<'h> Walk<'h> {
         }
     }
 
-    fn next(&mut self) -> Result<Option<Entry>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         if self.number >= self.table.entries {
             return Ok(None);
         }
@@ -138,6 +141,7 @@ impl<'h> Walk<'h> {
         self.number = self.number.saturating_add(1);
         let has = |end: u32| extra_size >= end;
         Ok(Entry {
+            place: start..self.offset,
             id: self.pieces.string(id_at, id_size)?,
             name: self.pieces.string(name_at, name_size)?,
             vm_state_size: if has(8) {

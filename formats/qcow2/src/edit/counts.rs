@@ -1,0 +1,91 @@
+//! Counts of many clusters at once.
+
+use core::ops::Range;
+
+use instar_disk::{Fault, Result, fault};
+
+use crate::ledger::Ledger;
+use crate::num::{add, shl, sub};
+use crate::packed;
+
+impl Ledger<'_> {
+    /// The count of the first cluster, and for how many clusters of the range it is the same; at least one.
+    pub(crate) fn run(&mut self, clusters: &Range<u64>) -> Result<(u64, u64)> {
+        let (block, within, to) = self.piece(clusters)?;
+        let offset = if block < self.table.entries {
+            self.block(block)?
+        } else {
+            None
+        };
+        let Some(offset) = offset else {
+            return Ok((0, sub(to, within)?));
+        };
+        let order = self.layout.refcount_order();
+        let bytes = self.pages.get(offset)?;
+        let count = packed::get(bytes, order, within);
+        Ok((count, packed::run(bytes, order, within, to)))
+    }
+
+    /// Counts each cluster of the range once more.
+    ///
+    /// # Errors
+    /// `TARGET_REFCOUNT` where a count has no room for it.
+    pub(crate) fn raise(&mut self, clusters: Range<u64>) -> Result<()> {
+        let most = packed::limit(self.layout.refcount_order());
+        self.alter(clusters, &mut |_, count| (count < most).then(|| count.saturating_add(1)))
+    }
+
+    /// Counts each cluster of the range once less; tells `freed` which ones are free now.
+    ///
+    /// # Errors
+    /// `TARGET_REFCOUNT` where a cluster is not counted.
+    pub(crate) fn lower(&mut self, clusters: Range<u64>, freed: &mut dyn FnMut(u64)) -> Result<()> {
+        self.alter(clusters, &mut |cluster, count| {
+            let less = count.checked_sub(1);
+            if less == Some(0) {
+                freed(cluster);
+            }
+            less
+        })
+    }
+
+    /// Replaces each count of the range by what `change` makes of it.
+    fn alter(
+        &mut self,
+        clusters: Range<u64>,
+        change: &mut dyn FnMut(u64, u64) -> Option<u64>,
+    ) -> Result<()> {
+        let order = self.layout.refcount_order();
+        let mut at = clusters.start;
+        while at < clusters.end {
+            let (block, within, to) = self.piece(&(at..clusters.end))?;
+            let offset = self.block_to_edit(block)?;
+            let bytes = self.pages.edit(offset)?;
+            let mut refused = None;
+            for place in within..to {
+                let count = packed::get(bytes, order, place);
+                let cluster = at.saturating_add(place.saturating_sub(within));
+                match change(cluster, count) {
+                    Some(new) => packed::set(bytes, order, place, new),
+                    None => {
+                        refused = Some([cluster, count]);
+                        break;
+                    }
+                }
+            }
+            if let Some(numbers) = refused {
+                let fault = Fault::new(fault::qcow2_write::TARGET_REFCOUNT).with(numbers);
+                return Err(fault.in_file(self.file.slot()));
+            }
+            at = add(at, sub(to, within)?)?;
+        }
+        Ok(())
+    }
+
+    /// What of the range one refcount block counts: the number of the block, the first place in it, and the one behind the last.
+    fn piece(&self, clusters: &Range<u64>) -> Result<(u64, u64, u64)> {
+        let (block, within) = self.place(clusters.start);
+        let end = shl(add(block, 1)?, self.layout.block_bits())?.min(clusters.end);
+        Ok((block, within, add(within, sub(end, clusters.start)?)?))
+    }
+}

@@ -1,0 +1,70 @@
+//! Changing an image in place, so that a stop at any moment leaves the disk from before or the disk from after.
+//!
+//! ```text
+//!  Look     judges the whole change; writes nothing
+//!    │      dirty bit on, flush
+//!  Grow     takes free clusters, raises counts, writes tables at new places; in live tables only clears COPIED
+//!    │      flush ─► the header's first sector, one write ─► flush
+//!  Release  lowers counts, sets COPIED, drops what nothing refers to
+//!           flush ─► dirty bit off
+//! ```
+//!
+//! A stop in the first half leaves clusters that are counted more often than they are used, a stop in the second half the
+//! same: leaks, which cost space and no data. In between the COPIED flags may disagree with the counts, which is what the dirty bit
+//! says (version 3; version 2 has none, and there too the disk is right). The acts are types that are used up by the next
+//! one, so that a change in the wrong order does not compile.
+
+mod counts;
+mod sector;
+mod snapshots;
+mod transaction;
+mod tree;
+
+use alloc::boxed::Box;
+
+use instar_disk::job::Change;
+use instar_disk::{Edit, Fault, File, Result, fault};
+
+use crate::header::Header;
+use crate::raw::crypt;
+
+/// Opens a qcow2 image to change it in place. Nothing is written before a change has been judged.
+///
+/// # Errors
+/// What is wrong with the header; an image that is dirty, corrupt or encrypted; the host's.
+pub fn edit<'h>(file: File<'h>) -> Result<Box<dyn Edit + 'h>> {
+    let header = Header::parse(file)?;
+    sound(&header).map_err(|fault| fault.in_file(file.slot()))?;
+    Ok(Box::new(Editor { file, header }))
+}
+
+/// Whether counts and flags can be relied on.
+fn sound(header: &Header) -> Result<()> {
+    use fault::qcow2_write as faults;
+    if header.features.corrupt() {
+        return Err(Fault::new(faults::TARGET_CORRUPT));
+    }
+    if header.features.dirty() {
+        return Err(Fault::new(faults::TARGET_DIRTY));
+    }
+    if header.encryption != crypt::NONE {
+        return Err(Fault::new(fault::core::ENCRYPTED));
+    }
+    Ok(())
+}
+
+struct Editor<'h> {
+    file: File<'h>,
+    header: Header,
+}
+
+impl Edit for Editor<'_> {
+    fn change(&mut self, change: &Change) -> Result<()> {
+        let (file, header) = (self.file, self.header.clone());
+        match change {
+            Change::CreateSnapshot(snapshot) => snapshots::create(file, header, snapshot),
+            Change::ApplySnapshot(name) => snapshots::apply(file, header, name),
+            Change::DeleteSnapshot(name) => snapshots::delete(file, header, name),
+        }
+    }
+}

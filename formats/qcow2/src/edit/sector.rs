@@ -1,0 +1,93 @@
+//! The header's first 512 bytes: what a disk writes as one, and hence what switches from one state of an image to the next.
+
+use instar_disk::{File, Result};
+use zerocopy::FromBytes;
+
+use crate::header::TableRange;
+use crate::num::{internal, shr};
+use crate::raw::{RawHeader, autoclear, incompatible};
+
+/// The first sector as it stands on disk. What this build does not know in it stays as it is.
+pub(super) struct Sector<'h> {
+    file: File<'h>,
+    bytes: [u8; BYTES],
+    version: u32,
+}
+
+impl<'h> Sector<'h> {
+    pub(super) fn read(file: File<'h>, version: u32) -> Result<Self> {
+        let mut bytes = [0; BYTES];
+        file.read_padded(0, &mut bytes)?;
+        Ok(Self { file, bytes, version })
+    }
+
+    /// Says that counts and flags may disagree, or that they do not. Version 2 cannot say it.
+    ///
+    /// # Errors
+    /// The host's.
+    pub(super) fn set_dirty(&mut self, dirty: bool) -> Result<()> {
+        if self.version < 3 {
+            return Ok(());
+        }
+        let raw = self.raw()?;
+        let others = raw.incompatible_features.get() & !incompatible::DIRTY;
+        let bit = if dirty { incompatible::DIRTY } else { 0 };
+        raw.incompatible_features.set(others | bit);
+        // Features that this build does not keep up: the specification has a writer clear them.
+        let known = raw.autoclear_features.get() & (autoclear::BITMAPS | autoclear::DATA_FILE_RAW);
+        raw.autoclear_features.set(known);
+        self.write()
+    }
+
+    /// Leads to another L1 table.
+    pub(super) fn set_l1(&mut self, l1: TableRange) -> Result<()> {
+        let entries = narrow(l1.entries)?;
+        let raw = self.raw()?;
+        raw.l1_size.set(entries);
+        raw.l1_table_offset.set(l1.offset);
+        Ok(())
+    }
+
+    /// Leads to another snapshot table.
+    pub(super) fn set_snapshots(&mut self, snapshots: TableRange) -> Result<()> {
+        let entries = narrow(snapshots.entries)?;
+        let raw = self.raw()?;
+        raw.nb_snapshots.set(entries);
+        raw.snapshots_offset.set(snapshots.offset);
+        Ok(())
+    }
+
+    /// Leads to another refcount table.
+    pub(super) fn set_refcount_table(&mut self, table: TableRange, cluster_bits: u32) -> Result<()> {
+        let clusters = narrow(shr(table.entries, cluster_bits.saturating_sub(3)))?;
+        let raw = self.raw()?;
+        raw.refcount_table_offset.set(table.offset);
+        raw.refcount_table_clusters.set(clusters);
+        Ok(())
+    }
+
+    /// Another virtual size, in bytes.
+    pub(super) fn set_size(&mut self, size: u64) -> Result<()> {
+        self.raw()?.size.set(size);
+        Ok(())
+    }
+
+    /// Writes the sector, in one piece, and waits for it.
+    pub(super) fn write(&self) -> Result<()> {
+        self.file.write(0, &self.bytes)?;
+        self.file.flush()
+    }
+
+    /// The header; in version 2 only what lies before `incompatible_features` is one.
+    fn raw(&mut self) -> Result<&mut RawHeader> {
+        let (raw, _) = RawHeader::mut_from_prefix(&mut self.bytes).map_err(|_| internal(line!()))?;
+        Ok(raw)
+    }
+}
+
+fn narrow(value: u64) -> Result<u32> {
+    u32::try_from(value).map_err(|_| internal(line!()))
+}
+
+/// Bytes that every disk writes as one.
+const BYTES: usize = 512;

@@ -1,0 +1,287 @@
+//! A host that remembers what it wrote, and what a power cut can leave of it.
+//!
+//! ```text
+//!  write  write  flush  write  zero  write  flush …
+//!  └ durable ───────┘   └ pending: each may be there, not be there, or be there by halves ┘
+//! ```
+//!
+//! What was flushed is there. Of what came after the last flush a disk may hold any part, in any order, torn between
+//! sectors. [`Torn::states`] gives such states: every moment with all that was written so far, all but one write, and
+//! random choices of sectors.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use instar_disk::{Action, FileFacts, Host, Io, Result, Role, Slot};
+
+use crate::{Native, Report};
+
+/// [`Native`], with a record of all changes.
+#[derive(Debug)]
+pub struct Torn {
+    /// What carries them out.
+    pub native: Native,
+    record: Mutex<Vec<(Slot, Event)>>,
+}
+
+/// A change of a file, or a flush.
+#[derive(Clone, Debug)]
+enum Event {
+    Write(u64, Vec<u8>),
+    Zero(u64, u64),
+    Discard(u64, u64),
+    Resize(u64),
+    Flush,
+}
+
+/// What files hold after a power cut: bytes by slot.
+pub type State = BTreeMap<Slot, Vec<u8>>;
+
+impl Default for Torn {
+    fn default() -> Self {
+        Self {
+            native: Native::new(1),
+            record: Mutex::default(),
+        }
+    }
+}
+
+impl Torn {
+    /// Calls `judge` with each state that a power cut can leave of the files that held `before`, and with a word about it.
+    /// The last state is that of a run without one. Gives how many there were.
+    pub fn states(&self, before: &State, judge: &mut dyn FnMut(&State, &str)) -> usize {
+        let record = self.record.lock().unwrap();
+        let mut durable = before.clone();
+        let mut pending: BTreeMap<Slot, Vec<Event>> = BTreeMap::new();
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut count = 0;
+        let mut tell = |state: &State, what: &str| {
+            count += 1;
+            judge(state, what);
+        };
+        for (number, (slot, event)) in record.iter().enumerate() {
+            if !matches!(event, Event::Flush) {
+                pending.entry(*slot).or_default().push(event.clone());
+                let all = with(&durable, &pending, &mut |_, _| Some(u64::MAX));
+                tell(&all, &format!("all up to change {number}"));
+                continue;
+            }
+            for (file, events) in &pending {
+                for missing in spread(events.len()) {
+                    let state = with(&durable, &pending, &mut |at, event| {
+                        (at != *file || event != missing).then_some(u64::MAX)
+                    });
+                    tell(&state, &format!("before flush {number}, without change {missing} of it"));
+                    let torn = random.next();
+                    let state = with(&durable, &pending, &mut |at, event| {
+                        Some(if at == *file && event == missing { torn } else { u64::MAX })
+                    });
+                    tell(&state, &format!("before flush {number}, with change {missing} torn"));
+                }
+            }
+            for turn in 0..RANDOM_STATES {
+                let state = with(&durable, &pending, &mut |_, _| match random.next() % 4 {
+                    0 => None,
+                    1 => Some(u64::MAX),
+                    _ => Some(random.next()),
+                });
+                tell(&state, &format!("before flush {number}, random choice {turn}"));
+            }
+            let flushed = pending.remove(slot).unwrap_or_default();
+            let bytes = durable.entry(*slot).or_default();
+            for event in &flushed {
+                event.apply(bytes, u64::MAX);
+            }
+        }
+        let end = with(&durable, &pending, &mut |_, _| Some(u64::MAX));
+        tell(&end, "the end");
+        count
+    }
+
+    fn note(&self, action: &Action<'_>) {
+        let (slot, event) = match action {
+            Action::Write { slot, offset, from } => (*slot, Event::Write(*offset, from.to_vec())),
+            Action::Zero {
+                slot, offset, length, ..
+            } => (*slot, Event::Zero(*offset, *length)),
+            Action::Discard { slot, offset, length } => (*slot, Event::Discard(*offset, *length)),
+            Action::Resize { slot, length, .. } => (*slot, Event::Resize(*length)),
+            Action::Flush { slot } => (*slot, Event::Flush),
+            Action::Copy { .. } => panic!("a change in place copies nothing by itself"),
+            Action::Read { .. }
+            | Action::Extents { .. }
+            | Action::Advise { .. }
+            | Action::Compare { .. }
+            | Action::Allocated { .. } => return,
+        };
+        self.record.lock().unwrap().push((slot, event));
+    }
+}
+
+/// `durable` and what `keep` lets through of what is pending: for each change nothing, or a mask of sectors.
+fn with(
+    durable: &State,
+    pending: &BTreeMap<Slot, Vec<Event>>,
+    keep: &mut dyn FnMut(Slot, usize) -> Option<u64>,
+) -> State {
+    let mut state = durable.clone();
+    for (slot, events) in pending {
+        let bytes = state.entry(*slot).or_default();
+        for (number, event) in events.iter().enumerate() {
+            if let Some(mask) = keep(*slot, number) {
+                event.apply(bytes, mask);
+            }
+        }
+    }
+    state
+}
+
+impl Event {
+    /// What becomes of a file of which those sectors are reached that have their bit in `mask`, over and over.
+    fn apply(&self, bytes: &mut Vec<u8>, mask: u64) {
+        let (offset, length) = match self {
+            Self::Write(offset, content) => (*offset, content.len() as u64),
+            Self::Zero(offset, length) | Self::Discard(offset, length) => (*offset, *length),
+            Self::Resize(length) => {
+                if mask & 1 != 0 {
+                    bytes.resize(*length as usize, 0);
+                }
+                return;
+            }
+            Self::Flush => return,
+        };
+        let end = offset + length;
+        let mut at = offset;
+        while at < end {
+            let next = (at / SECTOR + 1) * SECTOR;
+            let next = next.min(end);
+            if mask >> (at / SECTOR % 64) & 1 != 0 {
+                self.apply_sector(bytes, offset, at, next);
+            }
+            at = next;
+        }
+    }
+
+    fn apply_sector(&self, bytes: &mut Vec<u8>, offset: u64, at: u64, end: u64) {
+        let (from, to) = (at as usize, end as usize);
+        if bytes.len() < to {
+            if matches!(self, Self::Discard(..)) {
+                return;
+            }
+            bytes.resize(to, 0);
+        }
+        let into = &mut bytes[from..to];
+        match self {
+            Self::Write(_, content) => {
+                into.copy_from_slice(&content[(at - offset) as usize..(end - offset) as usize]);
+            }
+            Self::Zero(..) => into.fill(0),
+            _ => into.fill(GARBAGE),
+        }
+    }
+}
+
+/// Some of so many, spread evenly.
+fn spread(count: usize) -> impl Iterator<Item = usize> {
+    let step = count.div_ceil(SINGLE_STATES).max(1);
+    (0..count).step_by(step)
+}
+
+/// The same numbers every time (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+impl Host for Torn {
+    fn submit(&self, batch: &mut [Io<'_>]) {
+        for io in batch {
+            self.native.submit(core::slice::from_mut(io));
+            if io.outcome.is_err() {
+                return;
+            }
+            self.note(&io.action);
+        }
+    }
+
+    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
+        self.native.open(namer, role, name)
+    }
+
+    fn lanes(&self) -> usize {
+        self.native.lanes()
+    }
+
+    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
+        self.native.parallel(work);
+    }
+
+    fn wait(&self, word: &core::sync::atomic::AtomicU32, expected: u32) {
+        self.native.wait(word, expected);
+    }
+
+    fn wake(&self, word: &core::sync::atomic::AtomicU32) {
+        self.native.wake(word);
+    }
+
+    fn report(&self, report: &Report) {
+        self.native.report(report);
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.native.progress(done, total);
+    }
+}
+
+/// Bytes that a disk writes as one.
+const SECTOR: u64 = 512;
+/// What stands where something was discarded.
+const GARBAGE: u8 = 0xd1;
+/// Changes before a flush that are left out or torn one by one.
+const SINGLE_STATES: usize = 24;
+/// Random choices before each flush.
+const RANDOM_STATES: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use instar_disk::File;
+
+    use super::*;
+
+    #[test]
+    fn what_was_flushed_is_in_every_later_state_and_what_was_not_may_be_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, [0; 2048]).unwrap();
+        let torn = Torn::default();
+        let facts = torn.native.existing(&path);
+        let file = File::new(&torn, facts);
+        file.write(0, &[1; 512]).unwrap();
+        file.flush().unwrap();
+        file.write(512, &[2; 1024]).unwrap();
+        file.write(1536, &[3; 512]).unwrap();
+        file.flush().unwrap();
+        let before = State::from([(facts.slot, vec![0; 2048])]);
+        let (mut late, mut partial, mut last) = (0, 0, Vec::new());
+        torn.states(&before, &mut |state, _| {
+            let bytes = &state[&facts.slot];
+            if bytes[512..] != [0; 1536] {
+                late += 1;
+                assert_eq!(bytes[..512], [1; 512], "flushed, and not there");
+            }
+            if bytes[512..1024] != bytes[1024..1536] {
+                partial += 1;
+            }
+            last.clone_from(bytes);
+        });
+        assert!(late > 0);
+        assert!(partial > 0, "no write was ever torn");
+        assert_eq!(last, std::fs::read(&path).unwrap());
+    }
+}

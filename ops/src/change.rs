@@ -1,0 +1,23 @@
+//! The verbs that change an image in place: one door for all of them.
+
+use instar_abi::Report;
+use instar_abi::job::ChangeImage;
+use instar_abi::report::{Done, Stage};
+
+use crate::detect::detect;
+use crate::formats;
+use crate::session::{At, Outcome, Session};
+
+/// Carries out a change.
+pub(crate) fn run(session: &Session<'_>, job: &ChangeImage) -> Outcome<Done> {
+    let stage = Stage::OpenTarget;
+    let file = session.file(job.target).at(stage)?;
+    let format = match job.format {
+        Some(format) => format,
+        None => detect(&file).at(stage)?,
+    };
+    session.host.report(&Report::Opened(format));
+    let mut image = formats::edit(format, file).at(stage)?;
+    image.change(&job.change).at(Stage::Change)?;
+    Ok(Done::default())
+}
