@@ -108,15 +108,15 @@ pub(super) fn apply(file: File<'_>, header: Header, name: &[u8]) -> Result<()> {
     if header.extensions.bitmaps.is_some() {
         return Err(Fault::new(faults::APPLY_WITH_BITMAPS).in_file(file.slot()));
     }
+    if header.features.data_file() {
+        return Err(Fault::new(faults::APPLY_DATA_FILE).in_file(file.slot()));
+    }
     let mut look = Look::open(file, header)?;
     let stored = Stored::read(file, &look.header)?;
     let found = stored
         .find(|entry| entry.id == name)
         .or_else(|| stored.find(|entry| entry.name == name));
     let (_, wanted) = found.ok_or_else(|| Fault::new(faults::APPLY_MISSING).in_file(file.slot()))?;
-    if look.header.features.data_file() {
-        return Err(Fault::new(faults::APPLY_DATA_FILE).in_file(file.slot()));
-    }
     let l1 = checked_l1(wanted, look.layout).map_err(|fault| fault.in_file(file.slot()))?;
     let size = wanted.disk_size.unwrap_or(look.header.size);
     let tree = Tree::of(&look, l1);

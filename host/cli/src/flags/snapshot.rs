@@ -6,9 +6,9 @@ use crate::verb::VerbName;
 pub(super) const PAGE: Page = Page {
     name: "snapshot",
     verb: VerbName::Snapshot,
-    summary: "list the snapshots inside an image",
-    usage: "[options] [-l] IMAGE",
-    about: "Lists the internal snapshots of IMAGE. Creating, applying and deleting them changes the image, which instar does not do yet.",
+    summary: "list, make, apply or delete the snapshots inside an image",
+    usage: "[options] [-l | -c NAME | -a NAME | -d NAME] IMAGE",
+    about: "Lists the internal snapshots of IMAGE, makes one of its present state, goes back to one, or deletes one. A run that is stopped at any moment leaves the image as it was or as it was to become.",
     operands: &[("IMAGE", "the image")],
     groups: &[
         Group {
@@ -29,7 +29,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["create"],
                     exact: &[],
                     value: Some("NAME"),
-                    help: "not done yet",
+                    help: "make a snapshot called NAME",
                 },
                 Flag {
                     id: Id::ApplySnapshot,
@@ -37,7 +37,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["apply"],
                     exact: &[],
                     value: Some("NAME"),
-                    help: "not done yet",
+                    help: "make the snapshot NAME, an ID or a name, the disk's content",
                 },
                 Flag {
                     id: Id::DeleteSnapshot,
@@ -45,7 +45,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["delete"],
                     exact: &[],
                     value: Some("NAME"),
-                    help: "not done yet",
+                    help: "delete the snapshot NAME",
                 },
             ],
         },
@@ -61,11 +61,14 @@ pub(super) const PAGE: Page = Page {
                     long: &["quiet"],
                     exact: &[],
                     value: None,
-                    help: "accepted; the list is printed all the same",
+                    help: "accepted, and changes nothing",
                 },
                 OBJECT,
             ],
         },
     ],
-    examples: &[("snapshot -l vm.qcow2", "which snapshots are there?")],
+    examples: &[
+        ("snapshot -l vm.qcow2", "which snapshots are there?"),
+        ("snapshot -c before-update vm.qcow2", "make one"),
+    ],
 };

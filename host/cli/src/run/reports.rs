@@ -181,6 +181,7 @@ impl Budget {
             Report::Measured(_) => self.once(3)?,
             Report::Checked(..) => self.once(4)?,
             Report::Checksum(_) => self.once(5)?,
+            Report::Opened(_) => self.once(6)?,
             Report::Done(_) | Report::Failed(_) => self.over = true,
         }
         Ok(true)
@@ -227,6 +228,7 @@ fn footprint(report: &Report) -> usize {
         Report::Warning(failure) | Report::Failed(failure) => of_fault(&failure.fault),
         Report::Named { name, .. } => of_text(name),
         Report::Size(_)
+        | Report::Opened(_)
         | Report::Compared(_)
         | Report::Measured(_)
         | Report::Checked(..)

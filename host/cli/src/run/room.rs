@@ -34,6 +34,8 @@ impl Room {
     pub(super) fn new(job: &Job) -> Self {
         let known = match &job.verb {
             Verb::Create(create) => create.size,
+            // Tables of an image that is there: no more than the fixed part.
+            Verb::Change(_) => Some(0),
             _ => None,
         };
         let beside = match &job.verb {

@@ -20,6 +20,10 @@ impl Scene for ImageScene<'_> {
         self.given.to_vec()
     }
 
+    fn target(&self) -> Vec<u8> {
+        self.given.to_vec()
+    }
+
     fn file(&self, slot: Slot) -> Option<Name> {
         self.names.get(slot, self.files)
     }

@@ -1,41 +1,67 @@
-//! `snapshot`, carried out: the list. What changes an image is refused.
+//! `snapshot`, carried out.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use instar_abi::Report;
-use instar_abi::job::{Source, Verb};
+use instar_abi::job::{Change, NewSnapshot, Source, Verb};
 use instar_engine::Policy as GatePolicy;
 
+use super::change::Changing;
 use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
 use super::scene::ImageScene;
 use super::{Context, concluded};
 use crate::show::{self, LocalTime};
-use crate::stop::{Step, Stop};
+use crate::stop::Step;
+use crate::value::place::Place;
 use crate::verb::snapshot::{Action, Args};
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
-    if args.action != Action::List {
-        let (what, letter) = match args.action {
-            Action::Create => ("create", "-c"),
-            Action::Apply => ("apply", "-a"),
-            Action::Delete | Action::List => ("delete", "-d"),
-        };
-        return Err(Stop::say(format!(
-            "instar does not change images in place yet, so it cannot {what} snapshots ({letter}); -l lists them"
-        )));
+    let (doing, name, change) = match &args.action {
+        Action::List => return list(&place, context),
+        Action::Create(name) => ("create", name, Change::CreateSnapshot(new(name))),
+        Action::Apply(name) => ("apply", name, Change::ApplySnapshot(name.as_bytes().to_vec())),
+        Action::Delete(name) => ("delete", name, Change::DeleteSnapshot(name.as_bytes().to_vec())),
+    };
+    let failed = [
+        format!("Could not {doing} snapshot '").as_bytes(),
+        name.as_bytes(),
+        b"': ",
+    ]
+    .concat();
+    Changing {
+        place: &place,
+        failed: &failed,
     }
+    .run(change, context)?;
+    Ok(0)
+}
+
+/// A snapshot of this moment.
+fn new(name: &OsStr) -> NewSnapshot {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    NewSnapshot {
+        name: name.as_bytes().to_vec(),
+        // The field of the format has 32 bits.
+        seconds: u32::try_from(now.as_secs()).unwrap_or(u32::MAX),
+        nanoseconds: now.subsec_nanos(),
+    }
+}
+
+fn list(place: &Place, context: &mut Context<'_>) -> Step<u8> {
     let guest = Guest::prepare(context.policy, 1)?;
     // Read before our own process is confined.
     let time = LocalTime::load();
     let files = files::none_naming(context.policy, place.share, GatePolicy::Pieces)?;
-    let (facts, busy) = files::source_or_busy(&files, &place, false)?;
+    let (facts, busy) = files::source_or_busy(&files, place, false)?;
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
-    let source = files::described(&files, facts, &place, None)?;
+    let source = files::described(&files, facts, place, None)?;
     let verb = Verb::Snapshots(Source { busy, ..source });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::new(Progress::none()))?;

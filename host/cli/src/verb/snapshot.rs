@@ -19,16 +19,16 @@ pub struct Args {
 }
 
 /// What is done with snapshots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// `-l`, and nothing.
     List,
-    /// `-c`.
-    Create,
-    /// `-a`.
-    Apply,
-    /// `-d`.
-    Delete,
+    /// `-c`, and the new name.
+    Create(OsString),
+    /// `-a`, and an ID or a name.
+    Apply(OsString),
+    /// `-d`, and a name.
+    Delete(OsString),
 }
 
 pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
@@ -38,9 +38,9 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     while let Some(item) = line.item()? {
         let action = match item {
             Item::Flag(Id::List, _) => Action::List,
-            Item::Flag(Id::CreateSnapshot, _) => Action::Create,
-            Item::Flag(Id::ApplySnapshot, _) => Action::Apply,
-            Item::Flag(Id::DeleteSnapshot, _) => Action::Delete,
+            Item::Flag(Id::CreateSnapshot, name) => Action::Create(name),
+            Item::Flag(Id::ApplySnapshot, name) => Action::Apply(name),
+            Item::Flag(Id::DeleteSnapshot, name) => Action::Delete(name),
             Item::Flag(Id::Format, value) => {
                 source.format = Some(value);
                 continue;

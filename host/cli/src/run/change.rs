@@ -1,0 +1,81 @@
+//! An image that is changed in place: what the verbs that do so have in common.
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use instar_abi::job::{Change, ChangeImage, Verb};
+use instar_abi::report::{Done, Stage};
+use instar_abi::{Format, Report};
+use instar_engine::Policy as GatePolicy;
+
+use super::files::{self, Names};
+use super::guest::Guest;
+use super::progress::Progress;
+use super::scene::ImageScene;
+use super::{Context, concluded_by};
+use crate::console::Console;
+use crate::stop::{Step, Stop};
+use crate::value::place::{Place, cannot_open};
+use crate::verb::shared::CacheMode;
+use crate::words;
+
+/// An image about to be changed.
+pub(super) struct Changing<'a> {
+    /// Where it is.
+    pub(super) place: &'a Place,
+    /// How a message begins when the change itself fails.
+    pub(super) failed: &'a [u8],
+}
+
+impl Changing<'_> {
+    /// Carries out the change.
+    pub(super) fn run(&self, change: Change, context: &mut Context<'_>) -> Step<Done> {
+        let place = self.place;
+        if place.share {
+            let why = b"force-share=on can only be used with read-only images";
+            return Err(Stop::Message(cannot_open(&place.given, why)));
+        }
+        let guest = Guest::prepare(context.policy, 1)?;
+        let files = files::none_naming(context.policy, false, GatePolicy::Nothing)?;
+        // Flushes are honoured: the order of writes is what keeps the image whole.
+        let options = files::target_options(CacheMode::Writeback, context.policy);
+        let opened = files.in_place(&files::typed(&place.path), &options);
+        let facts =
+            opened.map_err(|error| Stop::Message(cannot_open(&place.given, &files::words(&error))))?;
+        let mut names = Names::new();
+        names.set(facts.slot, place.path.as_bytes());
+        let verb = Verb::Change(ChangeImage {
+            target: facts.slot,
+            format: place.format,
+            change,
+        });
+        let job = context.job(verb, files.facts());
+        let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
+        if place.format.is_none() && ended.reports.contains(&Report::Opened(Format::Raw)) {
+            Console::complain(&guessed_raw(place.given.as_bytes()));
+        }
+        let scene = ImageScene {
+            names: &names,
+            given: place.given.as_bytes(),
+            files: ended.files(),
+        };
+        concluded_by(&ended.reports, &scene, context.program, |failure| {
+            let why = words::failure(failure, &scene);
+            Stop::Message(match failure.stage {
+                Stage::Change => [self.failed, &why].concat(),
+                _ => why,
+            })
+        })
+    }
+}
+
+/// The reference tool's warning: an image whose guest writes a header into it would be taken for another format next time.
+fn guessed_raw(name: &[u8]) -> Vec<u8> {
+    [
+        b"WARNING: Image format was not specified for '".as_slice(),
+        name,
+        b"' and probing guessed raw.\n         Automatically detecting the format is dangerous for raw images, \
+          write operations on block 0 will be restricted.\n         Specify the 'raw' format explicitly to remove the restrictions.\n",
+    ]
+    .concat()
+}
