@@ -71,12 +71,22 @@ impl Torn {
                     let state = with(&durable, &pending, &mut |at, event| {
                         (at != *file || event != missing).then_some(u64::MAX)
                     });
-                    tell(&state, &format!("before flush {number}, without change {missing} of it"));
+                    tell(
+                        &state,
+                        &format!("before flush {number}, without change {missing} of it"),
+                    );
                     let torn = random.next();
                     let state = with(&durable, &pending, &mut |at, event| {
-                        Some(if at == *file && event == missing { torn } else { u64::MAX })
+                        Some(if at == *file && event == missing {
+                            torn
+                        } else {
+                            u64::MAX
+                        })
                     });
-                    tell(&state, &format!("before flush {number}, with change {missing} torn"));
+                    tell(
+                        &state,
+                        &format!("before flush {number}, with change {missing} torn"),
+                    );
                 }
             }
             for turn in 0..RANDOM_STATES {

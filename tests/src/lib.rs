@@ -31,6 +31,7 @@ pub mod compare;
 pub mod craft;
 pub mod device;
 pub mod disk;
+pub mod holder;
 pub mod ledger;
 pub mod missing;
 mod process;

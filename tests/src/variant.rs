@@ -297,29 +297,6 @@ pub fn io(bench: &Bench, image: &str, commands: &[&str]) {
     assert!(!outcome.text().contains("failed"), "{outcome}");
 }
 
-/// Starts a process that holds a qcow2 image open for writing, and waits until it does.
-///
-/// # Panics
-///
-/// If it cannot be started, or does not take its locks.
-pub fn hold(bench: &Bench, image: &str) -> std::process::Child {
-    let mut command = std::process::Command::new("qemu-io");
-    command.current_dir(bench.directory());
-    command.args(["-f", "qcow2", "-c", "sleep 600000", image]);
-    let mut holder = command.spawn().unwrap();
-    for _ in 0..50 {
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        // Our own look may have been in its way.
-        if holder.try_wait().unwrap().is_some() {
-            holder = command.spawn().unwrap();
-        } else if bench.qemu(["info", image]).code() != Some(0) {
-            return holder;
-        }
-    }
-    holder.kill().unwrap();
-    panic!("qemu-io has not locked {image}");
-}
-
 fn create(bench: &Bench, words: &[&str]) {
     bench
         .qemu(["create", "-q", "-f", "qcow2"].iter().chain(words))

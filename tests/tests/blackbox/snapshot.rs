@@ -3,7 +3,7 @@
 use instar_tests::compare::{checks_clean, qemu_info, same_bytes, same_outcome};
 use instar_tests::ledger::deviates;
 use instar_tests::variant;
-use instar_tests::{Bench, disk, in_both_sandboxes};
+use instar_tests::{Bench, disk, holder, in_both_sandboxes};
 
 in_both_sandboxes! {
     fn lists_snapshots_as_the_reference_does(bench) {
@@ -101,7 +101,7 @@ in_both_sandboxes! {
     fn a_snapshot_of_an_image_in_use_is_refused_and_changes_nothing(bench) {
         bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
         let before = std::fs::read(bench.path("image")).unwrap();
-        let mut holder = variant::hold(bench, "image");
+        let mut holder = holder::hold(bench, "image");
         let ours = bench.instar(["snapshot", "-c", "x", "image"]);
         assert_eq!(ours.message(), bench.qemu(["snapshot", "-c", "x", "image"]).message());
         ours.fails_with("Is another process using the image");

@@ -32,7 +32,9 @@ impl Ledger<'_> {
     /// `TARGET_REFCOUNT` where a count has no room for it.
     pub(crate) fn raise(&mut self, clusters: Range<u64>) -> Result<()> {
         let most = packed::limit(self.layout.refcount_order());
-        self.alter(clusters, &mut |_, count| (count < most).then(|| count.saturating_add(1)))
+        self.alter(clusters, &mut |_, count| {
+            (count < most).then(|| count.saturating_add(1))
+        })
     }
 
     /// Counts each cluster of the range once less; tells `freed` which ones are free now.
@@ -50,11 +52,7 @@ impl Ledger<'_> {
     }
 
     /// Replaces each count of the range by what `change` makes of it.
-    fn alter(
-        &mut self,
-        clusters: Range<u64>,
-        change: &mut dyn FnMut(u64, u64) -> Option<u64>,
-    ) -> Result<()> {
+    fn alter(&mut self, clusters: Range<u64>, change: &mut dyn FnMut(u64, u64) -> Option<u64>) -> Result<()> {
         let order = self.layout.refcount_order();
         let mut at = clusters.start;
         while at < clusters.end {

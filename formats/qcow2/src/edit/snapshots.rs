@@ -33,7 +33,9 @@ use crate::snapshot::{Entry, Walk};
 pub(super) fn create(file: File<'_>, header: Header, new: &NewSnapshot) -> Result<()> {
     if header.features.data_file() {
         // Snapshots share clusters by their counts, and those of a data file are not counted.
-        return Err(Fault::new(fault::core::IO).with([EOPNOTSUPP]).in_file(file.slot()));
+        return Err(Fault::new(fault::core::IO)
+            .with([EOPNOTSUPP])
+            .in_file(file.slot()));
     }
     let mut look = Look::open(file, header)?;
     let stored = Stored::read(file, &look.header)?;
@@ -124,7 +126,11 @@ pub(super) fn apply(file: File<'_>, header: Header, name: &[u8]) -> Result<()> {
     tree.judge(&mut look, true)?;
     active.judge(&mut look, false)?;
     // A table never gets shorter, as with qemu-img: room for the disk to grow again.
-    let entries = active.l1.entries.max(l1.entries).max(entries_for(look.layout, size)?);
+    let entries = active
+        .l1
+        .entries
+        .max(l1.entries)
+        .max(entries_for(look.layout, size)?);
     if shl(entries, 3)? > limit::L1_BYTES {
         return Err(Fault::new(fault::core::IO).with([EFBIG]).in_file(file.slot()));
     }
@@ -152,7 +158,9 @@ fn copy_of(tree: &Tree<'_>, grow: &mut Grow<'_>, entries: u64) -> Result<TableRa
     let mut at = tree.l1.entries;
     let zeros = [U64::ZERO; 512];
     while at < entries {
-        let some = zeros.get(..to_usize(entries.saturating_sub(at))?).unwrap_or(&zeros);
+        let some = zeros
+            .get(..to_usize(entries.saturating_sub(at))?)
+            .unwrap_or(&zeros);
         grow.write(add(offset, shl(at, 3)?)?, some.as_bytes())?;
         at = add(at, from_usize(some.len()))?;
     }
@@ -169,9 +177,12 @@ fn entries_for(layout: Layout, size: u64) -> Result<u64> {
 
 /// The L1 table of a snapshot, if it may be one.
 fn checked_l1(entry: &Entry, layout: Layout) -> Result<TableRange> {
-    entry
-        .l1()
-        .check(layout.cluster_bits(), L1_ENTRY, limit::L1_BYTES, "Snapshot L1 table")
+    entry.l1().check(
+        layout.cluster_bits(),
+        L1_ENTRY,
+        limit::L1_BYTES,
+        "Snapshot L1 table",
+    )
 }
 
 /// The snapshots of the image as they stand.

@@ -144,17 +144,18 @@ impl<'h> Grow<'h> {
             freed: Vec::new(),
         })
     }
-
 }
 
 impl<'h> Release<'h> {
     /// Counts clusters once less; those that nothing refers to any more are dropped at the end.
     pub(super) fn lower(&mut self, clusters: Range<u64>) -> Result<()> {
         let freed = &mut self.freed;
-        self.look.ledger.lower(clusters, &mut |cluster| match freed.last_mut() {
-            Some(last) if last.end == cluster => last.end = cluster.saturating_add(1),
-            _ => freed.push(cluster..cluster.saturating_add(1)),
-        })?;
+        self.look
+            .ledger
+            .lower(clusters, &mut |cluster| match freed.last_mut() {
+                Some(last) if last.end == cluster => last.end = cluster.saturating_add(1),
+                _ => freed.push(cluster..cluster.saturating_add(1)),
+            })?;
         if self.freed.len() >= FREED_MOST {
             self.drop_freed()?;
         }

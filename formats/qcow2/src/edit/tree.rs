@@ -23,6 +23,9 @@ pub(super) struct Tree<'h> {
     pub(super) l1: TableRange,
 }
 
+/// Told of entries of an L1 table, from the number given on.
+pub(super) type OnPiece<'a, 'g> = dyn FnMut(&mut Grow<'g>, u64, &[U64]) -> Result<()> + 'a;
+
 /// One of them.
 pub(super) struct Table {
     /// Number of its L1 entry.
@@ -190,7 +193,9 @@ impl<'h> Tree<'h> {
                 }
                 if more && most.saturating_sub(count) < further {
                     // What qemu-img says when a refcount has no room.
-                    return Err(Fault::new(fault::core::IO).with([EINVAL]).in_file(self.file.slot()));
+                    return Err(Fault::new(fault::core::IO)
+                        .with([EINVAL])
+                        .in_file(self.file.slot()));
                 }
                 at = add(at, run)?;
             }
@@ -205,11 +210,7 @@ impl<'h> Tree<'h> {
 
     /// Counts everything that the tree refers to once more, and takes the COPIED flags from its tables. Gives the L1 table
     /// without them, in pieces.
-    pub(super) fn share<'g>(
-        &self,
-        grow: &mut Grow<'g>,
-        piece: &mut dyn FnMut(&mut Grow<'g>, u64, &[U64]) -> Result<()>,
-    ) -> Result<()> {
+    pub(super) fn share<'g>(&self, grow: &mut Grow<'g>, piece: &mut OnPiece<'_, 'g>) -> Result<()> {
         let bits = self.layout.cluster_bits();
         let step = self.step();
         self.each(0, &mut |table| {
@@ -352,4 +353,3 @@ const HOLES: u64 = 64 << 20;
 const KNOWN_MOST: u64 = 64;
 /// Linux's number for "Invalid argument".
 const EINVAL: u64 = 22;
-

@@ -44,7 +44,11 @@ pub(crate) fn survives(bench: &Bench, image: &str, change: &Change) -> usize {
         );
         judge(bench, what, number % SAMPLE == 0, &found);
     });
-    assert_eq!(bench.bytes("cut"), new, "{image}: the last state is what was written");
+    assert_eq!(
+        bench.bytes("cut"),
+        new,
+        "{image}: the last state is what was written"
+    );
     assert_clean(bench, image);
     states
 }
@@ -52,7 +56,8 @@ pub(crate) fn survives(bench: &Bench, image: &str, change: &Change) -> usize {
 /// Nothing is wrong with the image, and nothing leaks, says qemu-img.
 pub(crate) fn assert_clean(bench: &Bench, image: &str) {
     let output = bench.try_qemu_img(&format!("check {image}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{image}: {text}");
 }
 
@@ -78,7 +83,10 @@ fn judge(bench: &Bench, what: &str, sampled: bool, content: &[u8]) {
         assert_eq!(output.status.code(), Some(0), "{what}: {output:?}");
     }
     assert_clean(bench, "cut");
-    assert!(bench.reference("cut", "-f qcow2") == content, "{what}: repaired, and another disk");
+    assert!(
+        bench.reference("cut", "-f qcow2") == content,
+        "{what}: repaired, and another disk"
+    );
 }
 
 fn disk(bench: &Bench, image: &str) -> Disk {

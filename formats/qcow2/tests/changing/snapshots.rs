@@ -41,10 +41,15 @@ fn image(bench: &Bench, layout: &str) {
     // Compressed clusters share places, which few bits cannot count.
     let narrow = layout.ends_with("refcount_bits=2") || layout.ends_with("refcount_bits=4");
     let compress = if narrow { "" } else { "-c" };
-    bench.qemu_img(&format!("convert {compress} -f raw -O qcow2 -o {layout} disk.raw image"));
+    bench.qemu_img(&format!(
+        "convert {compress} -f raw -O qcow2 -o {layout} disk.raw image"
+    ));
     bench.qemu_io("image", &["write -P 7 64k 70k", "write -P 8 300k 8k"]);
     bench.qemu_img("snapshot -c old image");
-    bench.qemu_io("image", &["write -P 9 70k 8k", "write -z 128k 64k", "write -P 10 500k 100k"]);
+    bench.qemu_io(
+        "image",
+        &["write -P 9 70k 8k", "write -z 128k 64k", "write -P 10 500k 100k"],
+    );
 }
 
 /// What qemu-img lists, without the dates.
@@ -52,7 +57,9 @@ fn listed(bench: &Bench) -> Vec<Vec<String>> {
     let text = bench.qemu_img("snapshot -l image");
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let lines = text.lines().skip(2).map(words);
-    lines.map(|line| [&line[..2], &line[line.len() - 1..]].concat()).collect()
+    lines
+        .map(|line| [&line[..2], &line[line.len() - 1..]].concat())
+        .collect()
 }
 
 #[test]
@@ -131,7 +138,11 @@ fn a_snapshot_of_another_size_brings_its_size() {
     survives(&bench, "image", &apply("old"));
     assert_clean(&bench, "image");
     // `-l` reads a snapshot with the size that the disk has now.
-    assert_same(&bench.reference("image", "-f qcow2"), &old[..600 << 10], "applied");
+    assert_same(
+        &bench.reference("image", "-f qcow2"),
+        &old[..600 << 10],
+        "applied",
+    );
 }
 
 #[test]
