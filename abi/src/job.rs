@@ -100,6 +100,7 @@ impl Verb {
             Self::Checksum(job) => [&job.source].into(),
             Self::Snapshots(source) | Self::Safety(source) => [source].into(),
             Self::Check(job) => [&job.source].into(),
+            Self::Change(_) => Vec::new(),
         }
     }
 }

@@ -77,7 +77,7 @@ fn unknown_verb(name: &[u8]) -> Stop {
         let text = [
             b"instar does not support '".as_slice(),
             name,
-            b"' yet: images are read and made, not changed in place",
+            b"' yet: of the verbs that change images in place, it has 'snapshot'",
         ];
         return Stop::Message(text.concat());
     }

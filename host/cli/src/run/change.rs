@@ -15,6 +15,7 @@ use super::scene::ImageScene;
 use super::{Context, concluded_by};
 use crate::console::Console;
 use crate::stop::{Step, Stop};
+use crate::value::nodes::Part;
 use crate::value::place::{Place, cannot_open};
 use crate::verb::shared::CacheMode;
 use crate::words;
@@ -35,13 +36,21 @@ impl Changing<'_> {
             let why = b"force-share=on can only be used with read-only images";
             return Err(Stop::Message(cannot_open(&place.given, why)));
         }
+        if place.part != Part::default() || !place.parts.is_empty() {
+            let why = b"an image that is a part of a file is read, and not changed";
+            return Err(Stop::Message(cannot_open(&place.given, why)));
+        }
         let guest = Guest::prepare(context.policy, 1)?;
         let files = files::none_naming(context.policy, false, GatePolicy::Nothing)?;
         // Flushes are honoured: the order of writes is what keeps the image whole.
         let options = files::target_options(CacheMode::Writeback, context.policy);
         let opened = files.in_place(&files::typed(&place.path), &options);
-        let facts =
-            opened.map_err(|error| Stop::Message(cannot_open(&place.given, &files::words(&error))))?;
+        let refused = |why: &[u8]| Stop::Message(cannot_open(&place.given, why));
+        let facts = opened.map_err(|error| refused(&files::words(&error)))?;
+        let suits = place.protocol.suits(facts.kind, &place.path);
+        suits.map_err(|why| refused(&why))?;
+        // The names in the image stay as they are.
+        files.keep_record(facts.slot);
         let mut names = Names::new();
         names.set(facts.slot, place.path.as_bytes());
         let verb = Verb::Change(ChangeImage {
