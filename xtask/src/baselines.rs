@@ -4,7 +4,7 @@ use crate::run::{cargo, step};
 use crate::{Outcome, dd_matrix, references};
 
 /// Profiles of instar.
-const PROFILES: [&str; 3] = ["7.2", "10.0", "11.1"];
+pub(crate) const PROFILES: [&str; 3] = ["7.2", "10.0", "11.1"];
 
 pub(crate) fn record() -> Outcome {
     let found = references::found()?;
