@@ -17,6 +17,8 @@ pub struct FileFacts {
     pub kind: FileKind,
     /// Whether Write, Zero, Discard and Resize are allowed on it.
     pub writable: bool,
+    /// Another process may be writing to it: only a raw layer is read all the same.
+    pub busy: bool,
 }
 
 /// What kind of file stands behind a slot.

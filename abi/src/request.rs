@@ -47,6 +47,9 @@ pub const ZERO_MAY_UNMAP: u32 = 1;
 /// `RawRequest::flags` of Compare: there is no other file, all shall be zero.
 pub const COMPARE_WITH_ZERO: u32 = 1;
 
+/// Bit of [`crate::RawResult::detail`] of Open: another process may be writing to the file.
+pub const DETAIL_BUSY: u32 = 1 << 8;
+
 /// Values of [`crate::RawResult::status`].
 ///
 /// 1 to 4095 are Linux errno values of the host operation.
@@ -194,7 +197,7 @@ pub enum Request {
         slot: Slot,
     },
     /// Opens a file that an image names, through the gate. Result: value = slot (the same slot again for the
-    /// same file), extra = size, detail = kind (0 regular, 2 block).
+    /// same file), extra = size, detail = kind (0 regular, 2 block), and [`DETAIL_BUSY`].
     Open {
         /// The file whose bytes name it; relative names start at its directory.
         namer: Slot,

@@ -112,6 +112,7 @@ impl Native {
             size: file.metadata().unwrap().len(),
             kind,
             writable,
+            busy: false,
         };
         files.push(Entry {
             file,

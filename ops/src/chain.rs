@@ -78,7 +78,8 @@ impl<'h> Chain<'h> {
             visited.insert(facts.slot);
             let mut layer = Layer::open(session, facts, format, said).at(stage)?;
             layer.named = name.take();
-            if busy && chain.layers.is_empty() && layer.format != Format::Raw {
+            let busy = facts.busy || busy && chain.layers.is_empty();
+            if busy && layer.format != Format::Raw {
                 return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(facts.slot)).at(stage);
             }
             if let Some(above) = chain.layers.last() {

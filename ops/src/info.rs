@@ -28,7 +28,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
             Some(format) => format,
             None => detect(&file).at(stage)?,
         };
-        if job.source.busy && format != Format::Raw && visited.len() == 1 {
+        let busy = file.facts().busy || job.source.busy && visited.len() == 1;
+        if busy && format != Format::Raw {
             return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
         }
         let mut info = describe(file, format, core::mem::take(&mut rule)).at(stage)?;

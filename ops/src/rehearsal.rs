@@ -71,6 +71,7 @@ impl Rehearsal {
             size: 0,
             kind: FileKind::Fresh,
             writable: true,
+            busy: false,
         };
         File::new(self, facts)
     }

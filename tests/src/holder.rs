@@ -1,29 +1,43 @@
 //! Another process that has an image open.
 
-use std::process::{Child, Command};
-use std::time::Duration;
-
 use crate::Bench;
 
-/// Starts a process that holds a qcow2 image open for writing, and waits until it does.
-///
-/// # Panics
-///
-/// If it cannot be started, or does not take its locks.
-pub fn hold(bench: &Bench, image: &str) -> Child {
-    let mut command = Command::new("qemu-io");
-    command.current_dir(bench.directory());
-    command.args(["-f", "qcow2", "-c", "sleep 600000", image]);
-    let mut holder = command.spawn().unwrap();
-    for _ in 0..50 {
-        std::thread::sleep(Duration::from_millis(300));
-        // Our own look may have been in its way.
-        if holder.try_wait().unwrap().is_some() {
-            holder = command.spawn().unwrap();
-        } else if bench.qemu(["info", image]).code() != Some(0) {
-            return holder;
+/// qemu-io with an image open for writing.
+#[derive(Debug)]
+pub struct Holder(std::process::Child);
+
+impl Holder {
+    /// Opens the image, and comes back when it is open.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be opened.
+    #[must_use]
+    pub fn of(bench: &Bench, format: &str, image: &str) -> Self {
+        let mut child = std::process::Command::new("qemu-io")
+            .current_dir(bench.directory())
+            .args(["-f", format, image])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It is open once qemu-io answers.
+        use std::io::{Read, Write};
+        child.stdin.as_mut().unwrap().write_all(b"length\n").unwrap();
+        let mut answer = [0; 64];
+        let mut seen = Vec::new();
+        while !seen.contains(&b'K') && !seen.contains(&b'M') && !seen.contains(&b'B') {
+            let count = child.stdout.as_mut().unwrap().read(&mut answer).unwrap();
+            assert!(count > 0, "qemu-io has ended");
+            seen.extend_from_slice(&answer[..count]);
         }
+        Self(child)
     }
-    holder.kill().unwrap();
-    panic!("qemu-io has not locked {image}");
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
 }

@@ -62,7 +62,7 @@ super::faults! {
     /// The output file is smaller than the input (convert -n).
     TARGET_TOO_SMALL = 22, "output file is smaller than input file";
     /// A device is smaller than the image that is to be made on it.
-    GROW_DEVICE = 60, "Cannot grow device files";
+    GROW_DEVICE = 61, "Cannot grow device files";
     /// The format cannot be written compressed.
     NO_COMPRESSION = 23, "Compression not supported for this file format";
     /// The format takes no backing file. Text: format.

@@ -186,6 +186,7 @@ mod tests {
             size: 1 << 20,
             kind: instar_disk::FileKind::Regular,
             writable: false,
+            busy: false,
         };
         let mut replayed = Replayed::new(File::new(&native, facts));
         let logged = Change::Logged {

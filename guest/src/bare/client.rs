@@ -9,8 +9,8 @@ use instar_abi::layout::{HEAP, STACKS};
 use instar_abi::limits::{BATCH, REPORT_BYTES, TRANSFER};
 use instar_abi::report::{Failure, Stage};
 use instar_abi::request::{
-    COMPARE_WITH_ZERO, COPY_MAY_CLONE, COPY_TARGET_IS_ZERO, ExtentRecord, Op, Preallocate, ZERO_MAY_UNMAP,
-    ZeroHow, status,
+    COMPARE_WITH_ZERO, COPY_MAY_CLONE, COPY_TARGET_IS_ZERO, DETAIL_BUSY, ExtentRecord, Op, Preallocate,
+    ZERO_MAY_UNMAP, ZeroHow, status,
 };
 use instar_abi::{Fault, FileFacts, FileKind, RawRequest, RawResult, Report, Role, Slot, Sparse, encode};
 use instar_disk::{Action, Extent, Host, Io, IoError};
@@ -88,12 +88,13 @@ impl Host for Client {
                 return Ok(FileFacts {
                     slot: Slot(u32::try_from(result.value).unwrap_or(u32::MAX)),
                     size: result.extra,
-                    kind: if result.detail == 2 {
+                    kind: if result.detail & !DETAIL_BUSY == 2 {
                         FileKind::Block
                     } else {
                         FileKind::Regular
                     },
                     writable: false,
+                    busy: result.detail & DETAIL_BUSY != 0,
                 });
             }
             status::REFUSED_UNTRUSTED => faults::REFUSED_UNTRUSTED,

@@ -98,6 +98,14 @@ fn info_is_the_reference_tools_to_the_byte() {
 }
 
 /// Prints, exit codes and the files that come of it.
+/// Without the steps between the first and the last: how many there are is a matter of how work is cut up.
+fn ends_of_progress(text: &str) -> String {
+    let steps: Vec<&str> = text.split_inclusive("%)\\r").collect();
+    let ends = |at: usize| at == 0 || at + 2 >= steps.len();
+    let kept = steps.iter().enumerate().filter(|(at, _)| ends(*at));
+    kept.map(|(_, step)| *step).collect()
+}
+
 #[test]
 fn convert_and_dd_say_and_do_what_the_reference_tool_does() {
     let Some(room) = gallery() else { return };
@@ -146,7 +154,11 @@ fn convert_and_dd_say_and_do_what_the_reference_tool_does() {
         let kept = std::fs::read(room.path("base.raw")).unwrap();
         let ours = room.ours(&our_words.iter().map(String::as_str).collect::<Vec<_>>());
         let renamed = shown(&ours).replace("b.out", "a.out");
-        assert_eq!(shown(&theirs), renamed, "{line}");
+        assert_eq!(
+            ends_of_progress(&shown(&theirs)),
+            ends_of_progress(&renamed),
+            "{line}"
+        );
         assert_eq!(std::fs::read(room.path("base.raw")).unwrap(), kept, "{line}");
         if theirs.status.success() && line.contains("OUT") {
             let bytes = |name: &str| std::fs::read(room.path(name)).unwrap();

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use instar_abi::request::GuestRange;
+use instar_abi::request::{DETAIL_BUSY, GuestRange};
 use instar_abi::{FileKind, Request, Role, Slot};
 use instar_memory::{GuestMemory, Violation};
 use rustix::fs::{Advice, fadvise};
@@ -187,7 +187,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         }
         Ok(Answer {
             value: facts.slot.0.into(),
-            detail: kind_number(facts.kind),
+            detail: kind_number(facts.kind) | if facts.busy { DETAIL_BUSY } else { 0 },
             extra: facts.size,
         })
     }
@@ -228,7 +228,7 @@ fn done(outcome: Outcome<()>) -> Result<Answer, Refusal> {
     counted(outcome.map(|()| 0))
 }
 
-/// `RawResult::detail` of Open.
+/// The lowest byte of `RawResult::detail` of Open.
 const fn kind_number(kind: FileKind) -> u32 {
     match kind {
         FileKind::Regular => 0,

@@ -75,6 +75,8 @@ pub(crate) struct OpenFile {
     pub(crate) place: Option<Place>,
     /// Flush means something.
     pub(crate) durable: bool,
+    /// Another process holds a lock that says that it writes.
+    pub(crate) busy: bool,
     /// So many of its first bytes may be read; none: all.
     pub(crate) window: Option<u64>,
     /// What its filesystem is told while it is empty.
@@ -137,6 +139,7 @@ impl OpenFile {
             size: self.size,
             kind: self.kind,
             writable: matches!(self.access, Access::Write { .. }),
+            busy: self.busy,
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Options {
     pub untrusted: Vec<PathBuf>,
     /// The key by which records of this machine's are known; none: no record is believed, and none is made.
     pub key: Option<KeyPlace>,
+    /// Layers that another process writes to are opened all the same; the guest is told, and reads them if they are raw.
+    pub busy_layers: bool,
     /// Take advisory locks on what is read; `-U` does not. What is written is always locked.
     pub lock: bool,
 }
@@ -45,6 +47,7 @@ impl Default for Options {
             allow: Vec::new(),
             untrusted: Vec::new(),
             key: None,
+            busy_layers: false,
             lock: true,
         }
     }
@@ -110,6 +113,7 @@ impl Files {
             allowed: present(&options.allow)?,
             untrusted: present(&options.untrusted)?,
             lock: options.lock,
+            busy_layers: options.busy_layers,
             user: rustix::process::geteuid().as_raw(),
             key_place: options.key.clone(),
             ..Gate::default()

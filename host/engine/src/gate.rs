@@ -81,6 +81,8 @@ pub(crate) struct Gate {
     pub(crate) untrusted: Vec<Root>,
     /// Take locks on what is opened.
     pub(crate) lock: bool,
+    /// Layers on which others hold such locks are opened all the same.
+    pub(crate) busy_layers: bool,
     /// Who we are: asked for before our own process is confined.
     pub(crate) user: u32,
     pub(crate) key_place: Option<KeyPlace>,
@@ -108,8 +110,10 @@ impl Gate {
         if let Some((slot, known)) = slots.find(Identity::from(&stat)) {
             return Ok(known.facts(slot));
         }
-        if self.lock {
-            lock::acquire(fd.as_fd(), Use::Source).map_err(|_| Failure(status::REFUSED_LOCK))?;
+        let busy = self.lock && lock::acquire(fd.as_fd(), Use::Source).is_err();
+        // Whether the layer is raw is the guest's to tell.
+        if busy && !(self.busy_layers && role == Role::Backing) {
+            return Err(Failure(status::REFUSED_LOCK));
         }
         let path = landing.path.clone();
         // In an allowed directory every image may read everything.
@@ -117,6 +121,7 @@ impl Gate {
             self.policy == Policy::Pieces && rule == Rule::Beside && !self.is_allowed(landing.parent.as_fd());
         let window = peeks.then(|| peek(namer, &landing.name));
         let file = OpenFile {
+            busy,
             window,
             ..opened(fd, &stat, kind, path, place_of(landing, rule, namer)?)?
         };
@@ -386,7 +391,7 @@ fn peek(namer: &OpenFile, name: &OsStr) -> u64 {
     let image = namer.name.file_name().map(Path::new);
     let stem = image.and_then(Path::file_stem).map_or(&b""[..], OsStr::as_bytes);
     let kind = image.and_then(Path::extension);
-    let same = !stem.is_empty() && kind.is_some() && Path::new(name).extension() == kind;
+    let same = !stem.is_empty() && Path::new(name).extension() == kind;
     let rest = name.as_bytes().strip_prefix(stem);
     match same && rest.is_some_and(|rest| rest.starts_with(b"-")) {
         true => PAGE,
@@ -437,6 +442,7 @@ fn opened(fd: OwnedFd, stat: &Stat, kind: FileKind, name: PathBuf, place: Place)
         storage: Storage::at_a_glance(stat, kind),
         name,
         place: Some(place),
+        busy: false,
         window: None,
         durable: false,
         wishes: Wishes::default(),

@@ -12,9 +12,17 @@ use crate::storage::Storage;
 /// Open files by number. Reading takes no lock.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    files: Vec<OnceLock<Box<OpenFile>>>,
+    /// Pieces of the table, each made when its first file comes: most runs need one.
+    pieces: Vec<OnceLock<Piece>>,
+    /// Files that there is room for.
+    room: usize,
     known: Mutex<Known>,
 }
+
+type Piece = Box<[OnceLock<Box<OpenFile>>]>;
+
+/// Files in a piece. Ours: four kilobytes.
+const PIECE: usize = 256;
 
 /// What is in the table: a split image has thousands of files, each of which is looked for when it is opened.
 #[derive(Debug, Default)]
@@ -30,15 +38,18 @@ impl Slots {
     }
 
     fn with_room_for(files: usize) -> Self {
+        let pieces = files.div_ceil(PIECE);
         Self {
-            files: std::iter::repeat_with(OnceLock::new).take(files).collect(),
+            pieces: std::iter::repeat_with(OnceLock::new).take(pieces).collect(),
+            room: files,
             known: Mutex::default(),
         }
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&OpenFile> {
         let at = usize::try_from(slot.0).ok()?;
-        self.files.get(at)?.get().map(Box::as_ref)
+        let piece = self.pieces.get(at / PIECE)?.get()?;
+        piece.get(at % PIECE)?.get().map(Box::as_ref)
     }
 
     /// Every open file, in slot order.
@@ -50,7 +61,7 @@ impl Slots {
 
     /// Adds a file; gives it back when the table is full.
     pub(crate) fn add(&self, file: OpenFile) -> Result<FileFacts, Box<OpenFile>> {
-        Self::put(&self.files, &mut self.lock(), file)
+        self.put(&mut self.lock(), file)
     }
 
     /// Adds a file unless it is in the table already. First, whether it was.
@@ -60,7 +71,7 @@ impl Slots {
         if let Some((slot, file)) = first.and_then(|slot| Some((slot, self.get(slot)?))) {
             return Ok(file.facts(slot));
         }
-        Self::put(&self.files, &mut known, file)
+        self.put(&mut known, file)
     }
 
     /// The first slot of this file.
@@ -84,12 +95,13 @@ impl Slots {
         })
     }
 
-    fn put(
-        files: &[OnceLock<Box<OpenFile>>],
-        known: &mut Known,
-        file: OpenFile,
-    ) -> Result<FileFacts, Box<OpenFile>> {
-        let (Some(place), Ok(number)) = (files.get(known.count), u32::try_from(known.count)) else {
+    fn put(&self, known: &mut Known, file: OpenFile) -> Result<FileFacts, Box<OpenFile>> {
+        let at = known.count;
+        let piece = self.pieces.get(at / PIECE).filter(|_| at < self.room);
+        let piece = piece
+            .map(|piece| piece.get_or_init(|| std::iter::repeat_with(OnceLock::new).take(PIECE).collect()));
+        let place = piece.and_then(|piece| piece.get(at % PIECE));
+        let (Some(place), Ok(number)) = (place, u32::try_from(at)) else {
             return Err(Box::new(file));
         };
         let (facts, identity) = (file.facts(Slot(number)), file.identity);

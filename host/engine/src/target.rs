@@ -180,6 +180,7 @@ fn finish(
         access: Access::Write { limit: options.limit },
         name: PathBuf::from(name),
         place: None,
+        busy: false,
         window: None,
         durable: options.cache != Cache::Unsafe,
         wishes: options.wishes,

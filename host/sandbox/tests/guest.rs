@@ -31,6 +31,7 @@ fn info(size: u64) -> Vec<u8> {
             size,
             kind: FileKind::Regular,
             writable: false,
+            busy: false,
         }],
         bounds: Bounds::default(),
         seed: Seed::default(),

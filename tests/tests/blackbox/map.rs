@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use instar_tests::compare::same_outcome;
 use instar_tests::craft::Crafted;
+use instar_tests::holder::Holder;
 use instar_tests::variant::{self, Variant, io};
 use instar_tests::{Bench, Outcome, disk, in_both_sandboxes};
 
@@ -207,41 +208,21 @@ in_both_sandboxes! {
             ] {
                 same_outcome(bench, words, "in use");
             }
+            bench.qemu(["create", "-q", "-u", "-f", "qcow2", "-b", name, "-F", format, "over", "8M"]).succeeds();
+            for words in [
+                ["map", "over"].as_slice(),
+                &["check", "over"],
+                &["measure", "-O", "raw", "over"],
+                &["measure", "-O", "qcow2", "over"],
+                &["info", "--backing-chain", "over"],
+                &["compare", "over", "over"],
+            ] {
+                let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+                assert_eq!(theirs.code(), ours.code(), "{words:?} over {name} in use: {ours}");
+                assert_eq!(theirs.text(), ours.text(), "{words:?} over {name} in use");
+            }
             drop(holder);
             same_outcome(bench, &["map", name], "no longer in use");
         }
-    }
-}
-
-/// qemu-io with an image open for writing.
-struct Holder(std::process::Child);
-
-impl Holder {
-    fn of(bench: &Bench, format: &str, image: &str) -> Self {
-        let mut child = std::process::Command::new("qemu-io")
-            .current_dir(bench.directory())
-            .args(["-f", format, image])
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        // It is open once qemu-io answers.
-        use std::io::{Read, Write};
-        child.stdin.as_mut().unwrap().write_all(b"length\n").unwrap();
-        let mut answer = [0; 64];
-        let mut seen = Vec::new();
-        while !seen.contains(&b'K') && !seen.contains(&b'M') && !seen.contains(&b'B') {
-            let count = child.stdout.as_mut().unwrap().read(&mut answer).unwrap();
-            assert!(count > 0, "qemu-io has ended");
-            seen.extend_from_slice(&answer[..count]);
-        }
-        Self(child)
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        self.0.wait().unwrap();
     }
 }

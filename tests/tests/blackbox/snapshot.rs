@@ -1,9 +1,10 @@
 //! `snapshot`: lists, changes and messages are those of the installed qemu-img.
 
 use instar_tests::compare::{checks_clean, qemu_info, same_bytes, same_outcome};
+use instar_tests::holder::Holder;
 use instar_tests::ledger::deviates;
 use instar_tests::variant;
-use instar_tests::{Bench, disk, holder, in_both_sandboxes};
+use instar_tests::{Bench, disk, in_both_sandboxes};
 
 in_both_sandboxes! {
     fn lists_snapshots_as_the_reference_does(bench) {
@@ -101,13 +102,12 @@ in_both_sandboxes! {
     fn a_snapshot_of_an_image_in_use_is_refused_and_changes_nothing(bench) {
         bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
         let before = std::fs::read(bench.path("image")).unwrap();
-        let mut holder = holder::hold(bench, "image");
+        let holder = Holder::of(bench, "qcow2", "image");
         let ours = bench.instar(["snapshot", "-c", "x", "image"]);
         assert_eq!(ours.message(), bench.qemu(["snapshot", "-c", "x", "image"]).message());
         ours.fails_with("Is another process using the image");
         assert_eq!(std::fs::read(bench.path("image")).unwrap(), before);
-        holder.kill().unwrap();
-        holder.wait().unwrap();
+        drop(holder);
         bench.instar(["snapshot", "-c", "x", "image"]).succeeds();
     }
 

@@ -126,6 +126,7 @@ fn read_slot(host: &dyn Host, slot: Slot, offset: u64, into: &mut [u8]) -> Resul
         size: 0,
         kind: instar_disk::FileKind::Regular,
         writable: false,
+        busy: false,
     };
     File::new(host, facts).read_padded(offset, into)
 }
@@ -205,6 +206,7 @@ fn write_slot(host: &dyn Host, slot: Slot, offset: u64, from: &[u8]) -> Result<(
         size: 0,
         kind: instar_disk::FileKind::Fresh,
         writable: true,
+        busy: false,
     };
     File::new(host, facts).write(offset, from)
 }

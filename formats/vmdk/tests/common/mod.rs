@@ -291,6 +291,7 @@ impl FileOf for Native {
             size: u64::MAX >> 1,
             kind: instar_disk::FileKind::Regular,
             writable: true,
+            busy: false,
         };
         File::new(self, facts)
     }

@@ -7,6 +7,8 @@ use instar_abi::job::{self, Source, Verb};
 use instar_abi::report::{Checked, Failure};
 use instar_abi::{Fault, Format, Report, fault};
 
+use instar_engine::Policy as GatePolicy;
+
 use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
@@ -36,7 +38,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     }
     let place = args.source.place(&args.image)?;
     let guest = Guest::prepare(context.policy, 1)?;
-    let files = files::none(context.policy, place.share)?;
+    let files = files::none_with_busy_layers(context.policy, place.share, GatePolicy::Beside)?;
     let (facts, busy) = files::source_or_busy(&files, &place, args.cache.is_direct())?;
     let source = Source {
         busy,

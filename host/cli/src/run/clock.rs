@@ -142,6 +142,7 @@ mod tests {
             size,
             kind: FileKind::Regular,
             writable: false,
+            busy: false,
         };
         let mut policy = Policy::default();
         assert_eq!(Limit::new(&policy, &[file(1 << 40)], 0), None);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use instar_abi::job::{self, Source, Verb};
 use instar_abi::report::{Compared, Stage};
 use instar_abi::{Report, Slot};
-use instar_engine::Files;
+use instar_engine::{Files, Policy as GatePolicy};
 use instar_memory::Violation;
 
 use super::files::{self, Names};
@@ -33,7 +33,8 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let guest =
         Guest::prepare(context.policy, Context::lanes(None)).map_err(|stop| stop.with_code(CANNOT_OPEN))?;
     let share = args.sources.iter().any(|source| source.share);
-    let files = files::none(context.policy, share).map_err(|stop| stop.with_code(CANNOT_OPEN))?;
+    let files = files::none_with_busy_layers(context.policy, share, GatePolicy::Beside)
+        .map_err(|stop| stop.with_code(CANNOT_OPEN))?;
     let mut names = Names::new();
     let mut sources = Vec::new();
     for (image, source) in args.images.iter().zip(&args.sources) {

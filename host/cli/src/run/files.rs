@@ -22,6 +22,15 @@ pub(super) fn none(policy: &Policy, share: bool) -> Step<Files> {
 
 /// No files yet. What images name is opened as `gate` says, or less if the policy is stricter.
 pub(super) fn none_naming(policy: &Policy, share: bool, gate: GatePolicy) -> Step<Files> {
+    opened(policy, share, gate, false)
+}
+
+/// As [`none`], for verbs that read raw layers even while another process writes to them, as the reference tool does.
+pub(super) fn none_with_busy_layers(policy: &Policy, share: bool, gate: GatePolicy) -> Step<Files> {
+    opened(policy, share, gate, true)
+}
+
+fn opened(policy: &Policy, share: bool, gate: GatePolicy, busy_layers: bool) -> Step<Files> {
     let options = Options {
         policy: if policy.untrusted {
             GatePolicy::Nothing
@@ -31,6 +40,7 @@ pub(super) fn none_naming(policy: &Policy, share: bool, gate: GatePolicy) -> Ste
         allow: policy.allow_dirs.clone(),
         untrusted: policy.untrusted_dirs.clone(),
         key: crate::settings::key_place(policy),
+        busy_layers,
         lock: !share,
     };
     Files::new(&options).map_err(|error| Stop::Message(words(&error)))

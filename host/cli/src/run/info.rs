@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     } else {
         GatePolicy::Pieces
     };
-    let files = files::none_naming(context.policy, place.share, gate)?;
+    let files = files::none_with_busy_layers(context.policy, place.share, gate)?;
     let (facts, busy) = files::source_or_busy(&files, &place, false)?;
     let source = Source {
         busy,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use instar_abi::job::{self, Source, Verb};
 use instar_abi::report::MapRun;
 use instar_abi::{FileKind, Report, Slot};
-use instar_engine::Files;
+use instar_engine::{Files, Policy as GatePolicy};
 use instar_memory::Violation;
 
 use super::files::{self, Names};
@@ -24,7 +24,7 @@ use crate::words::Scene;
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
     let guest = Guest::prepare(context.policy, 1)?;
-    let files = files::none(context.policy, place.share)?;
+    let files = files::none_with_busy_layers(context.policy, place.share, GatePolicy::Beside)?;
     let (facts, busy) = files::source_or_busy(&files, &place, false)?;
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());

@@ -7,6 +7,8 @@ use instar_abi::job::{self, Create, RawCreate, Source, Verb};
 use instar_abi::report::Measured;
 use instar_abi::{Format, Report};
 
+use instar_engine::Policy as GatePolicy;
+
 use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
@@ -28,7 +30,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     };
     let share = given.as_ref().is_some_and(|(_, place)| place.share);
     let guest = Guest::prepare(context.policy, 1)?;
-    let files = files::none(context.policy, share)?;
+    let files = files::none_with_busy_layers(context.policy, share, GatePolicy::Beside)?;
     let source: Option<Source> = match (&args.subject, &given) {
         (Subject::Image { snapshot, .. }, Some((_, place))) => {
             let (facts, busy) = files::source_or_busy(&files, place, false)?;
