@@ -540,7 +540,10 @@ fn bytes_are_copied_only_to_pages_that_the_guest_may_write_to() {
         let sandbox = sandbox(choice, 2, &player(&[Batch::of(&[EXIT])]));
         let memory = std::sync::Arc::clone(sandbox.memory());
         assert!(memory.may_be_written(BACKEND - BASE, 16), "before the run");
-        assert!(matches!(run(&sandbox), Outcome::Exited));
+        // The second lane scribbles into the first one's mailbox: it may spoil the request to exit.
+        let outcome = run(&sandbox);
+        let ended = matches!(outcome, Outcome::Exited | Outcome::Violation(_));
+        assert!(ended, "{outcome:?}");
         for (address, writable) in [
             (BASE, false),
             (RODATA, false),

@@ -125,7 +125,7 @@ in_both_sandboxes! {
                 let outcome = running.finish();
                 let took = start.elapsed();
                 assert_eq!(outcome.status.signal(), Some(number), "{outcome}");
-                assert!(took < Duration::from_millis(400), "took {took:?}");
+                assert!(took < Duration::from_secs(1), "took {took:?}");
                 assert_eq!(bench.names(), ["endless"], "after SIG{signal}");
             }
         }
