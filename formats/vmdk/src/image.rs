@@ -127,7 +127,13 @@ impl<'h> Vmdk<'h> {
 
     /// The extents are files of their own.
     fn separate(file: File<'h>, text: &[u8]) -> Result<Self> {
-        let found = descriptor::parse(text, Home::File)?;
+        let found = descriptor::parse(text, Home::File).map_err(|fault| {
+            // What is no descriptor at all lacks no single thing.
+            match fault.code {
+                fault::vmdk::DESCRIPTOR if !crate::probe(text) => Fault::new(fault::vmdk::NOT_VMDK),
+                _ => fault,
+            }
+        })?;
         if !SEPARATE.contains(&&found.create_type[..]) {
             return Err(Fault::new(fault::vmdk::CREATE_TYPE).named(&found.create_type));
         }
