@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  Native        files by slot, requests by the shortest way
+//!  Watched       the same, and something that looks at each request on its way; so are the next three made
 //!  Counting      the same, and what was asked for
 //!  Failing       the same, until it has carried out so many changes
 //!  Torn          the same, and what a power cut can leave of the changes
@@ -27,6 +28,7 @@ mod failing;
 pub mod heap;
 mod sparse;
 mod torn;
+mod watched;
 mod words;
 
 use std::ffi::OsStr;
@@ -44,6 +46,7 @@ pub use counting::{Asked, Counting};
 pub use failing::Failing;
 pub use instar_abi::Report;
 pub use torn::{State, Torn};
+pub use watched::{Watch, Watched};
 pub use words::words;
 
 /// Files by slot, and what was reported.

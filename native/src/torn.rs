@@ -12,17 +12,16 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use instar_disk::{Action, FileFacts, Host, Io, Result, Role, Slot};
+use instar_disk::{Action, Slot};
 
-use crate::{Native, Report};
+use crate::{Native, Watch, Watched};
 
 /// [`Native`], with a record of all changes.
-#[derive(Debug)]
-pub struct Torn {
-    /// What carries them out.
-    pub native: Native,
-    record: Mutex<Vec<(Slot, Event)>>,
-}
+pub type Torn = Watched<Record>;
+
+/// All changes, in order.
+#[derive(Debug, Default)]
+pub struct Record(Mutex<Vec<(Slot, Event)>>);
 
 /// A change of a file, or a flush.
 #[derive(Clone, Debug)]
@@ -41,7 +40,7 @@ impl Default for Torn {
     fn default() -> Self {
         Self {
             native: Native::new(1),
-            record: Mutex::default(),
+            watch: Record::default(),
         }
     }
 }
@@ -50,7 +49,7 @@ impl Torn {
     /// Calls `judge` with each state that a power cut can leave of the files that held `before`, and with a word about it.
     /// The last state is that of a run without one. Gives how many there were.
     pub fn states(&self, before: &State, judge: &mut dyn FnMut(&State, &str)) -> usize {
-        let record = self.record.lock().unwrap();
+        let record = self.watch.0.lock().unwrap();
         let mut durable = before.clone();
         let mut pending: BTreeMap<Slot, Vec<Event>> = BTreeMap::new();
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
@@ -107,8 +106,10 @@ impl Torn {
         tell(&end, "the end");
         count
     }
+}
 
-    fn note(&self, action: &Action<'_>) {
+impl Watch for Record {
+    fn after(&self, action: &Action<'_>) {
         let (slot, event) = match action {
             Action::Write { slot, offset, from } => (*slot, Event::Write(*offset, from.to_vec())),
             Action::Zero {
@@ -124,7 +125,7 @@ impl Torn {
             | Action::Compare { .. }
             | Action::Allocated { .. } => return,
         };
-        self.record.lock().unwrap().push((slot, event));
+        self.0.lock().unwrap().push((slot, event));
     }
 }
 
@@ -206,46 +207,6 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
-    }
-}
-
-impl Host for Torn {
-    fn submit(&self, batch: &mut [Io<'_>]) {
-        for io in batch {
-            self.native.submit(core::slice::from_mut(io));
-            if io.outcome.is_err() {
-                return;
-            }
-            self.note(&io.action);
-        }
-    }
-
-    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
-        self.native.open(namer, role, name)
-    }
-
-    fn lanes(&self) -> usize {
-        self.native.lanes()
-    }
-
-    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
-        self.native.parallel(work);
-    }
-
-    fn wait(&self, word: &core::sync::atomic::AtomicU32, expected: u32) {
-        self.native.wait(word, expected);
-    }
-
-    fn wake(&self, word: &core::sync::atomic::AtomicU32) {
-        self.native.wake(word);
-    }
-
-    fn report(&self, report: &Report) {
-        self.native.report(report);
-    }
-
-    fn progress(&self, done: u64, total: u64) {
-        self.native.progress(done, total);
     }
 }
 

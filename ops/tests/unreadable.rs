@@ -11,25 +11,23 @@
 mod common;
 
 use std::fs;
-use std::sync::atomic::AtomicU32;
 
 use common::{conversion, pattern, raw_target, source};
 use instar_abi::job::{Bounds, Create, Dd, Qcow2Create, Seed, Verb};
 use instar_abi::report::{Failure, Stage};
-use instar_abi::{FileFacts, Format, Job, Report, Role, Slot, fault};
-use instar_disk::{Action, Host, Io, IoError, Result};
-use instar_native::Native;
+use instar_abi::{Format, Job, Report, Slot, fault};
+use instar_disk::{Action, IoError};
+use instar_native::{Native, Watch, Watched};
 
 const EIO: u32 = 5;
 
-/// [`Native`], whose first file has a bad sector.
+/// The first file has a bad sector.
 struct BadSector {
-    native: Native,
     at: u64,
 }
 
-impl BadSector {
-    fn is_met(&self, action: &Action<'_>) -> bool {
+impl Watch for BadSector {
+    fn before(&self, action: &Action<'_>) -> Result<(), IoError> {
         let (slot, offset, length) = match action {
             Action::Read { slot, offset, into } => (slot, *offset, into.len() as u64),
             Action::Copy {
@@ -38,47 +36,13 @@ impl BadSector {
                 length,
                 ..
             } => (source, *source_offset, *length),
-            _ => return false,
+            _ => return Ok(()),
         };
-        *slot == Slot(0) && (offset..offset + length).contains(&self.at)
-    }
-}
-
-impl Host for BadSector {
-    fn submit(&self, batch: &mut [Io<'_>]) {
-        for io in batch {
-            if self.is_met(&io.action) {
-                io.outcome = Err(IoError(EIO));
-                return;
-            }
-            self.native.submit(std::slice::from_mut(io));
-            if io.outcome.is_err() {
-                return;
-            }
+        if *slot == Slot(0) && (offset..offset + length).contains(&self.at) {
+            return Err(IoError(EIO));
         }
+        Ok(())
     }
-
-    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
-        self.native.open(namer, role, name)
-    }
-
-    fn lanes(&self) -> usize {
-        1
-    }
-
-    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
-        work(0);
-    }
-
-    fn wait(&self, _: &AtomicU32, _: u32) {}
-
-    fn wake(&self, _: &AtomicU32) {}
-
-    fn report(&self, report: &Report) {
-        self.native.report(report);
-    }
-
-    fn progress(&self, _: u64, _: u64) {}
 }
 
 #[test]
@@ -89,9 +53,9 @@ fn a_bad_sector_is_a_failure_to_read_at_its_place() {
     for at in [0, 3 << 20, (5 << 20) + 4097] {
         for verb in ["convert", "copy", "to qcow2", "dd"] {
             let _ = fs::remove_file(&to);
-            let host = BadSector {
+            let host = Watched {
                 native: Native::new(1),
-                at,
+                watch: BadSector { at },
             };
             let files = [host.native.source(&from), host.native.target(&to)];
             let mut job = conversion(&files);

@@ -1,0 +1,90 @@
+//! A host that looks at each request on its way.
+
+use std::borrow::Borrow;
+use std::sync::atomic::AtomicU32;
+
+use instar_disk::{Action, FileFacts, Host, Io, IoError, Result, Role, Slot};
+
+use crate::{Native, Report};
+
+/// [`Native`], and what looks at each request on its way there.
+#[derive(Debug)]
+pub struct Watched<W, N = Native> {
+    /// What carries the requests out.
+    pub native: N,
+    /// What looks at them.
+    pub watch: W,
+}
+
+/// What is told of each request.
+pub trait Watch: Sync {
+    /// A batch is wanted.
+    fn wanted(&self, batch: &[Io<'_>]) {
+        let _ = batch;
+    }
+
+    /// The request is next.
+    ///
+    /// # Errors
+    /// What it fails with, instead of being carried out.
+    fn before(&self, action: &Action<'_>) -> std::result::Result<(), IoError> {
+        let _ = action;
+        Ok(())
+    }
+
+    /// The request was carried out.
+    fn after(&self, action: &Action<'_>) {
+        let _ = action;
+    }
+}
+
+impl<W: Watch, N: Borrow<Native> + Sync> Watched<W, N> {
+    fn native(&self) -> &Native {
+        self.native.borrow()
+    }
+}
+
+impl<W: Watch, N: Borrow<Native> + Sync> Host for Watched<W, N> {
+    fn submit(&self, batch: &mut [Io<'_>]) {
+        self.watch.wanted(batch);
+        for io in batch {
+            if let Err(error) = self.watch.before(&io.action) {
+                io.outcome = Err(error);
+                return;
+            }
+            self.native().submit(core::slice::from_mut(io));
+            if io.outcome.is_err() {
+                return;
+            }
+            self.watch.after(&io.action);
+        }
+    }
+
+    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
+        self.native().open(namer, role, name)
+    }
+
+    fn lanes(&self) -> usize {
+        self.native().lanes()
+    }
+
+    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
+        self.native().parallel(work);
+    }
+
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        self.native().wait(word, expected);
+    }
+
+    fn wake(&self, word: &AtomicU32) {
+        self.native().wake(word);
+    }
+
+    fn report(&self, report: &Report) {
+        self.native().report(report);
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.native().progress(done, total);
+    }
+}
