@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::disk::{self, Piece};
 use crate::{Outcome, Reference, Running, binary, ledger, reference};
 
 /// Where instar runs untrusted code.
@@ -113,6 +114,21 @@ impl Bench {
             .collect();
         names.sort();
         names
+    }
+
+    /// `image`, which qemu-img makes of `disk.raw`, a disk of `size` bytes out of `pieces`.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be made.
+    pub fn make_image(&self, size: u64, pieces: &[Piece], format: &str, options: &str) {
+        disk::make(&self.path("disk.raw"), size, pieces);
+        let mut words = vec!["convert", "-f", "raw", "-O", format];
+        if !options.is_empty() {
+            words.extend(["-o", options]);
+        }
+        self.qemu(words.into_iter().chain(["disk.raw", "image"]))
+            .succeeds();
     }
 
     /// instar, ready to run in the directory and in this sandbox.

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use instar_tests::device::Loop;
 use instar_tests::disk::{self, Piece};
 use instar_tests::{Bench, Outcome, in_both_sandboxes, ledger};
 
@@ -27,26 +28,6 @@ fn material(bench: &Bench) {
 fn is_intact(bench: &Bench, name: &str, what: &str) {
     let same = fs::read(bench.path(name)).unwrap() == fs::read(bench.path("a.raw")).unwrap();
     assert!(same, "{what}: the source is not what it was");
-}
-
-/// A loop device over a file, taken down when dropped.
-struct Loop(String);
-
-impl Loop {
-    fn new(file: &Path) -> Option<Self> {
-        let output = Command::new("losetup").args(["-f", "--show"]).arg(file).output();
-        let Some(output) = output.ok().filter(|output| output.status.success()) else {
-            ledger::skip("no loop device can be had");
-            return None;
-        };
-        Some(Self(String::from_utf8(output.stdout).unwrap().trim().to_owned()))
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("-d").arg(&self.0).status();
-    }
 }
 
 /// A filesystem on a file in the bench's directory, unmounted when dropped.
@@ -163,8 +144,8 @@ in_both_sandboxes! {
     fn a_loop_device_and_its_file_are_one_thing(bench) {
         material(bench);
         fs::copy(bench.path("a.raw"), bench.path("f")).unwrap();
-        let Some(device) = Loop::new(&bench.path("f")) else { return };
-        let device = device.0.as_str();
+        let Some(device) = Loop::over(&bench.path("f")) else { return };
+        let device = device.name();
         for (source, target) in [("f", device), (device, "f"), (device, device)] {
             for flags in [&["-O", "raw"][..], &["-n", "-O", "raw"], &["-U", "-O", "qcow2"]] {
                 let words: Vec<&str> = ["convert", "-f", "raw"].iter().chain(flags).chain(&[source, target]).copied().collect();
@@ -178,11 +159,11 @@ in_both_sandboxes! {
         is_intact(bench, "f", "a layer under a device");
         // Another device is another disk.
         fs::write(bench.path("g"), vec![0; 4 << 20]).unwrap();
-        let Some(other) = Loop::new(&bench.path("g")) else { return };
-        bench.instar(["convert", "-O", "raw", device, &other.0]).succeeds();
+        let Some(other) = Loop::over(&bench.path("g")) else { return };
+        bench.instar(["convert", "-O", "raw", device, other.name()]).succeeds();
         // Neither program waits for the medium unless told to, and who else has the device open
         // (a scan for free ones will do) puts off the write-back of the last close.
-        fs::File::open(&other.0).unwrap().sync_all().unwrap();
+        fs::File::open(other.name()).unwrap().sync_all().unwrap();
         is_intact(bench, "g", "a copy from device to device");
     }
 
@@ -190,8 +171,8 @@ in_both_sandboxes! {
         material(bench);
         fs::write(bench.path("f"), vec![0; 8 << 20]).unwrap();
         fs::write(bench.path("empty"), "").unwrap();
-        let Some(device) = Loop::new(&bench.path("f")) else { return };
-        let device = device.0.as_str();
+        let Some(device) = Loop::over(&bench.path("f")) else { return };
+        let device = device.name();
         let of = format!("of={device}");
         for words in [
             &["create", "-q", "-f", "raw", device, "8M"][..],
@@ -222,8 +203,8 @@ in_both_sandboxes! {
     fn what_a_device_cannot_do_is_refused_as_by_the_reference_tool(bench) {
         material(bench);
         fs::write(bench.path("f"), vec![0; 16 << 20]).unwrap();
-        let Some(device) = Loop::new(&bench.path("f")) else { return };
-        let device = device.0.as_str();
+        let Some(device) = Loop::over(&bench.path("f")) else { return };
+        let device = device.name();
         for option in ["preallocation=full", "preallocation=falloc", "nocow=on", "extent_size_hint=1M"] {
             for format in ["raw", "qcow2", "vpc", "vdi", "vhdx"] {
                 for words in [
@@ -243,9 +224,9 @@ in_both_sandboxes! {
         let inode = || fs::metadata(&path).unwrap().ino();
         let before = inode();
         {
-            let Some(device) = Loop::new(&path) else { return };
+            let Some(device) = Loop::over(&path) else { return };
             bench.instar(["create", "-q", "-f", "raw", "f", "1M"]).succeeds();
-            let mut shown = fs::OpenOptions::new().write(true).open(&device.0).unwrap();
+            let mut shown = fs::OpenOptions::new().write(true).open(device.name()).unwrap();
             shown.write_all(b"HELLO").unwrap();
             shown.sync_all().unwrap();
         }
@@ -253,7 +234,7 @@ in_both_sandboxes! {
         assert_eq!(inode(), before);
         // The same where the filesystem has no leases to ask with: the system lists its loop devices.
         {
-            let Some(_device) = Loop::new(&path) else { return };
+            let Some(_device) = Loop::over(&path) else { return };
             without(bench, "leases", ["create", "-q", "-f", "raw", "f", "1M"]).succeeds();
         }
         assert_eq!(inode(), before);

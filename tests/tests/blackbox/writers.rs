@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use instar_tests::compare::{agree, same_bytes};
-use instar_tests::disk::{self, Piece};
+use instar_tests::disk;
 use instar_tests::ledger::deviates;
 use instar_tests::seal::Edited;
 use instar_tests::{Bench, Outcome, in_both_sandboxes};
@@ -13,20 +13,9 @@ use instar_tests::{Bench, Outcome, in_both_sandboxes};
 const MIB: u64 = 1 << 20;
 const DESCRIPTOR: u64 = 512;
 
-/// `image` with data here and there, from `disk.raw`.
+/// The same image as for the deviations, to be edited.
 fn made(bench: &Bench, format: &str, options: &str) -> Edited {
-    disk::make(
-        &bench.path("disk.raw"),
-        6 * MIB,
-        &[Piece::Data(0, 70_000, 1), Piece::Data(3 * MIB, 70_000, 2)],
-    );
-    let mut words = vec!["convert", "-f", "raw", "-O", format];
-    if !options.is_empty() {
-        words.extend(["-o", options]);
-    }
-    bench
-        .qemu(words.into_iter().chain(["disk.raw", "image"]))
-        .succeeds();
+    crate::deviating::made(bench, format, options);
     Edited::open(&bench.path("image"))
 }
 

@@ -19,18 +19,8 @@ const MIB: u64 = 1 << 20;
 
 /// `image`, 3 MiB with data at its start and at its end.
 fn image(bench: &Bench, format: &str, options: &str) -> Edited {
-    disk::make(
-        &bench.path("disk.raw"),
-        3 * MIB,
-        &[Piece::Data(0, 20_000, 1), Piece::Data(3 * MIB - 4096, 4096, 2)],
-    );
-    let mut words = vec!["convert", "-f", "raw", "-O", format];
-    if !options.is_empty() {
-        words.extend(["-o", options]);
-    }
-    bench
-        .qemu(words.into_iter().chain(["disk.raw", "image"]))
-        .succeeds();
+    let pieces = [Piece::Data(0, 20_000, 1), Piece::Data(3 * MIB - 4096, 4096, 2)];
+    bench.make_image(3 * MIB, &pieces, format, options);
     Edited::open(&bench.path("image"))
 }
 

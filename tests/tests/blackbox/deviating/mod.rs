@@ -11,26 +11,16 @@ mod vmdk;
 use std::fs;
 
 use instar_tests::compare::same_bytes;
-use instar_tests::disk::{self, Piece};
+use instar_tests::disk::Piece;
 use instar_tests::ledger::deviates;
 use instar_tests::{Bench, Outcome};
 
 const MIB: u64 = 1 << 20;
 
 /// `image` made by qemu-img from `disk.raw`: 6 MiB, data in the first mebibyte and in the fourth.
-fn made(bench: &Bench, format: &str, options: &str) {
-    disk::make(
-        &bench.path("disk.raw"),
-        6 * MIB,
-        &[Piece::Data(0, 70_000, 1), Piece::Data(3 * MIB, 70_000, 2)],
-    );
-    let mut words = vec!["convert", "-f", "raw", "-O", format];
-    if !options.is_empty() {
-        words.extend(["-o", options]);
-    }
-    bench
-        .qemu(words.into_iter().chain(["disk.raw", "image"]))
-        .succeeds();
+pub(crate) fn made(bench: &Bench, format: &str, options: &str) {
+    let pieces = [Piece::Data(0, 70_000, 1), Piece::Data(3 * MIB, 70_000, 2)];
+    bench.make_image(6 * MIB, &pieces, format, options);
 }
 
 /// Both convert `image` to raw: theirs, ours.
