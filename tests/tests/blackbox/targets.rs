@@ -254,8 +254,8 @@ in_both_sandboxes! {
             bench.names().into_iter().filter(|name| name.starts_with(".out.instar-")).collect()
         };
         let begin = || {
-            let mut run = instar_tests::Running::start(&mut bench.command_under(&[WITHOUT, "error", "unnamed-files"], words));
             let before = hidden();
+            let mut run = instar_tests::Running::start(&mut bench.command_under(&[WITHOUT, "error", "unnamed-files"], words));
             while hidden().iter().all(|name| before.contains(name)) && run.runs() {
                 std::thread::sleep(std::time::Duration::from_millis(5));
             }
