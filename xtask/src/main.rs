@@ -15,6 +15,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod apt;
 mod baselines;
 mod ci;
 mod clients;

@@ -1,16 +1,18 @@
-//! apt with a configuration of its own: it reads where the archive is, and touches nothing of the system.
+//! Where this machine's packages come from, and the package of one suite.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Suite;
+use crate::apt::Apt;
 use crate::run::{exists, output};
 
 /// What is wanted of each suite.
 const PACKAGE: &str = "qemu-utils";
 
-/// Packages that qemu-utils loads libraries of only when they are there, and for which no test asks.
-const WITHOUT: &str = "--no-install-recommends";
+/// A mirror that does not answer is given up soon: the tests do without what it has.
+const SETTINGS: &str =
+    "Acquire::http::Timeout \"20\";\nAcquire::https::Timeout \"20\";\nDebug::NoLocking \"true\";\n";
 
 /// What this machine says about itself.
 #[derive(Debug)]
@@ -94,77 +96,22 @@ impl Archive {
 
     /// Downloads the package of `suite` and all that it depends on; the files, each once.
     pub(super) fn download(&self, suite: Suite, directory: &Path) -> Result<Vec<PathBuf>, String> {
-        let configuration = self.configure(suite, directory)?;
-        let apt = || {
-            let mut command = Command::new("apt-get");
-            command
-                .args(["-c".as_ref(), configuration.as_os_str()])
-                .args(["-q", "-y"]);
-            command
-        };
-        output(apt().arg("update"))?;
-        let mut install = apt();
-        install.args(["install", WITHOUT, "--download-only"]);
-        if suite.beside.is_some() {
-            install.args(["-t", suite.name]);
-        }
-        output(install.arg(PACKAGE))?;
-        let archives = directory.join("cache/archives");
-        let entries =
-            std::fs::read_dir(&archives).map_err(|error| format!("{}: {error}", archives.display()))?;
-        let packages: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "deb"))
-            .collect();
-        if packages.is_empty() {
-            return Err(format!("apt says that it downloaded {PACKAGE}, yet did not"));
-        }
-        Ok(packages)
-    }
-
-    /// Writes the configuration. With an empty record of installed packages apt thinks that everything is needed.
-    fn configure(&self, suite: Suite, directory: &Path) -> Result<PathBuf, String> {
-        for name in ["lists/partial", "cache/archives/partial"] {
-            let path = directory.join(name);
-            std::fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-        let directory = directory
-            .canonicalize()
-            .map_err(|error| format!("{}: {error}", directory.display()))?;
         let signed = self.keyring.as_ref().map_or_else(String::new, |keyring| {
             format!("[signed-by={}] ", keyring.display())
         });
+        let components = if self.address.contains("ubuntu") {
+            "main universe"
+        } else {
+            "main"
+        };
         let sources: String = [Some(suite.name), suite.beside]
             .into_iter()
             .flatten()
-            .map(|name| format!("deb {signed}{} {name} main universe\n", self.address))
+            .map(|name| format!("deb {signed}{} {name} {components}\n", self.address))
             .collect();
-        let sources = if self.address.contains("ubuntu") {
-            sources
-        } else {
-            sources.replace(" universe", "")
-        };
-        let place = directory.display();
-        let configuration = format!(
-            "Dir::State \"{place}\";\nDir::State::lists \"{place}/lists\";\nDir::State::status \"{place}/status\";\n\
-             Dir::Cache \"{place}/cache\";\nDir::Cache::archives \"{place}/cache/archives\";\n\
-             Dir::Etc::sourcelist \"{place}/sources.list\";\nDir::Etc::sourceparts \"/dev/null\";\n\
-             Dir::Etc::preferences \"/dev/null\";\nDir::Etc::preferencesparts \"/dev/null\";\n\
-             Dir::Log \"{place}\";\n#clear APT::Default-Release;\n#clear APT::Update::Post-Invoke;\n\
-             #clear APT::Update::Post-Invoke-Success;\n#clear DPkg::Pre-Invoke;\n#clear DPkg::Post-Invoke;\n\
-             #clear DPkg::Pre-Install-Pkgs;\nAcquire::Languages \"none\";\nAcquire::http::Timeout \"20\";\n\
-             Acquire::https::Timeout \"20\";\nAPT::Sandbox::User \"root\";\nDebug::NoLocking \"true\";\n"
-        );
-        let file = directory.join("apt.conf");
-        for (name, text) in [
-            ("status", ""),
-            ("sources.list", &sources),
-            ("apt.conf", &configuration),
-        ] {
-            let path = directory.join(name);
-            std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-        Ok(file)
+        let apt = Apt::at(directory, &sources, SETTINGS)?;
+        apt.update()?;
+        apt.download(PACKAGE, suite.beside.map(|_| suite.name), &[])
     }
 }
 

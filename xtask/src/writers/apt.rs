@@ -1,18 +1,22 @@
-//! Programs out of Debian's packages, without installing them: fetched by apt with a configuration of its own
-//! and unpacked below `target/`.
+//! Programs out of Debian's packages, without installing them: unpacked below `target/`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::apt::{Apt, make, write};
 use crate::run::output;
 
 /// Where programs come from, oldest first. What only one suite has is taken from there.
 const SUITES: &[&str] = &["bullseye", "bookworm", "trixie", "sid"];
 
-/// An apt that knows nothing of this machine but where its Debian mirror is.
+/// Snapshots of a mirror outlive the date that sid's list names; signatures are checked all the same.
+const SETTINGS: &str = "Acquire::Check-Valid-Until \"false\";\nAcquire::Retries \"2\";\n";
+
+/// Trees of packages, unpacked once.
 #[derive(Debug)]
-pub(super) struct Apt {
+pub(super) struct Trees {
     home: PathBuf,
+    apt: Apt,
 }
 
 /// What a set of packages unpacks to: a small system that programs can be run in.
@@ -21,39 +25,25 @@ pub(super) struct Tree {
     root: PathBuf,
 }
 
-impl Apt {
-    /// Writes the configuration and fetches the lists, if they were not fetched before.
+impl Trees {
+    /// Fetches the lists, if they were not fetched before.
     pub(super) fn new(home: &Path) -> Result<Self, String> {
-        let apt = Self {
-            home: home.to_owned(),
-        };
-        for directory in ["lists/partial", "cache"] {
-            make(&home.join(directory))?;
-        }
-        if home.join("fetched").exists() {
-            return Ok(apt);
-        }
         let (mirror, keys) = crate::references::archive()?;
         let signed = keys.map_or_else(String::new, |keys| format!("[signed-by={}] ", keys.display()));
         let sources: String = SUITES
             .iter()
             .map(|suite| format!("deb {signed}{mirror} {suite} main contrib\n"))
             .collect();
-        write(&home.join("sources.list"), &sources)?;
-        write(&home.join("nothing-installed"), "")?;
-        // Snapshots of a mirror outlive the date that sid's list names; signatures are checked all the same.
-        let settings = format!(
-            "Dir::Etc::sourcelist \"{home}/sources.list\";\nDir::Etc::sourceparts \"-\";\nDir::Etc::preferences \"-\";\n\
-             Dir::Etc::preferencesparts \"{home}/cache\";\nDir::State::lists \"{home}/lists\";\n\
-             Dir::State::status \"{home}/nothing-installed\";\nDir::Cache \"{home}/cache\";\n\
-             APT::Sandbox::User \"root\";\nAcquire::Languages \"none\";\nAcquire::Check-Valid-Until \"false\";\n\
-             Acquire::Retries \"2\";\n",
-            home = home.display()
-        );
-        write(&home.join("apt.conf"), &settings)?;
-        output(apt.get().args(["-qq", "update"]))?;
-        write(&home.join("fetched"), "")?;
-        Ok(apt)
+        let apt = Apt::at(home, &sources, SETTINGS)?;
+        let fetched = home.join("fetched");
+        if !fetched.exists() {
+            apt.update()?;
+            write(&fetched, "")?;
+        }
+        Ok(Self {
+            home: home.to_owned(),
+            apt,
+        })
     }
 
     /// A package of one suite and all that it needs, but for what is `supplied` (a package and the version it passes for):
@@ -67,47 +57,23 @@ impl Apt {
             return Ok(Tree { root });
         }
         let _ = std::fs::remove_dir_all(&root);
-        let debs = root.join("debs");
-        make(&debs.join("partial"))?;
+        make(&root)?;
         let status = root.join("status");
         let entries: String = supplied
             .iter()
             .map(|(package, version)| entry(package, version))
             .collect();
         write(&status, &entries)?;
-        output(
-            self.get()
-                .arg("-qq")
-                .arg("-y")
-                .arg("--download-only")
-                .arg("--no-install-recommends")
-                .arg("-o")
-                .arg(format!("Dir::State::status={}", status.display()))
-                .arg("-o")
-                .arg(format!("Dir::Cache::archives={}", debs.display()))
-                .arg("-t")
-                .arg(suite)
-                .arg("install")
-                .arg(package),
-        )?;
+        let installed = format!("Dir::State::status={}", status.display());
         let tree = Tree { root };
-        tree.unpack(&debs)?;
-        std::fs::remove_dir_all(&debs).map_err(|error| error.to_string())?;
+        tree.unpack(&self.apt.download(package, Some(suite), &[installed])?)?;
         write(&done, &wanted)?;
         Ok(tree)
-    }
-
-    fn get(&self) -> Command {
-        let mut command = Command::new("apt-get");
-        command
-            .env("APT_CONFIG", self.home.join("apt.conf"))
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        command
     }
 }
 
 impl Tree {
-    fn unpack(&self, debs: &Path) -> Result<(), String> {
+    fn unpack(&self, debs: &[PathBuf]) -> Result<(), String> {
         for directory in ["bin", "sbin", "lib", "lib64"] {
             make(&self.root.join("usr").join(directory))?;
             std::os::unix::fs::symlink(Path::new("usr").join(directory), self.root.join(directory))
@@ -117,14 +83,7 @@ impl Tree {
             make(&self.root.join(directory))?;
         }
         let mut versions = String::new();
-        for entry in std::fs::read_dir(debs)
-            .map_err(|error| error.to_string())?
-            .flatten()
-        {
-            let deb = entry.path();
-            if deb.extension().is_none_or(|extension| extension != "deb") {
-                continue;
-            }
+        for deb in debs {
             // dpkg -x would put directories in the place of the links made above.
             output(
                 Command::new("sh")
@@ -132,13 +91,13 @@ impl Tree {
                         "-c",
                         "dpkg-deb --fsys-tarfile \"$0\" | tar -x --keep-directory-symlink -C \"$1\"",
                     ])
-                    .arg(&deb)
+                    .arg(deb)
                     .arg(&self.root),
             )?;
             versions += &output(
                 Command::new("dpkg-deb")
                     .args(["--show", "--showformat", "${Package} ${Version}\n"])
-                    .arg(&deb),
+                    .arg(deb),
             )?;
         }
         write(&self.root.join("versions"), &versions)
@@ -198,12 +157,4 @@ fn entry(package: &str, version: &str) -> String {
         "Package: {package}\nStatus: install ok installed\nVersion: {version}\nArchitecture: amd64\nMulti-Arch: allowed\n\
          Maintainer: nobody <nobody@example.org>\nDescription: not needed here\n\n"
     )
-}
-
-fn make(directory: &Path) -> Result<(), String> {
-    std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))
-}
-
-fn write(file: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::apt::Apt;
+use super::apt::Trees;
 use crate::workspace;
 
 /// Pieces that differ from their neighbours: data, zeros, repeated bytes, holes.
@@ -66,8 +66,8 @@ impl Bench {
     }
 
     /// The apt that fetches programs.
-    pub(super) fn apt(&self) -> Result<Apt, String> {
-        Apt::new(&self.home.join("apt"))
+    pub(super) fn apt(&self) -> Result<Trees, String> {
+        Trees::new(&self.home.join("apt"))
     }
 
     pub(super) fn stock(&self, words: &[&str], directory: &Path) -> Result<Output, String> {
