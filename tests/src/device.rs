@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::ledger;
+use crate::{Bench, ledger};
 
 /// A block device over a file; gone when dropped.
 #[derive(Debug)]
@@ -23,6 +23,21 @@ impl Loop {
                 None
             }
         }
+    }
+
+    /// A device of so many MiB over a new file of the bench.
+    ///
+    /// # Panics
+    ///
+    /// If the file cannot be made.
+    #[must_use]
+    pub fn of_size(bench: &Bench, file: &str, mebibytes: u64) -> Option<Self> {
+        let path = bench.path(file);
+        std::fs::File::create(&path)
+            .unwrap()
+            .set_len(mebibytes << 20)
+            .unwrap();
+        Self::over(&path)
     }
 
     /// Its name.

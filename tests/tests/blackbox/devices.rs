@@ -14,9 +14,7 @@ fn material(bench: &Bench) -> Option<Loop> {
     bench
         .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
         .succeeds();
-    let file = fs::File::create(bench.path("lun")).unwrap();
-    file.set_len(DEVICE_BYTES).unwrap();
-    Loop::over(&bench.path("lun"))
+    Loop::of_size(bench, "lun", DEVICE_BYTES >> 20)
 }
 
 in_both_sandboxes! {
@@ -52,11 +50,18 @@ in_both_sandboxes! {
         let name = device.name();
         let prefixed = format!("host_device:{name}");
         for target in [name, prefixed.as_str()] {
-            let line = ["convert", "-f", "qcow2", "-O", "host_device", "-t", "directsync", "-S", "0", "-W", "image", name];
-            same_outcome(bench, &line, target);
-            let mut written = fs::read(name).unwrap();
-            written.truncate(disk::USUAL_BYTES as usize);
-            assert!(written == fs::read(bench.path("disk.raw")).unwrap(), "{target}");
+            let line = ["convert", "-f", "qcow2", "-O", "host_device", "-t", "directsync", "-S", "0", "-W", "image", target];
+            let [theirs, ours] = [false, true].map(|ours| {
+                fs::write(name, vec![0xa5; DEVICE_BYTES as usize]).unwrap();
+                let outcome = if ours { bench.instar(line) } else { bench.qemu(line) };
+                (outcome.code(), outcome.message(), fs::read(name).unwrap())
+            });
+            assert!(ours == theirs, "{target}: {:?}, {:?}", (ours.0, ours.1), (theirs.0, theirs.1));
+            if target == name {
+                let usual = disk::USUAL_BYTES as usize;
+                assert!(ours.2[..usual] == fs::read(bench.path("disk.raw")).unwrap());
+                assert!(ours.2[usual..].iter().all(|byte| *byte == 0xa5));
+            }
             for words in [
                 ["create", "-f", "host_device", target, "4M"].as_slice(),
                 &["create", "-f", "raw", target, "4M"],

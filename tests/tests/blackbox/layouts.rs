@@ -7,55 +7,26 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use instar_tests::compare::same_bytes;
+use instar_tests::device::Loop;
 use instar_tests::ledger::skip;
 use instar_tests::{Bench, Outcome, disk, in_both_sandboxes, instar_path};
 
 /// Whether files here keep attributes of users and times of birth, without which nothing is recorded.
 pub(crate) fn attributes(bench: &Bench) -> bool {
     fs::write(bench.path("probe"), b"x").unwrap();
-    let code = "import os; os.setxattr('probe', 'user.instar.probe', b'x')";
-    let set = Command::new("python3")
-        .args(["-c", code])
-        .current_dir(bench.directory())
-        .output();
+    let set = rustix::fs::setxattr(
+        bench.path("probe"),
+        "user.instar.probe",
+        b"x",
+        rustix::fs::XattrFlags::empty(),
+    );
     let born = fs::metadata(bench.path("probe")).unwrap().created().is_ok();
     fs::remove_file(bench.path("probe")).unwrap();
-    let works = born && set.is_ok_and(|set| set.status.success());
+    let works = born && set.is_ok();
     if !works {
         skip("files in the directory for temporary files keep no attributes");
     }
     works
-}
-
-/// A block device, until it is dropped.
-pub(crate) struct Device(String);
-
-impl Device {
-    pub(crate) fn name(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").args(["-d", &self.0]).output();
-    }
-}
-
-/// A block device of so many MiB over a file in the bench.
-pub(crate) fn device(bench: &Bench, file: &str, mebibytes: u64) -> Option<Device> {
-    let path = bench.path(file);
-    fs::File::create(&path).unwrap().set_len(mebibytes << 20).unwrap();
-    let made = Command::new("losetup").args(["-f", "--show"]).arg(&path).output();
-    match made {
-        Ok(made) if made.status.success() => {
-            Some(Device(String::from_utf8_lossy(&made.stdout).trim().to_owned()))
-        }
-        _ => {
-            skip("only root can make loop devices");
-            None
-        }
-    }
 }
 
 /// The program with the rights of root for everybody, where that can be had.
@@ -230,8 +201,8 @@ in_both_sandboxes! {
 
     fn vdsm_reads_volumes_that_are_devices(bench) {
         configured(bench, "vdsm");
-        let Some(lower) = device(bench, "lower", 40) else { return };
-        let Some(upper) = device(bench, "upper", 40) else { return };
+        let Some(lower) = Loop::of_size(bench, "lower", 40) else { return };
+        let Some(upper) = Loop::of_size(bench, "upper", 40) else { return };
         disk::usual(&bench.path("disk.raw"));
         bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", lower.name()]).succeeds();
         directories(bench, &["rhev/data-center/domain/images/disk"]);
@@ -298,7 +269,7 @@ in_both_sandboxes! {
         fs::write(bench.path("var/lib/incus/images/other"), b"another's").unwrap();
         evil(bench, "var/lib/incus/images/evil.img", "other");
         refuses(bench, "var/lib/incus/images/evil.img");
-        let Some(volume) = device(bench, "volume", 40) else { return };
+        let Some(volume) = Loop::of_size(bench, "volume", 40) else { return };
         bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", volume.name()]).succeeds();
         let top = "var/lib/incus/storage-pools/default/virtual-machines/one/root.img";
         overlay(bench, top, volume.name());

@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use instar_tests::compare::same_bytes;
-use instar_tests::ledger::{deviates, skip};
+use instar_tests::device::Loop;
+use instar_tests::ledger::deviates;
 use instar_tests::{Bench, Outcome, disk, in_both_sandboxes};
 
 use crate::layouts::attributes;
@@ -53,22 +54,6 @@ fn refuses(bench: &Bench, image: &str) {
     }
     assert!(!bench.path("stolen").exists());
 }
-
-/// Runs a program as on a kernel, or under a filter, that does not know openat2: a filter of system calls answers.
-const WITHOUT_OPENAT2: &str = r#"
-import ctypes, os, struct, sys
-step = lambda *fields: struct.pack('<HBBI', *fields)
-# Load the number; is it openat2 (437)? then this errno, else as ever.
-program = step(0x20, 0, 0, 0) + step(0x15, 0, 1, 437) + step(6, 0, 0, 0x50000 | int(sys.argv[1])) + step(6, 0, 0, 0x7fff0000)
-buffer = ctypes.create_string_buffer(program, len(program))
-class Filter(ctypes.Structure):
-    _fields_ = [('length', ctypes.c_ushort), ('steps', ctypes.c_void_p)]
-libc = ctypes.CDLL(None)
-wanted = Filter(4, ctypes.cast(buffer, ctypes.c_void_p))
-if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(wanted), 0, 0):
-    sys.exit('no filter')
-os.execv(sys.argv[2], sys.argv[2:])
-"#;
 
 in_both_sandboxes! {
     fn a_layer_elsewhere_is_read_when_this_machine_made_the_image(bench) {
@@ -277,19 +262,14 @@ in_both_sandboxes! {
     }
 
     fn layers_are_read_where_openat2_is_missing(bench) {
-        if Command::new("python3").arg("-V").output().is_err() {
-            return skip("python3 is not installed");
-        }
         base(bench);
         overlay_of_theirs(bench, "a/over", "base.qcow2");
-        fs::write(bench.path("without.py"), WITHOUT_OPENAT2).unwrap();
         fs::write(bench.path("secret"), b"s").unwrap();
         bench.qemu(["create", "-q", "-u", "-f", "qcow2", "-b", "../secret", "-F", "raw", "a/evil", "1M"]).succeeds();
-        // ENOSYS and EPERM.
-        for errno in ["38", "1"] {
-            let wrapper = ["python3", "without.py", errno];
+        for feature in ["openat2", "openat2-allowed"] {
+            let wrapper = [env!("CARGO_BIN_EXE_without"), "error", feature];
             Outcome::of(&mut bench.command_under(&wrapper, ["convert", "-O", "raw", "a/over", "ours"])).succeeds();
-            same_bytes(bench, "disk.raw", "ours", errno);
+            same_bytes(bench, "disk.raw", "ours", feature);
             Outcome::of(&mut bench.command_under(&wrapper, ["convert", "-O", "raw", "a/evil", "never"])).fails_with("--allow-dir");
         }
     }
@@ -347,9 +327,8 @@ in_both_sandboxes! {
     }
 
     fn block_devices_are_layers_where_they_are_allowed(bench) {
-        let Some(device) = crate::layouts::device(bench, "volume", 40) else { return };
+        let Some(device) = Loop::of_size(bench, "volume", 40) else { return };
         disk::usual(&bench.path("disk.raw"));
-        bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "-n", "disk.raw", device.name()]);
         Outcome::of(Command::new("qemu-img").current_dir(bench.directory()).args(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", device.name()])).succeeds();
         overlay_of_theirs(bench, "over", device.name());
         bench.instar(["convert", "-O", "raw", "over", "never"]).fails_with("--allow-dir");
