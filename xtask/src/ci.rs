@@ -76,7 +76,7 @@ fn bare_guest() -> Command {
 }
 
 fn tests() -> Outcome {
-    let ledger = fresh_ledger()?;
+    let ledger = fresh_ledger("target/test-ledger.txt")?;
     let kvm = Path::new("/dev/kvm").exists();
     let mut documentation = cargo();
     documentation.args(["test", "--workspace", "--doc", "--locked", "--quiet"]);
@@ -93,10 +93,7 @@ fn tests() -> Outcome {
         ]);
     }
     for command in [&mut documentation, &mut all] {
-        command.env(LEDGER, &ledger);
-        if kvm {
-            command.env(REQUIRE_KVM, "1");
-        }
+        keep_account(command, &ledger, kvm);
     }
     step("examples in the documentation", &mut documentation)?;
     let outcome = step("tests", &mut all);
@@ -106,8 +103,24 @@ fn tests() -> Outcome {
     account.judge(kvm)
 }
 
-fn fresh_ledger() -> Result<PathBuf, String> {
-    let ledger = workspace::root().join("target/test-ledger.txt");
+/// Runs some tests and says, whatever comes of them, what they skipped.
+pub(crate) fn with_skips_shown(what: &str, command: &mut Command) -> Outcome {
+    let ledger = fresh_ledger("target/test-ledger-of-some.txt")?;
+    keep_account(command, &ledger, Path::new("/dev/kvm").exists());
+    let outcome = step(what, command);
+    Account::read(&ledger)?.print_skips();
+    outcome
+}
+
+fn keep_account(command: &mut Command, ledger: &Path, kvm: bool) {
+    command.env(LEDGER, ledger);
+    if kvm {
+        command.env(REQUIRE_KVM, "1");
+    }
+}
+
+fn fresh_ledger(name: &str) -> Result<PathBuf, String> {
+    let ledger = workspace::root().join(name);
     std::fs::write(&ledger, "").map_err(|error| format!("{}: {error}", ledger.display()))?;
     ledger.canonicalize().map_err(|error| error.to_string())
 }
@@ -164,9 +177,7 @@ impl Account {
         if !kvm {
             println!("/dev/kvm does not exist here, so nothing was proved about the kvm sandbox");
         }
-        for (reason, count) in &self.skips {
-            println!("skipped {count}: {reason}");
-        }
+        self.print_skips();
         for (reader, judged) in &self.opinions {
             println!("{reader} read {} kinds of images that we wrote", judged.len());
         }
@@ -174,6 +185,12 @@ impl Account {
             println!("compared with qemu-img {what}: {count} outputs, none of which differs");
         }
         println!("deviations shown: {}", self.deviations.len());
+    }
+
+    fn print_skips(&self) {
+        for (reason, count) in &self.skips {
+            println!("skipped {count}: {reason}");
+        }
     }
 
     fn judge(&self, kvm: bool) -> Outcome {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::run::{cargo, exists, step};
-use crate::{Outcome, workspace};
+use crate::run::{cargo, exists};
+use crate::{Outcome, ci, workspace};
 
 pub(crate) fn run(words: &[&str]) -> Outcome {
     if words.is_empty() {
@@ -30,7 +30,7 @@ pub(crate) fn run(words: &[&str]) -> Outcome {
     if !nextest {
         command.arg("--");
     }
-    step(&format!("tests of {}", join(&packages)), command.args(words))
+    ci::with_skips_shown(&format!("tests of {}", join(&packages)), command.args(words))
 }
 
 fn join(names: &BTreeSet<String>) -> String {
