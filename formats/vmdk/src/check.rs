@@ -31,7 +31,10 @@ impl Check for Checker<'_> {
 
     /// Ends with the first thing that is wrong, as qemu-img does.
     fn run(&mut self, findings: &mut Findings<'_>) -> Result<Checked> {
-        let mut budget = Budget::new(self.0.file);
+        // The tables stand in the extents, which are often files of their own: what the descriptor's file holds justifies none.
+        let host = self.0.file.host();
+        let files = Image::files(&self.0).into_iter();
+        let mut budget = Budget::of(files.map(|facts| File::new(host, facts)).collect());
         for extent in &self.0.extents {
             let (code, offset, errno) = match look(extent, &mut budget)? {
                 Found::Nothing => continue,
