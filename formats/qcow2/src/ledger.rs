@@ -148,11 +148,9 @@ impl<'h> Ledger<'h> {
     /// `TARGET_REFCOUNT` when it is not counted.
     pub(crate) fn release(&mut self, cluster: u64) -> Result<()> {
         let count = self.count(cluster)?;
-        let less = count.checked_sub(1).ok_or_else(|| {
-            Fault::new(fault::qcow2_write::TARGET_REFCOUNT)
-                .with([cluster, count])
-                .in_file(self.file.slot())
-        })?;
+        let less = count
+            .checked_sub(1)
+            .ok_or_else(|| self.wrong_count(cluster, count))?;
         self.set(cluster, less)
     }
 
@@ -343,6 +341,13 @@ impl<'h> Ledger<'h> {
             }
         }
         Ok(0)
+    }
+
+    /// A cluster that is counted as no sound image counts it.
+    pub(crate) fn wrong_count(&self, cluster: u64, count: u64) -> Fault {
+        Fault::new(fault::qcow2_write::TARGET_REFCOUNT)
+            .with([cluster, count])
+            .in_file(self.file.slot())
     }
 
     /// A table entry that no image has.

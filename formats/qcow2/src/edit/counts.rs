@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use instar_disk::{Fault, Result, fault};
+use instar_disk::Result;
 
 use crate::ledger::Ledger;
 use crate::num::{add, shl, sub};
@@ -66,14 +66,13 @@ impl Ledger<'_> {
                 match change(cluster, count) {
                     Some(new) => packed::set(bytes, order, place, new),
                     None => {
-                        refused = Some([cluster, count]);
+                        refused = Some((cluster, count));
                         break;
                     }
                 }
             }
-            if let Some(numbers) = refused {
-                let fault = Fault::new(fault::qcow2_write::TARGET_REFCOUNT).with(numbers);
-                return Err(fault.in_file(self.file.slot()));
+            if let Some((cluster, count)) = refused {
+                return Err(self.wrong_count(cluster, count));
             }
             at = add(at, sub(to, within)?)?;
         }

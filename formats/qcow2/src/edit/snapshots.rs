@@ -29,7 +29,7 @@ use crate::snapshot::{Entry, Walk};
 /// Makes a snapshot of the active state.
 ///
 /// # Errors
-/// A data file of its own, too many snapshots, damaged tables, counts without room: all before the first write. The host's.
+/// A data file of its own, too many snapshots, damaged tables or counts, counts without room: all before the first write. The host's.
 pub(super) fn create(file: File<'_>, header: Header, new: &NewSnapshot) -> Result<()> {
     if header.features.data_file() {
         // Snapshots share clusters by their counts, and those of a data file are not counted.
@@ -47,8 +47,9 @@ pub(super) fn create(file: File<'_>, header: Header, new: &NewSnapshot) -> Resul
     if look.header.snapshots.entries >= limit::SNAPSHOTS || bytes > limit::SNAPSHOT_TABLE_BYTES {
         return Err(Fault::new(fault::core::IO).with([EFBIG]).in_file(file.slot()));
     }
-    tree.judge(&mut look, true)?;
     let (old, size) = (look.header.snapshots, look.header.size);
+    tree.judge(&mut look, true)?;
+    look.judge_counted_table(old.offset, place)?;
 
     let mut grow = look.grow()?;
     let l1 = copy_of(&tree, &mut grow, tree.l1.entries)?;
@@ -71,7 +72,7 @@ pub(super) fn create(file: File<'_>, header: Header, new: &NewSnapshot) -> Resul
 /// Deletes the first snapshot of that name.
 ///
 /// # Errors
-/// `NO_SNAPSHOT`, damaged tables: before the first write. The host's.
+/// `NO_SNAPSHOT`, damaged tables or counts: before the first write. The host's.
 pub(super) fn delete(file: File<'_>, header: Header, name: &[u8]) -> Result<()> {
     let mut look = Look::open(file, header)?;
     let stored = Stored::read(file, &look.header)?;
@@ -83,6 +84,8 @@ pub(super) fn delete(file: File<'_>, header: Header, name: &[u8]) -> Result<()> 
     tree.judge(&mut look, false)?;
     active.judge(&mut look, false)?;
     let (old, old_bytes) = (look.header.snapshots, stored.end(None)?);
+    look.judge_counted_table(old.offset, old_bytes)?;
+    look.judge_counted(tree.roots()?)?;
     let bytes = stored.end(Some(number))?;
 
     let mut grow = look.grow()?;
@@ -105,7 +108,7 @@ pub(super) fn delete(file: File<'_>, header: Header, name: &[u8]) -> Result<()> 
 /// Makes a snapshot the active state: the one of that ID, else the first one of that name.
 ///
 /// # Errors
-/// `NO_SNAPSHOT`, bitmaps, a size that the image cannot take, damaged tables: before the first write. The host's.
+/// `NO_SNAPSHOT`, bitmaps, a size that the image cannot take, damaged tables or counts: before the first write. The host's.
 pub(super) fn apply(file: File<'_>, header: Header, name: &[u8]) -> Result<()> {
     if header.extensions.bitmaps.is_some() {
         return Err(Fault::new(faults::APPLY_WITH_BITMAPS).in_file(file.slot()));
@@ -125,6 +128,7 @@ pub(super) fn apply(file: File<'_>, header: Header, name: &[u8]) -> Result<()> {
     let active = Tree::of(&look, look.header.l1);
     tree.judge(&mut look, true)?;
     active.judge(&mut look, false)?;
+    look.judge_counted(active.roots()?)?;
     // A table never gets shorter, as with qemu-img: room for the disk to grow again.
     let entries = active
         .l1

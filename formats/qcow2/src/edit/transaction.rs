@@ -61,6 +61,27 @@ impl<'h> Look<'h> {
         })
     }
 
+    /// Whether each cluster of the range is counted: what is not cannot be counted once less when the change has taken effect.
+    ///
+    /// # Errors
+    /// `TARGET_REFCOUNT` where a cluster is not.
+    pub(super) fn judge_counted(&mut self, clusters: Range<u64>) -> Result<()> {
+        let mut at = clusters.start;
+        while at < clusters.end {
+            let (count, run) = self.ledger.run(&(at..clusters.end))?;
+            if count == 0 {
+                return Err(self.ledger.wrong_count(at, count));
+            }
+            at = add(at, run)?;
+        }
+        Ok(())
+    }
+
+    /// The same for the clusters of a table of so many bytes.
+    pub(super) fn judge_counted_table(&mut self, offset: u64, bytes: u64) -> Result<()> {
+        self.judge_counted(clusters_of(self.layout, offset, bytes)?)
+    }
+
     /// Ends the looking. From here on the image is marked dirty, until [`Release::finish`].
     pub(super) fn grow(mut self) -> Result<Grow<'h>> {
         self.sector.set_dirty(true)?;
@@ -164,9 +185,7 @@ impl<'h> Release<'h> {
 
     /// Lowers the counts of a table of so many bytes.
     pub(super) fn lower_table(&mut self, offset: u64, bytes: u64) -> Result<()> {
-        let bits = self.look.layout.cluster_bits();
-        let first = shr(offset, bits);
-        self.lower(first..add(first, shr_up(bytes, bits))?)
+        self.lower(clusters_of(self.look.layout, offset, bytes)?)
     }
 
     /// Writes entries of a live table.
@@ -213,6 +232,13 @@ impl<'h> Release<'h> {
         file.host().submit(&mut batch);
         Ok(())
     }
+}
+
+/// The clusters of a table of so many bytes.
+pub(super) fn clusters_of(layout: Layout, offset: u64, bytes: u64) -> Result<Range<u64>> {
+    let bits = layout.cluster_bits();
+    let first = shr(offset, bits);
+    Ok(first..add(first, shr_up(bytes, bits))?)
 }
 
 /// Ranges of freed clusters that are kept before they are dropped. Ours: 64 KiB.

@@ -7,7 +7,7 @@ use instar_disk::{Action, Fault, File, Io, Result, fault, from_usize, to_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
-use super::transaction::{Grow, Look, Release};
+use super::transaction::{Grow, Look, Release, clusters_of};
 use crate::entry::compressed_range;
 use crate::header::TableRange;
 use crate::layout::Layout;
@@ -48,10 +48,7 @@ impl<'h> Tree<'h> {
 
     /// Clusters of the L1 table itself.
     pub(super) fn roots(&self) -> Result<Range<u64>> {
-        let bits = self.layout.cluster_bits();
-        let first = shr(self.l1.offset, bits);
-        let bytes = shl(self.l1.entries, 3)?;
-        Ok(first..add(first, crate::num::shr_up(bytes, bits))?)
+        clusters_of(self.layout, self.l1.offset, shl(self.l1.entries, 3)?)
     }
 
     /// The entries from number `first` on, at most as many as fit a piece; none past the end.
@@ -189,7 +186,7 @@ impl<'h> Tree<'h> {
                 let (count, run) = look.ledger.run(&(at..clusters.end))?;
                 let further = same.met(at, run);
                 if count == 0 {
-                    return Err(self.wrong_count(at, count));
+                    return Err(look.ledger.wrong_count(at, count));
                 }
                 if more && most.saturating_sub(count) < further {
                     // What qemu-img says when a refcount has no room.
@@ -289,12 +286,6 @@ impl<'h> Tree<'h> {
     pub(super) fn damaged(&self, word: u64, offset: u64) -> Fault {
         Fault::new(fault::qcow2_write::TARGET_TABLE)
             .with([word, offset])
-            .in_file(self.file.slot())
-    }
-
-    fn wrong_count(&self, cluster: u64, count: u64) -> Fault {
-        Fault::new(fault::qcow2_write::TARGET_REFCOUNT)
-            .with([cluster, count])
             .in_file(self.file.slot())
     }
 }

@@ -165,3 +165,41 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
     assert_eq!(wrong(&delete("1")).code, fault::qcow2_write::DELETE_MISSING);
     assert_eq!(bench.bytes("image"), before);
 }
+
+fn word(bytes: &[u8], at: u64) -> u64 {
+    u64::from_be_bytes(bytes[at as usize..][..8].try_into().unwrap())
+}
+
+/// Says of the cluster at `offset` that nothing uses it.
+fn uncount(bytes: &mut [u8], offset: u64) {
+    const CLUSTER: u64 = 4096;
+    let block = word(bytes, word(bytes, 48));
+    let at = (block + offset / CLUSTER * 2) as usize;
+    assert_ne!(bytes[at..][..2], [0, 0], "it was counted");
+    bytes[at..][..2].fill(0);
+}
+
+/// Counts go down after the switch: what cannot is to be found before, or the change takes effect and fails.
+#[test]
+fn tables_that_are_not_counted_are_found_before_anything_is_written() {
+    let bench = Bench::new();
+    image(&bench, "cluster_size=4k");
+    let sound = bench.bytes("image");
+    let (active, table) = (word(&sound, 40), word(&sound, 64));
+    let snapshot = word(&sound, table);
+    for (what, offset, wanted) in [
+        ("the old snapshot table", table, create("new")),
+        ("the old snapshot table", table, delete("old")),
+        ("the snapshot's L1 table", snapshot, delete("old")),
+        ("the active L1 table", active, apply("old")),
+    ] {
+        let mut lie = sound.clone();
+        uncount(&mut lie, offset);
+        bench.put("image", &lie);
+        assert_eq!(bench.try_qemu_img("check image").status.code(), Some(2), "{what}");
+        let fault = change(&bench, "image", &wanted).unwrap_err();
+        assert_eq!(fault.code, fault::qcow2_write::TARGET_REFCOUNT, "{what}");
+        assert_eq!(fault.numbers[..2], [offset / 4096, 0], "{what}");
+        assert!(bench.bytes("image") == lie, "{what}: something was written");
+    }
+}
