@@ -227,6 +227,39 @@ in_both_sandboxes! {
         qemu_reads(bench, "far", "theirs.raw", "allowed");
     }
 
+    /// Whoever made the image names a file that the gate would not let the image read either.
+    fn writes_into_no_data_file_that_the_gate_would_not_open(bench) {
+        disk::usual(&bench.path("disk.raw"));
+        let refused = |image: &str, data: &str, policy: &[&str]| {
+            let before = fs::read(bench.path(data)).unwrap();
+            let words = ["convert", "-n", "-f", "raw", "-O", "qcow2", "disk.raw", image];
+            bench.instar([&words[..], policy].concat()).fails_with("not beside it");
+            assert_eq!(fs::read(bench.path(data)).unwrap(), before, "{image}");
+        };
+        // A hidden file is not beside an image.
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=.hidden", "image", "6M"]).succeeds();
+        refused("image", ".hidden", &[]);
+        // Somebody else's image gets nothing, in allowed directories neither.
+        for directory in ["upload", "allowed"] {
+            fs::create_dir(bench.path(directory)).unwrap();
+        }
+        let words = ["create", "-q", "-f", "qcow2", "-o", "data_file=../allowed/data", "upload/image", "6M"];
+        bench.qemu(words).succeeds();
+        refused("upload/image", "allowed/data", &["--allow-dir", "allowed", "--untrusted-dir", "upload"]);
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=data", "upload/other", "6M"]).succeeds();
+        let both = ["--allow-dir", "upload", "--untrusted-dir", "upload"];
+        refused("upload/other", "upload/data", &both);
+        // Beside a link to the image is not beside the image.
+        fs::create_dir(bench.path("links")).unwrap();
+        std::os::unix::fs::symlink("../upload/other", bench.path("links/other")).unwrap();
+        fs::copy(bench.path("upload/data"), bench.path("links/data")).unwrap();
+        refused("links/other", "links/data", &[]);
+        // What may be allowed is written to as before.
+        let words = ["convert", "-n", "-f", "raw", "-O", "qcow2", "disk.raw", "image", "--allow-dir", "."];
+        bench.instar(words).succeeds();
+        qemu_reads(bench, "image", "disk.raw", "allowed");
+    }
+
     fn refuses_a_target_that_is_too_small(bench) {
         disk::usual(&bench.path("disk.raw"));
         fs::write(bench.path("out"), disk::pattern(0, 1 << 20, 51)).unwrap();

@@ -1,8 +1,9 @@
 //! The data file of an existing qcow2 image that is to be written to.
 //!
 //! What the image calls it only a guest can tell, and no guest causes a file to be opened for writing. Another instance of ourselves
-//! looks at the image and says the name, as `info` does; then the host decides: the user named the image, and the data file stands
-//! beside it or in an allowed directory.
+//! looks at the image and says the name, as `info` does; then the host decides: the gate would let the image read that file because
+//! it stands beside the image or in an allowed directory, and so it does where all links are followed. A record, by which this machine
+//! gave the image the name, is not enough for writing.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +11,7 @@ use std::path::Path;
 
 use instar_abi::job::{Create, Target};
 use instar_abi::{Format, ImageText};
-use instar_engine::{Files, TargetOptions};
+use instar_engine::{Files, Rule, TargetOptions, Verdict};
 
 use super::{Context, files, size};
 use crate::show::{Escaped, beside};
@@ -41,7 +42,11 @@ pub(super) fn open(
         );
         return Err(refused(text.as_bytes()));
     }
-    if !may_write(context, place, Path::new(OsStr::from_bytes(&path))) {
+    let by_rules = matches!(
+        opened.verdict(target.slot, &name),
+        Verdict::LetIn(Rule::Beside | Rule::Allowed)
+    );
+    if !by_rules || !may_write(context, place, Path::new(OsStr::from_bytes(&path))) {
         let text = format!(
             "the image keeps its data in '{}', which is not beside it; allow its directory with --allow-dir if you trust the image",
             Escaped(plain)
@@ -69,7 +74,8 @@ fn name_of(context: &Context<'_>, place: &Place) -> Option<Vec<u8>> {
     Some(name)
 }
 
-/// Whether the policy lets what the user's image names at `path` be written to.
+/// Whether what the user's image names at `path` stands, all links followed, where the policy lets it be written to: beside the image
+/// itself, not beside a link to it.
 fn may_write(context: &Context<'_>, place: &Place, path: &Path) -> bool {
     let (Ok(file), Ok(image)) = (path.canonicalize(), Path::new(&place.path).canonicalize()) else {
         return false;
