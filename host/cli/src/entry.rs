@@ -8,6 +8,7 @@ use crate::console::Console;
 use crate::flags::{self, Getopt, Id, Item, Page};
 use crate::program::Program;
 use crate::run::Context;
+use crate::settings::{self, Policy};
 use crate::stop::{Step, Stop};
 use crate::verb;
 
@@ -44,7 +45,7 @@ fn command(
     console: &mut Console,
     verb: &mut Option<&'static str>,
 ) -> Step<u8> {
-    settle_release(words.clone());
+    let outside = settle_release(words.clone());
     let mut common = Vec::new();
     let mut getopt = Getopt::new(flags::TOP.iter().chain(flags::POLICY), words, true).after(program.called());
     let page = loop {
@@ -62,7 +63,7 @@ fn command(
     *verb = Some(page.name);
     let mut help = |page: &Page| console.print(flags::verb_page(page, program).as_bytes());
     let command = verb::parse(page, getopt.rest(), &mut common, &mut help)?;
-    let policy = crate::settings::resolve(&common)?;
+    let policy = settings::with_options(outside?, &common)?;
     let context = Context {
         policy: &policy,
         program,
@@ -88,8 +89,9 @@ fn unknown_verb(name: &[u8]) -> Stop {
 const MISSING: &[&str] = &["amend", "bench", "bitmap", "commit", "rebase", "resize"];
 
 /// Settles which release of the reference tool is stood in for, before the command line is judged: it decides what is wrong with it
-/// and how that is said. What is wrong with the settings themselves is found when all of them are read.
-fn settle_release(words: Vec<OsString>) {
+/// and how that is said. Gives what the settings outside of the command line come to; what is wrong with them is said later, when
+/// nothing is wrong with the command line, which then names the same `--config` as it does here.
+fn settle_release(words: Vec<OsString>) -> Step<Policy> {
     let mut options = Vec::new();
     let mut keep = |id, value| {
         if matches!(id, Id::QemuVersion | Id::Config) {
@@ -115,9 +117,14 @@ fn settle_release(words: Vec<OsString>) {
             }
         }
     }
-    if let Ok(policy) = crate::settings::resolve(&options) {
+    let outside = settings::outside(&options);
+    let policy = outside
+        .clone()
+        .and_then(|policy| settings::with_options(policy, &options));
+    if let Ok(policy) = policy {
         crate::release::settle(policy.release);
     }
+    outside
 }
 
 /// Says why the command ends; gives its exit code.

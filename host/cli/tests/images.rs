@@ -5,6 +5,10 @@
 
 mod support;
 
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
 use support::{Room, reference_is_here, shown};
 
 /// A few images of every kind that `info` shows differently.
@@ -213,4 +217,28 @@ fn a_configuration_that_is_not_understood_stops_everything() {
     );
     let output = room.ours(&["info", "--config", "missing.toml", "disk.raw"]);
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// A pipe says what it has to say once.
+#[test]
+fn a_configuration_out_of_a_pipe_is_heeded() {
+    let Some(room) = gallery() else { return };
+    for (text, expected) in [
+        ("untrusted = true\n", "--untrusted"),
+        ("untrustd = true\n", "/dev/stdin: line 1: untrustd: unknown key"),
+        ("sandbox = \"process\"\nrequire-kvm = true\n", "require-kvm"),
+    ] {
+        let words = ["convert", "--config", "/dev/stdin", "chain.qcow2", "out"];
+        let mut command = room.command(Path::new(env!("CARGO_BIN_EXE_instar")), &words);
+        command.env_remove("INSTAR_SANDBOX");
+        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        pipe.write_all(text.as_bytes()).unwrap();
+        drop(pipe);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(expected), "{text}{said}");
+    }
 }

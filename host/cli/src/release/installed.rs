@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::sync::OnceLock;
 
 use super::Release;
 
@@ -29,8 +30,13 @@ const RECORDS: &[Record] = &[
     },
 ];
 
-/// The release, where a record has it.
+/// The release, where a record has it. Records are long: they are read once.
 pub(super) fn release() -> Option<Release> {
+    static FOUND: OnceLock<Option<Release>> = OnceLock::new();
+    *FOUND.get_or_init(recorded)
+}
+
+fn recorded() -> Option<Release> {
     RECORDS.iter().find_map(|record| {
         let file = File::open(record.path).ok()?;
         let version = record.find(BufReader::new(file))?;

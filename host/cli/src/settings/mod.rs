@@ -17,12 +17,15 @@ use crate::stop::{Step, Stop};
 /// The system's configuration.
 const SYSTEM: &str = "/etc/instar.toml";
 
-/// What holds for this run: defaults, system, user, `--config`, environment, options; later ones win, directories add
-/// up, and what makes things stricter (`untrusted`, `require-kvm`) is never taken back by a later `false` option.
+/// What holds for this run before its options: defaults, system, user, `--config`, environment. Of the options it looks at `--config`
+/// alone. Each file is read, and a pipe can be read but once: to be asked for once in a run.
+///
+/// Later ones win, directories add up, and what makes things stricter (`untrusted`, `require-kvm`) is never taken back by a later
+/// `false`, here and in [`with_options`].
 ///
 /// # Errors
 /// A message that names where the wrong value stands.
-pub fn resolve(options: &[(Id, OsString)]) -> Step<Policy> {
+pub fn outside(options: &[(Id, OsString)]) -> Step<Policy> {
     let mut policy = Policy::default();
     // With rights that the caller has not, his environment says nothing.
     let believed = !instar_engine::is_elevated();
@@ -46,6 +49,14 @@ pub fn resolve(options: &[(Id, OsString)]) -> Step<Policy> {
     if believed {
         environment(&mut policy)?;
     }
+    Ok(policy)
+}
+
+/// What holds for this run: what was said [`outside`], and then the options.
+///
+/// # Errors
+/// A message that names the option.
+pub fn with_options(mut policy: Policy, options: &[(Id, OsString)]) -> Step<Policy> {
     for (id, value) in options {
         let Some(key) = key(*id) else { continue };
         let value = if *id == Id::Untrusted {

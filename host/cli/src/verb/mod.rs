@@ -71,7 +71,7 @@ pub enum Command {
 pub(crate) struct Line<'a> {
     getopt: Getopt,
     page: &'static Page,
-    /// Options that belong to every verb, for [`crate::settings::resolve`].
+    /// Options that belong to every verb, for [`crate::settings::with_options`].
     common: &'a mut Vec<(Id, OsString)>,
     /// Names of the secrets that `--object` made.
     secrets: Vec<Vec<u8>>,
