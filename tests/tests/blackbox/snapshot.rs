@@ -99,6 +99,37 @@ in_both_sandboxes! {
         }
     }
 
+    fn an_image_that_the_user_calls_read_only_is_not_changed(bench) {
+        bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
+        bench.qemu(["snapshot", "-c", "old", "image"]).succeeds();
+        let before = std::fs::read(bench.path("image")).unwrap();
+        let list = |options: &str| format!("driver=qcow2,{options},file.driver=file,file.filename=image");
+        let json = r#"json:{"driver":"qcow2","read-only":true,"file":{"driver":"file","filename":"image"}}"#;
+        let (read_only, shared) = (list("read-only=on"), list("force-share=on"));
+        let (below, both) = (list("file.read-only=on"), list("read-only=on,force-share=on"));
+        for words in [
+            ["snapshot", "--image-opts", "-c", "new", &read_only].as_slice(),
+            &["snapshot", "--image-opts", "-a", "old", &read_only],
+            &["snapshot", "--image-opts", "-d", "old", &read_only],
+            &["snapshot", "--image-opts", "-U", "-c", "new", &read_only],
+            &["snapshot", "--image-opts", "-c", "new", &below],
+            &["snapshot", "--image-opts", "-c", "new", &both],
+            &["snapshot", "--image-opts", "-c", "new", &shared],
+            &["snapshot", "--image-opts", "-U", "-c", "new", &list("read-only=off")],
+            &["snapshot", "-c", "new", json],
+        ] {
+            let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+            assert_eq!(theirs.code(), ours.code(), "{words:?}: {ours}");
+            assert_eq!(theirs.message(), ours.message(), "{words:?}");
+            assert_eq!(std::fs::read(bench.path("image")).unwrap(), before, "{words:?}");
+        }
+        // Whoever does without locks has not said that.
+        let words = ["snapshot", "--image-opts", "-c", "new", &list("file.locking=off")];
+        bench.qemu(words).succeeds();
+        bench.instar(words).succeeds();
+        checks_clean(bench, "image", "without locks");
+    }
+
     fn a_snapshot_of_an_image_in_use_is_refused_and_changes_nothing(bench) {
         bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
         let before = std::fs::read(bench.path("image")).unwrap();

@@ -12,7 +12,7 @@ use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
 use super::scene::ImageScene;
-use super::{Context, concluded_by};
+use super::{Context, concluded_by, target};
 use crate::console::Console;
 use crate::stop::{Step, Stop};
 use crate::value::nodes::Part;
@@ -32,10 +32,7 @@ impl Changing<'_> {
     /// Carries out the change.
     pub(super) fn run(&self, change: Change, context: &mut Context<'_>) -> Step<Done> {
         let place = self.place;
-        if place.share {
-            let why = b"force-share=on can only be used with read-only images";
-            return Err(Stop::Message(cannot_open(&place.given, why)));
-        }
+        target::writable(place)?;
         if place.part != Part::default() || !place.parts.is_empty() {
             let why = b"an image that is a part of a file is read, and not changed";
             return Err(Stop::Message(cannot_open(&place.given, why)));
@@ -44,11 +41,7 @@ impl Changing<'_> {
         let files = files::none_naming(context.policy, false, GatePolicy::Nothing)?;
         // Flushes are honoured: the order of writes is what keeps the image whole.
         let options = files::target_options(CacheMode::Writeback, context.policy);
-        let opened = files.in_place(&files::typed(&place.path), &options);
-        let refused = |why: &[u8]| Stop::Message(cannot_open(&place.given, why));
-        let facts = opened.map_err(|error| refused(&files::words(&error)))?;
-        let suits = place.protocol.suits(facts.kind, &place.path);
-        suits.map_err(|why| refused(&why))?;
+        let facts = target::in_place(&files, place, &options)?;
         // The names in the image stay as they are.
         files.keep_record(facts.slot);
         let mut names = Names::new();

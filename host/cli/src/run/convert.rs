@@ -248,7 +248,8 @@ fn open_existing(
             share: false,
         };
         let place = Place::parse(given, reading).map_err(Stop::Message)?;
-        writable(&place).map_err(|why| Stop::Message(cannot_open(given, why)))?;
+        target::writable(&place)?;
+        whole(&place).map_err(|why| Stop::Message(cannot_open(given, why)))?;
         let format = place.format.ok_or_else(|| {
             Stop::say("--target-image-opts needs a driver= for the target: what is to be written to is not guessed at")
         })?;
@@ -272,14 +273,8 @@ fn open_existing(
     Ok((target, args.compress, options))
 }
 
-/// Why an image cannot be written to as the user describes it.
-fn writable(place: &Place) -> Result<(), &'static [u8]> {
-    if place.read_only {
-        return Err(b"Block node is read-only");
-    }
-    if place.forced {
-        return Err(b"force-share=on can only be used with read-only images");
-    }
+/// Why an image cannot be a target as the user describes it.
+fn whole(place: &Place) -> Result<(), &'static [u8]> {
     if place.is_shaped() {
         return Err(b"instar does not write into a part of a file ('offset', 'size', 'force_size_calc')");
     }

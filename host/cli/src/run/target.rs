@@ -198,6 +198,29 @@ pub(super) fn look_at(
     guest.run(&job, files, Arc::new(Progress::none()))
 }
 
+/// Refuses what the user said is not to be written to.
+pub(super) fn writable(place: &Place) -> Step<()> {
+    let why: &[u8] = if place.read_only {
+        b"Block node is read-only"
+    } else if place.forced {
+        b"force-share=on can only be used with read-only images"
+    } else {
+        return Ok(());
+    };
+    Err(Stop::Message(place::cannot_open(&place.given, why)))
+}
+
+/// Opens a file that is there to be written to.
+pub(super) fn in_place(opened: &Files, place: &Place, options: &TargetOptions) -> Step<FileFacts> {
+    let refused = |why: &[u8]| Stop::Message(place::cannot_open(&place.given, why));
+    let facts = opened
+        .in_place(&files::typed(&place.path), options)
+        .map_err(|error| refused(&files::words(&error)))?;
+    let suits = place.protocol.suits(facts.kind, &place.path);
+    suits.map_err(|why| refused(&why))?;
+    Ok(facts)
+}
+
 /// Opens an existing image to be written to.
 pub(super) fn existing(
     opened: &Files,
@@ -205,14 +228,7 @@ pub(super) fn existing(
     format: Format,
     options: &TargetOptions,
 ) -> Step<Target> {
-    let refused = |why: &[u8]| Stop::Message(place::cannot_open(&place.given, why));
-    let facts = opened
-        .in_place(&files::typed(&place.path), options)
-        .map_err(|error| refused(&files::words(&error)))?;
-    place
-        .protocol
-        .suits(facts.kind, &place.path)
-        .map_err(|why| refused(&why))?;
+    let facts = in_place(opened, place, options)?;
     if format != Format::Raw {
         // Its names stay in it. A raw disk may hold anything, an image of that name included.
         opened.keep_record(facts.slot);

@@ -39,7 +39,7 @@ pub struct Place {
     pub direct: bool,
     /// The user said that it is not written to.
     pub read_only: bool,
-    /// The user said `force-share=on`.
+    /// The user said `force-share=on`, here or by `-U`.
     pub forced: bool,
 }
 
@@ -104,6 +104,7 @@ impl Place {
             bare_file: matches!(known, Some(Known::File | Known::Device)),
             protocol: Protocol::of(driver, given),
             share: reading.share,
+            forced: reading.share,
             ..Self::plain(given, path, known.map(Known::format))
         })
     }

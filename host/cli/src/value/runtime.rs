@@ -12,7 +12,7 @@ use super::{list, number};
 pub(super) struct Common {
     /// Locks of other processes are ignored.
     pub(super) share: bool,
-    /// `force-share=on` was said.
+    /// `force-share=on` was said, or `-U`.
     pub(super) forced: bool,
     /// Past the page cache.
     pub(super) direct: bool,
@@ -46,7 +46,7 @@ const ANYTHING: &[&str] = &["aio-max-batch", "node-name"];
 /// Takes what every node has.
 pub(super) fn take_common(tree: &mut Tree, levels: &[String], mut share: bool) -> Result<Common, Refusal> {
     let asked = share;
-    let (mut direct, mut read_only, mut forced) = (false, false, false);
+    let (mut direct, mut read_only, mut forced) = (false, false, asked);
     let mut native = false;
     for level in levels {
         let mut take = |name: &str| tree.take(&format!("{level}{name}"));
