@@ -164,6 +164,19 @@ in_both_sandboxes! {
         bench.instar(["trust", "over"]).fails_with("'../no/such': No such file or directory");
     }
 
+    /// Another instance of ourselves looks at each layer. What this command line alone says holds for it too.
+    fn whoever_looks_at_a_layer_is_bound_as_we_are(bench) {
+        base(bench);
+        overlay_of_theirs(bench, "b/over.qcow2", "../a/base.qcow2");
+        bench.instar(["trust", "--max-size", "1M", "b/over.qcow2"]).fails_with("--max-size");
+        bench.instar(["trust", "--timeout", "0.000001", "b/over.qcow2"]).fails_with("Gave up after 0.000001 seconds, as --timeout says");
+        fs::write(bench.path("strict.toml"), "require-kvm = true\n").unwrap();
+        let words = ["trust", "--config", "strict.toml", "--sandbox", "process", "b/over.qcow2"];
+        bench.instar(words).fails_with("require-kvm");
+        let shown = bench.instar(["trust", "--show", "--max-size", "1G", "--timeout", "60", "b/over.qcow2"]);
+        assert!(shown.text().contains("/a/base.qcow2 (qcow2)"), "{shown}");
+    }
+
     fn names_from_images_are_escaped_in_what_trust_says(bench) {
         let name = "x\u{1b}[31m\nrecorded";
         fs::write(bench.path(name), b"QFI\xfb\0\0\0\x09").unwrap();

@@ -74,6 +74,18 @@ pub(super) fn started() -> Instant {
     *STARTED.get_or_init(Instant::now)
 }
 
+/// What is left of the time that the user gave: at least a moment.
+pub(super) fn left(policy: &Policy) -> Option<Duration> {
+    let left = policy.timeout?.saturating_sub(started().elapsed());
+    Some(left.max(Duration::from_millis(1)))
+}
+
+/// The message, if the time that the user gave is over.
+pub(super) fn over(policy: &Policy) -> Option<String> {
+    let time = policy.timeout.filter(|time| started().elapsed() >= *time)?;
+    Some(Limit { time, asked: true }.words())
+}
+
 /// Ends the program if the work is not over in time. Dropping it says that it is.
 #[derive(Debug)]
 pub(super) struct Clock(Arc<AtomicBool>);

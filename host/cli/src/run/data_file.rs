@@ -13,7 +13,7 @@ use instar_abi::job::{Create, Target};
 use instar_abi::{Format, ImageText};
 use instar_engine::{Files, Rule, TargetOptions, Verdict};
 
-use super::{Context, files, size};
+use super::{Context, files, instance};
 use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
 use crate::value::place::{Place, cannot_open, plain_path};
@@ -62,10 +62,10 @@ pub(super) fn open(
 
 /// What the image calls its data file.
 fn name_of(context: &Context<'_>, place: &Place) -> Option<Vec<u8>> {
-    let mut command = size::instance(context, "info");
+    let mut command = instance::under(context.policy, "info").ok()?;
     command.args(["-f", Format::Qcow2.name(), "--"]);
     command.arg(files::typed(&place.path));
-    let found = size::answer(command)?;
+    let found = instance::answer(command).ok()?;
     let name = found
         .pointer("/format-specific/data/data-file")?
         .as_str()?

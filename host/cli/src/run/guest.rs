@@ -238,7 +238,7 @@ fn window(files: &Files, job: &Job) -> u64 {
 }
 
 /// Which backend the policy asks for.
-fn choice(policy: &Policy) -> Step<Choice> {
+pub(super) fn choice(policy: &Policy) -> Step<Choice> {
     match (policy.backend, policy.require_kvm) {
         (Backend::Process, true) => Err(Stop::say(
             "the configuration says require-kvm, which --sandbox process contradicts",

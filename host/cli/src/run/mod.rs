@@ -17,6 +17,7 @@ mod dd;
 mod files;
 mod guest;
 mod info;
+mod instance;
 mod map;
 mod measure;
 mod progress;

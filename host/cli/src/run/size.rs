@@ -1,17 +1,15 @@
-//! The virtual size of sources before the run that converts them.
-//!
-//! Only a guest can tell it, and a process can be confined but once; so another instance of ourselves looks, and says it
-//! as JSON. Needed only where the number of the target's files depends on it: VMDK in pieces.
+//! The virtual size of sources before the run that converts them. Needed only where the number of the target's files depends on it:
+//! VMDK in pieces.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Stdio};
 
 use instar_abi::job::SnapshotName;
+
 use serde_json::Value;
 
-use super::Context;
-use crate::settings::{Backend, Policy};
+use super::instance::{self, Silence};
+use super::{Context, clock};
 use crate::value::place::Place;
 
 /// Bytes of all sources, one after the other.
@@ -20,40 +18,20 @@ pub(super) fn of_sources(
     places: &[Place],
     snapshot: Option<&SnapshotName>,
 ) -> Result<u64, Vec<u8>> {
-    places
-        .iter()
-        .try_fold(0_u64, |sum, place| {
-            Some(sum.saturating_add(of(context, place, snapshot)?))
-        })
-        .ok_or_else(|| b"the size of the source could not be found out".to_vec())
+    places.iter().try_fold(0_u64, |sum, place| {
+        let size = of(context, place, snapshot).map_err(|why| {
+            let colon = if why.is_empty() { "" } else { ": " };
+            format!("the size of the source could not be found out{colon}{why}").into_bytes()
+        })?;
+        Ok(sum.saturating_add(size))
+    })
 }
 
-/// Another instance of ourselves under the same policy, which looks at one image and says what it finds as JSON.
-pub(super) fn instance(context: &Context<'_>, verb: &str) -> Command {
-    let policy = context.policy;
-    let mut command = Command::new("/proc/self/exe");
-    command.args([verb, "--output=json", "-U"]);
-    command.arg(sandbox(policy));
-    if policy.untrusted {
-        command.arg("--untrusted");
-    }
-    for directory in &policy.allow_dirs {
-        command.arg("--allow-dir").arg(directory);
-    }
-    for directory in &policy.untrusted_dirs {
-        command.arg("--untrusted-dir").arg(directory);
-    }
-    command
-}
-
-/// What it says.
-pub(super) fn answer(mut command: Command) -> Option<Value> {
-    let output = command.stderr(Stdio::null()).output().ok()?;
-    serde_json::from_slice(&output.stdout).ok()
-}
-
-fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> Option<u64> {
-    let mut command = instance(context, "measure");
+/// Bytes of one source; else why not, as far as that was said.
+fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> Result<u64, String> {
+    let Ok(mut command) = instance::under(context.policy, "measure") else {
+        return Err(String::new());
+    };
     // What a window or a layer changes of the size only the user's own words say.
     let typed = !place.is_shaped();
     match place.format {
@@ -74,16 +52,15 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
         place.given.clone()
     });
     // A raw image takes what its disk has.
-    answer(command)?.get("required")?.as_u64()
-}
-
-/// The option by which another instance parses images where this one does.
-pub(super) const fn sandbox(policy: &Policy) -> &'static str {
-    match policy.backend {
-        Backend::Auto => "--sandbox=auto",
-        Backend::Kvm => "--sandbox=kvm",
-        Backend::Process => "--sandbox=process",
-    }
+    let answer = instance::answer(command).map_err(|silence| match silence {
+        // A bound of the policy, perhaps. It counts from where it began.
+        Silence::Refused(why) => clock::over(context.policy).unwrap_or(why),
+        Silence::Broken(_) => String::new(),
+    })?;
+    answer
+        .get("required")
+        .and_then(Value::as_u64)
+        .ok_or_else(String::new)
 }
 
 /// A snapshot's name as `-l` takes it.

@@ -5,14 +5,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Stdio};
 
 use instar_abi::Slot;
 use instar_engine::{Files, Rule, Verdict};
 use serde_json::Value;
 
-use super::files;
-use super::{Context, size};
+use super::instance::{self, Silence};
+use super::{Context, clock, files};
 use crate::show::Escaped;
 use crate::stop::{Step, Stop};
 use crate::value::place;
@@ -119,30 +118,17 @@ fn chain(args: &Args, context: &Context<'_>, files: &Files, top: Slot, path: &Os
 
 /// What an instance of ourselves that opens nothing else says of one image.
 fn look(context: &Context<'_>, name: &[u8], format: Option<&OsStr>) -> Step<Value> {
-    let mut command = Command::new("/proc/self/exe");
-    command.args([
-        "info",
-        "--output=json",
-        "-U",
-        "--untrusted",
-        size::sandbox(context.policy),
-    ]);
+    let mut command = instance::under(context.policy, "info")?;
+    command.arg("--untrusted");
     if let Some(format) = format {
         command.arg("-f").arg(format);
     }
-    let output = command
-        .arg("--")
-        .arg(files::typed(OsStr::from_bytes(name)))
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .output()
-        .map_err(|error| about(name, &words::system(&error)))?;
-    if !output.status.success() {
-        // It has said why; what it took for the user's own word may be an image's.
-        let text = output.stderr.strip_prefix(b"instar: ").unwrap_or(&output.stderr);
-        return Err(Stop::say(Escaped(text.trim_ascii_end()).to_string()));
-    }
-    serde_json::from_slice(&output.stdout).map_err(|error| about(name, &error.to_string()))
+    command.arg("--").arg(files::typed(OsStr::from_bytes(name)));
+    instance::answer(command).map_err(|silence| match silence {
+        // It counts from where it began.
+        Silence::Refused(why) => Stop::say(clock::over(context.policy).unwrap_or(why)),
+        Silence::Broken(why) => about(name, &why),
+    })
 }
 
 fn text(info: &Value, at: &str) -> Option<String> {

@@ -1,0 +1,139 @@
+//! Another instance of ourselves that looks at an image before the run.
+//!
+//! Only a guest can tell what is in an image, and a process can be confined but once; so another process looks, and says it as JSON.
+//! It reads the configuration and the environment as this one did; what only this command line says is handed on to it, so that
+//! it is bound as this one is.
+
+use std::process::{Command, Stdio};
+
+use instar_sandbox::Choice;
+use serde_json::Value;
+
+use super::{clock, guest};
+use crate::settings::Policy;
+use crate::show::Escaped;
+use crate::stop::{Step, Stop};
+use crate::words;
+
+/// Why an instance has not answered.
+pub(super) enum Silence {
+    /// It said why.
+    Refused(String),
+    /// It could not be run or understood.
+    Broken(String),
+}
+
+/// An instance for `verb` under this policy.
+pub(super) fn under(policy: &Policy, verb: &str) -> Step<Command> {
+    // Whatever forbids to look at an image here forbids it there, where the environment may not be believed.
+    let sandbox = match guest::choice(policy)? {
+        Choice::Auto => "auto",
+        Choice::Kvm => "kvm",
+        Choice::Process => "process",
+    };
+    if policy.require_landlock && instar_jail::landlock_abi().is_none() {
+        return Err(Stop::say(guest::NO_LANDLOCK));
+    }
+    let mut command = Command::new("/proc/self/exe");
+    command.args([verb, "--output=json", "-U", "--sandbox", sandbox]);
+    if policy.untrusted {
+        command.arg("--untrusted");
+    }
+    for directory in &policy.allow_dirs {
+        command.arg("--allow-dir").arg(directory);
+    }
+    for directory in &policy.untrusted_dirs {
+        command.arg("--untrusted-dir").arg(directory);
+    }
+    command.arg("--memory").arg(policy.memory.to_string());
+    command.arg("--max-chain").arg(policy.max_chain.to_string());
+    for (option, bytes) in [
+        ("--max-size", policy.max_size),
+        ("--max-output", policy.max_output),
+    ] {
+        if let Some(bytes) = bytes {
+            command.arg(option).arg(bytes.to_string());
+        }
+    }
+    if let Some(left) = clock::left(policy) {
+        command.arg("--timeout").arg(left.as_secs_f64().to_string());
+    }
+    // What no option says.
+    if let Some(key) = &policy.trust_key {
+        command.env("INSTAR_TRUST_KEY", key);
+    }
+    for (name, required) in [
+        ("INSTAR_REQUIRE_KVM", policy.require_kvm),
+        ("INSTAR_REQUIRE_LANDLOCK", policy.require_landlock),
+    ] {
+        if required {
+            command.env(name, "on");
+        }
+    }
+    Ok(command)
+}
+
+/// What it says.
+pub(super) fn answer(mut command: Command) -> Result<Value, Silence> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Silence::Broken(words::system(&error)))?;
+    if !output.status.success() {
+        // What it took for the user's own word may be an image's.
+        let text = output.stderr.strip_prefix(b"instar: ").unwrap_or(&output.stderr);
+        return Err(Silence::Refused(Escaped(text.trim_ascii_end()).to_string()));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| Silence::Broken(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::under;
+    use crate::settings::{Backend, Policy};
+
+    #[test]
+    fn an_instance_is_bound_as_we_are() {
+        let policy = Policy {
+            untrusted: true,
+            allow_dirs: vec![PathBuf::from("/a")],
+            untrusted_dirs: vec![PathBuf::from("/b")],
+            trust_key: Some(PathBuf::from("/k")),
+            require_kvm: true,
+            timeout: Some(Duration::from_secs(100)),
+            memory: 64 << 20,
+            max_size: Some(5),
+            max_output: Some(6),
+            max_chain: 7,
+            ..Policy::default()
+        };
+        let command = under(&policy, "info").unwrap();
+        let words: Vec<&str> = command.get_args().map(|word| word.to_str().unwrap()).collect();
+        let (last, words) = words.split_last().unwrap();
+        assert_eq!(
+            words.join(" "),
+            "info --output=json -U --sandbox kvm --untrusted --allow-dir /a --untrusted-dir /b \
+             --memory 67108864 --max-chain 7 --max-size 5 --max-output 6 --timeout"
+        );
+        let left: f64 = last.parse().unwrap();
+        assert!(left > 0.0 && left <= 100.0, "{left}");
+        let said: Vec<_> = command
+            .get_envs()
+            .map(|(name, _)| name.to_str().unwrap())
+            .collect();
+        assert_eq!(said, ["INSTAR_REQUIRE_KVM", "INSTAR_TRUST_KEY"]);
+    }
+
+    #[test]
+    fn what_the_policy_rules_out_is_not_started() {
+        let policy = Policy {
+            backend: Backend::Process,
+            require_kvm: true,
+            ..Policy::default()
+        };
+        assert!(under(&policy, "info").is_err());
+    }
+}
