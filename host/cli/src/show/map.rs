@@ -18,6 +18,8 @@ pub enum MapStyle {
 #[derive(Debug)]
 pub struct MapText {
     style: MapStyle,
+    /// Asked for once: a map has millions of runs.
+    shows_compressed: bool,
     begun: bool,
     runs: u64,
     /// Where the last run ended.
@@ -30,9 +32,10 @@ type Nonsense = &'static str;
 impl MapText {
     /// Nothing written yet.
     #[must_use]
-    pub const fn new(style: MapStyle) -> Self {
+    pub fn new(style: MapStyle) -> Self {
         Self {
             style,
+            shows_compressed: release::has(Fact::MapShowsCompressed),
             begun: false,
             runs: 0,
             end: None,
@@ -77,7 +80,7 @@ impl MapText {
                 if self.runs > 0 {
                     out.extend_from_slice(b",\n");
                 }
-                json(run, out);
+                json(run, self.shows_compressed, out);
             }
         }
         self.runs += 1;
@@ -115,7 +118,7 @@ fn hexadecimal(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn json(run: &MapRun, out: &mut Vec<u8>) {
+fn json(run: &MapRun, shows_compressed: bool, out: &mut Vec<u8>) {
     let mut number = |name: &str, value: u64| {
         out.extend_from_slice(name.as_bytes());
         decimal(value, out);
@@ -123,18 +126,13 @@ fn json(run: &MapRun, out: &mut Vec<u8>) {
     number("{ \"start\": ", run.start);
     number(", \"length\": ", run.length);
     number(", \"depth\": ", run.depth.into());
-    for (name, flag) in [
+    let flags = [
         (", \"present\": ", run.present),
         (", \"zero\": ", run.zero),
         (", \"data\": ", run.data),
         (", \"compressed\": ", run.compressed),
-    ]
-    .into_iter()
-    .take(if release::has(Fact::MapShowsCompressed) {
-        4
-    } else {
-        3
-    }) {
+    ];
+    for (name, flag) in flags.into_iter().take(if shows_compressed { 4 } else { 3 }) {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(if flag { b"true" } else { b"false" });
     }
