@@ -52,38 +52,35 @@ pub(super) fn source(files: &Files, place: &Place, direct: bool) -> Step<FileFac
 }
 
 fn open(files: &Files, place: &Place, direct: bool) -> Result<FileFacts, Vec<u8>> {
-    let name = typed(&place.path);
-    let opened = if place.share {
-        files.shared_source(&name)
-    } else {
-        files.source(&name, direct || place.direct)
-    };
-    let facts = opened.map_err(|error| words(&error))?;
-    place.protocol.suits(facts.kind, &place.path)?;
-    Ok(facts)
+    opened_as(files, place, direct || place.direct, false).map(|(facts, _)| facts)
 }
 
 /// As [`source`], for verbs that read a raw image even while another process writes to it, as the reference tool does. The
 /// second value says that one does.
 pub(super) fn source_or_busy(files: &Files, place: &Place, direct: bool) -> Step<(FileFacts, bool)> {
+    let opened = opened_as(files, place, direct, true);
+    opened.map_err(|why| Stop::Message(cannot_open(&place.given, &why)))
+}
+
+/// Opens a source, and says whether another process writes to it: an error, unless it `may_be_busy`.
+fn opened_as(
+    files: &Files,
+    place: &Place,
+    direct: bool,
+    may_be_busy: bool,
+) -> Result<(FileFacts, bool), Vec<u8>> {
     let name = typed(&place.path);
-    let refused = |error: &OpenError| Stop::Message(cannot_open(&place.given, &words(error)));
+    let shared = || files.shared_source(&name).map_err(|error| words(&error));
     let (facts, busy) = if place.share {
-        (
-            files.shared_source(&name).map_err(|error| refused(&error))?,
-            false,
-        )
+        (shared()?, false)
     } else {
         match files.source(&name, direct) {
             Ok(facts) => (facts, false),
-            Err(error) if matches!(error.kind, OpenErrorKind::Lock(_)) => {
-                (files.shared_source(&name).map_err(|error| refused(&error))?, true)
-            }
-            Err(error) => return Err(refused(&error)),
+            Err(error) if may_be_busy && matches!(error.kind, OpenErrorKind::Lock(_)) => (shared()?, true),
+            Err(error) => return Err(words(&error)),
         }
     };
-    let suits = place.protocol.suits(facts.kind, &place.path);
-    suits.map_err(|why| Stop::Message(cannot_open(&place.given, &why)))?;
+    place.protocol.suits(facts.kind, &place.path)?;
     Ok((facts, busy))
 }
 
