@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use instar_abi::FileFacts;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::aside::aside;
 use super::signals::GRACE;
 use crate::console::Console;
 use crate::program::Program;
@@ -96,10 +97,6 @@ impl Clock {
         let over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&over);
         let wait = move || {
-            // Without a filter the thread does not run: the sandbox and the engine keep to the time as far as they can.
-            if instar_jail::thread_start(instar_jail::Role::CONTROL).is_err() {
-                return;
-            }
             let Some(end) = limit.deadline().and_then(|end| end.checked_add(GRACE)) else {
                 return;
             };
@@ -115,11 +112,8 @@ impl Clock {
                 std::process::exit(1);
             }
         };
-        // Without the thread the same holds.
-        let _ = std::thread::Builder::new()
-            .name("clock".to_owned())
-            .stack_size(STACK)
-            .spawn(wait);
+        // Without the thread the sandbox and the engine keep to the time as far as they can.
+        aside("clock", wait);
         Self(over)
     }
 }
@@ -138,9 +132,6 @@ fn last_words(text: &str) {
         Console::complain(&Program::of_process().message(text.as_bytes()));
     }
 }
-
-/// Stack of the waiting thread: it calls little.
-const STACK: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@
 //!                 (the process sandbox forks here, before any file is open)            └──► commit or abort
 //! ```
 
+mod aside;
 mod change;
 mod check;
 mod checksum;

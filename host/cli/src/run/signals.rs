@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, raise};
 
+use super::aside::aside;
+
 /// Signals blocked in this thread and in those that it starts.
 #[derive(Debug)]
 pub(super) struct Signals(SigSet);
@@ -51,10 +53,6 @@ impl Signals {
             return Watch(caught);
         }
         let wait = move || {
-            // Without a filter the thread does not run: the signals then stay blocked, as without the thread.
-            if instar_jail::thread_start(instar_jail::Role::CONTROL).is_err() {
-                return;
-            }
             while let Ok(signal) = set.wait() {
                 if signal == Signal::SIGUSR1 {
                     show();
@@ -69,10 +67,7 @@ impl Signals {
             }
         };
         // Without the thread signals stay blocked, and the run ends by itself or by SIGKILL.
-        let _ = std::thread::Builder::new()
-            .name("signals".to_owned())
-            .stack_size(STACK)
-            .spawn(wait);
+        aside("signals", wait);
         Watch(caught)
     }
 }
@@ -94,6 +89,3 @@ pub(crate) fn die_by(number: i32) {
 
 /// What lanes have to come back, out of the 100 ms that a signal or the end of the time may take.
 pub(super) const GRACE: Duration = Duration::from_millis(60);
-
-/// Stack of the waiting thread: it calls little.
-const STACK: usize = 64 << 10;

@@ -1,0 +1,18 @@
+//! A thread that waits for something beside the work.
+
+use instar_jail::{Role, thread_start};
+
+/// Stack of such a thread: it calls little.
+const STACK: usize = 64 << 10;
+
+/// Does `work` on a thread of its own; not at all where there can be no thread or no filter for it. Whoever asks for it says why the
+/// run does without.
+pub(super) fn aside(name: &str, work: impl FnOnce() + Send + 'static) {
+    let guarded = || {
+        if thread_start(Role::CONTROL).is_ok() {
+            work();
+        }
+    };
+    let thread = std::thread::Builder::new();
+    let _ = thread.name(name.to_owned()).stack_size(STACK).spawn(guarded);
+}
