@@ -237,16 +237,20 @@ in_both_sandboxes! {
             assert_eq!(fs::read(bench.path(data)).unwrap(), before, "{image}");
         };
         // A hidden file is not beside an image.
-        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=.hidden", "image", "6M"]).succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=.hidden", "image", "4194816"]).succeeds();
         refused("image", ".hidden", &[]);
         // Somebody else's image gets nothing, in allowed directories neither.
         for directory in ["upload", "allowed"] {
             fs::create_dir(bench.path(directory)).unwrap();
         }
-        let words = ["create", "-q", "-f", "qcow2", "-o", "data_file=../allowed/data", "upload/image", "6M"];
-        bench.qemu(words).succeeds();
+        let allowed = format!("data_file={}", bench.path("allowed/data").display());
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", &allowed, "upload/image", "4194816"]).succeeds();
         refused("upload/image", "allowed/data", &["--allow-dir", "allowed", "--untrusted-dir", "upload"]);
-        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=data", "upload/other", "6M"]).succeeds();
+        // qemu-img makes a data file in its own directory, and looks for it beside the image.
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=data", "other", "4194816"]).succeeds();
+        for name in ["other", "data"] {
+            fs::rename(bench.path(name), bench.path("upload").join(name)).unwrap();
+        }
         let both = ["--allow-dir", "upload", "--untrusted-dir", "upload"];
         refused("upload/other", "upload/data", &both);
         // Beside a link to the image is not beside the image.
