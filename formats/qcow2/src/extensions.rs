@@ -6,7 +6,7 @@ use instar_disk::fault::qcow2 as faults;
 use instar_disk::report::{Failure, Stage};
 use instar_disk::{Fault, ImageText, Result, from_usize};
 
-use crate::header::Basics;
+use crate::basics::Basics;
 use crate::pieces::Pieces;
 use crate::raw::{RawBitmapsExtension, RawCryptoExtension, RawExtension, crypt, extension, limit};
 

@@ -11,6 +11,10 @@
 //!  somewhere   snapshot table ─► L1 tables of their own         bitmap directory ─► bitmaps
 //! ```
 //!
+//! Where things are: the words of the format at the top (`header`, `extensions`, `snapshot`, `layout`, …), each with one meaning; `read`
+//! turns tables into what is where on the disk; `new` makes images; `edit` changes those that exist; `bitmaps` is what several of them
+//! know about bitmaps; `check` looks an image through.
+//!
 //! Principles:
 //!
 //! 1. [`Header::parse`] is the only way to a [`Header`]; whoever holds one need not check it again.
@@ -30,53 +34,35 @@
 
 extern crate alloc;
 
-mod batch;
-mod bitmap;
-mod bits;
-mod carried;
+mod basics;
+mod bitmaps;
 mod check;
-mod compose;
-mod create;
 mod edit;
-mod empty;
 mod entry;
-mod existing;
 mod extensions;
 mod features;
 mod header;
-mod image;
-mod info;
-mod joined;
-mod l2;
 mod layout;
-mod ledger;
 mod luks;
-mod mark;
-mod measure;
+mod new;
 mod num;
 mod packed;
-mod pages;
 mod pieces;
-mod preallocated;
 mod probe;
 pub mod raw;
-mod refcount;
+mod read;
 mod snapshot;
 mod space;
-mod table;
-mod target;
-mod tracked;
-mod zeroing;
 
 pub use check::{check, check_within};
-pub use create::create;
 pub use edit::edit;
-pub use empty::create_empty;
-pub use existing::existing;
+pub use edit::fill::existing;
 pub use extensions::{BitmapDirectory, Extensions};
 pub use features::Features;
 pub use header::{Header, TableRange};
-pub use image::{OpenOptions, open};
 pub use layout::{Layout, RefcountSpace};
-pub use measure::{Full, bitmap_bytes, check_size};
+pub use new::create::create;
+pub use new::empty::create_empty;
+pub use new::measure::{Full, bitmap_bytes, check_size};
 pub use probe::probe;
+pub use read::image::{OpenOptions, open};

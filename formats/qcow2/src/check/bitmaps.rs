@@ -7,7 +7,7 @@ use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
 use super::frame::{Frame, errno};
-use crate::bitmap;
+use crate::bitmaps::directory;
 use crate::header::TableRange;
 
 /// A bitmap's table.
@@ -23,7 +23,7 @@ pub(super) struct Bitmap {
 /// # Errors
 /// What is wrong with the directory or with a table; too many tables; the host's.
 pub(super) fn open(frame: &Frame<'_>, budget: &mut Budget<'_>) -> Result<Vec<Bitmap>> {
-    let entries = bitmap::entries(frame.file, &frame.header)?;
+    let entries = directory::entries(frame.file, &frame.header)?;
     let all = entries.into_iter().map(|entry| Bitmap {
         name: entry.shown.name,
         in_use: entry.shown.in_use,

@@ -39,7 +39,7 @@ use snapshots::Snapshots;
 use totals::Totals;
 
 use crate::header::Header;
-use crate::image::open_data_file;
+use crate::read::image::open_data_file;
 
 /// Opens a qcow2 image to look it through. An encrypted one too: its tables are plain.
 ///

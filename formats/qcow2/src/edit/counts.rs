@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use instar_disk::Result;
 
-use crate::ledger::Ledger;
+use super::ledger::Ledger;
 use crate::num::{add, shl, sub};
 use crate::packed;
 

@@ -15,6 +15,9 @@
 //! one, so that a change in the wrong order does not compile.
 
 mod counts;
+pub(crate) mod fill;
+mod ledger;
+mod pages;
 mod sector;
 mod snapshots;
 mod transaction;

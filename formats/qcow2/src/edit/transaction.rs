@@ -7,10 +7,10 @@ use instar_disk::{Action, File, FileKind, Io, Preallocate, Result, from_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
+use super::ledger::Ledger;
 use super::sector::Sector;
 use crate::header::{Header, TableRange};
 use crate::layout::Layout;
-use crate::ledger::Ledger;
 use crate::num::{add, internal, shl, shr, shr_up};
 use crate::raw::entry;
 

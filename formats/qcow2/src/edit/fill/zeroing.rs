@@ -2,7 +2,7 @@
 
 use instar_disk::{Action, Io, Result, Target, ZeroHow};
 
-use crate::existing::{Existing, Words};
+use super::{Existing, Words};
 use crate::num::{add, internal, shl, shr_up, sub};
 use crate::raw::{entry, subcluster};
 

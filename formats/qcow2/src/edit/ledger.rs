@@ -6,11 +6,11 @@ use core::ops::Range;
 
 use instar_disk::{Fault, File, FileKind, Result, align_up, fault};
 
+use super::pages::Pages;
 use crate::header::{Header, TableRange};
 use crate::layout::Layout;
 use crate::num::{add, shl, shr, shr_up, sub};
 use crate::packed;
-use crate::pages::Pages;
 use crate::raw::{entry, limit};
 use crate::space::Space;
 

@@ -9,7 +9,7 @@ use crate::header::Header;
 use crate::raw::{SUBCLUSTER_BITS, SUBCLUSTERS, entry, subcluster};
 
 /// How the L2 entries of one image read.
-pub(crate) struct Layout {
+pub(crate) struct Reading {
     cluster_bits: u32,
     extended: bool,
     /// Zero flags exist: version 3.
@@ -23,7 +23,7 @@ pub(crate) struct Layout {
     codec: Codec,
 }
 
-impl Layout {
+impl Reading {
     pub(crate) fn new(header: &Header, own: File<'_>, data: Slot) -> Self {
         Self {
             cluster_bits: header.cluster_bits,
@@ -277,11 +277,11 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(raw: &[U64; 2], layout: &Layout) -> Self {
+    fn new(raw: &[U64; 2], reading: &Reading) -> Self {
         let (value, bits) = (raw[0].get(), raw[1].get());
         Self {
             host: value & entry::OFFSET,
-            allocated: layout.is_allocated(value),
+            allocated: reading.is_allocated(value),
             compressed: value & entry::COMPRESSED != 0,
             data: u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0),
             zero: u32::try_from(bits >> 32).unwrap_or(0),

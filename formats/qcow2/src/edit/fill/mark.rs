@@ -7,9 +7,9 @@
 use instar_disk::{File, Result};
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::compose::{INCOMPLETE, INCOMPLETE_NAME, INCOMPLETE_VERSION};
 use crate::extensions::Extensions;
 use crate::header::{Header, TableRange};
+use crate::new::compose::{INCOMPLETE, INCOMPLETE_NAME, INCOMPLETE_VERSION};
 use crate::num::{internal, shr};
 use crate::pieces::Pieces;
 use crate::raw::{RawFeatureName, RawHeader, autoclear};

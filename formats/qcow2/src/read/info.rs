@@ -3,9 +3,11 @@
 use instar_disk::report::{Info, Qcow2Info, Specific};
 use instar_disk::{File, Format, Result};
 
+use crate::bitmaps::directory;
 use crate::header::Header;
+use crate::luks;
 use crate::raw::crypt;
-use crate::{bitmap, luks, snapshot};
+use crate::snapshot;
 
 /// Everything but the backing file.
 pub(crate) fn describe(file: File<'_>, header: &Header) -> Result<Info> {
@@ -24,7 +26,7 @@ pub(crate) fn describe(file: File<'_>, header: &Header) -> Result<Info> {
         data_file: header.extensions.data_file.clone(),
         external_data: features.data_file(),
         data_file_raw: features.data_file_raw(),
-        bitmaps: bitmap::list(file, header)?,
+        bitmaps: directory::list(file, header)?,
         encryption: header.encryption,
         luks,
     };

@@ -7,12 +7,12 @@ use instar_disk::report::Bitmap;
 use instar_disk::{Fault, File, ReadBits, Result, bitmap_bytes, fault, from_usize, to_usize};
 use zerocopy::IntoBytes;
 
-use crate::bitmap;
-use crate::carried::push_entry;
-use crate::compose::push_extension;
-use crate::existing::Existing;
+use super::Existing;
+use crate::bitmaps::carried::push_entry;
+use crate::bitmaps::directory;
 use crate::extensions::Extensions;
 use crate::header::Header;
+use crate::new::compose::push_extension;
 use crate::num::{add, index, length, shl, shr, shr_up};
 use crate::pieces::Pieces;
 use crate::raw::{RawBitmapsExtension, RawHeader, extension, limit};
@@ -32,7 +32,7 @@ impl Joined {
     }
 
     /// Nothing new, beside what the image has.
-    pub(crate) fn beside(old: &[bitmap::Entry]) -> Self {
+    pub(crate) fn beside(old: &[directory::Entry]) -> Self {
         Self {
             names: old
                 .iter()

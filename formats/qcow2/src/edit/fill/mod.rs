@@ -2,7 +2,12 @@
 //!
 //! A cluster that is ours alone (counted once, and marked so) is overwritten where it is. Everything else - unallocated, compressed,
 //! shared with a snapshot - gets a new place behind the end of the file, and what it leaves is counted once less. Nothing that
-//! was in use is ever reused. While writing goes on the header says that the image is incomplete ([`crate::mark`]).
+//! was in use is ever reused. While writing goes on the header says that the image is incomplete ([`mark`]).
+
+mod joined;
+mod mark;
+mod tracked;
+mod zeroing;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -14,19 +19,19 @@ use instar_disk::{
     align_down, align_up, fault,
 };
 
-use crate::batch::data_entry;
-use crate::bitmap::{self, Entry};
+use self::joined::Joined;
+use self::mark::Marked;
+use self::tracked::Written;
+use crate::bitmaps::directory::{self, Entry};
+use crate::edit::ledger::Ledger;
 use crate::entry::{compressed, compressed_range};
 use crate::header::Header;
-use crate::joined::Joined;
 use crate::layout::Layout;
-use crate::ledger::Ledger;
-use crate::mark::Marked;
+use crate::new::batch::data_entry;
+use crate::new::target::DEFLATE_WINDOW_BITS;
 use crate::num::{add, internal, shl, shr, shr_up, sub};
 use crate::packed;
 use crate::raw::{crypt, entry};
-use crate::target::DEFLATE_WINDOW_BITS;
-use crate::tracked::Written;
 
 /// Opens the image in `file` for writing `size` bytes to it. `data_file` is the file that it names for its data, if it names one; `compress`:
 /// units are to be compressed.
@@ -51,7 +56,7 @@ pub fn existing<'h>(
         Compression::Zstd => Codec::Zstd,
     };
     // What does not record stays as it is; so does what was not saved cleanly and counts for nothing.
-    let mut tracked = bitmap::entries(file, &header)?;
+    let mut tracked = directory::entries(file, &header)?;
     let joined = Joined::beside(&tracked);
     tracked.retain(|bitmap| bitmap.shown.auto && !bitmap.shown.in_use);
     Ok(Box::new(Existing {

@@ -12,12 +12,12 @@ use alloc::vec;
 use instar_disk::job::{Preallocation, Qcow2Create};
 use instar_disk::{Action, File, FileKind, Io, Preallocate, Result};
 
-use crate::compose;
-use crate::create::{self, Mark};
+use super::compose::{self, HEADER_SECTOR, Mark};
+use super::create;
+use super::refcount::Table;
 use crate::layout::Layout;
 use crate::num::{add, index, shl};
 use crate::packed;
-use crate::refcount::Table;
 
 /// Makes an empty image of `size` bytes, if it is as simple as the drawing: neither preallocated, nor on a device, nor with
 /// more clusters than one refcount block counts. Otherwise it does nothing and says `false`.
@@ -64,7 +64,7 @@ fn write(file: &File<'_>, options: &Qcow2Create, layout: &Layout, mark: Mark, cl
         },
     )?;
     // The mark is longer than some headers.
-    header.resize(header.len().max(create::HEADER_SECTOR), 0);
+    header.resize(header.len().max(HEADER_SECTOR), 0);
     let table = at(BLOCK_CLUSTER)?.to_be_bytes();
     let order = layout.refcount_order();
     let mut counts = vec![0; index(packed::bytes(clusters, order))];
@@ -86,9 +86,7 @@ fn write(file: &File<'_>, options: &Qcow2Create, layout: &Layout, mark: Mark, cl
         let [resize, table, counts] = tables;
         return submit(file, &mut [resize, table, counts, put(0, &header)].map(Io::new));
     }
-    let (first, rest) = header
-        .split_at_checked(create::HEADER_SECTOR)
-        .unwrap_or((&header, &[]));
+    let (first, rest) = header.split_at_checked(HEADER_SECTOR).unwrap_or((&header, &[]));
     let [resize, table, counts] = tables;
     let rest = put(crate::num::length(first), rest);
     submit(

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 
 use instar_disk::{Result, align_up};
 
-use crate::bitmap::Entry;
-use crate::existing::Existing;
+use super::Existing;
+use crate::bitmaps::directory::Entry;
 use crate::num::{add, index, internal, shl, shr};
 use crate::raw::entry;
 

@@ -12,13 +12,13 @@ use instar_disk::job::{Compression, Qcow2Create};
 use instar_disk::{Fault, ImageText, Result, fault, from_usize};
 use zerocopy::{FromZeros, IntoBytes};
 
+use super::refcount::Table;
 use crate::layout::Layout;
 use crate::num::{index, length};
 use crate::raw::{
     self, RawBitmapsExtension, RawExtension, RawFeatureName, RawHeader, autoclear, compatible, compression,
     extension, incompatible, limit,
 };
-use crate::refcount::Table;
 
 /// What a header says besides the options.
 #[derive(Clone, Copy, Debug)]
@@ -198,3 +198,15 @@ const fn feature(kind: u8, bit: u8, text: &[u8]) -> RawFeatureName {
 
 /// Bytes that must be left in the first cluster for the reference to write the feature names.
 const FEATURE_TABLE_ROOM: u64 = 4096;
+
+/// What stands for an unfinished image in its first sector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// Nothing that must last: the file has no name yet, or goes when the run fails.
+    Fresh,
+    /// It was there before: the mark must be on disk before anything else is, and go last.
+    InPlace,
+}
+
+/// Bytes that a disk writes as one. Ours, with the smallest sector: the switch from incomplete to complete fits.
+pub(crate) const HEADER_SECTOR: usize = 512;

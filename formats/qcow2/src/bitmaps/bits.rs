@@ -2,7 +2,7 @@
 
 use instar_disk::{Fault, File, Result, fault, from_usize, to_usize};
 
-use crate::bitmap::Entry;
+use super::directory::Entry;
 use crate::header::Header;
 use crate::num::{add, internal};
 use crate::raw::entry;

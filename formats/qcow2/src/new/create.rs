@@ -14,14 +14,14 @@ use alloc::boxed::Box;
 use instar_disk::job::{Preallocation, Qcow2Create};
 use instar_disk::{Codec, Fault, File, FileKind, Preallocate, Result, Target, ZeroHow, fault, job};
 
-use crate::batch::{Batch, Fixed};
-use crate::carried::Carried;
-use crate::compose;
+use super::batch::{Batch, Fixed};
+use super::compose::{self, Mark};
+use super::refcount::{Refcounts, Table};
+use super::target::{New, Where};
+use crate::bitmaps::carried::Carried;
 use crate::layout::Layout;
 use crate::num::{add, shl};
-use crate::refcount::{Refcounts, Table};
 use crate::space::Space;
-use crate::target::{New, Where};
 
 /// Makes an image of `size` bytes, rounded up to 512. `data_file` is the file behind `options.data_file`, if that is given;
 /// `compress`: units are to be compressed.
@@ -77,15 +77,6 @@ pub fn create<'h>(
         bitmaps: Carried::default(),
         position: 0,
     }))
-}
-
-/// What stands for an unfinished image in its first sector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// Nothing that must last: the file has no name yet, or goes when the run fails.
-    Fresh,
-    /// It was there before: the mark must be on disk before anything else is, and go last.
-    InPlace,
 }
 
 pub(crate) fn check(options: &Qcow2Create, data_file: bool, compress: bool) -> Result<()> {
@@ -216,6 +207,3 @@ const fn reservation(preallocation: Preallocation) -> Preallocate {
         Preallocation::Full => Preallocate::Full,
     }
 }
-
-/// Bytes that a disk writes as one. Ours, with the smallest sector: the switch from incomplete to complete fits.
-pub(crate) const HEADER_SECTOR: usize = 512;

@@ -11,11 +11,14 @@ use instar_disk::{
     Status, Work, fault,
 };
 
+use super::entries::Reading;
+use super::info;
+use super::preallocated;
+use super::table::{Entries, Tables};
+use crate::bitmaps::directory;
 use crate::header::{Header, L1_ENTRY};
-use crate::l2::Layout;
 use crate::raw::{crypt, limit};
-use crate::table::{Entries, Tables};
-use crate::{bitmap, info, preallocated, snapshot};
+use crate::snapshot;
 
 /// How an image is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +49,7 @@ pub fn open<'h>(file: File<'h>, options: OpenOptions) -> Result<Opened<'h>> {
     }
     let slot = data.unwrap_or(file).slot();
     Ok(Box::new(Qcow2 {
-        layout: Layout::new(&header, file, slot),
+        reading: Reading::new(&header, file, slot),
         tables: Tables::new(&header, file),
         size: header.virtual_size(),
         preallocated: None,
@@ -77,14 +80,14 @@ struct Qcow2<'h> {
     file: File<'h>,
     data: Option<File<'h>>,
     header: Header,
-    layout: Layout,
+    reading: Reading,
     tables: Tables<'h>,
     size: u64,
     /// Whether the tables were preallocated, once that was asked, and the holes of the file that has the data.
     preallocated: Option<bool>,
     holes: Extents<'h>,
     /// The bitmaps, once they were listed.
-    bitmaps: Vec<bitmap::Entry>,
+    bitmaps: Vec<directory::Entry>,
     /// Why nothing can be mapped.
     refusal: Option<Fault>,
 }
@@ -101,7 +104,7 @@ impl Image for Qcow2<'_> {
         let bits = self.header.cluster_bits;
         let left = self.size.saturating_sub(offset);
         let mut mapping = match self.tables.look(offset >> bits)? {
-            Entries::Present(entries) => self.layout.run(entries, offset)?,
+            Entries::Present(entries) => self.reading.run(entries, offset)?,
             Entries::Absent(clusters) => Mapping {
                 length: clusters
                     .saturating_mul(1 << bits)
@@ -125,7 +128,7 @@ impl Image for Qcow2<'_> {
             }
             Kind::Unallocated if self.header.features.extended_l2() => {
                 if let Entries::Present(entries) = self.tables.look(offset >> self.header.cluster_bits)?
-                    && let Some((place, rest)) = self.layout.reserved(entries, offset)
+                    && let Some((place, rest)) = self.reading.reserved(entries, offset)
                 {
                     status.place = place;
                     status.length = status.length.min(rest);
@@ -224,7 +227,7 @@ const SNAPSHOT_LEAST: u64 = 40;
 
 impl Bitmaps for Qcow2<'_> {
     fn list(&mut self) -> Result<Vec<report::Bitmap>> {
-        let entries = bitmap::entries(self.file, &self.header)?;
+        let entries = directory::entries(self.file, &self.header)?;
         self.bitmaps = entries;
         Ok(self.bitmaps.iter().map(|entry| entry.shown.clone()).collect())
     }

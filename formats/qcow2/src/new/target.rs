@@ -7,15 +7,14 @@ use instar_disk::{
     align_down, align_up,
 };
 
-use crate::batch::{Batch, Fill, Fixed};
-use crate::carried::Carried;
-use crate::compose;
-use crate::create::{HEADER_SECTOR, Mark};
+use super::batch::{Batch, Fill, Fixed};
+use super::compose::{self, HEADER_SECTOR, Mark};
+use super::refcount::{Refcounts, Table};
+use crate::bitmaps::carried::Carried;
 use crate::entry;
 use crate::layout::Layout;
 use crate::num::{add, internal, length as bytes_of, shl, shr, shr_up, sub};
 use crate::raw::RawBitmapsExtension;
-use crate::refcount::{Refcounts, Table};
 use crate::space::Space;
 
 /// An image being made.

@@ -1,0 +1,7 @@
+//! Reading: from the tables of an image to what is where on its disk.
+
+mod entries;
+pub(crate) mod image;
+mod info;
+mod preallocated;
+mod table;
