@@ -353,10 +353,8 @@ pub struct Check {
 /// A change of an image in place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeImage {
-    /// The file that the user named, open for writing.
-    pub target: Slot,
-    /// Its format if the user said so; else it is detected.
-    pub format: Option<Format>,
+    /// The file that the user named, open for writing, and what the user said of the layers below it.
+    pub image: Source,
     /// What becomes of it.
     pub change: Change,
 }

@@ -11,8 +11,8 @@ use crate::session::{At, Outcome, Session};
 /// Carries out a change.
 pub(crate) fn run(session: &Session<'_>, job: &ChangeImage) -> Outcome<Done> {
     let stage = Stage::OpenTarget;
-    let file = session.file(job.target).at(stage)?;
-    let format = match job.format {
+    let file = session.file(job.image.slot).at(stage)?;
+    let format = match job.image.format {
         Some(format) => format,
         None => detect(&file).at(stage)?,
     };

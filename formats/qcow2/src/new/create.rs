@@ -5,8 +5,8 @@
 //!  preallocated      │header│L1│L2 of the whole disk│ data of the whole disk │refcount blocks│refcount table│
 //! ```
 //!
-//! Data stays contiguous over gigabytes because L2 tables go to the file many at a time ([`crate::batch`]) and
-//! refcounts at the end ([`crate::refcount`]). Until `finish` has written everything else the first sector marks the image as
+//! Data stays contiguous over gigabytes because L2 tables go to the file many at a time ([`super::batch`]) and
+//! refcounts at the end ([`super::refcount`]). Until `finish` has written everything else the first sector marks the image as
 //! incomplete.
 
 use alloc::boxed::Box;

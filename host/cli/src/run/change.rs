@@ -47,8 +47,7 @@ impl Changing<'_> {
         let mut names = Names::new();
         names.set(facts.slot, place.path.as_bytes());
         let verb = Verb::Change(ChangeImage {
-            target: facts.slot,
-            format: place.format,
+            image: files::described(&files, facts, place, None)?,
             change,
         });
         let job = context.job(verb, files.facts());
