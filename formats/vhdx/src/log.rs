@@ -10,7 +10,7 @@ use instar_disk::fault::vhdx as faults;
 use instar_disk::{Fault, File, Result};
 use zerocopy::FromBytes;
 
-use crate::crc::Crc;
+use crate::crc;
 use crate::header::Header;
 use crate::raw::{
     DATA_DESCRIPTOR, DATA_SECTOR, Guid, LOG_SIGNATURE, RawLogDescriptor, RawLogEntryHeader, ZERO_DESCRIPTOR,
@@ -123,7 +123,7 @@ fn entry(ring: &mut Ring<'_>, start: u64, guid: &Guid) -> Result<Option<Entry>> 
         return Ok(None);
     };
     let described = descriptor_sectors(entry.descriptors);
-    let mut crc = Crc::new();
+    let mut crc = crc::pieces();
     let (mut data, mut left) = (0_u64, entry.descriptors);
     for index in 0..entry.sectors {
         let sector = ring.sector(start.saturating_add(index))?;
@@ -148,7 +148,7 @@ fn entry(ring: &mut Ring<'_>, start: u64, guid: &Guid) -> Result<Option<Entry>> 
             return Ok(None);
         }
     }
-    Ok((crc.value() == checksum).then_some(entry))
+    Ok((crc.finalize() == checksum).then_some(entry))
 }
 
 /// What the header in sector `start` says, and its checksum.

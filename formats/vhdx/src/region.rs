@@ -6,7 +6,7 @@ use instar_disk::fault::vhdx as faults;
 use instar_disk::{Fault, Result};
 use zerocopy::FromBytes;
 
-use crate::crc::Crc;
+use crate::crc;
 use crate::header::Header;
 use crate::layout::{HEADER_SECTION, MIB, REGION_TABLES, TABLE_BYTES, TABLE_ENTRIES};
 use crate::raw::{REGION_BAT, REGION_METADATA, REGION_SIGNATURE, RawRegionTableEntry, RawRegionTableHeader};
@@ -130,13 +130,13 @@ fn misplaced_region(region: Region) -> Fault {
 /// The number of entries of a table that holds together.
 fn valid(table: &[u8]) -> Option<usize> {
     let (header, _) = RawRegionTableHeader::read_from_prefix(table).ok()?;
-    let mut crc = Crc::new();
+    let mut crc = crc::pieces();
     crc.update(table.get(..4)?);
     crc.update(&[0; 4]);
     crc.update(table.get(8..)?);
     let count = usize::try_from(header.entry_count.get()).ok()?;
     let valid = header.signature == REGION_SIGNATURE
-        && crc.value() == header.checksum.get()
+        && crc.finalize() == header.checksum.get()
         && count <= TABLE_ENTRIES;
     valid.then_some(count)
 }
