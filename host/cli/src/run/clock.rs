@@ -4,13 +4,12 @@
 //! a write to a pipe that nobody reads, the flush of a slow disk. For that a thread waits until a moment later, takes new files
 //! away and ends the program.
 
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use instar_abi::FileFacts;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::aside::aside;
 use super::signals::GRACE;
@@ -127,8 +126,8 @@ impl Drop for Clock {
 /// Says why, unless standard error is the pipe that nobody reads.
 fn last_words(text: &str) {
     let error = std::io::stderr();
-    let mut ready = [PollFd::new(error.as_fd(), PollFlags::POLLOUT)];
-    if poll(&mut ready, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+    let mut ready = [PollFd::new(&error, PollFlags::OUT)];
+    if poll(&mut ready, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
         Console::complain(&Program::of_process().message(text.as_bytes()));
     }
 }

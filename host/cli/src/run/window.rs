@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use instar_engine::Files;
-use nix::sys::sysinfo::sysinfo;
+use rustix::system::sysinfo;
 
 /// Where control groups are mounted everywhere.
 const GROUPS: &str = "/sys/fs/cgroup";
@@ -22,11 +22,17 @@ pub(super) fn window(files: &Files) -> u64 {
         return 0;
     }
     // Half of the machine's memory is more than a cache should lose to one file; a container's limit is for all that runs in it.
-    let machine = sysinfo().map_or(u64::MAX, |machine| machine.ram_total() / 2);
+    let machine = memory() / 2;
     match fs::read_to_string("/proc/self/cgroup") {
         Ok(groups) => limit(&groups, Path::new(GROUPS)).map_or(machine, |limit| machine.min(limit / 4)),
         Err(_) => machine,
     }
+}
+
+/// Bytes of memory that the machine has.
+fn memory() -> u64 {
+    let machine = sysinfo();
+    machine.totalram.saturating_mul(u64::from(machine.mem_unit))
 }
 
 /// The lowest limit on the memory of any group that we are in.
