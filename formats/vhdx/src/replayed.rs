@@ -10,6 +10,8 @@ pub(crate) const SECTOR: u64 = 4096;
 
 /// Changes that are kept. Ours: four megabytes of them; a usual log of 1 MiB holds 254.
 const CHANGES: usize = 1 << 16;
+/// What the reference tool counts a file in: the rest of a last sector that was cut reads as zeros.
+const UNIT: u64 = 512;
 
 /// A file and what its log changes in it.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl<'h> Replayed<'h> {
         Self {
             file,
             changes: BTreeMap::new(),
-            size: file.size(),
+            size: file.size().checked_next_multiple_of(UNIT).unwrap_or(u64::MAX),
         }
     }
 
