@@ -1,6 +1,7 @@
 //! One closure on all lanes.
 
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::doorbell::{lane, wait, wake};
 use super::entry::lanes;
@@ -11,8 +12,8 @@ type Work<'a> = &'a (dyn Fn(usize) + Sync);
 static ROUND: AtomicU32 = AtomicU32::new(0);
 /// Lanes other than 0 that have not finished the current piece.
 static BUSY: AtomicU32 = AtomicU32::new(0);
-/// The current piece: a fat reference, as two words.
-static WORK: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+/// Where `parallel` keeps its reference to the current piece.
+static WORK: AtomicPtr<Work<'static>> = AtomicPtr::new(ptr::null_mut());
 
 /// Runs `work` on every lane and returns when all have returned.
 ///
@@ -26,10 +27,9 @@ pub(super) fn parallel(work: Work<'_>) {
         }
         return;
     }
-    // SAFETY: a fat reference is two words; they are put together again in `serve`.
-    let [data, table] = unsafe { core::mem::transmute::<Work<'_>, [usize; 2]>(work) };
-    WORK[0].store(data, Ordering::Relaxed);
-    WORK[1].store(table, Ordering::Relaxed);
+    // Other lanes read the reference through this pointer, and only until BUSY is 0: before this function returns.
+    let published = work;
+    WORK.store((&raw const published).cast_mut().cast(), Ordering::Relaxed);
     BUSY.store(others, Ordering::Relaxed);
     ROUND.fetch_add(1, Ordering::Release);
     wake(&ROUND);
@@ -52,9 +52,9 @@ pub(super) fn serve(lane: u32) {
             continue;
         }
         done = round;
-        let words = [WORK[0].load(Ordering::Relaxed), WORK[1].load(Ordering::Relaxed)];
-        // SAFETY: written by `parallel` before the round was counted; its caller's closure lives until BUSY is 0.
-        let work = unsafe { core::mem::transmute::<[usize; 2], Work<'_>>(words) };
+        // SAFETY: `parallel` stored the pointer before it counted the round, and keeps the reference behind it, and the closure behind
+        // that, until BUSY is 0, which this lane has yet to count down.
+        let work = unsafe { *WORK.load(Ordering::Relaxed) };
         work(lane as usize);
         if BUSY.fetch_sub(1, Ordering::AcqRel) == 1 {
             wake(&BUSY);
