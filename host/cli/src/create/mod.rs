@@ -19,9 +19,9 @@ use instar_abi::{Format, Slot};
 use instar_engine::Wishes;
 
 use crate::release;
+use crate::value::driver::Driver;
 use crate::value::list::{self, Setting};
 use crate::value::number::{self, Bad};
-pub use driver::Driver;
 pub use line::formatting;
 use table::{OptionKind, OptionRow};
 

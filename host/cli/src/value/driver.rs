@@ -2,18 +2,46 @@
 
 use instar_abi::Format;
 
-/// A driver that is here.
+use super::protocol::Protocol;
+
+/// A driver that is here: an image of a format, or the plain file or device itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum Driver {
     /// A format.
     Format(Format),
-    /// A plain file.
+    /// `file`: a plain file.
     File,
-    /// A device.
+    /// `host_device`: a device that is there.
     Device,
 }
 
-impl Known {
+impl From<Format> for Driver {
+    fn from(format: Format) -> Self {
+        Self::Format(format)
+    }
+}
+
+impl Driver {
+    /// The driver of that name.
+    #[must_use]
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        match name {
+            b"file" => Some(Self::File),
+            b"host_device" => Some(Self::Device),
+            _ => Format::from_name(name).map(Self::Format),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Format(format) => format.name(),
+            Self::File => "file",
+            Self::Device => "host_device",
+        }
+    }
+
     /// The format in which the bytes stand in the file.
     #[must_use]
     pub const fn format(self) -> Format {
@@ -22,20 +50,24 @@ impl Known {
             Self::File | Self::Device => Format::Raw,
         }
     }
+
+    /// What the file must be.
+    #[must_use]
+    pub const fn protocol(self) -> Protocol {
+        match self {
+            Self::Format(_) => Protocol::Either,
+            Self::File => Protocol::File,
+            Self::Device => Protocol::Device,
+        }
+    }
 }
 
 /// The driver of that name.
 ///
 /// # Errors
 /// The reason.
-pub fn known(name: &[u8]) -> Result<Known, Vec<u8>> {
-    match name {
-        b"file" => Ok(Known::File),
-        b"host_device" => Ok(Known::Device),
-        _ => Format::from_name(name)
-            .map(Known::Format)
-            .ok_or_else(|| unknown_driver(name)),
-    }
+pub fn known(name: &[u8]) -> Result<Driver, Vec<u8>> {
+    Driver::from_name(name).ok_or_else(|| unknown_driver(name))
 }
 
 /// The words for a format that is not ours.

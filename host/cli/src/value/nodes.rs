@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use instar_abi::Format;
 use instar_abi::job::{SizeRule, Window};
 
-use super::driver::{Known, known};
+use super::driver::{Driver, known};
 use super::place::{Below, NO_NAME, Place, Reading, Refusal};
 use super::protocol::Protocol;
 use super::runtime;
@@ -37,20 +37,20 @@ impl Place {
         let named = named.as_deref();
         let known = named.map(known).transpose()?;
         let (levels, parts, protocol) = match known {
-            Some(Known::File) => (vec![String::new()], Vec::new(), Protocol::File),
-            Some(Known::Device) => (vec![String::new()], Vec::new(), Protocol::Device),
+            Some(Driver::File) => (vec![String::new()], Vec::new(), Protocol::File),
+            Some(Driver::Device) => (vec![String::new()], Vec::new(), Protocol::Device),
             None if !tree.has_prefix("file.") => {
                 return Err(Refusal::Open(b"Must specify either driver or file".to_vec()));
             }
             _ => descend(&mut tree)?,
         };
-        let bare = matches!(known, Some(Known::File | Known::Device));
+        let bare = matches!(known, Some(Driver::File | Driver::Device));
         let last = levels.last().map(String::as_str).unwrap_or_default();
         let path = tree.take(&format!("{last}filename")).unwrap_or_default();
         if path.is_empty() {
             return Err(Refusal::Open(NO_NAME.to_vec()));
         }
-        let format = known.map(Known::format);
+        let format = known.map(Driver::format);
         let below = if bare {
             Below::Named
         } else {
@@ -129,14 +129,14 @@ fn descend(tree: &mut Tree) -> Result<(Vec<String>, Vec<Part>, Protocol), Refusa
                 return Err(Refusal::Open(b"Must specify either driver or file".to_vec()));
             }
             None => Protocol::Either,
-            Some(Known::File) => Protocol::File,
-            Some(Known::Device) => Protocol::Device,
-            Some(Known::Format(Format::Raw)) => {
+            Some(Driver::File) => Protocol::File,
+            Some(Driver::Device) => Protocol::Device,
+            Some(Driver::Format(Format::Raw)) => {
                 parts.push(runtime::take_part(tree, &level)?);
                 levels.push(level);
                 continue;
             }
-            Some(Known::Format(format)) => {
+            Some(Driver::Format(format)) => {
                 let text = format!(
                     "instar reads formats in files and in parts of files, not inside '{}'",
                     format.name()

@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use instar_abi::Format;
 
-use super::driver::{Known, known, unknown_protocol};
+use super::driver::{Driver, known, unknown_protocol};
 use super::nodes::{NamedRule, Part};
 use super::protocol::Protocol;
 use super::tree::Tree;
@@ -101,11 +101,11 @@ impl Place {
             path
         };
         Ok(Self {
-            bare_file: matches!(known, Some(Known::File | Known::Device)),
+            bare_file: matches!(known, Some(Driver::File | Driver::Device)),
             protocol: Protocol::of(driver, given),
             share: reading.share,
             forced: reading.share,
-            ..Self::plain(given, path, known.map(Known::format))
+            ..Self::plain(given, path, known.map(Driver::format))
         })
     }
 

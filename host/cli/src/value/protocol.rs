@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use instar_abi::FileKind;
 
-use super::driver::{Known, known};
+use super::driver::Driver;
 
 /// The driver below a format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,10 +23,9 @@ impl Protocol {
     /// What a driver's name and the prefix of a file's name say; the driver comes first.
     #[must_use]
     pub fn of(driver: Option<&[u8]>, name: &OsStr) -> Self {
-        match driver.map(known) {
-            Some(Ok(Known::File)) => return Self::File,
-            Some(Ok(Known::Device)) => return Self::Device,
-            _ => {}
+        let named = driver.and_then(Driver::from_name).map(Driver::protocol);
+        if let Some(named @ (Self::File | Self::Device)) = named {
+            return named;
         }
         let name = name.as_bytes();
         if name.starts_with(b"file:") {

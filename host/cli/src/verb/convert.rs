@@ -8,12 +8,13 @@ use instar_abi::job::{Algorithm, CopyBitmaps, SnapshotName};
 
 use super::shared::{CacheMode, ShowProgress, SourceArgs, join_options, snapshot};
 use super::{Line, checksum};
-use crate::create::{Driver, Ground};
+use crate::create::Ground;
 use crate::flags::{Id, Item};
 use crate::release::{self, Fact};
 use crate::stop::{Step, Stop};
+use crate::value::driver::{self, Driver};
 use crate::value::protocol::Protocol;
-use crate::value::{driver, list, number, place};
+use crate::value::{list, number, place};
 
 /// Largest `-S`: reference tool.
 const LARGEST_SPARSE: u64 = 16 << 20;
@@ -192,10 +193,8 @@ impl Args {
     pub fn target_driver(&self) -> Step<Driver> {
         let name = self.output_format.as_deref().unwrap_or(OsStr::new("raw"));
         if self.no_create {
-            return Driver::from_name(name.as_bytes()).ok_or_else(|| {
-                let why = driver::unknown_driver(name.as_bytes());
-                Stop::Message(place::cannot_open(&self.target, &why))
-            });
+            return driver::known(name.as_bytes())
+                .map_err(|why| Stop::Message(place::cannot_open(&self.target, &why)));
         }
         creatable(name, || {
             [b"Unknown file format '", name.as_bytes(), b"'"].concat()

@@ -5,10 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::Line;
 use super::shared::SourceArgs;
-use crate::create::Driver;
 use crate::flags::{Id, Item};
 use crate::release::{self, Fact};
 use crate::stop::{Step, Stop};
+use crate::value::driver::Driver;
 use crate::value::number;
 
 /// Largest block: reference tool.
