@@ -10,7 +10,7 @@ use crate::program::Program;
 use crate::run::Context;
 use crate::settings::{self, Policy};
 use crate::stop::{Step, Stop};
-use crate::verb;
+use crate::verbs::{self, Verb};
 
 /// The program.
 #[must_use]
@@ -48,28 +48,25 @@ fn command(
     let outside = settle_release(words.clone());
     let mut common = Vec::new();
     let mut getopt = Getopt::new(flags::TOP.iter().chain(flags::POLICY), words, true).after(program.called());
-    let page = loop {
+    let found = loop {
         match getopt.next().transpose()? {
             None => return Err(Stop::Misuse(b"Not enough arguments".to_vec())),
             Some(Item::Operand(name)) => {
-                break Page::find(name.as_bytes()).ok_or_else(|| unknown_verb(name.as_bytes()))?;
+                break Verb::find(name.as_bytes()).ok_or_else(|| unknown_verb(name.as_bytes()))?;
             }
-            Some(Item::Flag(Id::Help, _)) => return Err(Stop::Print(flags::top_page(program).into_bytes())),
+            Some(Item::Flag(Id::Help, _)) => {
+                return Err(Stop::Print(flags::top_page(verbs::pages(), program).into_bytes()));
+            }
             Some(Item::Flag(Id::Version, _)) => return Err(Stop::Print(program.version().into_bytes())),
             Some(Item::Flag(Id::Trace, _)) => {}
             Some(Item::Flag(id, value)) => common.push((id, value)),
         }
     };
-    *verb = Some(page.name);
+    *verb = Some(found.page.name);
     let mut help = |page: &Page| console.print(flags::verb_page(page, program).as_bytes());
-    let command = verb::parse(page, getopt.rest(), &mut common, &mut help)?;
+    let command = found.read(getopt.rest(), &mut common, &mut help)?;
     let policy = settings::with_options(outside?, &common)?;
-    let context = Context {
-        policy: &policy,
-        program,
-        console,
-    };
-    crate::run::run(&command, context)
+    command(&mut Context::begin(&policy, program, console))
 }
 
 /// The words for a verb that is not there.
@@ -99,18 +96,18 @@ fn settle_release(words: Vec<OsString>) -> Step<Policy> {
         }
     };
     let mut top = Getopt::new(flags::TOP.iter().chain(flags::POLICY), words, true);
-    let mut page = None;
+    let mut verb = None;
     while let Some(Ok(item)) = top.next() {
         match item {
             Item::Flag(id, value) => keep(id, value),
             Item::Operand(name) => {
-                page = Page::find(name.as_bytes());
+                verb = Verb::find(name.as_bytes());
                 break;
             }
         }
     }
-    if let Some(page) = page {
-        let line = Getopt::new(page.flags(), top.rest(), verb::stop_at_operand());
+    if let Some(verb) = verb {
+        let line = Getopt::new(verb.page.flags(), top.rest(), verbs::shared::stop_at_operand());
         for item in line.map_while(Result::ok) {
             if let Item::Flag(id, value) = item {
                 keep(id, value);

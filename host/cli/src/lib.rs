@@ -1,10 +1,13 @@
 //! The command line: what people type becomes a job, what the guest reports becomes words.
 //!
 //! ```text
-//!  words ─► flags ─► verb::Args ─► run: open files, Job ─► sandbox ─► reports ─► show, words ─► console
-//!             │           ▲                  ▲
-//!         help pages    value, create     settings (configuration, environment, policy options)
+//!  words ─► flags ─► a verb's args ─► its run: open files, Job ─► sandbox ─► reports ─► its show, words ─► console
+//!             │             ▲                     ▲
+//!         help pages   value, create          settings (configuration, environment, policy options)
 //! ```
+//!
+//! What one verb is stands in one folder, `verbs/VERB`: its page, its arguments, how it is carried out, its words. `flags`, `run` and
+//! `show` are what all verbs stand on.
 //!
 //! Principles:
 //!
@@ -28,7 +31,7 @@ pub mod settings;
 pub mod show;
 pub mod stop;
 pub mod value;
-pub mod verb;
+mod verbs;
 pub mod words;
 
 pub use entry::main;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use instar_abi::Format;
 
 use super::policy::GROUP as SAFETY;
-use super::{Flag, PAGES, Page, TOP};
+use super::{Flag, Page, TOP};
 use crate::program::Program;
 
 /// Column in which descriptions start.
@@ -15,12 +15,12 @@ const WIDTH: usize = 80;
 
 /// What `--help` prints before a verb.
 #[must_use]
-pub fn top_page(program: &Program) -> String {
+pub fn top_page(pages: impl IntoIterator<Item = &'static Page>, program: &Program) -> String {
     let name = program.prefix();
     let mut text = format!(
         "{name} - work with disk images, parsed in a sandbox\n\nUsage: {name} [options] COMMAND [options] ...\n\nCommands:\n"
     );
-    for page in PAGES {
+    for page in pages {
         let _ = writeln!(text, "  {:<10} {}", page.name, page.summary);
     }
     text.push_str("\nOptions:\n");

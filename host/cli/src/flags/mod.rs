@@ -1,26 +1,15 @@
-//! Options are data: one table a verb, from which the parser and the help pages come.
+//! Options are data: one page a verb, from which the parser and the help come. The pages stand with their verbs, in `verbs`; here is
+//! what reads and prints them, and what they have in common.
 
-mod check;
-mod checksum;
-mod compare;
-mod convert;
-mod create;
-mod dd;
+mod common;
 mod getopt;
 mod help;
-mod info;
-mod map;
-mod measure;
 mod policy;
-mod sandbox;
-mod snapshot;
-mod trust;
 
+pub(crate) use common::{FORCE_SHARE, FORMAT, HELP, IMAGE_OPTS, OBJECT, OUTPUT};
 pub use getopt::{Getopt, Item, UsageError};
 pub use help::{top_page, verb_page};
 pub use policy::FLAGS as POLICY;
-
-use crate::verb::VerbName;
 
 /// One option.
 #[derive(Debug)]
@@ -53,8 +42,6 @@ pub struct Group {
 pub struct Page {
     /// Its name.
     pub name: &'static str,
-    /// Which verb.
-    pub verb: VerbName,
     /// One line for the list of verbs.
     pub summary: &'static str,
     /// What follows the name on the usage line.
@@ -69,29 +56,7 @@ pub struct Page {
     pub examples: &'static [(&'static str, &'static str)],
 }
 
-/// Every verb, in the order in which help lists them.
-pub const PAGES: &[&Page] = &[
-    &info::PAGE,
-    &convert::PAGE,
-    &dd::PAGE,
-    &map::PAGE,
-    &compare::PAGE,
-    &snapshot::PAGE,
-    &create::PAGE,
-    &measure::PAGE,
-    &check::PAGE,
-    &checksum::PAGE,
-    &trust::PAGE,
-    &sandbox::PAGE,
-];
-
 impl Page {
-    /// The verb of that name.
-    #[must_use]
-    pub fn find(name: &[u8]) -> Option<&'static Self> {
-        PAGES.iter().copied().find(|page| page.name.as_bytes() == name)
-    }
-
     /// Its options and those that every verb takes.
     pub fn flags(&self) -> impl Iterator<Item = &'static Flag> + Clone + use<> {
         self.groups.iter().flat_map(|group| group.flags).chain(POLICY)
@@ -172,66 +137,6 @@ pub enum Id {
     QemuVersion,
     Config,
 }
-
-/// `-h`, the same on every page.
-const HELP: Flag = Flag {
-    id: Id::Help,
-    short: Some(b'h'),
-    long: &["help"],
-    exact: &[],
-    value: None,
-    help: "show this page",
-};
-
-/// `--object`, the same for every verb that opens images.
-const OBJECT: Flag = Flag {
-    id: Id::Object,
-    short: None,
-    long: &["object"],
-    exact: &[],
-    value: Some("OBJECT"),
-    help: "",
-};
-
-/// `-f`, for verbs that look at one image.
-const FORMAT: Flag = Flag {
-    id: Id::Format,
-    short: Some(b'f'),
-    long: &["format"],
-    exact: &[],
-    value: Some("FORMAT"),
-    help: "its format; without this, the first bytes decide",
-};
-
-/// `--image-opts`, likewise.
-const IMAGE_OPTS: Flag = Flag {
-    id: Id::ImageOpts,
-    short: None,
-    long: &["image-opts"],
-    exact: &[],
-    value: None,
-    help: "IMAGE is a list such as driver=qcow2,file.filename=X",
-};
-
-/// `-U`, likewise.
-const FORCE_SHARE: Flag = Flag {
-    id: Id::ForceShare,
-    short: Some(b'U'),
-    long: &["force-share"],
-    exact: &[],
-    value: None,
-    help: "open it even while another process writes to it",
-};
-
-/// `--output`, the same for every verb that answers programs, too.
-const OUTPUT: Flag = Flag {
-    id: Id::Output,
-    short: None,
-    long: &["output"],
-    exact: &[],
-    value: Some("human|json"),
-    help: "for people (default) or for programs",
-};
 
 /// What may stand before the verb.
 pub const TOP: &[Flag] = &[

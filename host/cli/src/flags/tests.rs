@@ -1,11 +1,12 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 
-use super::{Getopt, Id, Item, PAGES, Page, TOP, top_page, verb_page};
+use super::{Getopt, Id, Item, TOP, top_page, verb_page};
 use crate::program::Program;
+use crate::verbs::{self, Verb};
 
 fn items(verb: &str, words: &[&str]) -> Result<Vec<Item>, String> {
-    let page = Page::find(verb.as_bytes()).unwrap();
+    let page = Verb::find(verb.as_bytes()).unwrap().page;
     let words = words.iter().map(OsString::from).collect();
     Getopt::new(page.flags(), words, false)
         .collect::<Result<_, _>>()
@@ -22,8 +23,7 @@ fn operand(value: &str) -> Item {
 
 #[test]
 fn names_and_letters_are_unique_in_each_table() {
-    for flags in PAGES
-        .iter()
+    for flags in verbs::pages()
         .map(|page| page.flags().collect::<Vec<_>>())
         .chain([TOP.iter().collect()])
     {
@@ -50,8 +50,8 @@ fn names_and_letters_are_unique_in_each_table() {
 fn help_fits_eighty_columns_and_names_every_option() {
     for called in ["instar", "qemu-img"] {
         let program = Program::new(Some(called.into()));
-        let mut pages = vec![top_page(&program)];
-        for page in PAGES {
+        let mut pages = vec![top_page(verbs::pages(), &program)];
+        for page in verbs::pages() {
             let text = verb_page(page, &program);
             for flag in page.flags().filter(|flag| !flag.help.is_empty()) {
                 let name = flag.long.first().or(flag.exact.first()).unwrap();
@@ -69,7 +69,7 @@ fn help_fits_eighty_columns_and_names_every_option() {
 /// libguestfs looks for this before it uses `-U`.
 #[test]
 fn the_top_page_says_that_info_takes_force_share() {
-    let page = top_page(&Program::new(Some("qemu-img".into())));
+    let page = top_page(verbs::pages(), &Program::new(Some("qemu-img".into())));
     assert!(
         page.lines()
             .any(|line| line.contains("info") && line.contains("-U"))

@@ -7,7 +7,7 @@ const STACK: usize = 64 << 10;
 
 /// Does `work` on a thread of its own; not at all where there can be no thread or no filter for it. Whoever asks for it says why the
 /// run does without.
-pub(super) fn aside(name: &str, work: impl FnOnce() + Send + 'static) {
+pub(crate) fn aside(name: &str, work: impl FnOnce() + Send + 'static) {
     let guarded = || {
         if thread_start(Role::CONTROL).is_ok() {
             work();

@@ -15,22 +15,22 @@ use super::scene::ImageScene;
 use super::{Context, concluded_by, target};
 use crate::console::Console;
 use crate::stop::{Step, Stop};
+use crate::value::cache::CacheMode;
 use crate::value::nodes::Part;
 use crate::value::place::{Place, cannot_open};
-use crate::verb::shared::CacheMode;
 use crate::words;
 
 /// An image about to be changed.
-pub(super) struct Changing<'a> {
+pub(crate) struct Changing<'a> {
     /// Where it is.
-    pub(super) place: &'a Place,
+    pub(crate) place: &'a Place,
     /// How a message begins when the change itself fails.
-    pub(super) failed: &'a [u8],
+    pub(crate) failed: &'a [u8],
 }
 
 impl Changing<'_> {
     /// Carries out the change.
-    pub(super) fn run(&self, change: Change, context: &mut Context<'_>) -> Step<Done> {
+    pub(crate) fn run(&self, change: Change, context: &mut Context<'_>) -> Step<Done> {
         let place = self.place;
         target::writable(place)?;
         if place.part != Part::default() || !place.parts.is_empty() {

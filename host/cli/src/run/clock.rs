@@ -19,7 +19,7 @@ use crate::settings::Policy;
 
 /// How long a command may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limit {
+pub(crate) struct Limit {
     time: Duration,
     /// The user said so.
     asked: bool,
@@ -32,7 +32,7 @@ const BYTES_A_SECOND: u64 = 4 << 20;
 
 impl Limit {
     /// As the policy says, for these files; `rate` bytes a second are written at most, if it is not 0.
-    pub(super) fn new(policy: &Policy, files: &[FileFacts], rate: u64) -> Option<Self> {
+    pub(crate) fn new(policy: &Policy, files: &[FileFacts], rate: u64) -> Option<Self> {
         if let Some(time) = policy.timeout {
             return Some(Self { time, asked: true });
         }
@@ -51,12 +51,12 @@ impl Limit {
     }
 
     /// When it is over.
-    pub(super) fn deadline(self) -> Option<Instant> {
+    pub(crate) fn deadline(self) -> Option<Instant> {
         started().checked_add(self.time)
     }
 
     /// The message.
-    pub(super) fn words(self) -> String {
+    pub(crate) fn words(self) -> String {
         let seconds = self.time.as_secs_f64();
         if self.asked {
             format!("Gave up after {seconds} seconds, as --timeout says")
@@ -69,30 +69,30 @@ impl Limit {
 }
 
 /// When this command began: one limit holds for all that it does.
-pub(super) fn started() -> Instant {
+pub(crate) fn started() -> Instant {
     static STARTED: OnceLock<Instant> = OnceLock::new();
     *STARTED.get_or_init(Instant::now)
 }
 
 /// What is left of the time that the user gave: at least a moment.
-pub(super) fn left(policy: &Policy) -> Option<Duration> {
+pub(crate) fn left(policy: &Policy) -> Option<Duration> {
     let left = policy.timeout?.saturating_sub(started().elapsed());
     Some(left.max(Duration::from_millis(1)))
 }
 
 /// The message, if the time that the user gave is over.
-pub(super) fn over(policy: &Policy) -> Option<String> {
+pub(crate) fn over(policy: &Policy) -> Option<String> {
     let time = policy.timeout.filter(|time| started().elapsed() >= *time)?;
     Some(Limit { time, asked: true }.words())
 }
 
 /// Ends the program if the work is not over in time. Dropping it says that it is.
 #[derive(Debug)]
-pub(super) struct Clock(Arc<AtomicBool>);
+pub(crate) struct Clock(Arc<AtomicBool>);
 
 impl Clock {
     /// Starts to wait. `abandon` takes new files away.
-    pub(super) fn start(limit: Limit, abandon: impl Fn() + Send + 'static) -> Self {
+    pub(crate) fn start(limit: Limit, abandon: impl Fn() + Send + 'static) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&over);
         let wait = move || {

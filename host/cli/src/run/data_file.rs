@@ -19,7 +19,7 @@ use crate::stop::{Step, Stop};
 use crate::value::place::{Place, cannot_open, plain_path};
 
 /// Opens the data file of `target`, if it has one.
-pub(super) fn open(
+pub(crate) fn open(
     context: &Context<'_>,
     place: &Place,
     target: &mut Target,

@@ -12,21 +12,21 @@ use instar_engine::{Files, OpenError, OpenErrorKind, Options, Policy as GatePoli
 use crate::settings::Policy;
 use crate::show::Name;
 use crate::stop::{Step, Stop};
+use crate::value::cache::CacheMode;
 use crate::value::place::{self, Place, cannot_open};
-use crate::verb::shared::CacheMode;
 
 /// No files yet, under this policy.
-pub(super) fn none(policy: &Policy, share: bool) -> Step<Files> {
+pub(crate) fn none(policy: &Policy, share: bool) -> Step<Files> {
     none_naming(policy, share, GatePolicy::Beside)
 }
 
 /// No files yet. What images name is opened as `gate` says, or less if the policy is stricter.
-pub(super) fn none_naming(policy: &Policy, share: bool, gate: GatePolicy) -> Step<Files> {
+pub(crate) fn none_naming(policy: &Policy, share: bool, gate: GatePolicy) -> Step<Files> {
     opened(policy, share, gate, false)
 }
 
 /// As [`none`], for verbs that read raw layers even while another process writes to them, as the reference tool does.
-pub(super) fn none_with_busy_layers(policy: &Policy, share: bool, gate: GatePolicy) -> Step<Files> {
+pub(crate) fn none_with_busy_layers(policy: &Policy, share: bool, gate: GatePolicy) -> Step<Files> {
     opened(policy, share, gate, true)
 }
 
@@ -47,7 +47,7 @@ fn opened(policy: &Policy, share: bool, gate: GatePolicy, busy_layers: bool) -> 
 }
 
 /// Opens a source that the user named.
-pub(super) fn source(files: &Files, place: &Place, direct: bool) -> Step<FileFacts> {
+pub(crate) fn source(files: &Files, place: &Place, direct: bool) -> Step<FileFacts> {
     open(files, place, direct).map_err(|why| Stop::Message(cannot_open(&place.given, &why)))
 }
 
@@ -57,7 +57,7 @@ fn open(files: &Files, place: &Place, direct: bool) -> Result<FileFacts, Vec<u8>
 
 /// As [`source`], for verbs that read a raw image even while another process writes to it, as the reference tool does. The
 /// second value says that one does.
-pub(super) fn source_or_busy(files: &Files, place: &Place, direct: bool) -> Step<(FileFacts, bool)> {
+pub(crate) fn source_or_busy(files: &Files, place: &Place, direct: bool) -> Step<(FileFacts, bool)> {
     let opened = opened_as(files, place, direct, true);
     opened.map_err(|why| Stop::Message(cannot_open(&place.given, &why)))
 }
@@ -85,7 +85,7 @@ fn opened_as(
 }
 
 /// How a target is opened.
-pub(super) fn target_options(mode: CacheMode, policy: &Policy) -> TargetOptions {
+pub(crate) fn target_options(mode: CacheMode, policy: &Policy) -> TargetOptions {
     use instar_engine::Cache;
     TargetOptions {
         cache: match mode {
@@ -101,7 +101,7 @@ pub(super) fn target_options(mode: CacheMode, policy: &Policy) -> TargetOptions 
 }
 
 /// The job's view of a source. Layers below it that the user named are opened, too.
-pub(super) fn described(
+pub(crate) fn described(
     files: &Files,
     facts: FileFacts,
     place: &Place,
@@ -133,7 +133,7 @@ pub(super) fn described(
 }
 
 /// A path as the engine takes it: it would read a colon as the end of a protocol's name.
-pub(super) fn typed(path: &OsStr) -> OsString {
+pub(crate) fn typed(path: &OsStr) -> OsString {
     let bytes = path.as_bytes();
     let has_protocol = bytes
         .iter()
@@ -147,7 +147,7 @@ pub(super) fn typed(path: &OsStr) -> OsString {
 }
 
 /// The engine's words, the hint on a line of its own.
-pub(super) fn words(error: &OpenError) -> Vec<u8> {
+pub(crate) fn words(error: &OpenError) -> Vec<u8> {
     let mut text = error.to_string();
     if let Some(hint) = error.hint() {
         text.push('\n');
@@ -158,7 +158,7 @@ pub(super) fn words(error: &OpenError) -> Vec<u8> {
 
 /// Names of open files as the user would write them.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     noted: Vec<(Slot, Name)>,
     /// Where relative names start.
     home: Option<PathBuf>,
@@ -168,7 +168,7 @@ pub(super) struct Names {
 
 impl Names {
     /// None yet. To be made before our own process is confined.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             noted: Vec::new(),
             home: std::env::current_dir().ok(),
@@ -177,19 +177,19 @@ impl Names {
     }
 
     /// Notes a name that the user gave.
-    pub(super) fn set(&mut self, slot: Slot, name: &[u8]) {
+    pub(crate) fn set(&mut self, slot: Slot, name: &[u8]) {
         self.relative |= !name.starts_with(b"/");
         self.note(slot, Name::given(name));
     }
 
     /// Notes a name that an image led to.
-    pub(super) fn note(&mut self, slot: Slot, name: Name) {
+    pub(crate) fn note(&mut self, slot: Slot, name: Name) {
         self.noted.retain(|(known, _)| *known != slot);
         self.noted.push((slot, name));
     }
 
     /// The name of a file: as noted, else under which it was opened, from where the user stands.
-    pub(super) fn get(&self, slot: Slot, files: &Files) -> Option<Name> {
+    pub(crate) fn get(&self, slot: Slot, files: &Files) -> Option<Name> {
         let noted = self.noted.iter().find(|(known, _)| *known == slot);
         noted.map(|(_, name)| name.clone()).or_else(|| {
             let name = files.status(slot)?.name;
@@ -200,12 +200,12 @@ impl Names {
     }
 
     /// The name of a file that the image behind `slot` names.
-    pub(super) fn below(&self, slot: Slot, name: &[u8], files: &Files) -> Name {
+    pub(crate) fn below(&self, slot: Slot, name: &[u8], files: &Files) -> Name {
         self.get(slot, files).unwrap_or_default().beside(name)
     }
 
     /// How many layers lie above what `slot` names: files that the user named are numbered first.
-    pub(super) fn depth(&self, slot: Slot) -> usize {
+    pub(crate) fn depth(&self, slot: Slot) -> usize {
         let named = self.noted.len();
         let slot = usize::try_from(slot.0).unwrap_or(0);
         // Whatever slot the guest names: no chain is longer.

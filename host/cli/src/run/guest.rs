@@ -24,24 +24,24 @@ use crate::stop::{Step, Stop};
 use crate::words;
 
 /// A guest that has not run.
-pub(super) struct Guest {
+pub(crate) struct Guest {
     sandbox: Sandbox,
     signals: Option<Signals>,
     policy: Policy,
 }
 
 /// What is left when the guest has ended.
-pub(super) struct Ended {
+pub(crate) struct Ended {
     engine: Arc<Engine<Arc<GuestMemory>>>,
     /// What it said.
-    pub(super) reports: Vec<Report>,
+    pub(crate) reports: Vec<Report>,
     /// The time limit holds until what was found has been said.
     _clock: Option<Clock>,
 }
 
 impl Ended {
     /// The files.
-    pub(super) fn files(&self) -> &Files {
+    pub(crate) fn files(&self) -> &Files {
         self.engine.files()
     }
 }
@@ -56,12 +56,12 @@ impl Drop for Ended {
 
 impl Guest {
     /// Prepares a guest for work that leaves nothing behind: signals end it as they end any program.
-    pub(super) fn prepare(policy: &Policy, lanes: u32) -> Step<Self> {
+    pub(crate) fn prepare(policy: &Policy, lanes: u32) -> Step<Self> {
         Self::new(policy, lanes, None)
     }
 
     /// Prepares a guest for work that has to be undone when a signal ends it.
-    pub(super) fn prepare_guarded(policy: &Policy, lanes: u32) -> Step<Self> {
+    pub(crate) fn prepare_guarded(policy: &Policy, lanes: u32) -> Step<Self> {
         // Before the sandbox, so that a confined process has them blocked too: a terminal sends them to both.
         let signals = Signals::block();
         Self::new(policy, lanes, Some(signals))
@@ -88,12 +88,12 @@ impl Guest {
     }
 
     /// Runs the guest. Without an error it has ended by itself, and its last report says how.
-    pub(super) fn run(self, job: &Job, files: Files, progress: Arc<Progress>) -> Step<Ended> {
+    pub(crate) fn run(self, job: &Job, files: Files, progress: Arc<Progress>) -> Step<Ended> {
         self.run_heard(job, files, progress, None)
     }
 
     /// As [`Guest::run`], with reports going to `listener` as they come.
-    pub(super) fn run_heard(
+    pub(crate) fn run_heard(
         mut self,
         job: &Job,
         files: Files,
@@ -204,7 +204,7 @@ impl Guest {
 }
 
 /// What `require-landlock` asks for is not there.
-pub(super) const NO_LANDLOCK: &str =
+pub(crate) const NO_LANDLOCK: &str =
     "the configuration says require-landlock, and this kernel has no Landlock or has it switched off";
 
 /// What the guest may say. A map is as long as the image is fragmented; whoever prints it looks at each run.
@@ -238,7 +238,7 @@ fn window(files: &Files, job: &Job) -> u64 {
 }
 
 /// Which backend the policy asks for.
-pub(super) fn choice(policy: &Policy) -> Step<Choice> {
+pub(crate) fn choice(policy: &Policy) -> Step<Choice> {
     match (policy.backend, policy.require_kvm) {
         (Backend::Process, true) => Err(Stop::say(
             "the configuration says require-kvm, which --sandbox process contradicts",

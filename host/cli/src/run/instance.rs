@@ -16,7 +16,7 @@ use crate::stop::{Step, Stop};
 use crate::words;
 
 /// Why an instance has not answered.
-pub(super) enum Silence {
+pub(crate) enum Silence {
     /// It said why.
     Refused(String),
     /// It could not be run or understood.
@@ -24,7 +24,7 @@ pub(super) enum Silence {
 }
 
 /// An instance for `verb` under this policy.
-pub(super) fn under(policy: &Policy, verb: &str) -> Step<Command> {
+pub(crate) fn under(policy: &Policy, verb: &str) -> Step<Command> {
     // Whatever forbids to look at an image here forbids it there, where the environment may not be believed.
     let sandbox = match guest::choice(policy)? {
         Choice::Auto => "auto",
@@ -74,7 +74,7 @@ pub(super) fn under(policy: &Policy, verb: &str) -> Step<Command> {
 }
 
 /// What it says.
-pub(super) fn answer(mut command: Command) -> Result<Value, Silence> {
+pub(crate) fn answer(mut command: Command) -> Result<Value, Silence> {
     let output = command
         .stdin(Stdio::null())
         .output()

@@ -1,4 +1,4 @@
-//! Carrying out a command: files are opened, the guest runs, what it reports is shown.
+//! Carrying out a command, whichever verb it is: files are opened, the guest runs, what it reports is shown.
 //!
 //! ```text
 //!  Args ──► Guest::prepare ──► Files: what the user named ──► Job ──► Guest::run ──► reports ──► words
@@ -6,32 +6,19 @@
 //! ```
 
 mod aside;
-mod change;
-mod check;
-mod checksum;
-mod clock;
-mod compare;
-mod convert;
-mod create;
-mod data_file;
-mod dd;
-mod files;
-mod guest;
-mod info;
-mod instance;
-mod map;
-mod measure;
-mod progress;
-mod reports;
+pub(crate) mod change;
+pub(crate) mod clock;
+pub(crate) mod data_file;
+pub(crate) mod files;
+pub(crate) mod guest;
+pub(crate) mod instance;
+pub(crate) mod progress;
+pub(crate) mod reports;
 mod room;
-mod safety;
-mod sandbox;
-mod scene;
+pub(crate) mod scene;
 mod signals;
-mod size;
-mod snapshot;
-mod target;
-mod trust;
+pub(crate) mod size;
+pub(crate) mod target;
 mod window;
 
 pub(crate) use signals::die_by;
@@ -44,7 +31,6 @@ use crate::console::Console;
 use crate::program::Program;
 use crate::settings::{Policy, UNTRUSTED_SIZE};
 use crate::stop::{Step, Stop};
-use crate::verb::Command;
 use crate::words::{self, Scene};
 
 /// What every verb needs.
@@ -54,29 +40,19 @@ pub(crate) struct Context<'a> {
     pub(crate) console: &'a mut Console,
 }
 
-/// Carries out a command; gives the exit code.
-pub(crate) fn run(command: &Command, mut context: Context<'_>) -> Step<u8> {
-    clock::started();
-    match command {
-        Command::Info(args) if args.safety => safety::run(args, &mut context),
-        Command::Info(args) => info::run(args, &mut context),
-        Command::Convert(args) => convert::run(args, &mut context),
-        Command::Create(args) => create::run(args, &mut context),
-        Command::Dd(args) => dd::run(args, &mut context),
-        Command::Map(args) => map::run(args, &mut context),
-        Command::Compare(args) => compare::run(args, &mut context),
-        Command::Snapshot(args) => snapshot::run(args, &mut context),
-        Command::Measure(args) => measure::run(args, &mut context),
-        Command::Check(args) => check::run(args, &mut context),
-        Command::Checksum(args) => checksum::run(args, &mut context),
-        Command::Trust(args) => trust::run(args, &mut context),
-        Command::Sandbox(args) => sandbox::run(args, &mut context),
+impl<'a> Context<'a> {
+    /// A run begins: its time counts from here.
+    pub(crate) fn begin(policy: &'a Policy, program: &'a Program, console: &'a mut Console) -> Self {
+        clock::started();
+        Self {
+            policy,
+            program,
+            console,
+        }
     }
-}
 
-impl Context<'_> {
     /// The job for `verb` on `files`.
-    fn job(&self, verb: Verb, files: Vec<FileFacts>) -> Job {
+    pub(crate) fn job(&self, verb: Verb, files: Vec<FileFacts>) -> Job {
         let policy = self.policy;
         let default = Bounds::default();
         let untrusted_cap = if policy.untrusted || matches!(verb, Verb::Safety(_)) {
@@ -104,14 +80,14 @@ impl Context<'_> {
     }
 
     /// Lanes for work that can be shared out: as many as asked for, else one for each CPU.
-    fn lanes(asked: Option<u64>) -> u32 {
+    pub(crate) fn lanes(asked: Option<u64>) -> u32 {
         let cpus = Self::cpus();
         asked.map_or(cpus, Self::bounded).min(cpus)
     }
 
     /// Lanes for work past the page cache, which waits for its devices with every request: more of them than there are CPUs can
     /// be of use, and one alone never writes while it reads.
-    fn direct_lanes(asked: Option<u64>) -> u32 {
+    pub(crate) fn direct_lanes(asked: Option<u64>) -> u32 {
         asked.map_or(Self::cpus().max(2), Self::bounded)
     }
 
@@ -130,12 +106,12 @@ const MOST_LANES: u32 = 16;
 const _: () = assert!(instar_abi::limits::LANES == 16);
 
 /// The end of a run as the guest tells it; warnings are said on the way.
-fn concluded(reports: &[Report], scene: &dyn Scene, program: &Program) -> Step<Done> {
+pub(crate) fn concluded(reports: &[Report], scene: &dyn Scene, program: &Program) -> Step<Done> {
     concluded_by(reports, scene, program, |failure| failed(failure, scene))
 }
 
 /// As [`concluded`], with words of the verb's own for a failure.
-fn concluded_by(
+pub(crate) fn concluded_by(
     reports: &[Report],
     scene: &dyn Scene,
     program: &Program,

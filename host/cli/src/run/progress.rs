@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::show::human_size;
 use crate::stop::{Step, Stop};
-use crate::verb::shared::ShowProgress;
+use crate::value::progress::ShowProgress;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ enum Style {
 
 /// Progress of one run.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     style: Style,
     /// A signal asked for one line.
     wanted: AtomicBool,
@@ -65,7 +65,7 @@ impl Progress {
     ///
     /// # Errors
     /// The descriptor for JSON is not open for writing.
-    pub(super) fn new(show: ShowProgress, quiet: bool, reference: bool) -> Step<Self> {
+    pub(crate) fn new(show: ShowProgress, quiet: bool, reference: bool) -> Step<Self> {
         let mut lines = None;
         if let (ShowProgress::Json(descriptor), false) = (show, quiet) {
             let path = format!("/proc/self/fd/{descriptor}");
@@ -113,22 +113,22 @@ impl Progress {
     }
 
     /// No progress is shown.
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self::with_style(false, true, true)
     }
 
     /// Asks for one line on standard error at the next step.
-    pub(super) fn want_line(&self) {
+    pub(crate) fn want_line(&self) {
         self.wanted.store(true, Ordering::Relaxed);
     }
 
     /// The work begins: the reference tool shows zero before it opens anything.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.step(0, 1);
     }
 
     /// So much of it is done. The numbers are the guest's: any may come.
-    pub(super) fn step(&self, done: u64, total: u64) {
+    pub(crate) fn step(&self, done: u64, total: u64) {
         let hundredths = hundredths(done, total);
         if self.wanted.swap(false, Ordering::Relaxed) {
             emit(&mut std::io::stderr(), &format!("{}\n", percentage(hundredths)));
@@ -154,7 +154,7 @@ impl Progress {
     }
 
     /// The work is over, however it ended: nothing more is shown but the end of the line.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         match self.style {
             Style::Text => emit(&mut std::io::stdout(), "\n"),
             _ => self.finish(false),
@@ -162,7 +162,7 @@ impl Progress {
     }
 
     /// The work is over; with `success` it is shown as complete.
-    pub(super) fn finish(&self, success: bool) {
+    pub(crate) fn finish(&self, success: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match self.style {
             Style::Silent => {}

@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::room::Room;
 
 /// Reports in the order in which they came, and progress as it comes.
-pub(super) struct Reports {
+pub(crate) struct Reports {
     kept: Arc<Mutex<Kept>>,
     progress: Arc<Progress>,
     listener: Option<Box<dyn Listener>>,
@@ -24,13 +24,13 @@ pub(super) struct Reports {
 
 /// What has been said so far.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     reports: Vec<Report>,
     budget: Budget,
 }
 
 /// Who hears reports as they come, for output that cannot wait for the end.
-pub(super) trait Listener: Send + Sync {
+pub(crate) trait Listener: Send + Sync {
     /// Takes a report, or gives it back to be kept.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ pub(super) trait Listener: Send + Sync {
 
 impl Reports {
     /// None yet; the other half is read when the guest has ended.
-    pub(super) fn new(
+    pub(crate) fn new(
         job: &Job,
         progress: Arc<Progress>,
         listener: Option<Box<dyn Listener>>,
@@ -61,7 +61,7 @@ impl Reports {
 
 impl Kept {
     /// The reports, and how many warnings were left out.
-    pub(super) fn take(&mut self) -> (Vec<Report>, u64) {
+    pub(crate) fn take(&mut self) -> (Vec<Report>, u64) {
         (std::mem::take(&mut self.reports), self.budget.warnings_left_out)
     }
 }

@@ -15,7 +15,7 @@ use instar_memory::Violation;
 
 /// What a run may declare, and what follows from it.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     /// The size that the user gave.
     known: Option<u64>,
     /// The largest size that may be declared.
@@ -31,7 +31,7 @@ const TABLES: u64 = 8;
 const FIXED: u64 = 512 << 20;
 
 impl Room {
-    pub(super) fn new(job: &Job) -> Self {
+    pub(crate) fn new(job: &Job) -> Self {
         let known = match &job.verb {
             Verb::Create(create) => create.size,
             // Tables of an image that is there: no more than the fixed part.
@@ -59,12 +59,12 @@ impl Room {
     }
 
     /// Before the run.
-    pub(super) fn begin(&self, files: &Files) {
+    pub(crate) fn begin(&self, files: &Files) {
         files.let_targets_grow(self.known.map_or(0, |size| self.needed(size)));
     }
 
     /// The guest says how large the image will be.
-    pub(super) fn declared(&self, files: &Files, size: u64) -> Result<(), Violation> {
+    pub(crate) fn declared(&self, files: &Files, size: u64) -> Result<(), Violation> {
         if self.known.is_some() {
             return Ok(());
         }

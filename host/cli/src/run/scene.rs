@@ -8,11 +8,11 @@ use crate::show::Name;
 use crate::words::Scene;
 
 /// One image, and what it is made of.
-pub(super) struct ImageScene<'a> {
-    pub(super) names: &'a Names,
+pub(crate) struct ImageScene<'a> {
+    pub(crate) names: &'a Names,
     /// The image's name as the user wrote it.
-    pub(super) given: &'a [u8],
-    pub(super) files: &'a Files,
+    pub(crate) given: &'a [u8],
+    pub(crate) files: &'a Files,
 }
 
 impl Scene for ImageScene<'_> {

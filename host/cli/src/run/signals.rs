@@ -13,18 +13,18 @@ use super::aside::aside;
 
 /// Signals blocked in this thread and in those that it starts.
 #[derive(Debug)]
-pub(super) struct Signals(SigSet);
+pub(crate) struct Signals(SigSet);
 
 /// A thread that waits for signals until the program ends.
 #[derive(Debug)]
-pub(super) struct Watch(Arc<AtomicI32>);
+pub(crate) struct Watch(Arc<AtomicI32>);
 
 const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 impl Signals {
     /// Blocks them from now on, but for those that whoever called us wants ignored or has blocked: `nohup`, a shell's job in
     /// the background.
-    pub(super) fn block() -> Self {
+    pub(crate) fn block() -> Self {
         let blocked = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
         let set: SigSet = ENDING
             .into_iter()
@@ -40,7 +40,7 @@ impl Signals {
 
     /// Waits for them on a thread of its own: `end` is called when the run shall end, `abandon`
     /// when it has not ended in time and the program dies without it, `show` when progress shall be shown.
-    pub(super) fn watch(
+    pub(crate) fn watch(
         &self,
         end: impl Fn() + Send + 'static,
         abandon: impl Fn() + Send + 'static,
@@ -74,7 +74,7 @@ impl Signals {
 
 impl Watch {
     /// The signal that shall end us, if one came.
-    pub(super) fn caught(&self) -> Option<i32> {
+    pub(crate) fn caught(&self) -> Option<i32> {
         Some(self.0.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 }
@@ -88,4 +88,4 @@ pub(crate) fn die_by(number: i32) {
 }
 
 /// What lanes have to come back, out of the 100 ms that a signal or the end of the time may take.
-pub(super) const GRACE: Duration = Duration::from_millis(60);
+pub(crate) const GRACE: Duration = Duration::from_millis(60);

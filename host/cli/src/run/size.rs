@@ -13,7 +13,7 @@ use super::{Context, clock};
 use crate::value::place::Place;
 
 /// Bytes of all sources, one after the other.
-pub(super) fn of_sources(
+pub(crate) fn of_sources(
     context: &Context<'_>,
     places: &[Place],
     snapshot: Option<&SnapshotName>,

@@ -25,26 +25,26 @@ use crate::value::protocol::Protocol;
 use crate::words;
 
 /// A target to create.
-pub(super) struct NewTarget<'a> {
+pub(crate) struct NewTarget<'a> {
     /// Its name, as the user wrote it.
-    pub(super) given: &'a OsStr,
+    pub(crate) given: &'a OsStr,
     /// What was being done, for messages: `error while converting raw`; nothing: the name alone leads to the reason.
-    pub(super) creating: &'a str,
+    pub(crate) creating: &'a str,
     /// Its options.
-    pub(super) settings: &'a Settings,
+    pub(crate) settings: &'a Settings,
     /// How it is opened.
-    pub(super) options: TargetOptions,
+    pub(crate) options: TargetOptions,
     /// The words before a warning.
-    pub(super) program: &'a Program,
+    pub(crate) program: &'a Program,
     /// Existing files stay until the new ones are complete.
-    pub(super) keeps: bool,
+    pub(crate) keeps: bool,
     /// The virtual size, for formats whose files depend on it.
-    pub(super) size: &'a mut dyn FnMut() -> Result<u64, Vec<u8>>,
+    pub(crate) size: &'a mut dyn FnMut() -> Result<u64, Vec<u8>>,
 }
 
 impl NewTarget<'_> {
     /// Opens its files.
-    pub(super) fn open(self, opened: &Files, backing: Option<Source>) -> Step<Target> {
+    pub(crate) fn open(self, opened: &Files, backing: Option<Source>) -> Step<Target> {
         let context = |why: &[u8]| {
             let doing = if self.creating.is_empty() { "" } else { ": " };
             let parts = [
@@ -182,7 +182,7 @@ fn check_device(settings: &Settings, names: bool, context: &dyn Fn(&[u8]) -> Sto
 }
 
 /// Looks at a source when it is known already that there will be no target: what is wrong with the source is said first.
-pub(super) fn look_at(
+pub(crate) fn look_at(
     source: Option<&Source>,
     guest: Guest,
     files: Files,
@@ -199,7 +199,7 @@ pub(super) fn look_at(
 }
 
 /// Refuses what the user said is not to be written to.
-pub(super) fn writable(place: &Place) -> Step<()> {
+pub(crate) fn writable(place: &Place) -> Step<()> {
     let why: &[u8] = if place.read_only {
         b"Block node is read-only"
     } else if place.forced {
@@ -211,7 +211,7 @@ pub(super) fn writable(place: &Place) -> Step<()> {
 }
 
 /// Opens a file that is there to be written to.
-pub(super) fn in_place(opened: &Files, place: &Place, options: &TargetOptions) -> Step<FileFacts> {
+pub(crate) fn in_place(opened: &Files, place: &Place, options: &TargetOptions) -> Step<FileFacts> {
     let refused = |why: &[u8]| Stop::Message(place::cannot_open(&place.given, why));
     let facts = opened
         .in_place(&files::typed(&place.path), options)
@@ -222,7 +222,7 @@ pub(super) fn in_place(opened: &Files, place: &Place, options: &TargetOptions) -
 }
 
 /// Opens an existing image to be written to.
-pub(super) fn existing(
+pub(crate) fn existing(
     opened: &Files,
     place: &Place,
     format: Format,
@@ -242,19 +242,19 @@ pub(super) fn existing(
 }
 
 /// A name that a new image is given.
-pub(super) struct Given {
+pub(crate) struct Given {
     name: Vec<u8>,
     /// The directory that it leads into.
     directory: Option<PathBuf>,
 }
 
 /// Notes the names that the new image at `path` is given, so that it is known to be ours.
-pub(super) fn remember(opened: &Files, slot: Slot, path: &OsStr, settings: &Settings) -> Vec<Given> {
+pub(crate) fn remember(opened: &Files, slot: Slot, path: &OsStr, settings: &Settings) -> Vec<Given> {
     let texts = ["backing_file", "data_file"]
         .into_iter()
         .filter_map(|key| settings.text(key));
     let given: Vec<Given> = texts
-        .filter_map(super::trust::named)
+        .filter_map(place::named)
         .map(|name| {
             let plain = name.strip_prefix(b"file:").unwrap_or(&name);
             let file = beside(path.as_bytes(), plain);
@@ -271,7 +271,7 @@ pub(super) fn remember(opened: &Files, slot: Slot, path: &OsStr, settings: &Sett
 }
 
 /// Says at once when a new image could not be read with what it names, and what to do about that.
-pub(super) fn warn_unless_readable(opened: &Files, slot: Slot, given: &[Given], context: &Context<'_>) {
+pub(crate) fn warn_unless_readable(opened: &Files, slot: Slot, given: &[Given], context: &Context<'_>) {
     if context.policy.untrusted || opened.is_recorded(slot) {
         return;
     }
@@ -288,14 +288,14 @@ pub(super) fn warn_unless_readable(opened: &Files, slot: Slot, given: &[Given], 
 }
 
 /// The plain file that a target's name stands for.
-pub(super) fn path_of(given: &OsStr) -> Step<&OsStr> {
+pub(crate) fn path_of(given: &OsStr) -> Step<&OsStr> {
     place::plain_path(given.as_bytes())
         .map(OsStr::from_bytes)
         .map_err(Stop::Message)
 }
 
 /// Opens a backing file for a new image, named as it will stand in the image.
-pub(super) fn backing(
+pub(crate) fn backing(
     opened: &Files,
     names: &mut Names,
     target: &OsStr,

@@ -14,7 +14,7 @@ const SMALL: u64 = 32 << 20;
 const NO_LIMIT: u64 = 1 << 60;
 
 /// Bytes of targets that may stay in the page cache; 0: as the kernel likes.
-pub(super) fn window(files: &Files) -> u64 {
+pub(crate) fn window(files: &Files) -> u64 {
     let facts = files.facts();
     let sources = facts.iter().filter(|facts| !facts.writable);
     let bytes = sources.fold(0_u64, |sum, facts| sum.saturating_add(facts.size));

@@ -1,22 +1,13 @@
-//! What people and programs see of an image.
+//! What people and programs see of an image, as far as several verbs show it.
 
-mod check;
 mod date;
-mod info;
-mod map;
 mod name;
-mod safety;
 mod size;
-mod snapshot;
+pub(crate) mod snapshot;
 mod text;
 
-pub use check::{human as checked_human, json as checked_json};
 pub use date::LocalTime;
-pub(crate) use info::beside;
-pub use info::{Child, FileInfo, Layer, human, json};
-pub use map::{MapStyle, MapText};
 pub use name::Name;
-pub use safety::{Findings, finding};
+pub(crate) use name::beside;
 pub use size::human_size;
-pub use snapshot::list as snapshots;
 pub use text::Escaped;

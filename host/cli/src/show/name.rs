@@ -106,6 +106,19 @@ impl From<&Name> for Json {
     }
 }
 
+/// A name that the user gave for a file that another one names, as a path that starts where the user's own names start.
+#[must_use]
+pub(crate) fn beside(image: &[u8], name: &[u8]) -> Vec<u8> {
+    if name.starts_with(b"/") {
+        return name.to_vec();
+    }
+    let directory = image
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(0, |slash| slash + 1);
+    [image.get(..directory).unwrap_or_default(), name].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::Name;

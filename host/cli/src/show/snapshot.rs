@@ -11,8 +11,7 @@ use crate::release::{self, Fact};
 const NANOSECONDS: u64 = 1_000_000_000;
 
 /// What `snapshot -l` prints: nothing if there is nothing.
-#[must_use]
-pub fn list(snapshots: &[Snapshot], time: &LocalTime) -> String {
+pub(crate) fn list(snapshots: &[Snapshot], time: &LocalTime) -> String {
     let mut text = String::new();
     if !snapshots.is_empty() {
         text.push_str("Snapshot list:\n");
@@ -22,7 +21,7 @@ pub fn list(snapshots: &[Snapshot], time: &LocalTime) -> String {
 }
 
 /// The heading and one line for each snapshot. Widths count bytes, as the reference tool's do.
-pub(super) fn table(out: &mut String, snapshots: &[Snapshot], time: &LocalTime) {
+pub(crate) fn table(out: &mut String, snapshots: &[Snapshot], time: &LocalTime) {
     let wide = release::has(Fact::WideSnapshotColumns);
     let (widths, size, clock) = if wide {
         (WIDE, "VM_SIZE", "VM_CLOCK")
@@ -58,7 +57,7 @@ pub(super) fn table(out: &mut String, snapshots: &[Snapshot], time: &LocalTime) 
 }
 
 /// One snapshot as an object.
-pub(super) fn object(snapshot: &Snapshot) -> Json {
+pub(crate) fn object(snapshot: &Snapshot) -> Json {
     Object::new()
         .with("id", snapshot.id.as_bytes())
         .with("name", snapshot.name.as_bytes())

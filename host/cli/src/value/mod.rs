@@ -1,10 +1,12 @@
 //! What people write for values: sizes, numbers, option lists, names of images.
 
+pub mod cache;
 pub mod driver;
 pub mod list;
 pub mod nodes;
 pub mod number;
 pub mod place;
+pub mod progress;
 pub mod protocol;
 mod runtime;
 pub mod tree;

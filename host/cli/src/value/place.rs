@@ -201,6 +201,17 @@ impl From<Vec<u8>> for Refusal {
     }
 }
 
+/// The file that the name of a layer means: itself, or what a `json:` tree comes to.
+#[must_use]
+pub fn named(name: &[u8]) -> Option<Vec<u8>> {
+    if name.starts_with(b"json:") {
+        let place = Place::parse(OsStr::from_bytes(name), Reading::default()).ok()?;
+        let path = place.plainly().ok()?.path.as_bytes().to_vec();
+        return Some([b"file:", path.as_slice()].concat());
+    }
+    Some(name.to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

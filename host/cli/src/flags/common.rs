@@ -1,0 +1,63 @@
+//! Options that are the same on the pages of several verbs.
+
+use super::{Flag, Id};
+
+/// `-h`, the same on every page.
+pub(crate) const HELP: Flag = Flag {
+    id: Id::Help,
+    short: Some(b'h'),
+    long: &["help"],
+    exact: &[],
+    value: None,
+    help: "show this page",
+};
+
+/// `--object`, the same for every verb that opens images.
+pub(crate) const OBJECT: Flag = Flag {
+    id: Id::Object,
+    short: None,
+    long: &["object"],
+    exact: &[],
+    value: Some("OBJECT"),
+    help: "",
+};
+
+/// `-f`, for verbs that look at one image.
+pub(crate) const FORMAT: Flag = Flag {
+    id: Id::Format,
+    short: Some(b'f'),
+    long: &["format"],
+    exact: &[],
+    value: Some("FORMAT"),
+    help: "its format; without this, the first bytes decide",
+};
+
+/// `--image-opts`, likewise.
+pub(crate) const IMAGE_OPTS: Flag = Flag {
+    id: Id::ImageOpts,
+    short: None,
+    long: &["image-opts"],
+    exact: &[],
+    value: None,
+    help: "IMAGE is a list such as driver=qcow2,file.filename=X",
+};
+
+/// `-U`, likewise.
+pub(crate) const FORCE_SHARE: Flag = Flag {
+    id: Id::ForceShare,
+    short: Some(b'U'),
+    long: &["force-share"],
+    exact: &[],
+    value: None,
+    help: "open it even while another process writes to it",
+};
+
+/// `--output`, the same for every verb that answers programs, too.
+pub(crate) const OUTPUT: Flag = Flag {
+    id: Id::Output,
+    short: None,
+    long: &["output"],
+    exact: &[],
+    value: Some("human|json"),
+    help: "for people (default) or for programs",
+};

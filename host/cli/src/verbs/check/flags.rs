@@ -1,0 +1,60 @@
+//! `check`: the page.
+
+use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, Page};
+
+pub(super) const PAGE: Page = Page {
+    name: "check",
+    summary: "look through an image's tables for damage",
+    usage: "[options] IMAGE",
+    about: "Looks through the tables of a qcow2, vdi, vhdx or vmdk image and says what is wrong with them. The exit code is 0 if nothing is, 1 if the check could not be completed, 2 for damage, 3 for leaked clusters only, and 63 for formats that have nothing to check. Nothing is written.",
+    operands: &[("IMAGE", "the image")],
+    groups: &[
+        Group {
+            title: "Image",
+            flags: &[
+                HELP,
+                FORMAT,
+                IMAGE_OPTS,
+                Flag {
+                    id: Id::SourceCache,
+                    short: Some(b'T'),
+                    long: &["cache"],
+                    exact: &[],
+                    value: Some("MODE"),
+                    help: "none and directsync read past the page cache",
+                },
+                FORCE_SHARE,
+                Flag {
+                    id: Id::Repair,
+                    short: Some(b'r'),
+                    long: &["repair"],
+                    exact: &[],
+                    value: Some("leaks|all"),
+                    help: "",
+                },
+            ],
+        },
+        Group {
+            title: "Output",
+            flags: &[
+                Flag {
+                    id: Id::Quiet,
+                    short: Some(b'q'),
+                    long: &["quiet"],
+                    exact: &[],
+                    value: None,
+                    help: "print findings only",
+                },
+                OUTPUT,
+                OBJECT,
+            ],
+        },
+    ],
+    examples: &[
+        ("check disk.qcow2", "is this image sound?"),
+        (
+            "check -q -f qcow2 --output json disk.qcow2",
+            "only the exit code and what is wrong",
+        ),
+    ],
+};

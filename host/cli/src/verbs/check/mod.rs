@@ -1,0 +1,14 @@
+//! `check`: look through an image's tables for damage.
+
+mod args;
+mod flags;
+mod run;
+mod show;
+
+use super::{Verb, command};
+
+/// Its line in the table.
+pub(super) const VERB: Verb = Verb {
+    page: &flags::PAGE,
+    read: |line| Ok(command(args::parse(line)?, run::run)),
+};

@@ -1,0 +1,75 @@
+//! `checksum`: the page.
+
+use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, Page};
+
+pub(super) const PAGE: Page = Page {
+    name: "checksum",
+    summary: "hash the disk inside an image",
+    usage: "[options] IMAGE",
+    about: "Prints a checksum of the virtual disk that IMAGE holds: the same for the same content, whatever the format, compression, chain or holes. Unwritten space costs no time. docs/verbs/checksum.md specifies it.",
+    operands: &[("IMAGE", "the image")],
+    groups: &[
+        Group {
+            title: "Checksum",
+            flags: &[
+                HELP,
+                Flag {
+                    id: Id::Algorithm,
+                    short: Some(b'a'),
+                    long: &["algorithm"],
+                    exact: &[],
+                    value: Some("NAME"),
+                    help: "blake3 (default) or sha256",
+                },
+                Flag {
+                    id: Id::Output,
+                    short: None,
+                    long: &["output"],
+                    exact: &[],
+                    value: Some("STYLE"),
+                    help: "human (default) or json",
+                },
+                Flag {
+                    id: Id::Progress,
+                    short: Some(b'p'),
+                    long: &["progress"],
+                    exact: &[],
+                    value: Some("[=json]"),
+                    help: "show progress; json: a line of it on standard error, or on descriptor N with json:N",
+                },
+                Flag {
+                    id: Id::Parallel,
+                    short: Some(b'm'),
+                    long: &["parallel"],
+                    exact: &[],
+                    value: Some("N"),
+                    help: "lanes, 1 to 16 (default: one for each processor)",
+                },
+            ],
+        },
+        Group {
+            title: "Image",
+            flags: &[
+                FORMAT,
+                Flag {
+                    id: Id::Snapshot,
+                    short: Some(b'l'),
+                    long: &["snapshot"],
+                    exact: &[],
+                    value: Some("SNAPSHOT"),
+                    help: "an internal snapshot instead of the active state",
+                },
+                IMAGE_OPTS,
+                FORCE_SHARE,
+                OBJECT,
+            ],
+        },
+    ],
+    examples: &[
+        ("checksum disk.qcow2", "compare with the line of another image"),
+        (
+            "convert --checksum a.vmdk b.qcow2",
+            "the same line for what was converted",
+        ),
+    ],
+};

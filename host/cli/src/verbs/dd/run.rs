@@ -1,0 +1,131 @@
+//! `dd`, carried out.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use instar_abi::Slot;
+use instar_abi::job::{self, Verb};
+use instar_engine::Files;
+
+use super::args::Args;
+use crate::console::Console;
+use crate::create::Settings;
+use crate::run::files::{self, Names};
+use crate::run::guest::Guest;
+use crate::run::progress::Progress;
+use crate::run::target::NewTarget;
+use crate::run::{Context, concluded, size};
+use crate::show::Name;
+use crate::stop::{Step, Stop};
+use crate::value::cache::CacheMode;
+use crate::value::progress::ShowProgress;
+use crate::words::Scene;
+
+/// What messages say when the output cannot be made.
+const CREATING: &str = "error while creating output image";
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
+    let guest = Guest::prepare_guarded(context.policy, Context::lanes(None))?;
+    let place = args.source.place(&args.input)?;
+    let files = files::none(context.policy, place.share)?;
+    let facts = files::source(&files, &place, false)?;
+    let mut names = Names::new();
+    names.set(facts.slot, place.path.as_bytes());
+    let settings = Settings::parse(args.target_driver()?, None).map_err(Stop::Message)?;
+    let mut size = || {
+        let whole = size::of_sources(context, std::slice::from_ref(&place), None)?;
+        Ok(window(whole, args))
+    };
+    // The reference tool writes dd's output through the page cache and flushes it at the end.
+    let options = files::target_options(CacheMode::Unsafe, context.policy);
+    let target = NewTarget {
+        given: &args.output,
+        creating: CREATING,
+        settings: &settings,
+        options,
+        program: context.program,
+        keeps: false,
+        size: &mut size,
+    }
+    .open(&files, None)?;
+    names.set(target.slot, args.output.as_bytes());
+    let verb = Verb::Dd(job::Dd {
+        source: files::described(&files, facts, &place, None)?,
+        target,
+        block_size: args.block_size,
+        count: args.count,
+        skip: args.skip,
+    });
+    let job = context.job(verb, files.facts());
+    let progress = Progress::new(ShowProgress::No, false, context.program.is_reference())?;
+    let progress = Arc::new(progress);
+    let ended = guest.run(&job, files, Arc::clone(&progress));
+    progress.finish(ended.is_ok());
+    let ended = ended?;
+    let scene = DdScene {
+        names: &names,
+        files: ended.files(),
+        input: &args.input,
+        output: &args.output,
+    };
+    let done = concluded(&ended.reports, &scene, context.program)?;
+    ended
+        .files()
+        .commit(false)
+        .map_err(|error| Stop::say(error.to_string()))?;
+    if done.skipped_past_end {
+        let text = [args.input.as_bytes(), b": cannot skip to specified offset"].concat();
+        Console::complain(&context.program.message(&text));
+    }
+    Ok(0)
+}
+
+/// The bytes that are copied of a disk of `whole` bytes: cut at the end first, then at the start.
+fn window(whole: u64, args: &Args) -> u64 {
+    let end = args
+        .count
+        .map_or(whole, |count| whole.min(count.saturating_mul(args.block_size)));
+    end.saturating_sub(args.skip.saturating_mul(args.block_size))
+}
+
+struct DdScene<'a> {
+    names: &'a Names,
+    files: &'a Files,
+    input: &'a OsStr,
+    output: &'a OsStr,
+}
+
+impl Scene for DdScene<'_> {
+    fn source(&self, _: u32) -> Vec<u8> {
+        self.input.as_bytes().to_vec()
+    }
+
+    fn target(&self) -> Vec<u8> {
+        self.output.as_bytes().to_vec()
+    }
+
+    fn creating(&self) -> String {
+        CREATING.to_owned()
+    }
+
+    fn file(&self, slot: Slot) -> Option<Name> {
+        self.names.get(slot, self.files)
+    }
+
+    fn below(&self, slot: Slot, name: &[u8]) -> Name {
+        self.names.below(slot, name, self.files)
+    }
+
+    fn depth(&self, slot: Slot) -> usize {
+        self.names.depth(slot)
+    }
+
+    fn moving(&self, reading: bool, _: u64) -> String {
+        if reading {
+            "error while reading from input image file".to_owned()
+        } else {
+            "error while writing to output image file".to_owned()
+        }
+    }
+}

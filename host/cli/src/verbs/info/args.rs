@@ -1,0 +1,49 @@
+//! `info`: its command line.
+
+use std::ffi::OsString;
+
+use crate::flags::Id;
+use crate::stop::{Step, Stop};
+use crate::verbs::shared::{Line, SourceArgs, only_image, output_is_json};
+
+/// What was typed.
+#[derive(Debug)]
+pub(super) struct Args {
+    /// The image.
+    pub(super) image: OsString,
+    /// How to read it.
+    pub(super) source: SourceArgs,
+    /// `--backing-chain`.
+    pub(super) backing_chain: bool,
+    /// `--safety`.
+    pub(super) safety: bool,
+    /// `--output json`.
+    pub(super) json: bool,
+}
+
+pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
+    let mut source = SourceArgs::default();
+    let (mut backing_chain, mut safety, mut json) = (false, false, false);
+    let operands = line.read(|id, value| {
+        match id {
+            Id::BackingChain => backing_chain = true,
+            Id::Safety => safety = true,
+            Id::Output => json = output_is_json(&value)?,
+            _ => source.take(id, value),
+        }
+        Ok(())
+    })?;
+    let image = only_image(operands)?;
+    if safety && backing_chain {
+        return Err(Stop::Misuse(
+            b"--safety looks at one image and opens no layer below; leave out --backing-chain".to_vec(),
+        ));
+    }
+    Ok(Args {
+        image,
+        source,
+        backing_chain,
+        safety,
+        json,
+    })
+}

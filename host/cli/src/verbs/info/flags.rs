@@ -1,0 +1,57 @@
+//! `info`: the page.
+
+use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, Page};
+
+pub(super) const PAGE: Page = Page {
+    name: "info",
+    summary: "show what an image is (-U: even while it is in use)",
+    usage: "[options] IMAGE",
+    about: "Shows format, sizes, snapshots and what else the image says of itself. Files that the image names are not opened, unless --backing-chain asks for the layers below.",
+    operands: &[("IMAGE", "the image")],
+    groups: &[
+        Group {
+            title: "Image",
+            flags: &[
+                HELP,
+                FORMAT,
+                IMAGE_OPTS,
+                FORCE_SHARE,
+                Flag {
+                    id: Id::BackingChain,
+                    short: Some(b'b'),
+                    long: &["backing-chain"],
+                    exact: &[],
+                    value: None,
+                    help: "show the layers below too",
+                },
+                Flag {
+                    id: Id::Safety,
+                    short: None,
+                    long: &[],
+                    exact: &["safety"],
+                    value: None,
+                    help: "tell instead whether a stranger's image is safe to read: a verdict for each known risk, exit code 0 or 1",
+                },
+            ],
+        },
+        Group {
+            title: "Output",
+            flags: &[OUTPUT, OBJECT],
+        },
+    ],
+    examples: &[
+        ("info disk.qcow2", "what is this file?"),
+        (
+            "info --output json -U vm.qcow2",
+            "the same, for a program, of a running machine's disk",
+        ),
+        (
+            "info --safety -f qcow2 upload.qcow2",
+            "may this upload be let in?",
+        ),
+        (
+            "info --untrusted -f qcow2 upload.qcow2",
+            "a stranger's upload that has to be a qcow2",
+        ),
+    ],
+};

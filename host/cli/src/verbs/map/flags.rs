@@ -1,0 +1,48 @@
+//! `map`: the page.
+
+use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, Page};
+
+pub(super) const PAGE: Page = Page {
+    name: "map",
+    summary: "show where each part of a disk is stored",
+    usage: "[options] IMAGE",
+    about: "Lists the extents of the disk inside IMAGE and the file that each stands in, all layers below considered. For people only data is listed; as JSON, zeros and holes too.",
+    operands: &[("IMAGE", "the image")],
+    groups: &[
+        Group {
+            title: "Image",
+            flags: &[
+                HELP,
+                FORMAT,
+                IMAGE_OPTS,
+                Flag {
+                    id: Id::StartOffset,
+                    short: Some(b's'),
+                    long: &["start-offset"],
+                    exact: &[],
+                    value: Some("OFFSET"),
+                    help: "first byte of the disk to show (default 0)",
+                },
+                Flag {
+                    id: Id::MaxLength,
+                    short: Some(b'l'),
+                    long: &["max-length"],
+                    exact: &[],
+                    value: Some("LENGTH"),
+                    help: "bytes of the disk to show (default: to the end)",
+                },
+            ],
+        },
+        Group {
+            title: "Output",
+            flags: &[OUTPUT, FORCE_SHARE, OBJECT],
+        },
+    ],
+    examples: &[
+        ("map disk.qcow2", "which bytes of which files hold data"),
+        (
+            "map --output json -s 1G -l 64M disk.qcow2",
+            "everything known of 64 MiB, for a program",
+        ),
+    ],
+};

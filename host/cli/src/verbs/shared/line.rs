@@ -1,0 +1,79 @@
+//! A verb's command line while it is read.
+
+use std::ffi::OsString;
+
+use super::object;
+use crate::flags::{Getopt, Id, Item, POLICY, Page};
+use crate::stop::{Step, Stop};
+
+/// What follows a verb. What every verb takes is taken out of it here: help, policy, objects.
+pub(crate) struct Line<'a> {
+    getopt: Getopt,
+    page: &'static Page,
+    /// Options that belong to every verb, for [`crate::settings::with_options`].
+    common: &'a mut Vec<(Id, OsString)>,
+    /// Names of the secrets that `--object` made.
+    secrets: Vec<Vec<u8>>,
+    /// What is to be printed if the line asks for help.
+    help: &'a mut dyn FnMut(&Page),
+}
+
+impl<'a> Line<'a> {
+    /// The words behind the name of the verb on `page`.
+    pub(crate) fn new(
+        page: &'static Page,
+        words: Vec<OsString>,
+        common: &'a mut Vec<(Id, OsString)>,
+        help: &'a mut dyn FnMut(&Page),
+    ) -> Self {
+        Self {
+            getopt: Getopt::new(page.flags(), words, stop_at_operand()).after(page.name.as_ref()),
+            page,
+            common,
+            secrets: Vec::new(),
+            help,
+        }
+    }
+
+    /// Reads to the end: `take` is given each option of the verb's own, in the order of the line. Gives the operands.
+    pub(crate) fn read(&mut self, mut take: impl FnMut(Id, OsString) -> Step<()>) -> Step<Vec<OsString>> {
+        let mut operands = Vec::new();
+        while let Some(item) = self.item()? {
+            match item {
+                Item::Flag(id, value) => take(id, value)?,
+                Item::Operand(word) => operands.push(word),
+            }
+        }
+        Ok(operands)
+    }
+
+    /// The next option of the verb's own, or operand.
+    pub(crate) fn item(&mut self) -> Step<Option<Item>> {
+        loop {
+            match self.getopt.next().transpose()? {
+                Some(Item::Flag(Id::Help, _)) => {
+                    (self.help)(self.page);
+                    return Err(Stop::Done);
+                }
+                Some(Item::Flag(id, value)) if is_common(id) => self.common.push((id, value)),
+                Some(Item::Flag(Id::Object, value)) => object::add(&value, &mut self.secrets)?,
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// Names of the secrets that `--object` made.
+    pub(crate) fn into_secrets(self) -> Vec<Vec<u8>> {
+        self.secrets
+    }
+}
+
+/// Options end at the first operand where the environment asks for it.
+pub(crate) fn stop_at_operand() -> bool {
+    std::env::var_os("POSIXLY_CORRECT").is_some()
+}
+
+/// Whether an option belongs to every verb.
+fn is_common(id: Id) -> bool {
+    POLICY.iter().any(|flag| flag.id == id)
+}

@@ -1,0 +1,80 @@
+//! `snapshot`, carried out.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use instar_abi::Report;
+use instar_abi::job::{Change, NewSnapshot, Source, Verb};
+use instar_engine::Policy as GatePolicy;
+
+use super::args::{Action, Args};
+use crate::run::change::Changing;
+use crate::run::files::{self, Names};
+use crate::run::guest::Guest;
+use crate::run::progress::Progress;
+use crate::run::scene::ImageScene;
+use crate::run::{Context, concluded};
+use crate::show::{LocalTime, snapshot};
+use crate::stop::Step;
+use crate::value::place::Place;
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
+    let place = args.source.place(&args.image)?;
+    let (doing, name, change) = match &args.action {
+        Action::List => return list(&place, context),
+        Action::Create(name) => ("create", name, Change::CreateSnapshot(new(name))),
+        Action::Apply(name) => ("apply", name, Change::ApplySnapshot(name.as_bytes().to_vec())),
+        Action::Delete(name) => ("delete", name, Change::DeleteSnapshot(name.as_bytes().to_vec())),
+    };
+    let failed = [
+        format!("Could not {doing} snapshot '").as_bytes(),
+        name.as_bytes(),
+        b"': ",
+    ]
+    .concat();
+    Changing {
+        place: &place,
+        failed: &failed,
+    }
+    .run(change, context)?;
+    Ok(0)
+}
+
+/// A snapshot of this moment.
+fn new(name: &OsStr) -> NewSnapshot {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    NewSnapshot {
+        name: name.as_bytes().to_vec(),
+        // The field of the format has 32 bits.
+        seconds: u32::try_from(now.as_secs()).unwrap_or(u32::MAX),
+        nanoseconds: now.subsec_nanos(),
+    }
+}
+
+fn list(place: &Place, context: &mut Context<'_>) -> Step<u8> {
+    let guest = Guest::prepare(context.policy, 1)?;
+    // Read before our own process is confined.
+    let time = LocalTime::load();
+    let files = files::none_naming(context.policy, place.share, GatePolicy::Pieces)?;
+    let (facts, busy) = files::source_or_busy(&files, place, false)?;
+    let mut names = Names::new();
+    names.set(facts.slot, place.path.as_bytes());
+    let source = files::described(&files, facts, place, None)?;
+    let verb = Verb::Snapshots(Source { busy, ..source });
+    let job = context.job(verb, files.facts());
+    let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
+    let scene = ImageScene {
+        names: &names,
+        given: place.given.as_bytes(),
+        files: ended.files(),
+    };
+    concluded(&ended.reports, &scene, context.program)?;
+    for report in &ended.reports {
+        if let Report::Snapshots(snapshots) = report {
+            context.console.print(snapshot::list(snapshots, &time).as_bytes());
+        }
+    }
+    Ok(0)
+}
