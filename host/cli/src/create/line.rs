@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::Settings;
 use super::table::{OptionKind, OptionRow};
-use crate::value::number;
+use crate::value::{list, number};
 
 /// The line, with its end.
 #[must_use]
@@ -35,7 +35,7 @@ fn value(row: &OptionRow, settings: &Settings) -> Option<Vec<u8>> {
     match (row.kind, given) {
         (_, None) => row.default.map(|text| text.as_bytes().to_vec()),
         (OptionKind::Bool, Some(text)) => Some(text.to_vec()),
-        (OptionKind::Text, Some(text)) => Some(doubled(text)),
+        (OptionKind::Text, Some(text)) => Some(list::doubled(text)),
         (OptionKind::Size, Some(text)) => number::size(text).ok().map(signed),
         (OptionKind::Number, Some(text)) => number::unsigned(text).ok().map(signed),
     }
@@ -44,15 +44,4 @@ fn value(row: &OptionRow, settings: &Settings) -> Option<Vec<u8>> {
 /// The reference tool prints every number as if it had a sign.
 fn signed(number: u64) -> Vec<u8> {
     number.cast_signed().to_string().into_bytes()
-}
-
-fn doubled(text: &[u8]) -> Vec<u8> {
-    let mut doubled = Vec::with_capacity(text.len());
-    for byte in text {
-        doubled.push(*byte);
-        if *byte == b',' {
-            doubled.push(b',');
-        }
-    }
-    doubled
 }

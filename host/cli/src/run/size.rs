@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::instance::{self, Silence};
 use super::{Context, clock};
+use crate::value::list;
 use crate::value::place::Place;
 
 /// Bytes of all sources, one after the other.
@@ -71,19 +72,7 @@ fn word(name: &SnapshotName) -> Vec<u8> {
     };
     let settings: Vec<Vec<u8>> = [("snapshot.id=", id), ("snapshot.name=", name)]
         .into_iter()
-        .filter_map(|(key, value)| Some([key.as_bytes(), &doubled(value.as_ref()?)].concat()))
+        .filter_map(|(key, value)| Some([key.as_bytes(), &list::doubled(value.as_ref()?)].concat()))
         .collect();
     settings.join(&b',')
-}
-
-/// A value in a list of settings: commas are doubled.
-fn doubled(value: &[u8]) -> Vec<u8> {
-    let mut doubled = Vec::with_capacity(value.len());
-    for byte in value {
-        doubled.push(*byte);
-        if *byte == b',' {
-            doubled.push(b',');
-        }
-    }
-    doubled
 }

@@ -88,6 +88,19 @@ fn value(text: &[u8]) -> (Vec<u8>, usize) {
     (value, at)
 }
 
+/// A value as it stands in a list of settings: commas are doubled.
+#[must_use]
+pub fn doubled(value: &[u8]) -> Vec<u8> {
+    let mut doubled = Vec::with_capacity(value.len());
+    for byte in value {
+        doubled.push(*byte);
+        if *byte == b',' {
+            doubled.push(b',');
+        }
+    }
+    doubled
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
