@@ -34,9 +34,15 @@ pub trait Scene {
     }
     /// The words for a read or write that failed at a byte of the disk.
     fn moving(&self, reading: bool, at: u64) -> String {
-        let what = if reading { "reading" } else { "writing" };
-        format!("error while {what} at byte {at}")
+        moving(reading, at)
     }
+}
+
+/// The words of most verbs for a read or write that failed at a byte of the disk.
+#[must_use]
+pub fn moving(reading: bool, at: u64) -> String {
+    let what = if reading { "reading" } else { "writing" };
+    format!("error while {what} at byte {at}")
 }
 
 /// The message for a failure, without the program's prefix; a hint may follow on a line of its own.

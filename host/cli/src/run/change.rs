@@ -11,7 +11,7 @@ use instar_engine::Policy as GatePolicy;
 use super::files::{self, Names};
 use super::guest::Guest;
 use super::progress::Progress;
-use super::scene::ImageScene;
+use super::scene::RunScene;
 use super::{Context, concluded_by, target};
 use crate::console::Console;
 use crate::stop::{Step, Stop};
@@ -38,7 +38,7 @@ impl Changing<'_> {
             return Err(Stop::Message(cannot_open(&place.given, why)));
         }
         let guest = Guest::prepare(context.policy, 1)?;
-        let files = files::none_naming(context.policy, false, GatePolicy::Nothing)?;
+        let files = files::none_naming(context.policy, false, GatePolicy::Nothing, false)?;
         // Flushes are honoured: the order of writes is what keeps the image whole.
         let options = files::target_options(CacheMode::Writeback, context.policy);
         let facts = target::in_place(&files, place, &options)?;
@@ -55,11 +55,7 @@ impl Changing<'_> {
         if place.format.is_none() && ended.reports.contains(&Report::Opened(Format::Raw)) {
             Console::complain(&guessed_raw(place.given.as_bytes()));
         }
-        let scene = ImageScene {
-            names: &names,
-            given: place.given.as_bytes(),
-            files: ended.files(),
-        };
+        let scene = RunScene::of(&names, ended.files(), place.given.as_bytes());
         concluded_by(&ended.reports, &scene, context.program, |failure| {
             let why = words::failure(failure, &scene);
             Stop::Message(match failure.stage {

@@ -17,20 +17,12 @@ use crate::value::place::{self, Place, cannot_open};
 
 /// No files yet, under this policy.
 pub(crate) fn none(policy: &Policy, share: bool) -> Step<Files> {
-    none_naming(policy, share, GatePolicy::Beside)
+    none_naming(policy, share, GatePolicy::Beside, false)
 }
 
-/// No files yet. What images name is opened as `gate` says, or less if the policy is stricter.
-pub(crate) fn none_naming(policy: &Policy, share: bool, gate: GatePolicy) -> Step<Files> {
-    opened(policy, share, gate, false)
-}
-
-/// As [`none`], for verbs that read raw layers even while another process writes to them, as the reference tool does.
-pub(crate) fn none_with_busy_layers(policy: &Policy, share: bool, gate: GatePolicy) -> Step<Files> {
-    opened(policy, share, gate, true)
-}
-
-fn opened(policy: &Policy, share: bool, gate: GatePolicy, busy_layers: bool) -> Step<Files> {
+/// No files yet. What images name is opened as `gate` says, or less if the policy is stricter. With `busy_layers`, raw layers are read
+/// even while another process writes to them, as the reference tool does for some verbs.
+pub(crate) fn none_naming(policy: &Policy, share: bool, gate: GatePolicy, busy_layers: bool) -> Step<Files> {
     let options = Options {
         policy: if policy.untrusted {
             GatePolicy::Nothing
@@ -57,7 +49,7 @@ fn open(files: &Files, place: &Place, direct: bool) -> Result<FileFacts, Vec<u8>
 
 /// As [`source`], for verbs that read a raw image even while another process writes to it, as the reference tool does. The
 /// second value says that one does.
-pub(crate) fn source_or_busy(files: &Files, place: &Place, direct: bool) -> Step<(FileFacts, bool)> {
+fn source_or_busy(files: &Files, place: &Place, direct: bool) -> Step<(FileFacts, bool)> {
     let opened = opened_as(files, place, direct, true);
     opened.map_err(|why| Stop::Message(cannot_open(&place.given, &why)))
 }
@@ -82,6 +74,20 @@ fn opened_as(
     };
     place.protocol.suits(facts.kind, &place.path)?;
     Ok((facts, busy))
+}
+
+/// Opens an image that is looked at: its facts, the job's view of it, and its name noted.
+pub(crate) fn looked_at(
+    files: &Files,
+    names: &mut Names,
+    place: &Place,
+    direct: bool,
+    snapshot: Option<SnapshotName>,
+) -> Step<(FileFacts, Source)> {
+    let (facts, busy) = source_or_busy(files, place, direct)?;
+    names.set(facts.slot, place.path.as_bytes());
+    let source = described(files, facts, place, snapshot)?;
+    Ok((facts, Source { busy, ..source }))
 }
 
 /// How a target is opened.

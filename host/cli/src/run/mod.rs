@@ -12,6 +12,7 @@ pub(crate) mod data_file;
 pub(crate) mod files;
 pub(crate) mod guest;
 pub(crate) mod instance;
+pub(crate) mod one_image;
 pub(crate) mod progress;
 pub(crate) mod reports;
 mod room;

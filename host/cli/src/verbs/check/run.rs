@@ -1,12 +1,10 @@
 //! `check`, carried out.
 
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 
-use instar_abi::job::{self, Source, Verb};
+use instar_abi::job::{self, Verb};
 use instar_abi::report::{Checked, Failure};
 use instar_abi::{Fault, Format, Report, fault};
-
 use instar_engine::Policy as GatePolicy;
 
 use super::args::Args;
@@ -14,13 +12,10 @@ use super::show;
 use crate::console::Console;
 use crate::json::pretty;
 use crate::program::Program;
-use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
-use crate::run::progress::Progress;
-use crate::run::scene::ImageScene;
+use crate::run::one_image::Look;
 use crate::run::{Context, concluded};
 use crate::stop::{Step, Stop};
-use crate::words;
+use crate::words::{self, Scene};
 
 /// Exit codes, as the reference tool has them.
 mod code {
@@ -37,38 +32,28 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         ));
     }
     let place = args.source.place(&args.image)?;
-    let guest = Guest::prepare(context.policy, 1)?;
-    let files = files::none_with_busy_layers(context.policy, place.share, GatePolicy::Beside)?;
-    let (facts, busy) = files::source_or_busy(&files, &place, args.cache.is_direct())?;
-    let source = Source {
-        busy,
-        ..files::described(&files, facts, &place, None)?
-    };
-    let mut names = Names::new();
-    names.set(facts.slot, place.path.as_bytes());
-    let job = context.job(Verb::Check(job::Check { source }), files.facts());
-    let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
-    let scene = ImageScene {
-        names: &names,
-        given: place.given.as_bytes(),
-        files: ended.files(),
-    };
-    let unsupported = ended.reports.iter().any(|report| {
+    let opened = Look::at(&place, GatePolicy::Beside)
+        .with_busy_layers()
+        .direct(args.cache.is_direct())
+        .open(context.policy)?;
+    let seen = opened.run(|source| Verb::Check(job::Check { source }), context)?;
+    let (reports, scene) = (seen.reports(), seen.scene());
+    let unsupported = reports.iter().any(|report| {
         matches!(report, Report::Failed(Failure { fault, .. }) if fault.code == fault::check::UNSUPPORTED)
     });
-    findings(&ended.reports, &scene, context.program);
+    findings(reports, &scene, context.program);
     if unsupported {
         let text = words::fault(&Fault::new(fault::check::UNSUPPORTED));
         Console::complain(&context.program.message(text.as_bytes()));
         return Ok(code::UNSUPPORTED);
     }
-    let summary = summary(&ended.reports);
+    let summary = summary(reports);
     if let Some((_, checked)) = summary.filter(|(_, checked)| checked.left_out > 0) {
         let text = format!("{} further messages were left out", checked.left_out);
         Console::complain(&context.program.message(text.as_bytes()));
     }
     // Warnings have been said, in their place among the findings.
-    let last: Vec<Report> = ended.reports.last().cloned().into_iter().collect();
+    let last: Vec<Report> = reports.last().cloned().into_iter().collect();
     concluded(&last, &scene, context.program)?;
     let (format, checked) =
         summary.ok_or_else(|| Stop::say("the sandbox ended without saying what it found"))?;
@@ -92,7 +77,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
 }
 
 /// Says what was found, in its order, warnings among it.
-fn findings(reports: &[Report], scene: &ImageScene<'_>, program: &Program) {
+fn findings(reports: &[Report], scene: &dyn Scene, program: &Program) {
     let mut text = Vec::new();
     for report in reports {
         match report {

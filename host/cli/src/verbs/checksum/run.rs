@@ -3,47 +3,41 @@
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use instar_abi::job::{self, Source, Verb};
+use instar_abi::job::{self, Verb};
+use instar_engine::Policy as GatePolicy;
 
 use super::args::Args;
 use crate::json::{Object, pretty};
-use crate::run::files::{self, Names};
+use crate::run::Context;
 use crate::run::guest::Guest;
+use crate::run::one_image::Look;
 use crate::run::progress::Progress;
-use crate::run::scene::ImageScene;
-use crate::run::{Context, concluded};
 use crate::stop::Step;
 use crate::verbs::shared::digest;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
     let guest = Guest::prepare_guarded(context.policy, Context::lanes(args.parallel))?;
-    let files = files::none(context.policy, place.share)?;
-    let (facts, busy) = files::source_or_busy(&files, &place, false)?;
-    let mut names = Names::new();
-    names.set(facts.slot, place.path.as_bytes());
-    let source = files::described(&files, facts, &place, args.snapshot.clone())?;
-    let verb = Verb::Checksum(job::Checksum {
-        source: Source { busy, ..source },
-        algorithm: args.algorithm,
-    });
-    let job = context.job(verb, files.facts());
+    let opened = Look::at(&place, GatePolicy::Beside)
+        .snapshot(args.snapshot.clone())
+        .open_for(guest, context.policy)?;
+    let verb = |source| {
+        Verb::Checksum(job::Checksum {
+            source,
+            algorithm: args.algorithm,
+        })
+    };
     let progress = Arc::new(Progress::new(
         args.progress,
         false,
         context.program.is_reference(),
     )?);
     progress.begin();
-    let ended = guest.run(&job, files, Arc::clone(&progress));
-    progress.finish(ended.is_ok());
-    let ended = ended?;
-    let scene = ImageScene {
-        names: &names,
-        given: place.given.as_bytes(),
-        files: ended.files(),
-    };
-    let done = concluded(&ended.reports, &scene, context.program)?;
-    let value = digest::hexadecimal(&ended.reports)?;
+    let seen = opened.run_heard(verb, context, Arc::clone(&progress), None);
+    progress.finish(seen.is_ok());
+    let seen = seen?;
+    let done = seen.concluded(context)?;
+    let value = digest::hexadecimal(seen.reports())?;
     let text = if args.json {
         let object = Object::new()
             .with("filename", place.given.as_bytes())

@@ -1,12 +1,11 @@
 //! `compare`, carried out.
 
-use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use instar_abi::Report;
 use instar_abi::job::{self, Source, Verb};
 use instar_abi::report::{Compared, Stage};
-use instar_abi::{Report, Slot};
 use instar_engine::{Files, Policy as GatePolicy};
 use instar_memory::Violation;
 
@@ -15,10 +14,9 @@ use crate::run::files::{self, Names};
 use crate::run::guest::Guest;
 use crate::run::progress::Progress;
 use crate::run::reports::Listener;
+use crate::run::scene::RunScene;
 use crate::run::{Context, concluded};
-use crate::show::Name;
 use crate::stop::Step;
-use crate::words::Scene;
 
 /// The exit code where the images differ: reference tool.
 const DIFFERENT: u8 = 1;
@@ -33,18 +31,14 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let guest =
         Guest::prepare(context.policy, Context::lanes(None)).map_err(|stop| stop.with_code(CANNOT_OPEN))?;
     let share = args.sources.iter().any(|source| source.share);
-    let files = files::none_with_busy_layers(context.policy, share, GatePolicy::Beside)
+    let files = files::none_naming(context.policy, share, GatePolicy::Beside, true)
         .map_err(|stop| stop.with_code(CANNOT_OPEN))?;
     let mut names = Names::new();
     let mut sources = Vec::new();
     for (image, source) in args.images.iter().zip(&args.sources) {
         let opened = source.place(image).and_then(|place| {
-            let (facts, busy) = files::source_or_busy(&files, &place, mode.is_direct())?;
-            names.set(facts.slot, place.path.as_bytes());
-            Ok(Source {
-                busy,
-                ..files::described(&files, facts, &place, None)?
-            })
+            let direct = mode.is_direct();
+            files::looked_at(&files, &mut names, &place, direct, None).map(|(_, source)| source)
         });
         sources.push(opened.map_err(|stop| stop.with_code(CANNOT_OPEN))?);
     }
@@ -64,10 +58,9 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let ended = guest.run_heard(&job, files, Arc::clone(&progress), Some(listener));
     let ended = ended.map_err(|stop| stop.with_code(CANNOT_READ));
     let code = ended.and_then(|ended| {
-        let scene = CompareScene {
-            names,
-            given: &args.images,
-            files: ended.files(),
+        let scene = RunScene {
+            sources: args.images.iter().map(|image| image.as_bytes()).collect(),
+            ..RunScene::of(&names, ended.files(), b"")
         };
         concluded(&ended.reports, &scene, context.program)
             .map_err(|stop| stop.with_code(failure_code(&ended.reports)))?;
@@ -118,31 +111,5 @@ fn failure_code(reports: &[Report]) -> u8 {
         Some(Stage::OpenSource(_) | Stage::OpenBacking(_)) => CANNOT_OPEN,
         Some(Stage::Locate(_)) => CANNOT_LOCATE,
         _ => CANNOT_READ,
-    }
-}
-
-struct CompareScene<'a> {
-    names: Names,
-    given: &'a [OsString; 2],
-    files: &'a Files,
-}
-
-impl Scene for CompareScene<'_> {
-    fn source(&self, index: u32) -> Vec<u8> {
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
-        let name = self.given.get(index).or(self.given.last());
-        name.map(|name| name.as_bytes().to_vec()).unwrap_or_default()
-    }
-
-    fn file(&self, slot: Slot) -> Option<Name> {
-        self.names.get(slot, self.files)
-    }
-
-    fn below(&self, slot: Slot, name: &[u8]) -> Name {
-        self.names.below(slot, name, self.files)
-    }
-
-    fn depth(&self, slot: Slot) -> usize {
-        self.names.depth(slot)
     }
 }

@@ -1,11 +1,11 @@
 //! `convert`, carried out.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use instar_abi::Format;
 use instar_abi::job::{self, Create, Source, Target, Verb, VmdkSubformat};
-use instar_abi::{Format, Slot};
 use instar_engine::{Files, TargetOptions};
 
 use super::args::Args;
@@ -13,16 +13,15 @@ use crate::create::Settings;
 use crate::run::files::{self, Names};
 use crate::run::guest::Guest;
 use crate::run::progress::Progress;
+use crate::run::scene::RunScene;
 use crate::run::target::{self, NewTarget};
 use crate::run::{Context, concluded, data_file, size};
-use crate::show::Name;
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
 use crate::value::driver::Driver;
 use crate::value::place::{Below, Place, Reading, cannot_open};
 use crate::value::progress::ShowProgress;
 use crate::verbs::shared::{digest, ground};
-use crate::words::Scene;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     // The reference tool looks at this before it opens anything.
@@ -64,13 +63,7 @@ fn work(
         Ok(opened) => opened,
         Err(stop) => {
             let ended = target::look_at(sources.first(), guest, files, context)?;
-            let scene = ConvertScene {
-                names: &names,
-                files: ended.files(),
-                sources: &args.sources,
-                target: &args.target,
-                creating: &creating,
-            };
+            let scene = scene(args, &names, ended.files(), &creating);
             concluded(&ended.reports, &scene, context.program)?;
             return Err(stop);
         }
@@ -92,13 +85,7 @@ fn work(
     });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::clone(progress))?;
-    let scene = ConvertScene {
-        names: &names,
-        files: ended.files(),
-        sources: &args.sources,
-        target: &args.target,
-        creating: &creating,
-    };
+    let scene = scene(args, &names, ended.files(), &creating);
     concluded(&ended.reports, &scene, context.program)?;
     let digest = match args.checksum {
         Some(algorithm) => Some((algorithm, digest::hexadecimal(&ended.reports)?)),
@@ -287,40 +274,11 @@ fn whole(place: &Place) -> Result<(), &'static [u8]> {
     Ok(())
 }
 
-struct ConvertScene<'a> {
-    names: &'a Names,
-    files: &'a Files,
-    sources: &'a [OsString],
-    target: &'a OsStr,
-    creating: &'a str,
-}
-
-impl Scene for ConvertScene<'_> {
-    fn source(&self, index: u32) -> Vec<u8> {
-        usize::try_from(index)
-            .ok()
-            .and_then(|index| self.sources.get(index))
-            .map(|name| name.as_bytes().to_vec())
-            .unwrap_or_default()
-    }
-
-    fn target(&self) -> Vec<u8> {
-        self.target.as_bytes().to_vec()
-    }
-
-    fn creating(&self) -> String {
-        self.creating.to_owned()
-    }
-
-    fn file(&self, slot: Slot) -> Option<Name> {
-        self.names.get(slot, self.files)
-    }
-
-    fn below(&self, slot: Slot, name: &[u8]) -> Name {
-        self.names.below(slot, name, self.files)
-    }
-
-    fn depth(&self, slot: Slot) -> usize {
-        self.names.depth(slot)
+/// What messages refer to.
+fn scene<'a>(args: &'a Args, names: &'a Names, files: &'a Files, creating: &'a str) -> RunScene<'a> {
+    RunScene {
+        sources: args.sources.iter().map(|name| name.as_bytes()).collect(),
+        creating,
+        ..RunScene::of(names, files, args.target.as_bytes())
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use instar_abi::job::{CreateImage, Source, Target, Verb};
 use instar_abi::report::{Failure, Stage};
-use instar_abi::{Format, Report, Slot, fault};
+use instar_abi::{Format, Report, fault};
 use instar_engine::Files;
 
 use super::args::Args;
@@ -19,9 +19,10 @@ use crate::create::{Settings, formatting};
 use crate::run::files::{self, Names};
 use crate::run::guest::Guest;
 use crate::run::progress::Progress;
+use crate::run::scene::RunScene;
 use crate::run::target::{self, NewTarget};
 use crate::run::{Context, concluded_by, size};
-use crate::show::{Name, beside};
+use crate::show::beside;
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
 use crate::value::driver::known;
@@ -82,11 +83,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     if let Some(size) = found {
         say(args, context, line.take(), size);
     }
-    let scene = CreateScene {
-        names: &names,
-        files: ended.files(),
-        image: &args.image,
-    };
+    let scene = RunScene::of(&names, ended.files(), args.image.as_bytes());
     concluded_by(&ended.reports, &scene, context.program, |failure| {
         named(Stop::Message(reason(failure, &scene, &settings, checked)))
     })?;
@@ -266,7 +263,7 @@ fn under(image: &OsStr, stop: Stop) -> Stop {
 }
 
 /// Why the guest failed; follows the image's name.
-fn reason(failure: &Failure, scene: &CreateScene<'_>, settings: &Settings, checked: bool) -> Vec<u8> {
+fn reason(failure: &Failure, scene: &dyn Scene, settings: &Settings, checked: bool) -> Vec<u8> {
     let fault = &failure.fault;
     let why = words::fault(fault);
     let hint = if checked { NO_BACKING } else { b"" };
@@ -310,31 +307,3 @@ const LARGEST: u64 = (1 << 63) - 1;
 
 /// EFBIG.
 const FILE_TOO_BIG: u64 = 27;
-
-struct CreateScene<'a> {
-    names: &'a Names,
-    files: &'a Files,
-    image: &'a OsStr,
-}
-
-impl Scene for CreateScene<'_> {
-    fn source(&self, _: u32) -> Vec<u8> {
-        self.image.as_bytes().to_vec()
-    }
-
-    fn target(&self) -> Vec<u8> {
-        self.image.as_bytes().to_vec()
-    }
-
-    fn file(&self, slot: Slot) -> Option<Name> {
-        self.names.get(slot, self.files)
-    }
-
-    fn below(&self, slot: Slot, name: &[u8]) -> Name {
-        self.names.below(slot, name, self.files)
-    }
-
-    fn depth(&self, slot: Slot) -> usize {
-        self.names.depth(slot)
-    }
-}

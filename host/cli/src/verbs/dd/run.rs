@@ -1,12 +1,9 @@
 //! `dd`, carried out.
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use instar_abi::Slot;
 use instar_abi::job::{self, Verb};
-use instar_engine::Files;
 
 use super::args::Args;
 use crate::console::Console;
@@ -14,13 +11,12 @@ use crate::create::Settings;
 use crate::run::files::{self, Names};
 use crate::run::guest::Guest;
 use crate::run::progress::Progress;
+use crate::run::scene::RunScene;
 use crate::run::target::NewTarget;
 use crate::run::{Context, concluded, size};
-use crate::show::Name;
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
 use crate::value::progress::ShowProgress;
-use crate::words::Scene;
 
 /// What messages say when the output cannot be made.
 const CREATING: &str = "error while creating output image";
@@ -63,11 +59,14 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let ended = guest.run(&job, files, Arc::clone(&progress));
     progress.finish(ended.is_ok());
     let ended = ended?;
-    let scene = DdScene {
-        names: &names,
-        files: ended.files(),
-        input: &args.input,
-        output: &args.output,
+    let scene = RunScene {
+        sources: vec![args.input.as_bytes()],
+        creating: CREATING,
+        moving: Some([
+            "error while reading from input image file",
+            "error while writing to output image file",
+        ]),
+        ..RunScene::of(&names, ended.files(), args.output.as_bytes())
     };
     let done = concluded(&ended.reports, &scene, context.program)?;
     ended
@@ -87,45 +86,4 @@ fn window(whole: u64, args: &Args) -> u64 {
         .count
         .map_or(whole, |count| whole.min(count.saturating_mul(args.block_size)));
     end.saturating_sub(args.skip.saturating_mul(args.block_size))
-}
-
-struct DdScene<'a> {
-    names: &'a Names,
-    files: &'a Files,
-    input: &'a OsStr,
-    output: &'a OsStr,
-}
-
-impl Scene for DdScene<'_> {
-    fn source(&self, _: u32) -> Vec<u8> {
-        self.input.as_bytes().to_vec()
-    }
-
-    fn target(&self) -> Vec<u8> {
-        self.output.as_bytes().to_vec()
-    }
-
-    fn creating(&self) -> String {
-        CREATING.to_owned()
-    }
-
-    fn file(&self, slot: Slot) -> Option<Name> {
-        self.names.get(slot, self.files)
-    }
-
-    fn below(&self, slot: Slot, name: &[u8]) -> Name {
-        self.names.below(slot, name, self.files)
-    }
-
-    fn depth(&self, slot: Slot) -> usize {
-        self.names.depth(slot)
-    }
-
-    fn moving(&self, reading: bool, _: u64) -> String {
-        if reading {
-            "error while reading from input image file".to_owned()
-        } else {
-            "error while writing to output image file".to_owned()
-        }
-    }
 }

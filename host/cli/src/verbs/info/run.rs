@@ -1,9 +1,6 @@
 //! `info`, carried out.
 
-use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
-
-use instar_abi::job::{self, Source, Verb};
+use instar_abi::job::{self, Verb};
 use instar_abi::report::{Info, Specific};
 use instar_abi::{FileKind, Report, Slot};
 use instar_engine::{Files, Policy as GatePolicy};
@@ -11,9 +8,8 @@ use instar_engine::{Files, Policy as GatePolicy};
 use super::args::Args;
 use super::show::{self, Child, FileInfo, Layer};
 use crate::json::{Json, pretty};
-use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
-use crate::run::progress::Progress;
+use crate::run::one_image::{Look, Seen};
+use crate::run::scene::RunScene;
 use crate::run::{Context, concluded};
 use crate::show::{LocalTime, Name};
 use crate::stop::Step;
@@ -23,38 +19,29 @@ use crate::words::Scene;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
-    let guest = Guest::prepare(context.policy, 1)?;
-    // Read before our own process is confined.
-    let time = (!args.json).then(LocalTime::load);
     let gate = if args.backing_chain {
         GatePolicy::Beside
     } else {
         GatePolicy::Pieces
     };
-    let files = files::none_with_busy_layers(context.policy, place.share, gate)?;
-    let (facts, busy) = files::source_or_busy(&files, &place, false)?;
-    let source = Source {
-        busy,
-        ..files::described(&files, facts, &place, None)?
+    let opened = Look::at(&place, gate).with_busy_layers().open(context.policy)?;
+    // Read before our own process is confined.
+    let time = (!args.json).then(LocalTime::load);
+    let device = opened.facts.kind == FileKind::Block;
+    let verb = |source| {
+        Verb::Info(job::Info {
+            source,
+            backing_chain: args.backing_chain,
+        })
     };
-    let mut names = Names::new();
-    names.set(facts.slot, place.path.as_bytes());
-    let device = facts.kind == FileKind::Block;
-    let verb = Verb::Info(job::Info {
-        source,
-        backing_chain: args.backing_chain,
-    });
-    let job = context.job(verb, files.facts());
-    let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
-    let mut scene = InfoScene {
-        names,
-        given: place.given.as_bytes().to_vec(),
-        files: ended.files(),
-        chain: args.backing_chain,
+    let mut seen = opened.run(verb, context)?;
+    let infos = infos(seen.reports());
+    let full = name_layers(&infos, &mut seen);
+    let scene = RunScene {
+        layer_by_layer: args.backing_chain,
+        ..seen.scene()
     };
-    let infos = infos(&ended.reports);
-    let full = name_layers(&infos, &mut scene);
-    concluded(&ended.reports, &scene, context.program)?;
+    concluded(seen.reports(), &scene, context.program)?;
     let nodes = infos
         .first()
         .map(|info| nodes::names(&place, info.format.name(), device));
@@ -62,7 +49,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let mut layers: Vec<Layer<'_>> = infos
         .iter()
         .zip(&full)
-        .map(|(report, name)| layer(report, name, &scene, place.bare_file))
+        .map(|(report, name)| layer(report, name, seen.files(), place.bare_file))
         .collect();
     if let Some(top) = layers.first_mut() {
         stand_in_parts(top, &place, &nodes);
@@ -102,24 +89,24 @@ fn infos(reports: &[Report]) -> Vec<Info> {
 }
 
 /// The name of each layer: the user's for the first, then what the image above really asked for when its file was opened.
-fn name_layers(infos: &[Info], scene: &mut InfoScene<'_>) -> Vec<Name> {
+fn name_layers(infos: &[Info], seen: &mut Seen<'_>) -> Vec<Name> {
     let mut names: Vec<Name> = Vec::new();
     let mut above: Option<&Info> = None;
     for info in infos {
         let backing = above.and_then(|above| above.backing.as_ref());
         // What a tree comes to is the file that was opened.
         let is_tree = backing.is_some_and(|backing| backing.name.as_bytes().starts_with(b"json:"));
-        let asked = scene.files.named_by(info.slot).filter(|_| !is_tree);
-        let asked = asked.and_then(|(namer, name)| Some(scene.file(namer)?.backing(name)));
-        let name = asked.or_else(|| scene.file(info.slot)).unwrap_or_default();
-        scene.names.note(info.slot, name.clone());
+        let asked = seen.files().named_by(info.slot).filter(|_| !is_tree);
+        let asked = asked.and_then(|(namer, name)| Some(seen.scene().file(namer)?.backing(name)));
+        let name = asked.or_else(|| seen.scene().file(info.slot)).unwrap_or_default();
+        seen.names.note(info.slot, name.clone());
         names.push(name);
         above = Some(info);
     }
     names
 }
 
-fn layer<'a>(report: &'a Info, name: &'a Name, scene: &InfoScene<'_>, bare_file: bool) -> Layer<'a> {
+fn layer<'a>(report: &'a Info, name: &'a Name, files: &Files, bare_file: bool) -> Layer<'a> {
     let mut children = Vec::new();
     if let Some(Specific::Vmdk(vmdk)) = &report.specific {
         for (index, extent) in vmdk.extents.iter().enumerate().rev() {
@@ -131,10 +118,10 @@ fn layer<'a>(report: &'a Info, name: &'a Name, scene: &InfoScene<'_>, bare_file:
                 .as_ref()
                 .map(|own| name.beside(own.as_bytes()))
                 .unwrap_or_default();
-            children.extend(child(format!("extents.{index}"), &own, slot, scene.files));
+            children.extend(child(format!("extents.{index}"), &own, slot, files));
         }
     }
-    children.extend(child("file".to_owned(), name, report.slot, scene.files));
+    children.extend(child("file".to_owned(), name, report.slot, files));
     let full_backing = report.backing.as_ref().map(|backing| {
         let named = backing.name.as_bytes();
         // As the reference tool has it: a name with a protocol is whole already.
@@ -187,29 +174,4 @@ fn program(layers: &[Layer<'_>], chain: bool) -> Vec<u8> {
     let mut text = pretty(&value);
     text.push('\n');
     text.into_bytes()
-}
-
-struct InfoScene<'a> {
-    names: Names,
-    given: Vec<u8>,
-    files: &'a Files,
-    chain: bool,
-}
-
-impl Scene for InfoScene<'_> {
-    fn source(&self, _: u32) -> Vec<u8> {
-        self.given.clone()
-    }
-
-    fn file(&self, slot: Slot) -> Option<Name> {
-        self.names.get(slot, self.files)
-    }
-
-    fn below(&self, slot: Slot, name: &[u8]) -> Name {
-        self.names.below(slot, name, self.files)
-    }
-
-    fn layer_by_layer(&self) -> bool {
-        self.chain
-    }
 }

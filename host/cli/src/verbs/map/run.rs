@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use instar_abi::job::{self, Source, Verb};
+use instar_abi::job::{self, Verb};
 use instar_abi::report::MapRun;
 use instar_abi::{FileKind, Report, Slot};
 use instar_engine::{Files, Policy as GatePolicy};
@@ -12,32 +12,29 @@ use instar_memory::Violation;
 
 use super::args::Args;
 use super::show::{MapStyle, MapText};
-use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
+use crate::run::one_image::Look;
 use crate::run::progress::Progress;
 use crate::run::reports::Listener;
+use crate::run::scene::RunScene;
 use crate::run::{Context, concluded};
 use crate::show::Name;
 use crate::stop::Step;
 use crate::value::nodes;
-use crate::words::Scene;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
-    let guest = Guest::prepare(context.policy, 1)?;
-    let files = files::none_with_busy_layers(context.policy, place.share, GatePolicy::Beside)?;
-    let (facts, busy) = files::source_or_busy(&files, &place, false)?;
-    let mut names = Names::new();
-    names.set(facts.slot, place.path.as_bytes());
-    let verb = Verb::Map(job::Map {
-        source: Source {
-            busy,
-            ..files::described(&files, facts, &place, None)?
-        },
-        start: args.start,
-        length: args.length,
-        placed_only: !args.json,
-    });
+    let opened = Look::at(&place, GatePolicy::Beside)
+        .with_busy_layers()
+        .open(context.policy)?;
+    let verb = |source| {
+        Verb::Map(job::Map {
+            source,
+            start: args.start,
+            length: args.length,
+            placed_only: !args.json,
+        })
+    };
+    let facts = opened.facts;
     let style = if args.json {
         MapStyle::Json
     } else {
@@ -49,21 +46,19 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let part = nodes::names(&place, "", device).into_iter().nth(1);
     let file = Name::given(place.path.as_bytes());
     printer.name(facts.slot, part.filter(|_| !place.bare_file).unwrap_or(file));
-    let job = context.job(verb, files.facts());
     let listener = Box::new(Heard(Arc::clone(&printer)));
-    let ended = guest.run_heard(&job, files, Arc::new(Progress::none()), Some(listener));
+    let seen = opened.run_heard(verb, context, Arc::new(Progress::none()), Some(listener));
     // Whatever happened: what was begun is a whole document.
     if let Err(error) = printer.finish() {
         context.console.failed(error);
         return Ok(0);
     }
-    let ended = ended?;
-    let scene = MapScene {
-        names,
-        given: place.given.as_bytes().to_vec(),
-        files: ended.files(),
+    let seen = seen?;
+    let scene = RunScene {
+        moving: Some(["Could not read image metadata"; 2]),
+        ..seen.scene()
     };
-    concluded(&ended.reports, &scene, context.program)?;
+    concluded(seen.reports(), &scene, context.program)?;
     Ok(0)
 }
 
@@ -188,41 +183,5 @@ impl Listener for Heard {
             return Err(Violation::Other("more than could be printed"));
         }
         Ok(None)
-    }
-}
-
-struct MapScene<'a> {
-    names: Names,
-    given: Vec<u8>,
-    files: &'a Files,
-}
-
-impl Scene for MapScene<'_> {
-    fn source(&self, _: u32) -> Vec<u8> {
-        self.given.clone()
-    }
-
-    fn target(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn creating(&self) -> String {
-        String::new()
-    }
-
-    fn file(&self, slot: Slot) -> Option<Name> {
-        self.names.get(slot, self.files)
-    }
-
-    fn below(&self, slot: Slot, name: &[u8]) -> Name {
-        self.names.below(slot, name, self.files)
-    }
-
-    fn depth(&self, slot: Slot) -> usize {
-        self.names.depth(slot)
-    }
-
-    fn moving(&self, _: bool, _: u64) -> String {
-        "Could not read image metadata".to_owned()
     }
 }

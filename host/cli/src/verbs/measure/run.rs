@@ -6,7 +6,6 @@ use std::sync::Arc;
 use instar_abi::job::{self, Create, RawCreate, Source, Verb};
 use instar_abi::report::Measured;
 use instar_abi::{Format, Report};
-
 use instar_engine::Policy as GatePolicy;
 
 use super::args::{Args, Subject};
@@ -16,7 +15,7 @@ use crate::json::{Json, Object, pretty};
 use crate::run::files::{self, Names};
 use crate::run::guest::Guest;
 use crate::run::progress::Progress;
-use crate::run::scene::ImageScene;
+use crate::run::scene::RunScene;
 use crate::run::{Context, concluded};
 use crate::stop::{Step, Stop};
 use crate::value::driver::Driver;
@@ -30,15 +29,10 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     };
     let share = given.as_ref().is_some_and(|(_, place)| place.share);
     let guest = Guest::prepare(context.policy, 1)?;
-    let files = files::none_with_busy_layers(context.policy, share, GatePolicy::Beside)?;
+    let files = files::none_naming(context.policy, share, GatePolicy::Beside, true)?;
     let source: Option<Source> = match (&args.subject, &given) {
         (Subject::Image { snapshot, .. }, Some((_, place))) => {
-            let (facts, busy) = files::source_or_busy(&files, place, false)?;
-            names.set(facts.slot, place.path.as_bytes());
-            Some(Source {
-                busy,
-                ..files::described(&files, facts, place, snapshot.clone())?
-            })
+            Some(files::looked_at(&files, &mut names, place, false, snapshot.clone())?.1)
         }
         _ => None,
     };
@@ -61,11 +55,8 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
-    let scene = ImageScene {
-        names: &names,
-        files: ended.files(),
-        given: given.as_ref().map_or(&[], |(name, _)| name.as_bytes()),
-    };
+    let given = given.as_ref().map_or(&[][..], |(name, _)| name.as_bytes());
+    let scene = RunScene::of(&names, ended.files(), given);
     concluded(&ended.reports, &scene, context.program)?;
     if let Some(stop) = failed {
         return Err(stop);

@@ -2,20 +2,16 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use instar_abi::Report;
-use instar_abi::job::{Change, NewSnapshot, Source, Verb};
+use instar_abi::job::{Change, NewSnapshot, Verb};
 use instar_engine::Policy as GatePolicy;
 
 use super::args::{Action, Args};
+use crate::run::Context;
 use crate::run::change::Changing;
-use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
-use crate::run::progress::Progress;
-use crate::run::scene::ImageScene;
-use crate::run::{Context, concluded};
+use crate::run::one_image::Look;
 use crate::show::{LocalTime, snapshot};
 use crate::stop::Step;
 use crate::value::place::Place;
@@ -54,24 +50,12 @@ fn new(name: &OsStr) -> NewSnapshot {
 }
 
 fn list(place: &Place, context: &mut Context<'_>) -> Step<u8> {
-    let guest = Guest::prepare(context.policy, 1)?;
+    let opened = Look::at(place, GatePolicy::Pieces).open(context.policy)?;
     // Read before our own process is confined.
     let time = LocalTime::load();
-    let files = files::none_naming(context.policy, place.share, GatePolicy::Pieces)?;
-    let (facts, busy) = files::source_or_busy(&files, place, false)?;
-    let mut names = Names::new();
-    names.set(facts.slot, place.path.as_bytes());
-    let source = files::described(&files, facts, place, None)?;
-    let verb = Verb::Snapshots(Source { busy, ..source });
-    let job = context.job(verb, files.facts());
-    let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
-    let scene = ImageScene {
-        names: &names,
-        given: place.given.as_bytes(),
-        files: ended.files(),
-    };
-    concluded(&ended.reports, &scene, context.program)?;
-    for report in &ended.reports {
+    let seen = opened.run(Verb::Snapshots, context)?;
+    seen.concluded(context)?;
+    for report in seen.reports() {
         if let Report::Snapshots(snapshots) = report {
             context.console.print(snapshot::list(snapshots, &time).as_bytes());
         }
