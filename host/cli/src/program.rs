@@ -74,20 +74,13 @@ impl Program {
     /// getopt's message: `qemu-img info: text`.
     #[must_use]
     pub fn usage_message(&self, verb: Option<&str>, text: &[u8]) -> Vec<u8> {
-        if !release::has(Fact::GetoptComplains) {
-            return self.message(text);
-        }
         [&self.line(verb), b": ".as_slice(), text, b"\n"].concat()
     }
 
     /// The line that says where help is.
     #[must_use]
     pub fn try_help(&self, verb: Option<&str>) -> Vec<u8> {
-        let line = if release::has(Fact::GetoptComplains) {
-            self.line(verb)
-        } else {
-            self.prefix().as_bytes().to_vec()
-        };
+        let line = self.line(verb);
         let more: &[u8] = if release::has(Fact::ShortHint) {
             b"info"
         } else {
@@ -96,7 +89,11 @@ impl Program {
         [b"Try '", line.as_slice(), b" --help' for more ", more, b"\n"].concat()
     }
 
+    /// What names us where a command line is wrong: the program as it was called and the verb, or the program's own name alone.
     fn line(&self, verb: Option<&str>) -> Vec<u8> {
+        if !release::has(Fact::GetoptComplains) {
+            return self.prefix().as_bytes().to_vec();
+        }
         let mut line = self.called.as_bytes().to_vec();
         if let Some(verb) = verb {
             line.push(b' ');

@@ -15,7 +15,7 @@ use super::clock::{Clock, Limit};
 use super::progress::Progress;
 use super::reports::{Listener, Reports};
 use super::room::Room;
-use super::signals::Signals;
+use super::signals::{Signals, Watch};
 use crate::console::Console;
 use crate::program::Program;
 use crate::settings::{Backend, Policy};
@@ -145,13 +145,11 @@ impl Guest {
                 roles
             })
         });
-        if let Some(signal) = watch.as_ref().and_then(super::signals::Watch::caught) {
+        let signal = watch.as_ref().and_then(Watch::caught).map(Stop::Signal);
+        let changed = || engine.files().has_changed_what_was_there();
+        if let Some(stop) = signal.or_else(|| broken(&outcome, limit, changed()).map(Stop::say)) {
             engine.files().abort();
-            return Err(Stop::Signal(signal));
-        }
-        if let Some(message) = broken(&outcome, limit, engine.files().has_changed_what_was_there()) {
-            engine.files().abort();
-            return Err(Stop::say(message));
+            return Err(stop);
         }
         let (reports, warnings_left_out) = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         if warnings_left_out > 0 {
@@ -164,9 +162,7 @@ impl Guest {
             _clock: clock,
         })
     }
-}
 
-impl Guest {
     /// What the threads that serve lanes are for.
     fn roles(&self) -> Role {
         let lane = match self.sandbox.mode() {
