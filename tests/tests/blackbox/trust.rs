@@ -219,7 +219,7 @@ in_both_sandboxes! {
         assert!(!bench.path("never").exists());
     }
 
-    fn create_says_at_once_what_will_not_be_read(bench) {
+    fn create_and_convert_say_at_once_what_will_not_be_read(bench) {
         base(bench);
         let nowhere = Outcome::of(
             bench
@@ -235,6 +235,15 @@ in_both_sandboxes! {
                 .env("XDG_STATE_HOME", "/proc/no/such/place"),
         );
         allowed.succeeds();
+        for (more, lines) in [([].as_slice(), 1), (&["--allow-dir", "a"], 0)] {
+            let copy = ["convert", "-O", "qcow2", "-B", "../a/base.qcow2", "-F", "qcow2", "disk.raw", "b/copy"];
+            let copied = Outcome::of(
+                bench.command([copy.as_slice(), more].concat()).env("XDG_STATE_HOME", "/proc/no/such/place"),
+            );
+            assert_eq!(copied.code(), Some(0));
+            assert_eq!(copied.errors().lines().count(), lines, "{copied}");
+            assert_eq!(copied.message().contains("allow-dir = ["), lines > 0, "{copied}");
+        }
     }
 
     fn links_beside_an_image_lead_to_what_a_rule_allows(bench) {

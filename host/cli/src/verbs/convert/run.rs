@@ -14,7 +14,7 @@ use crate::run::files::{self, Names};
 use crate::run::guest::Guest;
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
-use crate::run::target::{self, NewTarget};
+use crate::run::target::{self, Given, NewTarget};
 use crate::run::{Context, concluded, data_file, size};
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
@@ -59,7 +59,12 @@ fn work(
     let driver = args.target_driver();
     let creating = creating(args);
     let opened = open_target(args, driver, &creating, &files, &mut names, context, &places);
-    let (target, compress, options) = match opened {
+    let Writing {
+        target,
+        compress,
+        options,
+        given,
+    } = match opened {
         Ok(opened) => opened,
         Err(stop) => {
             let ended = target::look_at(sources.first(), guest, files, context)?;
@@ -68,7 +73,8 @@ fn work(
             return Err(stop);
         }
     };
-    names.set(target.slot, args.target.as_bytes());
+    let slot = target.slot;
+    names.set(slot, args.target.as_bytes());
     let verb = Verb::Convert(job::Convert {
         sources,
         target,
@@ -95,6 +101,7 @@ fn work(
         .files()
         .commit(options.cache != instar_engine::Cache::Unsafe)
         .map_err(|error| Stop::say(error.to_string()))?;
+    target::warn_unless_readable(ended.files(), slot, &given, context);
     Ok(digest.map(|(algorithm, digest)| digest::line(algorithm, &digest, args.target.as_bytes())))
 }
 
@@ -132,7 +139,17 @@ fn open_sources(
     Ok((places, sources))
 }
 
-/// The target, whether its data is compressed, and how it was opened.
+/// What is written to.
+struct Writing {
+    target: Target,
+    /// Its data is compressed.
+    compress: bool,
+    /// How it was opened.
+    options: TargetOptions,
+    /// Names that a new image is given.
+    given: Vec<Given>,
+}
+
 fn open_target(
     args: &Args,
     driver: Step<Driver>,
@@ -141,7 +158,7 @@ fn open_target(
     names: &mut Names,
     context: &Context<'_>,
     places: &[Place],
-) -> Step<(Target, bool, TargetOptions)> {
+) -> Step<Writing> {
     if args.no_create {
         return open_existing(args, driver, opened, context);
     }
@@ -161,12 +178,17 @@ fn open_target(
     // Values are looked at before the backing file is opened, as the image would be made before it.
     let mut target = new.open(opened, None)?;
     target.backing = target::backing(opened, names, path, &settings)?;
-    target::remember(opened, target.slot, path, &settings);
+    let given = target::remember(opened, target.slot, path, &settings);
     let stream = matches!(
         &target.create,
         Create::Vmdk(vmdk) if vmdk.subformat == VmdkSubformat::StreamOptimized
     );
-    Ok((target, args.compress || stream, options))
+    Ok(Writing {
+        target,
+        compress: args.compress || stream,
+        options,
+        given,
+    })
 }
 
 const ONE_SOURCE: &str =
@@ -210,12 +232,7 @@ fn settings(args: &Args, driver: Driver) -> Step<Settings> {
 }
 
 /// `-n`: the image is there and stays.
-fn open_existing(
-    args: &Args,
-    driver: Step<Driver>,
-    opened: &Files,
-    context: &Context<'_>,
-) -> Step<(Target, bool, TargetOptions)> {
+fn open_existing(args: &Args, driver: Step<Driver>, opened: &Files, context: &Context<'_>) -> Step<Writing> {
     let options = files::target_options(args.target_mode()?, context.policy);
     let given = args.target.as_os_str();
     if args.target_is_zero && args.backing.is_some() {
@@ -260,7 +277,12 @@ fn open_existing(
     if args.compress && !matches!(target.create.format(), Format::Qcow2 | Format::Vmdk) {
         return Err(Stop::say("Compression not supported for this file format"));
     }
-    Ok((target, args.compress, options))
+    Ok(Writing {
+        target,
+        compress: args.compress,
+        options,
+        given: Vec::new(),
+    })
 }
 
 /// Why an image cannot be a target as the user describes it.
