@@ -34,7 +34,7 @@ use crate::lock::{self, Use};
 use crate::name;
 use crate::open;
 use crate::record::{self, Entry, Which};
-use crate::root::{self, DIRECTORY, Mount, Root};
+use crate::root::{self, DIRECTORY, Root};
 use crate::slots::Slots;
 use crate::storage::Storage;
 use crate::walk::{Astray, Landing, Walk};
@@ -247,7 +247,7 @@ impl Gate {
                     continue;
                 }
                 looked_at.push(home.identity);
-                if left > 0 && root::has_siblings(home.fd()) {
+                if left > 0 && home.has_siblings() {
                     self.note_siblings(home, &place, &mut left);
                 }
             }
@@ -341,7 +341,7 @@ impl Place {
     fn is_home(&self, directory: BorrowedFd<'_>) -> bool {
         let identity = fstat(directory).map(|stat| Identity::from(&stat));
         let home = identity.ok().and_then(|identity| self.home(identity));
-        home.is_some_and(|home| root::has_siblings(home.fd()))
+        home.is_some_and(Root::has_siblings)
     }
 
     fn home(&self, identity: Identity) -> Option<&Root> {
@@ -357,10 +357,9 @@ impl Place {
         let Some(home) = self.home(Identity::from(&parent)) else {
             return false;
         };
-        let same_mount = || Ok::<_, Errno>(Mount::of(landing.file.as_fd())?.is(Mount::of(home.fd())?));
         !landing.name.as_bytes().starts_with(b".")
-            && root::has_siblings(home.fd())
-            && same_mount().unwrap_or(false)
+            && home.has_siblings()
+            && home.shares_mount(landing.file.as_fd()).unwrap_or(false)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{
     AtFlags, CWD, Mode, OFlags, StatxFlags, fstat, fstatfs, major, minor, openat, statat, statx,
@@ -16,10 +16,13 @@ use crate::file::Identity;
 pub(crate) struct Root {
     pub(crate) directory: Arc<OwnedFd>,
     pub(crate) identity: Identity,
+    mount: Mount,
     /// Its path as the kernel knows it: where relative names start, for messages and as a hint.
     pub(crate) real: PathBuf,
     /// Its path as it was given, made absolute: absolute names in images are often written that way.
     given: PathBuf,
+    /// Whether names in it may mean the files beside them, once that has been asked.
+    siblings: OnceLock<bool>,
 }
 
 impl Root {
@@ -45,9 +48,11 @@ impl Root {
     fn new(directory: OwnedFd, real: PathBuf, given: PathBuf) -> Result<Self, Errno> {
         Ok(Self {
             identity: Identity::from(&fstat(&directory)?),
+            mount: Mount::of(directory.as_fd())?,
             directory: Arc::new(directory),
             real,
             given,
+            siblings: OnceLock::new(),
         })
     }
 
@@ -66,6 +71,25 @@ impl Root {
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
+    }
+
+    /// Whether `other` stands for the same in every way, so that one handle serves for both.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.identity == other.identity
+            && self.mount.is(other.mount)
+            && self.real == other.real
+            && self.given == other.given
+    }
+
+    /// Whether a file is seen through the same mount as this directory.
+    pub(crate) fn shares_mount(&self, file: BorrowedFd<'_>) -> Result<bool, Errno> {
+        Ok(Mount::of(file)?.is(self.mount))
+    }
+
+    /// Whether names in it may mean the files beside them. No directory that is open changes in that, and a split image asks for
+    /// each of its pieces.
+    pub(crate) fn has_siblings(&self) -> bool {
+        *self.siblings.get_or_init(|| has_siblings(self.fd()))
     }
 }
 
@@ -99,7 +123,7 @@ pub(crate) fn lies_beneath<'r>(
 }
 
 /// Whether names in a directory may mean the files beside them: not in `/`, and not among device nodes.
-pub(crate) fn has_siblings(directory: BorrowedFd<'_>) -> bool {
+fn has_siblings(directory: BorrowedFd<'_>) -> bool {
     let is_top = || -> Result<bool, Errno> {
         let above = openat(directory, "..", DIRECTORY, Mode::empty())?;
         Ok(Identity::from(&fstat(&above)?) == Identity::from(&fstat(directory)?))
