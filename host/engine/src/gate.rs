@@ -338,6 +338,13 @@ impl Place {
         }
     }
 
+    /// A directory as it is open here already, if it is: thousands of pieces stand in one.
+    fn shared(&self, directory: Root) -> Arc<Root> {
+        let mut open = self.homes.iter().chain([&self.start]);
+        let known = open.find(|root| root.same(&directory));
+        known.map_or_else(|| Arc::new(directory), Arc::clone)
+    }
+
     fn is_home(&self, directory: BorrowedFd<'_>) -> bool {
         let identity = fstat(directory).map(|stat| Identity::from(&stat));
         let home = identity.ok().and_then(|identity| self.home(identity));
@@ -403,12 +410,15 @@ fn place_of(landing: Landing, rule: Rule, namer: &OpenFile) -> Outcome<Place> {
     match rule {
         Rule::Recorded => Ok(place_as_named(landing)?),
         // Nothing more than what the image above has.
-        Rule::Beside => Ok(Place {
-            start: Arc::new(landing.written),
-            homes: namer
-                .place
-                .as_ref()
-                .map_or_else(Vec::new, |place| place.homes.clone()),
+        Rule::Beside => Ok(match &namer.place {
+            Some(above) => Place {
+                start: above.shared(landing.written),
+                homes: above.homes.clone(),
+            },
+            None => Place {
+                start: Arc::new(landing.written),
+                homes: Vec::new(),
+            },
         }),
         // What is beside it is allowed, or it is not.
         Rule::Allowed => Ok(Place {

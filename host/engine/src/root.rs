@@ -73,12 +73,10 @@ impl Root {
         self.directory.as_fd()
     }
 
-    /// Whether `other` stands for the same in every way, so that one handle serves for both.
+    /// Whether `other` is this directory, on the same mount and under the same path, so that one handle serves for both. How the
+    /// user wrote that path may differ.
     pub(crate) fn same(&self, other: &Self) -> bool {
-        self.identity == other.identity
-            && self.mount.is(other.mount)
-            && self.real == other.real
-            && self.given == other.given
+        self.identity == other.identity && self.mount.is(other.mount) && self.real == other.real
     }
 
     /// Whether a file is seen through the same mount as this directory.

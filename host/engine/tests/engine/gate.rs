@@ -420,3 +420,33 @@ fn random_paths_stay_inside() {
     }
     assert!(opened > 1000, "{opened}");
 }
+
+/// How many descriptors of this process are of the directory.
+pub(crate) fn handles(directory: &Path) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let directory = std::fs::canonicalize(directory).unwrap();
+    open.filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|file| file == directory))
+        .count()
+}
+
+#[test]
+fn the_pieces_of_an_image_share_the_handle_of_their_directory() {
+    let zoo = zoo();
+    let images = zoo.path().join("images");
+    for number in 0..20 {
+        let name = format!("piece-{number}");
+        std::fs::write(images.join(&name), &name).unwrap();
+    }
+    // However the user wrote the way to the image.
+    for way in ["images/top", "alias/top", "images/sub/../top"] {
+        let files = Files::new(&Options::default()).unwrap();
+        let top = source(&files, &zoo.path().join(way)).slot;
+        let guest = Guest::new(files);
+        let before = handles(&images);
+        for number in 0..20 {
+            let name = format!("piece-{number}");
+            guest.open_as(top, 2, name.as_bytes()).unwrap();
+        }
+        assert_eq!(handles(&images), before, "{way}");
+    }
+}
