@@ -28,6 +28,7 @@ use rustix::process::geteuid;
 use crate::file::{Identity, OpenFile};
 use crate::lock::{self, Use};
 use crate::open::own_path;
+use crate::root::Mount;
 use crate::{hidden, name, record, storage, sys};
 
 /// A new file on its way to its name.
@@ -104,7 +105,8 @@ impl Birth {
     }
 
     /// A file that can take the place of `old` without anybody's noticing but by the inode: same owner and mode, no other name,
-    /// no attributes that would be lost, in a directory where names may change, and open nowhere else.
+    /// no attributes that would be lost, not mounted by itself (a mount cannot be renamed over), in a directory where names may change,
+    /// and open nowhere else.
     pub(crate) fn succeed(name: &OsStr, old: &OpenFile, flags: OFlags) -> Result<(OwnedFd, Self), Errno> {
         let path = name::typed(name).map_err(|_| Errno::NOENT)?;
         let path = std::fs::canonicalize(path).map_err(|_| Errno::NOENT)?;
@@ -119,7 +121,7 @@ impl Birth {
             || was.st_nlink != 1
             || sticky
             || has_foreign_attributes(&old.fd)?
-            || mount(&old.fd)? != mount(&birth.directory)?
+            || !Mount::of(old.fd())?.is(Mount::of(birth.directory.as_fd())?)
             || !birth.may_remove()
         {
             return Err(Errno::PERM);
@@ -418,12 +420,6 @@ fn has_foreign_attributes(fd: &OwnedFd) -> Result<bool, Errno> {
     Ok(names
         .split(|byte| *byte == 0)
         .any(|name| !name.is_empty() && name != record::ATTRIBUTE.as_bytes()))
-}
-
-/// The mount that a file is seen through: one that is mounted by itself cannot be renamed over.
-fn mount(fd: &OwnedFd) -> Result<u64, Errno> {
-    let seen = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
-    Ok(seen.stx_mnt_id)
 }
 
 /// A directory to work in; one that may not be read can still be worked in, but not flushed.
