@@ -25,6 +25,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use crate::directories::{Directories, open_directory};
 use crate::file::{Identity, OpenFile};
 use crate::lock::{self, Use};
 use crate::open::own_path;
@@ -34,7 +35,7 @@ use crate::{hidden, name, record, storage, sys};
 /// A new file on its way to its name.
 #[derive(Debug)]
 pub(crate) struct Birth {
-    pub(crate) directory: OwnedFd,
+    pub(crate) directory: Arc<OwnedFd>,
     name: OsString,
     pub(crate) stage: Stage,
     naming: Naming,
@@ -77,7 +78,12 @@ type FindNaming = fn(&Birth, &OsStr) -> Result<(OsString, Naming), Errno>;
 
 impl Birth {
     /// Makes a file that is to stand at `path`, where nothing is. With `direct` it must be possible to open it once more.
-    pub(crate) fn give(path: &Path, flags: OFlags, direct: bool) -> Result<(OwnedFd, Self), Errno> {
+    pub(crate) fn give(
+        path: &Path,
+        flags: OFlags,
+        direct: bool,
+        directories: &Directories,
+    ) -> Result<(OwnedFd, Self), Errno> {
         if path.as_os_str().as_bytes().ends_with(b"/") {
             return Err(Errno::ISDIR);
         }
@@ -88,7 +94,7 @@ impl Birth {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let mut birth = Self::in_directory(open_directory(parent)?, name);
+        let mut birth = Self::in_directory(directories.nest(parent)?, name);
         let flags = flags | OFlags::CLOEXEC;
         let fd = if birth.may_remove() {
             birth
@@ -107,13 +113,18 @@ impl Birth {
     /// A file that can take the place of `old` without anybody's noticing but by the inode: same owner and mode, no other name,
     /// no attributes that would be lost, not mounted by itself (a mount cannot be renamed over), in a directory where names may change,
     /// and open nowhere else.
-    pub(crate) fn succeed(name: &OsStr, old: &OpenFile, flags: OFlags) -> Result<(OwnedFd, Self), Errno> {
+    pub(crate) fn succeed(
+        name: &OsStr,
+        old: &OpenFile,
+        flags: OFlags,
+        directories: &Directories,
+    ) -> Result<(OwnedFd, Self), Errno> {
         let path = name::typed(name).map_err(|_| Errno::NOENT)?;
         let path = std::fs::canonicalize(path).map_err(|_| Errno::NOENT)?;
         let parent = path.parent().ok_or(Errno::NOENT)?;
         let was = fstat(&old.fd)?;
         let name = path.file_name().ok_or(Errno::NOENT)?.to_owned();
-        let mut birth = Self::in_directory(open_directory(parent)?, name);
+        let mut birth = Self::in_directory(directories.nest(parent)?, name);
         let there = statat(&birth.directory, &birth.name, AtFlags::SYMLINK_NOFOLLOW)?;
         let around = fstat(&birth.directory)?;
         let sticky = around.st_mode & STICKY != 0 && was.st_uid != geteuid().as_raw();
@@ -150,7 +161,7 @@ impl Birth {
         Ok((fd, birth))
     }
 
-    fn in_directory(directory: OwnedFd, name: OsString) -> Self {
+    fn in_directory(directory: Arc<OwnedFd>, name: OsString) -> Self {
         Self {
             directory,
             name,
@@ -420,15 +431,6 @@ fn has_foreign_attributes(fd: &OwnedFd) -> Result<bool, Errno> {
     Ok(names
         .split(|byte| *byte == 0)
         .any(|name| !name.is_empty() && name != record::ATTRIBUTE.as_bytes()))
-}
-
-/// A directory to work in; one that may not be read can still be worked in, but not flushed.
-fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    match rustix::fs::open(path, flags | OFlags::RDONLY, Mode::empty()) {
-        Err(Errno::ACCESS) => rustix::fs::open(path, flags | OFlags::PATH, Mode::empty()),
-        other => other,
-    }
 }
 
 /// Where `path` leads if it is a chain of symbolic links into nothing; else `path`.

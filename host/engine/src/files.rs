@@ -1,8 +1,9 @@
 //! The files of one run: what the user named, what images named, and what becomes of the targets.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,7 @@ use instar_abi::{FileFacts, FileKind, Slot};
 use rustix::io::Errno;
 
 use crate::birth::Birth;
+use crate::directories::Directories;
 use crate::gate::{Gate, Place, Policy};
 use crate::key::KeyPlace;
 use crate::lock::{self, Use};
@@ -62,6 +64,7 @@ pub struct Files {
     pub(crate) gate: Gate,
     lock: bool,
     births: Mutex<Vec<(Slot, Birth)>>,
+    directories: Directories,
     pub(crate) provenance: Mutex<Provenance>,
 }
 
@@ -123,6 +126,7 @@ impl Files {
             gate,
             lock: options.lock,
             births: Mutex::new(Vec::new()),
+            directories: Directories::default(),
             provenance: Mutex::default(),
         })
     }
@@ -179,7 +183,7 @@ impl Files {
     /// # Errors
     /// In qemu-img's words.
     pub fn target(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
-        self.unborn(name, target::anew(name, options))
+        self.unborn(name, target::anew(name, options, &self.directories))
     }
 
     fn unborn(
@@ -205,7 +209,7 @@ impl Files {
     ///
     /// A preallocation for which there is no room beside the old file gives that up when it begins.
     pub fn replacement(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
-        self.unborn(name, target::afresh(name, options))
+        self.unborn(name, target::afresh(name, options, &self.directories))
     }
 
     /// Whether `name`, which an image will have in it without its being opened now, is something that this run overwrites.
@@ -344,21 +348,17 @@ impl Files {
         let places = self.slots.iter().filter_map(|(_, file)| file.place.as_ref());
         let homes = places.flat_map(|place| &place.homes).map(Arc::as_ref);
         let known = homes.chain(&self.gate.allowed);
-        let mut directories: Vec<_> = known.map(|root| Arc::clone(&root.directory)).collect();
-        directories.extend(self.gate.leads().iter().map(|root| Arc::clone(&root.directory)));
-        directories
+        let leads = self.gate.leads();
+        let led_to = leads.iter().map(Arc::as_ref);
+        each_once(known.chain(led_to).map(|root| &root.directory))
     }
 
-    /// The directories in which [`Files::commit`] and [`Files::abort`] will make and remove names, until they are called:
-    /// duplicates for confining our own process.
-    ///
-    /// # Errors
-    /// The system's, when there are no descriptors left.
-    pub fn target_directories(&self) -> std::io::Result<Vec<std::os::fd::OwnedFd>> {
-        self.births()
-            .iter()
-            .map(|(_, birth)| birth.directory.as_fd().try_clone_to_owned())
-            .collect()
+    /// The directories in which [`Files::commit`] and [`Files::abort`] will make and remove names, until they are called: for
+    /// confining our own process.
+    #[must_use]
+    pub fn target_directories(&self) -> Vec<Arc<OwnedFd>> {
+        let births = self.births();
+        each_once(births.iter().map(|(_, birth)| &birth.directory))
     }
 
     fn add(&self, name: &OsStr, mut file: OpenFile) -> Result<FileFacts, OpenErrorKind> {
@@ -366,7 +366,8 @@ impl Files {
             let path = name::typed(name).map_err(OpenErrorKind::Protocol)?;
             let directory = path.parent().unwrap_or(Path::new(""));
             // A directory that cannot be opened is one in which names lead nowhere.
-            file.place = Root::open(directory).ok().map(|root| place(root, path));
+            let start = self.directories.root(directory).ok();
+            file.place = start.map(|start| self.place(start, path));
         }
         if let Some(other) = self.slots.collides(&file.storage, file.is_target(), None) {
             let names = (file.name, other.name.clone());
@@ -377,6 +378,22 @@ impl Files {
             });
         }
         self.slots.add(file).map_err(|_| OpenErrorKind::TooMany)
+    }
+
+    /// The place of a file that the user named: it is beside what is beside its name, and, where that is a link, beside what is
+    /// beside the file.
+    fn place(&self, start: Arc<Root>, path: &Path) -> Place {
+        let is_link = std::fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
+        let file = is_link.then(|| std::fs::canonicalize(path).ok()).flatten();
+        let real = file
+            .as_deref()
+            .and_then(Path::parent)
+            .filter(|real| *real != start.real);
+        let mut place = Place::in_root(start);
+        place
+            .homes
+            .extend(real.and_then(|real| self.directories.root(real).ok()));
+        place
     }
 
     fn births(&self) -> MutexGuard<'_, Vec<(Slot, Birth)>> {
@@ -400,21 +417,11 @@ impl OpenFile {
     }
 }
 
-/// The place of a file that the user named: it is beside what is beside its name, and, where that is a link, beside what is
-/// beside the file.
-fn place(root: Root, path: &Path) -> Place {
-    let start = Arc::new(root);
-    let mut place = Place::in_root(Arc::clone(&start));
-    let is_link = std::fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
-    let file = is_link.then(|| std::fs::canonicalize(path).ok()).flatten();
-    let real = file
-        .as_deref()
-        .and_then(Path::parent)
-        .filter(|real| *real != start.real);
-    place
-        .homes
-        .extend(real.and_then(|real| Root::open(real).ok()).map(Arc::new));
-    place
+/// Each handle once, in the order in which they come.
+fn each_once<'h>(handles: impl Iterator<Item = &'h Arc<OwnedFd>>) -> Vec<Arc<OwnedFd>> {
+    let mut seen = HashSet::new();
+    let new = handles.filter(|handle| seen.insert(handle.as_raw_fd()));
+    new.map(Arc::clone).collect()
 }
 
 /// Those of the directories that are there: in one that is not there is nothing to let in or to keep out.

@@ -28,6 +28,7 @@ mod buffer;
 mod carry_out;
 mod compare;
 mod copy;
+mod directories;
 mod elevated;
 mod extents;
 mod file;

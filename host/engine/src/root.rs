@@ -79,6 +79,11 @@ impl Root {
         self.identity == other.identity && self.mount.is(other.mount) && self.real == other.real
     }
 
+    /// Whether `other` is the same, and the user wrote its path alike.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.same(other) && self.given == other.given
+    }
+
     /// Whether a file is seen through the same mount as this directory.
     pub(crate) fn shares_mount(&self, file: BorrowedFd<'_>) -> Result<bool, Errno> {
         Ok(Mount::of(file)?.is(self.mount))

@@ -17,6 +17,7 @@ use rustix::fs::{Mode, OFlags, Stat, fstat, openat};
 use rustix::io::Errno;
 
 use crate::birth::{Birth, Stage};
+use crate::directories::Directories;
 use crate::file::{Access, Identity, OpenFile, State};
 use crate::lock::{self, Use};
 use crate::name;
@@ -88,13 +89,15 @@ pub(crate) fn in_place(name: &OsStr, options: &TargetOptions) -> Result<OpenFile
 pub(crate) fn anew(
     name: &OsStr,
     options: &TargetOptions,
+    directories: &Directories,
 ) -> Result<(OpenFile, Option<Birth>), OpenErrorKind> {
     match in_place(name, options) {
         Ok(file) => Ok((file, None)),
         Err(OpenErrorKind::Open(Errno::NOENT)) => {
             let path = name::typed(name).map_err(OpenErrorKind::Protocol)?;
-            let (fd, mut birth) = Birth::give(path, options.cache.flags(), options.cache.is_direct())
-                .map_err(OpenErrorKind::Create)?;
+            let (flags, direct) = (options.cache.flags(), options.cache.is_direct());
+            let (fd, mut birth) =
+                Birth::give(path, flags, direct, directories).map_err(OpenErrorKind::Create)?;
             let file = made(name, fd, &birth, options).inspect_err(|_| birth.undo())?;
             Ok((file, Some(birth)))
         }
@@ -107,12 +110,13 @@ pub(crate) fn anew(
 pub(crate) fn afresh(
     name: &OsStr,
     options: &TargetOptions,
+    directories: &Directories,
 ) -> Result<(OpenFile, Option<Birth>), OpenErrorKind> {
-    let (old, birth) = anew(name, options)?;
+    let (old, birth) = anew(name, options, directories)?;
     if birth.is_some() || old.kind != FileKind::Regular || old.direct.is_some() {
         return Ok((old, birth));
     }
-    let Ok((fd, mut birth)) = Birth::succeed(name, &old, options.cache.flags()) else {
+    let Ok((fd, mut birth)) = Birth::succeed(name, &old, options.cache.flags(), directories) else {
         // Then it is written in place, like a device.
         return Ok((old, None));
     };

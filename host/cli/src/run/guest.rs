@@ -179,11 +179,10 @@ impl Guest {
     /// Confines our own process: all that the user named is open by now, and no thread has started.
     fn confine(&self, files: &Files) -> Step<()> {
         let targets = files.target_directories();
-        let targets = targets.map_err(|error| Stop::say(words::system(&error)))?;
         let read = files.gate_directories();
         let confinement = Confinement {
             read: read.iter().map(|directory| directory.as_fd()).collect(),
-            names: targets.iter().map(AsFd::as_fd).collect(),
+            names: targets.iter().map(|directory| directory.as_fd()).collect(),
             child: self.sandbox.child(),
         };
         let force = instar_jail::lock_process(&confinement).map_err(|error| {

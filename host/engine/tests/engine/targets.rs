@@ -7,6 +7,7 @@ use instar_abi::FileKind;
 use instar_abi::request::Op;
 use instar_engine::{OpenErrorKind, TargetOptions};
 
+use crate::gate::handles;
 use crate::guest::{Guest, files, make_fifo, request, source, target};
 
 fn names(directory: &Path) -> Vec<String> {
@@ -313,4 +314,42 @@ fn a_file_that_another_process_uses_is_not_replaced() {
     let second = files();
     let refused = second.replacement(path.as_os_str(), &TargetOptions::default());
     assert!(matches!(refused.unwrap_err().kind, OpenErrorKind::Lock(_)));
+}
+
+#[test]
+fn the_targets_of_a_directory_share_its_handles() {
+    let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let files = files();
+    for number in 0..20 {
+        for directory in [&one, &other] {
+            target(&files, &directory.path().join(number.to_string()));
+        }
+    }
+    for directory in [&one, &other] {
+        // One to look names up in, one to make them in.
+        assert_eq!(handles(directory.path()), 2);
+    }
+    assert_eq!(files.target_directories().len(), 2);
+    assert_eq!(files.gate_directories().len(), 2);
+    files.commit(true).unwrap();
+    for directory in [one, other] {
+        assert_eq!(names(directory.path()).len(), 20);
+    }
+}
+
+#[test]
+fn a_directory_that_took_the_name_of_another_is_another() {
+    let place = tempfile::tempdir().unwrap();
+    let [old, new, moved] = ["d", "d", "old"].map(|name| place.path().join(name));
+    let files = files();
+    std::fs::create_dir(&old).unwrap();
+    target(&files, &old.join("first"));
+    std::fs::rename(&old, &moved).unwrap();
+    std::fs::create_dir(&new).unwrap();
+    target(&files, &new.join("second"));
+    files.commit(false).unwrap();
+    assert_eq!(
+        (names(&moved), names(&new)),
+        (vec!["first".to_owned()], vec!["second".to_owned()])
+    );
 }
