@@ -138,11 +138,7 @@ pub fn errno(number: u64) -> String {
 /// An error of the system's without Rust's number in parentheses.
 #[must_use]
 pub fn system(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
-        None => text,
-    }
+    instar_engine::said(error)
 }
 
 fn fill(text: &mut String, field: &str, fault: &Fault) {

@@ -63,7 +63,7 @@ pub use files::{CommitError, FileStatus, Files, Options};
 pub use gate::{Policy, Rule};
 pub use key::KeyPlace;
 pub use lock::LockConflict;
-pub use open::{OpenError, OpenErrorKind, words};
+pub use open::{OpenError, OpenErrorKind, said, words};
 pub use provenance::Verdict;
 pub use serve::{Engine, ReportLimits, Sink};
 pub use target::{Cache, TargetOptions};

@@ -87,15 +87,27 @@ impl OpenError {
     }
 }
 
-/// The system's words for an errno, as C programs print them.
+/// The system's words for an errno, as C programs print them, and what to do about it where they do not tell.
 #[must_use]
 pub fn words(errno: Errno) -> String {
-    let text = std::io::Error::from(errno).to_string();
-    match text.rfind(" (os error ") {
-        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
-        None => text,
-    }
+    said(&std::io::Error::from(errno))
 }
+
+/// The same for an error that others may have put words around.
+#[must_use]
+pub fn said(error: &std::io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(end) = text.rfind(" (os error ") {
+        text.truncate(end);
+    }
+    if text.ends_with(TOO_MANY) {
+        text.push_str(" (ulimit -Hn allows no more: raise it)");
+    }
+    text
+}
+
+/// EMFILE. The soft limit has been raised to the hard one by then.
+const TOO_MANY: &str = "Too many open files";
 
 /// Opens an existing file or device. Never waits: a FIFO without a writer is opened, then refused.
 pub(crate) fn existing(name: &OsStr, flags: OFlags) -> Result<(OwnedFd, Stat, FileKind), OpenErrorKind> {
