@@ -16,6 +16,8 @@ use crate::verbs::{self, Verb};
 #[must_use]
 pub fn main() -> ExitCode {
     word_panics();
+    // Before anything is opened. Where that is refused, a run of few files goes on, and one of many says which it could not open.
+    let _ = instar_jail::allow_files();
     let mut words = std::env::args_os();
     let program = Program::new(words.next());
     let mut console = Console::default();

@@ -1,11 +1,11 @@
 //! Confines our own process: what it can still do when the guest's first instruction runs.
 //!
 //! ```text
-//!   files opened ─► lock_process ─► lanes' threads ─► thread_start(role), each for itself ─► guest runs
-//!                   │                                  └── seccomp: the calls of its role, and no others
-//!                   ├── Landlock: read in the gate's directories, names in the targets', nothing else
-//!                   ├── no_new_privs, not dumpable, no core file, no capability that has no use any more
-//!                   └── a handler that names the call that was stopped
+//!   allow_files ─► files opened ─► lock_process ─► lanes' threads ─► thread_start(role), each for itself ─► guest runs
+//!                                  │                                  └── seccomp: the calls of its role, and no others
+//!                                  ├── Landlock: read in the gate's directories, names in the targets', nothing else
+//!                                  ├── no_new_privs, not dumpable, no core file, no capability that has no use any more
+//!                                  └── a handler that names the call that was stopped
 //! ```
 //!
 //! Principles:
@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 pub use capabilities::{capabilities, keep_for};
 pub use filter::{Filter, supported as seccomp_supported};
 pub use landlock::{Landlock, supported as landlock_abi};
-pub use limits::{is_ignored, limit_allocator};
+pub use limits::{allow_files, is_ignored, limit_allocator};
 pub use report::InForce;
 pub use role::Role;
 
@@ -59,7 +59,6 @@ pub struct Confinement<'a> {
 pub fn lock_process(confinement: &Confinement<'_>) -> io::Result<InForce> {
     CHILD.store(confinement.child.unwrap_or_default(), Ordering::SeqCst);
     limit_allocator();
-    limits::allow_files()?;
     limits::no_core_files()?;
     limits::not_dumpable()?;
     limits::no_new_privileges()?;

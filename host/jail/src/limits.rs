@@ -41,8 +41,12 @@ pub fn is_ignored(signal: libc::c_int) -> bool {
     asked == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Makes room for as many open files as a run may have, as far as the hard limit allows.
-pub(crate) fn allow_files() -> io::Result<()> {
+/// Makes room for as many open files as a run may have, as far as the hard limit allows. Call it before any file is opened: a
+/// disk may be written in thousands of pieces, and most callers set the soft limit to 1024.
+///
+/// # Errors
+/// The system's. The limit is then what it was, which is enough for most runs.
+pub fn allow_files() -> io::Result<()> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,

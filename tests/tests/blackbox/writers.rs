@@ -2,6 +2,7 @@
 //! see the same disk.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use instar_tests::compare::{agree, same_bytes};
@@ -393,6 +394,27 @@ in_both_sandboxes! {
         assert!(last.len() as u64 == MIB && last[..65536].iter().all(|byte| *byte == 5) && last[65536..].iter().all(|byte| *byte == 0));
         bench.instar(["create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "made.vmdk", "2200G"]).succeeds();
         agree(bench, &["info", "--output=json", "made.vmdk"], "1100 extents of ours");
+    }
+
+    fn a_disk_in_more_pieces_than_the_soft_limit_on_open_files_is_made_and_read(bench) {
+        let disk = fs::File::create(bench.path("disk.raw")).unwrap();
+        disk.write_all_at(b"the end", (1200 << 30) - 7).unwrap();
+        let made = ["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", "disk.raw", "made.vmdk"];
+        // The limit of most callers; one with little more than a descriptor for each piece; and one that is lower than the number of pieces, but
+        // may be raised.
+        for limit in ["--nofile=1024:4096", "--nofile=700:700", "--nofile=64:1024"] {
+            Outcome::of(&mut bench.command_under(&["prlimit", limit], made)).succeeds();
+            agree(bench, &["info", "--output=json", "made.vmdk"], limit);
+            let read = ["dd", "-O", "raw", "if=made.vmdk", "of=ours", "bs=1M", "skip=1228799"];
+            Outcome::of(&mut bench.command_under(&["prlimit", limit], read)).succeeds();
+            assert!(fs::read(bench.path("ours")).unwrap().ends_with(b"the end"), "{limit}");
+            for name in bench.names().iter().filter(|name| name.starts_with("made")) {
+                fs::remove_file(bench.path(name)).unwrap();
+            }
+        }
+        let few = Outcome::of(&mut bench.command_under(&["prlimit", "--nofile=300:300"], made));
+        few.fails_with("Too many open files (ulimit -Hn allows no more: raise it)");
+        assert_eq!(bench.names(), ["disk.raw", "ours"], "nothing is left behind");
     }
 
     fn the_map_of_a_fixed_vhd_is_that_of_qemu_img(bench) {
