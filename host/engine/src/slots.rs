@@ -30,6 +30,27 @@ struct Known {
     count: usize,
     /// The first slot of each file.
     first: HashMap<Identity, Slot>,
+    /// Whose bytes a write to a regular file changes: of a target, where there is one, else of any.
+    holders: HashMap<Identity, Slot>,
+    /// Devices, which may lie above or below anything.
+    devices: Vec<Slot>,
+}
+
+impl Known {
+    fn note(&mut self, slot: Slot, file: &OpenFile) {
+        self.first.entry(file.identity).or_insert(slot);
+        if file.storage.is_device() {
+            self.devices.push(slot);
+            return;
+        }
+        for holder in file.storage.files() {
+            if file.is_target() {
+                self.holders.insert(holder, slot);
+            } else {
+                self.holders.entry(holder).or_insert(slot);
+            }
+        }
+    }
 }
 
 impl Slots {
@@ -88,11 +109,23 @@ impl Slots {
         is_target: bool,
         known: Option<Identity>,
     ) -> Option<&OpenFile> {
-        self.iter().map(|(_, file)| file).find(|file| {
+        let collides = |file: &&OpenFile| {
             Some(file.identity) != known
                 && (file.is_target() && file.storage.overwrites(storage)
                     || is_target && storage.overwrites(&file.storage))
-        })
+        };
+        if is_target && storage.is_device() {
+            // Any file may stand on it.
+            return self.iter().map(|(_, file)| file).find(collides);
+        }
+        // Regular files share bytes with themselves and with devices, and with nothing else: a disk in thousands of pieces is not
+        // compared with itself piece by piece.
+        let table = self.lock();
+        let same = storage.files().filter_map(|file| table.holders.get(&file));
+        let mut near: Vec<Slot> = same.chain(&table.devices).copied().collect();
+        drop(table);
+        near.sort_unstable();
+        near.into_iter().filter_map(|slot| self.get(slot)).find(collides)
     }
 
     fn put(&self, known: &mut Known, file: OpenFile) -> Result<FileFacts, Box<OpenFile>> {
@@ -104,10 +137,13 @@ impl Slots {
         let (Some(place), Ok(number)) = (place, u32::try_from(at)) else {
             return Err(Box::new(file));
         };
-        let (facts, identity) = (file.facts(Slot(number)), file.identity);
+        let slot = Slot(number);
+        let facts = file.facts(slot);
         place.set(Box::new(file))?;
         known.count += 1;
-        known.first.entry(identity).or_insert(Slot(number));
+        if let Some(file) = place.get() {
+            known.note(slot, file);
+        }
         Ok(facts)
     }
 
@@ -120,6 +156,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::Access;
 
     fn file(directory: &std::path::Path, name: &str) -> OpenFile {
         let path = directory.join(name);
@@ -151,5 +188,50 @@ mod tests {
         assert_ne!(first, second);
         let (found, _) = slots.find(slots.get(second).unwrap().identity).unwrap();
         assert_eq!(found, first);
+    }
+
+    /// What is found without a look at every file is what a look at every file finds.
+    #[test]
+    fn what_collides_is_found_among_few() {
+        let directory = tempfile::tempdir().unwrap();
+        let storages = Storage::samples();
+        let made = |number: u64, storage: &Storage, target: bool| {
+            let mut made = file(directory.path(), &number.to_string());
+            made.storage = storage.clone();
+            if target {
+                made.access = Access::Write { limit: u64::MAX };
+            }
+            made
+        };
+        let mut found = 0;
+        // Each with each, as it comes to an empty table and to one of many.
+        for (number, (old, was_target)) in (0..).zip(each(&storages)) {
+            for (new, is_target) in each(&storages) {
+                let slots = Slots::new();
+                for other in 0..3 {
+                    slots
+                        .add(made(1000 + other, &Storage::unlike(other), other == 1))
+                        .unwrap();
+                }
+                slots.add(made(number, old, was_target)).unwrap();
+                let own = slots.iter().last().unwrap().1.identity;
+                let expected = was_target && old.overwrites(new) || is_target && new.overwrites(old);
+                let collides = slots.collides(new, is_target, None);
+                assert_eq!(
+                    collides.map(|file| file.identity),
+                    expected.then_some(own),
+                    "{old:?}, {new:?}"
+                );
+                assert!(slots.collides(new, is_target, Some(own)).is_none(), "itself");
+                found += usize::from(expected);
+            }
+        }
+        assert!(found > storages.len());
+    }
+
+    fn each(storages: &[Storage]) -> impl Iterator<Item = (&Storage, bool)> {
+        storages
+            .iter()
+            .flat_map(|storage| [(storage, false), (storage, true)])
     }
 }

@@ -86,6 +86,19 @@ impl Storage {
         }
     }
 
+    pub(crate) const fn is_device(&self) -> bool {
+        matches!(self.own, Holder::Device(_))
+    }
+
+    /// The files among what this is and what lies below it.
+    pub(crate) fn files(&self) -> impl Iterator<Item = Identity> {
+        let holders = self.below.iter().chain([&self.own]);
+        holders.filter_map(|holder| match holder {
+            Holder::File(file) => Some(*file),
+            Holder::Device(_) => None,
+        })
+    }
+
     /// Whether writing to what this is may change bytes of `other`.
     pub(crate) fn overwrites(&self, other: &Self) -> bool {
         let carries = other.filesystem.map(Holder::Device) == Some(self.own);
@@ -174,8 +187,46 @@ const HOLDERS: usize = 256;
 const DEVICES: usize = 4096;
 
 #[cfg(test)]
+impl Storage {
+    /// One of each kind, most of which have to do with one another.
+    pub(crate) fn samples() -> Vec<Self> {
+        tests::samples()
+    }
+
+    /// A file that has to do with none of them.
+    pub(crate) fn unlike(inode: u64) -> Self {
+        tests::file(inode, 99)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Files on a disk, the disk, its parts, and loop devices that show a file.
+    pub(super) fn samples() -> Vec<Storage> {
+        let shown = Identity::new(8, 12);
+        let view = |number, start, end| Storage {
+            view: Some(View {
+                file: shown,
+                start,
+                end,
+            }),
+            ..device(number, &[Holder::File(shown), Holder::Device(8)])
+        };
+        vec![
+            file(12, 8),
+            file(13, 8),
+            file(12, 9),
+            device(8, &[]),
+            device(9, &[Holder::Device(8)]),
+            device(10, &[Holder::Device(9), Holder::Device(8)]),
+            device(11, &[]),
+            view(20, 0, 4096),
+            view(21, 2048, 8192),
+            view(22, 4096, 8192),
+        ]
+    }
 
     fn device(number: u64, below: &[Holder]) -> Storage {
         Storage {
@@ -186,7 +237,7 @@ mod tests {
         }
     }
 
-    fn file(inode: u64, on: u64) -> Storage {
+    pub(super) fn file(inode: u64, on: u64) -> Storage {
         Storage {
             own: Holder::File(Identity::new(on, inode)),
             below: Vec::new(),
