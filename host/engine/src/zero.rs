@@ -24,6 +24,9 @@ pub(crate) fn zero(file: &OpenFile, offset: u64, length: u64, how: ZeroHow, stop
         }
         at += asked(file, PUNCH, at, end - at, stop)?;
     }
+    if at == end {
+        return Ok(());
+    }
     // The range may stand where the file has space already.
     let lacking = (end - at).saturating_sub(file.allocated()?);
     if lacking > 0 && !has_room(file, lacking, 0) {
