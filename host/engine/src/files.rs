@@ -285,11 +285,10 @@ impl Files {
     /// Whether a file that was there before has been changed, which [`Files::abort`] does not undo.
     #[must_use]
     pub fn has_changed_what_was_there(&self) -> bool {
-        let births = self.births();
-        let is_new = |slot| births.iter().any(|(born, _)| *born == slot);
+        let new: HashSet<Slot> = self.births().iter().map(|(slot, _)| *slot).collect();
         self.slots
             .iter()
-            .any(|(slot, file)| file.is_touched() && !is_new(slot))
+            .any(|(slot, file)| file.is_touched() && !new.contains(&slot))
     }
 
     /// Completes all targets: new files get their names, the last opened first, so that a descriptor appears after the
