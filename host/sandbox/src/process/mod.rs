@@ -34,6 +34,9 @@ pub(crate) const SYSTEM_CALLS: [&str; 3] = ["exit", "exit_group", "futex (wait a
 const TICK: Duration = Duration::from_millis(20);
 /// How long a child that was killed may take to be gone.
 const LAST_WAIT: Duration = Duration::from_millis(500);
+/// What is waited between two looks at it: most are gone at once, one with much memory takes a while.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 /// How long a child that says it has faulted may take to end.
 const LAST_BREATH: Duration = Duration::from_millis(50);
 
@@ -206,10 +209,12 @@ impl Drop for Child {
         self.target().kill();
         // A child that cannot be killed dies with this thread. Nothing to be done about a failure: it is not ours any more.
         let start = Instant::now();
+        let mut pause = FIRST_PAUSE;
         while let Ok(None) = wait(self.pid, libc::WNOHANG)
             && start.elapsed() < LAST_WAIT
         {
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }
