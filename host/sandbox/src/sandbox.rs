@@ -301,7 +301,7 @@ fn no_thread(error: &io::Error) -> io::Error {
 /// The system's words.
 pub(crate) fn said(error: &io::Error) -> String {
     let text = error.to_string();
-    match text.find(" (os error ") {
+    match text.rfind(" (os error ") {
         Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
         None => text,
     }
