@@ -13,6 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat, unlinkat};
@@ -23,7 +24,7 @@ use crate::lock::{self, Use};
 
 /// A name beside `of` that nobody uses: hidden, recognisable, and short enough.
 pub(crate) fn name(of: &OsStr) -> OsString {
-    with_random(of, &boot())
+    with_random(of, boot())
 }
 
 /// Likewise, for what is only tried out and gone at once: nothing need be known of the machine.
@@ -115,13 +116,14 @@ fn prefix(of: &OsStr) -> OsString {
     prefix
 }
 
-/// Says which boot of which machine this is.
-fn boot() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let id = id
+/// Says which boot of which machine this is. Asked once: a disk in pieces has thousands of hidden names.
+fn boot() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    let id = ID
+        .get_or_init(|| std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default())
         .get(..BOOT)
         .filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    id.unwrap_or(UNKNOWN).to_owned()
+    id.unwrap_or(UNKNOWN)
 }
 
 /// Where the kernel does not say.
