@@ -138,7 +138,7 @@ impl OpenFile {
             slot,
             size: self.size,
             kind: self.kind,
-            writable: matches!(self.access, Access::Write { .. }),
+            writable: self.is_target(),
             busy: self.busy,
         }
     }
@@ -311,7 +311,7 @@ impl OpenFile {
 
     /// Data on stable storage, if it matters.
     pub(crate) fn flush(&self, stop: &Stop) -> Outcome<()> {
-        if !self.durable || !matches!(self.access, Access::Write { .. }) {
+        if !self.durable || !self.is_target() {
             return Ok(());
         }
         self.write_out(stop)?;

@@ -264,8 +264,8 @@ impl Files {
     /// From now on each target may grow by so many bytes beyond what it held when it was opened, and no further. What the run needs
     /// at most is known before the first byte is written; a guest that has been taken over fills no disk.
     pub fn let_targets_grow(&self, bytes: u64) {
-        let targets = self.slots.iter().map(|(_, file)| file);
-        for target in targets.filter(|file| matches!(file.access, crate::file::Access::Write { .. })) {
+        let files = self.slots.iter().map(|(_, file)| file);
+        for target in files.filter(|file| file.is_target()) {
             target.may_grow_by(bytes);
         }
     }
