@@ -17,6 +17,7 @@
 //!
 //! A refusal tells nothing of what exists: the system's own answer is given only for directories that a rule opens.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -70,6 +71,22 @@ pub(crate) struct Place {
     pub(crate) start: Arc<Root>,
     /// Files in these directories stand beside it.
     pub(crate) homes: Vec<Arc<Root>>,
+}
+
+/// That the records beside a file were looked at: in a directory, with names in them starting from one.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Scan {
+    home: Identity,
+    start: Identity,
+}
+
+impl Scan {
+    fn new(home: &Root, start: &Root) -> Self {
+        Self {
+            home: home.identity,
+            start: start.identity,
+        }
+    }
 }
 
 /// The rules of one run.
@@ -232,27 +249,28 @@ impl Gate {
     }
 
     /// Notes the directories that records lead to: those of an open file, of what stands beside it, and of what these lead to.
-    /// Called before our own process is confined, when they can still be opened.
-    pub(crate) fn note_leads(&self, file: BorrowedFd<'_>, place: &Place) {
+    /// Called before our own process is confined, when they can still be opened. What was `scanned` for another file is known.
+    pub(crate) fn note_leads(&self, file: BorrowedFd<'_>, place: &Place, scanned: &mut HashSet<Scan>) {
         if self.key().is_none() {
             return;
         }
         let mut left = LEADS;
         self.note(file, place, &mut left);
-        let mut looked_at = Vec::new();
         let mut places = vec![place.clone()];
         while let Some(place) = places.pop() {
             for home in &place.homes {
-                if looked_at.contains(&home.identity) {
-                    continue;
+                if left == 0 {
+                    return;
                 }
-                looked_at.push(home.identity);
-                if left > 0 && home.has_siblings() {
+                let new = scanned.insert(Scan::new(home, &place.start));
+                if new && home.has_siblings() {
                     self.note_siblings(home, &place, &mut left);
                 }
             }
             let led_to = self.leads();
-            let new = led_to.iter().filter(|root| !looked_at.contains(&root.identity));
+            let new = led_to
+                .iter()
+                .filter(|root| !scanned.contains(&Scan::new(root, root)));
             places.extend(new.map(|root| Place::in_root(Arc::clone(root))));
         }
     }

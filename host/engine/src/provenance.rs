@@ -8,6 +8,7 @@
 //!
 //! So that a kill at any moment leaves an image without a record, never a record with other bytes.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use instar_abi::request::status;
 use instar_abi::{FileKind, Role, Slot};
 use rustix::io::Errno;
 
-use crate::file::{Access, Failure, OpenFile};
+use crate::file::{Failure, OpenFile};
 use crate::files::Files;
 use crate::gate::{Policy, Rule};
 use crate::{name, record};
@@ -64,7 +65,7 @@ impl Files {
     pub fn settle(&self) {
         let mut records = self.records();
         for (slot, file) in self.slots.iter() {
-            if !matches!(file.access, Access::Write { .. }) {
+            if !file.is_target() {
                 continue;
             }
             if file.kind == FileKind::Regular
@@ -84,9 +85,10 @@ impl Files {
         if self.gate.policy == Policy::Nothing {
             return;
         }
+        let mut scanned = HashSet::new();
         for (_, file) in self.slots.iter() {
             if let Some(place) = &file.place {
-                self.gate.note_leads(file.fd(), place);
+                self.gate.note_leads(file.fd(), place, &mut scanned);
             }
         }
     }

@@ -357,6 +357,26 @@ fn an_image_above_one_with_a_record_beside_it_is_read() {
     assert!(guest.open(disk, NAME).is_ok());
 }
 
+/// What is beside one of several images that the user names is looked at once, and what is beside each of them at all.
+#[test]
+fn records_beside_each_of_several_images_are_noted() {
+    let Some(host) = Host::new() else { return };
+    std::fs::create_dir(host.path("vms/two")).unwrap();
+    host.make("vms/two/disk", "../../elsewhere/base");
+    assert!(host.attribute("vms/two/disk").is_none(), "there is no such base");
+    std::fs::write(host.path("elsewhere/base"), "a base").unwrap();
+    host.make("vms/two/disk", "../../elsewhere/base");
+    let files = Files::new(&host.options()).unwrap();
+    let images = ["one/a", "one/b", "two/a", "one/c", "two/b"].map(|name| format!("vms/{name}"));
+    for image in &images {
+        std::fs::write(host.path(image), "by another program").unwrap();
+        source(&files, &host.path(image));
+    }
+    assert_eq!(files.gate_directories().len(), 2, "that of each image");
+    files.settle();
+    assert_eq!(files.gate_directories().len(), 4, "and those of their bases");
+}
+
 #[test]
 fn the_rule_that_lets_a_layer_in_is_told() {
     let Some(host) = Host::new() else { return };
