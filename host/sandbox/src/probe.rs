@@ -90,7 +90,7 @@ fn one_segment(code: &[u8]) -> Vec<u8> {
 }
 
 fn probe_kvm(features: &mut Vec<(&'static str, bool)>) -> Result<(), String> {
-    let kvm = kvm::open().map_err(|error| format!("cannot open /dev/kvm: {error}"))?;
+    let kvm = kvm::open().map_err(|error| error.to_string())?;
     let mut missing = None;
     for (capability, name) in kvm::CAPABILITIES {
         let there = kvm.check_extension(capability);

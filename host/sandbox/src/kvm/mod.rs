@@ -6,6 +6,7 @@
 mod tables;
 mod vcpu;
 
+use std::ffi::CStr;
 use std::io;
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,7 @@ use self::tables::{FAULT_PORT, Frame, SYSTEM};
 use crate::control::{Control, set_immediate_exit};
 use crate::image::Image;
 use crate::plan::Region;
+use crate::sandbox::said;
 use crate::{Cause, GuestFault, Outcome, Serve};
 
 /// A virtual machine at the guest's entry.
@@ -35,9 +37,21 @@ pub(crate) struct Machine {
 
 /// Opens KVM, if it is there and of the one version that exists.
 pub(crate) fn open() -> io::Result<Kvm> {
-    let kvm = Kvm::new()?;
+    open_at(c"/dev/kvm")
+}
+
+fn open_at(place: &CStr) -> io::Result<Kvm> {
+    let name = place.to_string_lossy();
+    let kvm = Kvm::new_with_path(place).map_err(|error| {
+        let error = io::Error::from(error);
+        io::Error::new(error.kind(), format!("cannot open {name}: {}", said(&error)))
+    })?;
     match kvm.get_api_version() {
         VERSION => Ok(kvm),
+        // In containers something else may stand under the name.
+        -1 => Err(io::Error::other(format!(
+            "{name} is not the device of KVM, which is number 10:232"
+        ))),
         other => Err(io::Error::other(format!(
             "KVM has version {other}, not {VERSION}"
         ))),
@@ -248,4 +262,22 @@ fn add_slot(vm: &VmFd, slot: u32, physical: u64, host: u64, length: u64) -> io::
     // until the machine is gone; the rest is read only.
     unsafe { vm.set_user_memory_region(region) }?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::open_at;
+
+    #[test]
+    fn what_is_not_kvm_is_called_that() {
+        let why = |place| open_at(place).unwrap_err().to_string();
+        assert_eq!(
+            why(c"/dev/null"),
+            "/dev/null is not the device of KVM, which is number 10:232"
+        );
+        assert_eq!(
+            why(c"/nowhere/kvm"),
+            "cannot open /nowhere/kvm: No such file or directory"
+        );
+    }
 }
