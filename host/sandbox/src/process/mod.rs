@@ -37,8 +37,8 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 /// What is waited between two looks at it: most are gone at once, one with much memory takes a while.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
-/// How long a child that says it has faulted may take to end.
-const LAST_BREATH: Duration = Duration::from_millis(50);
+/// How long a child that says it has faulted may take to end. On a busy machine it waits for its turn.
+const LAST_BREATH: Duration = Duration::from_millis(500);
 
 /// The child, before and while it runs the guest. Killed and reaped when dropped.
 #[derive(Debug)]
@@ -138,14 +138,17 @@ impl Child {
 
     /// The child says that it has faulted: what came of it.
     fn fault(&self, control: &Control) {
-        let start = Instant::now();
-        while start.elapsed() < LAST_BREATH {
-            if let Some(outcome) = self.ended() {
-                return control.end(outcome);
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        let mut ended = None;
+        look_often(LAST_BREATH, || {
+            ended = self.ended();
+            ended.is_some() || control.is_over()
+        });
+        match ended {
+            Some(outcome) => control.end(outcome),
+            // Another reason came first.
+            None if control.is_over() => {}
+            None => control.end(Outcome::Violation(Violation::Other("a false report of a fault"))),
         }
-        control.end(Outcome::Violation(Violation::Other("a false report of a fault")));
     }
 
     /// How the child ended, if it has.
@@ -208,14 +211,17 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.target().kill();
         // A child that cannot be killed dies with this thread. Nothing to be done about a failure: it is not ours any more.
-        let start = Instant::now();
-        let mut pause = FIRST_PAUSE;
-        while let Ok(None) = wait(self.pid, libc::WNOHANG)
-            && start.elapsed() < LAST_WAIT
-        {
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        look_often(LAST_WAIT, || !matches!(wait(self.pid, libc::WNOHANG), Ok(None)));
+    }
+}
+
+/// Looks until what is waited for is there, or as long as `most`.
+fn look_often(most: Duration, mut is_there: impl FnMut() -> bool) {
+    let start = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    while !is_there() && start.elapsed() < most {
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
