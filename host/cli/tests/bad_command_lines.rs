@@ -419,7 +419,6 @@ const LINES: &[&str] = &[
     "measure --i",
     "measure --f x",
     "measure --l",
-    "measure -s 1G",
     "measure",
     "measure a b",
     "measure -f raw",

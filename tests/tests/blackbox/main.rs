@@ -36,6 +36,7 @@ mod map;
 mod measure;
 mod missing;
 mod modes;
+mod newest;
 mod options;
 mod other_writers;
 mod parts;

@@ -82,6 +82,7 @@ pub enum Id {
     BackingChain,
     Output,
     Safety,
+    Limits,
     // map.
     StartOffset,
     MaxLength,

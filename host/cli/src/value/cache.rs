@@ -34,16 +34,27 @@ impl CacheMode {
         })
     }
 
+    /// `-t` where an image is only looked at, or its default.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn of_image(name: Option<&OsStr>) -> Step<Self> {
+        Self::of(name, b"Invalid cache option: ")
+    }
+
     /// `-T`, or its default.
     ///
     /// # Errors
     /// The message.
     pub fn of_source(name: Option<&OsStr>) -> Step<Self> {
+        Self::of(name, b"Invalid source cache option: ")
+    }
+
+    fn of(name: Option<&OsStr>, refusal: &[u8]) -> Step<Self> {
         let Some(name) = name else {
             return Ok(Self::Writeback);
         };
-        Self::parse(name)
-            .ok_or_else(|| Stop::Message([b"Invalid source cache option: ", name.as_bytes()].concat()))
+        Self::parse(name).ok_or_else(|| Stop::Message([refusal, name.as_bytes()].concat()))
     }
 
     /// Whether the page cache is bypassed.

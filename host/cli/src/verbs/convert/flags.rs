@@ -113,6 +113,15 @@ const TARGET: Group = Group {
             value: Some("IMAGE"),
             help: "write only what differs from IMAGE, as a layer above it",
         },
+        // Its letter since 11.1.
+        Flag {
+            id: Id::Backing,
+            short: Some(b'b'),
+            long: &[],
+            exact: &[],
+            value: Some("IMAGE"),
+            help: "",
+        },
         Flag {
             id: Id::BackingFormat,
             short: Some(b'F'),

@@ -65,6 +65,15 @@ pub(super) const PAGE: Page = Page {
                     value: Some("FORMAT"),
                     help: "format of FILE; must be given with it",
                 },
+                // Its letter since 11.1.
+                Flag {
+                    id: Id::BackingFormat,
+                    short: Some(b'B'),
+                    long: &[],
+                    exact: &[],
+                    value: Some("FORMAT"),
+                    help: "",
+                },
                 Flag {
                     id: Id::BackingUnsafe,
                     short: Some(b'u'),

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use crate::flags::Id;
 use crate::stop::{Step, Stop};
+use crate::value::cache::CacheMode;
 use crate::verbs::shared::{Line, SourceArgs, only_image, output_is_json};
 
 /// What was typed.
@@ -17,6 +18,10 @@ pub(super) struct Args {
     pub(super) backing_chain: bool,
     /// `--safety`.
     pub(super) safety: bool,
+    /// `--limits`.
+    pub(super) limits: bool,
+    /// `-t`.
+    pub(super) cache: CacheMode,
     /// `--output json`.
     pub(super) json: bool,
 }
@@ -24,10 +29,13 @@ pub(super) struct Args {
 pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     let mut source = SourceArgs::default();
     let (mut backing_chain, mut safety, mut json) = (false, false, false);
+    let (mut limits, mut cache) = (false, None);
     let operands = line.read(|id, value| {
         match id {
             Id::BackingChain => backing_chain = true,
             Id::Safety => safety = true,
+            Id::Limits => limits = true,
+            Id::SourceCache => cache = Some(value),
             Id::Output => json = output_is_json(&value)?,
             _ => source.take(id, value),
         }
@@ -44,6 +52,8 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
         source,
         backing_chain,
         safety,
+        limits,
+        cache: CacheMode::of_image(cache.as_deref())?,
         json,
     })
 }

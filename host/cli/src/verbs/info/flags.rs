@@ -36,7 +36,26 @@ pub(super) const PAGE: Page = Page {
         },
         Group {
             title: "Output",
-            flags: &[OUTPUT, OBJECT],
+            flags: &[
+                OUTPUT,
+                Flag {
+                    id: Id::Limits,
+                    short: None,
+                    long: &[],
+                    exact: &["limits"],
+                    value: None,
+                    help: "show the alignments and largest requests of the image and its files, too",
+                },
+                Flag {
+                    id: Id::SourceCache,
+                    short: Some(b't'),
+                    long: &[],
+                    exact: &["cache"],
+                    value: Some("MODE"),
+                    help: "open it as MODE would: none and directsync bypass the page cache",
+                },
+                OBJECT,
+            ],
         },
     ],
     examples: &[

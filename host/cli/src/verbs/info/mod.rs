@@ -2,6 +2,7 @@
 
 mod args;
 mod flags;
+mod limits;
 mod run;
 mod safety;
 mod show;

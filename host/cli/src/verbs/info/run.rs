@@ -1,11 +1,14 @@
 //! `info`, carried out.
 
+use std::path::Path;
+
 use instar_abi::job::{self, Verb};
 use instar_abi::report::{Info, Specific};
-use instar_abi::{FileKind, Report, Slot};
+use instar_abi::{FileKind, Format, Report, Slot};
 use instar_engine::{Files, Policy as GatePolicy};
 
 use super::args::Args;
+use super::limits::{FileLimits, Limits};
 use super::show::{self, Child, FileInfo, Layer};
 use crate::json::{Json, pretty};
 use crate::run::one_image::{Look, Seen};
@@ -24,7 +27,12 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     } else {
         GatePolicy::Pieces
     };
-    let opened = Look::at(&place, gate).with_busy_layers().open(context.policy)?;
+    let direct = args.cache.is_direct() || place.direct;
+    let look = Look::at(&place, gate).with_busy_layers().direct(direct);
+    let opened = look.open(context.policy)?;
+    let limits = args
+        .limits
+        .then(|| FileLimits::of(Path::new(&place.path), direct));
     // Read before our own process is confined.
     let time = (!args.json).then(LocalTime::load);
     let device = opened.facts.kind == FileKind::Block;
@@ -51,6 +59,9 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         .zip(&full)
         .map(|(report, name)| layer(report, name, seen.files(), place.bare_file))
         .collect();
+    if let Some(file) = limits {
+        limit(&mut layers, file, place.format.is_none());
+    }
     if let Some(top) = layers.first_mut() {
         stand_in_parts(top, &place, &nodes);
     }
@@ -60,6 +71,15 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     };
     context.console.print(&text);
     Ok(0)
+}
+
+/// Gives each layer its limits: the kernel was asked about the first one's file.
+fn limit(layers: &mut [Layer<'_>], file: FileLimits, guessed: bool) {
+    for (depth, layer) in layers.iter_mut().enumerate() {
+        let guessed_raw = guessed && layer.report.format == Format::Raw;
+        let top = Limits::new(file, guessed_raw);
+        layer.limits = Some(if depth == 0 { top } else { top.below() });
+    }
 }
 
 /// Gives the image and the raw parts that it stands in the names that they have as trees.
@@ -137,6 +157,7 @@ fn layer<'a>(report: &'a Info, name: &'a Name, files: &Files, bare_file: bool) -
         full_backing,
         bare_file,
         children,
+        limits: None,
     }
 }
 

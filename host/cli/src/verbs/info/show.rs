@@ -5,6 +5,7 @@ use std::fmt::Write;
 use instar_abi::job::{Compression, Window};
 use instar_abi::report::{Info, LuksInfo, Qcow2Info, Specific, VmdkInfo};
 
+use super::limits::Limits;
 use crate::json::{Json, Object};
 use crate::release::{self, Fact};
 use crate::show::{Escaped, LocalTime, Name, human_size, snapshot};
@@ -22,6 +23,8 @@ pub(super) struct Layer<'a> {
     pub(super) bare_file: bool,
     /// The files of the layer, the last one attached first. The image file itself comes last.
     pub(super) children: Vec<Child>,
+    /// What `--limits` shows.
+    pub(super) limits: Option<Limits>,
 }
 
 /// A file of a layer.
@@ -72,6 +75,15 @@ impl Layer<'_> {
         if self.bare_file { &[] } else { &self.children }
     }
 
+    fn limits(&self) -> Option<Object> {
+        let limits = self.limits?;
+        Some(if self.bare_file {
+            limits.file()
+        } else {
+            limits.image(self.report)
+        })
+    }
+
     fn allocated(&self) -> u64 {
         self.children.iter().map(|child| child.file.allocated).sum()
     }
@@ -102,6 +114,10 @@ pub(super) fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
         text.push_str("cleanly shut down: no\n");
     }
     backing(&mut text, layer);
+    if let Some(limits) = layer.limits() {
+        text.push_str("Block limits:\n");
+        members(&mut text, &limits, 1);
+    }
     if !report.snapshots.is_empty() {
         text.push_str("Snapshot list:\n");
         snapshot::table(&mut text, &report.snapshots, time);
@@ -115,13 +131,13 @@ pub(super) fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
         return out;
     }
     for child in layer.shown_children() {
-        human_child(child, &mut out);
+        human_child(child, layer.limits, &mut out);
     }
     out
 }
 
 /// A file of a layer, below the raw parts of it that the layer stands in.
-fn human_child(child: &Child, out: &mut Vec<u8>) {
+fn human_child(child: &Child, limits: Option<Limits>, out: &mut Vec<u8>) {
     let (mut path, mut indent) = (format!("/{}", child.role), String::new());
     let disk = human_size(child.file.allocated);
     for ((name, _), size) in child.parts.iter().zip(child.part_sizes()) {
@@ -133,6 +149,7 @@ fn human_child(child: &Child, out: &mut Vec<u8>) {
             human_size(size),
         );
         out.extend_from_slice(rest.as_bytes());
+        human_limits(limits.map(|limits| limits.part()), &inner, out);
         path.push_str("/file");
         indent = inner;
     }
@@ -145,9 +162,33 @@ fn human_child(child: &Child, out: &mut Vec<u8>) {
         human_size(size),
     );
     out.extend_from_slice(rest.as_bytes());
+    human_limits(
+        limits.map(|limits| child.limits(limits)),
+        &format!("{indent}    "),
+        out,
+    );
+}
+
+fn human_limits(limits: Option<Object>, indent: &str, out: &mut Vec<u8>) {
+    let Some(limits) = limits else { return };
+    let mut text = String::new();
+    members(&mut text, &limits, 1);
+    out.extend_from_slice(format!("{indent}Block limits:\n").as_bytes());
+    for line in text.lines() {
+        out.extend_from_slice(format!("{indent}{line}\n").as_bytes());
+    }
 }
 
 impl Child {
+    /// The limits of the file: those of the layer, if it is its main one.
+    fn limits(&self, layer: Limits) -> Object {
+        if self.role == "file" {
+            layer.file()
+        } else {
+            layer.other_file()
+        }
+    }
+
     /// Bytes of the raw parts, the outermost first.
     fn part_sizes(&self) -> Vec<u64> {
         let mut size = self.file.virtual_size();
@@ -181,6 +222,7 @@ pub(super) fn json(layer: &Layer<'_>) -> Json {
         .with("actual-size", layer.allocated())
         .with("virtual-size", report.virtual_size)
         .with_some("cluster-size", report.cluster_size)
+        .with_some("limits", layer.limits())
         .with_some("encrypted", report.encrypted.then_some(true))
         .with_some("compressed", report.compressed.then_some(true))
         .with_some("backing-filename", backing.map(|backing| backing.name.as_bytes()))
@@ -208,7 +250,11 @@ pub(super) fn json(layer: &Layer<'_>) -> Json {
     if layer.bare_file {
         return object.with("children", Vec::new()).into();
     }
-    let children: Vec<Json> = layer.children.iter().map(child_object).collect();
+    let children: Vec<Json> = layer
+        .children
+        .iter()
+        .map(|child| child_object(child, layer.limits))
+        .collect();
     object.with("children", children).into()
 }
 
@@ -217,7 +263,7 @@ fn plain_file() -> Object {
     Object::new().with("type", "file").with("data", Object::new())
 }
 
-fn child_object(child: &Child) -> Json {
+fn child_object(child: &Child, limits: Option<Limits>) -> Json {
     let info = Object::new()
         .with("filename", &child.name)
         .with("format", child.file.protocol())
@@ -225,6 +271,7 @@ fn child_object(child: &Child) -> Json {
         .with("actual-size", child.file.allocated)
         .with("virtual-size", child.file.virtual_size())
         .with("format-specific", plain_file())
+        .with_some("limits", limits.map(|limits| child.limits(limits)))
         .with("children", Vec::new());
     let mut node = info;
     let named = |name: &[u8], info: Object| Json::from(Object::new().with("name", name).with("info", info));
@@ -235,6 +282,7 @@ fn child_object(child: &Child) -> Json {
             .with("dirty-flag", false)
             .with("actual-size", child.file.allocated)
             .with("virtual-size", size)
+            .with_some("limits", limits.map(|limits| limits.part()))
             .with("children", vec![named(b"file", node)]);
     }
     named(child.role.as_bytes(), node)

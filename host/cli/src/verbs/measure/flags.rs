@@ -40,7 +40,7 @@ pub(super) const PAGE: Page = Page {
                 },
                 Flag {
                     id: Id::Size,
-                    short: None,
+                    short: Some(b's'),
                     long: &["size"],
                     exact: &[],
                     value: Some("SIZE"),

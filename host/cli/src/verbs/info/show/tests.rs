@@ -36,6 +36,7 @@ fn layer<'a>(report: &'a Info, name: &'a Name) -> Layer<'a> {
                 device: false,
             },
         }],
+        limits: None,
     }
 }
 
