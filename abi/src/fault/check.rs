@@ -1,20 +1,20 @@
-//! What `check` finds in images: 0x0800 to 0x08ff. The words are qemu-img's, since callers match them.
+//! Findings of `check`: 0x0800 to 0x08ff. The wording is that of qemu-img, because callers match it.
 
 super::faults! {
     // Any format.
     /// The format has no check.
     UNSUPPORTED = 0x0800, "This image format does not support checks";
     /// Tables refer to tables again and again. Numbers: bytes read, limit.
-    WORK_LIMIT = 0x0801, "the check read {0} bytes of tables, more than the {1} that what the file holds justifies";
+    WORK_LIMIT = 0x0801, "the check read {0} bytes of tables; the limit for a file of this size is {1}";
 
     // qcow2: references.
     /// A reference past the end. Numbers: offset, bytes.
     PAST_END = 0x0810, "ERROR: counting reference for region exceeding the end of the file by one cluster or more: offset {0:#x} size {1:#x}";
-    /// More references than a refcount can say. Number 0: cluster offset.
+    /// More references than a refcount can hold. Number 0: cluster offset.
     OVERFLOW = 0x0811, "ERROR: overflow cluster offset={0:#x}\nUse qemu-img amend to increase the refcount entry width or qemu-img convert to create a clean copy if the image cannot be opened for writing";
     /// More in use than the refcount says. Numbers: cluster, refcount, references.
     REFCOUNT_LOW = 0x0812, "ERROR cluster {0} refcount={1} reference={2}";
-    /// Less in use than the refcount says. Numbers as before.
+    /// Less in use than the refcount says. Numbers: as for `REFCOUNT_LOW`.
     LEAKED = 0x0813, "Leaked cluster {0} refcount={1} reference={2}";
     /// A refcount that cannot be read. Number 0: cluster.
     REFCOUNT_UNREADABLE = 0x0814, "Can't get refcount for cluster {0}: Input/output error";
@@ -28,7 +28,7 @@ super::faults! {
     REFCOUNT_BLOCK_OUTSIDE = 0x081a, "ERROR refcount block {0} is outside image";
     /// Something else uses a refcount block. Numbers: table index, references.
     REFCOUNT_BLOCK_SHARED = 0x081b, "ERROR refcount block {0} refcount={1}";
-    /// Said once, when a count of it is first wanted. Numbers: offset, table index.
+    /// Reported once, when one of its counts is first needed. Numbers: offset, table index.
     REFCOUNT_BLOCK_CORRUPT = 0x081c, "qcow2: Image is corrupt: Refblock offset {0:%x} unaligned (reftable index: {1:%x}); further non-fatal corruption events will be suppressed";
 
     // qcow2: L1 and L2.
@@ -74,7 +74,7 @@ super::faults! {
     SNAPSHOT_EXTRA = 0x0836, "ERROR failed to read the snapshot table: Too much extra metadata in snapshot table entry {0}\nYou can force-remove this extra metadata with qemu-img check -r all";
     /// Number 0: snapshots behind the limit.
     SNAPSHOT_TABLE_BIG = 0x0837, "ERROR failed to read the snapshot table: Snapshot table is too big\nYou can force-remove all {0} overhanging snapshots with qemu-img check -r all";
-    /// The table lies where no file reaches.
+    /// The table starts beyond the largest file offset.
     SNAPSHOTS_UNREADABLE = 0x0838, "ERROR failed to read the snapshot table: Failed to read snapshot table: Input/output error";
 
     // qcow2: bitmaps.
@@ -92,7 +92,7 @@ super::faults! {
     VDI_SHARED = 0x0848, "ERROR: block index {0} also used by {0}";
     /// Numbers: block, place.
     VDI_LARGE = 0x0849, "ERROR: block index {0} too large, is {1}";
-    /// Numbers: blocks found, blocks that the header says.
+    /// Numbers: blocks found, blocks declared in the header.
     VDI_COUNT = 0x084a, "ERROR: allocated blocks mismatch, is {0}, should be {1}";
 
     // VHDX.
@@ -106,7 +106,7 @@ super::faults! {
     VHDX_REGION = 0x0853, "VHDX region {0}-{1} overlaps with region {2}-{3}";
 }
 
-/// The first code whose words stand on a line after the program's name; those from 0x0810 up to it do not, nor do VMDK's and VDI's.
+/// Whether the message starts with the name of the program.
 #[must_use]
 pub const fn is_prefixed(code: super::FaultCode) -> bool {
     matches!(code.0, 0x0834..=0x083f | 0x0850..=0x085f)

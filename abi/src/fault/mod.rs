@@ -1,8 +1,8 @@
-//! What can go wrong, as facts: a code, up to four numbers, perhaps a name from the image.
+//! Failures as facts: a code, up to four numbers, and perhaps a name from the image.
 //!
-//! The guest never sends words. Each code has a template here, of which the *host's* copy is the one that is
-//! printed: `{0}` to `{3}` are the numbers, `{text}` the image's name (escaped by the host), `{errno}` the
-//! system's word for number 0. A format's codes live in a file of its own; hundreds are its range.
+//! The guest never sends prose. Each code has a template here, and the *host* prints its own copy of it: `{0}` to
+//! `{3}` are the numbers, `{text}` is the name from the image (escaped by the host), and `{errno}` is the system's
+//! message for number 0. Each format has a file and a range of codes of its own.
 
 pub mod check;
 pub mod core;
@@ -25,7 +25,7 @@ use crate::text::ImageText;
 pub struct FaultCode(pub u16);
 
 impl FaultCode {
-    /// The words for this code, if it is known.
+    /// The template of this code, if it is known.
     #[must_use]
     pub fn template(self) -> Option<&'static str> {
         TABLES
@@ -37,21 +37,21 @@ impl FaultCode {
     }
 }
 
-/// A failure: what, where, and the values that made it one.
+/// A failure: its kind, the file, and the values behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// What.
+    /// The kind of failure.
     pub code: FaultCode,
-    /// The file in which it was found, if it concerns one.
+    /// The file concerned, if there is one.
     pub slot: Option<Slot>,
-    /// What was found, the limit, the offset: as the template says.
+    /// The value found, the limit, the offset: the template gives each its meaning.
     pub numbers: [u64; 4],
     /// A name from the image.
     pub text: Option<Box<ImageText>>,
 }
 
 impl Fault {
-    /// A fault without particulars.
+    /// A fault with a code and nothing else.
     #[must_use]
     pub const fn new(code: FaultCode) -> Self {
         Self {

@@ -15,7 +15,7 @@ super::faults! {
     BACKING_OFFSET = 0x0205, "Invalid backing file offset";
     /// The backing file name is too long. Numbers: length, limit.
     BACKING_LENGTH = 0x0206, "Backing file name too long";
-    /// A compression type that this driver does not know. Number 0: type.
+    /// An unknown compression type. Number 0: type.
     COMPRESSION_TYPE = 0x0207, "qcow2: unknown compression type: {0}";
     /// Other than zlib, without the feature bit.
     COMPRESSION_BIT_UNSET = 0x0208, "qcow2: Compression type incompatible feature bit must be set";
@@ -23,7 +23,7 @@ super::faults! {
     COMPRESSION_BIT_SET = 0x0209, "qcow2: Compression type incompatible feature bit must not be set";
     /// Incompatible features. Text: their names, from the image's table where it has them.
     FEATURES = 0x020a, "Unsupported qcow2 feature(s): {text}";
-    /// Clusters too small for subclusters. Number 0: size that they would have.
+    /// Clusters are too small for subclusters. Number 0: the size that subclusters would have.
     SUBCLUSTER_SIZE = 0x020b, "Unsupported subcluster size: {0}";
     /// Refcount width. Number 0: its log2.
     REFCOUNT_ORDER = 0x020c, "Reference count entry width too large; may not exceed 64 bits";
@@ -33,9 +33,9 @@ super::faults! {
     NO_REFCOUNT_TABLE = 0x020e, "Image does not contain a reference count table";
     /// A table has too many entries. Numbers: entries, limit; text: which.
     TABLE_LARGE = 0x020f, "{text} too large";
-    /// A table is not aligned or beyond every file. Number 0: offset; text: which.
+    /// A table is not aligned, or starts beyond the largest possible file. Number 0: offset; text: which.
     TABLE_OFFSET = 0x0210, "{text} offset invalid";
-    /// The size needs an L1 table that no reader holds. Number 0: size.
+    /// The size needs an L1 table larger than any reader accepts. Number 0: size.
     TOO_BIG = 0x0211, "Image is too big";
     /// The L1 table does not reach the size. Numbers: entries, entries needed.
     L1_SMALL = 0x0212, "L1 table is too small";
@@ -85,7 +85,7 @@ super::faults! {
     SNAPSHOT_EXTRA = 0x0228, "Too much extra metadata in snapshot table entry {0}";
     /// The snapshot table is too long. Numbers: bytes, limit.
     SNAPSHOT_TABLE = 0x0229, "Snapshot table is too big";
-    /// The snapshot table goes on behind the file's end. Numbers: entry, file size.
+    /// The snapshot table continues past the end of the file. Numbers: entry, file size.
     SNAPSHOT_TABLE_CUT = 0x022a, "the file ends at byte {1}, before entry {0} of the snapshot table";
     /// L1 entry. Numbers: offset, L1 index.
     L2_UNALIGNED = 0x022b, "qcow2: Image is corrupt: L2 table offset {0} unaligned (L1 index: {1})";
@@ -95,14 +95,14 @@ super::faults! {
     ZERO_IN_V2 = 0x022d, "qcow2: Image is corrupt: Zero cluster entry found in pre-v3 image (guest offset: {0})";
     /// Compressed cluster beside a data file. Number 0: guest offset.
     COMPRESSED_IN_DATA_FILE = 0x022e, "qcow2: Image is corrupt: Compressed cluster entry found in image with external data file (guest offset: {0})";
-    /// Clusters of a data file stand at their guest offset. Numbers: host offset, guest offset.
+    /// A cluster of a data file is not at its guest offset. Numbers: host offset, guest offset.
     DATA_FILE_OFFSET = 0x022f, "qcow2: Image is corrupt: External data file host cluster offset {0} does not match guest cluster offset: {1}";
     /// Subcluster bits contradict each other. Number 0: guest offset.
     SUBCLUSTERS = 0x0230, "qcow2: Image is corrupt: Invalid cluster entry found (guest offset: {0})";
-    /// LUKS header that is none.
+    /// Not a LUKS header.
     LUKS_MAGIC = 0x0231, "Volume is not in LUKS format";
     /// LUKS version. Number 0: version.
     LUKS_VERSION = 0x0232, "LUKS version {0} is not supported";
-    /// A table beyond what file offsets can say. Number 0: offset.
+    /// A table beyond the largest file offset. Number 0: offset.
     L1_UNREADABLE = 0x0233, "Could not read L1 table: Input/output error";
 }

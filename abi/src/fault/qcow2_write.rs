@@ -30,9 +30,9 @@ super::faults! {
     /// `-c` with preallocation.
     PREALLOCATION_COMPRESSED = 0x028d, "Compression and preallocation not supported at the same time";
     /// The names do not fit the header. Numbers: bytes of the header, limit.
-    HEADER_TOO_LONG = 0x028e, "the names of backing and data file make a header of {0} bytes; it must fit one cluster of {1} bytes (use shorter names or a larger cluster size)";
+    HEADER_TOO_LONG = 0x028e, "the names of backing and data file make a header of {0} bytes, which must fit in one cluster of {1} bytes (use shorter names or a larger cluster size)";
     /// A name is too long. Numbers: length, limit. Text: the name.
-    NAME_TOO_LONG = 0x028f, "the name '{text}' has {0} bytes; the format allows {1}";
+    NAME_TOO_LONG = 0x028f, "the name '{text}' has {0} bytes; the format allows at most {1}";
     /// The refcount table would exceed its limit. Numbers: clusters needed, limit in bytes.
     REFCOUNT_TABLE = 0x0290, "the refcount table would take more than {1} bytes (try using a larger cluster size)";
     /// The existing image is marked dirty.
@@ -44,7 +44,7 @@ super::faults! {
     /// A table of the existing image has an impossible entry. Numbers: entry, byte offset.
     TARGET_TABLE = 0x0295, "the image's tables are damaged (entry {0} at byte {1}); repair it with 'qemu-img check -r all' before writing to it";
     /// A count in the existing image would pass its width. Numbers: cluster, count.
-    TARGET_REFCOUNT = 0x0296, "the image's refcounts are damaged (cluster {0} is in use, but counted {1} times); repair it with 'qemu-img check -r all' before writing to it";
+    TARGET_REFCOUNT = 0x0296, "the image's refcounts are damaged (cluster {0} is in use, but its refcount is {1}); repair it with 'qemu-img check -r all' before writing to it";
     /// `snapshot -a` of an image that has bitmaps.
     APPLY_WITH_BITMAPS = 0x0297, "Device has active dirty bitmaps";
     /// `snapshot -a` of a snapshot that the image does not have.

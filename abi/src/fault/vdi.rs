@@ -1,4 +1,4 @@
-//! Failures found in vdi images: 0x0600 to 0x06ff. The words are qemu-img's where it has any.
+//! Failures found in vdi images: 0x0600 to 0x06ff. The wording is that of qemu-img where it has one.
 
 super::faults! {
     /// A version that this driver does not know. Numbers: major, minor.
@@ -24,7 +24,7 @@ super::faults! {
     /// The block map is too long. Number 0: blocks.
     BLOCKS = 1546, "unsupported VDI image (too many blocks {0}, max is 536870784)";
     /// Blocks carry data of their own, so that they are not where this driver would look. Number 0: bytes of it.
-    BLOCK_EXTRA = 1547, "unsupported VDI image (each block is preceded by {0} bytes of its own)";
+    BLOCK_EXTRA = 1547, "unsupported VDI image ({0} extra bytes before each block)";
     /// Blocks overlap the header or the block map. Number 0: offset of the data.
-    OVERLAP = 1548, "the VDI image says that its data starts at byte {0}, inside its header or block map";
+    OVERLAP = 1548, "the VDI image claims that its data starts at byte {0}, inside its own header or block map";
 }

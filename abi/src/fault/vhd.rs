@@ -1,11 +1,11 @@
-//! Failures found in vhd images: 0x0400 to 0x04ff. The words are qemu-img's where it has any.
+//! Failures found in vhd images: 0x0400 to 0x04ff. The wording is that of qemu-img where it has one.
 
 super::faults! {
     /// A version that this driver does not know. Numbers: major, minor.
-    VERSION = 1024, "unsupported VHD version {0}.{1}; version 1 is known";
-    /// No footer, neither in front nor at the end, or a fixed footer where none may be.
+    VERSION = 1024, "unsupported VHD version {0}.{1}; only version 1 is supported";
+    /// No footer at the start or the end, or the footer of a fixed disk where it must not be.
     NOT_VHD = 1025, "invalid VPC image";
-    /// Not even room for a footer.
+    /// The file is too small for a footer.
     TOO_SMALL = 1026, "File too small for a VHD header";
     /// The footer is damaged.
     CHECKSUM = 1027, "Incorrect header checksum";
@@ -21,18 +21,18 @@ super::faults! {
     TRUNCATED = 1032, "block-vpc: free_data_block_offset points after the end of file. The image has been truncated.";
     /// Number 0: sectors.
     DISK_TOO_LARGE = 1033, "the VHD has {0} sectors of 512 bytes; the limit is 4278190080 (2040 GiB)";
-    /// A disk type that this driver does not know. Number 0: type.
-    DISK_TYPE = 1034, "VHD disk type {0} is none of 2 (fixed), 3 (dynamic), 4 (differencing)";
+    /// An unknown disk type. Number 0: type.
+    DISK_TYPE = 1034, "unsupported VHD disk type {0}; the types are 2 (fixed), 3 (dynamic) and 4 (differencing)";
     /// A block overlaps the header or the block allocation table. Numbers: block, offset.
-    OVERLAP = 1035, "block {0} of the VHD is said to start at byte {1}, inside the image's own header or tables";
-    /// A differencing disk that does not say what it differs from.
-    NO_PARENT = 1036, "the VHD is a differencing disk, but none of its parent locators gives a name that can be followed";
-    /// No such size. Only for new images.
+    OVERLAP = 1035, "block {0} of the VHD claims to start at byte {1}, inside the image's own header or tables";
+    /// A differencing disk without a usable parent name.
+    NO_PARENT = 1036, "the VHD is a differencing disk, but none of its parent locators holds a usable file name";
+    /// New images: the disk is too large.
     SIZE = 1037, "Disk size is too large, max size is 2040 GiB";
-    /// The footer puts the dynamic header where no file can reach.
+    /// The footer puts the dynamic header beyond the largest file offset.
     DYNAMIC_OFFSET = 1038, "Error reading dynamic VHD header";
-    /// The dynamic header puts the block allocation table where no file can reach.
+    /// The dynamic header puts the block allocation table beyond the largest file offset.
     TABLE_OFFSET = 1039, "Error reading pagetable";
     /// The layer below is another disk. Text: its identifier and the one wanted.
-    PARENT_IDENTITY = 1040, "the parent is not the disk that this image was made over: its identifier is {text}";
+    PARENT_IDENTITY = 1040, "the parent is not the disk that this image was based on: its identifier is {text}";
 }

@@ -1,38 +1,38 @@
-//! Failures found in vhdx images: 0x0500 to 0x05ff. The words are qemu-img's where it has any.
+//! Failures found in vhdx images: 0x0500 to 0x05ff. The wording is that of qemu-img where it has one.
 
 super::faults! {
     /// A version that this driver does not know. Number 0: version.
-    VERSION = 1280, "unsupported VHDX log version {0}; version 0 is known";
+    VERSION = 1280, "unsupported VHDX log version {0}; only version 0 is supported";
     /// No file identifier.
     NOT_VHDX = 1281, "Image is not in vhdx format: the file does not start with 'vhdxfile'";
     /// Neither header is valid, or both claim to be the newer one.
     NO_HEADER = 1282, "No valid VHDX header found";
     /// The log is not where a log may be. Numbers: offset, length.
-    LOG_PLACE = 1283, "the VHDX log at byte {0} of {1} bytes is not aligned to 1 MiB or lies in the header section";
-    /// A log that must be replayed is larger than we replay. Numbers: length, limit.
-    LOG_TOO_LARGE = 1284, "the VHDX log of {0} bytes must be replayed; the limit is {1}. Replay it with qemu-img check -r all on a copy";
-    /// A log made to be read again and again. Number 0: bytes of the log.
-    LOG_LOOP = 1285, "the VHDX log of {0} bytes holds overlapping entries that would be read without end";
-    /// The log changes more than we keep. Numbers: changes, limit.
-    LOG_CHANGES = 1286, "the VHDX log holds more than {1} changes. Replay it with qemu-img check -r all on a copy";
-    /// The file is shorter than its log says. Numbers: file size, size that the log says.
-    LOG_TRUNCATED = 1287, "the VHDX file has {0} bytes, but its log was written when it had {1}; it has been truncated";
+    LOG_PLACE = 1283, "the VHDX log of {1} bytes at byte {0} is not aligned to 1 MiB, or overlaps the header section";
+    /// The log must be replayed and is too large. Numbers: length, limit.
+    LOG_TOO_LARGE = 1284, "the VHDX log of {0} bytes must be replayed, but the limit is {1} bytes; replay it with 'qemu-img check -r all' on a copy";
+    /// A log crafted to be read over and over. Number 0: bytes of the log.
+    LOG_LOOP = 1285, "the VHDX log of {0} bytes has overlapping entries, which would be read without end";
+    /// The log makes more changes than are kept. Numbers: changes, limit.
+    LOG_CHANGES = 1286, "the VHDX log holds more than {1} changes; replay it with 'qemu-img check -r all' on a copy";
+    /// The file is shorter than its log claims. Numbers: file size, size claimed.
+    LOG_TRUNCATED = 1287, "the VHDX file has {0} bytes, but had {1} when its log was written; it has been truncated";
     /// Neither region table is valid.
     NO_REGIONS = 1288, "no valid VHDX region table found";
-    /// A region is required and unknown, by its GUID.
-    UNKNOWN_REGION = 1289, "the VHDX image requires a region that is not known: {text}";
+    /// An unknown region is marked as required. Text: its GUID.
+    UNKNOWN_REGION = 1289, "the VHDX image requires an unknown region: {text}";
     /// Two regions overlap, or one is misplaced. Numbers: offset, length.
-    REGION_PLACE = 1290, "the VHDX region at byte {0} of {1} bytes is misaligned, in the header section, or overlaps another";
-    /// BAT or metadata region missing, or twice.
-    REGIONS_MISSING = 1291, "the VHDX image has no block allocation table or no metadata, or has one twice";
+    REGION_PLACE = 1290, "the VHDX region of {1} bytes at byte {0} is misaligned, lies in the header section, or overlaps another region";
+    /// The BAT or metadata region is missing or duplicated.
+    REGIONS_MISSING = 1291, "the VHDX image must have exactly one block allocation table and one metadata region";
     /// The metadata table is damaged.
     METADATA = 1292, "the VHDX metadata table is damaged";
-    /// A metadata item is required and unknown, by its GUID.
-    UNKNOWN_METADATA = 1293, "the VHDX image requires a metadata item that is not known: {text}";
-    /// A required metadata item is missing, misplaced, or there twice. Number 0: which, in the order of the specification.
-    METADATA_ITEM = 1294, "VHDX metadata item {0} of 6 is missing, misplaced or there twice (1 file parameters, 2 size, 3 page 83, 4 and 5 sector sizes, 6 parent locator)";
+    /// An unknown metadata item is marked as required. Text: its GUID.
+    UNKNOWN_METADATA = 1293, "the VHDX image requires an unknown metadata item: {text}";
+    /// A required metadata item is missing, misplaced or duplicated. Number 0: which, in the order of the specification.
+    METADATA_ITEM = 1294, "VHDX metadata item {0} of 6 is missing, misplaced or duplicated (1 file parameters, 2 size, 3 page 83, 4 and 5 sector sizes, 6 parent locator)";
     /// Number 0: block size.
-    BLOCK_SIZE_READ = 1295, "the VHDX block size of {0} bytes is no power of two from 1 MiB to 256 MiB";
+    BLOCK_SIZE_READ = 1295, "the VHDX block size of {0} bytes is not a power of two from 1 MiB to 256 MiB";
     /// Number 0: logical sector size.
     SECTOR_SIZE = 1296, "the VHDX logical sector size of {0} bytes is neither 512 nor 4096";
     /// Numbers: size, limit.
@@ -45,12 +45,12 @@ super::faults! {
     BLOCK_END = 1300, "VHDX BAT entry {0} end offset {1} points after end of file ({2}). Image has probably been truncated.";
     /// A block overlaps a region. Numbers: BAT entry, offset.
     BLOCK_OVERLAP = 1301, "VHDX BAT entry {0} puts a block at byte {1}, inside the image's own header, log or tables";
-    /// No such state. Numbers: BAT entry, state.
+    /// An invalid state. Numbers: BAT entry, state.
     BLOCK_STATE = 1302, "VHDX BAT entry {0} has state {1}, which is not valid here";
     /// A differencing disk whose sector bitmap is missing. Number 0: BAT entry.
     NO_BITMAP = 1303, "VHDX BAT entry {0} is partially present, but its chunk has no sector bitmap";
-    /// A differencing disk that does not say what it differs from.
-    NO_PARENT = 1304, "the VHDX is a differencing disk, but its parent locator gives no name that can be followed";
+    /// A differencing disk without a usable parent name.
+    NO_PARENT = 1304, "the VHDX is a differencing disk, but its parent locator does not hold a usable file name";
     /// New images: block size.
     BLOCK_SIZE = 1305, "Block size must be a power of two";
     /// New images: log size 0.
@@ -60,5 +60,5 @@ super::faults! {
     /// New images: disk size.
     SIZE = 1308, "Image size too large; max of 64TB";
     /// The layer below is another disk, or was changed. Text: its identifier and the one wanted.
-    PARENT_IDENTITY = 1309, "the parent is not the disk that this image was made over, or was changed since: its identifier is {text}";
+    PARENT_IDENTITY = 1309, "the parent is not the disk that this image was based on, or has changed since: its identifier is {text}";
 }

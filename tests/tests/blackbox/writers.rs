@@ -267,13 +267,13 @@ in_both_sandboxes! {
         }
         // An extent there is one to a reader that does not stop at the zero byte.
         flat(bench, &[FLAT.as_bytes(), b"\0RW 1 VMFS \"flat\"\n"].concat());
-        bench.instar(["info", "-f", "vmdk", "image"]).fails_with("some readers would find 'RW 1 VMFS \"flat\"' behind it");
+        bench.instar(["info", "-f", "vmdk", "image"]).fails_with("some programs would find 'RW 1 VMFS \"flat\"' after it");
     }
 
     fn a_missing_extent_line_is_named_as_such(bench) {
         let image = made(bench, "vmdk", "");
         put_text(&image, &text_of(&image).replace("RW 12288 SPARSE \"image\"", "RW 12288 FLAT \"/etc/passwd\" 0"));
-        bench.instar(["info", "image"]).fails_with("says that its disk is elsewhere: RW 12288 FLAT \"/etc/passwd\" 0");
+        bench.instar(["info", "image"]).fails_with("claims that the disk is elsewhere: RW 12288 FLAT \"/etc/passwd\" 0");
         flat(bench, FLAT.replace("RW 12288 VMFS \"flat\"\n", "").as_bytes());
         bench.instar(["info", "image"]).fails_with("the descriptor lists no extents");
     }

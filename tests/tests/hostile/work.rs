@@ -62,9 +62,9 @@ fn each_verb_gives_up(bench: &Bench, untrusted: bool) {
             assert_ne!(outcome.code(), Some(0), "{words:?} {policy:?}");
             let errors = outcome.errors();
             let why = [
-                "of its tables stand for more than one part of the disk: the limit is ",
-                "pieces of the disk, and it stores ",
-                "bytes of its tables were read, and it stores ",
+                "of the image's tables describe more than one part of the disk; the limit is ",
+                "pieces of the disk, but it stores only ",
+                "bytes of the image's tables were read, but it stores only ",
             ];
             // A filesystem or a format may have no room for so large a disk, whatever is in it.
             let too_large = ["File too large", "is larger than the format's limit"];

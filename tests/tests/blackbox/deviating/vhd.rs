@@ -48,7 +48,7 @@ in_both_sandboxes! {
         only_we_read(bench, "vhd-differencing", "vpc", "disk.raw");
         // A parent of another identity is no parent.
         Edited::open(&bench.path("parent.vhd")).put(68, &[0x42; 16]).seal_vhd_footer(0);
-        convert(bench, "vpc")[1].fails_with("the parent is not the disk that this image was made over: its identifier is 4242");
+        convert(bench, "vpc")[1].fails_with("the parent is not the disk that this image was based on: its identifier is 4242");
     }
 
     fn an_empty_fixed_disk_is_read(bench) {
@@ -60,7 +60,7 @@ in_both_sandboxes! {
     fn an_unknown_disk_type_is_refused(bench) {
         made(bench, "vpc", "");
         Edited::open(&bench.path("image")).put(TYPE, &77_u32.to_be_bytes()).seal_vhd_footer(0);
-        only_we_refuse(bench, "vhd-disk-types", "vpc", "VHD disk type 77 is none of 2 (fixed), 3 (dynamic), 4 (differencing)");
+        only_we_refuse(bench, "vhd-disk-types", "vpc", "unsupported VHD disk type 77; the types are 2 (fixed), 3 (dynamic) and 4 (differencing)");
     }
 
     fn a_fixed_disk_s_footer_in_front_is_refused(bench) {

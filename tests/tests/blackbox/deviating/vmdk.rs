@@ -53,7 +53,7 @@ in_both_sandboxes! {
         let absolute = bench.path("elsewhere/secret");
         for name in ["elsewhere/secret", "./elsewhere/secret", absolute.to_str().unwrap()] {
             flat(bench, &format!("RW 16 FLAT \"{name}\" 0"));
-            only_we_refuse(bench, "vmdk-extent-names", "vmdk", "the image names a file elsewhere");
+            only_we_refuse(bench, "vmdk-extent-names", "vmdk", "which no rule lets it open");
         }
     }
 
@@ -89,16 +89,16 @@ in_both_sandboxes! {
     fn a_descriptor_with_two_meanings_is_refused(bench) {
         for line in ["CID=87654321\n", "CREATETYPE=\"vmfs\"\n"] {
             embedded(bench, |text| format!("{text}{line}"));
-            only_we_refuse(bench, "vmdk-ambiguous-descriptor", "vmdk", "can be read in more than one way");
+            only_we_refuse(bench, "vmdk-ambiguous-descriptor", "vmdk", "the descriptor is ambiguous");
         }
     }
 
     fn an_embedded_descriptor_of_other_files_is_refused(bench) {
         embedded(bench, |text| text.replace("RW 12288 SPARSE \"image\"", "RW 6144 SPARSE \"image\"\nRW 6144 SPARSE \"other\""));
-        only_we_refuse(bench, "vmdk-embedded-extents", "vmdk", "says that its disk is elsewhere: RW 6144 SPARSE \"other\"");
+        only_we_refuse(bench, "vmdk-embedded-extents", "vmdk", "claims that the disk is elsewhere: RW 6144 SPARSE \"other\"");
         for line in ["RW 12288 FLAT \"flat\" 0", "RW 12288 VMFS \"flat\"", "RW 12288 ZERO"] {
             embedded(bench, |text| text.replace("RW 12288 SPARSE \"image\"", line));
-            only_we_refuse(bench, "vmdk-embedded-extents", "vmdk", &format!("says that its disk is elsewhere: {line}"));
+            only_we_refuse(bench, "vmdk-embedded-extents", "vmdk", &format!("claims that the disk is elsewhere: {line}"));
         }
     }
 
@@ -106,7 +106,7 @@ in_both_sandboxes! {
         for (line, words) in [
             ("rw 2048 FLAT \"flat\" 0", "unsupported extent type or access"),
             ("RW many FLAT \"flat\" 0", "Invalid extent line"),
-            ("ddb.x = 1\rRW 2048 FLAT \"flat\" 0", "some readers would find an extent within the line"),
+            ("ddb.x = 1\rRW 2048 FLAT \"flat\" 0", "some programs would find an extent in the line"),
         ] {
             flat(bench, &format!("RW 2048 FLAT \"flat\" 0\n{line}"));
             only_we_refuse(bench, "vmdk-unknown-lines", "vmdk", words);
@@ -114,7 +114,7 @@ in_both_sandboxes! {
         flat(bench, "RW 2048 FLAT \"flat\" 0");
         let text = fs::read(bench.path("image")).unwrap();
         fs::write(bench.path("image"), [&text, b"\0RW 2048 FLAT \"flat\" 0\n".as_slice()].concat()).unwrap();
-        only_we_refuse(bench, "vmdk-unknown-lines", "vmdk", "some readers would find");
+        only_we_refuse(bench, "vmdk-unknown-lines", "vmdk", "some programs would find");
     }
 
     fn extents_that_would_be_left_out_are_refused(bench) {
