@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of a name or label found in an image: not necessarily UTF-8, never trusted.
 ///
-/// There is no `Display` here on purpose: the host prints image text through its one escaping printer
-/// (invariant I6), and nowhere else.
+/// There is no `Display` here on purpose: the host prints image text only through its one escaping printer
+/// (invariant 6 of ARCHITECTURE.md).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<u8>")]
 pub struct ImageText(Vec<u8>);
 
-/// What comes over the wire is a claim: one that is longer than any [`ImageText`] is none.
+/// Bytes from the other side are only a claim: text longer than any [`ImageText`] is refused.
 impl TryFrom<Vec<u8>> for ImageText {
     type Error = &'static str;
 

@@ -96,7 +96,7 @@ impl fmt::Display for CommitError {
         if self.errno == Errno::EXIST {
             return write!(
                 f,
-                "'{name}' was created by another process meanwhile; it is left as it is"
+                "another process has created '{name}' in the meantime; that file was left unchanged"
             );
         }
         write!(f, "Could not complete '{name}': {}", open::words(self.errno))

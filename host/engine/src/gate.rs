@@ -1,4 +1,4 @@
-//! The gate: the one way by which a name found in an image opens a file (invariant I5).
+//! The gate: the only way for a name found in an image to open a file.
 //!
 //! ```text
 //!  name ──► plain? ──► walk: where does it lead? ──► which rule lets it in? ──► open, look again ──► slot
@@ -7,7 +7,7 @@
 //!                                                     └ in an allowed directory
 //! ```
 //!
-//! What decides is where the file stands, by the identity of directories, never the text of its name:
+//! The decision depends on where the file is, by the identity of its directory, never on the text of its name:
 //!
 //! 1. *Beside*: a regular file in the directory of the image that the user named, or in that of the file which that name
 //!    is a link to; not hidden, on the same mount, and not where somebody else puts files (`untrusted-dir`, `/`, `/dev`).
@@ -15,7 +15,7 @@
 //!    Such a layer counts as if the user had named it.
 //! 3. *Allowed*: a file or block device below a directory that the user allows for all images.
 //!
-//! A refusal tells nothing of what exists: the system's own answer is given only for directories that a rule opens.
+//! A refusal does not reveal whether the file exists: the system's own error is given only for directories that a rule opens.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -120,7 +120,7 @@ impl Gate {
         let (landing, rule) = self.find(namer, role, name)?;
         let (fd, stat, kind) = enter(&landing)?;
         let storage = Storage::at_a_glance(&stat, kind);
-        // To read from what is about to be overwritten would make an image of nothing. An image that names itself is none.
+        // Reading from the target while it is overwritten would produce garbage. An image that names itself does not collide.
         if slots.collides(&storage, false, Some(namer.identity)).is_some() {
             return Err(Failure(status::REFUSED_TARGET));
         }

@@ -42,7 +42,7 @@ impl KeyPlace {
         if !about.is_file() || !owners.contains(&about.uid()) || about.mode() & others != 0 {
             return Err(Error::new(
                 ErrorKind::PermissionDenied,
-                "others could know or change the key; it is ignored",
+                "others can read or change the key, so it is ignored; make its mode 0600 and its owner root or yourself",
             ));
         }
         let mut key = [0; 32];
@@ -50,7 +50,7 @@ impl KeyPlace {
         Ok(Key(key))
     }
 
-    /// The key; a new one if there is none yet. Of two who make it at once, one wins.
+    /// The key, which is made if there is none yet. If two processes make it at once, one of them wins.
     pub(crate) fn load_or_make(&self) -> std::io::Result<Key> {
         match self.load() {
             Err(error) if error.kind() == ErrorKind::NotFound && !self.shared => {

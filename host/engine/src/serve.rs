@@ -137,7 +137,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
 
     fn batch(&self, number: u32) -> Result<Next, Violation> {
         let lane = usize::try_from(number).ok().and_then(|at| self.lanes.get(at));
-        let lane = lane.ok_or(Violation::Other("a lane that does not exist rang"))?;
+        let lane = lane.ok_or(Violation::Other("a doorbell of a lane that does not exist"))?;
         // What a panic left in a lane's buffers is overwritten before it is looked at.
         let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
         let Lane {
@@ -304,5 +304,5 @@ fn result(answer: Outcome<Answer>) -> RawResult {
 /// Guest memory is smaller than the layout says, or a range that was checked is not in it: never the guest's doing, but
 /// not ours to go on with either.
 pub(crate) fn outside(_: OutOfBounds) -> Violation {
-    Violation::Other("a range outside of its memory")
+    Violation::Other("a range outside its memory")
 }

@@ -92,7 +92,7 @@ fn child() -> Option<u32> {
 pub fn thread_start(role: Role) -> io::Result<()> {
     keep_for(role)?;
     Filter::new(role)?.apply().map_err(|error| {
-        let text = format!("a thread cannot be confined by seccomp: {error}");
+        let text = format!("cannot confine a thread with seccomp: {error}");
         io::Error::new(error.kind(), text)
     })
 }

@@ -24,9 +24,9 @@ pub enum Violation {
     UnknownSlot(u32),
     /// A report that does not decode.
     BadReport,
-    /// More reports than a run may send.
+    /// More reports than one run may send.
     TooManyReports,
-    /// Another rule, in words of the host's.
+    /// Another broken rule, in the host's words.
     Other(&'static str),
 }
 
@@ -39,10 +39,10 @@ impl std::fmt::Display for Violation {
                 write!(f, "a request for a buffer at {address:#x}, outside its memory")
             }
             Self::BadRequest(BadRequest::Length(length)) => {
-                write!(f, "a request for {length} bytes, more than allowed")
+                write!(f, "a request for {length} bytes, which is more than is allowed")
             }
             Self::BatchCount(count) => write!(f, "a batch of {count} requests"),
-            Self::UnknownSlot(slot) => write!(f, "a request on file {slot}, which is not open"),
+            Self::UnknownSlot(slot) => write!(f, "a request for file {slot}, which is not open"),
             Self::BadReport => write!(f, "a report that cannot be read"),
             Self::TooManyReports => write!(f, "too many reports"),
             Self::Other(what) => write!(f, "{what}"),

@@ -220,7 +220,7 @@ impl Sandbox {
         thread_start: &(dyn Fn() -> io::Result<()> + Sync),
     ) -> io::Result<()> {
         if self.started.swap(true, Ordering::SeqCst) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the guest has run"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the guest has already run"));
         }
         let boot = *self.boot.lock().unwrap_or_else(PoisonError::into_inner);
         self.memory.write(CONTROL - BASE, boot.as_bytes())?;
@@ -289,16 +289,16 @@ impl Sandbox {
     }
 }
 
-/// A thread could not be started. The system says the same of memory, of the user's limit on processes and of a control
+/// A thread could not be started. The system gives the same error for memory, for the user's limit on processes and for a control
 /// group's.
 fn no_thread(error: &io::Error) -> io::Error {
     let why = said(error);
     io::Error::other(format!(
-        "no thread for another lane can be started: {why} (see ulimit -u and the control group's pids.max; one lane needs none: -m 1)"
+        "cannot start a thread for another lane: {why} (see ulimit -u and the control group's pids.max, or use one lane with -m 1)"
     ))
 }
 
-/// The system's words.
+/// The system's message, without Rust's number.
 pub(crate) fn said(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
@@ -307,12 +307,12 @@ pub(crate) fn said(error: &io::Error) -> String {
     }
 }
 
-/// Neither backend can be had: both reasons.
+/// Neither backend is available; gives both reasons.
 fn neither(kvm: &io::Error, process: &io::Error) -> io::Error {
     let (kvm, process) = (said(kvm), said(process));
     io::Error::new(
         io::ErrorKind::Unsupported,
-        format!("no virtual machine ({kvm}) and no confined process ({process})"),
+        format!("neither a virtual machine ({kvm}) nor a confined process ({process}) can be used"),
     )
 }
 

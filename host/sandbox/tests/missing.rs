@@ -183,7 +183,7 @@ fn a_step_of_the_set_up_that_fails_is_named() {
         };
         assert_eq!(
             error.to_string(),
-            "the confined process could not be set up; moving the guest's memory: Cannot allocate memory"
+            "the confined process could not be set up; moving the guest's memory failed: Cannot allocate memory"
         );
     });
 }
@@ -262,7 +262,7 @@ fn threads_and_processes_that_cannot_be_started_are_named() {
                     panic!("it ran");
                 };
                 let words = error.to_string();
-                assert!(words.contains("no thread for another lane"), "{words}");
+                assert!(words.contains("cannot start a thread for another lane"), "{words}");
             });
             thread.join().unwrap();
         });

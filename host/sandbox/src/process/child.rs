@@ -26,15 +26,15 @@ pub(super) struct Plan<'a> {
     pub(super) highest: Option<u64>,
 }
 
-/// What of the set-up a failed step belongs to, as it is told to the parent.
+/// The part of the set-up that a step belongs to; a failed step tells the parent its index.
 pub(super) const STEPS: [&str; 8] = [
-    "its last steps",
+    "the final steps",
     "closing descriptors",
-    "limits",
+    "setting limits",
     "giving up privileges",
     "moving the guest's memory",
     "protecting the guest's memory",
-    "handlers of faults",
+    "installing fault handlers",
     "making system calls",
 ];
 const CLOSE: u32 = 1;

@@ -114,12 +114,12 @@ impl Child {
                 Ok(DOORBELL_FAULT) => self.fault(control),
                 Ok(_) | Err(_) => {
                     control.end(Outcome::Violation(Violation::Other(
-                        "a value of the doorbell that does not exist",
+                        "an unknown doorbell value",
                     )));
                 }
             }
         }
-        // Whoever finds that time is up tells the others.
+        // The first lane to notice that time is up tells the others.
         control.check_deadline();
     }
 
@@ -181,7 +181,7 @@ impl Child {
             0 => "refused by the system".to_owned(),
             errno => said(&io::Error::from_raw_os_error(errno)),
         };
-        io::Error::other(format!("the confined process could not be set up; {step}: {why}"))
+        io::Error::other(format!("the confined process could not be set up; {step} failed: {why}"))
     }
 
     /// What the fault handler wrote.
@@ -249,7 +249,7 @@ fn highest_descriptor() -> io::Result<Option<u64>> {
     if limit.rlim_max > MANY {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            "there is neither close_range nor /proc, so its descriptors cannot be closed (a lower ulimit -Hn helps)",
+            "its open files cannot be closed, because close_range and /proc are both missing (lower ulimit -Hn)",
         ));
     }
     Ok(Some(limit.rlim_max))
@@ -259,12 +259,12 @@ fn highest_descriptor() -> io::Result<Option<u64>> {
 const MARGIN: u64 = 64;
 const MANY: u64 = 1 << 20;
 
-/// Forks; in the parent gives the child's number, and a descriptor of it where there is such a thing. In the child there is no return.
+/// Forks. Returns the child's process ID to the parent, and a pidfd where the kernel has them. Never returns in the child.
 fn fork(plan: &child::Plan<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
     let mut pidfd: libc::c_int = -1;
     let before = block_signals()?;
     let flags = libc::CLONE_PIDFD;
-    // No exit signal: the child is waited for by its descriptor, and no other wait of this program's shall see it.
+    // No exit signal: the parent waits for the child by its pidfd, and no other wait in this program must see the child.
     let no_stack: *mut u8 = ptr::null_mut();
     // SAFETY: without CLONE_VM this is a fork; the child makes raw system calls only.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, no_stack, &raw mut pidfd, 0, 0) };
@@ -286,17 +286,17 @@ fn fork(plan: &child::Plan<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
     Ok((pid, pidfd))
 }
 
-/// The system refuses to fork: EAGAIN is a limit on processes.
+/// The system refuses to fork. EAGAIN means that a limit on processes was reached.
 fn not_started(error: &io::Error) -> io::Error {
     let why = said(error);
     let hint = match error.raw_os_error() {
         Some(libc::EAGAIN) => " (see ulimit -u and the control group's pids.max)",
         _ => "",
     };
-    io::Error::other(format!("it cannot be started: {why}{hint}"))
+    io::Error::other(format!("the confined process cannot be started: {why}{hint}"))
 }
 
-/// Blocks what can be blocked and is no fault; gives what was blocked before.
+/// Blocks every signal that can be blocked and is not a fault. Returns the previous mask.
 fn block_signals() -> io::Result<libc::sigset_t> {
     let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: fills the set.
