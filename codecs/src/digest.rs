@@ -41,7 +41,7 @@ mod tests {
 
     /// The values that the specifications give for three letters: FIPS 180-4, and the BLAKE3 paper's reference program.
     #[test]
-    fn known_answers() {
+    fn digests_match_known_answers() {
         for (algorithm, expected) in [
             (
                 Algorithm::Sha256,

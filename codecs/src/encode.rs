@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_does_not_fit_is_no_stream() {
+    fn data_that_does_not_shrink_is_not_encoded() {
         let mut state = 1_u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

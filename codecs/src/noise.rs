@@ -112,20 +112,20 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_noise() {
+    fn random_bytes_are_noise() {
         for length in [16 << 10, 64 << 10, (64 << 10) - 77, 2 << 20] {
             assert!(is_noise(&noise(length), WINDOW), "{length}");
         }
     }
 
     #[test]
-    fn little_is_never_noise() {
+    fn short_input_is_never_noise() {
         assert!(!is_noise(&noise(4096), WINDOW));
         assert!(!is_noise(&[], WINDOW));
     }
 
     #[test]
-    fn skewed_values_are_not() {
+    fn skewed_values_are_not_noise() {
         // One value in sixteen has become another: prefix codes gain some per cent.
         let mut unit = noise(65536);
         for byte in unit.iter_mut().filter(|byte| **byte < 16) {
@@ -142,7 +142,7 @@ mod tests {
 
     /// At any distance within reach, wherever they start.
     #[test]
-    fn repeats_are_not() {
+    fn repeats_are_not_noise() {
         let length = PROBE + ANCHOR + WORD;
         for (at, distance) in [(0, 97), (1000, 512), (4321, 4096), (60_000, 3333), (65_000, 133)] {
             for skew in 0..=PROBE {

@@ -71,7 +71,7 @@ mod tests {
     use super::peak;
 
     #[test]
-    fn sees_what_was_held_and_given_back() {
+    fn sees_memory_that_was_held_and_given_back() {
         let (length, held) = peak(|| vec![1_u8; 1 << 20].len());
         assert_eq!(length, 1 << 20);
         assert!((1 << 20..2 << 20).contains(&held), "{held}");

@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_flushed_is_in_every_later_state_and_what_was_not_may_be_missing() {
+    fn flushed_writes_survive_every_later_cut_and_others_may_be_lost() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, [0; 2048]).unwrap();

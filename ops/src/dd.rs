@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn count_includes_what_is_skipped() {
+    fn dd_count_includes_the_skipped_blocks() {
         assert_eq!(window(1 << 20, 1024, Some(7), 5), (5120, 2048, false));
         assert_eq!(window(1 << 20, 1024, Some(3), 5), (5120, 0, true));
         assert_eq!(window(1 << 20, 1024, None, 1024), (1 << 20, 0, false));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn products_saturate() {
+    fn dd_products_saturate() {
         assert_eq!(window(1000, u64::MAX, Some(u64::MAX), 0), (0, 1000, false));
         assert_eq!(window(1000, 2 << 30, None, u64::MAX), (u64::MAX, 0, true));
     }

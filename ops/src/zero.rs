@@ -16,7 +16,7 @@ mod tests {
     use super::is_zero;
 
     #[test]
-    fn one_bit_anywhere_is_found() {
+    fn a_single_bit_anywhere_is_not_zero() {
         let mut bytes = vec![0; 1031];
         assert!(is_zero(&bytes));
         assert!(is_zero(&[]));

@@ -102,7 +102,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_crc_is_castagnoli_s() {
+    fn the_crc_is_castagnolis() {
         assert_eq!(super::crc32c(b"123456789"), 0xe306_9283);
     }
 }

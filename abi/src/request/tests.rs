@@ -61,7 +61,7 @@ fn refuses_file_ranges_that_no_file_has() {
 }
 
 #[test]
-fn refuses_minima_that_are_no_whole_sectors_or_too_many() {
+fn refuses_minima_that_are_partial_sectors_or_too_large() {
     let mut raw = RawRequest {
         op: Op::COPY.0,
         length: 4096,

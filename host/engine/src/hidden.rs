@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_locks_goes_and_everything_else_stays() {
+    fn hidden_files_without_a_lock_are_removed_and_others_stay() {
         let place = tempfile::tempdir().unwrap();
         let make = |name: &OsStr| {
             let file = File::create_new(place.path().join(name)).unwrap();

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_changed_or_cut_anywhere_is_none() {
+    fn a_changed_or_truncated_record_is_ignored() {
         let file = tempfile::tempfile().unwrap();
         let key = Key([1; 32]);
         let Ok(value) = seal(&key, file.as_fd(), &entries()) else {

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_sizes_that_are_no_guest_memory() {
+    fn refuses_invalid_sizes_of_guest_memory() {
         for bytes in [0, 1, 4097, MAX_BYTES + PAGE, u64::MAX] {
             assert_eq!(
                 GuestMemory::private(bytes).unwrap_err().kind(),

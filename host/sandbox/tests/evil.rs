@@ -113,7 +113,7 @@ fn data_stacks_mailboxes_and_heap_cannot_be_executed() {
 }
 
 #[test]
-fn what_the_plan_leaves_out_is_not_there() {
+fn memory_outside_the_plan_does_not_exist() {
     let end = BASE + instar_abi::layout::DEFAULT_BYTES;
     for address in [
         0,
@@ -496,7 +496,7 @@ fn a_false_doorbell_is_a_violation() {
 }
 
 #[test]
-fn a_batch_that_is_none_is_a_violation() {
+fn an_invalid_batch_is_a_violation() {
     for count in [0, BATCH as u32 + 1, 1 << 31, u32::MAX] {
         let batch = Batch {
             count,

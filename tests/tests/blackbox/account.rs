@@ -103,7 +103,7 @@ in_both_sandboxes! {
         agree(bench, &["compare", "top", "base"], "an overlay");
     }
 
-    fn gigabytes_of_one_byte_in_a_few_megabytes_are_no_attack(bench) {
+    fn gigabytes_of_one_byte_in_a_few_megabytes_are_not_an_attack(bench) {
         // 16 GiB, as erased flash reads: zstd makes 17 bytes of 64 KiB, zlib some 80.
         for method in ["zstd", "zlib"] {
             monotonous(bench, method, 1 << 18);
@@ -126,7 +126,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn what_qemu_img_compresses_of_erased_flash_is_safe(bench) {
+    fn erased_flash_that_qemu_img_compressed_is_safe(bench) {
         fs::write(bench.path("disk.raw"), vec![0xff; 96 << 20]).unwrap();
         for method in ["zstd", "zlib"] {
             let option = format!("compression_type={method}");
@@ -139,7 +139,7 @@ in_both_sandboxes! {
         bench.instar(["measure", "-O", "vdi", "image.vmdk"]).succeeds();
     }
 
-    fn a_terabyte_of_tables_made_in_advance_is_no_attack(bench) {
+    fn a_terabyte_of_preallocated_tables_is_not_an_attack(bench) {
         bench.qemu(["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", "image", "1T"]).succeeds();
         is_welcome(bench, "image");
         bench.instar(["convert", "-O", "raw", "image", "out"]).succeeds();
@@ -168,7 +168,7 @@ in_both_sandboxes! {
         agree(bench, &["compare", "image", "out"], "clusters in holes");
     }
 
-    fn a_refcount_table_that_leads_beyond_all_files_is_nothing_to_map_and_measure(bench) {
+    fn a_refcount_table_beyond_the_end_of_any_file_does_not_matter_to_map_and_measure(bench) {
         for entry in [1_u64 << 63, u64::MAX << 9, (1 << 63) - 512] {
             let image = Crafted::image(bench, "image", "4M", "", 3 * CLUSTER);
             let table = image.get(field::REFCOUNT_TABLE_OFFSET);
@@ -179,7 +179,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn a_raw_image_that_no_file_can_be_is_refused_as_by_qemu_img(bench) {
+    fn a_raw_image_larger_than_any_file_is_refused_as_by_qemu_img(bench) {
         for size in ["9223372036854775807", "9223372036854775297", "8E"] {
             let theirs = bench.qemu(["create", "-q", "-f", "raw", "x", size]);
             let _ = fs::remove_file(bench.path("x"));

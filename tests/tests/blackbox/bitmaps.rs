@@ -136,7 +136,7 @@ fn covers(more: &[u8], some: &[u8]) -> bool {
 }
 
 in_both_sandboxes! {
-    fn every_bit_arrives(bench) {
+    fn bitmaps_are_copied_to_the_last_bit(bench) {
         for options in ["cluster_size=64k", "cluster_size=4k", "cluster_size=2M", "extended_l2=on"] {
             let bench = &Bench::new(bench.sandbox());
             source(bench, options);
@@ -176,7 +176,7 @@ in_both_sandboxes! {
         checks_clean(bench, "ours", "skipped");
     }
 
-    fn what_cannot_have_bitmaps_is_told_so_in_qemu_img_s_words(bench) {
+    fn formats_without_bitmaps_are_refused_in_qemu_imgs_words(bench) {
         source(bench, "cluster_size=64k");
         disk::usual(&bench.path("disk.raw"));
         bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old", "1M"]).succeeds();
@@ -198,7 +198,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn bits_that_come_of_nothing_are_refused(bench) {
+    fn bitmap_bits_that_the_file_does_not_store_are_refused(bench) {
         bench.qemu(["create", "-q", "-f", "qcow2", "image", "1T"]).succeeds();
         for name in ["a", "b", "c", "d"] {
             bench.qemu(["bitmap", "--add", "-g", "4k", "image", name]).succeeds();

@@ -150,23 +150,23 @@ impl Tables {
 }
 
 in_both_sandboxes! {
-    fn finds_nothing_in_every_layout(bench) {
+    fn check_finds_nothing_in_any_sound_layout(bench) {
         sound(bench, variant::LAYOUTS);
     }
 
-    fn finds_nothing_in_every_kind_of_cluster(bench) {
+    fn check_finds_nothing_in_any_kind_of_cluster(bench) {
         sound(bench, variant::CLUSTERS);
     }
 
-    fn opens_the_layers_below(bench) {
+    fn check_opens_the_layers_below(bench) {
         sound(bench, variant::CHAINS);
     }
 
-    fn looks_at_images_in_every_state(bench) {
+    fn checks_images_in_every_state(bench) {
         sound(bench, variant::STATES);
     }
 
-    fn looks_at_snapshots(bench) {
+    fn checks_snapshots(bench) {
         sound(bench, variant::SNAPSHOTS);
         with_snapshots(bench);
         finds(bench, 0, "two snapshots");
@@ -174,12 +174,12 @@ in_both_sandboxes! {
         finds(bench, 0, "the first one deleted");
     }
 
-    fn looks_at_other_formats(bench) {
+    fn checks_other_formats(bench) {
         sound(bench, variant::RAW);
         sound(bench, variant::FOREIGN);
     }
 
-    fn looks_at_bitmaps(bench) {
+    fn checks_bitmaps(bench) {
         image(bench, "");
         for name in ["one", "two"] {
             bench.qemu(["bitmap", "--add", "image", name]).succeeds();
@@ -188,7 +188,7 @@ in_both_sandboxes! {
         finds(bench, 0, "bitmaps");
     }
 
-    fn looks_at_images_without_data(bench) {
+    fn checks_images_without_data(bench) {
         for (options, size) in [("", "0"), ("", "1T"), ("cluster_size=512", "1G"), ("preallocation=metadata", "1G"), ("extended_l2=on", "64M"), ("data_file=data,data_file_raw=on", "64M")] {
             Crafted::image(bench, "image", size, options, 0);
             finds(bench, 0, options);
@@ -196,7 +196,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn takes_the_options_that_qemu_img_takes(bench) {
+    fn check_takes_the_options_of_qemu_img(bench) {
         image(bench, "");
         let image = "driver=qcow2,file.driver=file,file.filename=image";
         for words in [
@@ -225,7 +225,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn needs_the_backing_file(bench) {
+    fn check_needs_the_backing_file(bench) {
         bench.qemu(["create", "-q", "-u", "-f", "qcow2", "-b", "absent", "-F", "raw", "image", "1M"]).succeeds();
         finds(bench, 1, "backing file");
     }
@@ -243,7 +243,7 @@ in_both_sandboxes! {
         deviates("check-repair", &theirs.code(), &ours.code());
     }
 
-    fn finds_wrong_refcounts(bench) {
+    fn check_finds_wrong_refcounts(bench) {
         for (what, cluster, refcount, code) in [("too low", 1_u64, 0_u16, 2), ("too high", 2, 2, 2), ("far too high", 0, 0xffff, 2)] {
             let tables = image(bench, "");
             let data = tables.0.get(tables.entry(cluster)) & OFFSET;
@@ -260,7 +260,7 @@ in_both_sandboxes! {
         finds(bench, 2, "many at once");
     }
 
-    fn finds_leaked_clusters(bench) {
+    fn check_finds_leaked_clusters(bench) {
         let tables = image(bench, "");
         let end = tables.0.end().next_multiple_of(CLUSTER);
         tables.0.length(end + 4 * CLUSTER);
@@ -275,7 +275,7 @@ in_both_sandboxes! {
         finds(bench, 3, "a whole table cleared");
     }
 
-    fn finds_wrong_copied_flags(bench) {
+    fn check_finds_wrong_copied_flags(bench) {
         let flip = |tables: &Tables, place: u64| {
             let value = tables.0.get(place) ^ COPIED;
             tables.0.u64(place, value);
@@ -298,7 +298,7 @@ in_both_sandboxes! {
         finds(bench, 2, "subclusters without it");
     }
 
-    fn finds_broken_l1_entries(bench) {
+    fn check_finds_broken_l1_entries(bench) {
         for (what, change) in [
             ("unaligned", 0x200_u64),
             ("reserved bits", 1),
@@ -316,7 +316,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn finds_broken_l2_entries(bench) {
+    fn check_finds_broken_l2_entries(bench) {
         let sound = image(bench, "");
         let other = sound.0.get(sound.entry(3));
         let end = sound.0.end().next_multiple_of(CLUSTER);
@@ -352,7 +352,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn finds_broken_subclusters(bench) {
+    fn check_finds_broken_subclusters(bench) {
         for (what, value, bits) in [
             ("zero and allocated", None, 0x0000_0001_0000_0001_u64),
             ("allocated without a cluster", Some(0), 0xffff),
@@ -368,7 +368,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn finds_broken_refcount_structures(bench) {
+    fn check_finds_broken_refcount_structures(bench) {
         for (what, value, code) in [
             ("no block", 0_u64, 2),
             ("unaligned", 2 * CLUSTER + 512, 1),
@@ -394,7 +394,7 @@ in_both_sandboxes! {
         finds(bench, 2, "the table past the end");
     }
 
-    fn finds_more_references_than_a_refcount_can_say(bench) {
+    fn check_finds_more_references_than_a_refcount_can_hold(bench) {
         for bits in ["1", "2", "4"] {
             let tables = image(bench, &format!("refcount_bits={bits}"));
             let value = tables.0.get(tables.entry(0));
@@ -408,7 +408,7 @@ in_both_sandboxes! {
         finds(bench, 2, "a refcount block twice");
     }
 
-    fn finds_broken_snapshots(bench) {
+    fn check_finds_broken_snapshots(bench) {
         let sound = with_snapshots(bench);
         let end = sound.0.end().next_multiple_of(CLUSTER);
         drop(sound);
@@ -460,7 +460,7 @@ in_both_sandboxes! {
         finds(bench, 2, "a snapshot's own table");
     }
 
-    fn finds_broken_bitmaps(bench) {
+    fn check_finds_broken_bitmaps(bench) {
         let bitmaps = || {
             let tables = image(bench, "");
             bench.qemu(["bitmap", "--add", "image", "one"]).succeeds();
@@ -504,7 +504,7 @@ in_both_sandboxes! {
         assert_eq!(said(&theirs).2.replacen(hint, &format!("{hint}\n"), 1), said(&ours).2);
     }
 
-    fn says_what_it_says_of_headers(bench) {
+    fn check_reports_broken_headers_as_qemu_img_does(bench) {
         for (what, offset, bytes, values) in [
             ("incompatible features", field::INCOMPATIBLE_FEATURES, 8, &[1_u64, 2, 3, 1 << 20][..]),
             ("version", field::VERSION, 4, &[2, 4]),
@@ -527,7 +527,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn looks_at_images_cut_short(bench) {
+    fn checks_truncated_images(bench) {
         let whole = image(bench, "").0.end();
         for length in [512, 65536, 65537, 131_072, 200_000, 300_000, whole / 2, whole - 70_000, whole - 512, whole - 1] {
             image(bench, "").0.length(length);
@@ -535,7 +535,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn looks_at_data_files(bench) {
+    fn checks_data_files(bench) {
         let made = |bench: &Bench| {
             let crafted = Crafted::image(bench, "image", "4M", "data_file=data", 0);
             io(bench, "image", &["write -P 1 0 1M", "write -z 2M 128k"]);
@@ -555,7 +555,7 @@ in_both_sandboxes! {
         finds(bench, 1, "without the data file");
     }
 
-    fn finds_broken_vdi_maps(bench) {
+    fn check_finds_broken_vdi_maps(bench) {
         for (what, place, value, code) in [("shared", 512_u64, 1_u32, 2), ("too large", 512, 64, 2), ("far too large", 512, 0xffff_fffd, 2), ("discarded", 512, 0xffff_fffe, 2), ("one more", 540, 40, 2), ("counted wrongly", 0x184, 9, 2), ("moved", 512, 63, 0)] {
             foreign(bench, "vdi", "64M", &["write -P 1 0 3M"]);
             Crafted::open(&bench.path("image")).bytes(place, &value.to_le_bytes());
@@ -563,7 +563,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn finds_broken_vhdx_tables(bench) {
+    fn check_finds_broken_vhdx_tables(bench) {
         // Where qemu-img puts the table of a small image.
         let table = 2 << 20;
         for (what, entry, value, code) in [
@@ -580,7 +580,7 @@ in_both_sandboxes! {
         agree(bench, "image", "cut short");
     }
 
-    fn finds_broken_vmdk_tables(bench) {
+    fn check_finds_broken_vmdk_tables(bench) {
         let grains = || {
             foreign(bench, "vmdk", "64M", &["write -P 1 0 3M"]);
             let bytes = fs::read(bench.path("image")).unwrap();

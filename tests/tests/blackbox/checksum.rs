@@ -31,7 +31,7 @@ fn checksum(bench: &Bench, words: &[&str]) -> String {
 }
 
 in_both_sandboxes! {
-    fn is_what_the_specification_says(bench) {
+    fn checksum_matches_its_specification(bench) {
         for (size, pieces) in [
             (0, &[][..]),
             (512, &[disk::Piece::Data(0, 512, 1)]),
@@ -50,7 +50,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn is_the_same_for_any_container(bench) {
+    fn checksum_is_the_same_in_any_format(bench) {
         disk::usual(&bench.path("disk.raw"));
         let expected = checksum(bench, &["-f", "raw", "disk.raw"]);
         assert!(expected.starts_with("blake3-tree:") && expected.len() == 12 + 64, "{expected}");
@@ -62,7 +62,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn is_that_of_what_a_chain_shows(bench) {
+    fn checksum_of_a_chain_is_that_of_the_disk_it_shows(bench) {
         for chain in variant::CHAINS {
             let bench = &Bench::new(bench.sandbox());
             chain.make(bench);
@@ -72,7 +72,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn is_json_when_asked(bench) {
+    fn checksum_prints_json_on_request(bench) {
         disk::usual(&bench.path("disk.raw"));
         let outcome = bench.instar(["checksum", "--output=json", "-f", "raw", "disk.raw"]);
         let json: serde_json::Value = serde_json::from_slice(&outcome.succeeds().stdout).unwrap();
@@ -84,13 +84,13 @@ in_both_sandboxes! {
         bench.instar(["convert", "--checksum=md5", "disk.raw", "out"]).fails_with("there are blake3 and sha256");
     }
 
-    fn a_petabyte_of_nothing_takes_no_time(bench) {
+    fn checksum_of_an_empty_petabyte_takes_no_time(bench) {
         bench.qemu(["create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", "image", "1P"]).succeeds();
         bench.instar(["checksum", "image"]).succeeds().within(Duration::from_secs(5));
     }
 
     /// Whatever the target, and wherever leaves end.
-    fn of_a_conversion_is_that_of_its_target(bench) {
+    fn convert_checksum_is_that_of_the_target(bench) {
         for size in [512, 65536, 3 * 65536 + 512, (5 << 20) + 1536] {
             let mut pieces = vec![disk::Piece::Data(0, 512, 1), disk::Piece::Data(size - 512, 512, 1)];
             if size > 1 << 20 {
@@ -108,7 +108,7 @@ in_both_sandboxes! {
     }
 
     /// It changes nothing about the target.
-    fn of_a_conversion_costs_no_byte(bench) {
+    fn convert_checksum_changes_no_byte_of_the_target(bench) {
         disk::usual(&bench.path("disk.raw"));
         bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=4k", "disk.raw", "image"]).succeeds();
         for words in [&["-O", "raw"][..], &["-O", "raw", "-S", "96k"], &["-O", "raw", "-S", "0"], &["-O", "qcow2"], &["-O", "qcow2", "-S", "3M", "-o", "cluster_size=4k"], &["-O", "qcow2", "-c"]] {
@@ -120,7 +120,7 @@ in_both_sandboxes! {
     }
 
     /// What the layer below the target has is read, and only read.
-    fn of_a_conversion_into_a_layer_takes_in_what_is_below(bench) {
+    fn convert_checksum_of_an_overlay_includes_the_layers_below(bench) {
         for cluster in ["512", "64k", "2M"] {
             disk::usual(&bench.path("base.raw"));
             bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "image"]).succeeds();
@@ -138,7 +138,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn of_a_conversion_in_place_is_that_of_the_source(bench) {
+    fn convert_checksum_in_place_is_that_of_the_source(bench) {
         disk::usual(&bench.path("disk.raw"));
         let expected = checksum(bench, &["-f", "raw", "disk.raw"]);
         for (format, size) in [("raw", disk::USUAL_BYTES), ("qcow2", disk::USUAL_BYTES), ("raw", 6 << 20), ("qcow2", 6 << 20)] {
@@ -155,7 +155,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn of_several_sources_and_of_a_snapshot(bench) {
+    fn convert_checksum_covers_several_sources_and_snapshots(bench) {
         disk::usual(&bench.path("one.raw"));
         disk::make(&bench.path("two.raw"), 70_144, &[disk::Piece::Data(512, 1024, 3)]);
         for words in TARGETS {
@@ -169,7 +169,7 @@ in_both_sandboxes! {
         assert_eq!(line, format!("{expected}  out\n"));
     }
 
-    fn of_what_is_salvaged_is_that_of_what_was_written(bench) {
+    fn convert_checksum_of_a_salvaged_source_is_that_of_the_target(bench) {
         disk::usual(&bench.path("disk.raw"));
         bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "-c", "disk.raw", "image"]).succeeds();
         let image = instar_tests::craft::Crafted::open(&bench.path("image"));
@@ -188,7 +188,7 @@ in_both_sandboxes! {
     }
 
     /// A terabyte with a few bytes in it costs those.
-    fn of_a_sparse_conversion_costs_its_data(bench) {
+    fn convert_checksum_of_a_sparse_disk_costs_only_its_data(bench) {
         disk::make(&bench.path("disk.raw"), 1 << 40, &[disk::Piece::Data(5 << 30, 70_000, 1), disk::Piece::Data((1 << 40) - 512, 512, 2)]);
         bench.qemu(["create", "-q", "-f", "qcow2", "-b", "disk.raw", "-F", "raw", "top"]).succeeds();
         variant::io(bench, "top", &["write -P 7 900G 64k"]);
@@ -206,7 +206,7 @@ in_both_sandboxes! {
     }
 
     /// What cannot be read ends the conversion, in every lane.
-    fn of_a_conversion_that_fails_is_none(bench) {
+    fn a_failed_conversion_prints_no_checksum(bench) {
         disk::usual(&bench.path("disk.raw"));
         bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "-c", "disk.raw", "image"]).succeeds();
         let image = instar_tests::craft::Crafted::open(&bench.path("image"));

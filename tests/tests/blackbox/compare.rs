@@ -89,7 +89,7 @@ in_both_sandboxes! {
         each_against(bench, "vpc");
     }
 
-    fn compares_chains_with_what_they_come_to(bench) {
+    fn compares_chains_with_the_disks_they_show(bench) {
         for chain in variant::CHAINS {
             let bench = &Bench::new(bench.sandbox());
             chain.make(bench);
@@ -100,7 +100,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn the_first_difference_is_told_wherever_it_is(bench) {
+    fn compare_names_the_first_difference_wherever_it_is(bench) {
         let sector = |at: u64| at / 512 * 512;
         disk::usual(&bench.path("disk.raw"));
         for at in [0, 1, 511, 512, 4095, 4096, 70_000, (1 << 20) - 1, 1 << 20, (2 << 20) + 7, USUAL_BYTES - 1] {
@@ -116,7 +116,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn longer_by_zeros_is_the_same(bench) {
+    fn an_image_that_is_longer_by_zeros_is_the_same(bench) {
         disk::usual(&bench.path("disk.raw"));
         std::fs::copy(bench.path("disk.raw"), bench.path("long.raw")).unwrap();
         let long = std::fs::File::options().write(true).open(bench.path("long.raw")).unwrap();
@@ -149,7 +149,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn options_are_those_of_the_reference(bench) {
+    fn compare_takes_the_options_of_qemu_img(bench) {
         disk::usual(&bench.path("disk.raw"));
         bench.qemu(["convert", "-O", "qcow2", "disk.raw", "image"]).succeeds();
         for words in [
@@ -175,7 +175,7 @@ in_both_sandboxes! {
         assert!(text.contains("    (100.00/100%)\rImages are identical.\n"), "{text:?}");
     }
 
-    fn large_images_that_are_alike_are_compared_in_time(bench) {
+    fn large_equal_images_are_compared_in_time(bench) {
         let size = 300 << 20;
         disk::make(&bench.path("disk.raw"), size, &[Piece::Data(5 << 20, 40 << 20, 3), Piece::Data(200 << 20, 30 << 20, 4)]);
         bench.qemu(["convert", "-O", "qcow2", "disk.raw", "image"]).succeeds();

@@ -58,7 +58,7 @@ fn source(bench: &Bench) {
 }
 
 in_both_sandboxes! {
-    fn needs_nothing_but_its_source_and_its_target(bench) {
+    fn instar_needs_only_its_source_and_its_target(bench) {
         source(bench);
         if cell(bench).is_none() {
             return;
@@ -101,7 +101,7 @@ in_both_sandboxes! {
 
     /// Under strace: a conversion touches its source, its target and the directory that the target is born in; of the rest of
     /// the machine, what says how much of it is ours, and its configuration.
-    fn touches_nothing_else(bench) {
+    fn instar_touches_only_its_source_and_its_target(bench) {
         if Command::new("strace").arg("-V").output().is_err() {
             return ledger::skip("strace is not installed");
         }

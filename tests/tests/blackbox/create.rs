@@ -308,7 +308,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn makes_layers(bench) {
+    fn create_makes_layers(bench) {
         disk::usual(&bench.path("base.raw"));
         for format in ["qcow2", "vmdk", "vpc", "vhdx", "vdi"] {
             let name = format!("base.{format}");
@@ -494,7 +494,7 @@ in_both_sandboxes! {
         bench.instar(unchecked).succeeds();
     }
 
-    fn clients_command_lines_work_under_their_limits(bench) {
+    fn command_lines_of_callers_work_under_their_limits(bench) {
         disk::usual(&bench.path("base.raw"));
         bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "base.raw", "base.qcow2"]).succeeds();
         let limits: &[&str] = &["prlimit", "--cpu=2", "--as=1073741824"];
@@ -525,7 +525,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn what_we_do_not_do_is_said(bench) {
+    fn create_names_what_it_does_not_support(bench) {
         let words = ["create", "-f", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=s"];
         let object = ["--object", "secret,id=s,data=x", "-o", "encrypt.iter-time=10"];
         let all = || words.iter().chain(&object).chain(&["image", "1M"]).copied();
@@ -592,6 +592,6 @@ in_both_sandboxes! {
 
 /// The usual disk has an odd number of kibibytes, so that sizes taken from a layer below are noticed.
 #[test]
-fn the_usual_disk_is_no_round_size() {
+fn the_usual_disk_has_an_odd_size() {
     assert_ne!(USUAL_BYTES % 4096, 0);
 }

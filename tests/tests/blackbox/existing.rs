@@ -170,7 +170,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn takes_the_word_that_a_target_is_zero(bench) {
+    fn target_is_zero_is_believed(bench) {
         disk::usual(&bench.path("disk.raw"));
         for target in ["theirs", "ours"] {
             fs::File::create(bench.path(target)).unwrap().set_len(5 << 20).unwrap();

@@ -278,7 +278,7 @@ in_both_sandboxes! {
     }
 
     /// What a filesystem cannot do is done in another way, however often it says so.
-    fn calls_that_a_filesystem_does_not_have_are_done_without(bench) {
+    fn calls_that_a_filesystem_lacks_are_not_needed(bench) {
         if !has_strace() {
             return;
         }

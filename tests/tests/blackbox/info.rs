@@ -57,7 +57,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn describes_by_every_way_to_name_a_file(bench) {
+    fn describes_files_named_in_every_way(bench) {
         disk::usual(&bench.path("a:b"));
         disk::usual(&bench.path("name with blanks"));
         let absolute = bench.path("name with blanks");
@@ -74,7 +74,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn fails_as_qemu_img_does(bench) {
+    fn info_fails_as_qemu_img_does(bench) {
         disk::usual(&bench.path("disk.raw"));
         for words in [
             ["info", "absent"].as_slice(),
@@ -101,7 +101,7 @@ in_both_sandboxes! {
         agree(bench, &["info", "--output=json", "image"], "backing file that does not exist");
     }
 
-    fn its_json_can_be_parsed(bench) {
+    fn info_prints_json_that_can_be_parsed(bench) {
         variant::CHAINS[0].make(bench);
         let mut command = bench.command(["info", "--output=json", "--backing-chain", "image"]);
         let outcome = Outcome::of(command.env(reference::VARIABLE, "10.0"));

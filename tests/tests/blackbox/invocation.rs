@@ -99,7 +99,7 @@ fn help_names_every_verb_and_each_verb_has_a_page() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_crash() {
+fn a_closed_pipe_does_not_crash() {
     let bench = Bench::new(Sandbox::Process);
     let line = format!("{} --help | true", instar_path().display());
     let outcome = Outcome::of(
@@ -111,7 +111,7 @@ fn a_closed_pipe_is_no_crash() {
 }
 
 #[test]
-fn verbs_that_are_not_there_yet_say_so() {
+fn unsupported_verbs_say_so() {
     let bench = Bench::new(Sandbox::Process);
     for verb in ["amend", "bench", "bitmap", "commit", "rebase", "resize"] {
         let outcome = bench.instar([verb]);
@@ -139,7 +139,7 @@ in_both_sandboxes! {
         assert_eq!(bench.instar(["info", "--out", "json", "disk.raw"]).text(), theirs.succeeds().text());
     }
 
-    fn real_callers_get_what_they_read(bench) {
+    fn real_callers_get_the_output_they_parse(bench) {
         disk::usual(&bench.path("disk.raw"));
         bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
         for words in [
@@ -185,7 +185,7 @@ in_both_sandboxes! {
 
 /// The command line may not touch the network: nothing that names a server is ever connected to.
 #[test]
-fn protocols_are_refused_in_words() {
+fn protocols_are_refused_with_a_message() {
     let bench = Bench::new(Sandbox::Process);
     for name in [
         "nbd://127.0.0.1:1/x",

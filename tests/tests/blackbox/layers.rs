@@ -111,7 +111,7 @@ in_both_sandboxes! {
         instar_tests::compare::same_bytes(bench, "theirs.raw", "ours.raw", "layer in raw");
     }
 
-    fn layers_of_several_images_cannot_be_one(bench) {
+    fn several_sources_cannot_become_one_layer(bench) {
         material(bench, "cluster_size=64k");
         let words = ["convert", "-n", "-B", "copy", "-O", "qcow2", "top", "top", "ours"];
         assert_eq!(same_outcome(bench, &words, "two sources").code(), Some(1));

@@ -172,7 +172,7 @@ in_both_sandboxes! {
         eprintln!("{asked} measurements agree");
     }
 
-    fn counts_bitmaps(bench) {
+    fn measure_counts_bitmaps(bench) {
         bench.qemu(["create", "-q", "-f", "qcow2", "image", "8G"]).succeeds();
         for (name, granularity) in [("one", "512"), ("another", "2M"), ("a third of them", "64k")] {
             bench.qemu(["bitmap", "--add", "-g", granularity, "image", name]).succeeds();
@@ -217,7 +217,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn a_compressed_stream_is_bounded(bench) {
+    fn measure_gives_an_upper_bound_for_compressed_streams(bench) {
         fs::write(bench.path("full.raw"), disk::pattern(0, 8 << 20, 5)).unwrap();
         let target: &[&str] = &["-O", "vmdk", "-o", "subformat=streamOptimized"];
         let measure: Vec<&str> = ["measure", "--output=json"].iter().chain(target).chain(&["full.raw"]).copied().collect();
@@ -226,7 +226,7 @@ in_both_sandboxes! {
         assert!(length <= measured && measured <= length + length / 50, "{length} bytes, {measured} measured");
     }
 
-    fn tables_that_repeat_themselves_are_not_counted_for_ever(bench) {
+    fn measure_ends_on_tables_that_repeat(bench) {
         bench.qemu(["create", "-q", "-f", "qcow2", "image", "64T"]).succeeds();
         fs::write(bench.path("piece"), disk::pattern(0, 65536, 1)).unwrap();
         variant::io(bench, "image", &["write -s piece 0 64k"]);

@@ -35,7 +35,7 @@ impl Drop for Plain {
 }
 
 in_both_sandboxes! {
-    fn direct_io_that_the_filesystem_does_not_have_is_refused_in_words(bench) {
+    fn missing_direct_io_is_refused_with_a_message(bench) {
         let Some(plain) = Plain::new(bench) else { return };
         disk::usual(&bench.path("disk.raw"));
         for (words, code) in [
@@ -57,7 +57,7 @@ in_both_sandboxes! {
         drop(plain);
     }
 
-    fn a_signal_asks_for_one_line(bench) {
+    fn a_signal_prints_one_line_of_progress(bench) {
         disk::make(&bench.path("disk.raw"), 6 << 20, &[Piece::Data(0, 6 << 20, 1)]);
         let running = bench.start(["convert", "-r", "2M", "-O", "raw", "disk.raw", "out"]);
         std::thread::sleep(Duration::from_millis(300));

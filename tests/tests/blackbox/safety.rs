@@ -57,7 +57,7 @@ in_both_sandboxes! {
         eprintln!("{seen} images judged");
     }
 
-    fn names_of_other_files_are_not(bench) {
+    fn images_that_name_other_files_are_unsafe(bench) {
         for chain in variant::CHAINS {
             let bench = &Bench::new(bench.sandbox());
             chain.make(bench);
@@ -73,7 +73,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn two_formats_at_once_are_not(bench) {
+    fn images_of_two_formats_are_unsafe(bench) {
         disk::usual(&bench.path("disk.raw"));
         assert!(verdicts(bench, &["disk.raw"]).0);
         bench.qemu(["convert", "-O", "qcow2", "disk.raw", "image"]).succeeds();
@@ -113,7 +113,7 @@ in_both_sandboxes! {
         fixed("nested.vhd", false, "unsafe");
     }
 
-    fn tables_that_lie_are_not(bench) {
+    fn images_with_lying_tables_are_unsafe(bench) {
         let fresh = || Crafted::image(bench, "image", "4M", "", 65536);
         fresh().u64(field::INCOMPATIBLE_FEATURES, 1 << 9);
         is_unsafe(bench, &["image"], "unknown-features");
@@ -136,7 +136,7 @@ in_both_sandboxes! {
         is_unsafe(bench, &["image"], "structure");
     }
 
-    fn the_same_bytes_again_and_again_are_not(bench) {
+    fn images_that_use_the_same_bytes_twice_are_unsafe(bench) {
         let image = Crafted::image(bench, "image", "512M", "", 65536);
         let l2 = image.get(image.get(field::L1_TABLE_OFFSET)) & 0x00ff_ffff_ffff_fe00;
         let first = image.get(l2);
@@ -146,7 +146,7 @@ in_both_sandboxes! {
         is_unsafe(bench, &["image"], "amplification");
     }
 
-    fn what_only_has_to_be_known_is_a_note(bench) {
+    fn dirty_corrupt_and_encrypted_images_get_a_note(bench) {
         let image = Crafted::image(bench, "image", "4M", "", 65536);
         for (bits, name) in [(1, "dirty"), (2, "corrupt")] {
             image.u64(field::INCOMPATIBLE_FEATURES, bits);
@@ -163,7 +163,7 @@ in_both_sandboxes! {
         assert_eq!(result(&value, "structure"), "note", "{value}");
     }
 
-    fn an_image_that_cannot_be_opened_is_an_error_and_no_verdict(bench) {
+    fn an_image_that_cannot_be_opened_gets_an_error_and_no_verdict(bench) {
         for words in [["info", "--safety", "absent"].as_slice(), &["info", "--safety"], &["info", "--safety", "--backing-chain", "absent"]] {
             let outcome = bench.instar(words);
             outcome.fails();

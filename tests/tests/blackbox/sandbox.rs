@@ -7,7 +7,7 @@ use instar_tests::craft::Crafted;
 use instar_tests::{Bench, Outcome, Sandbox, disk, in_both_sandboxes, instar_path, ledger};
 
 in_both_sandboxes! {
-    fn says_which_sandbox_is_in_use(bench) {
+    fn sandbox_says_which_one_is_in_use(bench) {
         let human = bench.instar(["sandbox"]);
         assert!(human.succeeds().text().contains(bench.sandbox().name()), "{human}");
         let json = bench.instar(["sandbox", "--output=json"]);
@@ -16,7 +16,7 @@ in_both_sandboxes! {
     }
 
     /// Under strace: the source is opened once, nothing else in reach of the image, and no socket is made.
-    fn opens_exactly_one_input(bench) {
+    fn verbs_open_only_the_files_that_they_need(bench) {
         if Command::new("strace").arg("-V").output().is_err() {
             return ledger::skip("strace is not installed");
         }

@@ -19,7 +19,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn lists_many_of_them_with_odd_names(bench) {
+    fn lists_many_snapshots_with_odd_names(bench) {
         bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
         for number in 0..40 {
             let name = match number % 4 {
@@ -142,7 +142,7 @@ in_both_sandboxes! {
         bench.instar(["snapshot", "-c", "x", "image"]).succeeds();
     }
 
-    fn nothing_below_is_opened_for_a_list(bench) {
+    fn listing_snapshots_opens_no_layer_below(bench) {
         disk::usual(&bench.path("base.raw"));
         bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "image"]).succeeds();
         bench.qemu(["snapshot", "-c", "one", "image"]).succeeds();

@@ -84,7 +84,7 @@ fn agree(bench: &Bench, dice: &mut Dice, words: &[&str], what: &str) {
 }
 
 in_both_sandboxes! {
-    fn of_raw_images(bench) {
+    fn leaves_out_zeros_of_raw_images(bench) {
         for seed in 0..6 {
             let mut dice = Dice(seed);
             scatter(bench, "disk.raw", &mut dice);
@@ -92,7 +92,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn of_qcow2_images(bench) {
+    fn leaves_out_zeros_of_qcow2_images(bench) {
         for seed in 100..104 {
             let mut dice = Dice(seed);
             scatter(bench, "disk.raw", &mut dice);
@@ -102,7 +102,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn of_compressed_images(bench) {
+    fn leaves_out_zeros_of_compressed_images(bench) {
         for seed in 200..204 {
             let mut dice = Dice(seed);
             scatter(bench, "disk.raw", &mut dice);
@@ -112,7 +112,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn of_chains(bench) {
+    fn leaves_out_zeros_of_chains(bench) {
         for seed in 300..305 {
             let mut dice = Dice(seed);
             let size = scatter(bench, "disk.raw", &mut dice);
@@ -128,7 +128,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn of_several_images(bench) {
+    fn leaves_out_zeros_of_several_images(bench) {
         for seed in 400..403 {
             let mut dice = Dice(seed);
             scatter(bench, "one.raw", &mut dice);
@@ -138,7 +138,7 @@ in_both_sandboxes! {
     }
 
     /// A cluster is zero or it is not.
-    fn of_what_is_compressed(bench) {
+    fn leaves_out_zero_clusters_when_compressing(bench) {
         let mut dice = Dice(500);
         scatter(bench, "disk.raw", &mut dice);
         for cluster in CLUSTERS {
@@ -152,7 +152,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn of_images_written_in_place(bench) {
+    fn leaves_out_zeros_when_writing_in_place(bench) {
         for seed in 600..603 {
             let mut dice = Dice(seed);
             scatter(bench, "disk.raw", &mut dice);

@@ -113,7 +113,7 @@ in_both_sandboxes! {
         assert_eq!(bench.names(), ["a.qcow2", "a.raw", "hard", "soft", "x"]);
     }
 
-    fn what_an_image_names_is_never_the_target(bench) {
+    fn a_file_that_an_image_names_is_never_the_target(bench) {
         material(bench);
         fs::copy(bench.path("a.raw"), bench.path("base")).unwrap();
         bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "middle"]).succeeds();
@@ -200,7 +200,7 @@ in_both_sandboxes! {
         assert!(bench.qemu(["info", device]).text().contains("file format: qcow2"));
     }
 
-    fn what_a_device_cannot_do_is_refused_as_by_the_reference_tool(bench) {
+    fn options_that_a_device_cannot_carry_out_are_refused(bench) {
         material(bench);
         fs::write(bench.path("f"), vec![0; 16 << 20]).unwrap();
         let Some(device) = Loop::over(&bench.path("f")) else { return };
@@ -218,7 +218,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn a_file_that_is_open_elsewhere_is_made_anew_in_place(bench) {
+    fn a_file_that_is_open_elsewhere_is_rewritten_in_place(bench) {
         let path = bench.path("f");
         fs::write(&path, vec![1; 1 << 20]).unwrap();
         let inode = || fs::metadata(&path).unwrap().ino();
@@ -247,7 +247,7 @@ in_both_sandboxes! {
         assert_eq!(bench.names(), ["f"]);
     }
 
-    fn killed_runs_leave_nothing_that_the_next_does_not_take_away(bench) {
+    fn the_next_run_removes_what_a_killed_run_left(bench) {
         material(bench);
         let words = ["convert", "-r", "1M", "-O", "raw", "a.qcow2", "out"];
         let hidden = || -> Vec<String> {
@@ -374,7 +374,7 @@ in_both_sandboxes! {
         is_intact(bench, "mounted/off0", "nocow over an existing file");
     }
 
-    fn an_extent_that_cannot_be_told_is_taken_for_data(bench) {
+    fn an_unknown_extent_is_taken_for_data(bench) {
         material(bench);
         disk::make(&bench.path("sparse"), 4 << 20, &[Piece::Data(1 << 20, 1 << 20, 5)]);
         for features in ["data-seek", "data-seek-without-errors"] {

@@ -78,7 +78,7 @@ in_both_sandboxes! {
         reads_alike(bench, "b/copy");
     }
 
-    fn a_copy_of_such_an_image_is_a_strangers(bench) {
+    fn a_copy_of_a_recorded_image_is_not_trusted(bench) {
         if !attributes(bench) {
             return;
         }
@@ -124,7 +124,7 @@ in_both_sandboxes! {
         refuses(bench, "b/over");
     }
 
-    fn what_others_made_is_shown_and_recorded_on_request(bench) {
+    fn trust_shows_and_records_images_of_other_programs(bench) {
         if !attributes(bench) {
             return;
         }
@@ -165,7 +165,7 @@ in_both_sandboxes! {
     }
 
     /// Another instance of ourselves looks at each layer. What this command line alone says holds for it too.
-    fn whoever_looks_at_a_layer_is_bound_as_we_are(bench) {
+    fn a_process_that_looks_at_a_layer_has_the_same_settings(bench) {
         base(bench);
         overlay_of_theirs(bench, "b/over.qcow2", "../a/base.qcow2");
         bench.instar(["trust", "--timeout", "0.000001", "b/over.qcow2"]).fails_with("Gave up after 0.000001 seconds, as --timeout says");
@@ -219,7 +219,7 @@ in_both_sandboxes! {
         assert!(!bench.path("never").exists());
     }
 
-    fn create_and_convert_say_at_once_what_will_not_be_read(bench) {
+    fn create_and_convert_warn_of_layers_that_will_be_refused(bench) {
         base(bench);
         let nowhere = Outcome::of(
             bench
@@ -269,7 +269,7 @@ in_both_sandboxes! {
         same_bytes(bench, "disk.raw", "ours", "a way over a link");
     }
 
-    fn a_way_through_a_link_and_up_again_is_the_kernels(bench) {
+    fn dot_dot_after_a_link_means_what_the_kernel_says(bench) {
         for name in ["D", "E", "E/sub"] {
             fs::create_dir(bench.path(name)).unwrap();
         }
@@ -295,7 +295,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn names_with_colons_are_paths_where_they_say_so(bench) {
+    fn names_with_colons_after_file_are_paths(bench) {
         disk::usual(&bench.path("disk.raw"));
         fs::copy(bench.path("disk.raw"), bench.path("x:y")).unwrap();
         bench.qemu(["create", "-q", "-f", "qcow2", "-b", "file:x:y", "-F", "raw", "over"]).succeeds();

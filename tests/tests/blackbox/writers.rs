@@ -179,7 +179,7 @@ in_both_sandboxes! {
         assert!(part == fs::read(bench.path("disk.raw")).unwrap()[63 << 20..]);
     }
 
-    fn streams_that_say_that_they_cannot_be_written_to_are_read(bench) {
+    fn read_only_streams_are_read(bench) {
         // VMware's and VirtualBox's exports, vmdktool and vmdkstream; the name is that of a file that never was.
         for line in ["RDONLY 12288 SPARSE \"call-me-stream.vmdk\"", "RDONLY 12288 SPARSE \"image\"", "NOACCESS 12288 SPARSE \"x\""] {
             let image = made(bench, "vmdk", "subformat=streamOptimized");
@@ -224,7 +224,7 @@ in_both_sandboxes! {
         bench.instar(["info", "image"]).fails_with("File truncated");
     }
 
-    fn line_end_characters_that_were_left_out_are_no_transfer_in_text_mode(bench) {
+    fn omitted_line_end_characters_are_not_a_text_mode_transfer(bench) {
         made(bench, "vmdk", "").put(73, &[0; 4]);
         all_agree(bench, "vmdk", "no line ends");
     }
@@ -247,7 +247,7 @@ in_both_sandboxes! {
         all_agree(bench, "vmdk", "parentCID=0");
     }
 
-    fn descriptor_lines_on_which_no_disk_depends_are_read_over(bench) {
+    fn harmless_descriptor_lines_are_ignored(bench) {
         for line in [
             "ddb.with blank = \"1\"", "ddb.a/b = \"1\"", "ddb.list[0] = \"1\"", "no sign at all", "; a comment", "// a comment", "\u{1a}",
             "CID=1763156d", "createType=\"vmfs\"", "version=1", "parentFileNameHint=\"\"", "changeTrackPath=\"disk-ctk.vmdk\"", "# RW 1 FLAT \"x\" 0",
@@ -363,7 +363,7 @@ in_both_sandboxes! {
         same_bytes(bench, "disk.raw", "ours", "one extent");
     }
 
-    fn a_content_id_is_found_behind_that_of_the_parent(bench) {
+    fn a_content_id_is_found_after_that_of_the_parent(bench) {
         flat(bench, FLAT.replace("CID=1763156d\nparentCID=ffffffff", "parentCID=ffffffff\nCID=1763156d").as_bytes());
         let words = ["info", "-f", "vmdk", "--output=json", "image"];
         let [theirs, ours] = [bench.qemu(words), bench.instar(words)].map(|outcome| {
@@ -452,7 +452,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn lengths_of_vhdx_metadata_that_are_fixed_are_not_asked(bench) {
+    fn fixed_lengths_of_vhdx_metadata_are_not_checked(bench) {
         const TABLE: u64 = 3 * MIB + 32;
         for length in [0_u32, 1, u32::MAX] {
             let image = made(bench, "vhdx", "");

@@ -129,7 +129,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn compresses_about_as_well(bench) {
+    fn compresses_about_as_well_as_qemu_img(bench) {
         disk::make(&bench.path("disk.raw"), 8 << 20, &[Piece::Text(0, 6 << 20), Piece::Data(6 << 20, 1 << 20, 5)]);
         for list in ["compression_type=zlib", "compression_type=zstd"] {
             let words = |target| ["convert", "-c", "-O", "qcow2", "-o", list, "disk.raw", target];
@@ -193,7 +193,7 @@ in_both_sandboxes! {
         assert_eq!(quiet.succeeds().text(), "");
     }
 
-    fn shows_progress_to_programs(bench) {
+    fn shows_progress_as_json(bench) {
         disk::usual(&bench.path("disk.raw"));
         let lines = |text: String| -> Vec<serde_json::Value> {
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

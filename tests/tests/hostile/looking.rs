@@ -62,7 +62,7 @@ fn shared_table(bench: &Bench, options: &str, entries: u32, entry: impl Fn(u64, 
 }
 
 in_both_sandboxes! {
-    fn c2_tables_that_are_said_to_be_huge(bench) {
+    fn c2_tables_that_claim_to_be_huge(bench) {
         plain(bench);
         for (offset, value) in [(field::L1_SIZE, 4 << 20), (field::REFCOUNT_TABLE_CLUSTERS, 128), (field::NB_SNAPSHOTS, 65_535)] {
             let image = Crafted::image(bench, "image", "4M", "", CLUSTER);

@@ -73,7 +73,7 @@ in_both_sandboxes! {
         refused(bench, "image", "Unsupported qcow2 feature(s)");
     }
 
-    fn b5_compatible_features_are_no_reason_to_refuse(bench) {
+    fn b5_unknown_compatible_features_are_accepted(bench) {
         image(bench).u64(field::COMPATIBLE_FEATURES, u64::MAX).u64(field::AUTOCLEAR_FEATURES, u64::MAX << 8);
         run(bench, &["convert", "-O", "raw", "image", "ours"]).succeeds();
         bench.qemu(["convert", "-U", "-O", "raw", "image", "theirs"]).succeeds();
@@ -277,7 +277,7 @@ in_both_sandboxes! {
         }
     }
 
-    fn encrypted_images_are_refused_in_words(bench) {
+    fn encrypted_images_are_refused_with_a_message(bench) {
         image(bench).u32(field::CRYPT_METHOD, 1);
         refused(bench, "image", "encrypted");
         bench.qemu(["create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=x", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", "luks", "1M"]).succeeds();
@@ -286,7 +286,7 @@ in_both_sandboxes! {
         assert!(human.succeeds().text().contains("encrypted: yes"), "{human}");
     }
 
-    fn images_marked_corrupt_can_be_read(bench) {
+    fn images_that_are_marked_corrupt_can_be_read(bench) {
         image(bench).u64(field::INCOMPATIBLE_FEATURES, 2);
         let theirs = bench.qemu(["convert", "-O", "raw", "image", "theirs"]);
         let ours = run(bench, &["convert", "-O", "raw", "image", "ours"]);

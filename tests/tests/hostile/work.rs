@@ -208,7 +208,7 @@ in_both_sandboxes! {
         bench.instar(["check", "image"]).fails_with("more than one part of the disk");
     }
 
-    fn c3_who_trusts_an_image_can_lift_the_limits(bench) {
+    fn c3_max_output_lifts_the_limits_for_a_trusted_image(bench) {
         // 256 MiB by one table: little work, but nothing that a sound image has.
         shared(bench, 12, 256 << 20, false, 1, [1, 0]);
         let shared_tables = "more than one part of the disk";

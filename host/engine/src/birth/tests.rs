@@ -56,7 +56,7 @@ fn every_way_ends_under_the_name_or_with_nothing() {
 }
 
 #[test]
-fn no_way_replaces_or_removes_what_is_somebody_elses() {
+fn no_way_replaces_or_removes_a_file_of_somebody_else() {
     for (way, _) in WAYS.into_iter().take(4) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");

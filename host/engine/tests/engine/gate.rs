@@ -86,7 +86,7 @@ fn names_beside_the_image_open() {
 }
 
 #[test]
-fn names_that_lead_out_do_not() {
+fn names_that_lead_out_of_the_directory_are_refused() {
     let zoo = zoo();
     let (guest, top) = guest(zoo.path(), &Options::default());
     let absolute = zoo.path().join("secret").into_os_string().into_string().unwrap();
@@ -124,7 +124,7 @@ fn names_that_lead_out_do_not() {
 }
 
 #[test]
-fn what_is_no_plain_name_is_refused() {
+fn names_that_are_not_plain_are_refused() {
     let zoo = zoo();
     let (guest, top) = guest(zoo.path(), &Options::default());
     for name in [
@@ -268,7 +268,7 @@ fn the_same_file_is_the_same_slot() {
 }
 
 #[test]
-fn what_is_about_to_be_overwritten_cannot_be_read_through_a_name() {
+fn the_target_cannot_be_read_through_a_name() {
     let zoo = zoo();
     let files = files();
     let top = source(&files, &zoo.path().join("images/top")).slot;

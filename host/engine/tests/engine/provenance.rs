@@ -150,7 +150,7 @@ fn bytes_that_were_copied_carry_no_record() {
 }
 
 #[test]
-fn a_record_is_not_made_by_whoever_lacks_the_key() {
+fn a_record_cannot_be_made_without_the_key() {
     let Some(host) = Host::new() else { return };
     let other = Options {
         key: Some(KeyPlace {
@@ -199,7 +199,7 @@ fn a_key_that_others_could_know_is_ignored() {
 }
 
 #[test]
-fn a_name_that_leads_into_another_directory_by_now_is_not_the_one_recorded() {
+fn a_recorded_name_that_now_leads_to_another_directory_is_refused() {
     let Some(host) = Host::new() else { return };
     // The image under another name, where the same words mean something else.
     std::fs::create_dir_all(host.path("elsewhere/a/b")).unwrap();
@@ -221,7 +221,7 @@ fn a_name_that_leads_into_another_directory_by_now_is_not_the_one_recorded() {
 }
 
 #[test]
-fn a_base_that_is_made_anew_in_its_directory_is_still_the_base() {
+fn a_base_that_is_replaced_in_its_directory_is_still_the_base() {
     let Some(host) = Host::new() else { return };
     std::fs::write(host.path("bases/fresh"), "fresh").unwrap();
     std::fs::rename(host.path("bases/fresh"), host.path("bases/base")).unwrap();

@@ -91,7 +91,7 @@ fn a_sign_that_is_raised_ends_every_kind_of_long_work_within_100_ms() {
 }
 
 #[test]
-fn time_that_is_up_ends_work_without_anybody_who_says_so() {
+fn a_deadline_ends_work_without_a_signal() {
     let (_directory, guest, slots) = with_a_large_source();
     let sign = StopSign::default();
     let Guest {

@@ -74,7 +74,7 @@ fn an_aborted_or_dropped_target_leaves_nothing() {
 }
 
 #[test]
-fn what_appears_under_the_name_meanwhile_is_left_alone() {
+fn a_file_that_appears_under_the_name_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let (first, second) = (directory.path().join("first"), directory.path().join("second"));
     let files = files();
@@ -166,7 +166,7 @@ fn errors_are_in_qemu_imgs_words() {
 }
 
 #[test]
-fn what_is_neither_file_nor_block_device_is_refused_without_waiting() {
+fn special_files_are_refused_without_waiting() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("fifo");
     make_fifo(&fifo);
@@ -287,7 +287,7 @@ fn a_file_with_two_names_is_not_replaced() {
 }
 
 #[test]
-fn what_took_the_name_meanwhile_is_not_replaced() {
+fn a_file_that_took_the_name_is_not_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out");
     std::fs::write(&path, b"old").unwrap();

@@ -57,7 +57,7 @@ in_both_sandboxes! {
         assert!(disks[1][..1 << 20] == disks[0][..1 << 20]);
     }
 
-    fn mistakes_with_backing_files_are_failures(bench) {
+    fn mistakes_with_backing_files_exit_with_1(bench) {
         material(bench);
         let words = ["convert", "-n", "--target-is-zero", "-B", "q", "-F", "qcow2", "-O", "qcow2", "over", "eq"];
         let (theirs, ours) = both(bench, &words);
@@ -135,7 +135,7 @@ in_both_sandboxes! {
         deviates("image-options", &theirs.code(), &ours.succeeds().code());
     }
 
-    fn some_refusals_say_more(bench) {
+    fn some_refusals_explain_more_than_those_of_qemu_img(bench) {
         material(bench);
         other_words(bench, &["convert", "-f", "vhdx", "q", "out"], "vhdxfile");
         other_words(bench, &["convert", "json:{\"driver\":\"qcow2\"", "out"], "EOF");

@@ -164,7 +164,7 @@ in_both_sandboxes! {
         only_we_refuse(bench, "vmdk-text-mode", "vmdk", "damaged by a transfer in text mode");
     }
 
-    fn sparse_extents_that_are_no_whole_grains_are_read(bench) {
+    fn sparse_extents_with_a_partial_grain_are_read(bench) {
         // Two extents of 100 sectors: qemu-img takes the second for what it remembers of the first's last grain.
         let disk = instar_tests::disk::pattern(0, 2 * 51_200, 9);
         for (name, part) in [("one", &disk[..51_200]), ("two", &disk[51_200..])] {
