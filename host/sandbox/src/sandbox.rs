@@ -220,7 +220,10 @@ impl Sandbox {
         thread_start: &(dyn Fn() -> io::Result<()> + Sync),
     ) -> io::Result<()> {
         if self.started.swap(true, Ordering::SeqCst) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the guest has already run"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the guest has already run",
+            ));
         }
         let boot = *self.boot.lock().unwrap_or_else(PoisonError::into_inner);
         self.memory.write(CONTROL - BASE, boot.as_bytes())?;

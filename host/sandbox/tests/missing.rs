@@ -262,7 +262,10 @@ fn threads_and_processes_that_cannot_be_started_are_named() {
                     panic!("it ran");
                 };
                 let words = error.to_string();
-                assert!(words.contains("cannot start a thread for another lane"), "{words}");
+                assert!(
+                    words.contains("cannot start a thread for another lane"),
+                    "{words}"
+                );
             });
             thread.join().unwrap();
         });

@@ -113,9 +113,7 @@ impl Child {
                 }
                 Ok(DOORBELL_FAULT) => self.fault(control),
                 Ok(_) | Err(_) => {
-                    control.end(Outcome::Violation(Violation::Other(
-                        "an unknown doorbell value",
-                    )));
+                    control.end(Outcome::Violation(Violation::Other("an unknown doorbell value")));
                 }
             }
         }
@@ -181,7 +179,9 @@ impl Child {
             0 => "refused by the system".to_owned(),
             errno => said(&io::Error::from_raw_os_error(errno)),
         };
-        io::Error::other(format!("the confined process could not be set up; {step} failed: {why}"))
+        io::Error::other(format!(
+            "the confined process could not be set up; {step} failed: {why}"
+        ))
     }
 
     /// What the fault handler wrote.
