@@ -207,7 +207,7 @@ fn backing(slot: Slot, fault: &Fault, why: &str, scene: &dyn Scene) -> Vec<u8> {
 fn too_deep(fault: &Fault, why: &str) -> String {
     match fault.numbers[0] {
         most if most >= LAYERS => {
-            format!("the backing chain has more than {most} layers, the most that are read")
+            format!("the backing chain has more than {most} layers, which is the most that instar reads")
         }
         _ => why.to_owned(),
     }

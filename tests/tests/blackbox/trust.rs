@@ -142,8 +142,8 @@ in_both_sandboxes! {
         let directory = directory.display();
         assert_eq!(
             shown.text(),
-            format!("top (qcow2)\n    backing file: 'b/over', which is {directory}/b/over: elsewhere, not trusted so far\n\
-                     {directory}/b/over (qcow2)\n    backing file: '../a/base.qcow2', which is {directory}/a/base.qcow2: elsewhere, not trusted so far\n\
+            format!("top (qcow2)\n    backing file: 'b/over', which is {directory}/b/over: elsewhere, not trusted yet\n\
+                     {directory}/b/over (qcow2)\n    backing file: '../a/base.qcow2', which is {directory}/a/base.qcow2: elsewhere, not trusted yet\n\
                      {directory}/a/base.qcow2 (qcow2)\n")
         );
         refuses(bench, "top");
@@ -168,7 +168,7 @@ in_both_sandboxes! {
     fn a_process_that_looks_at_a_layer_has_the_same_settings(bench) {
         base(bench);
         overlay_of_theirs(bench, "b/over.qcow2", "../a/base.qcow2");
-        bench.instar(["trust", "--timeout", "0.000001", "b/over.qcow2"]).fails_with("Gave up after 0.000001 seconds, as --timeout says");
+        bench.instar(["trust", "--timeout", "0.000001", "b/over.qcow2"]).fails_with("Timed out after 0.000001 seconds (--timeout)");
         fs::write(bench.path("strict.toml"), "require-kvm = true\n").unwrap();
         let words = ["trust", "--config", "strict.toml", "--sandbox", "process", "b/over.qcow2"];
         bench.instar(words).fails_with("require-kvm");

@@ -20,7 +20,7 @@ pub(super) fn create(settings: &Settings, around: &mut Surroundings<'_>) -> Resu
     let mut options = values(settings)?;
     combinations(settings, &options)?;
     if settings.flag("keep_data_file") == Some(true) {
-        let text = "'keep_data_file=on' is not supported: 'create' does not write into a data file that exists; leave the option out, and the file is replaced";
+        let text = "'keep_data_file=on' is not supported, because 'create' replaces an existing data file and never writes into it; leave the option out to replace the file";
         return Err(text.into());
     }
     if let Some(name) = settings.text("data_file") {

@@ -29,7 +29,7 @@ pub(crate) const FORMAT: Flag = Flag {
     long: &["format"],
     exact: &[],
     value: Some("FORMAT"),
-    help: "its format; without this, the first bytes decide",
+    help: "its format (default: as the first bytes say)",
 };
 
 /// `--image-opts`, likewise.
@@ -49,7 +49,7 @@ pub(crate) const FORCE_SHARE: Flag = Flag {
     long: &["force-share"],
     exact: &[],
     value: None,
-    help: "open it even while another process writes to it",
+    help: "read it even while another process writes to it",
 };
 
 /// `--output`, the same for every verb that answers programs, too.

@@ -30,7 +30,7 @@ pub fn top_page(pages: impl IntoIterator<Item = &'static Page>, program: &Progra
     let formats: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
     let _ = write!(
         text,
-        "\nFormats: {}\n\nThe page of a command: {name} COMMAND --help\n",
+        "\nFormats: {}\n\nHelp for a command: {name} COMMAND --help\n",
         formats.join(", ")
     );
     text

@@ -24,7 +24,7 @@ pub const FLAGS: &[Flag] = &[
         long: &[],
         exact: &["allow-dir"],
         value: Some("DIR"),
-        help: "let images name files in DIR too, not only beside themselves; may be given more than once",
+        help: "let images also name files in DIR; may be given more than once",
     },
     Flag {
         id: Id::UntrustedDir,
@@ -32,7 +32,7 @@ pub const FLAGS: &[Flag] = &[
         long: &[],
         exact: &["untrusted-dir"],
         value: Some("DIR"),
-        help: "images in DIR are somebody else's: they open no file beside them and none in allowed directories",
+        help: "images in DIR belong to somebody else: they open no file beside them and none in allowed directories",
     },
     Flag {
         id: Id::Sandbox,
@@ -48,7 +48,7 @@ pub const FLAGS: &[Flag] = &[
         long: &[],
         exact: &["timeout"],
         value: Some("SECONDS"),
-        help: "give up after this time",
+        help: "stop a run that takes longer",
     },
     Flag {
         id: Id::Memory,
@@ -64,7 +64,7 @@ pub const FLAGS: &[Flag] = &[
         long: &[],
         exact: &["max-size"],
         value: Some("SIZE"),
-        help: "refuse images with a larger virtual size",
+        help: "refuse images with a larger virtual size (default 1T with --untrusted, otherwise none)",
     },
     Flag {
         id: Id::MaxOutput,
@@ -72,7 +72,7 @@ pub const FLAGS: &[Flag] = &[
         long: &[],
         exact: &["max-output"],
         value: Some("SIZE"),
-        help: "stop before writing more than this",
+        help: "stop before a target grows larger; also lifts the limits on reused data",
     },
     Flag {
         id: Id::MaxChain,
@@ -88,7 +88,7 @@ pub const FLAGS: &[Flag] = &[
         long: &[],
         exact: &["qemu-version"],
         value: Some("7.2|10.0|11.1|auto"),
-        help: "speak like this release of qemu-img (default 10.0); auto is the one whose package is installed",
+        help: "behave like this release of qemu-img (default 10.0); auto: the release of the installed package",
     },
     Flag {
         id: Id::Config,
@@ -96,6 +96,6 @@ pub const FLAGS: &[Flag] = &[
         long: &[],
         exact: &["config"],
         value: Some("FILE"),
-        help: "read these settings too, after /etc/instar.toml and ~/.config/instar/config.toml",
+        help: "read settings from FILE too, after /etc/instar.toml and ~/.config/instar/config.toml",
     },
 ];

@@ -34,7 +34,7 @@ impl Changing<'_> {
         let place = self.place;
         target::writable(place)?;
         if place.part != Part::default() || !place.parts.is_empty() {
-            let why = b"an image that is a part of a file is read, and not changed";
+            let why = b"an image inside a part of a file can be read but not changed";
             return Err(Stop::Message(cannot_open(&place.given, why)));
         }
         let guest = Guest::prepare(context.policy, 1)?;

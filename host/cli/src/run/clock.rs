@@ -59,10 +59,10 @@ impl Limit {
     pub(crate) fn words(self) -> String {
         let seconds = self.time.as_secs_f64();
         if self.asked {
-            format!("Gave up after {seconds} seconds, as --timeout says")
+            format!("Timed out after {seconds} seconds (--timeout)")
         } else {
             format!(
-                "Gave up after {seconds} seconds, the time for an image of this size that is not trusted; --timeout sets another"
+                "Timed out after {seconds} seconds, the limit for an untrusted image of this size; set another with --timeout"
             )
         }
     }

@@ -37,7 +37,7 @@ pub(crate) fn open(
     let path = beside(place.path.as_bytes(), plain);
     if context.policy.untrusted {
         let text = format!(
-            "the image keeps its data in another file, '{}', and --untrusted forbids to open it",
+            "the image keeps its data in another file, '{}', which --untrusted does not allow it to open",
             Escaped(plain)
         );
         return Err(refused(text.as_bytes()));
@@ -48,7 +48,7 @@ pub(crate) fn open(
     );
     if !by_rules || !may_write(context, place, Path::new(OsStr::from_bytes(&path))) {
         let text = format!(
-            "the image keeps its data in '{}', which is not beside it; allow its directory with --allow-dir if you trust the image",
+            "the image keeps its data in '{}', which is not beside it; if you trust the image, allow the directory of that file with --allow-dir DIR",
             Escaped(plain)
         );
         return Err(refused(text.as_bytes()));

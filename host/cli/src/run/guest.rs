@@ -72,10 +72,10 @@ impl Guest {
         let sandbox = Sandbox::prepare(choice, lanes, policy.memory).map_err(|error| {
             let what = match choice {
                 Choice::Kvm => "The KVM sandbox cannot be used",
-                Choice::Auto | Choice::Process => "No sandbox can be used here",
+                Choice::Auto | Choice::Process => "No sandbox can be used on this machine",
             };
             let remedy = match choice {
-                Choice::Kvm if !policy.require_kvm => "; --sandbox process needs no /dev/kvm",
+                Choice::Kvm if !policy.require_kvm => "; try --sandbox process, which does not need /dev/kvm",
                 _ => "",
             };
             Stop::say(format!("{what}: {}{remedy}", words::system(&error)))
@@ -101,7 +101,7 @@ impl Guest {
         listener: Option<Box<dyn Listener>>,
     ) -> Step<Ended> {
         let bytes = instar_abi::encode(job)
-            .map_err(|_| Stop::say("the job cannot be handed to the sandbox; please report it"))?;
+            .map_err(|_| Stop::say("the job cannot be passed to the sandbox; please report it"))?;
         self.sandbox
             .set_job(&bytes)
             .map_err(|error| Stop::say(words::system(&error)))?;
@@ -187,7 +187,7 @@ impl Guest {
         };
         let force = instar_jail::lock_process(&confinement).map_err(|error| {
             Stop::say(format!(
-                "Our own process cannot be confined: {}",
+                "The host process cannot be confined: {}",
                 words::system(&error)
             ))
         })?;
@@ -199,8 +199,7 @@ impl Guest {
 }
 
 /// What `require-landlock` asks for is not there.
-pub(crate) const NO_LANDLOCK: &str =
-    "the configuration says require-landlock, and this kernel has no Landlock or has it switched off";
+pub(crate) const NO_LANDLOCK: &str = "the configuration requires Landlock (require-landlock), but this kernel does not have it or has it disabled";
 
 /// What the guest may say. A map is as long as the image is fragmented; whoever prints it looks at each run.
 fn report_limits(job: &Job) -> ReportLimits {
@@ -236,7 +235,7 @@ fn window(files: &Files, job: &Job) -> u64 {
 pub(crate) fn choice(policy: &Policy) -> Step<Choice> {
     match (policy.backend, policy.require_kvm) {
         (Backend::Process, true) => Err(Stop::say(
-            "the configuration says require-kvm, which --sandbox process contradicts",
+            "the configuration requires KVM (require-kvm), which contradicts --sandbox process",
         )),
         (Backend::Kvm, _) | (Backend::Auto, true) => Ok(Choice::Kvm),
         (Backend::Auto, false) => Ok(Choice::Auto),
@@ -247,15 +246,15 @@ pub(crate) fn choice(policy: &Policy) -> Step<Choice> {
 /// The message for an end that was not the guest's own.
 fn broken(outcome: &Outcome, limit: Option<Limit>, changed: bool) -> Option<String> {
     let touched = if changed {
-        "the target has been changed as far as the work went; no other file was touched"
+        "the target has been changed and may be incomplete; no other file was changed"
     } else {
-        "nothing outside of it was touched"
+        "no file was changed"
     };
     Some(match outcome {
         Outcome::Exited => return None,
         Outcome::Fault(fault) => format!("The sandbox stopped the guest: {fault}; {touched}"),
         Outcome::Panicked(text) => format!(
-            "The guest gave up; in its own words: {}",
+            "The sandboxed parser panicked: {}",
             Escaped(text.get(..SAYING).unwrap_or(text))
         ),
         Outcome::Violation(violation) => {
@@ -302,7 +301,7 @@ mod tests {
             address: None,
         };
         let untouched = broken(&Outcome::Fault(fault), None, false).unwrap();
-        assert!(untouched.ends_with("; nothing outside of it was touched"));
+        assert!(untouched.ends_with("; no file was changed"));
         let touched = broken(&Outcome::Fault(fault), None, true).unwrap();
         assert!(touched.contains("the target has been changed"), "{touched}");
         assert_eq!(broken(&Outcome::Exited, None, false), None);

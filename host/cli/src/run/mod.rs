@@ -129,7 +129,7 @@ pub(crate) fn concluded_by(
             _ => {}
         }
     }
-    Err(Stop::say("the sandbox ended without saying how the work went"))
+    Err(Stop::say("the sandbox exited without reporting a result"))
 }
 
 fn failed(failure: &Failure, scene: &dyn Scene) -> Stop {

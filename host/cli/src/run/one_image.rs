@@ -155,6 +155,6 @@ impl Seen<'_> {
         without: &str,
     ) -> Step<T> {
         let found = self.reports().iter().find_map(pick);
-        found.ok_or_else(|| Stop::say(format!("the sandbox ended without {without}")))
+        found.ok_or_else(|| Stop::say(format!("the sandbox exited without {without}")))
     }
 }

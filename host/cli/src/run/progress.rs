@@ -70,8 +70,7 @@ impl Progress {
         if let (ShowProgress::Json(descriptor), false) = (show, quiet) {
             let path = format!("/proc/self/fd/{descriptor}");
             let opened = File::options().append(true).open(path);
-            let words =
-                |error| format!("--progress=json: descriptor {descriptor} cannot be written to: {error}");
+            let words = |error| format!("--progress=json: cannot write to descriptor {descriptor}: {error}");
             lines = Some(opened.map_err(|error| Stop::say(words(error)))?);
         }
         let asked = show == ShowProgress::Yes;

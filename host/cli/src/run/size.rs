@@ -22,7 +22,7 @@ pub(crate) fn of_sources(
     places.iter().try_fold(0_u64, |sum, place| {
         let size = of(context, place, snapshot).map_err(|why| {
             let colon = if why.is_empty() { "" } else { ": " };
-            format!("the size of the source could not be found out{colon}{why}").into_bytes()
+            format!("the size of the source could not be determined{colon}{why}").into_bytes()
         })?;
         Ok(sum.saturating_add(size))
     })

@@ -279,7 +279,7 @@ pub(crate) fn warn_unless_readable(opened: &Files, slot: Slot, given: &[Given], 
     if let Some(given) = given.iter().find(refused) {
         let directory = given.directory.as_deref().unwrap_or(Path::new("DIRECTORY"));
         let text = format!(
-            "warning: '{}' is elsewhere, and that this image may name it cannot be recorded here; to read the image, add to /etc/instar.toml: allow-dir = [\"{}\"]",
+            "warning: '{}' is not beside the image, and permission to open it cannot be recorded here; to read the image, add to /etc/instar.toml: allow-dir = [\"{}\"]",
             Escaped(&given.name),
             directory.display()
         );

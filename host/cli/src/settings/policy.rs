@@ -121,7 +121,7 @@ impl Policy {
             "max-output" => self.max_output = Some(size(word)?),
             "max-chain" => self.max_chain = layers(word)?,
             "qemu-version" => self.release = Release::parse(word)?,
-            _ => return Err(format!("unknown key; known are {}", KEYS.join(", "))),
+            _ => return Err(format!("unknown key; the keys are {}", KEYS.join(", "))),
         }
         Ok(())
     }
@@ -150,7 +150,7 @@ fn memory(word: &[u8]) -> Result<u64, String> {
     let bytes = size(word)?;
     if !(MIN_BYTES..=MAX_BYTES).contains(&bytes) {
         return Err(format!(
-            "{bytes} bytes are not between {} and {} MiB",
+            "expects a size from {}M to {}M, not {bytes} bytes",
             MIN_BYTES >> 20,
             MAX_BYTES >> 20
         ));

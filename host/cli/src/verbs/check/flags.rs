@@ -4,9 +4,9 @@ use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJEC
 
 pub(super) const PAGE: Page = Page {
     name: "check",
-    summary: "look through an image's tables for damage",
+    summary: "check the tables of an image for damage",
     usage: "[options] IMAGE",
-    about: "Looks through the tables of a qcow2, vdi, vhdx or vmdk image and says what is wrong with them. The exit code is 0 if nothing is, 1 if the check could not be completed, 2 for damage, 3 for leaked clusters only, and 63 for formats that have nothing to check. Nothing is written.",
+    about: "Reads the tables of a qcow2, vdi, vhdx or vmdk image and reports damage. It writes nothing. The exit code is 0 if nothing is wrong, 1 if the check could not be completed, 2 for damage, 3 for leaked clusters only, and 63 for formats that have nothing to check.",
     operands: &[("IMAGE", "the image")],
     groups: &[
         Group {
@@ -21,7 +21,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["cache"],
                     exact: &[],
                     value: Some("MODE"),
-                    help: "none and directsync read past the page cache",
+                    help: "how it is read: none and directsync bypass the page cache",
                 },
                 FORCE_SHARE,
                 Flag {
@@ -54,7 +54,7 @@ pub(super) const PAGE: Page = Page {
         ("check disk.qcow2", "is this image sound?"),
         (
             "check -q -f qcow2 --output json disk.qcow2",
-            "only the exit code and what is wrong",
+            "only the exit code and the findings",
         ),
     ],
 };

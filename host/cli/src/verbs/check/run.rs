@@ -28,7 +28,7 @@ mod code {
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     if args.repair {
         return Err(Stop::say(
-            "--repair (-r) is not there yet: images are looked at, never changed; use qemu-img check -r if you trust the image",
+            "--repair (-r) is not supported yet; if you trust the image, use qemu-img check -r",
         ));
     }
     let place = args.source.place(&args.image)?;
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let last: Vec<Report> = reports.last().cloned().into_iter().collect();
     concluded(&last, &scene, context.program)?;
     let (format, checked) =
-        summary.ok_or_else(|| Stop::say("the sandbox ended without saying what it found"))?;
+        summary.ok_or_else(|| Stop::say("the sandbox exited without reporting a result"))?;
     if !args.quiet {
         let name = place.given.as_bytes();
         let text = if args.json {

@@ -6,7 +6,7 @@ pub(super) const PAGE: Page = Page {
     name: "checksum",
     summary: "hash the disk inside an image",
     usage: "[options] IMAGE",
-    about: "Prints a checksum of the virtual disk that IMAGE holds: the same for the same content, whatever the format, compression, chain or holes. Unwritten space costs no time. docs/verbs/checksum.md specifies it.",
+    about: "Prints a checksum of the virtual disk inside IMAGE. It depends only on the content, not on format, compression, layers or holes. Unwritten space costs no time. docs/verbs/checksum.md specifies it.",
     operands: &[("IMAGE", "the image")],
     groups: &[
         Group {
@@ -35,7 +35,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["progress"],
                     exact: &[],
                     value: Some("[=json]"),
-                    help: "show progress; json: a line of it on standard error, or on descriptor N with json:N",
+                    help: "show progress; json: as lines of JSON on standard error, or on descriptor N with json:N",
                 },
                 Flag {
                     id: Id::Parallel,
@@ -43,7 +43,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["parallel"],
                     exact: &[],
                     value: Some("N"),
-                    help: "lanes, 1 to 16 (default: one for each processor)",
+                    help: "work in N lanes, 1 to 16 (default: one for each processor)",
                 },
             ],
         },
@@ -66,10 +66,10 @@ pub(super) const PAGE: Page = Page {
         },
     ],
     examples: &[
-        ("checksum disk.qcow2", "compare with the line of another image"),
+        ("checksum disk.qcow2", "equal disks print equal checksums"),
         (
             "convert --checksum a.vmdk b.qcow2",
-            "the same line for what was converted",
+            "print the checksum of the converted disk",
         ),
     ],
 };

@@ -4,9 +4,9 @@ use crate::flags::{Flag, Group, HELP, Id, OBJECT, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "compare",
-    summary: "tell whether two images hold the same disk",
+    summary: "find out whether two images hold the same disk",
     usage: "[options] IMAGE1 IMAGE2",
-    about: "Compares the disks inside two images of any format. A disk that is longer by zeros is the same. Exit code 0: the same, 1: different, 2: an image cannot be opened, 3 or 4: it cannot be read.",
+    about: "Compares the disks inside two images of any format. Zeros past the end of the shorter disk do not count as a difference. The exit code is 0 if the disks are the same, 1 if they differ, 2 if an image cannot be opened, and 3 or 4 if it cannot be read.",
     operands: &[("IMAGE1, IMAGE2", "the images")],
     groups: &[
         Group {
@@ -19,7 +19,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["a-format", "left-format"],
                     exact: &[],
                     value: Some("FORMAT"),
-                    help: "format of IMAGE1; without this, the first bytes decide",
+                    help: "format of IMAGE1 (default: as the first bytes say)",
                 },
                 Flag {
                     id: Id::RightFormat,
@@ -51,7 +51,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["force-share"],
                     exact: &[],
                     value: None,
-                    help: "open them even while other processes write to them",
+                    help: "read them even while other processes write to them",
                 },
                 OBJECT,
             ],
@@ -65,7 +65,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["strict"],
                     exact: &[],
                     value: None,
-                    help: "sizes and allocation must be the same too",
+                    help: "sizes and allocation must be equal too",
                 },
                 Flag {
                     id: Id::Progress,
@@ -73,7 +73,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["progress"],
                     exact: &[],
                     value: Some("[=json]"),
-                    help: "show how far the work is; json: a line of it on standard error, or on descriptor N with json:N",
+                    help: "show progress; json: as lines of JSON on standard error, or on descriptor N with json:N",
                 },
                 Flag {
                     id: Id::Quiet,
@@ -87,10 +87,10 @@ pub(super) const PAGE: Page = Page {
         },
     ],
     examples: &[
-        ("compare disk.vmdk disk.qcow2", "was it converted well?"),
+        ("compare disk.vmdk disk.qcow2", "was it converted correctly?"),
         (
             "compare -q -f raw a.raw b.raw",
-            "the same for a script: only the exit code counts",
+            "for a script: only the exit code",
         ),
     ],
 };

@@ -6,7 +6,7 @@ pub(super) const PAGE: Page = Page {
     name: "convert",
     summary: "copy images into a new one of any format",
     usage: "[options] SOURCE... TARGET",
-    about: "Copies the disk inside SOURCE into a new image. Several sources are put one after the other. TARGET appears under its name only when it is complete.",
+    about: "Copies the disk inside SOURCE into a new image. Several sources are concatenated. TARGET appears under its name only when it is complete.",
     operands: &[
         ("SOURCE", "the image to read"),
         ("TARGET", "the image to create; an existing file is replaced"),
@@ -20,7 +20,7 @@ pub(super) const PAGE: Page = Page {
         ),
         (
             "convert -f qcow2 --untrusted upload.qcow2 disk.raw",
-            "a stranger's upload, with nothing opened that it names",
+            "an upload: no file that it names is opened",
         ),
         (
             "convert -p -B base.qcow2 -F qcow2 -O qcow2 vm.qcow2 thin.qcow2",
@@ -48,7 +48,7 @@ const SOURCE: Group = Group {
             long: &["source-format"],
             exact: &["format"],
             value: Some("FORMAT"),
-            help: "its format; without this, the first bytes decide",
+            help: "its format (default: as the first bytes say)",
         },
         Flag {
             id: Id::SourceCache,
@@ -144,7 +144,7 @@ const TARGET: Group = Group {
             long: &["sparse-size"],
             exact: &[],
             value: Some("SIZE"),
-            help: "leave out runs of zeros at least this long (default 4k; 0 writes everything)",
+            help: "leave out runs of zeros of at least this length (default 4k; 0 writes everything)",
         },
         Flag {
             id: Id::NoCreate,
@@ -152,7 +152,7 @@ const TARGET: Group = Group {
             long: &[],
             exact: &["no-create"],
             value: None,
-            help: "TARGET exists and is written in place",
+            help: "write in place into TARGET, which exists",
         },
         Flag {
             id: Id::TargetIsZero,
@@ -190,7 +190,7 @@ const WORK: Group = Group {
             long: &[],
             exact: &["progress"],
             value: Some("[=json]"),
-            help: "show how far it is; json: a line of it on standard error, or on descriptor N with json:N",
+            help: "show progress; json: as lines of JSON on standard error, or on descriptor N with json:N",
         },
         Flag {
             id: Id::Quiet,
@@ -198,7 +198,7 @@ const WORK: Group = Group {
             long: &["quiet"],
             exact: &[],
             value: None,
-            help: "say nothing unless it fails",
+            help: "print nothing unless it fails",
         },
         Flag {
             id: Id::Parallel,
@@ -206,7 +206,7 @@ const WORK: Group = Group {
             long: &["parallel"],
             exact: &[],
             value: Some("N"),
-            help: "work in N lanes, 1 to 16 (default: one for each CPU)",
+            help: "work in N lanes, 1 to 16 (default: one for each processor)",
         },
         Flag {
             id: Id::Rate,
@@ -214,7 +214,7 @@ const WORK: Group = Group {
             long: &["rate"],
             exact: &["rate-limit"],
             value: Some("SIZE"),
-            help: "write at most this much a second",
+            help: "write at most this much per second",
         },
         Flag {
             id: Id::Salvage,
@@ -222,7 +222,7 @@ const WORK: Group = Group {
             long: &["salvage"],
             exact: &[],
             value: None,
-            help: "put zeros where SOURCE cannot be read, with a warning",
+            help: "write zeros where SOURCE cannot be read, with a warning",
         },
         Flag {
             id: Id::SkipBrokenBitmaps,
@@ -238,7 +238,7 @@ const WORK: Group = Group {
             long: &["oob-writes"],
             exact: &[],
             value: None,
-            help: "accepted; writes always run in parallel",
+            help: "accepted; writes are always parallel",
         },
         Flag {
             id: Id::CopyRange,
@@ -246,7 +246,7 @@ const WORK: Group = Group {
             long: &["copy-range-offloading"],
             exact: &[],
             value: None,
-            help: "accepted; plain data is always left to the kernel",
+            help: "copy data without looking for zeros, in the kernel where possible",
         },
     ],
 };

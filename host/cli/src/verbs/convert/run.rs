@@ -258,7 +258,7 @@ fn open_existing(args: &Args, driver: Step<Driver>, opened: &Files, context: &Co
         target::writable(&place)?;
         whole(&place).map_err(|why| Stop::Message(cannot_open(given, why)))?;
         let format = place.format.ok_or_else(|| {
-            Stop::say("--target-image-opts needs a driver= for the target: what is to be written to is not guessed at")
+            Stop::say("--target-image-opts needs a driver= for the target, because the format of a target is never guessed")
         })?;
         (place, format)
     } else {
@@ -291,7 +291,7 @@ fn whole(place: &Place) -> Result<(), &'static [u8]> {
         return Err(b"instar does not write into a part of a file ('offset', 'size', 'force_size_calc')");
     }
     if place.below != Below::Named {
-        return Err(b"instar does not write into an image with another 'backing' than its own");
+        return Err(b"instar does not write into an image whose 'backing' is replaced");
     }
     Ok(())
 }

@@ -6,12 +6,12 @@ pub(super) const PAGE: Page = Page {
     name: "create",
     summary: "make a new, empty image",
     usage: "[options] IMAGE [SIZE]",
-    about: "Makes an image that reads as zeros, or as the layer below it. If that fails, a file that was there before stays as it was.",
+    about: "Makes an image that reads as zeros, or as the layer below it. If that fails, an existing file stays as it was.",
     operands: &[
         ("IMAGE", "the image to make; an existing file is replaced"),
         (
             "SIZE",
-            "size of its disk, such as 10G; without this, that of the layer below",
+            "size of its disk, such as 10G (default: that of the layer below)",
         ),
     ],
     groups: &[
@@ -25,7 +25,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["quiet"],
                     exact: &[],
                     value: None,
-                    help: "say nothing unless it fails",
+                    help: "print nothing unless it fails",
                 },
                 OBJECT,
                 Flag {
@@ -63,7 +63,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["backing-format"],
                     exact: &[],
                     value: Some("FORMAT"),
-                    help: "format of FILE; must be given with it",
+                    help: "format of FILE; required with -b",
                 },
                 // Its letter since 11.1.
                 Flag {
@@ -80,7 +80,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["backing-unsafe"],
                     exact: &[],
                     value: None,
-                    help: "write FILE's name down without looking at FILE",
+                    help: "record FILE as the layer below without opening it",
                 },
             ],
         },

@@ -6,7 +6,7 @@ pub(super) const PAGE: Page = Page {
     name: "dd",
     summary: "copy a window of an image into a new one",
     usage: "[options] if=SOURCE of=TARGET [bs=SIZE] [count=N] [skip=N]",
-    about: "Copies blocks of the disk inside SOURCE into a new image. count says where to stop and includes the blocks that skip leaves out: bs=1M skip=2 count=5 copies 3 MiB.",
+    about: "Copies blocks of the disk inside SOURCE into a new image. count includes the blocks that skip leaves out: bs=1M skip=2 count=5 copies 3 MiB.",
     operands: &[
         ("if=SOURCE", "the image to read"),
         ("of=TARGET", "the image to create; an existing file is replaced"),
@@ -25,7 +25,7 @@ pub(super) const PAGE: Page = Page {
                 long: &["format"],
                 exact: &[],
                 value: Some("FORMAT"),
-                help: "format of SOURCE; without this, the first bytes decide",
+                help: "format of SOURCE (default: as the first bytes say)",
             },
             Flag {
                 id: Id::ImageOpts,
@@ -41,7 +41,7 @@ pub(super) const PAGE: Page = Page {
                 long: &["force-share"],
                 exact: &[],
                 value: None,
-                help: "open SOURCE even while another process writes to it",
+                help: "read SOURCE even while another process writes to it",
             },
             Flag {
                 id: Id::OutputFormat,
@@ -49,7 +49,7 @@ pub(super) const PAGE: Page = Page {
                 long: &["output-format"],
                 exact: &["target-format"],
                 value: Some("FORMAT"),
-                help: "format of TARGET (default raw, whatever SOURCE is)",
+                help: "format of TARGET (default raw, whatever the format of SOURCE)",
             },
         ],
     }],

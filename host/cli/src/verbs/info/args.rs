@@ -44,7 +44,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     let image = only_image(operands)?;
     if safety && backing_chain {
         return Err(Stop::Misuse(
-            b"--safety looks at one image and opens no layer below; leave out --backing-chain".to_vec(),
+            b"--safety checks one image and opens no layer below; leave out --backing-chain".to_vec(),
         ));
     }
     Ok(Args {

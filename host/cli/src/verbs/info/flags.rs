@@ -4,9 +4,9 @@ use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJEC
 
 pub(super) const PAGE: Page = Page {
     name: "info",
-    summary: "show what an image is (-U: even while it is in use)",
+    summary: "describe an image (-U: even while it is in use)",
     usage: "[options] IMAGE",
-    about: "Shows format, sizes, snapshots and what else the image says of itself. Files that the image names are not opened, unless --backing-chain asks for the layers below.",
+    about: "Shows format, sizes, snapshots and the other properties of an image. Files that the image names are not opened, unless --backing-chain asks for the layers below.",
     operands: &[("IMAGE", "the image")],
     groups: &[
         Group {
@@ -30,7 +30,7 @@ pub(super) const PAGE: Page = Page {
                     long: &[],
                     exact: &["safety"],
                     value: None,
-                    help: "tell instead whether a stranger's image is safe to read: a verdict for each known risk, exit code 0 or 1",
+                    help: "report whether an untrusted image is safe to read: one verdict per known risk, exit code 0 or 1",
                 },
             ],
         },
@@ -62,15 +62,15 @@ pub(super) const PAGE: Page = Page {
         ("info disk.qcow2", "what is this file?"),
         (
             "info --output json -U vm.qcow2",
-            "the same, for a program, of a running machine's disk",
+            "as JSON, for the disk of a running machine",
         ),
         (
             "info --safety -f qcow2 upload.qcow2",
-            "may this upload be let in?",
+            "is this upload safe to accept?",
         ),
         (
             "info --untrusted -f qcow2 upload.qcow2",
-            "a stranger's upload that has to be a qcow2",
+            "an upload that must be a qcow2",
         ),
     ],
 };

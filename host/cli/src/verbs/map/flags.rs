@@ -6,7 +6,7 @@ pub(super) const PAGE: Page = Page {
     name: "map",
     summary: "show where each part of a disk is stored",
     usage: "[options] IMAGE",
-    about: "Lists the extents of the disk inside IMAGE and the file that each stands in, all layers below considered. For people only data is listed; as JSON, zeros and holes too.",
+    about: "Lists the extents of the disk inside IMAGE, and the file that holds each of them, including all layers below. The human output lists only data; JSON also lists zeros and holes.",
     operands: &[("IMAGE", "the image")],
     groups: &[
         Group {
@@ -29,7 +29,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["max-length"],
                     exact: &[],
                     value: Some("LENGTH"),
-                    help: "bytes of the disk to show (default: to the end)",
+                    help: "number of bytes of the disk to show (default: to the end)",
                 },
             ],
         },
@@ -42,7 +42,7 @@ pub(super) const PAGE: Page = Page {
         ("map disk.qcow2", "which bytes of which files hold data"),
         (
             "map --output json -s 1G -l 64M disk.qcow2",
-            "everything known of 64 MiB, for a program",
+            "everything about 64 MiB, for a program",
         ),
     ],
 };

@@ -4,9 +4,9 @@ use crate::flags::{Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "measure",
-    summary: "tell how much space a new image would take",
+    summary: "compute how much space a new image would take",
     usage: "[options] (--size SIZE | IMAGE)",
-    about: "Tells the size of the file that converting IMAGE, or making an empty image of SIZE, would give: with the data that there is, and when every byte has been written.",
+    about: "Computes the size of the file that results from converting IMAGE, or from creating an empty image of SIZE: the size needed now, and the size when every byte of the disk has been written.",
     operands: &[("IMAGE", "the image that would be converted")],
     groups: &[
         Group {
@@ -19,7 +19,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["format"],
                     exact: &["source-format"],
                     value: Some("FORMAT"),
-                    help: "format of IMAGE; without this, the first bytes decide",
+                    help: "format of IMAGE (default: as the first bytes say)",
                 },
                 IMAGE_OPTS,
                 Flag {
@@ -36,7 +36,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["force-share"],
                     exact: &[],
                     value: None,
-                    help: "open IMAGE even while another process writes to it",
+                    help: "read IMAGE even while another process writes to it",
                 },
                 Flag {
                     id: Id::Size,

@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         Report::Measured(measured) => Some(*measured),
         _ => None,
     });
-    let measured = measured.ok_or_else(|| Stop::say("the sandbox ended without an answer"))?;
+    let measured = measured.ok_or_else(|| Stop::say("the sandbox exited without reporting a result"))?;
     context.console.print(&if args.json {
         program(&measured)
     } else {

@@ -6,7 +6,7 @@ pub(super) const PAGE: Page = Page {
     name: "sandbox",
     summary: "show how this machine confines the parsing of images",
     usage: "[options]",
-    about: "Images are parsed in a virtual machine without an operating system (kvm) or, where /dev/kvm cannot be opened, in a process that may make only a handful of system calls (process). This shows which one is in use and why, what the kernel offers, and which protections are in force.",
+    about: "Images are parsed in a virtual machine without an operating system (kvm) or, where /dev/kvm cannot be opened, in a process that may make only a handful of system calls (process). This command shows which one is in use and why, what the kernel offers, and which protections are in force.",
     operands: &[],
     groups: &[Group {
         title: "Output",

@@ -17,43 +17,43 @@ use crate::stop::Step;
 const PROTECTIONS: &[(&str, &str, bool, bool)] = &[
     (
         "ring-3",
-        "the guest runs at ring 3, without page tables, MSRs or devices of its own",
+        "the parser runs at ring 3, without page tables, MSRs or devices of its own",
         true,
         false,
     ),
     (
         "no-operating-system",
-        "nothing runs in the virtual machine but the image parser",
+        "nothing but the image parser runs in the virtual machine",
         true,
         false,
     ),
     (
         "no-descriptors",
-        "the guest has no open file; it asks for bytes by slot number",
+        "the parser has no open file; it asks for bytes by slot number",
         true,
         true,
     ),
     (
         "guest-seccomp",
-        "the guest's process is killed at any system call but a few",
+        "the process of the parser is killed at any system call except a few",
         false,
         true,
     ),
     (
         "write-xor-execute",
-        "no page of the guest can be written and executed",
+        "no page of the parser is both writable and executable",
         true,
         true,
     ),
     (
         "bounded-memory",
-        "the guest has a fixed amount of memory",
+        "the parser has a fixed amount of memory",
         true,
         true,
     ),
     (
         "gate",
-        "files named by images open read-only, by the rules for names in images",
+        "files named by images are opened read-only, by the rules for names in images",
         true,
         true,
     ),
@@ -101,7 +101,7 @@ fn chosen(probe: &Probe, policy: &Policy) -> Chosen {
         (Err(why), _) if required => (None, format!("{asked}, but {why}")),
         (Err(why), Ok(())) => (Some(Mode::Process), format!("instead of kvm: {why}")),
         (_, Err(why)) => (None, why.clone()),
-        (Ok(()), Ok(())) => (None, "process is asked for and kvm is required".to_owned()),
+        (Ok(()), Ok(())) => (None, "process was asked for, but kvm is required".to_owned()),
     };
     Chosen { mode, reason }
 }
@@ -121,21 +121,21 @@ type Present = fn() -> bool;
 const OWN_PROTECTIONS: &[(&str, &str, Present)] = &[
     (
         "host-seccomp",
-        "each of our own threads keeps only the system calls of its work",
+        "each thread of the host process keeps only the system calls that it needs",
         instar_jail::seccomp_supported,
     ),
     (
         "host-landlock",
-        "our own process opens nothing but what images may name, read-only",
+        "the host process can open only files that images may name, read-only",
         has_landlock,
     ),
-    ("no-new-privileges", "nothing can gain privileges", always),
+    ("no-new-privileges", "no process can gain privileges", always),
     (
         "few-capabilities",
-        "of root's privileges our own process keeps only those that open layers and complete targets, the guest's none",
+        "of root's capabilities the host process keeps only those that open layers and complete targets, and the parser keeps none",
         always,
     ),
-    ("no-core-files", "no core file holds anything of an image", always),
+    ("no-core-files", "no core file is written", always),
 ];
 
 fn has_landlock() -> bool {
@@ -156,7 +156,7 @@ fn no_clock(mode: Option<Mode>) -> (&'static str, &'static str, bool) {
     let has_clock = choice.and_then(|choice| instar_sandbox::has_clock(choice).ok());
     (
         "no-clock",
-        "the guest cannot read the processor's clock",
+        "the parser cannot read the processor's clock",
         has_clock == Some(false),
     )
 }
@@ -193,7 +193,7 @@ fn human(probe: &Probe, chosen: &Chosen, policy: &Policy) -> String {
     }
     let landlock = instar_jail::landlock_abi().map_or_else(
         || {
-            "no: taken over, our own process could open what the user may (require-landlock refuses that)"
+            "no: if the host process were taken over, it could open every file that the user can (require-landlock refuses to run)"
                 .to_owned()
         },
         |abi| format!("yes, ABI {abi}"),
@@ -215,7 +215,7 @@ fn human(probe: &Probe, chosen: &Chosen, policy: &Policy) -> String {
     if chosen.mode == Some(Mode::Process) {
         let _ = writeln!(
             text,
-            "system calls left to the guest: {}",
+            "system calls left to the parser: {}",
             probe.system_calls.join(" ")
         );
     }
@@ -240,7 +240,10 @@ fn rules(text: &mut String, policy: &Policy) {
     let key = key_place(policy).map(|place| place.path);
     let _ = match &key {
         Some(key) => writeln!(text, "    recorded by this machine (key: {})", key.display()),
-        None => writeln!(text, "    (nothing can be recorded: there is no place for a key)"),
+        None => writeln!(
+            text,
+            "    (nothing can be recorded, because there is no place for a key)"
+        ),
     };
     for directory in &policy.allow_dirs {
         let _ = writeln!(text, "    allowed: {}", directory.display());
@@ -248,7 +251,7 @@ fn rules(text: &mut String, policy: &Policy) {
     for directory in &policy.untrusted_dirs {
         let _ = writeln!(
             text,
-            "    untrusted: {} (images there open only what is recorded)",
+            "    untrusted: {} (images there open only recorded files)",
             directory.display()
         );
     }

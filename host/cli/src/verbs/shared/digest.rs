@@ -12,11 +12,7 @@ pub(crate) fn algorithm(name: &[u8]) -> Step<Algorithm> {
         .into_iter()
         .find(|known| known.name().as_bytes() == name)
         .ok_or_else(|| {
-            let words = [
-                b"Unknown checksum '".as_slice(),
-                name,
-                b"'; there are blake3 and sha256",
-            ];
+            let words = [b"Unknown checksum '".as_slice(), name, b"'; use blake3 or sha256"];
             Stop::Message(words.concat())
         })
 }
@@ -27,7 +23,7 @@ pub(crate) fn hexadecimal(reports: &[Report]) -> Step<String> {
         Report::Checksum(digest) => Some(digest),
         _ => None,
     });
-    let digest = digest.ok_or_else(|| Stop::say("the sandbox ended without a checksum"))?;
+    let digest = digest.ok_or_else(|| Stop::say("the sandbox exited without reporting a checksum"))?;
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -6,7 +6,7 @@ pub(super) const PAGE: Page = Page {
     name: "snapshot",
     summary: "list, make, apply or delete the snapshots inside an image",
     usage: "[options] [-l | -c NAME | -a NAME | -d NAME] IMAGE",
-    about: "Lists the internal snapshots of IMAGE, makes one of its present state, goes back to one, or deletes one. A run that is stopped at any moment leaves the image as it was or as it was to become.",
+    about: "Lists the internal snapshots of IMAGE, makes one of its current state, goes back to one, or deletes one. If the run is interrupted at any moment, the disk is as it was before or as it is after the change.",
     operands: &[("IMAGE", "the image")],
     groups: &[
         Group {
@@ -19,7 +19,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["list"],
                     exact: &[],
                     value: None,
-                    help: "list them (default)",
+                    help: "list the snapshots (default)",
                 },
                 Flag {
                     id: Id::CreateSnapshot,
@@ -27,7 +27,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["create"],
                     exact: &[],
                     value: Some("NAME"),
-                    help: "make a snapshot called NAME",
+                    help: "make a snapshot with this name",
                 },
                 Flag {
                     id: Id::ApplySnapshot,
@@ -35,7 +35,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["apply"],
                     exact: &[],
                     value: Some("NAME"),
-                    help: "make the snapshot NAME, an ID or a name, the disk's content",
+                    help: "go back to the snapshot with this ID or name",
                 },
                 Flag {
                     id: Id::DeleteSnapshot,
@@ -43,7 +43,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["delete"],
                     exact: &[],
                     value: Some("NAME"),
-                    help: "delete the snapshot NAME",
+                    help: "delete the snapshot with this name",
                 },
             ],
         },
@@ -59,7 +59,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["quiet"],
                     exact: &[],
                     value: None,
-                    help: "accepted, and changes nothing",
+                    help: "accepted; changes nothing",
                 },
                 OBJECT,
             ],

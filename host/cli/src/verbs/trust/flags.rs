@@ -6,10 +6,10 @@ pub(super) const PAGE: Page = Page {
     name: "trust",
     summary: "record that an image may name the files that it names",
     usage: "[options] IMAGE",
-    about: "An image opens files beside it, in directories that are allowed, and those that this machine gave it: create -b and convert -B record what they write. This records the same for an image that another program made, for each layer of its chain: an extended attribute of the file, sealed with a key of this user. It shows the chain first. Bytes that are copied or uploaded do not carry it.",
+    about: "An image may open files beside it, files in allowed directories, and files that this machine recorded for it: create -b and convert -B record the names that they write. This command records the names in an image that another program made, and in each layer of its chain, as an extended attribute of the file that is sealed with a key of this user. It shows the chain first. Copied or uploaded bytes do not carry the record.",
     operands: &[("IMAGE", "the image on top")],
     groups: &[Group {
-        title: "What to do",
+        title: "Action",
         flags: &[
             HELP,
             FORMAT,
@@ -27,13 +27,13 @@ pub(super) const PAGE: Page = Page {
                 long: &[],
                 exact: &["remove"],
                 value: None,
-                help: "take the record of IMAGE away; those of the layers below stay",
+                help: "remove the record of IMAGE; those of the layers below stay",
             },
         ],
     }],
     examples: &[
         ("trust --show vm/disk", "which files would be read, and why?"),
-        ("trust vm/disk", "the chain is mine: read it"),
-        ("trust --remove vm/disk", "not any more"),
+        ("trust vm/disk", "trust this chain from now on"),
+        ("trust --remove vm/disk", "no longer trust it"),
     ],
 };

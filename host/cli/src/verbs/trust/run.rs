@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         let names: Vec<&[u8]> = layer.below.iter().map(|below| below.name.as_slice()).collect();
         files.trust(layer.slot, &names).map_err(|error| {
             let why = format!(
-                "this cannot be recorded: {}; allow the directories with --allow-dir or allow-dir in /etc/instar.toml",
+                "this cannot be recorded: {}; allow the directories instead, with --allow-dir DIR or with allow-dir in /etc/instar.toml",
                 words::system(&error)
             );
             about(&layer.name, &why)
@@ -78,10 +78,13 @@ fn chain(args: &Args, context: &Context<'_>, files: &Files, top: Slot, path: &Os
     let most = usize::try_from(context.policy.max_chain).unwrap_or(usize::MAX);
     loop {
         if layers.iter().any(|layer| layer.slot == slot) {
-            return Err(about(&name, "the backing files lead in a circle"));
+            return Err(about(&name, "the backing files form a loop"));
         }
         if layers.len() >= most {
-            return Err(about(&name, "the chain has more layers than --max-chain allows"));
+            return Err(about(
+                &name,
+                "the backing chain has more layers than --max-chain allows",
+            ));
         }
         let info = look(context, &name, format.as_deref())?;
         let mut layer = Layer {
@@ -138,9 +141,9 @@ fn text(info: &Value, at: &str) -> Option<String> {
 /// A name as the gate will be asked for it.
 fn plain(name: &str) -> Result<Vec<u8>, String> {
     if name.contains('\u{fffd}') {
-        return Err("a name in it is no text, and cannot be shown".to_owned());
+        return Err("the image holds a name that is not text and cannot be shown".to_owned());
     }
-    place::named(name.as_bytes()).ok_or_else(|| format!("'{}' is no plain file", Escaped(name.as_bytes())))
+    place::named(name.as_bytes()).ok_or_else(|| format!("'{}' is not a plain file", Escaped(name.as_bytes())))
 }
 
 fn about(name: &[u8], why: &str) -> Stop {
@@ -156,8 +159,8 @@ fn shown(layers: &[Layer]) -> Vec<u8> {
                 Verdict::LetIn(Rule::Beside) => "beside the image",
                 Verdict::LetIn(Rule::Recorded) => "recorded",
                 Verdict::LetIn(Rule::Allowed) => "in an allowed directory",
-                Verdict::Refused => "elsewhere, not trusted so far",
-                Verdict::Unknown => "not a file that is opened",
+                Verdict::Refused => "elsewhere, not trusted yet",
+                Verdict::Unknown => "never opened",
             };
             let name = Escaped(&below.name);
             text.push_str(&format!(
