@@ -13,9 +13,10 @@ const PAGE: &str = "docs/deviations.md";
 /// What tests call to show an entry; those that take the bench take it first.
 const SHOWN_BY: [&str; 3] = ["deviates(", "only_we_refuse(", "only_we_read("];
 
-const HEAD: &str = "# Where instar differs from qemu-img on purpose\n\n\
-    Rendered by `cargo xtask deviations` from [tests/deviations.toml](../tests/deviations.toml); do not edit here. Each row is shown by a\n\
-    test that runs both programs and fails when they no longer differ, and every other difference is a mistake.\n\n\
+const HEAD: &str = "# Deliberate differences from qemu-img\n\n\
+    `cargo xtask deviations` renders this page from [tests/deviations.toml](../tests/deviations.toml); do not edit it here. A test shows each\n\
+    row by running both programs, and fails if they no longer differ. Every other difference is a mistake.\n\
+    [differences.md](differences.md) has the ten rows that you will notice first.\n\n\
     | name | qemu-img | instar | why |\n| --- | --- | --- | --- |\n";
 
 #[derive(Deserialize)]
@@ -45,7 +46,7 @@ pub(crate) fn check() -> Result<Vec<String>, String> {
     let mut findings = Vec::new();
     if workspace::read(PAGE).unwrap_or_default() != page(&table)? {
         findings.push(format!(
-            "{PAGE} is not what {TABLE} says; run: cargo xtask deviations"
+            "{PAGE} does not match {TABLE}; run: cargo xtask deviations"
         ));
     }
     let known: BTreeSet<String> = table.deviation.into_iter().map(|entry| entry.name).collect();
@@ -53,11 +54,11 @@ pub(crate) fn check() -> Result<Vec<String>, String> {
     findings.extend(
         known
             .difference(&used)
-            .map(|name| format!("{TABLE}: no test shows {name}")),
+            .map(|name| format!("{TABLE}: no test shows the deviation {name}")),
     );
     findings.extend(
         used.difference(&known)
-            .map(|name| format!("{TABLE}: {name} is used but not listed")),
+            .map(|name| format!("{TABLE}: a test uses the deviation {name}, which is not listed")),
     );
     Ok(findings)
 }

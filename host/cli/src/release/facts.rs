@@ -65,17 +65,17 @@ pub const FACTS: &[Row] = &[
     since(
         (8, 0),
         Fact::InfoShowsChildren,
-        "`info` shows the files of an image: `children` in JSON, `Child node` for people",
+        "`info` shows the files of an image, as `children` in JSON and `Child node` for people",
     ),
     since(
         (8, 1),
         Fact::NegativeSizesAreOutOfRange,
-        "a size such as `-1` is out of range; before, it is not a size",
+        "a size such as `-1` is reported as out of range; before, as not a size",
     ),
     since(
         (8, 2),
         Fact::MapShowsCompressed,
-        "`map --output=json` says `compressed` of each extent",
+        "`map --output=json` has `compressed` for each extent",
     ),
     since(
         (9, 0),
@@ -85,60 +85,60 @@ pub const FACTS: &[Row] = &[
     since(
         (9, 0),
         Fact::WideSnapshotColumns,
-        "the table of snapshots has the columns `VM_SIZE` and `VM_CLOCK`, with four digits of hours; before, `VM SIZE` and `VM CLOCK`, with two",
+        "the list of snapshots has the columns `VM_SIZE` and `VM_CLOCK`, with four digits of hours; before, `VM SIZE` and `VM CLOCK`, with two",
     ),
     since(
         (10, 0),
         Fact::GetoptComplains,
-        "an option that is none is complained about in getopt's words, after the verb, and the hint names the verb; before, `unrecognized option`",
+        "an unknown option is reported in getopt's words, after the verb, and the hint names the verb; before, as `unrecognized option`",
     ),
     between(
         (10, 0),
         (10, 1),
         Fact::ShortHint,
-        "the hint ends in `for more info`, else in `for more information`",
+        "the hint ends in `for more info`; otherwise in `for more information`",
     ),
     since(
         (10, 0),
         Fact::BadNumbersAreQuoted,
-        "a number that is none is quoted; before, two lines list the suffixes",
+        "an invalid number is quoted; before, two lines list the suffixes",
     ),
     between(
         (10, 0),
         (10, 1),
         Fact::BadNumbersEndInAFullStop,
-        "after such a quoted number stands a full stop",
+        "a full stop follows such a quoted number",
     ),
     since(
         (10, 0),
         Fact::LanesAreANumberLikeOthers,
-        "`convert -m` fails as other numbers do; before, with one message for all",
+        "an invalid number for `convert -m` is reported as for other options; before, with one message for all errors",
     ),
     between(
         (10, 0),
         (11, 0),
         Fact::PlainBlockCounts,
-        "`count=` and `skip=` of `dd` are plain integers, octal after a `0`; else sizes, with suffixes",
+        "`count=` and `skip=` of `dd` are plain integers, octal after a `0`; otherwise sizes with suffixes",
     ),
     since(
         (10, 0),
         Fact::BadOutputIsQuoted,
-        "an `--output` that is none is quoted, and a hint follows; before, one message for all",
+        "an invalid value of `--output` is quoted, and a hint follows; before, one message for all errors",
     ),
     since(
         (10, 0),
         Fact::RepairIsNamed,
-        "a bad argument of `check -r` is complained about by the name `--repair`",
+        "an invalid argument of `check -r` is reported under the name `--repair`",
     ),
     since(
         (10, 1),
         Fact::CommaBeforeNot,
-        "messages about words out of a list have a comma before `not`",
+        "messages about a value outside a list have a comma before `not`",
     ),
     since(
         (10, 2),
         Fact::BadObjectOfCompareIsMisuse,
-        "`compare` with a bad `--object` exits with 1; before, with 2",
+        "`compare` with an invalid `--object` exits with 1; before, with 2",
     ),
     since(
         (11, 1),
