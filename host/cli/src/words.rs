@@ -321,7 +321,7 @@ mod tests {
         );
         assert_eq!(
             long(256),
-            "Could not open 'dir/top.qcow2': the backing chain has more than 256 layers, the most that are read"
+            "Could not open 'dir/top.qcow2': the backing chain has more than 256 layers, which is the most that instar reads"
         );
     }
 

@@ -138,7 +138,7 @@ mod tests {
     use instar_abi::{FileKind, Slot};
 
     #[test]
-    fn only_what_is_not_trusted_has_a_time_that_nobody_asked_for() {
+    fn only_untrusted_images_have_a_default_time_limit() {
         let file = |size| FileFacts {
             slot: Slot(0),
             size,
@@ -157,6 +157,6 @@ mod tests {
         assert!(limit(u64::MAX, 1) > UNTRUSTED);
         policy.timeout = Some(Duration::from_secs(3));
         let asked = Limit::new(&policy, &[file(u64::MAX)], 0).unwrap();
-        assert_eq!(asked.words(), "Gave up after 3 seconds, as --timeout says");
+        assert_eq!(asked.words(), "Timed out after 3 seconds (--timeout)");
     }
 }
