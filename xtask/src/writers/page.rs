@@ -10,14 +10,14 @@ use crate::workspace;
 const PAGE: &str = "docs/writers.md";
 
 const HEAD: &str = "\
-# Images of other writers
+# Images of other programs
 
-Written by `cargo xtask writers --write`, never by hand. The programs were fetched from package registries and
-wrote these images themselves; instar and qemu-img then read every one of them. `info`, `map`, `check` and `measure`
-compare what both print as JSON and their exit codes; *read* compares every byte of the disk, in both sandboxes
-(`convert -O raw`); *writer's disk* compares it with the raw disk that the writer was given, or with what it reads
-itself; *untrusted* is `convert --untrusted`, and *unsafe* counts verdicts of `info --safety`. `-f` named the
-format in all of them; `info` was also asked without it.
+`cargo xtask writers --write` writes this page; do not edit it here. It fetched the programs from package registries
+and had them make these images; instar and qemu-img then read every image. The columns: `info`, `map`, `check` and
+`measure` compare JSON output and exit codes. *read* compares every byte of the disk in both sandboxes
+(`convert -O raw`). *writer's disk* compares it with the raw disk that the program was given, or with what the
+program itself reads. *untrusted* is `convert --untrusted`, and *unsafe* counts verdicts of `info --safety`. All runs
+gave the format with `-f`; `info` also ran without it.
 
 ";
 
@@ -42,7 +42,7 @@ pub(super) fn render(
     }
     notes(&mut page, judged).map_err(fail)?;
     if !skipped.is_empty() {
-        writeln!(page, "\n## Writers that could not be had\n").map_err(fail)?;
+        writeln!(page, "\n## Programs that could not be fetched\n").map_err(fail)?;
         for (name, reason) in skipped {
             writeln!(page, "- {name}: {}", plain(reason)).map_err(fail)?;
         }
@@ -81,7 +81,7 @@ fn row(made: &Made, judgements: &[Judgement]) -> String {
 
 /// Everything that is not plainly the same, with what both programs say.
 fn notes(page: &mut String, judged: &[(Made, Vec<Judgement>)]) -> std::fmt::Result {
-    writeln!(page, "\n## What is not the same\n")?;
+    writeln!(page, "\n## Differences\n")?;
     for (made, judgements) in judged {
         for (variant, reason) in &made.failed {
             let reason = plain(reason);
