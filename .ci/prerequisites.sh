@@ -1,17 +1,17 @@
-# What building and testing needs, and where it comes from. Sourced by ./demo and ./test, which stand in the root of the tree.
+# The programs that building and testing need, and how to install them. ./demo and ./test source this file.
 # shellcheck shell=bash
 
 # program:package of Debian and Ubuntu
 building=(git:git)
 testing=(qemu-img:qemu-utils mkfs.ext4:e2fsprogs prlimit:util-linux)
-# Tests say what they skip without these.
+# Without these, some tests are skipped, and say so.
 helpful=(strace:strace mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs 7zz:7zip)
 # Readers and writers of disk images that are neither qemu-img nor ours: Python module:package, and Python packages.
 modules=(pyvhdi:python3-libvhdi pyvmdk:python3-libvmdk pyqcow:python3-libqcow VMDKstream:python3-vmdkstream ensurepip:python3-venv)
 readers=(dissect.hypervisor==3.21 backports.zstd==1.8.0 pyvhd==0.0.1)
 opinions=target/second-opinion
 
-rust_by_hand="Rust is missing; https://rustup.rs has the one command that installs it, and this script finds it in ~/.cargo/bin"
+rust_by_hand="Rust is missing; install it with the command from https://rustup.rs (this script finds it in ~/.cargo/bin)"
 
 # rustup's own installer adds this directory to the shells that are started after it.
 if ! command -v cargo >/dev/null && [[ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]]; then
@@ -50,35 +50,35 @@ offered() {
     [[ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]]
 }
 
-# rustup, where the distribution has it: it reads rust-toolchain.toml and brings that very release.
+# rustup, if the distribution has it: it reads rust-toolchain.toml and installs that release.
 package_of_rust() {
     has cargo && return
     if has apt-get && offered rustup; then echo rustup; fi
 }
 
-# Installs packages after saying so; what cannot be installed is said, too.
+# Announces and installs packages, and names those that cannot be installed.
 install() {
     (($#)) || return 0
     if ! has apt-get; then
-        echo "these are missing, and there is no apt-get to install them: $*"
+        echo "these programs are missing, and there is no apt-get to install them: $*"
         return 0
     fi
     local as_root=()
     if (($(id -u) != 0)); then
         has sudo || {
-            echo "these are missing, and only root can install them: $*"
+            echo "these programs are missing, and only root can install them: $*"
             return 0
         }
         as_root=(sudo)
     fi
     echo "installing: $*"
     if ! "${as_root[@]}" apt-get update -qq </dev/null; then
-        echo "the lists of packages could not be updated"
+        echo "could not update the package lists"
     fi
     local package known=()
-    # An older release lacks some, which must not keep the others away.
+    # An older release lacks some packages; install the others anyway.
     for package in "$@"; do
-        if offered "$package"; then known+=("$package"); else echo "this release has no package $package"; fi
+        if offered "$package"; then known+=("$package"); else echo "this distribution has no package $package"; fi
     done
     ((${#known[@]})) || return 0
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
@@ -106,7 +106,7 @@ require() {
     ((missing == 0)) || exit 1
 }
 
-# Python packages that read images, in a directory of their own.
+# Installs Python packages that read images into a directory of their own.
 bring_readers() {
     [[ "$(cat "$opinions/readers" 2>/dev/null)" != "${readers[*]}" ]] || return 0
     echo "installing into $opinions: ${readers[*]}"

@@ -70,7 +70,9 @@ impl Apt {
         output(install.arg(package))?;
         let packages = debs(&archives)?;
         if packages.is_empty() {
-            return Err(format!("apt says that it downloaded {package}, yet did not"));
+            return Err(format!(
+                "apt claims to have downloaded {package}, but the file is missing"
+            ));
         }
         Ok(packages)
     }

@@ -11,7 +11,7 @@ pub(crate) fn record() -> Outcome {
     for profile in PROFILES {
         if !found.iter().any(|reference| reference.series == profile) {
             println!(
-                "qemu-img {profile} is not there, so its baselines stay as they are; see cargo xtask references"
+                "qemu-img {profile} is missing, so its baselines were not rewritten; fetch it with cargo xtask references"
             );
         }
     }

@@ -161,7 +161,7 @@ impl Account {
                 Some(("deviation", name)) => {
                     account.deviations.insert(name.to_owned());
                 }
-                _ => return Err(format!("the test ledger has a line of no kind: {line}")),
+                _ => return Err(format!("the test ledger has an unknown line: {line}")),
             }
         }
         Ok(account)
@@ -172,17 +172,17 @@ impl Account {
     }
 
     fn print(&self, kvm: bool) {
-        println!("sandbox kvm: {} tests ran in it", self.ran("kvm"));
-        println!("sandbox process: {} tests ran in it", self.ran("process"));
+        println!("sandbox kvm: {} tests ran", self.ran("kvm"));
+        println!("sandbox process: {} tests ran", self.ran("process"));
         if !kvm {
-            println!("/dev/kvm does not exist here, so nothing was proved about the kvm sandbox");
+            println!("/dev/kvm does not exist, so the kvm sandbox was not tested");
         }
         self.print_skips();
         for (reader, judged) in &self.opinions {
             println!("{reader} read {} kinds of images that we wrote", judged.len());
         }
         for (what, count) in &self.compared {
-            println!("compared with qemu-img {what}: {count} outputs, none of which differs");
+            println!("compared with qemu-img {what}: {count} outputs, all equal");
         }
         println!("deviations shown: {}", self.deviations.len());
     }
@@ -198,7 +198,7 @@ impl Account {
             return Err("no test ran in the process sandbox".to_owned());
         }
         if kvm && self.ran("kvm") == 0 {
-            return Err("/dev/kvm exists, yet no test ran in the kvm sandbox".to_owned());
+            return Err("/dev/kvm exists, but no test ran in the kvm sandbox".to_owned());
         }
         let unused: Vec<String> = deviations::names()?
             .difference(&self.deviations)
@@ -207,11 +207,11 @@ impl Account {
         let lacking = self.skips.keys().any(|reason| reason.starts_with("qemu-img "));
         if !unused.is_empty() && lacking {
             println!(
-                "not shown, for want of a release of qemu-img: {}",
+                "not shown, because a release of qemu-img is missing: {}",
                 unused.join(", ")
             );
         } else if !unused.is_empty() {
-            return Err(format!("deviations that no test showed: {}", unused.join(", ")));
+            return Err(format!("no test showed these deviations: {}", unused.join(", ")));
         }
         Ok(())
     }

@@ -96,8 +96,10 @@ fn replace(table: &str) -> Outcome {
     let text = workspace::read(PAGE)?;
     let (before, rest) = text
         .split_once(START)
-        .ok_or("README.md has no place for the table")?;
-    let (_, after) = rest.split_once(END).ok_or("README.md has no end of the table")?;
+        .ok_or("README.md lacks the start marker of the table")?;
+    let (_, after) = rest
+        .split_once(END)
+        .ok_or("README.md lacks the end marker of the table")?;
     std::fs::write(
         workspace::root().join(PAGE),
         format!("{before}{START}{table}{END}{after}"),
@@ -131,7 +133,7 @@ impl Bench {
         }
         std::fs::write(directory.join("disk"), disk).map_err(|error| error.to_string())?;
         let version = output(Command::new("qemu-img").arg("--version"))?;
-        let (version, _) = references::version(&version).ok_or("qemu-img does not say its version")?;
+        let (version, _) = references::version(&version).ok_or("qemu-img does not print its version")?;
         let series = version.split('.').take(2).collect::<Vec<_>>().join(".");
         let known = baselines::PROFILES.contains(&series.as_str());
         Ok(Self {

@@ -15,10 +15,10 @@ pub(crate) fn render() -> Outcome {
     let text = workspace::read(PAGE)?;
     let (before, rest) = text
         .split_once(START)
-        .ok_or(format!("{PAGE} has no place for the matrix"))?;
+        .ok_or(format!("{PAGE} lacks the start marker of the matrix"))?;
     let (_, after) = rest
         .split_once(END)
-        .ok_or(format!("{PAGE} has no end of the matrix"))?;
+        .ok_or(format!("{PAGE} lacks the end marker of the matrix"))?;
     let page = format!("{before}{START}{}{END}{after}", table()?);
     std::fs::write(workspace::root().join(PAGE), page).map_err(|error| format!("{PAGE}: {error}"))
 }
@@ -29,7 +29,7 @@ pub(crate) fn check() -> Result<Vec<String>, String> {
         return Ok(Vec::new());
     }
     Ok(vec![format!(
-        "{PAGE} does not show what tests/baselines have; run: cargo xtask baselines"
+        "{PAGE} does not match tests/baselines; run: cargo xtask baselines"
     )])
 }
 

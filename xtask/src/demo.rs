@@ -1,4 +1,4 @@
-//! The main job, tried out: a qcow2 image in, a raw image out; and a hostile image, refused.
+//! A demonstration of the main job: converts a qcow2 image to raw, and shows how a hostile image is refused.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -57,12 +57,15 @@ fn own_image(instar: &Instar, directory: &Path) -> Outcome {
     instar.show(&[make.as_slice(), &[&disk, &image]].concat())?;
     instar.convert(&image, &raw)?;
     if !same(&disk, &raw).map_err(|error| error.to_string())? {
-        return Err("the converted image differs from the disk it was made of".to_owned());
+        return Err("the converted image differs from the original disk".to_owned());
     }
-    println!("every byte of the {} MiB came back", DISK_BYTES >> 20);
+    println!(
+        "all {} MiB of the converted disk equal the original",
+        DISK_BYTES >> 20
+    );
     if exists("qemu-img") {
         step(
-            "qemu-img finds no fault with the image",
+            "qemu-img checks the image",
             Command::new("qemu-img").arg("check").arg(&image),
         )?;
     }
@@ -86,7 +89,7 @@ fn refusal(instar: &Instar, image: &Path, hostile: &Path) -> Outcome {
             println!("refused: {message}");
             Ok(())
         }
-        _ => Err("the hostile image was followed".to_owned()),
+        _ => Err("instar followed the backing file of the hostile image".to_owned()),
     }
 }
 

@@ -1,17 +1,17 @@
-//! The project's own tools: one command to check it, one to try it.
+//! The tools of the project.
 //!
 //! ```text
 //!  cargo xtask demo         build, make a qcow2 image, convert it, compare with qemu-img
-//!  cargo xtask ci           everything that must hold before a change lands
-//!  cargo xtask test FILTER  the tests whose names match, and nothing else is built
-//!  cargo xtask tidy         the rules that no compiler checks: who imports whom, file sizes, unsafe code, links
-//!  cargo xtask tidy --bless write the unsafe ceiling anew, after code with unsafe in it was removed
+//!  cargo xtask ci           everything that must pass before a change lands
+//!  cargo xtask test FILTER  the tests whose names match; builds nothing else
+//!  cargo xtask tidy         the rules that the compiler does not check: imports, file sizes, unsafe code, links
+//!  cargo xtask tidy --bless rewrite the unsafe ceiling after unsafe code was removed
 //!  cargo xtask deviations   render tests/deviations.toml to docs/deviations.md
 //!  cargo xtask compatibility  try every format beside qemu-img, and write the table in README.md
 //!  cargo xtask references   fetch releases of qemu-img to compare with into target/references
-//!  cargo xtask writers [NAME…]  fetch other programs that write images, and read what they wrote; --write for docs/writers.md
+//!  cargo xtask writers [NAME…]  fetch other programs that write images, and read their images; --write for docs/writers.md
 //!  cargo xtask clients [NAME…]  run callers of qemu-img with qemu-img and with instar: `lines`, oslo.utils, ovirt-imageio
-//!  cargo xtask baselines    ask them anew for everything in tests/baselines, and write the matrix of dd
+//!  cargo xtask baselines    rewrite tests/baselines from the references, and the matrix of dd
 //! ```
 #![forbid(unsafe_code)]
 

@@ -86,7 +86,7 @@ pub(crate) fn run(words: &[&str]) -> Outcome {
     };
     match apt::Machine::look() {
         Ok(machine) => fetch_missing(&machine, again),
-        Err(why) => println!("no reference can be fetched here: {why}"),
+        Err(why) => println!("cannot fetch a reference on this machine: {why}"),
     }
     let table = table(&found()?);
     print!("{table}");
@@ -103,7 +103,7 @@ fn fetch_missing(machine: &apt::Machine, again: bool) {
         .find(|(distribution, _)| *distribution == machine.distribution)
         .map_or(&[][..], |(_, suites)| suites);
     if suites.is_empty() {
-        println!("no suites of {} are known", machine.distribution);
+        println!("instar's tools know no suites of {}", machine.distribution);
     }
     for suite in suites {
         let mark = place().join(format!("suite-{}", suite.name));
@@ -122,7 +122,7 @@ fn fetch_missing(machine: &apt::Machine, again: bool) {
                     println!("{}: {error}", mark.display());
                 }
             }
-            None => println!("{}: no qemu-img to compare with could be fetched", suite.name),
+            None => println!("{}: could not fetch a qemu-img to compare with", suite.name),
         }
     }
 }
@@ -196,7 +196,7 @@ fn look(directory: &Path) -> Result<Reference, String> {
         .map_err(|error| format!("{}: {error}", bin.display()))?;
     let line = output(Command::new(bin.join("qemu-img")).arg("--version"))?;
     let (version, package) =
-        version(&line).ok_or_else(|| format!("qemu-img --version does not say a version: {line}"))?;
+        version(&line).ok_or_else(|| format!("qemu-img --version prints no version: {line}"))?;
     Ok(Reference {
         series: version.split('.').take(2).collect::<Vec<_>>().join("."),
         version,

@@ -21,7 +21,7 @@ pub(super) fn sizes(house: &House) -> Result<Vec<String>, String> {
         let lines = rust::lines_without_tests(&workspace::read(file)?);
         if lines > MOST_LINES {
             findings.push(format!(
-                "{file}: {lines} lines without tests, at most {MOST_LINES}"
+                "{file}: {lines} lines without tests; the limit is {MOST_LINES}"
             ));
         }
     }
@@ -37,7 +37,7 @@ pub(super) fn heads(house: &House) -> Result<Vec<String>, String> {
         let source = workspace::read(file)?;
         if !source.starts_with("//!") {
             findings.push(format!(
-                "{file}: does not open with a sentence that says what the crate is"
+                "{file}: must begin with a sentence that describes the crate"
             ));
         }
         let unsafe_allowed = super::unsafety::ALLOWED.contains(&member.place.as_str());

@@ -57,7 +57,10 @@ fn broken(members: &BTreeMap<String, Member>) -> Vec<String> {
     let mut findings = Vec::new();
     for (name, member) in members {
         let Some((_, allowed)) = ALLOWED.iter().find(|(place, _)| within(&member.place, place)) else {
-            findings.push(format!("{}: no rule says what it may import", member.place));
+            findings.push(format!(
+                "{}: no rule defines what this crate may import",
+                member.place
+            ));
             continue;
         };
         for dependency in &member.dependencies {
@@ -89,7 +92,7 @@ fn edge(
     };
     if target.place == "native" && !dependency.is_dev() {
         return Some(format!(
-            "{from} -> native: test support, allowed under [dev-dependencies] only"
+            "{from} -> native: test support is allowed only under [dev-dependencies]"
         ));
     }
     let tolerated = !dependency.is_normal() || allowed.iter().any(|place| within(&target.place, place));
@@ -108,7 +111,7 @@ fn foreign(from: &str, name: &str, normal: bool) -> Option<String> {
     }
     if normal && from.starts_with("host/") && PARSES_IMAGES.contains(&name) {
         return Some(format!(
-            "{from} -> {name}: the host decodes nothing that an image holds"
+            "{from} -> {name}: the host must not decode contents of images"
         ));
     }
     None

@@ -43,7 +43,7 @@ pub(super) fn links(house: &House) -> Result<Vec<String>, String> {
             let path = target.split('#').next().unwrap_or_default();
             let foreign = path.is_empty() || path.contains("://") || path.starts_with("mailto:");
             if !foreign && !workspace::root().join(directory).join(path).exists() {
-                findings.push(format!("{file}: the link to {path} leads nowhere"));
+                findings.push(format!("{file}: the target of the link {path} does not exist"));
             }
         }
         for name in claimed_tests(&text).filter(|name| !tests.contains(*name)) {

@@ -40,11 +40,11 @@ fn judge(counts: &BTreeMap<String, usize>, ceiling: &BTreeMap<String, usize>) ->
     let mut findings = Vec::new();
     for (place, count) in counts {
         if !ALLOWED.contains(&place.as_str()) {
-            findings.push(format!("{place}: unsafe code, which this crate must do without"));
+            findings.push(format!("{place}: this crate must not have unsafe code"));
         }
         let limit = ceiling.get(place).copied().unwrap_or(0);
         if *count > limit {
-            findings.push(format!("{place}: {count} times unsafe, the ceiling is {limit}"));
+            findings.push(format!("{place}: {count} uses of unsafe; the ceiling is {limit}"));
         }
     }
     findings
