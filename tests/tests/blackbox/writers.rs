@@ -325,10 +325,10 @@ in_both_sandboxes! {
         ours.fails_with("is a snapshot of another disk (ddb.uuid.parent c7f5b2a10d4e4f6a8b3c1122334455aa)");
         deviates("vmdk-unnamed-parent", &theirs.code(), &ours.code());
         for words in [["map", "image"].as_slice(), &["measure", "-O", "qcow2", "image"], &["compare", "image", "disk.raw"]] {
-            assert!(bench.instar(words).errors().contains("that it does not name"), "{words:?}");
+            assert!(bench.instar(words).errors().contains("but does not name its file"), "{words:?}");
         }
         let verdict = bench.instar(["info", "--safety", "image"]);
-        assert!(verdict.code() == Some(1) && verdict.text().contains("that it does not name"), "{verdict}");
+        assert!(verdict.code() == Some(1) && verdict.text().contains("but does not name its file"), "{verdict}");
         // Told where the parent is, we read what VirtualBox reads.
         let layer = |name: &str| serde_json::json!({ "driver": "vmdk", "file": { "driver": "file", "filename": name } });
         let json = |parent: &str| {

@@ -18,14 +18,14 @@ in_both_sandboxes! {
     fn bytes_in_front_of_each_block_are_refused(bench) {
         made(bench, "vdi", "");
         Edited::open(&bench.path("image")).put(BLOCK_EXTRA, &512_u32.to_le_bytes());
-        only_we_refuse(bench, "vdi-block-extra", "vdi", "each block is preceded by 512 bytes of its own");
+        only_we_refuse(bench, "vdi-block-extra", "vdi", "(512 extra bytes before each block)");
     }
 
     fn data_inside_the_header_or_the_map_is_refused(bench) {
         made(bench, "vdi", "");
         for offset in [0_u32, 512] {
             Edited::open(&bench.path("image")).put(DATA_OFFSET, &offset.to_le_bytes());
-            only_we_refuse(bench, "vdi-data-in-headers", "vdi", "inside its header or block map");
+            only_we_refuse(bench, "vdi-data-in-headers", "vdi", "inside its own header or block map");
         }
     }
 }

@@ -110,7 +110,7 @@ in_both_sandboxes! {
         for header in [HEADER, 2 * HEADER] {
             parent.put(header + 32, &[0x42; 16]).seal_vhdx(header, 4096);
         }
-        convert(bench, "vhdx")[1].fails_with("or was changed since: its identifier is 4242");
+        convert(bench, "vhdx")[1].fails_with("or has changed since: its identifier is 4242");
     }
 
     fn sectors_of_4096_bytes_are_read(bench) {

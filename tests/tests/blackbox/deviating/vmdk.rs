@@ -128,7 +128,7 @@ in_both_sandboxes! {
         made(bench, "vmdk", "subformat=twoGbMaxExtentSparse");
         let text = fs::read_to_string(bench.path("image")).unwrap();
         write_descriptor(bench, &text.replace("RW 12288 ", "RW 12160 "));
-        only_we_refuse(bench, "vmdk-extent-sizes", "vmdk", "the extent itself says 12288");
+        only_we_refuse(bench, "vmdk-extent-sizes", "vmdk", "but the extent itself claims 12288");
     }
 
     fn a_flat_extent_shorter_than_its_line_is_refused(bench) {
@@ -161,7 +161,7 @@ in_both_sandboxes! {
     fn a_transfer_in_text_mode_is_noticed(bench) {
         made(bench, "vmdk", "");
         Edited::open(&bench.path("image")).put(73, b"\n \n\n");
-        only_we_refuse(bench, "vmdk-text-mode", "vmdk", "damaged by a transfer in text mode");
+        only_we_refuse(bench, "vmdk-text-mode", "vmdk", "damaged by a text-mode transfer");
     }
 
     fn sparse_extents_with_a_partial_grain_are_read(bench) {
