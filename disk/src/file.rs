@@ -132,8 +132,8 @@ impl<'h> File<'h> {
         })
     }
 
-    /// Gives a file that is empty its length. Unless space is reserved, its first block is written all the same, as the reference
-    /// tool does: who opens it past the page cache finds the alignment that it needs by reading data, which a hole does not tell.
+    /// Sets the length of an empty file. Unless space is reserved, its first block is written, as the reference tool does: a program
+    /// that bypasses the page cache finds the required alignment by reading data, and a hole does not show it.
     ///
     /// # Errors
     /// The host's.
@@ -163,8 +163,8 @@ impl<'h> File<'h> {
         })
     }
 
-    /// On a device, clears the first sector, as the reference tool does before it makes an image there: else whoever looks at the
-    /// device next finds the image that it held before.
+    /// On a device, clears the first sector, as the reference tool does before it makes an image there. Otherwise the device would
+    /// still show the image that it held before.
     ///
     /// # Errors
     /// The host's.

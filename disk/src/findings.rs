@@ -52,7 +52,7 @@ impl<'h> Findings<'h> {
         }
     }
 
-    /// Counts findings that nobody hears of.
+    /// Counts findings that are not reported.
     pub const fn leave_out(&mut self, count: u64) {
         self.left_out = self.left_out.saturating_add(count);
     }
@@ -69,7 +69,7 @@ impl<'h> Findings<'h> {
         self.said.saturating_add(self.left_out)
     }
 
-    /// Findings that nobody heard of.
+    /// The number of findings that were not reported.
     #[must_use]
     pub const fn left_out(&self) -> u64 {
         self.left_out

@@ -5,7 +5,7 @@ use instar_abi::job::Seed;
 /// A stream of identifiers made from a job's seed.
 ///
 /// xoshiro256** over a state that absorbs the seed and a label, so that two formats made from one seed do not share
-/// identifiers. It is no source of secrets and need not be one: identifiers tell images apart.
+/// identifiers. It is not a source of secrets and need not be one: identifiers only distinguish images.
 #[derive(Clone, Debug)]
 pub struct Identifiers {
     state: [u64; 4],

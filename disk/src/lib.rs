@@ -1,4 +1,4 @@
-//! The vocabulary of instar: what a host offers, what a format driver is, how the two meet.
+//! The vocabulary of instar: the services of a host, the interface of a format driver, and their connection.
 //!
 //! ```text
 //!              Host  (batched I/O on slots, lanes, reports)
@@ -9,11 +9,11 @@
 //!
 //! Principles:
 //!
-//! 1. Formats describe, one engine moves: an [`Image`] says where bytes are, a [`Target`] says where bytes
-//!    shall go; neither touches bulk data.
-//! 2. Nothing here knows where it runs. The guest supplies a [`Host`] that rings a doorbell, tests supply one
+//! 1. Formats describe data, and one engine moves it: an [`Image`] says where bytes are, a [`Target`] says where bytes
+//!    go, and neither touches bulk data.
+//! 2. No code here knows where it runs. The guest supplies a [`Host`] that rings a doorbell; tests supply one
 //!    over ordinary files.
-//! 3. Values from an image are hostile: checked arithmetic, bounded walks, allocation only for bytes present.
+//! 3. Values from an image are hostile: arithmetic is checked, walks are bounded, and memory is allocated only for bytes present.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(

@@ -28,7 +28,7 @@ pub const fn align_down(value: u64, unit: u64) -> u64 {
 /// Smallest multiple of `unit` (a power of two) that is not below `value`.
 ///
 /// # Errors
-/// `OVERFLOW` when there is none below 2^64.
+/// `OVERFLOW` if the result is not below 2^64.
 pub fn align_up(value: u64, unit: u64) -> Result<u64> {
     value
         .checked_add(unit.saturating_sub(1))

@@ -35,7 +35,7 @@ impl<T> Turnstile<T> {
     /// Runs `work` with the lock held.
     pub fn with<R>(&self, host: &dyn Host, work: impl FnOnce(&mut T) -> R) -> R {
         self.enter(host);
-        // Uncontended by construction: whoever has passed the gate is alone.
+        // Uncontended by construction: only one lane passes the gate at a time.
         let result = work(&mut self.value.lock());
         if self.gate.swap(FREE, Ordering::Release) == HELD_WITH_WAITERS {
             host.wake(&self.gate);
@@ -71,7 +71,7 @@ impl<T> Turnstile<T> {
 #[derive(Default)]
 pub struct Turn {
     now: AtomicU32,
-    /// Lanes that sleep, or are about to: without one nobody need be woken, which costs a doorbell.
+    /// Lanes that sleep or are about to. If there is none, no wake is needed, which saves a doorbell.
     sleepers: AtomicU32,
 }
 
@@ -102,7 +102,7 @@ impl Turn {
                 spins = spins.saturating_add(1);
                 spin_loop();
             } else {
-                // Whoever passes either sees us here, or has passed before the host looks at the number once more.
+                // A lane that passes either sees us here, or has passed before the host compares the number again.
                 self.sleepers.fetch_add(1, Ordering::SeqCst);
                 host.wait(&self.now, now);
                 self.sleepers.fetch_sub(1, Ordering::SeqCst);

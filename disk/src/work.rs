@@ -105,8 +105,8 @@ impl Walked {
     }
 }
 
-/// Places that were met before, in bounded memory: all of the first few thousand, and a sample of very many. A place that is
-/// said to have been met was met; how often others were is estimated.
+/// Places that were met before, in bounded memory: all of the first few thousand, and a sample of very many. A place that
+/// is reported as met was met; the number of other repeated places is estimated.
 #[derive(Debug)]
 pub struct Seen {
     /// Decides which places are in the sample. Who knows it can choose places that are not.

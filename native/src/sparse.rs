@@ -84,7 +84,7 @@ pub(crate) fn zero(file: &File, offset: u64, length: u64, unmap: bool) -> Result
     }
 }
 
-/// Discards by writing garbage: whoever reads there afterwards shall notice.
+/// Discards by writing garbage, so that a later read there fails the test.
 pub(crate) fn garble(file: &File, offset: u64, length: u64) -> Result<()> {
     let end = file.metadata()?.len().min(offset.saturating_add(length));
     let garbage = vec![0xd1; 1 << 16];
@@ -135,7 +135,7 @@ pub(crate) fn extents(file: &File, offset: u64, length: u64, into: &mut [Extent]
 }
 
 fn seek(file: &File, offset: u64, whence: i32) -> Result<Option<u64>> {
-    // SAFETY: plain integers and an open descriptor; nobody uses the descriptor's position.
+    // SAFETY: plain integers and an open descriptor; nothing uses the position of the descriptor.
     let result = unsafe { libc::lseek(file.as_raw_fd(), offset as i64, whence) };
     if result >= 0 {
         return Ok(Some(result as u64));

@@ -1,4 +1,4 @@
-//! What a source costs: every answer of its tables, every byte of them that is read, and every stored byte that is used.
+//! The account of work for a source: every answer of its tables, every table byte that is read, and every stored byte that is used.
 //!
 //! ```text
 //!  Chain::map, Chain::status ─► Layer ─► Image ─► answer, Work
@@ -7,9 +7,9 @@
 //!                                                 plain bytes                ≤ twice what the file stores
 //! ```
 //!
-//! Each layer of a chain has one account, so no verb has to remember to pay. A sound image uses each of its tables and each stored
-//! byte once; what has no place in the file, such as zeros and holes, costs an answer and nothing else. How much a stored byte
-//! becomes when it is decoded is no reason for suspicion: good codecs make gigabytes of a kilobyte.
+//! Each layer of a chain has one account, which is charged without the help of verbs. A sound image uses each table and each stored
+//! byte once; ranges without a place in the file, such as zeros and holes, cost an answer and nothing else. A large decoded size
+//! is not suspicious, because good codecs make gigabytes of a kilobyte.
 
 use alloc::vec::Vec;
 
@@ -47,7 +47,7 @@ pub(crate) struct Account<'h> {
     /// How often a stored byte counts for the bounds on data, and for those on tables.
     data: u64,
     tables: u64,
-    /// Bytes that the files occupy, and bytes of them that are no holes, once somebody asked.
+    /// Bytes that the files occupy, and their bytes outside holes; known once they were needed.
     occupied: Option<u64>,
     present: Option<u64>,
     /// Guest bytes below these were paid for: as answers, and as data. To ask again is the verb's affair.

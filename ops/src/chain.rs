@@ -532,7 +532,7 @@ impl<'h> Layer<'h> {
 /// What a part of a file of `size` bytes skips, and how long it is.
 ///
 /// # Errors
-/// It does not lie in the file, or is no whole sectors long.
+/// The part is not inside the file, or is not a whole number of sectors long.
 pub(crate) fn part(window: Window, size: u64) -> Result<(u64, u64)> {
     let Some(rest) = size.checked_sub(window.offset) else {
         return Err(Fault::new(fault::core::WINDOW_OFFSET).with([window.offset, size]));

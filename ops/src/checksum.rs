@@ -17,7 +17,7 @@ use crate::session::{At, Outcome, Session};
 use crate::source::Source;
 use crate::tree::LEAF;
 
-/// Bytes of data in a chunk: they pass through one lane's buffer, which shall stay in cache.
+/// Bytes of data in a chunk: they pass through the buffer of one lane, which must stay in the cache.
 const BUDGET: u64 = 1 << 20;
 
 /// Carries out `checksum`.
@@ -117,7 +117,7 @@ fn lane(shared: &Shared<'_, '_>) {
             Err(failure) => Err(failure),
         };
         if let Err(failure) = hashed {
-            // The chunk has its turn all the same, or the lanes behind it would wait for ever.
+            // The chunk still takes its turn; otherwise the lanes behind it would never continue.
             shared.fail(lane.chunk.start, failure);
         }
         shared.turn.wait_for(shared.host, lane.chunk.ticket);

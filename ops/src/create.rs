@@ -63,7 +63,7 @@ fn open<'h>(session: &Session<'h>, source: &Source) -> Outcome<Chain<'h>> {
     }
 }
 
-/// A layer that is merely somewhere else, below an image that nobody called untrusted: over that one nothing is made.
+/// Whether the layer is only in a place that no rule opens. Above an image that is declared untrusted, nothing is made.
 fn is_elsewhere(failure: &Failure) -> bool {
     failure.fault.code != fault::core::REFUSED_UNTRUSTED
 }

@@ -81,7 +81,7 @@ fn take_file(node: &mut Map<String, Value>) -> Option<Vec<u8>> {
     filename.map(|name| path(name.as_bytes()))
 }
 
-/// `Some(None)`: no such key; `None`: it is no string.
+/// `Some(None)` if the key is missing; `None` if its value is not a string.
 #[expect(clippy::option_option, reason = "absent and wrong are two answers")]
 fn take_text(node: &mut Map<String, Value>, key: &str) -> Option<Option<String>> {
     match node.remove(key) {

@@ -144,7 +144,7 @@ impl<'s, 'h> Look<'s, 'h> {
         self.judge(Risk::ExtentFiles, extents);
     }
 
-    /// States that are no attack.
+    /// States that are not attacks.
     fn marked(&mut self, info: &Info) {
         let corrupt = matches!(&info.specific, Some(Specific::Qcow2(qcow2)) if qcow2.corrupt);
         for (risk, holds, code) in [

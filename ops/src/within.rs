@@ -1,4 +1,4 @@
-//! Images that stand in a part of a file: whoever reads them sees a file that is that part, and nothing else of it.
+//! Images inside a part of a file: their reader sees that part as a file of its own, and nothing else.
 //!
 //! ```text
 //!  file    0 ───── start ═══════════════ start + size ───── end        an OVA, say

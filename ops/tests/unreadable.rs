@@ -1,4 +1,4 @@
-//! A source that cannot be read at one place: the place is named, and the source is blamed, whoever was to copy it.
+//! A source that cannot be read at one place: the message names the place and blames the source, whether lanes or the host copy it.
 
 #![allow(
     clippy::unwrap_used,

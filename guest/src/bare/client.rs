@@ -24,7 +24,7 @@ pub(super) struct Client;
 /// Steps of progress that are worth a request.
 const STEPS: u64 = 2000;
 
-/// Progress that travels with the next batch: done and total, both 0 if there is none.
+/// Progress that is sent with the next batch: done and total, both 0 if there is none.
 static PROGRESS: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 /// The step last sent.
 static STEP_SENT: AtomicU64 = AtomicU64::new(0);

@@ -60,7 +60,7 @@ fn first() {
         .unwrap_or(usize::MAX)
         .min(JOB_BYTES);
     let place = core::ptr::with_exposed_provenance::<u8>(JOB as usize);
-    // SAFETY: the job area is mapped, `bytes` stays inside of it, and nobody writes to it while lanes run.
+    // SAFETY: the job area is mapped, `bytes` stays inside of it, and nothing writes to it while lanes run.
     let bytes = unsafe { core::slice::from_raw_parts(place, bytes) };
     match decode::<Job>(bytes) {
         Ok(job) => instar_ops::run(&Client, &job),

@@ -64,7 +64,7 @@ unsafe impl Source for Grow {
         let Some(end) = talc.source.end else {
             let first = FIRST.min(limit.saturating_sub(start));
             let place = core::ptr::with_exposed_provenance_mut(start);
-            // SAFETY: the heap's first piece is mapped and belongs to nobody else.
+            // SAFETY: the first piece of the heap is mapped, and nothing else uses it.
             talc.source.end = unsafe { talc.claim(place, first) };
             return talc.source.end.map(|_| ()).ok_or(());
         };
@@ -76,7 +76,7 @@ unsafe impl Source for Grow {
         if grown <= here {
             return Err(());
         }
-        // SAFETY: `end` is where the heap ended last; up to `limit` memory is mapped and belongs to nobody else.
+        // SAFETY: `end` is the current end of the heap; memory up to `limit` is mapped, and nothing else uses it.
         let new = unsafe { talc.extend(end, end.as_ptr().with_addr(grown)) };
         talc.source.end = Some(new);
         if new == end { Err(()) } else { Ok(()) }

@@ -1,6 +1,6 @@
-//! The end of a guest that cannot go on: last words in shared memory, then a fault on purpose.
+//! The end of a guest that cannot continue: it writes last words to shared memory, and then faults on purpose.
 //!
-//! Memory that is used up is no bug: it becomes an ordinary report, so that the user learns which option helps.
+//! Running out of memory is not a bug. It becomes an ordinary report, so the user learns which option helps.
 
 use core::arch::asm;
 use core::fmt::{self, Write};

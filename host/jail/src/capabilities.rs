@@ -1,9 +1,9 @@
-//! Capabilities: root's privileges one by one. When all that the user named is open, few of them are of use.
+//! Capabilities: the privileges of root, one by one. Once the files that the user named are open, few of them are needed.
 //!
-//! | kept | by whom | for what |
+//! | kept | thread | purpose |
 //! |---|---|---|
-//! | `CAP_DAC_READ_SEARCH` | where images may name files | layers that belong to somebody else, which the gate opens |
-//! | `CAP_DAC_OVERRIDE`, `CAP_DAC_READ_SEARCH`, `CAP_FOWNER` | who completes targets | names in directories of somebody else's |
+//! | `CAP_DAC_READ_SEARCH` | of the gate, if images may name files | the gate opens layers of other users |
+//! | `CAP_DAC_OVERRIDE`, `CAP_DAC_READ_SEARCH`, `CAP_FOWNER` | that completes targets | names in directories of other users |
 
 use std::io;
 

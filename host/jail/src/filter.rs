@@ -112,7 +112,7 @@ fn found((number, rules): &Call, steps: &mut Vec<Step>) {
         return;
     }
     for (n, rule) in rules.iter().enumerate() {
-        // Where the last alternative fails there is no other.
+        // If the last alternative fails, the rule fails.
         let other = if n + 1 == rules.len() {
             Go::Trap
         } else {

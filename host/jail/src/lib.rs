@@ -1,19 +1,19 @@
-//! Confines our own process: what it can still do when the guest's first instruction runs.
+//! Confines the host process before the guest's first instruction runs.
 //!
 //! ```text
 //!   allow_files ─► files opened ─► lock_process ─► lanes' threads ─► thread_start(role), each for itself ─► guest runs
 //!                                  │                                  └── seccomp: the calls of its role, and no others
 //!                                  ├── Landlock: read in the gate's directories, names in the targets', nothing else
-//!                                  ├── no_new_privs, not dumpable, no core file, no capability that has no use any more
+//!                                  ├── no_new_privs, not dumpable, no core file, no capability that is no longer needed
 //!                                  └── a handler that names the call that was stopped
 //! ```
 //!
 //! Principles:
 //!
-//! 1. Whoever takes over the host side of a lane finds no call that opens, connects, executes or forks.
-//! 2. Every call that is left says who makes it. The table in [`rules`] is the policy; tests make each call of it, and each
+//! 1. An attacker who takes over the host side of a lane finds no call that opens, connects, executes or forks.
+//! 2. Every remaining call names its caller. The table in [`rules`] is the policy; tests make each call in it, and each
 //!    call that is not in it.
-//! 3. What the kernel lacks is reported ([`InForce`]), never silently assumed.
+//! 3. A protection that the kernel lacks is reported ([`InForce`]), never silently assumed.
 //!
 //! Order matters: Landlock and no_new_privs come before the threads that inherit them, seccomp after the threads that the
 //! control thread may no longer start. Nothing here can be undone.
@@ -75,7 +75,7 @@ pub fn lock_process(confinement: &Confinement<'_>) -> io::Result<InForce> {
     })
 }
 
-/// The child that may be killed; 0 is none.
+/// The child that may be killed; 0 means none.
 static CHILD: AtomicI32 = AtomicI32::new(0);
 
 fn child() -> Option<u32> {
@@ -84,11 +84,11 @@ fn child() -> Option<u32> {
         .filter(|child| *child != 0)
 }
 
-/// Leaves the calling thread the capabilities and the system calls of `role`, for good. What it calls beside them ends the process, with
+/// Restricts the calling thread permanently to the capabilities and the system calls of `role`. Any other call ends the process, with
 /// a message that names the call.
 ///
 /// # Errors
-/// The system's: no seccomp, or no_new_privs is not set.
+/// Errors of the system, if it has no seccomp or no_new_privs is not set.
 pub fn thread_start(role: Role) -> io::Result<()> {
     keep_for(role)?;
     Filter::new(role)?.apply().map_err(|error| {

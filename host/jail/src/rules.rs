@@ -1,7 +1,7 @@
-//! The policy: every system call that a locked thread may make, which kinds of thread, with which arguments, and who
-//! makes it.
+//! The policy: every system call that a locked thread may make, the kinds of thread, the arguments, and the caller.
 //!
-//! What is not here ends the process: no open but the gate's, no socket, no execve, no clone, no ptrace, no signal to others.
+//! Any other call ends the process: there is no open except the gate's, no socket, no execve, no clone, no ptrace, and no signal to
+//! other processes.
 
 use libc::{c_int, c_long};
 
@@ -38,7 +38,7 @@ pub enum Check {
     },
     /// The argument at this place is our own process.
     OwnProcess(u8),
-    /// The argument at this place is the child that was started before; without one, the rule is none.
+    /// The argument at this place is the child that was started before; without a child, the rule does not apply.
     Child(u8),
 }
 

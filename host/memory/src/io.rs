@@ -12,7 +12,7 @@ impl GuestMemory {
     /// Reads from `file` at byte `offset` until `into` is full or the file ends; gives the bytes read.
     ///
     /// # Errors
-    /// The system's; `InvalidInput` when `into` is out of bounds or the offset is none.
+    /// Errors of the system; `InvalidInput` if `into` is out of bounds or the offset is not a file offset.
     pub fn pread(&self, file: BorrowedFd<'_>, into: GuestRange, offset: u64) -> io::Result<usize> {
         self.transfer(into, offset, Self::pointer_for_writing, |pointer, length, at| {
             // SAFETY: `pointer` is good for `length` bytes; the kernel writes them past Rust, which holds no reference.
@@ -23,7 +23,7 @@ impl GuestMemory {
     /// Writes `from` to `file` at byte `offset` until all is written or the file takes no more; gives the bytes written.
     ///
     /// # Errors
-    /// The system's; `InvalidInput` when `from` is out of bounds or the offset is none.
+    /// Errors of the system; `InvalidInput` if `from` is out of bounds or the offset is not a file offset.
     pub fn pwrite(&self, file: BorrowedFd<'_>, from: GuestRange, offset: u64) -> io::Result<usize> {
         self.transfer(from, offset, Self::pointer, |pointer, length, at| {
             // SAFETY: `pointer` is good for `length` bytes; the kernel reads them past Rust, which holds no reference.
@@ -76,7 +76,7 @@ mod tests {
         // SAFETY: a C string, and a flag that exists.
         let raw = unsafe { libc::memfd_create(c"test".as_ptr(), libc::MFD_CLOEXEC) };
         assert!(raw >= 0);
-        // SAFETY: just made, owned by nobody else.
+        // SAFETY: the descriptor was just made, and nothing else owns it.
         unsafe { File::from_raw_fd(raw) }
     }
 

@@ -56,7 +56,7 @@ impl GuestMemory {
     /// Memory that only this process sees: for a virtual machine.
     ///
     /// # Errors
-    /// The system's, for want of address space; `InvalidInput` for a size that is no multiple of a page or too large.
+    /// Errors of the system if address space runs out; `InvalidInput` if the size is not a multiple of a page or is too large.
     pub fn private(bytes: u64) -> io::Result<Self> {
         let memory = Self::map(bytes, libc::MAP_PRIVATE)?;
         if let Some(huge) = HUGE_FROM.checked_sub(BASE)
@@ -116,8 +116,8 @@ impl GuestMemory {
         Ok(())
     }
 
-    /// From now on bytes are copied in at these places alone: those that the guest itself may write to. Whoever writes on the
-    /// guest's behalf passes its page protection by.
+    /// From now on, bytes are copied in only at these places, which the guest itself may write to: a write on behalf of the guest
+    /// bypasses its page protection.
     pub fn seal(&self, writable: Vec<Range<u64>>) {
         let _ = self.writable.set(writable);
     }
@@ -202,7 +202,7 @@ impl GuestMemory {
         Ok(memory)
     }
 
-    /// Gives a hint to the kernel; refusal is no error.
+    /// Gives a hint to the kernel, which may refuse it.
     fn advise(&self, at: u64, length: u64, advice: libc::c_int) {
         let Ok(length) = usize::try_from(length) else {
             return;

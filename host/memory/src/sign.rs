@@ -7,8 +7,8 @@ use std::time::Instant;
 
 /// Says that the run is over: a signal came, its time is up, a lane broke the contract, or the guest has exited.
 ///
-/// The sandbox raises it, and every loop of whoever serves a lane looks at it between two pieces of work. Once it is up it stays
-/// up. Copies are the same sign.
+/// The sandbox raises it, and every loop that serves a lane checks it between two pieces of work. Once raised, it stays raised.
+/// Clones are the same sign.
 #[derive(Clone, Debug, Default)]
 pub struct StopSign(Arc<State>);
 

@@ -34,9 +34,9 @@ impl GuestMemory {
         Ok(())
     }
 
-    /// Sleeps while the word at `at` is `expected`, at most for `timeout`. May return early: on a wake, a signal, or for
-    /// no reason. It never sleeps longer than [`crate::LONGEST`], so that whoever waits on behalf of a guest comes back to see
-    /// that the run is over, even if the signal that says so came a moment before the sleep.
+    /// Sleeps while the word at `at` is `expected`, at most for `timeout`. May return early: after a wake, after a signal, or
+    /// for no reason. It never sleeps longer than [`crate::LONGEST`], so a thread that waits on behalf of a guest notices
+    /// the end of the run even if the signal for it came just before the sleep.
     ///
     /// # Errors
     /// [`OutOfBounds`], also for a place that is not aligned.

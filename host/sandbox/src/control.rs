@@ -37,7 +37,7 @@ pub(crate) struct Control {
     cancelled: AtomicBool,
     sign: StopSign,
     outcome: Mutex<Option<Outcome>>,
-    /// Threads that serve lanes now; 0 is none.
+    /// The threads that serve lanes now; 0 means none.
     threads: [AtomicI32; LANES],
     /// The confined process, if there is one.
     child: OnceLock<Target>,
@@ -54,12 +54,12 @@ impl Control {
         }
     }
 
-    /// The sign that says so, for whoever serves lanes.
+    /// The stop sign, for the servers of lanes.
     pub(crate) const fn sign(&self) -> &StopSign {
         &self.sign
     }
 
-    /// Nothing more shall run.
+    /// Whether the run is over.
     pub(crate) fn is_over(&self) -> bool {
         self.sign.is_up()
     }
@@ -78,7 +78,7 @@ impl Control {
     pub(crate) fn outcome(&self) -> Outcome {
         let ended = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         match ended {
-            // A child that was killed because of the cancellation is no fault of the guest's.
+            // The guest is not at fault if its child was killed because of the cancellation.
             Some(outcome @ (Outcome::Exited | Outcome::Violation(_) | Outcome::Failed(_))) => outcome,
             _ if self.cancelled.load(Ordering::SeqCst) => Outcome::Cancelled,
             Some(outcome) => outcome,
@@ -144,7 +144,7 @@ impl Target {
     pub(crate) fn kill(self) {
         let no_info: *const libc::siginfo_t = std::ptr::null();
         if let Some(pidfd) = self.pidfd {
-            // SAFETY: a pidfd names one process for ever, and no information is passed.
+            // SAFETY: a pidfd always refers to the same process, and no information is passed.
             let sent =
                 unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, libc::SIGKILL, no_info, 0) };
             if sent == 0 {

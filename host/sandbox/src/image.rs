@@ -112,7 +112,7 @@ fn runs_v3() -> bool {
         && std::arch::is_x86_feature_detected!("pclmulqdq")
 }
 
-/// What may be done with a range of guest memory. There is no way to say writable and executable.
+/// The permitted accesses to a range of guest memory. No variant is both writable and executable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,

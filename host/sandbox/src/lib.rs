@@ -22,7 +22,7 @@
 //!
 //! From `thread_start` until the end of the lane, beside what `serve` itself needs:
 //!
-//! | call | who | backend |
+//! | call | caller | backend |
 //! |---|---|---|
 //! | `ioctl(KVM_RUN)` | every entry into the guest | KVM |
 //! | `futex` | doorbell; the gate at the start | both |

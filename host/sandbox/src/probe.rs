@@ -53,7 +53,7 @@ pub fn probe() -> Probe {
 /// Whether a guest can read the processor's clock: tried by one that does nothing else.
 ///
 /// # Errors
-/// The system's, when there is no such sandbox.
+/// Errors of the system, if this sandbox does not work here.
 pub fn has_clock(choice: Choice) -> io::Result<bool> {
     // rdtsc; ud2
     const CODE: [u8; 4] = [0x0f, 0x31, 0x0f, 0x0b];

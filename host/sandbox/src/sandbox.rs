@@ -64,7 +64,7 @@ impl Sandbox {
     /// The same with another guest.
     ///
     /// # Errors
-    /// As [`Sandbox::prepare`]; `InvalidData` when the guest is no static ELF that keeps to the layout.
+    /// As [`Sandbox::prepare`]; `InvalidData` if the guest is not a static ELF that follows the layout.
     pub fn prepare_guest(
         choice: Choice,
         lanes: u32,

@@ -313,7 +313,7 @@ fn helper_that_runs() {
     for _ in 0..3 {
         let sandbox = Sandbox::prepare(choice(), 2, DEFAULT_BYTES).unwrap();
         let engine = Engine::new(b"");
-        // An empty job: the guest reports that it is none, and exits.
+        // An empty job: the guest reports that it cannot decode it, and exits.
         let outcome = engine.run(&sandbox);
         assert!(matches!(outcome, Outcome::Exited), "{outcome:?}");
     }

@@ -667,7 +667,7 @@ fn random_traffic_ends_in_an_outcome_and_never_in_the_host() {
         let elf = player(&batches);
         for choice in modes() {
             let mut sandbox = sandbox(choice, 1, &elf);
-            // A Wait for a word that nobody changes is a sleep for ever.
+            // A Wait for a word that never changes is an endless sleep.
             sandbox.set_timeout(Duration::from_millis(500));
             match Engine::new(&[0xee; 8192]).run(&sandbox) {
                 Outcome::Violation(_) => outcomes[0] += 1,

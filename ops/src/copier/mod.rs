@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Every chunk has a ticket; whatever decides where bytes go happens in the order of tickets, so the result does not
-//! depend on the number of lanes. A lane that fails still takes its turn, so that no lane waits for ever.
+//! depend on the number of lanes. A lane that fails still takes its turn, so that no lane waits without end.
 
 mod assemble;
 mod encode;
@@ -86,7 +86,7 @@ pub(crate) enum Ground {
     Unknown,
     /// The backing file, which is this long, then zeros.
     Backing(u64),
-    /// What lies below the source's top layer, as far as anybody looks: the user says so.
+    /// The layers below the top layer of the source, as far as they are read: the user decides.
     Layer,
 }
 
@@ -261,7 +261,7 @@ struct Shared<'c, 'h> {
 }
 
 impl Shared<'_, '_> {
-    /// The next chunk; `false` when there is none left, or when some lane has failed. A chunk that could not be planned
+    /// The next chunk; `false` if there is none left or a lane has failed. A chunk that could not be planned
     /// has a ticket all the same.
     fn next(&self, chunk: &mut plan::Chunk) -> Outcome<bool> {
         if self.failed.load(Ordering::Relaxed) {

@@ -81,7 +81,7 @@ struct Held {
 
 impl Lane {
     /// Takes the next chunk and brings its bytes in, cut into runs and encoded if need be. Whatever was placed before is
-    /// written by the same doorbell. `false`: there is no next chunk.
+    /// written by the same doorbell. `false` if there is no next chunk.
     fn bring(&mut self, shared: &Shared<'_, '_>) -> bool {
         let mut held = self.free.pop().unwrap_or_default();
         held.state = Ok(());
@@ -165,7 +165,7 @@ impl Lane {
                 return;
             };
             held.owed.clear();
-            // A chunk that failed still has its turn, or the lanes behind it would wait for ever.
+            // A chunk that failed still takes its turn; otherwise the lanes behind it would never continue.
             let state = core::mem::replace(&mut held.state, Ok(()));
             let placed = state
                 .and_then(|()| held.place(shared, &mut self.holes))
@@ -372,7 +372,7 @@ impl Placer<'_, '_, '_> {
         }
     }
 
-    /// Zeros up to the end of the source, which lies inside a unit of a target that goes on: what is behind it stays.
+    /// Zeros up to the end of the source, which is inside a unit of a longer target: the rest of the unit stays.
     fn tail(&mut self, target: u64, end: u64) -> Result<()> {
         let room = self.target.size().saturating_sub(target).min(self.shared.unit);
         let Placement {

@@ -21,7 +21,7 @@ const STRETCH: u64 = 2 << 20;
 /// Bytes that a source answers for at once, at most: qemu-img's largest request.
 const ANSWER: u64 = (2 << 30) - 512;
 
-/// Decoded bytes in a chunk. Ours: they pass through a lane's buffers, which shall stay in cache and be small.
+/// Decoded bytes in a chunk. Ours: they pass through the buffers of a lane, which must be small and stay in the cache.
 const ENCODED_BUDGET: u64 = 1 << 20;
 
 /// A run of target bytes and where they come from.
@@ -91,7 +91,7 @@ pub(crate) struct Cut {
     /// Below this offset (a multiple of `unit`), units of which the source's top layer says nothing are left to the
     /// target's backing file.
     pub(crate) inherit_below: u64,
-    /// The target's backing file ends here; 0: there is none.
+    /// The end of the target's backing file; 0 if there is none.
     pub(crate) backed_below: u64,
     /// How data is cut into stretches.
     pub(crate) stretching: Stretching,
@@ -150,7 +150,7 @@ impl<'h> Plan<'h> {
         self.at
     }
 
-    /// Fills `chunk` with the next work; `false` when there is none left.
+    /// Fills `chunk` with the next work; `false` if there is none left.
     ///
     /// # Errors
     /// What is wrong with the source's tables.

@@ -1,5 +1,5 @@
 //! Leaving zeros out exactly as `-S` says, where it shows: a granule larger than the target's units or the source's, or a
-//! shortest run that is no power of two.
+//! shortest run that is not a power of two.
 //!
 //! ```text
 //!   lane: bytes ─► cells (a stretch, zero or not)        in turn: cells ─► sieve ─► units

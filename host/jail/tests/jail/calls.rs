@@ -29,7 +29,7 @@ fn arguments(checks: &[Check]) -> [u64; 6] {
                 value,
             } => arguments[usize::from(argument)] &= u64::from(!mask | value),
             Check::OwnProcess(at) => arguments[usize::from(at)] = std::process::id().into(),
-            // Nobody: all ones would be everybody.
+            // No user: all ones would mean every user.
             Check::Child(at) => arguments[usize::from(at)] = NOBODY,
         }
     }
@@ -110,7 +110,7 @@ fn each_rule_lets_its_call_through_in_its_roles_and_in_no_other() {
                 let arguments = arguments(rule.when);
                 let allowed = allows(role, rule.call, &arguments);
                 if rule.call == libc::SYS_poll || rule.call == libc::SYS_ppoll {
-                    // Would wait for ever.
+                    // Would never return.
                     assert!(
                         !is_stopped(rule.call, [0, 0, 1, 8, 0, 0]),
                         "{}: {role}",
@@ -321,7 +321,7 @@ fn the_high_half_of_an_argument_does_not_matter() {
     });
 }
 
-/// A rule that another one implies would be a lie about who needs what.
+/// A rule that another one implies would state the wrong caller.
 #[test]
 fn no_rule_is_implied_by_another() {
     for (n, rule) in RULES.iter().enumerate() {

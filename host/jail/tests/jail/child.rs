@@ -35,7 +35,7 @@ pub(crate) fn child(work: impl FnOnce() -> i32) -> Ended {
     }
     // SAFETY: ours, and used nowhere else.
     unsafe { libc::close(pipe[1]) };
-    // SAFETY: ours, and owned by nobody else.
+    // SAFETY: the descriptor is ours, and nothing else owns it.
     let mut reader = unsafe { std::fs::File::from_raw_fd(pipe[0]) };
     let mut words = String::new();
     reader.read_to_string(&mut words).unwrap();

@@ -176,7 +176,7 @@ impl Machine {
                 Step::Refused => control.end(Outcome::Failed(refuses())),
             }
         }
-        // Whoever finds that time is up tells the others.
+        // The first lane to notice that time is up tells the others.
         control.check_deadline();
         // SAFETY: null ends it.
         unsafe { set_immediate_exit(ptr::null_mut()) };

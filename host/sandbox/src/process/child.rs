@@ -9,11 +9,11 @@ use instar_abi::layout::BASE;
 
 use super::stub::{self, STATUS_SET_UP};
 
-/// Everything the child needs, worked out by the parent before the fork.
+/// Everything the child needs, computed by the parent before the fork.
 pub(super) struct Plan<'a> {
     /// Guest memory as the parent has it mapped.
     pub(super) from: u64,
-    /// Where it shall lie.
+    /// Its address in the child.
     pub(super) to: u64,
     pub(super) length: u64,
     /// Address and length of code and constants in this program's own pages that belongs to the start of guest memory.
@@ -121,7 +121,7 @@ unsafe fn give_up(highest: Option<u64>, failed: &Failed) {
         }
         Some(highest) => {
             for descriptor in 0..=highest {
-                // SAFETY: descriptors of the child alone. One that is not open is no failure.
+                // SAFETY: closes descriptors of the child only. It is not an error if one is not open.
                 unsafe { call(libc::SYS_close, [descriptor, 0, 0, 0, 0]) };
             }
         }
@@ -148,7 +148,7 @@ unsafe fn give_up(highest: Option<u64>, failed: &Failed) {
     let (header, none) = (CapabilityHeader::OWN, [0_u32; 6]);
     let header = (&raw const header).expose_provenance() as u64;
     let sets = (&raw const none).expose_provenance() as u64;
-    // SAFETY: the kernel reads both structures. Capabilities may be given up by anybody.
+    // SAFETY: the kernel reads both structures. Any process may give up capabilities.
     failed.must(PRIVILEGES, unsafe {
         call(libc::SYS_capset, [header, sets, 0, 0, 0])
     });
@@ -195,7 +195,7 @@ impl Failed {
             return;
         }
         let words = std::ptr::with_exposed_provenance_mut::<[u32; 2]>(self.0 as usize);
-        // SAFETY: guest memory of the child's, aligned, in which nobody else writes before the run begins.
+        // SAFETY: aligned guest memory of the child, to which nothing else writes before the run begins.
         unsafe { words.write_volatile([step, result.unsigned_abs() as u32]) };
         // SAFETY: ends the child.
         unsafe { call(libc::SYS_exit_group, [STATUS_SET_UP as u64, 0, 0, 0, 0]) };

@@ -1,6 +1,6 @@
 //! The seccomp filter of a lane: three system calls, of which futex may only wait and wake.
 //!
-//! The numbers are those of x86-64. A call of another architecture, or in the x32 numbering, is no match and kills.
+//! The numbers are those of x86-64. A call of another architecture, or in the x32 numbering, does not match and kills.
 
 /// One instruction of classic BPF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,7 +27,7 @@ use crate::plan::Region;
 use crate::sandbox::said;
 use crate::{Cause, GuestFault, Outcome, Serve};
 
-/// The system calls that a lane may make, for those who want to see them.
+/// The system calls that a lane may make, for `instar sandbox`.
 pub(crate) const SYSTEM_CALLS: [&str; 3] = ["exit", "exit_group", "futex (wait and wake)"];
 
 /// How long a server sleeps before it looks after the child, the clock and the canceller.

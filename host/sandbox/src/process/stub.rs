@@ -401,7 +401,7 @@ fn kernel_pages() -> (u64, u64) {
     )
 }
 
-/// Enters the copy of the stub. There is no way back.
+/// Enters the copy of the stub. Never returns.
 ///
 /// # Safety
 /// Only in the forked child, with guest memory at its place and the stub installed in it.

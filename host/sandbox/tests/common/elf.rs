@@ -204,7 +204,7 @@ global_asm!(
     "    syscall",
     "    jmp 4b",
     "9:  ud2",
-    // Other lanes: flip fields of lane 0's first requests between good and evil, for ever.
+    // Other lanes: flip fields of lane 0's first requests between good and evil, without end.
     "20: mov ebx, {mailboxes}",
     "    mov r9, 0x9e3779b97f4a7c15",
     "21: mov rax, r9",
