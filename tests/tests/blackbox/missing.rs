@@ -100,7 +100,7 @@ const CANNOT: &[(&str, &str, Option<Sandbox>, &str)] = &[
         "processes",
         "",
         Some(Sandbox::Process),
-        "No sandbox can be used here",
+        "No sandbox can be used on this machine",
     ),
     ("seccomp", "", None, "seccomp"),
 ];
@@ -109,7 +109,7 @@ const CANNOT: &[(&str, &str, Option<Sandbox>, &str)] = &[
 const MAY_NOT: &[(&str, &str)] = &[
     ("threads", "The sandbox cannot run"),
     ("clone3-allowed", "The sandbox cannot run"),
-    ("processes", "the size of the source could not be found out"),
+    ("processes", "the size of the source could not be determined"),
 ];
 
 fn message(features: &str, line: &str, sandbox: Sandbox) -> Option<&'static str> {

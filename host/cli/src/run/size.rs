@@ -56,7 +56,7 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
     let answer = instance::answer(command).map_err(|silence| match silence {
         // A bound of the policy, perhaps. It counts from where it began.
         Silence::Refused(why) => clock::over(context.policy).unwrap_or(why),
-        Silence::Broken(_) => String::new(),
+        Silence::Broken(why) => why,
     })?;
     answer
         .get("required")
