@@ -47,6 +47,6 @@ pub use file::{FileFacts, FileKind, Format, Role, Slot};
 pub use job::Job;
 pub use mailbox::{MailboxHeader, RawRequest, RawResult};
 pub use report::Report;
-pub use request::{BadRequest, Request};
+pub use request::{BadRequest, CompareRange, CopyRange, Request};
 pub use sparse::{Sieve, Sparse};
 pub use text::ImageText;

@@ -3,8 +3,8 @@
 use core::sync::atomic::AtomicU32;
 
 use instar_abi::fault::core as faults;
-use instar_abi::request::{Preallocate, ZeroHow, status};
-use instar_abi::{Fault, FileFacts, Report, Role, Slot, Sparse, limits};
+use instar_abi::request::{CompareRange, CopyRange, Preallocate, ZeroHow, status};
+use instar_abi::{Fault, FileFacts, Report, Role, Slot, limits};
 
 use crate::{Result, from_usize};
 
@@ -84,16 +84,7 @@ pub enum Action<'a> {
         offset: u64,
         from: &'a [u8],
     },
-    Copy {
-        source: Slot,
-        source_offset: u64,
-        target: Slot,
-        target_offset: u64,
-        length: u64,
-        sparse: Option<Sparse>,
-        target_is_zero: bool,
-        may_clone: bool,
-    },
+    Copy(CopyRange),
     Zero {
         slot: Slot,
         offset: u64,
@@ -124,12 +115,7 @@ pub enum Action<'a> {
         offset: u64,
         length: u64,
     },
-    Compare {
-        slot: Slot,
-        offset: u64,
-        other: Option<(Slot, u64)>,
-        length: u64,
-    },
+    Compare(CompareRange),
     Allocated {
         slot: Slot,
     },
@@ -147,20 +133,13 @@ impl Action<'_> {
             | Self::Extents { offset, length, .. }
             | Self::Advise { offset, length, .. } => [Some((*offset, *length)), None],
             Self::Resize { length, .. } => [Some((0, *length)), None],
-            Self::Copy {
-                source_offset,
-                target_offset,
-                length,
-                ..
-            } => [Some((*source_offset, *length)), Some((*target_offset, *length))],
-            Self::Compare {
-                offset,
-                other,
-                length,
-                ..
-            } => [
-                Some((*offset, *length)),
-                other.map(|(_, offset)| (offset, *length)),
+            Self::Copy(copy) => [
+                Some((copy.source_offset, copy.length)),
+                Some((copy.target_offset, copy.length)),
+            ],
+            Self::Compare(compare) => [
+                Some((compare.offset, compare.length)),
+                compare.other.map(|(_, offset)| (offset, compare.length)),
             ],
             Self::Flush { .. } | Self::Allocated { .. } => [None, None],
         };

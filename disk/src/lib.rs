@@ -52,7 +52,7 @@ pub use findings::Findings;
 pub use host::{Action, Extent, Host, Io, IoError};
 pub use identifiers::Identifiers;
 pub use image::{Codec, Encoded, Image, Kind, Mapping, Opened, Status};
-pub use instar_abi::request::{Preallocate, ZeroHow};
+pub use instar_abi::request::{CompareRange, CopyRange, Preallocate, ZeroHow};
 pub use instar_abi::{
     Fault, FaultCode, FileFacts, FileKind, Format, ImageText, Role, Sieve, Slot, Sparse, fault, job, limits,
     report, vmdk,

@@ -141,27 +141,7 @@ impl Native {
                 .file(*slot)
                 .write_all_at(from, *offset)
                 .map(|()| from.len() as u64),
-            Action::Copy {
-                source,
-                source_offset,
-                target,
-                target_offset,
-                length,
-                sparse,
-                target_is_zero,
-                ..
-            } => {
-                let (source, target) = (self.file(*source), self.file(*target));
-                sparse::copy(
-                    &source,
-                    *source_offset,
-                    &target,
-                    *target_offset,
-                    *length,
-                    *sparse,
-                    *target_is_zero,
-                )
-            }
+            Action::Copy(copy) => sparse::copy(&self.file(copy.source), &self.file(copy.target), copy),
             Action::Zero {
                 slot,
                 offset,
@@ -179,14 +159,9 @@ impl Native {
                 into,
             } => sparse::extents(&self.file(*slot), *offset, *length, into).map(|n| n as u64),
             Action::Resize { slot, length, .. } => self.file(*slot).set_len(*length).map(|()| 0),
-            Action::Compare {
-                slot,
-                offset,
-                other,
-                length,
-            } => {
-                let other = other.map(|(slot, offset)| (self.file(slot), offset));
-                sparse::compare(&self.file(*slot), *offset, other, *length)
+            Action::Compare(compare) => {
+                let other = compare.other.map(|(slot, offset)| (self.file(slot), offset));
+                sparse::compare(&self.file(compare.slot), compare.offset, other, compare.length)
             }
             Action::Allocated { slot } => self.file(*slot).metadata().map(|facts| facts.blocks() * 512),
         }

@@ -5,7 +5,7 @@ use std::io::{Error, Result};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-use instar_disk::{Extent, Sieve, Sparse};
+use instar_disk::{CopyRange, Extent, Sieve};
 
 /// Reads until the buffer is full or the file ends.
 pub(crate) fn read_full(file: &File, into: &mut [u8], offset: u64) -> Result<usize> {
@@ -20,15 +20,15 @@ pub(crate) fn read_full(file: &File, into: &mut [u8], offset: u64) -> Result<usi
 }
 
 /// Copies, leaving out or zeroing what the rule leaves out.
-pub(crate) fn copy(
-    source: &File,
-    source_offset: u64,
-    target: &File,
-    target_offset: u64,
-    length: u64,
-    sparse: Option<Sparse>,
-    target_is_zero: bool,
-) -> Result<u64> {
+pub(crate) fn copy(source: &File, target: &File, asked: &CopyRange) -> Result<u64> {
+    let CopyRange {
+        source_offset,
+        target_offset,
+        length,
+        sparse,
+        target_is_zero,
+        ..
+    } = *asked;
     let mut written = 0;
     let mut found = Vec::new();
     match sparse {

@@ -118,11 +118,11 @@ impl Watch for Record {
             Action::Discard { slot, offset, length } => (*slot, Event::Discard(*offset, *length)),
             Action::Resize { slot, length, .. } => (*slot, Event::Resize(*length)),
             Action::Flush { slot } => (*slot, Event::Flush),
-            Action::Copy { .. } => panic!("a change in place copies nothing by itself"),
+            Action::Copy(_) => panic!("a change in place copies nothing by itself"),
             Action::Read { .. }
             | Action::Extents { .. }
             | Action::Advise { .. }
-            | Action::Compare { .. }
+            | Action::Compare(_)
             | Action::Allocated { .. } => return,
         };
         self.0.lock().unwrap().push((slot, event));

@@ -14,7 +14,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use instar_abi::Report;
 use instar_abi::job::Compare;
 use instar_abi::report::{Compared, Done, Failure, Stage};
-use instar_disk::{Action, Host, Io, Kind, Result, Slot, Status, Turnstile, align_down, from_usize};
+use instar_disk::{
+    Action, CompareRange, Host, Io, Kind, Result, Slot, Status, Turnstile, align_down, from_usize,
+};
 
 use crate::chain::{Chain, Located};
 use crate::copier::{Assembler, From, Piece, Span, lanes_with_room};
@@ -327,12 +329,12 @@ fn plain_differs(host: &dyn Host, plain: &[Plain], readers: &mut [Reader; 2]) ->
     let mut batch: Vec<Io<'_>> = plain
         .iter()
         .map(|plain| {
-            Io::new(Action::Compare {
+            Io::new(Action::Compare(CompareRange {
                 slot: plain.one.0,
                 offset: plain.one.1,
                 other: plain.other,
                 length: plain.length,
-            })
+            }))
         })
         .collect();
     host.submit(&mut batch);

@@ -104,19 +104,14 @@ impl Rehearsal {
             Action::Zero {
                 slot, offset, length, ..
             } => self.grow(*slot, *offset, *length),
-            Action::Copy {
-                target,
-                target_offset,
-                length,
-                ..
-            } => self.grow(*target, *target_offset, *length),
+            Action::Copy(copy) => self.grow(copy.target, copy.target_offset, copy.length),
             Action::Resize { slot, length, .. } => {
                 self.length(*slot)?.store(*length, Ordering::Relaxed);
                 Ok(*length)
             }
             // Nothing to look at, and nothing that changes a length.
             Action::Extents { .. }
-            | Action::Compare { .. }
+            | Action::Compare(_)
             | Action::Allocated { .. }
             | Action::Discard { .. }
             | Action::Flush { .. }

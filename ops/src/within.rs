@@ -96,11 +96,7 @@ impl<'h> Within<'h> {
                     *into = core::mem::take(into).get_mut(..length).unwrap_or_default();
                 }
             }
-            Action::Copy {
-                source,
-                source_offset,
-                ..
-            } => *source_offset = self.moved(*source, *source_offset),
+            Action::Copy(copy) => copy.source_offset = self.moved(copy.source, copy.source_offset),
             Action::Extents {
                 slot, offset, length, ..
             } => {
@@ -110,11 +106,9 @@ impl<'h> Within<'h> {
                 }
             }
             Action::Advise { slot, offset, .. } => *offset = self.moved(*slot, *offset),
-            Action::Compare {
-                slot, offset, other, ..
-            } => {
-                *offset = self.moved(*slot, *offset);
-                if let Some((slot, offset)) = other {
+            Action::Compare(compare) => {
+                compare.offset = self.moved(compare.slot, compare.offset);
+                if let Some((slot, offset)) = &mut compare.other {
                     *offset = self.moved(*slot, *offset);
                 }
             }
@@ -125,7 +119,6 @@ impl<'h> Within<'h> {
 }
 
 /// The same request once more, in its buffers.
-#[expect(clippy::too_many_lines, reason = "an arm for each request")]
 fn again<'a>(action: &'a mut Action<'_>) -> Action<'a> {
     match action {
         Action::Write { slot, offset, from } => Action::Write {
@@ -165,25 +158,7 @@ fn again<'a>(action: &'a mut Action<'_>) -> Action<'a> {
             offset: *offset,
             into,
         },
-        Action::Copy {
-            source,
-            source_offset,
-            target,
-            target_offset,
-            length,
-            sparse,
-            target_is_zero,
-            may_clone,
-        } => Action::Copy {
-            source: *source,
-            source_offset: *source_offset,
-            target: *target,
-            target_offset: *target_offset,
-            length: *length,
-            sparse: *sparse,
-            target_is_zero: *target_is_zero,
-            may_clone: *may_clone,
-        },
+        Action::Copy(copy) => Action::Copy(*copy),
         Action::Extents {
             slot,
             offset,
@@ -200,17 +175,7 @@ fn again<'a>(action: &'a mut Action<'_>) -> Action<'a> {
             offset: *offset,
             length: *length,
         },
-        Action::Compare {
-            slot,
-            offset,
-            other,
-            length,
-        } => Action::Compare {
-            slot: *slot,
-            offset: *offset,
-            other: *other,
-            length: *length,
-        },
+        Action::Compare(compare) => Action::Compare(*compare),
     }
 }
 

@@ -30,12 +30,7 @@ impl Watch for BadSector {
     fn before(&self, action: &Action<'_>) -> Result<(), IoError> {
         let (slot, offset, length) = match action {
             Action::Read { slot, offset, into } => (slot, *offset, into.len() as u64),
-            Action::Copy {
-                source,
-                source_offset,
-                length,
-                ..
-            } => (source, *source_offset, *length),
+            Action::Copy(copy) => (&copy.source, copy.source_offset, copy.length),
             _ => return Ok(()),
         };
         if *slot == Slot(0) && (offset..offset + length).contains(&self.at) {

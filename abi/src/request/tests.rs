@@ -143,9 +143,9 @@ fn every_request_that_parses_stays_inside_guest_memory() {
                 | Request::Wait { word: range, .. }
                 | Request::Wake { word: range },
             ) => range,
-            Ok(Request::Copy {
+            Ok(Request::Copy(CopyRange {
                 sparse: Some(sparse), ..
-            }) => {
+            })) => {
                 assert!(sparse.granule().is_power_of_two() && (512..=16 << 20).contains(&sparse.minimum()));
                 assert!(sparse.granule() <= sparse.minimum() && sparse.minimum() / 2 < sparse.granule());
                 continue;
@@ -175,12 +175,12 @@ fn a_comparison_is_one_transfer_at_most() {
     let parsed = Request::parse(&raw, MIN_BYTES);
     assert_eq!(
         parsed,
-        Ok(Request::Compare {
+        Ok(Request::Compare(CompareRange {
             slot: Slot(1),
             offset: 512,
             other: Some((Slot(2), 1024)),
             length: TRANSFER
-        })
+        }))
     );
     raw.length += 1;
     assert_eq!(
@@ -192,7 +192,10 @@ fn a_comparison_is_one_transfer_at_most() {
     assert!(Request::parse(&raw, MIN_BYTES).is_err());
     raw.flags = COMPARE_WITH_ZERO;
     let parsed = Request::parse(&raw, MIN_BYTES);
-    assert!(matches!(parsed, Ok(Request::Compare { other: None, .. })));
+    assert!(matches!(
+        parsed,
+        Ok(Request::Compare(CompareRange { other: None, .. }))
+    ));
     raw.flags = 2;
     assert_eq!(Request::parse(&raw, MIN_BYTES), Err(BadRequest::Value));
 }

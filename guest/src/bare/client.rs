@@ -8,11 +8,8 @@ use instar_abi::fault::core as faults;
 use instar_abi::layout::{HEAP, STACKS};
 use instar_abi::limits::{BATCH, REPORT_BYTES, TRANSFER};
 use instar_abi::report::{Failure, Stage};
-use instar_abi::request::{
-    COMPARE_WITH_ZERO, COPY_MAY_CLONE, COPY_TARGET_IS_ZERO, DETAIL_BUSY, ExtentRecord, Op, Preallocate,
-    ZERO_MAY_UNMAP, ZeroHow, status,
-};
-use instar_abi::{Fault, FileFacts, FileKind, RawRequest, RawResult, Report, Role, Slot, Sparse, encode};
+use instar_abi::request::{DETAIL_BUSY, ExtentRecord, Op, Preallocate, ZERO_MAY_UNMAP, ZeroHow, status};
+use instar_abi::{Fault, FileFacts, FileKind, RawRequest, RawResult, Report, Role, Slot, encode};
 use instar_disk::{Action, Extent, Host, Io, IoError};
 
 use super::doorbell::{self, Mailbox};
@@ -371,42 +368,8 @@ fn raw(action: &mut Action<'_>, table: &mut [ExtentRecord]) -> RawRequest {
         },
         Action::Flush { slot } => simple(Op::FLUSH, *slot, 0, 0),
         Action::Allocated { slot } => simple(Op::ALLOCATED, *slot, 0, 0),
-        Action::Copy { .. } | Action::Compare { .. } => raw_between(action),
-    }
-}
-
-/// The same for what is done between two files.
-fn raw_between(action: &Action<'_>) -> RawRequest {
-    match action {
-        Action::Copy {
-            source,
-            source_offset,
-            target,
-            target_offset,
-            length,
-            sparse,
-            target_is_zero,
-            may_clone,
-        } => RawRequest {
-            flags: flag(*target_is_zero, COPY_TARGET_IS_ZERO) | flag(*may_clone, COPY_MAY_CLONE),
-            other: target.0,
-            other_offset: *target_offset,
-            extra: sparse.map_or(0, Sparse::minimum),
-            ..simple(Op::COPY, *source, *source_offset, *length)
-        },
-        Action::Compare {
-            slot,
-            offset,
-            other,
-            length,
-        } => RawRequest {
-            flags: flag(other.is_none(), COMPARE_WITH_ZERO),
-            other: other.map_or(0, |(slot, _)| slot.0),
-            other_offset: other.map_or(0, |(_, offset)| offset),
-            ..simple(Op::COMPARE, *slot, *offset, *length)
-        },
-        // No operation at all: the host refuses it.
-        _ => RawRequest::default(),
+        Action::Copy(copy) => copy.to_raw(),
+        Action::Compare(compare) => compare.to_raw(),
     }
 }
 

@@ -30,8 +30,8 @@ struct Range {
 }
 
 /// Asks for all that `requests` read, if it lies scattered and is not at hand.
-pub(crate) fn ask(slots: &Slots, requests: impl Iterator<Item = Request> + Clone, stop: &Stop) {
-    let reads = requests.filter_map(|request| read(&request));
+pub(crate) fn ask(slots: &Slots, requests: &[Request], stop: &Stop) {
+    let reads = requests.iter().filter_map(read);
     let (total, last) = reads.clone().fold((0_u64, None), |(sum, _), range| {
         (sum.saturating_add(range.length), Some(range))
     });
@@ -61,15 +61,10 @@ const fn read(request: &Request) -> Option<Range> {
             offset,
             length: into.length,
         }),
-        Request::Copy {
-            source,
-            source_offset,
-            length,
-            ..
-        } => Some(Range {
-            slot: source,
-            offset: source_offset,
-            length,
+        Request::Copy(copy) => Some(Range {
+            slot: copy.source,
+            offset: copy.source_offset,
+            length: copy.length,
         }),
         _ => None,
     }

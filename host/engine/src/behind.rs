@@ -68,16 +68,16 @@ impl Behind {
     pub(crate) fn note(
         &self,
         slots: &Slots,
-        requests: impl Iterator<Item = Request>,
+        requests: &[Request],
         results: &[[u8; size_of::<RawResult>()]],
         stop: &Stop,
     ) -> Outcome<()> {
         if self.window == 0 {
             return Ok(());
         }
-        for (request, result) in requests.zip(results) {
+        for (request, result) in requests.iter().zip(results) {
             let ok = RawResult::from_bytes(*result).status == status::OK;
-            if let Some(part) = written(&request).filter(|_| ok) {
+            if let Some(part) = written(request).filter(|_| ok) {
                 self.add(slots, part, stop)?;
             }
         }
@@ -151,12 +151,7 @@ fn shift(queue: &mut VecDeque<Part>, bytes: &mut u64, part: Part, limit: u64, ne
 const fn written(request: &Request) -> Option<Part> {
     let (slot, start, bytes) = match *request {
         Request::Write { slot, offset, from } => (slot, offset, from.length),
-        Request::Copy {
-            target,
-            target_offset,
-            length,
-            ..
-        } => (target, target_offset, length),
+        Request::Copy(copy) => (copy.target, copy.target_offset, copy.length),
         _ => return None,
     };
     Some(Part {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use instar_abi::request::{DETAIL_BUSY, GuestRange};
-use instar_abi::{FileKind, Request, Role, Slot};
+use instar_abi::{CompareRange, CopyRange, FileKind, Request, Role, Slot};
 use instar_memory::{GuestMemory, Violation};
 use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
@@ -71,7 +71,8 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             }
             // The batch ends before it comes here.
             Request::Exit => Ok(Answer::default()),
-            Request::Copy { .. } | Request::Compare { .. } => self.on_two_files(request, buffer),
+            Request::Copy(copy) => self.copy(copy, buffer),
+            Request::Compare(compare) => self.compare(compare, buffer),
             _ => self.on_file(request, buffer),
         }
     }
@@ -120,54 +121,26 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         }
     }
 
-    fn on_two_files(&self, request: &Request, buffer: &mut Buffer) -> Result<Answer, Refusal> {
-        let stop = &self.stop;
-        match *request {
-            Request::Copy {
-                source,
-                source_offset,
-                target,
-                target_offset,
-                length,
-                sparse,
-                target_is_zero,
-                may_clone,
-            } => {
-                let copy = Copy {
-                    source: self.readable(source, source_offset, length)?,
-                    source_offset,
-                    target: self.file(target)?,
-                    target_offset,
-                    length,
-                    sparse,
-                    target_is_zero,
-                    may_clone,
-                };
-                let (value, extra) = copy.carry_out(buffer, stop)?;
-                Ok(Answer {
-                    value,
-                    extra,
-                    ..Answer::default()
-                })
-            }
-            Request::Compare {
-                slot,
-                offset,
-                other,
-                length,
-            } => {
-                let compare = Compare {
-                    one: (self.readable(slot, offset, length)?, offset),
-                    other: match other {
-                        Some((slot, offset)) => Some((self.readable(slot, offset, length)?, offset)),
-                        None => None,
-                    },
-                    length,
-                };
-                counted(compare.carry_out(buffer, stop))
-            }
-            _ => Err(Violation::Other("a request of an unknown kind").into()),
-        }
+    fn copy(&self, asked: CopyRange, buffer: &mut Buffer) -> Result<Answer, Refusal> {
+        let source = self.readable(asked.source, asked.source_offset, asked.length)?;
+        let copy = Copy::new(source, self.file(asked.target)?, asked);
+        let (value, extra) = copy.carry_out(buffer, &self.stop)?;
+        Ok(Answer {
+            value,
+            extra,
+            ..Answer::default()
+        })
+    }
+
+    fn compare(&self, asked: CompareRange, buffer: &mut Buffer) -> Result<Answer, Refusal> {
+        let length = asked.length;
+        let readable = |(slot, offset)| Ok::<_, Refusal>((self.readable(slot, offset, length)?, offset));
+        let compare = Compare {
+            one: readable((asked.slot, asked.offset))?,
+            other: asked.other.map(readable).transpose()?,
+            length,
+        };
+        counted(compare.carry_out(buffer, &self.stop))
     }
 
     /// A file of which these bytes may be read.

@@ -8,7 +8,7 @@
 
 use std::sync::atomic::Ordering;
 
-use instar_abi::{FileKind, Sieve, Sparse};
+use instar_abi::{CopyRange, FileKind, Sieve, Sparse};
 use rustix::fs::copy_file_range;
 use rustix::io::Errno;
 
@@ -33,6 +33,20 @@ pub(crate) struct Copy<'a> {
 }
 
 impl<'a> Copy<'a> {
+    /// The copy that was asked for, of these files.
+    pub(crate) const fn new(source: &'a OpenFile, target: &'a OpenFile, asked: CopyRange) -> Self {
+        Self {
+            source,
+            source_offset: asked.source_offset,
+            target,
+            target_offset: asked.target_offset,
+            length: asked.length,
+            sparse: asked.sparse,
+            target_is_zero: asked.target_is_zero,
+            may_clone: asked.may_clone,
+        }
+    }
+
     /// Copies; gives the bytes of the target that were written as data, shared ones included, and those that are shared.
     pub(crate) fn carry_out(self, buffer: &mut Buffer, stop: &Stop) -> Outcome<(u64, u64)> {
         self.target.writable_to(self.target_offset + self.length)?;

@@ -23,13 +23,13 @@ pub(crate) struct Gathered<'a> {
 
 impl<'a> Gathered<'a> {
     /// As many of `requests`, from the first on, as belong together; none if that is only one.
-    pub(crate) fn take(slots: &'a Slots, requests: impl Iterator<Item = Request>) -> Option<Self> {
+    pub(crate) fn take(slots: &'a Slots, requests: &[Request]) -> Option<Self> {
         let mut gathered = Self {
             copies: Vec::new(),
             length: 0,
         };
         for request in requests {
-            let Some(copy) = small_copy(slots, &request) else {
+            let Some(copy) = small_copy(slots, request) else {
                 break;
             };
             if !gathered.accepts(&copy) {
@@ -128,35 +128,19 @@ impl<'a> Gathered<'a> {
 
 /// A copy that is worth gathering.
 fn small_copy<'a>(slots: &'a Slots, request: &Request) -> Option<Copy<'a>> {
-    let Request::Copy {
-        source,
-        source_offset,
-        target,
-        target_offset,
-        length,
-        sparse,
-        target_is_zero,
-        may_clone,
-    } = *request
-    else {
+    let Request::Copy(asked) = request else {
         return None;
     };
-    let (source, target) = (slots.get(source)?, slots.get(target)?);
+    let copy = Copy::new(slots.get(asked.source)?, slots.get(asked.target)?, *asked);
     // What is read must not be what an earlier one of them is about to write.
-    let apart = source.identity != target.identity;
+    let apart = copy.source.identity != copy.target.identity;
     // Sharing extents costs less than any copy, but for a file that cannot it is no reason to go one by one.
-    let copied = !may_clone || target.state.no_clone.load(Ordering::Relaxed);
-    let plain = copied && apart && (1..=SMALL).contains(&length) && source.direct.is_none();
-    let allowed = plain && target.writable_to(target_offset + length).is_ok();
+    let copied = !copy.may_clone || copy.target.state.no_clone.load(Ordering::Relaxed);
+    let plain = copied && apart && (1..=SMALL).contains(&copy.length) && copy.source.direct.is_none();
+    let allowed = plain && copy.target.writable_to(copy.target_offset + copy.length).is_ok();
     allowed.then_some(Copy {
-        source,
-        source_offset,
-        target,
-        target_offset,
-        length,
-        sparse,
-        target_is_zero,
         may_clone: false,
+        ..copy
     })
 }
 

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use instar_abi::request::{Op, status};
-use instar_abi::{RawRequest, RawResult};
+use instar_abi::request::status;
+use instar_abi::{RawResult, Request};
 
 use crate::stop::Stop;
 
@@ -28,21 +28,14 @@ impl Rate {
 
     /// Waits until what a batch wrote may have been written, or the run is stopped. Requests that were carried out have a
     /// result at the same place.
-    pub(crate) fn hold(
-        &self,
-        requests: &[[u8; size_of::<RawRequest>()]],
-        results: &[[u8; size_of::<RawResult>()]],
-        stop: &Stop,
-    ) {
+    pub(crate) fn hold(&self, requests: &[Request], results: &[[u8; size_of::<RawResult>()]], stop: &Stop) {
         if self.per_second == 0 {
             return;
         }
         let bytes: u64 = requests
             .iter()
             .zip(results)
-            .map(|(request, result)| {
-                written(RawRequest::from_bytes(*request), RawResult::from_bytes(*result))
-            })
+            .map(|(request, result)| written(request, RawResult::from_bytes(*result)))
             .fold(0, u64::saturating_add);
         if bytes == 0 {
             return;
@@ -63,10 +56,10 @@ impl Rate {
 }
 
 /// Bytes of data that a request has written.
-fn written(request: RawRequest, result: RawResult) -> u64 {
-    match (Op(request.op), result.status) {
-        (Op::WRITE, status::OK) => request.length,
-        (Op::COPY, status::OK) => result.value,
+fn written(request: &Request, result: RawResult) -> u64 {
+    match (request, result.status) {
+        (Request::Write { from, .. }, status::OK) => from.length,
+        (Request::Copy(_), status::OK) => result.value,
         _ => 0,
     }
 }

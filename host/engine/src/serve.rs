@@ -69,7 +69,8 @@ pub struct Engine<M> {
 /// What a lane keeps between batches.
 #[derive(Debug, Default)]
 struct Lane {
-    requests: Vec<u8>,
+    raw: Vec<u8>,
+    requests: Vec<Request>,
     results: Vec<u8>,
     buffer: Buffer,
 }
@@ -141,29 +142,20 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         // What a panic left in a lane's buffers is overwritten before it is looked at.
         let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
         let Lane {
+            raw,
             requests,
             results,
             buffer,
         } = &mut *lane;
         let mailbox = layout::mailbox(number) - BASE;
-        let count = self.fetch(mailbox, requests)?;
-        let (requests, _) = requests.as_chunks::<{ size_of::<RawRequest>() }>();
+        let count = self.fetch(mailbox, raw)?;
         // All are judged before the first is carried out: what ends the guest has no effect.
-        let memory_bytes = self.memory.len();
-        let parse = |raw: &[u8; size_of::<RawRequest>()]| {
-            Request::parse(&RawRequest::from_bytes(*raw), memory_bytes).map_err(Violation::BadRequest)
-        };
-        for raw in requests {
-            let request = parse(raw)?;
-            self.check_slots(&request)?;
-            self.check_buffer(&request)?;
-        }
-        let known = requests.iter().filter_map(|raw| parse(raw).ok());
-        ahead::ask(&self.files.slots, known.clone(), &self.stop);
+        self.judge(raw, requests)?;
+        ahead::ask(&self.files.slots, requests, &self.stop);
         results.clear();
-        let next = self.carry_out_all(requests, &parse, results, buffer)?;
+        let next = self.carry_out_all(requests, results, buffer)?;
         let written = results.as_chunks().0;
-        if let Err(failure) = self.behind.note(&self.files.slots, known, written, &self.stop) {
+        if let Err(failure) = self.behind.note(&self.files.slots, requests, written, &self.stop) {
             // The last request stands for those that wrote what was lost.
             results.truncate(results.len().saturating_sub(size_of::<RawResult>()));
             results.extend_from_slice(&result(Err(failure)).to_bytes());
@@ -179,18 +171,29 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         Ok(next)
     }
 
+    /// Parses a batch: each request once, from the copy that the guest cannot change.
+    fn judge(&self, raw: &[u8], requests: &mut Vec<Request>) -> Result<(), Violation> {
+        requests.clear();
+        for raw in raw.as_chunks().0 {
+            let request = Request::parse(&RawRequest::from_bytes(*raw), self.memory.len());
+            let request = request.map_err(Violation::BadRequest)?;
+            self.check_slots(&request)?;
+            self.check_buffer(&request)?;
+            requests.push(request);
+        }
+        Ok(())
+    }
+
     /// Carries out `requests` up to the end or the first failure; adds their results.
     fn carry_out_all(
         &self,
-        requests: &[[u8; size_of::<RawRequest>()]],
-        parse: &impl Fn(&[u8; size_of::<RawRequest>()]) -> Result<Request, Violation>,
+        requests: &[Request],
         results: &mut Vec<u8>,
         buffer: &mut Buffer,
     ) -> Result<Next, Violation> {
         let mut rest = requests;
-        while let [first, behind @ ..] = rest {
-            let parsed = rest.iter().map_while(|raw| parse(raw).ok());
-            if let Some(gathered) = Gathered::take(&self.files.slots, parsed) {
+        while let [request, behind @ ..] = rest {
+            if let Some(gathered) = Gathered::take(&self.files.slots, rest) {
                 let outcomes = match self.stop.check() {
                     Ok(()) => gathered.carry_out(buffer, &self.stop),
                     Err(failure) => vec![Err(failure)],
@@ -204,12 +207,11 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
                 rest = rest.get(outcomes.len()..).unwrap_or_default();
                 continue;
             }
-            let request = parse(first)?;
-            if request == Request::Exit {
+            if *request == Request::Exit {
                 results.extend_from_slice(&RawResult::default().to_bytes());
                 return Ok(Next::Exit);
             }
-            let answer = match self.carry_out(&request, buffer) {
+            let answer = match self.carry_out(request, buffer) {
                 Ok(answer) => Ok(answer),
                 Err(Refusal::Failed(failure)) => Err(failure),
                 Err(Refusal::Broken(violation)) => return Err(violation),
@@ -252,13 +254,15 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             | Request::Advise { slot, .. }
             | Request::Allocated { slot }
             | Request::Open { namer: slot, .. } => self.file(slot).map(|_| ()),
-            Request::Copy { source, target, .. } => {
-                self.file(source)?;
-                self.file(target).map(|_| ())
+            Request::Copy(copy) => {
+                self.file(copy.source)?;
+                self.file(copy.target).map(|_| ())
             }
-            Request::Compare { slot, other, .. } => {
-                self.file(slot)?;
-                other.map_or(Ok(()), |(other, _)| self.file(other).map(|_| ()))
+            Request::Compare(compare) => {
+                self.file(compare.slot)?;
+                compare
+                    .other
+                    .map_or(Ok(()), |(other, _)| self.file(other).map(|_| ()))
             }
             Request::Report { .. }
             | Request::Progress { .. }

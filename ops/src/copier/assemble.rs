@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use instar_abi::report::{Failure, Stage};
 use instar_codecs::Decoder;
 use instar_disk::{
-    Action, Encoded, Fault, Host, Io, IoError, Result, Slot, align_down, align_up, fault, from_usize,
-    to_usize,
+    Action, CopyRange, Encoded, Fault, Host, Io, IoError, Result, Slot, align_down, align_up, fault,
+    from_usize, to_usize,
 };
 
 use super::plan::{From, Piece};
@@ -319,12 +319,12 @@ fn blame<'i, 'b: 'i>(
     mut batch: impl Iterator<Item = (&'i Io<'b>, &'i u64)>,
 ) -> Option<(u64, Fault)> {
     let (io, at) = batch.find(|(io, _)| matches!(io.outcome, Err(error) if error != IoError::CANCELLED))?;
-    let Action::Copy {
+    let Action::Copy(CopyRange {
         source,
         source_offset,
         length,
         ..
-    } = io.action
+    }) = io.action
     else {
         return None;
     };

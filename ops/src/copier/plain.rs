@@ -6,7 +6,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use instar_abi::report::Stage;
-use instar_disk::{Action, Io, Result, Slot, Sparse, ZeroHow, align_up, from_usize};
+use instar_disk::{Action, CopyRange, Io, Result, Slot, Sparse, ZeroHow, align_up, from_usize};
 
 use super::assemble::{self, Assembler, Span};
 use super::plan::{Chunk, From, Piece, Stretching};
@@ -219,7 +219,7 @@ impl Shared<'_, '_> {
     fn on_host(&self, piece: &Piece, target: Slot, through_guest: bool) -> Option<Action<'static>> {
         match piece.from {
             From::Data { .. } if through_guest => None,
-            From::Data { slot, offset } => Some(Action::Copy {
+            From::Data { slot, offset } => Some(Action::Copy(CopyRange {
                 source: slot,
                 source_offset: offset,
                 target,
@@ -228,7 +228,7 @@ impl Shared<'_, '_> {
                 sparse: self.sparse.filter(|_| self.offload != Offload::Copy),
                 target_is_zero: self.ground == Ground::Zero,
                 may_clone: self.offload != Offload::No,
-            }),
+            })),
             From::Zero => {
                 let how = if self.sparse.is_some() {
                     ZeroHow::MayUnmap

@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 
 use instar_abi::report::{Failure, Stage};
-use instar_disk::{Action, Io, Result, Slot, ZeroHow, align_down, from_usize, to_usize};
+use instar_disk::{
+    Action, CompareRange, CopyRange, Io, Result, Slot, ZeroHow, align_down, from_usize, to_usize,
+};
 
 use crate::session::{Outcome, internal};
 use crate::zero::is_zero;
@@ -140,7 +142,7 @@ pub(super) fn requests<'b>(
 /// The failure of a request that failed.
 pub(super) fn check(io: &Io<'_>, stage: Stage) -> Outcome<()> {
     let slot = match io.action {
-        Action::Copy { target, .. } => target,
+        Action::Copy(CopyRange { target, .. }) => target,
         Action::Read { slot, .. }
         | Action::Write { slot, .. }
         | Action::Zero { slot, .. }
@@ -149,7 +151,7 @@ pub(super) fn check(io: &Io<'_>, stage: Stage) -> Outcome<()> {
         | Action::Resize { slot, .. }
         | Action::Flush { slot }
         | Action::Advise { slot, .. }
-        | Action::Compare { slot, .. }
+        | Action::Compare(CompareRange { slot, .. })
         | Action::Allocated { slot } => slot,
     };
     io.outcome.map(|_| ()).map_err(|error| Failure {

@@ -83,7 +83,10 @@ fn a_file_that_appears_under_the_name_is_left_alone() {
     std::fs::write(&first, b"somebody else's").unwrap();
     let error = files.commit(false).unwrap_err();
     assert_eq!(error.name, first);
-    assert!(error.to_string().contains("another process has created"), "{error}");
+    assert!(
+        error.to_string().contains("another process has created"),
+        "{error}"
+    );
     assert_eq!(std::fs::read(&first).unwrap(), b"somebody else's");
     assert_eq!(names(directory.path()), ["first"], "the second is taken back");
 }
