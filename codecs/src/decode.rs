@@ -1,4 +1,4 @@
-//! Decoding.
+//! Decoders: inflate and zstd.
 
 use instar_disk::Codec;
 use zlib_rs::{Inflate, InflateFlush};

@@ -5,7 +5,7 @@ use sha2::Digest as _;
 /// Bytes of a digest.
 pub const DIGEST_BYTES: usize = 32;
 
-/// A digest.
+/// A digest of either hash function.
 pub type Digest = [u8; DIGEST_BYTES];
 
 /// The digest of `parts`, one after the other.

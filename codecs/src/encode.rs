@@ -1,4 +1,4 @@
-//! Encoding.
+//! Encoders: deflate, zlib and zstd.
 
 use instar_disk::Codec;
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Status};

@@ -11,7 +11,7 @@ const UNIT_MAX: u64 = 1 << 20;
 
 /// What a format says of the blocks of an image without parent.
 pub trait Blocks: Send {
-    /// The file.
+    /// The file of the image.
     fn file(&self) -> &File<'_>;
 
     /// Virtual size in bytes.
@@ -23,7 +23,7 @@ pub trait Blocks: Send {
     /// Where the bytes of `block` are in the file; none: it reads as zeros.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     fn place(&mut self, block: u64) -> Result<Option<u64>>;
 
     /// Gives `block`, which has none, a place behind everything else; says where its bytes are.
@@ -35,7 +35,7 @@ pub trait Blocks: Send {
     /// `block`, which has a place, is about to be written to.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     fn touch(&mut self, block: u64) -> Result<()> {
         let _ = block;
         Ok(())
@@ -44,13 +44,13 @@ pub trait Blocks: Send {
     /// Takes away what the image is recognised by: it is incomplete until [`Blocks::finish`].
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     fn mark(&mut self) -> Result<()>;
 
     /// Writes all tables, then what the image is recognised by.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     fn finish(&mut self) -> Result<()>;
 }
 

@@ -7,7 +7,7 @@ use crate::{Findings, Result};
 
 /// An image whose header holds together and whose tables can be looked through.
 pub trait Check {
-    /// Its format.
+    /// The format of the image.
     fn format(&self) -> Format;
 
     /// The layer below, as the image names it.

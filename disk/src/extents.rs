@@ -49,7 +49,7 @@ impl<'h> Extents<'h> {
     /// A block device is data throughout.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn at(&mut self, offset: u64) -> Result<Extent> {
         if offset >= self.file.size() {
             return Ok(Extent {
@@ -80,7 +80,7 @@ impl<'h> Extents<'h> {
     /// Bytes of the file that are data: all but its holes. A file in more pieces than is worth asking for has data in the rest.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn present(&mut self) -> Result<u64> {
         let size = self.file.size();
         let (mut at, mut sum) = (0_u64, 0_u64);

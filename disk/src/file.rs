@@ -27,7 +27,7 @@ impl<'h> File<'h> {
         Self { host, facts }
     }
 
-    /// The host.
+    /// The host that serves the file.
     #[must_use]
     pub const fn host(&self) -> &'h dyn Host {
         self.host
@@ -39,7 +39,7 @@ impl<'h> File<'h> {
         self.facts
     }
 
-    /// The slot.
+    /// The slot of the open file.
     #[must_use]
     pub const fn slot(&self) -> Slot {
         self.facts.slot
@@ -69,7 +69,7 @@ impl<'h> File<'h> {
     /// Reads up to the file's end; gives the bytes read.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<usize> {
         let mut io = [Io::new(Action::Read {
             slot: self.slot(),
@@ -99,7 +99,7 @@ impl<'h> File<'h> {
     /// Fills `into`; what lies past the file's end reads as zero.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn read_padded(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         let read = self.read(offset, into)?;
         if let Some(rest) = into.get_mut(read..) {
@@ -111,7 +111,7 @@ impl<'h> File<'h> {
     /// Writes all of `from`.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn write(&self, offset: u64, from: &[u8]) -> Result<()> {
         self.one(Action::Write {
             slot: self.slot(),
@@ -123,7 +123,7 @@ impl<'h> File<'h> {
     /// Sets the length; what is added reads as zero.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn resize(&self, length: u64, preallocate: Preallocate) -> Result<()> {
         self.one(Action::Resize {
             slot: self.slot(),
@@ -136,7 +136,7 @@ impl<'h> File<'h> {
     /// that bypasses the page cache finds the required alignment by reading data, and a hole does not show it.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn extend_from_nothing(&self, length: u64, preallocate: Preallocate) -> Result<()> {
         const BLOCK: usize = 4096;
         self.resize(length, preallocate)?;
@@ -150,7 +150,7 @@ impl<'h> File<'h> {
     /// Makes a range read as zero. Nothing is asked of the host for an empty one.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn zero(&self, offset: u64, length: u64, how: ZeroHow) -> Result<()> {
         if length == 0 {
             return Ok(());
@@ -167,7 +167,7 @@ impl<'h> File<'h> {
     /// still show the image that it held before.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn forget_image(&self) -> Result<()> {
         match self.kind() {
             FileKind::Block => self.zero(0, self.size().min(512), ZeroHow::MayUnmap),
@@ -178,7 +178,7 @@ impl<'h> File<'h> {
     /// Data on stable storage, if this run's cache mode asks for it.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn flush(&self) -> Result<()> {
         self.one(Action::Flush { slot: self.slot() })
     }

@@ -28,7 +28,7 @@ impl core::fmt::Debug for Findings<'_> {
 }
 
 impl<'h> Findings<'h> {
-    /// None yet.
+    /// A list without findings.
     #[must_use]
     pub const fn new(host: &'h dyn Host) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl<'h> Findings<'h> {
         }
     }
 
-    /// Says one.
+    /// Reports one finding, or counts it once the limit is reached.
     pub fn say(&mut self, fault: Fault) {
         if self.is_full() {
             self.leave_out(1);

@@ -153,7 +153,7 @@ impl Action<'_> {
 /// A piece of a file's allocation map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
-    /// Bytes.
+    /// Its length in bytes.
     pub length: u64,
     /// Data, or a hole that reads as zero.
     pub data: bool,

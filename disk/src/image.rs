@@ -220,7 +220,7 @@ impl Status {
     /// the file's. What lies past the file's end goes with the hole before it.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn look_below(mut self, extents: &mut Extents<'_>, size: u64) -> Result<Self> {
         let Some((_, at)) = self.place.filter(|_| self.data && !self.zero) else {
             return Ok(self);
@@ -238,30 +238,30 @@ impl Status {
 /// Where guest bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Plain bytes of a file; what lies past the file's end reads as zero.
+    /// Plain bytes of a file; the space past the end of the file reads as zero.
     Data {
-        /// The file.
+        /// The file that holds the bytes.
         slot: Slot,
         /// Where in it.
         offset: u64,
     },
-    /// This layer says that they are zero. `at`: space allocated for them all the same.
+    /// The bytes are zero in this layer. `at` is the space that is nevertheless allocated for them.
     Zero {
         /// File and offset of the allocated space.
         at: Option<(Slot, u64)>,
     },
-    /// This layer says nothing: look below; zero if nothing is below.
+    /// This layer has no answer: the layer below decides, and without one the bytes are zero.
     Unallocated,
-    /// They must be decoded.
+    /// The bytes must be decoded.
     Encoded(Encoded),
 }
 
 /// Stored bytes that decode to one unit (cluster, grain) of guest bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// How.
+    /// How the data is encoded.
     pub codec: Codec,
-    /// The file.
+    /// The file that holds the stream.
     pub slot: Slot,
     /// Where in it the stream starts.
     pub offset: u64,

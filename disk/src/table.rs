@@ -100,9 +100,9 @@ impl TableReader {
     }
 }
 
-/// What stands in the part of a table that was never touched.
+/// The content of the untouched part of a table.
 enum Fill {
-    /// This byte.
+    /// A run of this byte.
     Byte(u8),
     /// What this makes of a byte offset in the table and a buffer that starts there.
     Entries(Box<FillEntries>),
@@ -218,7 +218,7 @@ impl<'h> TableWriter<'h> {
     /// Writes what is not in the file yet.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     pub fn finish(&mut self) -> Result<()> {
         self.put()?;
         let reached = self.reached.max(self.at);

@@ -82,14 +82,14 @@ pub trait Target: Send {
     /// Writes all tables that are still in memory, then what makes the image recognisable as complete.
     ///
     /// # Errors
-    /// The host's.
+    /// Errors of the host.
     fn finish(&mut self) -> Result<()>;
 }
 
 /// Where data goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// The file.
+    /// The file to write to.
     pub slot: Slot,
     /// Where in it.
     pub offset: u64,
@@ -102,7 +102,7 @@ pub struct Placement {
 /// How units are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encoding {
-    /// The codec.
+    /// The codec for the data.
     pub codec: Codec,
     /// Bytes that one stream decodes to: the target's unit.
     pub unit: u64,

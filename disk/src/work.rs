@@ -40,7 +40,7 @@ impl Work {
         Err(Fault::new(faults::SHARED_TABLES).with(numbers))
     }
 
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Default for Walked {
 }
 
 impl Walked {
-    /// Nothing yet.
+    /// A set without places.
     #[must_use]
     pub const fn new() -> Self {
         Self {

@@ -121,7 +121,7 @@ impl Shared<'_, '_> {
     }
 }
 
-/// One image.
+/// One of the two images.
 struct Side<'h> {
     chain: Chain<'h>,
 }

@@ -135,7 +135,7 @@ impl Growth {
         self.zeros_to(end)
     }
 
-    /// The checksum.
+    /// Completes the checksum.
     pub(crate) fn finish(mut self) -> Result<Digest> {
         let size = self.hashing.size;
         self.zeros_to(size)?;

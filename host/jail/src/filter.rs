@@ -189,10 +189,10 @@ struct Step {
     no: Go,
 }
 
-/// Where to.
+/// The target of a jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Go {
-    /// Behind so many steps.
+    /// Skips this many instructions.
     Skip(u8),
     Allow,
     Trap,

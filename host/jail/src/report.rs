@@ -1,4 +1,4 @@
-//! What is in force.
+//! The protections in force.
 
 use crate::Landlock;
 
@@ -6,7 +6,7 @@ use crate::Landlock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "a list of yes and no")]
 pub struct InForce {
-    /// Names.
+    /// How far Landlock confines names.
     pub landlock: Landlock,
     /// The capabilities that are left, as bits.
     pub capabilities: u64,

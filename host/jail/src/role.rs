@@ -16,9 +16,9 @@ impl Role {
     /// Opens what images name: only where the policy opens anything.
     pub const GATE: Self = Self(8);
 
-    /// Every lane.
+    /// All lanes, of either backend.
     pub(crate) const LANES: Self = Self::KVM_LANE.and(Self::PROCESS_LANE);
-    /// Every thread.
+    /// Lanes and the control thread.
     pub(crate) const ALL: Self = Self::LANES.and(Self::CONTROL);
 
     /// Both kinds of work.

@@ -10,15 +10,15 @@ use crate::Role;
 /// One call that is allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// Its number.
+    /// The number of the call.
     pub call: c_long,
-    /// Its name.
+    /// The name of the call.
     pub name: &'static str,
-    /// Which threads make it.
+    /// The threads that make it.
     pub roles: Role,
-    /// What its arguments must be; all of it. Several rules for one call are alternatives.
+    /// Conditions on its arguments, which must all hold. Several rules for one call are alternatives.
     pub when: &'static [Check],
-    /// Who makes it.
+    /// The code that makes it.
     pub caller: &'static str,
 }
 
@@ -29,11 +29,11 @@ pub enum Check {
     Is(u8, u32),
     /// Of the argument at this place, these bits have these values.
     Bits {
-        /// Place.
+        /// The place of the argument.
         argument: u8,
-        /// Bits looked at.
+        /// The bits that are checked.
         mask: u32,
-        /// Their values.
+        /// The values that these bits must have.
         value: u32,
     },
     /// The argument at this place is our own process.
@@ -56,7 +56,7 @@ pub const FS_IOC_FSGETXATTR: u32 = 0x801C_581F;
 /// See [`FS_IOC_FSGETXATTR`].
 pub const FS_IOC_FSSETXATTR: u32 = 0x401C_5820;
 
-/// The policy.
+/// The policy, one rule for each permitted call.
 pub const RULES: &[Rule] = &[
     // Reading and writing open files.
     rule(libc::SYS_pread64, "pread64", LANES, "engine: Read, Copy"),

@@ -27,7 +27,7 @@ pub enum Outcome {
 /// Where and why a guest stopped. Address and instruction are as the guest's registers had them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuestFault {
-    /// Why.
+    /// Why the guest stopped.
     pub cause: Cause,
     /// Address of the instruction, if it is known.
     pub instruction: Option<u64>,

@@ -14,7 +14,7 @@ use crate::image::{Access, Image};
 /// Pages of guest memory with one kind of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
-    /// Guest address.
+    /// Its first guest address.
     pub(crate) start: u64,
     /// Bytes, whole pages.
     pub(crate) length: u64,

@@ -91,14 +91,14 @@ pub fn survives_changes(format: &Format, sound: &Sound) -> Tally {
     tally
 }
 
-/// What becomes of some bytes.
+/// How bytes are damaged.
 #[derive(Clone, Copy, Debug)]
 enum Change {
-    /// One byte, exclusive or.
+    /// Flips bits of one byte.
     Flip(u8),
-    /// Four bytes.
+    /// Overwrites four bytes.
     Word([u8; 4]),
-    /// Eight bytes.
+    /// Overwrites eight bytes.
     Long([u8; 8]),
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Span {
     pub(crate) target: u64,
     /// Where its bytes start in the buffer.
     pub(crate) at: usize,
-    /// Bytes.
+    /// Its length in bytes.
     pub(crate) length: usize,
 }
 

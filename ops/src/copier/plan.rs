@@ -29,7 +29,7 @@ const ENCODED_BUDGET: u64 = 1 << 20;
 pub(crate) struct Piece {
     /// Offset in the target.
     pub(crate) target: u64,
-    /// Bytes.
+    /// Its length in bytes.
     pub(crate) length: u64,
     pub(crate) from: From,
     /// Where the stretch starts that it is part of ([`Stretching`]); pieces of two stretches are never made one.

@@ -17,7 +17,7 @@ pub(super) struct Run {
     pub(super) target: u64,
     /// Where it starts in the buffer.
     pub(super) at: usize,
-    /// Bytes.
+    /// Its length in bytes.
     pub(super) length: usize,
     pub(super) zero: bool,
 }

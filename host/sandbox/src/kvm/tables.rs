@@ -54,7 +54,7 @@ pub(super) const fn task(lane: u32) -> u64 {
 /// What a stub has left on the exception stack of a lane.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
-    /// CR2.
+    /// The faulting address (CR2).
     pub(super) address: u64,
     pub(super) vector: u64,
     pub(super) instruction: u64,

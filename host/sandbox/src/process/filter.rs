@@ -70,7 +70,7 @@ impl Instruction {
 /// Instructions of the program.
 pub(super) const LENGTH: usize = 15;
 
-/// The program.
+/// Assembles the BPF program.
 pub(super) const fn program() -> [Instruction; LENGTH] {
     [
         Instruction::load(ARCHITECTURE),
