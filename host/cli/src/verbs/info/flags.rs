@@ -44,7 +44,7 @@ pub(super) const PAGE: Page = Page {
                     long: &[],
                     exact: &["limits"],
                     value: None,
-                    help: "show the alignments and largest requests of the image and its files, too",
+                    help: "also show the alignments and the largest requests of the image and its files",
                 },
                 Flag {
                     id: Id::SourceCache,
@@ -52,7 +52,7 @@ pub(super) const PAGE: Page = Page {
                     long: &[],
                     exact: &["cache"],
                     value: Some("MODE"),
-                    help: "open it as MODE would: none and directsync bypass the page cache",
+                    help: "how it is read: none and directsync bypass the page cache",
                 },
                 OBJECT,
             ],
