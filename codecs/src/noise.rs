@@ -22,7 +22,7 @@ const BITS: u32 = 12;
 /// Whether `unit` looks like noise: all byte values about equally often, and no longer piece of it twice within reach of a window of
 /// `window` bytes.
 ///
-/// What is taken for noise could be made smaller by a fraction of a percent at best.
+/// Compression would save at most a fraction of a percent of data that this takes for noise.
 pub(crate) fn is_noise(unit: &[u8], window: usize) -> bool {
     if unit.len() < ENOUGH {
         return false;

@@ -11,14 +11,14 @@ pub trait Bitmaps {
     /// Names and properties, in the image's order.
     ///
     /// # Errors
-    /// What is wrong with the directory, or the host's error.
+    /// A damaged directory, or an error of the host.
     fn list(&mut self) -> Result<Vec<Bitmap>>;
 
     /// Fills `into` with the bits of the bitmap at `index` of that list, from their byte `offset` on: one bit for each
     /// granule of the disk, the first in the lowest bit. Bits that stand for nothing on the disk are zero.
     ///
     /// # Errors
-    /// What is wrong with the bitmap, or the host's error.
+    /// A damaged bitmap, or an error of the host.
     fn read(&mut self, index: usize, offset: u64, into: &mut [u8]) -> Result<()>;
 }
 

@@ -9,7 +9,7 @@ use crate::{File, Placement, Result, Target};
 /// Guest bytes that are placed together at most. Ours: formats have blocks of up to gigabytes.
 const UNIT_MAX: u64 = 1 << 20;
 
-/// What a format says of the blocks of an image without parent.
+/// The blocks of an image without a parent, as its format describes them.
 pub trait Blocks: Send {
     /// The file of the image.
     fn file(&self) -> &File<'_>;

@@ -13,6 +13,6 @@ pub trait Edit {
     /// before anything is written.
     ///
     /// # Errors
-    /// What speaks against it, or the host's error.
+    /// The reason against the change, or an error of the host.
     fn change(&mut self, change: &Change) -> Result<()>;
 }

@@ -33,7 +33,7 @@ impl<'h> File<'h> {
         self.host
     }
 
-    /// What is known of it.
+    /// The known facts about the file.
     #[must_use]
     pub const fn facts(&self) -> FileFacts {
         self.facts
@@ -51,7 +51,7 @@ impl<'h> File<'h> {
         self.facts.size
     }
 
-    /// What kind of file it is.
+    /// The kind of the file.
     #[must_use]
     pub const fn kind(&self) -> FileKind {
         self.facts.kind

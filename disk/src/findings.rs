@@ -1,4 +1,4 @@
-//! What is wrong with an image, on its way to the host.
+//! Findings about an image, on their way to the host.
 
 use alloc::vec::Vec;
 

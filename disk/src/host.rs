@@ -1,4 +1,4 @@
-//! What the outside offers to code that handles images.
+//! The services of the outside world for code that handles images.
 
 use core::sync::atomic::AtomicU32;
 
@@ -46,7 +46,7 @@ pub trait Host: Sync {
 /// One request and its outcome.
 #[derive(Debug)]
 pub struct Io<'a> {
-    /// What to do.
+    /// The action.
     pub action: Action<'a>,
     /// What came of it: for Read bytes read, for Copy bytes written as data, for Extents records filled, for
     /// Compare bytes that are the same, for Allocated bytes.
@@ -67,7 +67,7 @@ impl<'a> Io<'a> {
     }
 }
 
-/// What the host can do with files; the meaning is that of [`instar_abi::Request`].
+/// The actions of the host on files, with the meaning of [`instar_abi::Request`].
 #[derive(Debug)]
 #[allow(
     missing_docs,

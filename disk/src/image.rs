@@ -23,7 +23,7 @@ pub trait Image: Send {
     /// shorter than the run it belongs to. One call does a bounded number of reads, whatever the image says.
     ///
     /// # Errors
-    /// What is wrong with the tables, or the host's error.
+    /// Damaged tables, or an error of the host.
     fn map(&mut self, offset: u64) -> Result<Mapping>;
 
     /// What `map` shows of the bytes from `offset` on, which is what the reference tool knows of them: more than
@@ -53,7 +53,7 @@ pub trait Image: Send {
         0
     }
 
-    /// What its tables have taken so far.
+    /// The work that its tables have taken so far.
     fn work(&self) -> Work {
         Work::default()
     }
@@ -73,7 +73,7 @@ pub trait Image: Send {
         None
     }
 
-    /// What tells this content from that of another day, for overlays that remember it (VMDK's CID).
+    /// An identifier of the present content, for overlays that remember it (the CID of VMDK).
     fn content_id(&self) -> Option<u32> {
         None
     }
@@ -92,16 +92,16 @@ pub trait Image: Send {
         Ok(())
     }
 
-    /// What `info` shows. Opens nothing and reads only what it must.
+    /// The information for `info`. Opens nothing, and reads no more than it needs.
     ///
     /// # Errors
-    /// What is wrong with the tables, or the host's error.
+    /// Damaged tables, or an error of the host.
     fn describe(&mut self) -> Result<Info>;
 
     /// The internal snapshots.
     ///
     /// # Errors
-    /// What is wrong with the snapshot table, or the host's error.
+    /// A damaged snapshot table, or an error of the host.
     fn snapshots(&mut self) -> Result<Vec<Snapshot>> {
         Ok(Vec::new())
     }
@@ -127,7 +127,7 @@ pub trait Image: Send {
     }
 }
 
-/// What a driver's `open` returns.
+/// The result of a driver's `open`.
 pub type Opened<'h> = Box<dyn Image + 'h>;
 
 /// A run of guest bytes with one answer.

@@ -63,5 +63,5 @@ pub use target::{Encoding, Placement, Target};
 pub use turnstile::{Turn, Turnstile};
 pub use work::{Seen, Walked, Work};
 
-/// What a driver returns.
+/// The result type of drivers.
 pub type Result<T> = core::result::Result<T, Fault>;

@@ -104,7 +104,7 @@ impl TableReader {
 enum Fill {
     /// A run of this byte.
     Byte(u8),
-    /// What this makes of a byte offset in the table and a buffer that starts there.
+    /// Computed entries: called with a byte offset in the table, and a buffer that starts there.
     Entries(Box<FillEntries>),
 }
 

@@ -1,4 +1,4 @@
-//! What it has taken to read an image's tables, and places that were met before.
+//! The work of reading the tables of an image, and the places that were met before.
 
 use alloc::collections::BTreeSet;
 

@@ -9,7 +9,7 @@ use crate::{Native, Watch, Watched};
 /// [`Native`], with counters.
 pub type Counting<'n> = Watched<Counters, &'n Native>;
 
-/// What was asked for so far.
+/// The requests so far.
 #[derive(Debug, Default)]
 pub struct Counters {
     requests: AtomicU64,
@@ -17,7 +17,7 @@ pub struct Counters {
     largest: AtomicU64,
 }
 
-/// What was asked for in a while.
+/// The requests of a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Requests of any kind.
@@ -38,7 +38,7 @@ impl<'n> Counting<'n> {
         }
     }
 
-    /// What was asked for since the last time.
+    /// The requests since the last call.
     pub fn take(&self) -> Asked {
         Asked {
             requests: self.watch.requests.swap(0, Relaxed),

@@ -1,4 +1,4 @@
-//! What code allocates: the bytes that a thread holds, and the most that it ever held.
+//! Counts allocations: the bytes that a thread holds, and the most that it ever held.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -14,7 +14,7 @@ thread_local! {
     static PEAK: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What `work` gives, and by how many bytes this thread held more at its worst moment than before.
+/// Runs `work`; returns its result, and the most bytes that this thread held in addition meanwhile.
 pub fn peak<R>(work: impl FnOnce() -> R) -> (R, usize) {
     let before = HELD.get();
     PEAK.set(before);

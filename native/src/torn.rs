@@ -33,7 +33,7 @@ enum Event {
     Flush,
 }
 
-/// What files hold after a power cut: bytes by slot.
+/// The files after a power cut: bytes by slot.
 pub type State = BTreeMap<Slot, Vec<u8>>;
 
 impl Default for Torn {
@@ -212,7 +212,7 @@ impl Random {
 
 /// Bytes that a disk writes as one.
 const SECTOR: u64 = 512;
-/// What stands where something was discarded.
+/// The bytes in place of discarded ones.
 const GARBAGE: u8 = 0xd1;
 /// Changes before a flush that are left out or torn one by one.
 const SINGLE_STATES: usize = 24;

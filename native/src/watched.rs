@@ -10,13 +10,13 @@ use crate::{Native, Report};
 /// [`Native`], and what looks at each request on its way there.
 #[derive(Debug)]
 pub struct Watched<W, N = Native> {
-    /// What carries the requests out.
+    /// The host that carries the requests out.
     pub native: N,
-    /// What looks at them.
+    /// The observer of the requests.
     pub watch: W,
 }
 
-/// What is told of each request.
+/// The facts about each request.
 pub trait Watch: Sync {
     /// A batch is wanted.
     fn wanted(&self, batch: &[Io<'_>]) {
@@ -26,7 +26,7 @@ pub trait Watch: Sync {
     /// The request is next.
     ///
     /// # Errors
-    /// What it fails with, instead of being carried out.
+    /// The error that replaces the request, if there is one.
     fn before(&self, action: &Action<'_>) -> std::result::Result<(), IoError> {
         let _ = action;
         Ok(())

@@ -1,4 +1,4 @@
-//! What the host would print.
+//! The messages that the host would print.
 
 use instar_disk::Fault;
 

@@ -71,7 +71,7 @@ pub(crate) fn can_join(chosen: &Chosen, size: u64, target: &dyn Target) -> Resul
 /// Writes the chosen bitmaps into the target.
 ///
 /// # Errors
-/// What is wrong with their bits, the format's limits, or the host's error.
+/// Damaged bitmaps, limits of the format, or errors of the host.
 pub(crate) fn carry(source: &mut Source<'_>, target: &mut dyn Target, chosen: &Chosen) -> Result<()> {
     // Tables may point at the same bits again and again, or say in eight bytes that a cluster of them is set.
     let stored = source.counted();

@@ -21,7 +21,7 @@ use crate::session::{At, Outcome, Session};
 /// Runs of data shorter than this are read without asking whether the file has a hole there. Ours: the question costs as
 /// much as reading that much.
 const HOLE_MIN: u64 = 1 << 20;
-/// What the reference tool counts in.
+/// The unit of the reference tool.
 const SECTOR: u64 = 512;
 
 /// Layers, top first.
@@ -121,7 +121,7 @@ impl<'h> Chain<'h> {
         self.layers.first().map_or(0, |layer| layer.size)
     }
 
-    /// What `info` says of the top layer.
+    /// The information of `info` about the top layer.
     pub(crate) fn describe(&mut self) -> Result<Option<Info>> {
         self.layers
             .first_mut()
@@ -134,7 +134,7 @@ impl<'h> Chain<'h> {
         self.layers.first().map(|layer| layer.format)
     }
 
-    /// What tells the top layer's content from that of another day.
+    /// An identifier of the present content of the top layer.
     pub(crate) fn content_id(&self) -> Option<u32> {
         self.layers.first().and_then(|layer| layer.image.content_id())
     }
@@ -355,18 +355,18 @@ struct Layer<'h> {
     skipped: u64,
     start: u64,
     answer: Option<Mapping>,
-    /// What the image itself said last, and of which bytes.
+    /// The last answer of the image itself, and its bytes.
     whole: Option<(u64, Mapping)>,
     /// As `start` and `answer`, for `map`.
     shown: Option<(u64, Status)>,
     slot: Slot,
-    /// What it has cost.
+    /// Its account of work.
     account: Account<'h>,
     /// Where in the host's file the part begins that a raw image is: its bytes are shown where they stand there.
     begins: u64,
     /// Where the part of the file ends that the image stands in; what lies behind is not its own.
     ends: Option<u64>,
-    /// Which file names it, and how.
+    /// The file that names it, and the name.
     named: Option<(Slot, Vec<u8>)>,
 }
 
@@ -529,7 +529,7 @@ impl<'h> Layer<'h> {
     }
 }
 
-/// What a part of a file of `size` bytes skips, and how long it is.
+/// The start and the length of a part of a file of `size` bytes.
 ///
 /// # Errors
 /// The part is not inside the file, or is not a whole number of sectors long.

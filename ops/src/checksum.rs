@@ -79,7 +79,7 @@ pub(crate) fn report(host: &dyn Host, growth: Growth) -> Outcome<()> {
     Ok(())
 }
 
-/// What lanes share.
+/// The state that lanes share.
 struct Shared<'c, 'h> {
     host: &'c dyn Host,
     hashing: Hashing,

@@ -90,7 +90,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Compare) -> Outcome<Done> {
     Ok(done)
 }
 
-/// What lanes share.
+/// The state that lanes share.
 struct Shared<'c, 'h> {
     host: &'c dyn Host,
     walk: Turnstile<Walk<'h>>,
@@ -160,7 +160,7 @@ struct Plain {
     other: Option<(Slot, u64)>,
 }
 
-/// What a lane compares next.
+/// The next work of a lane.
 #[derive(Default)]
 struct Pairs {
     start: u64,

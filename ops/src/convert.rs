@@ -72,7 +72,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
     })
 }
 
-/// What the target shows where nothing is written.
+/// The content of the target where nothing is written.
 fn ground(session: &Session<'_>, job: &Convert, backing: Option<u64>) -> instar_disk::Result<Ground> {
     if job.target_is_zero {
         return Ok(Ground::Zero);

@@ -55,7 +55,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
     })
 }
 
-/// Which bytes of the source are copied.
+/// The bytes of the source that are copied.
 #[derive(Debug, PartialEq, Eq)]
 struct Window {
     shift: u64,

@@ -1,4 +1,4 @@
-//! Which format a file has.
+//! Detection of the format of a file.
 
 use instar_disk::{Fault, File, Format, Result, fault};
 

@@ -10,7 +10,7 @@ use instar_disk::{Check, Edit, Fault, File, Findings, Format, Opened, Result, Ta
 use crate::chain::Chain;
 use crate::session::Session;
 
-/// What an image is opened for.
+/// The purpose of opening an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To describe it: no file that it names is opened.
@@ -41,7 +41,7 @@ pub(crate) fn claims(head: &[u8]) -> impl Iterator<Item = Format> {
 /// Opens `file` as an image of `format`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Damage of the image, or an error of the host.
 pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Result<Opened<'h>> {
     open_by(format, file, purpose, SizeRule::Creator)
 }
@@ -49,7 +49,7 @@ pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Resu
 /// As [`open`], with what the user says of the size of a VHD.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Damage of the image, or an error of the host.
 pub(crate) fn open_by<'h>(
     format: Format,
     file: File<'h>,
@@ -72,7 +72,7 @@ pub(crate) fn open_by<'h>(
 /// Opens `file` as an image of `format` whose tables are to be looked through.
 ///
 /// # Errors
-/// What is wrong with its header.
+/// A damaged header, or an error of the host.
 pub(crate) fn check<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Check + 'h>> {
     match format {
         Format::Qcow2 => instar_qcow2::check(file),
@@ -89,7 +89,7 @@ pub(crate) fn check<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Check 
 /// Opens `file` as an image of `format` that is changed in place.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Damage of the image, or an error of the host.
 pub(crate) fn edit<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Edit + 'h>> {
     match format {
         Format::Qcow2 => instar_qcow2::edit(file),

@@ -1,5 +1,5 @@
-//! The marks of formats in a file, ours and others': a file that bears two is shown to one reader as this, to the next as
-//! that.
+//! The signatures of formats in a file, ours and foreign ones: two readers may take a file with two signatures for two
+//! different images.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,22 +10,22 @@ use instar_disk::{Fault, File, Format, Result};
 
 use crate::formats;
 
-/// What a file's first and last bytes look like.
+/// The signatures in the first and last bytes of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
-    /// Formats of ours.
+    /// Formats that instar reads.
     ours: Vec<Format>,
-    /// Formats and contents that are not.
+    /// Other formats and contents.
     others: Vec<&'static str>,
-    /// It has a table of partitions.
+    /// The file has a partition table.
     partitions: bool,
-    /// It has the mark of a CD.
+    /// The file has the signature of a CD.
     disc: bool,
-    /// It ends like a fixed VHD.
+    /// The file ends like a fixed VHD.
     footer: bool,
 }
 
-/// Looks at `file`: a sector at its start, one at its end, and where a CD has its mark.
+/// Reads a sector at the start of `file`, one at its end, and the place of the signature of a CD.
 pub(crate) fn of(file: &File<'_>) -> Result<Marks> {
     let mut head = [0; SECTOR];
     let present = file.read(0, &mut head)?;
@@ -47,7 +47,7 @@ pub(crate) fn of(file: &File<'_>) -> Result<Marks> {
 }
 
 impl Marks {
-    /// The one format of ours whose mark it bears.
+    /// The only format of ours whose signature the file has.
     pub(crate) fn only(&self) -> Option<Format> {
         match self.ours[..] {
             [only] => Some(only),
@@ -55,12 +55,12 @@ impl Marks {
         }
     }
 
-    /// Our own reader would not know which format it is.
+    /// Whether our own reader could not decide on a format.
     pub(crate) const fn is_ambiguous(&self) -> bool {
         self.ours.len() > 1
     }
 
-    /// What is wrong with taking the file for `format`, which was `given` or guessed.
+    /// The objection to taking the file for `format`, which was `given` or guessed.
     pub(crate) fn judge(&self, format: Format, given: bool) -> Option<(Level, Fault)> {
         let mut names: Vec<&str> = self.ours.iter().map(|format| format.name()).collect();
         names.extend(&self.others);
@@ -74,7 +74,7 @@ impl Marks {
             };
         }
         if format == Format::Vpc && !self.ours.contains(&Format::Vpc) && self.footer && names.is_empty() {
-            // Of a fixed VHD the user must say that it is one: it is the disk, with whatever a disk begins with, and a footer.
+            // The user must declare a fixed VHD: it is the disk itself, with whatever a disk begins with, and a footer.
             return Some((Level::Note, Fault::new(found::FIXED_VHD)));
         }
         if !names.contains(&format.name()) {
@@ -101,7 +101,7 @@ fn has(head: &[u8], magic: &[u8], at: usize) -> bool {
     head.get(at..).is_some_and(|rest| rest.starts_with(magic))
 }
 
-/// The boot sector's mark, and partitions that a firmware would take for such.
+/// Whether there is the signature of a boot sector, and partitions that a firmware would accept.
 fn has_partitions(head: &[u8]) -> bool {
     let entries = head.get(446..510).unwrap_or_default();
     let (entries, _) = entries.as_chunks::<16>();
@@ -112,10 +112,10 @@ fn has_partitions(head: &[u8]) -> bool {
 
 /// Bytes of a sector.
 const SECTOR: usize = 512;
-/// Where a CD has its mark: the volume descriptor, after 16 sectors of 2 KiB.
+/// The place of the signature of a CD: the volume descriptor, after 16 sectors of 2 KiB.
 const DISC: u64 = 32769;
 
-/// Marks of formats that other tools read and instar does not: bytes, offset, name.
+/// Signatures of formats that other tools read and instar does not: bytes, offset, name.
 const FOREIGN: &[(&[u8], usize, &str)] = &[
     (b"QED\0", 0, "qed"),
     (b"QFI\xfb\0\0\0\x01", 0, "qcow"),

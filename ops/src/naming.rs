@@ -1,4 +1,4 @@
-//! What an image may call the file below it: a plain name, `file:` and a name, or a `json:` tree of plain files.
+//! Names of backing files: a plain name, `file:` and a name, or a `json:` tree of plain files.
 //!
 //! The tree is taken apart here, inside the sandbox, and only a plain name goes to the gate. A tree that says anything
 //! but "this file, in this format" is refused: options of a block layer in an image have been a way out before.

@@ -46,7 +46,7 @@ pub(crate) fn run(session: &Session<'_>, source: &Source) -> Outcome<Done> {
     Ok(done)
 }
 
-/// What is known so far.
+/// The results so far.
 struct Look<'s, 'h> {
     session: &'s Session<'h>,
     file: File<'h>,
@@ -96,7 +96,7 @@ impl<'s, 'h> Look<'s, 'h> {
         }
     }
 
-    /// What the header says.
+    /// The contents of the header.
     fn describe(&mut self, image: &mut Opened<'_>) -> Result<()> {
         let size = self.file.size();
         let outside = image
@@ -160,7 +160,7 @@ impl<'s, 'h> Look<'s, 'h> {
         }
     }
 
-    /// What the tables refer to. Nothing is walked through that was found wanting before.
+    /// Walks the tables to find what they refer to. Tables that already failed a check are skipped.
     fn walk(&mut self, image: &mut Opened<'_>) -> Result<()> {
         let unsafe_before = self.verdicts.iter().any(|verdict| {
             verdict.level == Level::Unsafe && !matches!(verdict.risk, Risk::BackingFile | Risk::Format)
@@ -252,7 +252,7 @@ impl<'s, 'h> Look<'s, 'h> {
     }
 }
 
-/// Which risk a refusal of the reader's stands for.
+/// The risk that a refusal of the reader belongs to.
 fn risk_of(fault: &Fault) -> Risk {
     use instar_disk::fault::{core, qcow2, vhd, vhdx, vmdk};
     match fault.code {
@@ -273,7 +273,7 @@ fn risk_of(fault: &Fault) -> Risk {
     }
 }
 
-/// What tables refer to, all told.
+/// The total of what the tables refer to.
 struct Sum<'h> {
     account: Account<'h>,
     /// Bytes of the file.
@@ -322,7 +322,7 @@ impl<'h> Sum<'h> {
         Ok(None)
     }
 
-    /// What lies past the file's end is what was cut off.
+    /// A place past the end of the file shows that the file was truncated.
     fn data(&mut self, offset: u64, length: u64) {
         let present = self.size.saturating_sub(offset).min(length);
         // The last cluster need not be whole.

@@ -6,7 +6,7 @@ use instar_abi::report::{Failure, Stage};
 use instar_abi::{Job, Slot};
 use instar_disk::{Fault, File, Host, Result, fault};
 
-/// What every verb has at hand.
+/// The context of every verb.
 pub(crate) struct Session<'h> {
     pub(crate) host: &'h dyn Host,
     pub(crate) job: &'h Job,
@@ -47,7 +47,7 @@ pub(crate) fn internal(line: u32) -> Fault {
     Fault::new(fault::core::INTERNAL).with([u64::from(line)])
 }
 
-/// What a verb returns.
+/// The result type of verbs.
 pub(crate) type Outcome<T> = core::result::Result<T, Failure>;
 
 /// Says what was being done when a fault occurred.

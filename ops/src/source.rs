@@ -1,4 +1,4 @@
-//! What a conversion reads: one image or several in a row, whole or a window.
+//! The source of a conversion: one image, or several in a row, whole or a window.
 
 use alloc::vec::Vec;
 

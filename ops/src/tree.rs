@@ -18,7 +18,7 @@ const FAN: usize = 256;
 /// Levels that can be needed: a disk of 2^64 bytes has 2^48 leaves.
 const LEVELS: usize = 7;
 
-/// What stands before the bytes that are hashed, so that a leaf is never taken for a node.
+/// The byte before the hashed bytes, so that a leaf is never taken for a node.
 const LEAF_MARK: &[u8] = &[0];
 const NODE_MARK: &[u8] = &[1];
 const ROOT_MARK: &[u8] = &[2];

@@ -117,7 +117,7 @@ unsafe extern "C" fn free(place: *mut c_void) {
     unsafe { dealloc(start, layout) };
 }
 
-/// What `free` has to know, kept below each allocation.
+/// The header below each allocation, for `free`.
 struct Header {
     size: usize,
     alignment: usize,

@@ -33,7 +33,7 @@ pub(super) fn lanes() -> u32 {
     LANES_HERE.load(Ordering::Relaxed)
 }
 
-/// What the host says about this run.
+/// The host's parameters of this run.
 pub(super) fn boot_info() -> BootInfo {
     let place = core::ptr::with_exposed_provenance::<BootInfo>(CONTROL as usize);
     // SAFETY: the host maps this page readable and has filled it before any lane starts.

@@ -13,9 +13,9 @@ const DAC_OVERRIDE: u64 = 1 << 1;
 const DAC_READ_SEARCH: u64 = 1 << 2;
 const FOWNER: u64 = 1 << 3;
 
-/// What opens files of others.
+/// The capability that opens files of other users.
 const OPENING: u64 = DAC_READ_SEARCH;
-/// What makes and takes away names in directories of others.
+/// The capabilities that make and remove names in directories of other users.
 const NAMING: u64 = DAC_OVERRIDE | DAC_READ_SEARCH | FOWNER;
 
 /// Gives up all capabilities of the calling thread that `confinement` has no use for; gives those that are left.

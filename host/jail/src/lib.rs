@@ -38,7 +38,7 @@ pub use limits::{allow_files, is_ignored, limit_allocator};
 pub use report::InForce;
 pub use role::Role;
 
-/// What the locked process may still do with names.
+/// The access to names that the locked process keeps.
 #[derive(Clone, Debug, Default)]
 pub struct Confinement<'a> {
     /// Directories in which files may be opened for reading: those of the gate.

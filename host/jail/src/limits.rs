@@ -1,4 +1,4 @@
-//! What a process may set for itself without any module of the kernel's.
+//! Limits that a process may set for itself on any kernel.
 
 use std::io;
 use std::ptr;

@@ -1,4 +1,4 @@
-//! What a thread is for.
+//! The roles of threads.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! What becomes of a lane after its batch was served.
+//! The fate of a lane after its batch was served.
 
 use instar_abi::BadRequest;
 
-/// What the sandbox does with the lane that rang.
+/// The next step for the lane that rang.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The results stand in the mailbox; the lane goes on.

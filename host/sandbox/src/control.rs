@@ -1,4 +1,4 @@
-//! Who may end a run, and how every lane learns of it.
+//! How a run ends, and how every lane learns of it.
 //!
 //! One sign says that the run is over. A lane's thread may be asleep in a system call when it is set, so each is sent a
 //! signal whose handler does nothing but interrupt; under KVM it also tells the vCPU's next entry to return at once,
@@ -74,7 +74,7 @@ impl Control {
         self.kick();
     }
 
-    /// What the run came to.
+    /// The outcome of the run.
     pub(crate) fn outcome(&self) -> Outcome {
         let ended = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         match ended {

@@ -125,7 +125,7 @@ pub(crate) enum Access {
 pub(crate) struct Image<'a> {
     pub(crate) entry: u64,
     pub(crate) segments: Vec<Segment<'a>>,
-    /// What of it need not be copied.
+    /// The part that need not be copied.
     pub(crate) resident: Option<Resident>,
 }
 
@@ -141,7 +141,7 @@ pub(crate) struct Resident {
 }
 
 impl<'a> Image<'a> {
-    /// What has to be copied to guest memory.
+    /// The parts that must be copied to guest memory.
     pub(crate) fn copied(&self) -> &[Segment<'a>] {
         let from = self.resident.map_or(0, |resident| resident.segments);
         self.segments.get(from..).unwrap_or(&[])

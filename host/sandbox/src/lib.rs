@@ -62,10 +62,10 @@ const _: () = assert!(
     "guest addresses and registers are those of x86-64"
 );
 
-/// What serves a lane that has rung.
+/// The server of a lane that has rung.
 pub type Serve<'a> = dyn Fn(u32) -> Next + Sync + 'a;
 
-/// Which backend is wanted.
+/// The backend to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
     /// KVM if it can be had, else a process.
@@ -77,7 +77,7 @@ pub enum Choice {
     Process,
 }
 
-/// Which backend is in use.
+/// The backend in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// A virtual machine.

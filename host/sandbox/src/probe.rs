@@ -1,4 +1,4 @@
-//! What this machine offers, for `instar sandbox`.
+//! The abilities of this machine, for `instar sandbox`.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use crate::kvm;
 use crate::process::SYSTEM_CALLS;
 use crate::{Choice, Guest, Mode, Next, Outcome, Sandbox};
 
-/// What this machine offers.
+/// The abilities of this machine.
 #[derive(Debug)]
 pub struct Probe {
     /// Whether guests can run in a virtual machine, or why not.
@@ -24,7 +24,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// What [`crate::Choice::Auto`] would take, if anything.
+    /// The backend that [`crate::Choice::Auto`] would take, if there is one.
     #[must_use]
     pub const fn automatic(&self) -> Option<Mode> {
         match (&self.kvm, &self.process) {

@@ -141,7 +141,7 @@ impl Sandbox {
         &self.memory
     }
 
-    /// What runs the guest.
+    /// The backend that runs the guest.
     #[must_use]
     pub const fn mode(&self) -> Mode {
         match self.backend {
@@ -279,7 +279,7 @@ impl Sandbox {
         }
     }
 
-    /// What a panicking guest left behind.
+    /// The last words of a guest that panicked.
     fn last_words(&self) -> Option<Vec<u8>> {
         let length = u64::from(self.memory.load_u32(LAST_WORDS - BASE).ok()?);
         if length == 0 {
@@ -329,7 +329,7 @@ fn one_arena() {
 /// Stack of a thread that serves a lane.
 const THREAD_STACK: usize = 256 << 10;
 
-/// What is to be prepared.
+/// The parameters of a sandbox.
 struct Order<'a> {
     image: Image<'a>,
     lanes: u32,

@@ -120,7 +120,7 @@ impl Change {
     }
 }
 
-/// What stands for no length, count or offset of an honest image, in either byte order.
+/// Values that are not a length, count or offset in any sound image, in either byte order.
 fn replacements(range: Range<u64>) -> impl Iterator<Item = (u64, Change)> {
     let words = [0, u32::MAX, i32::MAX as u32, 1 << 31, 1, 0xffff_fe00];
     let longs = [0, u64::MAX, i64::MAX as u64, 1 << 63, 1, 1 << 62, !511];

@@ -71,7 +71,7 @@ pub fn takes_changed_images(existing: Existing, sound: &Sound) -> Tally {
     tally
 }
 
-/// What the image is after all changes.
+/// The image after all changes.
 fn finished(existing: Existing, path: &Path, before: &[u8]) -> Vec<u8> {
     let beside = path.with_extension("finished");
     std::fs::write(&beside, before).unwrap();

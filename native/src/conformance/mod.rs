@@ -1,4 +1,4 @@
-//! What every format must do, whatever the image: one suite that each format crate runs on its own images.
+//! The conformance suite: the duties of every format, for any image. Each format crate runs it on its own images.
 //!
 //! ```text
 //!  Format   a driver's `open`, and what it may ask of the host
@@ -49,9 +49,9 @@ pub struct Format {
 /// An image that is all right.
 #[derive(Clone, Debug, Default)]
 pub struct Sound {
-    /// What is special about it.
+    /// The peculiarity of this image.
     pub name: String,
-    /// What is opened; what it names stands beside it.
+    /// The file to open; files that it names are beside it.
     pub image: PathBuf,
     /// The file that is damaged, if it is not the image itself but one that it names.
     pub victim: Option<PathBuf>,

@@ -61,7 +61,7 @@ struct StoredRead {
 }
 
 impl StoredRead {
-    /// What they are ordered by.
+    /// The key of their order.
     const fn place(&self) -> (Slot, u64) {
         (self.slot, self.offset)
     }

@@ -15,12 +15,12 @@ pub(super) struct Packer {
     encoder: Option<Encoder>,
 }
 
-/// What an encoder made of one chunk.
+/// The encoded form of one chunk.
 #[derive(Default)]
 pub(super) struct Packs {
     /// One for each unit of data, in ascending order.
     pub(super) units: Vec<Packed>,
-    /// What goes to the file: prefixes, streams, padding, and units that stayed plain.
+    /// The bytes for the file: prefixes, streams, padding, and units that stayed plain.
     pub(super) bytes: Vec<u8>,
 }
 

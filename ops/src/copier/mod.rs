@@ -40,7 +40,7 @@ use sift::Carry;
 pub(crate) use assemble::{Assembler, Span};
 pub(crate) use plan::{Chunk, Cut, From, Piece, Plan, Stretching};
 
-/// What to copy and how.
+/// A copy: its source, its target and its rules.
 pub(crate) struct Work<'h> {
     pub(crate) source: Source<'h>,
     pub(crate) target: Box<dyn Target + 'h>,
@@ -48,13 +48,13 @@ pub(crate) struct Work<'h> {
     pub(crate) shift: u64,
     /// Bytes to copy.
     pub(crate) length: u64,
-    /// Which zeros in data are left out; none: data is written as it is.
+    /// The zeros in data that are left out; with `None`, data is written as it is.
     pub(crate) sparse: Option<Sparse>,
-    /// What the target shows where nothing is written.
+    /// The content of the target where nothing is written.
     pub(crate) ground: Ground,
     /// Known zeros are written too (`-S 0`).
     pub(crate) write_zeros: bool,
-    /// What cannot be read becomes zeros.
+    /// Whether unreadable ranges become zeros.
     pub(crate) salvage: bool,
     /// Somebody watches the progress.
     pub(crate) watched: bool,
@@ -77,7 +77,7 @@ pub(crate) enum Offload {
     Copy,
 }
 
-/// What a target shows where nothing is written.
+/// The content of a target where nothing is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ground {
     /// Zeros: a new image, or one that the user vouches for.
@@ -104,7 +104,7 @@ const USUAL_UNIT: u64 = 2 << 20;
 /// reference tool has them, and not a doorbell for less than it costs.
 const WATCHED_STEPS: u64 = 32;
 const WATCHED_LEAST: u64 = 256 << 10;
-/// What filesystems give space in.
+/// The unit in which filesystems allocate space.
 const PAGE: u64 = 4096;
 /// Boundary of chunks in a target without units.
 const PLAIN_ALIGN: u64 = 64 << 10;
@@ -234,7 +234,7 @@ fn stretching(work: &Work<'_>) -> Stretching {
     }
 }
 
-/// What lanes share.
+/// The state that lanes share.
 struct Shared<'c, 'h> {
     host: &'c dyn Host,
     unit: u64,
@@ -243,7 +243,7 @@ struct Shared<'c, 'h> {
     turn: Turn,
     sparse: Option<Sparse>,
     stretching: Stretching,
-    /// What stretches carry from chunk to chunk, where they count.
+    /// The state that stretches pass from chunk to chunk, where they matter.
     carry: Turnstile<Option<Carry>>,
     ground: Ground,
     write_zeros: bool,
@@ -287,7 +287,7 @@ impl Shared<'_, '_> {
         });
     }
 
-    /// What a lane's buffer is laid out in.
+    /// The unit in which a lane's buffer is laid out.
     fn layout(&self, unit: u64) -> u64 {
         self.hashing.map_or(unit, |_| unit.max(LEAF))
     }

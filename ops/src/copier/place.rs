@@ -63,13 +63,13 @@ struct Lane {
 /// A chunk and its bytes.
 struct Held {
     chunk: Chunk,
-    /// What is to be written, in whole units.
+    /// The bytes to write, in whole units.
     spans: Vec<Span>,
     /// All that lies in the buffer, in whole leaves, if it is hashed.
     seen: Vec<Span>,
     leaves: Vec<Leaf>,
     runs: Vec<Run>,
-    /// What stretches there are in it, where they count.
+    /// The stretches in it, where they matter.
     cells: Vec<Cell>,
     /// Units before the chunk whose zeros count as data after all.
     blanks: Vec<Range<u64>>,

@@ -215,7 +215,7 @@ impl Shared<'_, '_> {
         self.salvage || (self.hashing.is_some() && !better)
     }
 
-    /// What the host does for a piece without the guest seeing its bytes.
+    /// The request by which the host handles a piece without the guest seeing its bytes.
     fn on_host(&self, piece: &Piece, target: Slot, through_guest: bool) -> Option<Action<'static>> {
         match piece.from {
             From::Data { .. } if through_guest => None,

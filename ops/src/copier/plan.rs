@@ -1,4 +1,4 @@
-//! What is to be done, cut into chunks that lanes take one at a time.
+//! The work of a copy, cut into chunks that lanes take one at a time.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -13,7 +13,7 @@ use crate::source::Source;
 const PIECES: usize = 256;
 /// Questions to the source before a chunk is cut, data or not: bounds how long one lane holds the plan.
 const STEPS: usize = 4096;
-/// What is given up where a source cannot be mapped (`--salvage`); qemu-img's unit.
+/// The unit that is given up where a source cannot be mapped (`--salvage`), as in qemu-img.
 const SECTOR: u64 = 512;
 
 /// Bytes of a stretch at most: qemu-img's buffer.
@@ -80,9 +80,9 @@ pub(crate) struct Cut {
     pub(crate) unit: u64,
     /// Bytes of data in a chunk.
     pub(crate) budget: u64,
-    /// What a byte of data takes of it at least: a multiple of `unit`.
+    /// The least space that a byte of data takes in it: a multiple of `unit`.
     pub(crate) least: u64,
-    /// What is left to the target's backing file is to be looked at.
+    /// Whether ranges that are left to the target's backing file are read.
     pub(crate) look: bool,
     /// Below this offset known zeros are pieces; above, the target reads as zero by itself.
     pub(crate) zeros_below: u64,
@@ -118,7 +118,7 @@ pub(crate) struct Plan<'h> {
     at: u64,
     ticket: u32,
     salvage: bool,
-    /// What the source answers for at once, at the place asked for last.
+    /// The last answer of the source.
     answer: Range<u64>,
     /// Below this offset the top layer is known to say nothing.
     inherited_to: u64,
@@ -140,7 +140,7 @@ impl<'h> Plan<'h> {
         }
     }
 
-    /// What was read from.
+    /// The sources that were read.
     pub(crate) fn into_source(self) -> Source<'h> {
         self.source
     }
@@ -153,7 +153,7 @@ impl<'h> Plan<'h> {
     /// Fills `chunk` with the next work; `false` if there is none left.
     ///
     /// # Errors
-    /// What is wrong with the source's tables.
+    /// Damaged tables of the source.
     pub(crate) fn next(&mut self, chunk: &mut Chunk) -> Result<bool> {
         chunk.pieces.clear();
         chunk.ticket = self.ticket;

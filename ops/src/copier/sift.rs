@@ -120,7 +120,7 @@ impl Stretches {
     }
 }
 
-/// What is settled, in whole units of the target: one is data if any of it is.
+/// Settled units of the target: a unit is data if any part of it is.
 pub(super) struct Units {
     unit: u64,
     /// Units below this are settled.
@@ -173,7 +173,7 @@ impl Units {
     }
 }
 
-/// What is carried from chunk to chunk, in the order of tickets.
+/// The state that passes from chunk to chunk, in the order of tickets.
 pub(super) struct Carry {
     stretches: Stretches,
     units: Units,

@@ -58,7 +58,7 @@ fn open_at(place: &CStr) -> io::Result<Kvm> {
     }
 }
 
-/// What the kernel must be able to do, with the names that the kernel's documentation has for them.
+/// The required capabilities of KVM, with their names in the kernel's documentation.
 pub(crate) const CAPABILITIES: [(Cap, &str); 5] = [
     (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
     (Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),
@@ -67,7 +67,7 @@ pub(crate) const CAPABILITIES: [(Cap, &str); 5] = [
     (Cap::Xcrs, "KVM_CAP_XCRS"),
 ];
 
-/// What an entry into the guest came to.
+/// The result of an entry into the guest.
 enum Step {
     Again,
     /// The kernel would not enter now.
@@ -219,7 +219,7 @@ impl Machine {
         Step::End(Outcome::Fault(GuestFault::bare(Cause::Exit(reason))))
     }
 
-    /// What the exception stub left behind.
+    /// The record of the exception stub.
     fn fault(&self, lane: u32) -> Outcome {
         let mut bytes = [0; tables::FRAME_BYTES as usize];
         if let Err(error) = self.system.read(Frame::offset(lane), &mut bytes) {

@@ -51,7 +51,7 @@ pub(super) const fn task(lane: u32) -> u64 {
     TASKS + PAGE * lane as u64
 }
 
-/// What a stub has left on the exception stack of a lane.
+/// The record that a stub leaves on the exception stack of a lane.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
     /// The faulting address (CR2).
@@ -243,7 +243,7 @@ mod tests {
     use crate::plan::plan;
     use instar_abi::layout::{DEFAULT_BYTES, MAX_BYTES, STACKS};
 
-    /// What the tables say of a linear address: physical address and flags of the whole walk.
+    /// Looks a linear address up in the tables: physical address, and flags of the whole walk.
     fn walk(slot: &[u8], address: u64) -> Option<(u64, u64)> {
         let mut table = ROOT;
         let mut user = USER;

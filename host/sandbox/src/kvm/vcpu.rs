@@ -1,4 +1,4 @@
-//! What a vCPU looks like before its first instruction: long mode, ring 3, interrupts off.
+//! The state of a vCPU before its first instruction: long mode, ring 3, interrupts off.
 
 use std::arch::x86_64::{__cpuid_count, CpuidResult};
 
@@ -94,7 +94,7 @@ fn xcr0() -> kvm_xcrs {
     xcrs
 }
 
-/// What the guest learns of the processor: the host's features that code at ring 3 may use, and no others.
+/// The processor features that the guest sees: those of the host that code at ring 3 may use, and no others.
 ///
 /// Not what KVM calls supported: a software KVM leaves AVX2 and AES out although they work.
 pub(super) fn cpuid() -> Option<CpuId> {

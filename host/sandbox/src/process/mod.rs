@@ -168,7 +168,7 @@ impl Child {
         Some(Outcome::Fault(GuestFault::bare(cause)))
     }
 
-    /// Which step of its set-up failed, and why.
+    /// The step of its set-up that failed, and the reason.
     fn not_set_up(&self) -> io::Error {
         fence(Ordering::SeqCst);
         let word = |at| self.memory.load_u32(at - BASE).unwrap_or(0);
@@ -184,7 +184,7 @@ impl Child {
         ))
     }
 
-    /// What the fault handler wrote.
+    /// The record of the fault handler.
     fn recorded_fault(&self) -> Outcome {
         fence(Ordering::SeqCst);
         let mut record = [0; 24];

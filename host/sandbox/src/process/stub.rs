@@ -26,7 +26,7 @@ use super::filter::{self, Instruction};
 
 /// Code and parameters: read and execute.
 pub(super) const STUB: u64 = BACKEND;
-/// What the parent and the stub tell each other: read and write.
+/// The words through which the parent and the stub talk: read and write.
 pub(super) const RECORD: u64 = STUB + PAGE;
 /// Signal stacks: read and write.
 pub(super) const SIGNAL_STACKS: u64 = RECORD + PAGE;
@@ -340,7 +340,7 @@ unsafe extern "C" {
     static instar_stub_end: u8;
 }
 
-/// What the stub needs to know.
+/// The parameters of the stub.
 pub(super) struct Parameters {
     pub(super) lanes: u32,
     pub(super) parent: u32,
