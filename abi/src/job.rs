@@ -464,11 +464,11 @@ pub struct Qcow2Create {
     pub compression: Compression,
     /// `preallocation`.
     pub preallocation: Preallocation,
-    /// `backing_file`, as it shall stand in the image.
+    /// `backing_file`, as it is written to the image.
     pub backing_file: Option<ImageText>,
     /// `backing_fmt`.
     pub backing_format: Option<ImageText>,
-    /// `data_file`: its slot and its name as it shall stand in the image.
+    /// `data_file`: its slot and its name as it is written to the image.
     pub data_file: Option<(Slot, ImageText)>,
     /// `data_file_raw`.
     pub data_file_raw: bool,
@@ -514,7 +514,7 @@ pub struct VmdkCreate {
     pub tools_version: ImageText,
     /// `zeroed_grain`.
     pub zeroed_grain: bool,
-    /// `backing_file`, as it shall stand in the image.
+    /// `backing_file`, as it is written to the image.
     pub backing_file: Option<ImageText>,
     /// The base name of the descriptor file, from which the names of extents are made.
     pub file_name: ImageText,

@@ -44,7 +44,7 @@ pub const COPY_MAY_CLONE: u32 = 2;
 /// `RawRequest::flags` of Zero: the space may be given back to the filesystem.
 pub const ZERO_MAY_UNMAP: u32 = 1;
 
-/// `RawRequest::flags` of Compare: there is no other file, all shall be zero.
+/// `RawRequest::flags` of Compare: there is no other file, and every byte must be zero.
 pub const COMPARE_WITH_ZERO: u32 = 1;
 
 /// Bit of [`crate::RawResult::detail`] of Open: another process may be writing to the file.
@@ -504,8 +504,8 @@ impl Request {
 /// What the host does with the buffer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
-    /// The guest's code and constants lie in pages of the host's own binary: guest memory has zeros there, and whoever takes them
-    /// for the constants writes zeros.
+    /// The guest's code and constants are in pages of the host's own binary. Guest memory has zeros there, which would be written
+    /// in place of the constants.
     Reads,
     /// The host writes past the guest's page protection, so text and read-only data are out of its reach.
     Writes,

@@ -1,4 +1,4 @@
-//! Which zeros are left out of a copy: one rule for whoever copies, on either side.
+//! The zeros that a copy leaves out: one rule for host and guest.
 //!
 //! ```text
 //!  stretch   ├────────────┬────────────┬────────────┬────────────┬───────┤

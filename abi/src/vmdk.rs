@@ -1,4 +1,4 @@
-//! Names that the VMDK format prescribes, for whoever opens the files of a new image.
+//! File names that the VMDK format prescribes, for opening the files of a new image.
 //!
 //! ```text
 //!  subformat              files of disk.vmdk

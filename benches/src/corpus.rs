@@ -94,7 +94,7 @@ fn remove_temporary(directory: &Path, made_by: impl Fn(u32) -> bool) {
         let maker = TEMPORARY.iter().find_map(|prefix| number(&name, prefix));
         if maker.is_some_and(&made_by) {
             let path = entry.path();
-            // A directory that is still mounted refuses to go, and shall.
+            // A directory that is still mounted cannot be removed, and must not be.
             let _ = match path.is_dir() {
                 true if name.starts_with("tree-") => fs::remove_dir_all(path),
                 true => fs::remove_dir(path),

@@ -183,7 +183,7 @@ pub(crate) fn remove_old_groups() {
     }
 }
 
-/// Ends whoever is still in the group, and removes it.
+/// Ends the processes that are still in the group, and removes it.
 fn remove(directory: &Path) {
     for _ in 0..50 {
         let inside = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();

@@ -132,7 +132,7 @@ fn detach(device: &str) {
 }
 
 fn unmount(directory: &Path) {
-    // Whoever was ended a moment ago may still hold it.
+    // A process that was just ended may still hold it.
     for _ in 0..20 {
         if run(Command::new("umount").arg(directory)).is_ok() || !mounted(directory) {
             break;

@@ -1,4 +1,4 @@
-//! A device that reads slowly, for whoever is in a group.
+//! A device that is slow to read for the processes of a group.
 
 use std::fs;
 

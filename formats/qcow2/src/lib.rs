@@ -17,7 +17,7 @@
 //!
 //! Principles:
 //!
-//! 1. [`Header::parse`] is the only way to a [`Header`]; whoever holds one need not check it again.
+//! 1. [`Header::parse`] is the only way to a [`Header`], so a header need not be checked again.
 //! 2. Tables are read in large pieces into two small windows, whatever the image says: a chain of hundreds of layers fits a
 //!    small heap, and a megabyte of file never makes more than a megabyte of work.
 //! 3. What qemu-img reads is read, with the same result; what it refuses is refused in its words. `docs/formats/qcow2.md`

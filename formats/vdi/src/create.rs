@@ -12,7 +12,7 @@ use crate::header::{BLOCK, DISK_MAX, Header, ImageType};
 use crate::raw::{HEADER_BYTES, HEADER_SIZE, RawHeader, SIGNATURE, VERSION_1_1};
 use crate::target::Vdi;
 
-/// Ours; the format leaves it to whoever makes the image.
+/// Ours; the format leaves it to the writer.
 const FILE_INFO: &[u8] = b"<<< instar Virtual Disk Image >>>\n";
 
 /// Makes a VDI of `size` bytes, rounded up to 512. Nothing in the file says that it is one until

@@ -120,8 +120,8 @@ impl Header {
         Ok(raw.blocks.get())
     }
 
-    /// Refuses a range of `length` bytes at byte `at` that is said to be guest data, but holds the header or the map: the
-    /// image would describe itself as its own content. A place that no block has harms nobody.
+    /// Refuses a range of `length` bytes at byte `at` that claims to be guest data, but overlaps the header or the map: the
+    /// image would describe itself as its own content. A place that no block uses does no harm.
     ///
     /// # Errors
     /// `OVERLAP`.

@@ -92,7 +92,7 @@ fn small(total: u64) -> (u8, u8) {
     (63, 16)
 }
 
-/// Size in bytes and geometry of a new disk that shall hold `bytes`.
+/// Size in bytes and geometry of a new disk for `bytes`.
 ///
 /// With `force_size` the size is `bytes`, rounded up to a sector, and the geometry the largest; else the size is the next
 /// one that a geometry expresses, unless that is the largest.

@@ -167,7 +167,7 @@ struct Sparse<'h> {
     differencing: bool,
     parent: Option<report::Backing>,
     unique_id: [u8; 16],
-    /// The parent's, zeros where whoever made this did not say.
+    /// The identifier of the parent, or zeros if the writer left it out.
     parent_id: [u8; 16],
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Replayed<'h> {
     file: File<'h>,
     /// Changed ranges by start, without overlap: their end and what they become.
     changes: BTreeMap<u64, (u64, Change)>,
-    /// Bytes of the file, or as many as the log says it shall have.
+    /// The size of the file, or the size that its log gives it.
     size: u64,
 }
 

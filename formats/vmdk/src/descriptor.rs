@@ -176,7 +176,7 @@ impl<'a> Findings<'a> {
 
     fn extent(&mut self, line: &[u8]) -> Result<()> {
         if self.home == Home::Extent {
-            // Whoever goes by the lines must find the file that this text stands in, and nothing else.
+            // Readers that follow the lines must find the file that holds this text, and nothing else.
             self.embedded = self.embedded.saturating_add(1);
             let (_, rest) = word(line);
             let (_, rest) = word(rest);
@@ -196,7 +196,7 @@ impl<'a> Findings<'a> {
         Ok(())
     }
 
-    /// Makes sure that whoever searches `text` for a keyword, as qemu-img does, ends at a line found here.
+    /// Makes sure that readers that search `text` for a keyword, as qemu-img does, end at a line found here.
     fn one_reading(&self, text: &[u8]) -> Result<()> {
         for (keyword, value) in KEYWORDS.iter().zip(&self.values) {
             let own = first(text, keyword.as_bytes()).is_none_or(|at| {

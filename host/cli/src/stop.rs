@@ -1,19 +1,19 @@
-//! Why a command ends before its work is done, and what is then said.
+//! The reasons for which a command ends before its work is done, and their messages.
 
 /// The end of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// What was asked for has been printed.
+    /// The requested output has been printed.
     Done,
-    /// This is to be printed, and nothing else is to be done.
+    /// Print this, and do nothing else.
     Print(Vec<u8>),
-    /// The command line is none. In getopt's words, which follow the program's and the verb's name.
+    /// The command line is invalid. A message in getopt's words, after the names of the program and the verb.
     Usage(Vec<u8>),
-    /// A message, then the line that says where help is.
+    /// A message, and then a line that points to the help.
     Misuse(Vec<u8>),
-    /// A message; further lines follow without prefix.
+    /// A message; further lines follow without a prefix.
     Message(Vec<u8>),
-    /// This signal shall be seen as what ended us.
+    /// The program ends by this signal, and its parent sees that.
     Signal(i32),
     /// Several messages, each with its prefix.
     Messages(Vec<Vec<u8>>),

@@ -222,7 +222,7 @@ impl Birth {
                     return Err(errno);
                 }
             }
-            // Whoever sweeps meanwhile has looked before this lock, or sees it.
+            // A concurrent sweep has looked before this lock, or sees it.
             if lock::acquire(fd.as_fd(), Use::Target).is_ok() && self.is_there(&fd) {
                 hidden::sweep(self.directory.as_fd(), &self.name);
                 return Ok(fd);
@@ -395,7 +395,7 @@ impl Birth {
         self.can_rename(first)
     }
 
-    /// Likewise, by a plain rename.
+    /// Whether a plain rename works.
     fn can_rename(&self, first: &OsStr) -> Result<(OsString, Naming), Errno> {
         let second = hidden::another(first);
         self.rename(first, &second, RenameFlags::empty())?;

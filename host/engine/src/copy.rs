@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  may_clone ──► share extents (whole blocks) ──┐ refused: never tried again for this target
-//!  nothing to look for ─► copy_file_range ───────────┤ refused: likewise
+//!  nothing to look for ─► copy_file_range ───────────┤ refused: the same
 //!  else ───────► read, find zeros, write ◄──────┘
 //! ```
 

@@ -1,4 +1,4 @@
-//! Whether this program has rights that whoever started it has not (set-user-ID, set-group-ID, file capabilities).
+//! Whether this program has rights that its caller does not have (set-user-ID, set-group-ID, file capabilities).
 
 /// True where the environment is not to be believed: it is the caller's, and the rights are not.
 #[must_use]

@@ -308,7 +308,7 @@ impl Files {
 
     fn try_commit(&self, sync: bool) -> Result<(), CommitError> {
         if sync {
-            // Before the lock is taken, and in steps: whoever gives up meanwhile can still take new files away and end.
+            // Before the lock is taken, and in steps, so that a thread that gives up meanwhile can still remove new files and end.
             for (_, file) in self.slots.iter().filter(|(_, file)| file.is_touched()) {
                 file.write_out(&Stop::default())
                     .and_then(|()| file.sync())

@@ -27,7 +27,7 @@ pub(crate) fn name(of: &OsStr) -> OsString {
     with_random(of, boot())
 }
 
-/// Likewise, for what is only tried out and gone at once: nothing need be known of the machine.
+/// The same for a file that is only tried out and removed at once, for which the name need not identify the boot.
 pub(crate) fn scratch(of: &OsStr) -> OsString {
     with_random(of, UNKNOWN)
 }

@@ -1,8 +1,8 @@
 //! Advisory locks that qemu's tools understand.
 //!
 //! ```text
-//!  byte 100 + n   held (read lock) by whoever uses permission n
-//!  byte 200 + n   held (read lock) by whoever does not share permission n
+//!  byte 100 + n   held (read lock) by every process that uses permission n
+//!  byte 200 + n   held (read lock) by every process that does not share permission n
 //!  n              0 consistent read, 1 write, 2 write unchanged, 3 resize
 //! ```
 //!

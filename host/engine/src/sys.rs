@@ -187,7 +187,7 @@ fn one_byte(kind: c_int, at: i64) -> libc::flock {
 
 /// Whether this is the only descriptor of the file that is open anywhere; fails where the filesystem does not tell.
 pub(crate) fn is_open_once(file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    // Whoever opens the file before the lease is given back makes the kernel send us a signal: one that is ignored.
+    // If another process opens the file before the lease is given back, the kernel sends us a signal, one that is ignored.
     number(file, F_SETSIG, libc::SIGURG)?;
     match number(file, libc::F_SETLEASE, libc::F_WRLCK) {
         Ok(()) => number(file, libc::F_SETLEASE, libc::F_UNLCK).map(|()| true),

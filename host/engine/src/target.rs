@@ -136,7 +136,7 @@ pub(crate) fn made(
     options: &TargetOptions,
 ) -> Result<OpenFile, OpenErrorKind> {
     if matches!(birth.stage, Stage::Named(_)) {
-        // Others can see it: they shall see that it is in use. A hidden one is locked already.
+        // Other processes can see the file, so they must see that it is in use. A hidden file is locked already.
         lock::acquire(fd.as_fd(), Use::Target).map_err(OpenErrorKind::Lock)?;
     }
     let stat = fstat(&fd).map_err(OpenErrorKind::Create)?;

@@ -171,7 +171,7 @@ in_both_sandboxes! {
             Outcome::of(&mut bench.command_under(&trace, &limited)).fails_with("--max-output");
             fs::remove_file(bench.path("trace")).unwrap();
             assert_eq!(bench.names(), ["disk.raw", "image"], "{format}");
-            // Likewise a hidden file.
+            // The same with a hidden file.
             let inject = format!("inject=openat:error=EOPNOTSUPP:when={}", before + 1);
             let trace = ["strace", "-f", "-qq", "-o", "trace", "-e", "trace=openat", "-e", &inject];
             Outcome::of(&mut bench.command_under(&trace, &limited)).fails_with("--max-output");

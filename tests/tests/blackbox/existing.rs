@@ -227,7 +227,7 @@ in_both_sandboxes! {
         qemu_reads(bench, "far", "theirs.raw", "allowed");
     }
 
-    /// Whoever made the image names a file that the gate would not let the image read either.
+    /// The image names a file that the gate would not let it read either.
     fn writes_into_no_data_file_that_the_gate_would_not_open(bench) {
         disk::usual(&bench.path("disk.raw"));
         let refused = |image: &str, data: &str, policy: &[&str]| {

@@ -123,7 +123,7 @@ in_both_sandboxes! {
             assert_eq!(theirs.message(), ours.message(), "{words:?}");
             assert_eq!(std::fs::read(bench.path("image")).unwrap(), before, "{words:?}");
         }
-        // Whoever does without locks has not said that.
+        // Turning off locks does not declare the image read-only.
         let words = ["snapshot", "--image-opts", "-c", "new", &list("file.locking=off")];
         bench.qemu(words).succeeds();
         bench.instar(words).succeeds();

@@ -6,8 +6,8 @@
 //!  word    │ S N │ count 0…2^30-1 │
 //! ```
 //!
-//! Sound images have small counts, so that sixteen clusters go into eight bytes; whoever finds a count too large for its cell
-//! counts again in wider ones. The two flags make a second look at the L2 tables unnecessary: beside the refcount they say
+//! Sound images have small counts, so sixteen clusters fit in eight bytes; if a count is too large for its cell, the check counts
+//! again in wider cells. The two flags make a second look at the L2 tables unnecessary: beside the refcount they say
 //! whether any flag can be wrong.
 
 use alloc::vec::Vec;

@@ -84,7 +84,7 @@ impl Target for New<'_> {
         self.position = stop;
         let length = sub(stop, offset)?;
         if !fresh && stop == self.layout.size() {
-            // A reader never sees the rest of the last unit, but whoever grows the image does.
+            // A reader never sees the rest of the last unit, but it becomes visible when the image grows.
             let end = add(host, length)?;
             file.zero(end, sub(align_up(end, self.unit())?, end)?, ZeroHow::Keep)?;
         }

@@ -277,7 +277,7 @@ fn devices_with_old_content_show_none_of_it() {
             order.device = true;
             let made = order.judge(&patterned(size), None);
             assert!(made.stale > 0 && made.fresh == 0);
-            // Nor does whoever grows the image.
+            // Nor are they visible when the image grows.
             let path = made.image.to_str().unwrap();
             reference::succeed(
                 made.directory.path(),

@@ -472,7 +472,7 @@ fn tables_that_lead_to_other_tables_are_not_followed() {
     let word = |image: &[u8], at: usize| u64::from_be_bytes(image[at..at + 8].try_into().unwrap());
     let l1 = word(&image, 40) as usize;
     let l2 = (word(&image, l1) & 0x00ff_ffff_ffff_fe00) as usize;
-    // The first cluster of the disk is said to be the L1 table, the refcount table, the header.
+    // The first cluster of the disk claims to be the L1 table, the refcount table, the header.
     for place in [l1 as u64, word(&image, 48), 0x1_0000_0001_0000, 512] {
         image[l2..l2 + 8].copy_from_slice(&(place | 1 << 63).to_be_bytes());
         std::fs::write(&used.image, &image).unwrap();

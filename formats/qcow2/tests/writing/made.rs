@@ -38,7 +38,7 @@ impl Order {
         }
     }
 
-    /// Makes the image of `disk` (what a reader shall see where `steps` write), over `backing` if the options name it,
+    /// Makes the image of `disk` (the bytes that a reader must see where `steps` write), over `backing` if the options name it,
     /// and has qemu-img judge it.
     pub(crate) fn judge(mut self, disk: &[u8], backing: Option<&[u8]>) -> Made {
         let directory = tempfile::tempdir().unwrap();

@@ -179,7 +179,7 @@ impl Settings {
     pub fn check_device(&self) -> Result<(), Vec<u8>> {
         let qcow2 = self.format() == Format::Qcow2;
         let mode = match self.measured_preallocation() {
-            // Whoever lays out the image says what is wrong with it.
+            // The format driver reports an invalid value.
             Err(_) if qcow2 => return Ok(()),
             mode => mode?,
         };

@@ -32,7 +32,7 @@ pub(crate) const FORMAT: Flag = Flag {
     help: "its format (default: as the first bytes say)",
 };
 
-/// `--image-opts`, likewise.
+/// `--image-opts`, for verbs that look at one image.
 pub(crate) const IMAGE_OPTS: Flag = Flag {
     id: Id::ImageOpts,
     short: None,
@@ -42,7 +42,7 @@ pub(crate) const IMAGE_OPTS: Flag = Flag {
     help: "IMAGE is a list such as driver=qcow2,file.filename=X",
 };
 
-/// `-U`, likewise.
+/// `-U`, for verbs that look at one image.
 pub(crate) const FORCE_SHARE: Flag = Flag {
     id: Id::ForceShare,
     short: Some(b'U'),

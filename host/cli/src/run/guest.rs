@@ -201,7 +201,7 @@ impl Guest {
 /// What `require-landlock` asks for is not there.
 pub(crate) const NO_LANDLOCK: &str = "the configuration requires Landlock (require-landlock), but this kernel does not have it or has it disabled";
 
-/// What the guest may say. A map is as long as the image is fragmented; whoever prints it looks at each run.
+/// The reports that the guest may send. A map is as long as the image is fragmented; the code that prints it checks each run.
 fn report_limits(job: &Job) -> ReportLimits {
     match &job.verb {
         Verb::Map(_) => ReportLimits {

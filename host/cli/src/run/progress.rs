@@ -216,7 +216,7 @@ impl State {
         let now = Instant::now();
         let elapsed = now.duration_since(self.started);
         let too_soon = self.drawn.is_some_and(|drawn| now.duration_since(drawn) < REDRAW);
-        // Whoever finishes says so once more, in units of its own.
+        // The end of the work is reported once more, in other units.
         let again = hundredths == WHOLE && self.shown == Some(WHOLE);
         if again || (!asked && elapsed < PATIENCE) || (too_soon && hundredths != WHOLE) {
             return;

@@ -69,7 +69,7 @@ impl Kept {
 impl Sink for Reports {
     fn report(&self, files: &Files, bytes: Vec<u8>) -> Result<(), Violation> {
         // One after the other: what a report comes to while it is decoded is in our memory once. A vector is whole at every moment,
-        // whoever panicked.
+        // even if a thread panicked.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let report = instar_abi::decode(&bytes).map_err(|_| Violation::BadReport)?;
         drop(bytes);

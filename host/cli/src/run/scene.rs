@@ -13,7 +13,7 @@ pub(crate) struct RunScene<'a> {
     pub(crate) files: &'a Files,
     /// Names of the sources as the user wrote them, in the order of the job.
     pub(crate) sources: Vec<&'a [u8]>,
-    /// Likewise of the target, where there is one.
+    /// The name of the target as the user wrote it, if there is one.
     pub(crate) target: &'a [u8],
     /// What is being done to the target.
     pub(crate) creating: &'a str,

@@ -22,8 +22,8 @@ pub(crate) struct Watch(Arc<AtomicI32>);
 const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 impl Signals {
-    /// Blocks them from now on, but for those that whoever called us wants ignored or has blocked: `nohup`, a shell's job in
-    /// the background.
+    /// Blocks them from now on, except those that our caller wants ignored or has blocked: `nohup`, a shell's job in the
+    /// background.
     pub(crate) fn block() -> Self {
         let blocked = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
         let set: SigSet = ENDING
@@ -33,13 +33,13 @@ impl Signals {
             .collect();
         // It fails for no set that could be passed here.
         let _ = set.thread_block();
-        // Past a limit on the size of files a write shall fail, not kill us.
+        // Past a limit on the size of files, a write must fail and not kill us.
         let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
         Self(set)
     }
 
-    /// Waits for them on a thread of its own: `end` is called when the run shall end, `abandon`
-    /// when it has not ended in time and the program dies without it, `show` when progress shall be shown.
+    /// Waits for them on a thread of its own: calls `end` to end the run, `abandon` if it has not ended in time and the
+    /// program dies without it, and `show` to show progress.
     pub(crate) fn watch(
         &self,
         end: impl Fn() + Send + 'static,
@@ -59,7 +59,7 @@ impl Signals {
                 } else {
                     note.store(signal as i32, Ordering::SeqCst);
                     end();
-                    // Whoever runs the lanes cleans up and dies, unless one of them does not come back in time.
+                    // The thread that runs the lanes cleans up and dies, unless a lane does not come back in time.
                     std::thread::sleep(GRACE);
                     abandon();
                     die_by(signal as i32);
@@ -73,13 +73,13 @@ impl Signals {
 }
 
 impl Watch {
-    /// The signal that shall end us, if one came.
+    /// The signal that ends us, if one came.
     pub(crate) fn caught(&self) -> Option<i32> {
         Some(self.0.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 }
 
-/// Lets the signal through, so that whoever waits for us sees what ended us. Comes back only if it is ignored.
+/// Lets the signal through, so that our parent sees which signal ended us. Returns only if it is ignored.
 pub(crate) fn die_by(number: i32) {
     if let Ok(signal) = Signal::try_from(number) {
         let _ = SigSet::from(signal).thread_unblock();

@@ -22,7 +22,7 @@ fn with_a_large_source() -> (tempfile::TempDir, Guest, [Slot; 2]) {
     (directory, Guest::new(files), [from, to])
 }
 
-/// Full batches of work that would take minutes or for ever. None of it fills a disk.
+/// Full batches of work that would take minutes or never end. None of it fills a disk.
 fn long_work([from, to]: [Slot; 2]) -> Vec<(&'static str, RawRequest)> {
     let tebibyte = 1 << 40;
     let copy = RawRequest {

@@ -1,8 +1,8 @@
 //! The mark on an existing image that is being written: one field of its header, set before the first change and cleared
 //! after the last.
 //!
-//! The rest of the header stays, so that whoever finds a marked image and wants what is left of it need only clear the
-//! field: `incompatible_features` bit 63, or version 2 instead of `INCO`.
+//! The rest of the header stays. To salvage a marked image, clear the field: `incompatible_features` bit 63, or version 2
+//! instead of `INCO`.
 
 use instar_disk::{File, Result};
 use zerocopy::{FromBytes, IntoBytes};

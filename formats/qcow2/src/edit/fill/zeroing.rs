@@ -121,7 +121,7 @@ impl Existing<'_> {
         Ok(stop)
     }
 
-    /// Whoever reads only the data file of such an image must see zeros too.
+    /// A program that reads only the data file of such an image must see zeros too.
     fn zero_raw_data(&mut self, start: u64, stop: u64) -> Result<u64> {
         let data = self.data.ok_or_else(|| internal(line!()))?;
         let placed = self.allocate(start, sub(stop, start)?)?;

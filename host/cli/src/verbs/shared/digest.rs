@@ -32,7 +32,7 @@ pub(crate) fn line(algorithm: Algorithm, digest: &str, file: &[u8]) -> String {
     format!("{}:{digest}  {}\n", name(algorithm), Escaped(file))
 }
 
-/// What the tree over a hash function is called: nobody shall take it for the function's own value.
+/// The name of the tree over a hash function, which distinguishes it from the plain value of the function.
 pub(crate) fn name(algorithm: Algorithm) -> String {
     format!("{}-tree", algorithm.name())
 }
