@@ -158,7 +158,7 @@ fn zeroing_an_allocated_block_reads_back_as_zeros() {
 }
 
 #[test]
-fn an_unfinished_image_is_no_vdi() {
+fn an_unfinished_image_is_not_a_vdi() {
     let dir = Dir::new();
     let path = dir.join("ours.vdi");
     let native = Native::new(1);

@@ -270,7 +270,7 @@ fn more_blocks_than_a_batch_of_bitmaps_in_a_table_of_several_windows() {
 }
 
 #[test]
-fn an_unfinished_image_is_no_vhd() {
+fn an_unfinished_image_is_not_a_vhd() {
     let dir = Dir::new();
     let path = dir.join("ours.vhd");
     for options in ALL {

@@ -25,7 +25,7 @@ const OPEN_CALLS: u64 = 5 + 2 + 8 + 1 + 32;
 const MAP_CALLS: u64 = 4;
 
 #[test]
-fn refuses_what_lies() {
+fn lying_headers_and_metadata_are_refused() {
     let dir = Dir::new();
     let image = dir.join("lie.vhdx");
     let item = |index: u64, field: u64| METADATA + 32 + 32 * index + field;

@@ -306,7 +306,7 @@ fn blocks_on_both_sides_of_a_bitmap_entry_and_of_a_window_of_the_table() {
 }
 
 #[test]
-fn an_unfinished_image_is_no_vhdx() {
+fn an_unfinished_image_is_not_a_vhdx() {
     let dir = Dir::new();
     let path = dir.join("ours.vhdx");
     for options in ALL {

@@ -421,7 +421,7 @@ fn the_same_seed_gives_the_same_bytes() {
 }
 
 #[test]
-fn an_unfinished_image_is_none() {
+fn an_unfinished_image_is_not_a_vmdk() {
     let bench = Bench::new();
     for subformat in VmdkSubformat::ALL {
         let host = Native::new(1);
@@ -470,7 +470,7 @@ fn an_existing_file_is_emptied_first() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused() {
+fn options_that_a_vmdk_cannot_express_are_refused() {
     let bench = Bench::new();
     let host = Native::new(1);
     let text = |text: &str| Some(ImageText::new(text.as_bytes()));

@@ -108,7 +108,7 @@ mod tests {
     use super::Program;
 
     #[test]
-    fn the_base_name_decides_who_we_are() {
+    fn the_base_name_decides_the_program_name() {
         for (called, prefix) in [
             ("/usr/bin/qemu-img", "qemu-img"),
             ("qemu-img", "qemu-img"),

@@ -149,7 +149,7 @@ fn output_that_does_not_arrive_changes_no_exit_code_and_never_panics() {
 }
 
 #[test]
-fn nothing_is_said_on_standard_error_when_all_went_well() {
+fn success_prints_nothing_on_standard_error() {
     let room = Room::new();
     room.write("disk.raw", &[3; 70_000]);
     for words in [

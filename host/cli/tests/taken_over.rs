@@ -283,7 +283,7 @@ fn names_of_layers_come_from_files_that_were_opened() {
 }
 
 #[test]
-fn reports_with_texts_that_are_too_long_are_no_reports() {
+fn reports_with_overlong_texts_are_refused() {
     let mut image = vec![0; 512];
     let mut bytes = instar_abi::encode(&info(&[b'a'; 4096], Vec::new())).unwrap();
     let at = bytes
@@ -312,7 +312,7 @@ fn reports_with_texts_that_are_too_long_are_no_reports() {
 
 /// Work without end, of every kind that can be without end here: none of it outlives the time that the run has.
 #[test]
-fn long_requests_of_every_kind_end_with_the_time() {
+fn long_requests_of_every_kind_end_at_the_deadline() {
     let copy = RawRequest {
         other: 1,
         extra: 4096,
@@ -463,7 +463,7 @@ fn a_taken_over_guest_fills_no_disk() {
 
 /// What was written to a file that was there is said, and not denied.
 #[test]
-fn a_stop_says_what_was_touched() {
+fn a_stop_says_whether_a_target_was_changed() {
     let size = instar_abi::encode(&Report::Size(4096)).unwrap();
     let unknown = request(Op(999), 0, 0, 0);
     let evil = Evil::new(&[

@@ -146,7 +146,7 @@ fn a_snapshot_of_another_size_brings_its_size() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_and_changes_nothing() {
+fn impossible_snapshot_changes_are_refused_and_change_nothing() {
     let bench = Bench::new();
     image(&bench, "cluster_size=4k,refcount_bits=2");
     for name in ["b", "c"] {

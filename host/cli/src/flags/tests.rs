@@ -131,7 +131,7 @@ fn abbreviations_never_reach_options_of_our_own() {
 }
 
 #[test]
-fn what_is_wrong_is_said_in_getopts_words() {
+fn mistakes_are_reported_in_getopts_words() {
     for (words, message) in [
         (&["--foo"][..], "unrecognized option '--foo'"),
         (&["--foo=bar"], "unrecognized option '--foo=bar'"),

@@ -96,7 +96,7 @@ mod tests {
     use crate::settings::{Backend, Policy};
 
     #[test]
-    fn an_instance_is_bound_as_we_are() {
+    fn an_instance_has_the_same_settings() {
         let policy = Policy {
             untrusted: true,
             allow_dirs: vec![PathBuf::from("/a")],
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_policy_rules_out_is_not_started() {
+    fn an_instance_that_the_policy_forbids_is_not_started() {
         let policy = Policy {
             backend: Backend::Process,
             require_kvm: true,

@@ -44,7 +44,7 @@ fn every_key_is_understood() {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_file_and_line() {
+fn mistakes_in_a_configuration_are_named_with_file_and_line() {
     for (text, words) in [
         ("# one\nuntrusted = maybe\n", "conf.toml: line 2: "),
         (
@@ -74,7 +74,7 @@ fn what_is_wrong_is_named_with_file_and_line() {
 }
 
 #[test]
-fn what_makes_things_stricter_stays() {
+fn stricter_settings_stay() {
     let mut policy = Policy::default();
     policy.set("untrusted", b"on").unwrap();
     policy.set("untrusted", b"off").unwrap();

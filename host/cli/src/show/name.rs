@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_gave_goes_out_as_it_came_in_and_what_an_image_says_does_not() {
+    fn names_of_the_user_stay_and_names_of_images_are_escaped() {
         let user = Name::given(b"dir\xff\x1b/top");
         assert_eq!(put(&user), b"dir\xff\x1b/top");
         let below = user.beside(b"a\nimage: b\xff");

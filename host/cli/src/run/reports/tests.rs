@@ -94,7 +94,7 @@ fn layers_are_as_many_as_the_chain_may_have_and_of_files_that_are_open() {
 }
 
 #[test]
-fn what_is_said_once_is_not_said_twice_and_nothing_follows_the_end() {
+fn single_reports_may_not_be_repeated_and_nothing_follows_the_end() {
     let files = files();
     let measured = Measured {
         required: 0,
@@ -167,7 +167,7 @@ fn warnings_past_the_limit_are_counted_and_left_out() {
 }
 
 #[test]
-fn what_is_kept_is_counted_after_it_is_decoded() {
+fn kept_reports_are_counted_after_decoding() {
     let files = files();
     let (sink, kept) = sink(info_job(true));
     let many = Report::Findings(vec![Fault::new(FaultCode(1)).named(&[b'x'; 4096]); 200]);
@@ -180,7 +180,7 @@ fn what_is_kept_is_counted_after_it_is_decoded() {
 }
 
 #[test]
-fn what_is_listed_one_by_one_is_counted_over_all_layers() {
+fn reports_of_single_entries_are_counted_over_all_layers() {
     let files = files();
     for reports in [
         // Eight bytes each in the report.
@@ -202,7 +202,7 @@ fn as_many_snapshots_as_there_can_be_are_heard() {
 }
 
 #[test]
-fn a_text_that_is_too_long_is_no_report() {
+fn an_overlong_text_is_not_a_report() {
     let (sink, _) = sink(info_job(false));
     let mut bytes = instar_abi::encode(&warning(&[b'a'; 4096])).unwrap();
     assert_eq!(sink.report(&files(), bytes.clone()), Ok(()));
