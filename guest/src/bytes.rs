@@ -21,10 +21,10 @@ const STEP: usize = size_of::<__m128i>();
 /// Copies `length` bytes between ranges that do not overlap.
 ///
 /// # Safety
-/// `from` is good for reads and `to` for writes of `length` bytes.
+/// `from` is valid for reads and `to` for writes of `length` bytes.
 #[inline]
 pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, length: usize) {
-    // SAFETY: the caller's promise covers each branch.
+    // SAFETY: `from` is valid for reads and `to` for writes of `length` bytes, which is all that each branch needs.
     unsafe {
         match length {
             0..=64 => copy_short(to, from, length),
@@ -44,7 +44,7 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, length: usize) {
 /// As for [`copy`].
 #[inline]
 pub(crate) unsafe fn shift(to: *mut u8, from: *const u8, length: usize) {
-    // SAFETY: the caller's promise; upward copying is right unless `to` lies inside what is still to be read.
+    // SAFETY: both ranges are valid for `length` bytes; copying upward is right unless `to` is inside the unread rest of `from`.
     unsafe {
         match length {
             0..=64 => copy_short(to, from, length),
@@ -57,10 +57,10 @@ pub(crate) unsafe fn shift(to: *mut u8, from: *const u8, length: usize) {
 /// Sets `length` bytes.
 ///
 /// # Safety
-/// `to` is good for writes of `length` bytes.
+/// `to` is valid for writes of `length` bytes.
 #[inline]
 pub(crate) unsafe fn fill(to: *mut u8, value: u8, length: usize) {
-    // SAFETY: the caller's promise covers each branch; overlapping stores of one value do no harm.
+    // SAFETY: `to` is valid for writes of `length` bytes, which is all that each branch needs; overlapping stores of one value do no harm.
     unsafe {
         match length {
             0..STEP => fill_tiny(to, value, length),

@@ -40,13 +40,13 @@ fn remove(bytes: usize) {
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         add(layout.size());
-        // SAFETY: the caller's promise about `layout` is the one that is asked for.
+        // SAFETY: the duties of the caller are those of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         add(layout.size());
-        // SAFETY: the caller's promise about `layout` is the one that is asked for.
+        // SAFETY: the duties of the caller are those of the system's allocator.
         unsafe { System.alloc_zeroed(layout) }
     }
 

@@ -1,4 +1,4 @@
-//! Symbols that precompiled and C code expects: memory functions, malloc, and what is left of an unwinder.
+//! Symbols that precompiled code and C code expect: memory functions, malloc, and the rest of an unwinder.
 
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
@@ -8,54 +8,54 @@ use core::ptr::null_mut;
 use crate::bytes;
 
 /// # Safety
-/// As in C.
+/// `from` is valid for reads and `to` for writes of `length` bytes, and the two ranges do not overlap.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the duties of `copy` are those of this function.
     unsafe { bytes::copy(to, from, length) };
     to
 }
 
 /// # Safety
-/// As in C.
+/// `from` is valid for reads and `to` for writes of `length` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the duties of `shift` are those of this function.
     unsafe { bytes::shift(to, from, length) };
     to
 }
 
 /// # Safety
-/// As in C.
+/// `to` is valid for writes of `length` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memset(to: *mut u8, value: c_int, length: usize) -> *mut u8 {
-    // SAFETY: the caller's promise; C keeps the low byte of the value.
+    // SAFETY: the duty of `fill` is that of this function. C uses the low byte of the value.
     unsafe { bytes::fill(to, value.to_le_bytes()[0], length) };
     to
 }
 
 /// # Safety
-/// As in C.
+/// `left` and `right` are valid for reads of `length` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, length: usize) -> c_int {
-    // SAFETY: the caller's promise.
+    // SAFETY: the duties of `compare` are those of this function.
     unsafe { bytes::compare(left, right, length) }
 }
 
 /// # Safety
-/// As in C.
+/// `left` and `right` are valid for reads of `length` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, length: usize) -> c_int {
-    // SAFETY: the caller's promise.
+    // SAFETY: the duties of `compare` are those of this function.
     unsafe { bytes::compare(left, right, length) }
 }
 
 /// # Safety
-/// As in C.
+/// `text` is valid for reads up to and including its first zero byte.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn strlen(text: *const u8) -> usize {
     let mut length = 0;
-    // SAFETY: the caller's text ends with a zero byte. Volatile, or the loop would be made a call to itself.
+    // SAFETY: `text` is readable up to its zero byte. Volatile, or the compiler would turn the loop into a call to itself.
     while unsafe { text.wrapping_add(length).read_volatile() } != 0 {
         length = length.wrapping_add(1);
     }
@@ -63,14 +63,14 @@ unsafe extern "C" fn strlen(text: *const u8) -> usize {
 }
 
 /// # Safety
-/// As in C.
+/// The caller has no duties; C code calls this.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
     allocate(size, HEADER)
 }
 
 /// # Safety
-/// As in C.
+/// The caller has no duties; C code calls this.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else {
@@ -85,7 +85,7 @@ unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 }
 
 /// # Safety
-/// As in POSIX: `into` is good for a write.
+/// `into` is valid for a write.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn posix_memalign(into: *mut *mut c_void, alignment: usize, size: usize) -> c_int {
     if !alignment.is_power_of_two() {
@@ -95,13 +95,13 @@ unsafe extern "C" fn posix_memalign(into: *mut *mut c_void, alignment: usize, si
     if place.is_null() {
         return ENOMEM;
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller passes a place that is valid for a write.
     unsafe { into.write(place) };
     0
 }
 
 /// # Safety
-/// As in C.
+/// `place` is null, or came from one of the functions here and was not freed.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn free(place: *mut c_void) {
     if place.is_null() {

@@ -235,7 +235,7 @@ fn unmap(start: *mut u8, length: usize) {
 /// # Safety
 /// Both pointers are good for `length` bytes, the ranges do not overlap, and no Rust reference to the guest's side exists.
 unsafe fn copy(from: *const u8, into: *mut u8, length: usize) {
-    // SAFETY: the caller's promise; the direction flag is clear by the ABI.
+    // SAFETY: the caller passes valid ranges; the direction flag is clear by the ABI.
     unsafe {
         asm!(
             "rep movsb",

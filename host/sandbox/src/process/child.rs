@@ -63,7 +63,7 @@ const NONE_OF: [u32; 3] = [libc::RLIMIT_CORE, libc::RLIMIT_NOFILE, libc::RLIMIT_
 pub(super) unsafe fn become_guest(plan: &Plan<'_>) -> ! {
     // Where the parent reads what went wrong: guest memory, wherever it lies at the moment.
     let mut failed = Failed(plan.from + (stub::FAILED - BASE));
-    // SAFETY: the caller's promise.
+    // SAFETY: this is a freshly forked child, as `give_up` requires.
     unsafe { give_up(plan.highest, &failed) };
     let how = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
     // SAFETY: moves guest memory, which no Rust object lies in, to a place where this program maps nothing.
@@ -202,13 +202,13 @@ impl Failed {
     }
 }
 
-/// A system call without the C library, whose errno lies in memory of the parent's.
+/// A system call without the C library, whose errno is in memory of the parent.
 ///
 /// # Safety
-/// As the call demands.
+/// The arguments must meet the demands of the system call.
 unsafe fn call(number: i64, arguments: [u64; 5]) -> i64 {
     let result;
-    // SAFETY: the caller's promise; the kernel keeps every other register.
+    // SAFETY: the caller meets the demands of the call; the kernel keeps every other register.
     unsafe {
         asm!(
             "syscall",
