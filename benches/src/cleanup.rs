@@ -49,7 +49,7 @@ pub(crate) fn running(id: Option<u32>) {
     *locked(&RUNNING) = id;
 }
 
-/// Ends a process by its number; one that has ended already is no error.
+/// Ends a process by its number; it is not an error if it has ended already.
 pub(crate) fn kill(id: u32) {
     if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
         let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);

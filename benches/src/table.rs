@@ -108,7 +108,7 @@ impl Line {
         cells
     }
 
-    /// The row beside others; none where there are none.
+    /// The row beside other programs, if there are any.
     fn cells_of_peers(&self) -> Option<Vec<String>> {
         let measured = self.result.as_ref().ok()?;
         if self.row.peers.is_empty() && measured.limit.is_none() {

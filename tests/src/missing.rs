@@ -311,7 +311,7 @@ pub const PLACES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The features of a list with commas, or the name that is none.
+/// The features of a list with commas, or the unknown name in it.
 ///
 /// # Errors
 /// The unknown name.

@@ -28,7 +28,7 @@ impl Reference {
     ///
     /// # Panics
     ///
-    /// If there is none, or it does not say its version.
+    /// If it is missing, or does not print its version.
     #[must_use]
     pub fn installed() -> &'static Self {
         static INSTALLED: OnceLock<Reference> = OnceLock::new();

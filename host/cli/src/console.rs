@@ -26,7 +26,7 @@ impl Console {
         self.failure.get_or_insert(error);
     }
 
-    /// Writes to standard error, where nobody can be told about a failure.
+    /// Writes to standard error; a failure there cannot be reported.
     pub fn complain(bytes: &[u8]) {
         let _ = std::io::stderr().write_all(bytes);
     }

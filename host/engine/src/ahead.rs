@@ -105,7 +105,7 @@ fn is_at_hand(file: &OpenFile, range: &Range) -> bool {
     }
 }
 
-/// Asks for a range: a hint, and what becomes of it matters to nobody.
+/// Requests a range. This is a hint, and its result is ignored.
 fn advise(slots: &Slots, range: Range) {
     let Some(file) = slots.get(range.slot) else {
         return;

@@ -62,7 +62,7 @@ pub(crate) enum Stage {
     Named(Identity),
 }
 
-/// How a hidden file gets its name where there is none yet.
+/// How a hidden file gets a name that does not exist yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Naming {
     /// Renamed, by a kernel that refuses to replace.
@@ -382,7 +382,7 @@ impl Birth {
         fd.is_ok_and(|fd| link(&self.directory, &fd, OsStr::new(".")) == Err(Errno::EXIST))
     }
 
-    /// How a hidden file can get its name where there is none: tried by giving it another hidden one, which is its name then.
+    /// How a hidden file can get a name that does not exist: tested by giving it another hidden name, which it keeps.
     fn find_naming(&self, first: &OsStr) -> Result<(OsString, Naming), Errno> {
         let second = hidden::another(first);
         if self.rename(first, &second, RenameFlags::NOREPLACE).is_ok() {

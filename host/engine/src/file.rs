@@ -103,7 +103,7 @@ pub(crate) struct State {
     pub(crate) no_probe: AtomicBool,
     /// A flush failed.
     flush_failed: AtomicBool,
-    /// The complement of how far it may grow in this run, whatever `access` says: nothing said is no limit.
+    /// The complement of the largest size that it may reach in this run, whatever `access` says: 0 means no limit.
     grown: AtomicU64,
     /// The file that named it first, and its name there, for files that the gate opened.
     pub(crate) named: OnceLock<(Slot, Vec<u8>)>,

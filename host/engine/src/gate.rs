@@ -501,7 +501,7 @@ const OUTSIDE: Failure = Failure(status::REFUSED_OUTSIDE);
 const KIND: Failure = Failure(status::REFUSED_KIND);
 /// S_IFMT.
 const TYPE: u32 = 0o170_000;
-/// Files beside an image whose records are looked for; more than that are no directory of images.
+/// Files beside an image whose records are looked for; a directory with more is not a directory of images.
 const SIBLINGS: usize = 4096;
 /// Bytes in which a piece of an image says how it is laid out. Ours: a page.
 const PAGE: u64 = 4096;

@@ -3,7 +3,7 @@
 //! ```text
 //!  .disk.qcow2.instar-6f1c02d9-88c3a41e90b2d7f5
 //!   └ the name that it will get  └ this boot of this machine
-//!                                         └ at random: nobody can take it beforehand
+//!                                         └ at random: nobody can create it first
 //! ```
 //!
 //! A file under such a name is locked as long as the run lives that makes it. One that is not locked was left by a run that was
@@ -22,7 +22,7 @@ use rustix::process::geteuid;
 use crate::file::Identity;
 use crate::lock::{self, Use};
 
-/// A name beside `of` that nobody uses: hidden, recognisable, and short enough.
+/// An unused name beside `of`: hidden, recognisable, and short enough.
 pub(crate) fn name(of: &OsStr) -> OsString {
     with_random(of, boot())
 }

@@ -26,7 +26,7 @@ impl fmt::Debug for Key {
 }
 
 impl KeyPlace {
-    /// The key. One that others could know or change is as good as none.
+    /// The key. A key that others could read or change is refused.
     pub(crate) fn load(&self) -> std::io::Result<Key> {
         let mut file = std::fs::OpenOptions::new()
             .read(true)

@@ -19,9 +19,9 @@ use crate::sys;
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// Reading, while nobody writes.
+    /// Reading, while no other process writes.
     Source,
-    /// Reading and writing, while nobody else writes.
+    /// Reading and writing, while no other process writes.
     Target,
 }
 
@@ -34,7 +34,7 @@ impl Use {
         }
     }
 
-    /// Numbers of the permissions that nobody else may use meanwhile.
+    /// Numbers of the permissions that no other process may use meanwhile.
     const fn keeps(self) -> &'static [u8] {
         match self {
             Self::Source | Self::Target => &[WRITE, RESIZE],

@@ -12,7 +12,7 @@ use crate::stop::Stop;
 /// Bytes a second, and how far the run is.
 #[derive(Debug, Default)]
 pub(crate) struct Rate {
-    /// 0 is no limit.
+    /// 0 means no limit.
     per_second: u64,
     started: OnceLock<Instant>,
     written: AtomicU64,

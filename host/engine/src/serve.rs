@@ -100,7 +100,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         }
     }
 
-    /// With at most so many bytes of data written a second; 0 is no limit.
+    /// With at most so many bytes of data written a second; 0 means no limit.
     #[must_use]
     pub fn with_rate(mut self, bytes_per_second: u64) -> Self {
         self.rate = Rate::new(bytes_per_second);

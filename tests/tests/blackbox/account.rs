@@ -1,4 +1,4 @@
-//! Sound images that look like much work, and are none: no verb may accuse them. What hostile ones cost is in the suite `hostile`.
+//! Sound images that look expensive but are not: no verb may refuse them as attacks. The suite `hostile` has the hostile ones.
 
 use std::fs;
 

@@ -36,7 +36,7 @@ fn cell(bench: &Bench) -> Option<()> {
     Some(())
 }
 
-/// Runs a line in the cell, as nobody and within a caller's limits.
+/// Runs a line in the cell, as the user nobody and within a caller's limits.
 fn in_cell(bench: &Bench, line: &str) -> Outcome {
     Outcome::of(
         Command::new("prlimit")

@@ -9,7 +9,7 @@ use instar_tests::disk::{self, Piece};
 use instar_tests::ledger::deviates;
 use instar_tests::{Bench, in_both_sandboxes};
 
-/// A qcow2 image that names a file which nobody may open.
+/// A qcow2 image that names a file which no user may open.
 fn hostile(bench: &Bench, name: &str) {
     Crafted::image(bench, name, "4M", "", 65536).backing(b"/etc/passwd");
 }

@@ -1,4 +1,4 @@
-//! Conversions nobody thought of: images, chains and options drawn at random, each told by its number. The same seed gives
+//! Random conversions: images, chains and options drawn at random, each identified by its number. The same seed gives
 //! the same bytes, whatever the number of lanes and the sandbox.
 
 use std::fs;

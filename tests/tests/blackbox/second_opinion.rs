@@ -1,4 +1,4 @@
-//! What we write, read by programs that share no line with qemu or with us: 7-Zip, the libraries of libyal, dissect.
+//! Our images, read by programs that share no code with qemu or with instar: 7-Zip, the libraries of libyal, dissect.
 //!
 //! What a reader reads of qemu-img's it must read of ours too, every byte. Each opinion goes to the ledger, and so does each that
 //! could not be had.

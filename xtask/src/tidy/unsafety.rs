@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::{House, rust};
 use crate::{Outcome, workspace};
 
-/// Crates that may hold unsafe code. The last three are no part of the product.
+/// Crates that may hold unsafe code. The last three are not part of the product.
 pub(super) const ALLOWED: &[&str] = &[
     "guest",
     "host/engine",

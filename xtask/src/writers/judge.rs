@@ -49,7 +49,7 @@ pub(super) struct Judgement {
     pub(super) measure: Answer,
     /// Every byte of the disk, in both sandboxes.
     pub(super) read: Answer,
-    /// The same with `--untrusted`, against the plain reading: a refusal is no fault.
+    /// The same with `--untrusted`, against the plain reading: a refusal is not a fault.
     pub(super) untrusted: Answer,
     /// What `info --safety` says.
     pub(super) safety: String,

@@ -56,7 +56,7 @@ pub(super) fn make(bench: &Bench) -> Result<Vec<Made>, String> {
     Ok(vec![imago, vhdx, tool(bench, &home)?])
 }
 
-/// Builds the program beside the workspace: these crates are no part of instar.
+/// Builds the program beside the workspace: these crates are not part of instar.
 fn build(home: &Path) -> Result<std::path::PathBuf, String> {
     let fail = |error: std::io::Error| error.to_string();
     std::fs::create_dir_all(home.join("src")).map_err(fail)?;

@@ -1,8 +1,8 @@
-//! Strings: ASCII only, everything else as `\uXXXX`, what is no UTF-8 as U+FFFD.
+//! Strings: ASCII only, other characters as `\uXXXX`, and invalid UTF-8 as U+FFFD.
 
 use std::fmt::Write;
 
-/// What stands for bytes that are no character.
+/// The replacement for bytes that are not a character.
 const REPLACEMENT: u32 = 0xFFFD;
 
 /// Appends `bytes` as a JSON string.
@@ -33,7 +33,7 @@ fn unit(out: &mut String, unit: u32) {
     let _ = write!(out, "\\u{unit:04X}");
 }
 
-/// The characters of `bytes`, by the reference tool's rules for what is none: surrogates, noncharacters, overlong and
+/// The characters of `bytes`, by the reference tool's rules for invalid ones: surrogates, noncharacters, overlong and
 /// cut sequences, each giving one U+FFFD for the bytes that it consumes.
 pub fn lossy_codepoints(bytes: &[u8]) -> impl Iterator<Item = u32> + '_ {
     let mut rest = bytes;

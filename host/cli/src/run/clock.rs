@@ -1,8 +1,8 @@
-//! The time that a command has, and what happens when it has not ended by then.
+//! The time limit of a command, and the end of a command that exceeds it.
 //!
-//! The sandbox stops the guest, and the engine every piece of work that it does for it. Only what nobody can look up from is left:
-//! a write to a pipe that nobody reads, the flush of a slow disk. For that a thread waits until a moment later, takes new files
-//! away and ends the program.
+//! The sandbox stops the guest, and the engine stops every piece of work for it. Two kinds of work cannot be stopped: a write to a
+//! pipe that nobody reads, and the flush of a slow disk. For those a thread waits a moment longer, removes new files and ends the
+//! program.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -123,7 +123,7 @@ impl Drop for Clock {
     }
 }
 
-/// Says why, unless standard error is the pipe that nobody reads.
+/// Prints the reason, unless standard error is the pipe that nobody reads.
 fn last_words(text: &str) {
     let error = std::io::stderr();
     let mut ready = [PollFd::new(&error, PollFlags::OUT)];

@@ -52,7 +52,7 @@ const STEP: u64 = 100;
 const WHOLE: u64 = 10_000;
 /// A bar is drawn this often at most.
 const REDRAW: Duration = Duration::from_millis(100);
-/// Work that nobody asked to see gets a bar only after this time.
+/// Without `-p`, a bar appears only after this time.
 const PATIENCE: Duration = Duration::from_millis(700);
 /// Steps with a total up to this do not count bytes and have no rate worth showing.
 const SMALL: u64 = 4096;
@@ -182,7 +182,7 @@ impl Progress {
     }
 }
 
-/// Whether the terminal can draw over what it shows: one that is dumb, or that nobody knows, gets what a pipe gets.
+/// Whether the terminal can overwrite its line. A dumb or unknown terminal gets the output for a pipe.
 fn draws() -> bool {
     std::env::var_os("TERM").is_some_and(|name| !name.is_empty() && name != "dumb" && name != "unknown")
 }

@@ -118,7 +118,7 @@ struct Budget {
 const BYTES: usize = 12 << 20;
 /// What is made of each of those in JSON is ten times as large as what was said. Ours: as many snapshots as an image can have.
 const ITEMS: usize = 65_536;
-/// Warnings that are kept; those behind them are counted. Ours: nobody reads more.
+/// Warnings that are kept; further ones are counted. Ours: nobody reads more.
 const WARNINGS: u32 = 1024;
 /// `compare` says that sizes differ, and then what else it finds.
 const COMPARISONS: u32 = 2;
@@ -143,7 +143,7 @@ impl Budget {
         }
     }
 
-    /// Whether the report is to be heard; false if it is one too many, but nobody's fault.
+    /// Whether the report is used; false if it is one too many, without a violation.
     fn allows(&mut self, files: &Files, report: &Report) -> Result<bool, Violation> {
         let too_many = Violation::TooManyReports;
         if self.over {

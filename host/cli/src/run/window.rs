@@ -10,7 +10,7 @@ use rustix::system::sysinfo;
 const GROUPS: &str = "/sys/fs/cgroup";
 /// Sources that are smaller in all are not worth asking for limits. Ours: a container with less memory than that runs nothing.
 const SMALL: u64 = 32 << 20;
-/// A limit above this is none; version 1 says "none" by a number of pages near 2^63.
+/// A larger limit means no limit; version 1 expresses this by a number of pages near 2^63.
 const NO_LIMIT: u64 = 1 << 60;
 
 /// Bytes of targets that may stay in the page cache; 0: as the kernel likes.

@@ -1,5 +1,5 @@
-//! Configuration files: TOML, flat, every key known. What cannot be understood is an error, since a rule that is not
-//! understood is a rule that is not kept.
+//! Configuration files: flat TOML with known keys. Anything else is an error, because a rule that is not understood would
+//! be a rule that is not kept.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::policy::Policy;
 use crate::stop::{Step, Stop};
 use crate::words;
 
-/// A file that has to be there.
+/// Reads a file that must exist.
 pub(super) fn read(path: &Path) -> Step<String> {
     std::fs::read_to_string(path).map_err(|error| {
         Stop::say(format!(
@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path) -> Step<String> {
     })
 }
 
-/// A file that need not be there. One that is there and cannot be read is an error.
+/// Reads a file that may be missing. A file that exists but cannot be read is an error.
 pub(super) fn read_if_present(path: &Path) -> Step<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -34,7 +34,7 @@ pub(super) fn read_if_present(path: &Path) -> Step<Option<String>> {
     }
 }
 
-/// Applies what the file says.
+/// Applies the settings of the file.
 pub(super) fn apply(path: &Path, text: &str, policy: &mut Policy) -> Step<()> {
     let wrong = |at: usize, why: &str| {
         let line = text
@@ -65,7 +65,7 @@ pub(super) fn apply(path: &Path, text: &str, policy: &mut Policy) -> Step<()> {
     Ok(())
 }
 
-/// The words that a value comes to; none in the place of what is no word.
+/// The words of a value; `None` in place of anything that is not a word.
 fn words_of(value: &DeValue<'_>) -> Vec<Option<String>> {
     match value {
         DeValue::Array(items) => items.iter().map(|item| word(item.get_ref())).collect(),

@@ -84,7 +84,7 @@ impl Name {
         self.bytes.starts_with(b"/")
     }
 
-    /// Whether a reader could take it for one with a protocol, `name:…`. A tree of the user's is none.
+    /// Whether a reader could take it for a name with a protocol, `name:…`. A tree that the user gave is not one.
     #[must_use]
     pub fn has_protocol(&self) -> bool {
         let first = self.bytes.iter().find(|byte| matches!(byte, b':' | b'/'));

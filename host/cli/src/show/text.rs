@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result, Write};
 
-/// Bytes from an image, safe on a terminal and on a line: control characters, direction marks and what is no UTF-8 appear
+/// Bytes from an image, safe on a terminal and on a line: control characters, direction marks and invalid UTF-8 appear
 /// as escapes.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a [u8]);

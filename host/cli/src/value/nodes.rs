@@ -149,7 +149,7 @@ fn descend(tree: &mut Tree) -> Result<(Vec<String>, Vec<Part>, Protocol), Refusa
     }
 }
 
-/// `backing`: a layer of the user's, or none.
+/// `backing`: a layer that the user gives, or none.
 fn below(
     given: &OsStr,
     tree: &mut Tree,

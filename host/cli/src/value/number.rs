@@ -3,7 +3,7 @@
 use crate::release::{self, Fact};
 use crate::stop::{Step, Stop};
 
-/// Why a word is no number.
+/// Why a word is not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bad {
     /// It does not have the form.

@@ -15,10 +15,10 @@ pub enum ShowProgress {
 }
 
 impl ShowProgress {
-    /// The argument of `--progress`, empty where there is none.
+    /// The argument of `--progress`, or empty.
     ///
     /// # Errors
-    /// The words for any other argument than `json` and `json:N`: the reference tool takes none.
+    /// A message for any argument except `json` and `json:N`: the reference tool accepts none.
     pub fn parse(value: &[u8]) -> Step<Self> {
         const STDERR: u16 = 2;
         let descriptor = match value {

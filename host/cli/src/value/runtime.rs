@@ -40,7 +40,7 @@ const TRUTHS: &[&str] = &[
     "x-check-cache-dropped",
 ];
 
-/// Options whose values nobody needs to look at.
+/// Options whose values have no effect.
 const ANYTHING: &[&str] = &["aio-max-batch", "node-name"];
 
 /// Takes what every node has.

@@ -47,7 +47,7 @@ impl Tree {
     /// The tree of `--image-opts`.
     ///
     /// # Errors
-    /// A message, when the first word is no setting.
+    /// A message if the first word is not a setting.
     pub fn from_options(text: &[u8]) -> Result<Self, Vec<u8>> {
         let settings = list::settings(text);
         if let Some(first) = settings.first().filter(|setting| setting.bare) {
@@ -130,7 +130,7 @@ impl Tree {
         self.0.iter().any(|(name, _)| name.starts_with(prefix.as_bytes()))
     }
 
-    /// What nobody took.
+    /// The settings that were not used.
     #[must_use]
     pub fn left_over(&self) -> Option<&[u8]> {
         self.0.first().map(|(name, _)| name.as_slice())

@@ -69,7 +69,7 @@ pub(super) fn image(bench: &Bench, name: &str) -> String {
     format!("> {format}, {} bytes, {:016x}\n", bytes.len(), fnv(&bytes))
 }
 
-/// FNV-1a: enough to tell disks apart that nobody made to look alike.
+/// FNV-1a, which is enough to distinguish disks that were not made to collide.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

@@ -26,7 +26,7 @@ pub(super) struct MapText {
     end: Option<u64>,
 }
 
-/// Why a run is none.
+/// Why a run is not valid.
 type Nonsense = &'static str;
 
 impl MapText {

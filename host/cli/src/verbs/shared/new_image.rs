@@ -25,7 +25,7 @@ pub(crate) fn join_options(options: &mut Option<Vec<u8>>, more: &[u8]) -> Step<(
     Ok(())
 }
 
-/// What can be made under that name; `unknown` has the words for a name that nobody knows.
+/// The format that can be made under that name; `unknown` words the message for an unknown name.
 pub(crate) fn creatable_or(name: &OsStr, unknown: impl Fn() -> Vec<u8>) -> Step<Driver> {
     let name = name.as_bytes();
     if let Some(driver) = Driver::from_name(name) {

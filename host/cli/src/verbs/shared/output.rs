@@ -18,7 +18,7 @@ pub(crate) fn output_is_json(value: &OsStr) -> Step<bool> {
     }
 }
 
-/// An option whose argument is none of its words.
+/// An invalid argument of an option with two words.
 pub(crate) fn expects(option: &str, words: [&str; 2], found: &[u8]) -> Stop {
     let [first, second] = words;
     let comma = if release::has(Fact::CommaBeforeNot) {
