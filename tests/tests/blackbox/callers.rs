@@ -1,7 +1,7 @@
-//! The command lines of real callers, as they write them, under the name of qemu-img and under the limits that they set:
-//! same exit code, same output, silence on success, the same disk in the target.
+//! The command lines of real callers, run under the name of qemu-img and under the limits that the callers set. Exit code, output,
+//! silence on success and the disk in the target must be the same as with qemu-img.
 //!
-//! ours runs in less room than any caller gives: 256 MiB of address space, in which qemu-img itself ends with an abort.
+//! Runs of instar get less memory than any caller allows: 256 MiB of address space, in which qemu-img itself aborts.
 
 use std::fs;
 use std::os::unix::fs::symlink;

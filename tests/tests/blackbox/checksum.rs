@@ -1,4 +1,4 @@
-//! `checksum`: what the specification says, for any container. An independent program computes it, too.
+//! `checksum`: the result matches the specification for any format. An independent program computes it, too.
 
 use std::process::Command;
 use std::time::Duration;

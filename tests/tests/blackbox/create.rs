@@ -1,4 +1,4 @@
-//! `create`: what it prints and makes is what the installed qemu-img prints and makes.
+//! `create`: its output and its images are those of the installed qemu-img.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What is linked into the process that holds file descriptors, as cargo resolves it.
+//! The crates that are linked into the process with the file descriptors, as cargo resolves them.
 
 use std::process::Command;
 

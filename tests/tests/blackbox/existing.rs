@@ -1,4 +1,4 @@
-//! Targets that exist: written into (`-n`), replaced, or left alone by a failure.
+//! Existing targets: they are written in place (`-n`), replaced, or left alone after a failure.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

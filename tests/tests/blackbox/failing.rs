@@ -1,5 +1,5 @@
-//! Every single call that reads or changes a file fails once, with an I/O error or for want of space. The conversion fails
-//! with it, in words, and leaves no target, or one that no tool takes for an image; or it gets by without that call, and the
+//! Every call that reads or changes a file fails once, with an I/O error or because space runs out. The conversion then fails
+//! with a message and leaves no target, or one that no tool takes for an image; or it works without that call, and the
 //! target is complete. It never succeeds with another disk in the target.
 //!
 //! strace lets a call fail by making another one in its place, which the jail allows.

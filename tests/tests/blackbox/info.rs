@@ -1,4 +1,4 @@
-//! `info`: what it prints is what the installed qemu-img prints, for people and as JSON.
+//! `info`: its output is that of the installed qemu-img, for people and as JSON.
 
 use instar_tests::compare::agree;
 use instar_tests::craft::Crafted;

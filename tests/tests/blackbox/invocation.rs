@@ -1,4 +1,4 @@
-//! How instar is called: as qemu-img, without arguments, with abbreviations, for help.
+//! Ways to call instar: as qemu-img, without arguments, with abbreviations, for help.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;

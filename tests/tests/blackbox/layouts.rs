@@ -1,5 +1,5 @@
-//! The directories of real callers, as they lay them out: what their command lines read with the configuration that
-//! docs/callers gives for each, and what an image that a stranger uploaded there does not.
+//! The directories of real callers: with the configuration that docs/callers gives for each, their command lines can read their
+//! own images, and an image that a stranger uploaded cannot read others.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! `map`: what it prints is what the installed qemu-img prints, byte for byte on both streams.
+//! `map`: its output is that of the installed qemu-img, byte for byte on both streams.
 
 use std::fs::File;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Every verb on kernels and filesystems that lack something, one thing at a time and as real places combine them.
 //!
 //! Each run does the whole work, with the bytes and words of the reference tool, or fails with a message that says what is missing,
-//! and leaves nothing behind. `INSTAR_TEST_MATRIX=1` prints the table, and tells apart what never came to the missing call (works)
-//! from what did without (falls back).
+//! and leaves nothing behind. `INSTAR_TEST_MATRIX=1` prints the table, which distinguishes runs that never reached the missing call (works)
+//! from runs that did without it (falls back).
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Cache modes where the filesystem has no direct I/O, and what is shown of the work: to a terminal, to a pipe, on a signal.
+//! Cache modes on a filesystem without direct I/O, and progress on a terminal, on a pipe and after a signal.
 
 use std::fs;
 use std::path::PathBuf;

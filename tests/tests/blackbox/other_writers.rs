@@ -1,4 +1,4 @@
-//! Images that other programs wrote just now, read as qemu-img reads them. `cargo xtask writers` asks many more programs.
+//! Images that other programs write during the test, read as qemu-img reads them. `cargo xtask writers` covers many more programs.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Images that stand in a part of a file, as in an OVA: raw nodes below a format, in `json:` and in `--image-opts`.
+//! Images inside a part of a file, as in an OVA: raw nodes below a format, in `json:` and in `--image-opts`.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Where untrusted code runs, and what instar says about it.
+//! The sandbox in use, and the output of instar about it.
 
 use std::fs;
 use std::process::Command;

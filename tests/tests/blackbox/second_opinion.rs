@@ -1,7 +1,7 @@
 //! Our images, read by programs that share no code with qemu or with instar: 7-Zip, the libraries of libyal, dissect.
 //!
-//! What a reader reads of qemu-img's it must read of ours too, every byte. Each opinion goes to the ledger, and so does each that
-//! could not be had.
+//! A reader that reads an image of qemu-img must read ours too, every byte. The ledger gets each opinion, and each reader that
+//! is missing.
 
 use std::fs;
 use std::process::Command;

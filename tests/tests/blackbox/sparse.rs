@@ -1,5 +1,5 @@
-//! `-S`: the same places have space as in what qemu-img writes, for shortest runs that are powers of two and others, whatever
-//! the source's layout and the target's clusters.
+//! `-S`: the same places are allocated as by qemu-img, for minimum runs that are powers of two and others, and for any
+//! layout of the source and any cluster size of the target.
 
 use std::fs;
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,4 @@
-//! Targets where something is easily lost: the source itself, devices, files that others have open, filesystems with wishes.
+//! Targets where data is easily lost: the source itself, devices, files that others have open, filesystems with hints.
 
 use std::fs;
 use std::io::Write as _;

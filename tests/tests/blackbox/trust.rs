@@ -1,4 +1,4 @@
-//! Whose names are trusted: layers elsewhere that this machine wrote, that the user records, that the configuration allows.
+//! The names that are trusted: layers in other directories that this machine wrote, the user records, or the configuration allows.
 
 use std::fs;
 use std::os::unix::fs::symlink;

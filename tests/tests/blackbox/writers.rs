@@ -1,5 +1,5 @@
-//! Files as other programs write them: what is odd in each is put into an image of qemu-img's, and both programs must then
-//! see the same disk.
+//! Files as other programs write them: the test puts the peculiarity of each program into an image made by qemu-img, and both
+//! readers must then see the same disk.
 
 use std::fs;
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,4 @@
-//! Writing: what instar makes is read back by qemu-img, which finds nothing wrong with it and the same features in it.
+//! Writing: qemu-img reads the images that instar makes, finds nothing wrong with them, and finds the same features in them.
 
 use instar_tests::compare::{
     allocated, checks_clean, qemu_info, qemu_map, qemu_own_ranges, qemu_reads, same_bytes,

@@ -1,4 +1,4 @@
-//! What is recorded: command lines, and the images that they refer to.
+//! The recorded cases: command lines, and the images that they refer to.
 
 use std::fs;
 

@@ -1,12 +1,12 @@
-//! What each release of qemu-img printed, kept as text, so that instar is compared with releases that cannot be started here.
+//! The recorded output of each release of qemu-img, so that instar can be compared with releases that cannot be started here.
 //!
 //! ```text
 //!  cases: the rows of dd, and every looking verb over the variants ─► qemu-img of a release ─► tests/baselines/SERIES/*.txt
 //!                                                                  └► instar as that release, compared with these files
 //! ```
 //!
-//! `cargo xtask baselines` records anew. A baseline comes from the release itself, never from instar; where the release can be
-//! started, it has to say today what was recorded.
+//! `cargo xtask baselines` records them again. A baseline comes from the release itself, never from instar; a release that can
+//! be started must still print what was recorded.
 
 mod cases;
 mod shown;

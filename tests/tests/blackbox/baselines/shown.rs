@@ -1,4 +1,4 @@
-//! What is kept of a result: all of it but what depends on the clock, chance or the file system.
+//! The recorded part of a result: all of it except values that depend on the clock, on chance or on the filesystem.
 
 use std::fmt::Write;
 use std::fs;

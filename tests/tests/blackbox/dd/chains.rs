@@ -1,4 +1,4 @@
-//! Chains of operands: their order, operands given twice, and what belongs to a name.
+//! Chains of operands: their order, operands given twice, and the extent of a name.
 
 use super::rows;
 

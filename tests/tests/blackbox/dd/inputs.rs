@@ -1,4 +1,4 @@
-//! The format of the source, backing chains among them: what is copied is the disk that a guest would see.
+//! The format of the source, including backing chains: `dd` copies the disk that a guest would see.
 
 use super::rows;
 

@@ -1,4 +1,4 @@
-//! What a row is, what it refers to, and how it is judged.
+//! The rows, the files that they refer to, and the comparison of results.
 
 use std::fs;
 

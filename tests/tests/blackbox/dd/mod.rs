@@ -1,4 +1,4 @@
-//! The matrix of `dd`: one file a dimension, one test a row, beside every release of qemu-img that can be started and in both
+//! The matrix of `dd`: one file for each dimension, one test for each row, beside every release of qemu-img that can be started and in both
 //! sandboxes.
 //!
 //! ```text

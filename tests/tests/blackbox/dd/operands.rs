@@ -1,4 +1,4 @@
-//! Operands that are wrong, or nearly: both programs refuse the same, in the same words, and write nothing.
+//! Operands that are wrong or almost wrong: both programs refuse the same ones, with the same messages, and write nothing.
 
 use super::rows;
 

@@ -1,4 +1,4 @@
-//! Each deliberate difference from qemu-img: both programs are run, and must differ in just the way that `deviations.toml` says.
+//! Each deliberate difference from qemu-img: both programs run, and must differ exactly as `deviations.toml` says.
 
 mod options;
 mod qcow2;

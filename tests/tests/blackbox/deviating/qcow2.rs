@@ -1,4 +1,4 @@
-//! qcow2 images, and what any image may name.
+//! qcow2 images, and the names that any image may hold.
 
 use std::fs;
 

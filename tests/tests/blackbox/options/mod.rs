@@ -1,5 +1,5 @@
-//! The whole command line of `convert`, in hundreds of lines: both programs run under the same name, in the same surroundings,
-//! and agree in exit code, output, messages and in what they write. What they do not agree in is in `deviating::options`.
+//! The whole command line of `convert`, in hundreds of lines: both programs run under the same name, in the same environment,
+//! and agree in exit code, output, messages and written files. `deviating::options` has the differences.
 
 use std::fs;
 use std::os::unix::fs::symlink;
