@@ -1,4 +1,4 @@
-//! `check` of images made to exhaust who looks at them: C2, C3, C4, F1.
+//! `check` of images that are made to exhaust their reader: C2, C3, C4, F1.
 
 use std::time::Duration;
 

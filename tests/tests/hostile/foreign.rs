@@ -1,5 +1,5 @@
-//! B2, B3, C2, C3, C7, D1, D2 for the formats of other products: polyglots, tables that lie, overlap, go in circles or all lead to
-//! one place. Every run is bounded in time and address space.
+//! B2, B3, C2, C3, C7, D1, D2 for the formats of other products: files in two formats at once, and tables that lie, overlap, form
+//! loops or all lead to one place. Every run is bounded in time and address space.
 
 use std::fs;
 use std::time::Duration;

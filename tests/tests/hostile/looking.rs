@@ -1,4 +1,4 @@
-//! C2, C3, C4, C5, F1 for the verbs that only look: `map`, `compare`, `snapshot -l`, `info --safety`.
+//! C2, C3, C4, C5, F1 for the verbs that only read: `map`, `compare`, `snapshot -l`, `info --safety`.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Hostile images: each is refused in words, or read as what it is, within bounds of time and memory.
+//! Hostile images: each is refused with a message, or read for what it is, within bounds of time and memory.
 //!
 //! Every run has an address space of 256 MiB and a bound on its time. Names such as A1 are the rows of the attack table in
 //! SECURITY.md.

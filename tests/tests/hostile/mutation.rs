@@ -1,5 +1,5 @@
-//! Images with bytes changed at random, read by both programs: instar never crashes, hangs or invents, and where both read, they
-//! read the same. Every case is made from one number, which the message of a failure names.
+//! Images with bytes changed at random, read by both programs: instar never crashes, hangs or makes up data, and if both programs
+//! read an image, they read the same disk. Each case comes from one number, which a failure prints.
 
 use std::fs;
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,4 @@
-//! A1, A2, A4 to A7, B1, C5: images that name files which are not theirs.
+//! A1, A2, A4 to A7, B1, C5: images that name files of others.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! F1: strings in images that try to speak for us.
+//! F1: strings in images that imitate our own output.
 
 use std::ffi::OsStr;
 use std::fs;

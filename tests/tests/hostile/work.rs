@@ -1,5 +1,5 @@
-//! C3 for every verb: images whose tables stand for more than they have room for. Each verb gives up after work in proportion to
-//! the file, says why and which file it is, and leaves no target; with `--untrusted` and without.
+//! C3 for every verb: images whose tables describe more than they have room for. Each verb stops after work in proportion to the
+//! file, names the reason and the file, and leaves no target, with and without `--untrusted`.
 
 use std::fs;
 use std::time::Duration;
