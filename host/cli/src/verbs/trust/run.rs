@@ -127,9 +127,13 @@ fn look(context: &Context<'_>, name: &[u8], format: Option<&OsStr>) -> Step<Valu
         command.arg("-f").arg(format);
     }
     command.arg("--").arg(files::typed(OsStr::from_bytes(name)));
-    instance::answer(command).map_err(|silence| match silence {
-        // It counts from where it began.
-        Silence::Refused(why) => Stop::say(clock::over(context.policy).unwrap_or(why)),
+    let answer = instance::answer(command);
+    // An instance counts its time from its own start, and may be done before it notices that ours is over.
+    if let Some(over) = clock::over(context.policy) {
+        return Err(Stop::say(over));
+    }
+    answer.map_err(|silence| match silence {
+        Silence::Refused(why) => Stop::say(why),
         Silence::Broken(why) => about(name, &why),
     })
 }
