@@ -83,6 +83,8 @@ pub enum Verb {
     Check(Check),
     /// The verbs that change an image in place.
     Change(ChangeImage),
+    /// `bitmap`.
+    Bitmaps(ChangeBitmaps),
 }
 
 impl Verb {
@@ -101,6 +103,7 @@ impl Verb {
             Self::Snapshots(source) | Self::Safety(source) => [source].into(),
             Self::Check(job) => [&job.source].into(),
             Self::Change(_) => Vec::new(),
+            Self::Bitmaps(job) => job.from.iter().collect(),
         }
     }
 }
@@ -368,6 +371,38 @@ pub enum Change {
     ApplySnapshot(Vec<u8>),
     /// `snapshot -d`: the first of that name.
     DeleteSnapshot(Vec<u8>),
+}
+
+/// `bitmap`: what is done with the bitmaps of an image, one action after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeBitmaps {
+    /// The file that the user named, open for writing.
+    pub image: Source,
+    /// The bitmap that each action is about, any bytes; empty where all of them are about every bitmap.
+    pub name: Vec<u8>,
+    /// What is done.
+    pub actions: Vec<BitmapAction>,
+    /// `-b`: the image whose bitmaps are merged; without it, the one that is changed.
+    pub from: Option<Source>,
+}
+
+/// One action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BitmapAction {
+    /// `--add`, and the granularity in bytes as the user gave it; 0: by the size of clusters.
+    Add(u64),
+    /// `--remove`.
+    Remove,
+    /// `--remove-all`: every bitmap.
+    RemoveAll,
+    /// `--clear`.
+    Clear,
+    /// `--enable`.
+    Enable,
+    /// `--disable`.
+    Disable,
+    /// `--merge`, and the name of the bitmap whose bits are set, too.
+    Merge(Vec<u8>),
 }
 
 /// An internal snapshot to be made.

@@ -160,6 +160,8 @@ pub enum Stage {
     Check,
     /// Changing an image in place.
     Change,
+    /// Carrying out the action on bitmaps with this index; those before it are done.
+    BitmapAction(u32),
     /// Anything else.
     Other,
 }

@@ -1,8 +1,11 @@
 //! A format being changed in place.
 
-use instar_abi::job::Change;
+use alloc::boxed::Box;
 
-use crate::Result;
+use instar_abi::job::{BitmapAction, Change, ChangeBitmaps};
+use instar_abi::{Fault, fault};
+
+use crate::{Image, Result};
 
 /// An image whose structure can be changed where it is.
 pub trait Edit {
@@ -15,4 +18,81 @@ pub trait Edit {
     /// # Errors
     /// The reason against the change, or an error of the host.
     fn change(&mut self, change: &Change) -> Result<()>;
+
+    /// Its bitmaps, to be changed.
+    ///
+    /// # Errors
+    /// What is wrong with their directory, or the host's error.
+    fn bitmaps(&mut self) -> Result<Box<dyn EditBitmaps + '_>> {
+        Ok(Box::new(NoBitmaps))
+    }
 }
+
+/// The bitmaps of an image that is changed in place.
+pub trait EditBitmaps {
+    /// Carries out actions, one after the other, up to one that cannot be: those before it take effect all the same. `from` has the
+    /// bitmaps that are merged; without it, they are the image's own.
+    ///
+    /// The disk stays what it is. If the machine stops at any moment, the bitmaps are those from before all actions or those from
+    /// after them.
+    ///
+    /// # Errors
+    /// Why not everything was done.
+    fn change(
+        &mut self,
+        change: &ChangeBitmaps,
+        from: Option<&mut dyn Image>,
+    ) -> core::result::Result<(), Undone>;
+}
+
+/// Why actions were not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undone {
+    /// The number of the one that cannot be; none: nothing is wrong with the actions.
+    pub action: Option<u32>,
+    /// What speaks against it.
+    pub fault: Fault,
+}
+
+impl From<Fault> for Undone {
+    fn from(fault: Fault) -> Self {
+        Self { action: None, fault }
+    }
+}
+
+/// The bitmaps of an image that cannot have any.
+struct NoBitmaps;
+
+impl EditBitmaps for NoBitmaps {
+    fn change(
+        &mut self,
+        change: &ChangeBitmaps,
+        _: Option<&mut dyn Image>,
+    ) -> core::result::Result<(), Undone> {
+        for (number, action) in (0..).zip(&change.actions) {
+            let fault = match action {
+                BitmapAction::RemoveAll => continue,
+                BitmapAction::Add(_) if change.name.is_empty() => Fault::new(fault::bitmap::NO_NAME),
+                BitmapAction::Add(granularity) if !is_granularity(*granularity) => {
+                    Fault::new(fault::bitmap::GRANULARITY)
+                }
+                BitmapAction::Add(_) => Fault::new(fault::bitmap::NO_BITMAPS),
+                _ => Fault::new(fault::bitmap::MISSING).named(&change.name),
+            };
+            let action = Some(number);
+            return Err(Undone { action, fault });
+        }
+        Ok(())
+    }
+}
+
+/// Whether so many bytes can be what a bit stands for; 0 leaves it to the format.
+#[must_use]
+pub const fn is_granularity(bytes: u64) -> bool {
+    bytes == 0 || (bytes.is_power_of_two() && bytes >= GRANULARITY_MIN && bytes <= GRANULARITY_MAX)
+}
+
+/// Bytes that a bit stands for at least: qemu's.
+const GRANULARITY_MIN: u64 = 512;
+/// Bytes that a bit stands for at most: qemu's.
+const GRANULARITY_MAX: u64 = 1 << 31;

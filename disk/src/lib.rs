@@ -45,7 +45,7 @@ pub use bitmap::{Bitmaps, ReadBits, bitmap_bytes};
 pub use blocks::{Blocks, InPlace, behind};
 pub use budget::Budget;
 pub use check::Check;
-pub use edit::Edit;
+pub use edit::{Edit, EditBitmaps, Undone, is_granularity};
 pub use extents::Extents;
 pub use file::File;
 pub use findings::Findings;

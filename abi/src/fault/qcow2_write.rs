@@ -55,6 +55,8 @@ super::faults! {
     DELETE_MISSING = 0x029a, "snapshot not found";
     /// `snapshot -a` of an image whose format has no snapshots.
     NO_SNAPSHOTS = 0x029b, "Block driver does not support snapshots";
+    /// The header cannot be replaced in one step. Number 0: bytes of the first cluster.
+    HEADER_NO_ROOM = 0x029c, "the header and the names in it leave too little room in the first cluster of {0} bytes to replace them in one step (use shorter names)";
     /// `measure` of a disk whose L1 table would exceed its limit.
     MEASURE_TOO_LARGE = 0x02b0, "The image size is too large (try using a larger cluster size)";
 }

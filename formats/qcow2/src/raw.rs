@@ -15,7 +15,7 @@ pub const HEADER_V2: u32 = 72;
 pub const HEADER_V3: u32 = 104;
 
 /// The header at byte 0. A version 2 header ends before `incompatible_features`.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(Clone, Copy, Debug, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 #[allow(missing_docs, reason = "the names of the specification")]
 pub struct RawHeader {

@@ -101,10 +101,12 @@ pub(crate) fn push_entry(
     entries: u64,
 ) {
     let name = bitmap.name.as_bytes();
+    let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+    let flags = flag(bitmap.auto, bitmap_flag::AUTO) | flag(bitmap.in_use, bitmap_flag::IN_USE);
     let entry = RawBitmapEntry {
         bitmap_table_offset: table.into(),
         bitmap_table_size: u32::try_from(entries).unwrap_or(u32::MAX).into(),
-        flags: if bitmap.auto { bitmap_flag::AUTO } else { 0 }.into(),
+        flags: flags.into(),
         kind: 1,
         granularity_bits,
         name_size: u16::try_from(name.len()).unwrap_or(u16::MAX).into(),

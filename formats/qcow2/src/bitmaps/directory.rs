@@ -25,15 +25,20 @@ pub(crate) struct Entry {
     pub(crate) table: TableRange,
 }
 
-/// All bitmaps.
+/// All bitmaps, if they are no more than can be shown.
 pub(crate) fn entries(file: File<'_>, header: &Header) -> Result<Vec<Entry>> {
+    entries_within(file, header, LISTED)
+}
+
+/// All bitmaps, if they take no more than so many bytes here.
+pub(crate) fn entries_within(file: File<'_>, header: &Header, most: usize) -> Result<Vec<Entry>> {
     let Some(directory) = header.extensions.bitmaps else {
         return Ok(Vec::new());
     };
-    read(file, header, directory).map_err(|fault| fault.in_file(file.slot()))
+    read(file, header, directory, most).map_err(|fault| fault.in_file(file.slot()))
 }
 
-fn read(file: File<'_>, header: &Header, directory: BitmapDirectory) -> Result<Vec<Entry>> {
+fn read(file: File<'_>, header: &Header, directory: BitmapDirectory, most: usize) -> Result<Vec<Entry>> {
     if directory.bytes == 0 {
         return Err(Fault::new(faults::BITMAP_DIRECTORY_EMPTY));
     }
@@ -67,7 +72,7 @@ fn read(file: File<'_>, header: &Header, directory: BitmapDirectory) -> Result<V
         listed = listed
             .saturating_add(name.len())
             .saturating_add(size_of::<Entry>());
-        if listed > LISTED {
+        if listed > most {
             let numbers = [u64::from(directory.bitmaps), from_usize(all.len())];
             return Err(Fault::new(fault::core::TABLE_LIMIT).with(numbers));
         }

@@ -95,6 +95,12 @@ impl<'h> Ledger<'h> {
         careful.map_or_else(Vec::new, |careful| core::mem::take(&mut careful.retired))
     }
 
+    /// Whether the header, or a table that it leads to, stands in one of these clusters.
+    pub(crate) fn is_reserved(&self, clusters: &Range<u64>) -> bool {
+        let reserved = self.careful.iter().flat_map(|careful| &careful.reserved);
+        reserved.into_iter().any(|range| range.start < clusters.end && clusters.start < range.end)
+    }
+
     /// Whether anything was taken.
     pub(crate) fn has_grown(&self) -> bool {
         self.space.clusters() > self.first_new

@@ -14,8 +14,10 @@
 //! says (version 3; version 2 has none, and there too the disk is right). The acts are types that are used up by the next
 //! one, so that a change in the wrong order does not compile.
 
+mod bitmaps;
 mod counts;
 pub(crate) mod fill;
+mod head;
 mod ledger;
 mod pages;
 mod sector;
@@ -26,7 +28,7 @@ mod tree;
 use alloc::boxed::Box;
 
 use instar_disk::job::Change;
-use instar_disk::{Edit, Fault, File, Result, fault};
+use instar_disk::{Edit, EditBitmaps, Fault, File, Result, fault};
 
 use crate::header::Header;
 use crate::raw::crypt;
@@ -69,5 +71,9 @@ impl Edit for Editor<'_> {
             Change::ApplySnapshot(name) => snapshots::apply(file, header, name),
             Change::DeleteSnapshot(name) => snapshots::delete(file, header, name),
         }
+    }
+
+    fn bitmaps(&mut self) -> Result<Box<dyn EditBitmaps + '_>> {
+        bitmaps::open(self.file, self.header.clone())
     }
 }

@@ -85,7 +85,7 @@ impl<'h> Sector<'h> {
     }
 }
 
-fn narrow(value: u64) -> Result<u32> {
+pub(super) fn narrow(value: u64) -> Result<u32> {
     u32::try_from(value).map_err(|_| internal(line!()))
 }
 

@@ -7,6 +7,7 @@ use instar_disk::{Action, File, FileKind, Io, Preallocate, Result, from_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
+use super::head::Head;
 use super::ledger::Ledger;
 use super::sector::Sector;
 use crate::header::{Header, TableRange};
@@ -21,6 +22,8 @@ pub(super) struct Look<'h> {
     pub(super) layout: Layout,
     pub(super) ledger: Ledger<'h>,
     sector: Sector<'h>,
+    /// The image is marked dirty while it changes.
+    marked: bool,
 }
 
 /// The first act: what is in use stays as it is.
@@ -58,6 +61,7 @@ impl<'h> Look<'h> {
             ledger: Ledger::open_careful(file, &header, layout)?,
             sector: Sector::read(file, header.version)?,
             header,
+            marked: false,
         })
     }
 
@@ -85,10 +89,17 @@ impl<'h> Look<'h> {
     /// Ends the looking. From here on the image is marked dirty, until [`Release::finish`].
     pub(super) fn grow(mut self) -> Result<Grow<'h>> {
         self.sector.set_dirty(true)?;
-        Ok(Grow {
+        self.marked = true;
+        Ok(self.grow_unmarked())
+    }
+
+    /// The same for a change at no moment of which a COPIED flag contradicts a count: a stop leaves leaks, of which nothing needs to be
+    /// said.
+    pub(super) const fn grow_unmarked(self) -> Grow<'h> {
+        Grow {
             look: self,
             taken: Vec::new(),
-        })
+        }
     }
 }
 
@@ -136,14 +147,61 @@ impl<'h> Grow<'h> {
         self.look.file.write(offset, new.as_bytes())
     }
 
-    /// The one moment: until here the disk is the old one, from here on the new one.
-    pub(super) fn switch(mut self, switch: &Switch) -> Result<Release<'h>> {
+    /// What was written is on stable storage.
+    pub(super) fn settle(&mut self) -> Result<()> {
         let look = &mut self.look;
         look.ledger.pages.flush()?;
         if look.ledger.has_grown() && look.file.kind() != FileKind::Block {
             look.file.resize(look.ledger.end()?, Preallocate::Off)?;
         }
-        look.file.flush()?;
+        look.file.flush()
+    }
+
+    /// Gives up: what was taken is free again, as far as that can be written.
+    pub(super) fn abandon(mut self) {
+        let bits = self.look.layout.cluster_bits();
+        for range in &self.taken {
+            let clusters = shr(range.start, bits)..shr_up(range.end, bits);
+            if self.look.ledger.lower(clusters, &mut |_| {}).is_err() {
+                return;
+            }
+        }
+        let look = &mut self.look;
+        if look.ledger.pages.flush().is_err() || look.file.flush().is_err() {
+            return;
+        }
+        drop_ranges(look.file, self.taken.drain(..));
+        if look.marked {
+            let _ = look.sector.set_dirty(false);
+        }
+    }
+
+    /// The one moment, where more changes than some fields: the first cluster becomes `head`.
+    pub(super) fn switch_to(mut self, mut head: Head) -> Result<Release<'h>> {
+        self.settle()?;
+        let look = &mut self.look;
+        if look.ledger.table != look.header.refcount_table {
+            // A longer table counts what the old one did and more: a step of its own.
+            let bits = look.layout.cluster_bits();
+            look.sector.set_refcount_table(look.ledger.table, bits)?;
+            look.sector.write()?;
+        }
+        head.set_refcount_table(look.ledger.table, look.layout.cluster_bits())?;
+        head.set_dirty(look.marked);
+        head.write(look.file)?;
+        look.header = Header::parse(look.file)?;
+        look.layout = Layout::of(&look.header);
+        look.sector = Sector::read(look.file, look.header.version)?;
+        Ok(Release {
+            look: self.look,
+            freed: Vec::new(),
+        })
+    }
+
+    /// The one moment: until here the disk is the old one, from here on the new one.
+    pub(super) fn switch(mut self, switch: &Switch) -> Result<Release<'h>> {
+        self.settle()?;
+        let look = &mut self.look;
         let sector = &mut look.sector;
         if let Some(l1) = switch.l1 {
             sector.set_l1(l1)?;
@@ -183,6 +241,20 @@ impl<'h> Release<'h> {
         Ok(())
     }
 
+    /// The same for those that are counted at all, and are not what the header leads to.
+    pub(super) fn lower_counted(&mut self, clusters: Range<u64>) -> Result<()> {
+        let mut at = clusters.start;
+        while at < clusters.end {
+            let (count, run) = self.look.ledger.run(&(at..clusters.end))?;
+            let some = at..add(at, run)?;
+            at = some.end;
+            if count > 0 && !self.look.ledger.is_reserved(&some) {
+                self.lower(some)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Lowers the counts of a table of so many bytes.
     pub(super) fn lower_table(&mut self, offset: u64, bytes: u64) -> Result<()> {
         self.lower(clusters_of(self.look.layout, offset, bytes)?)
@@ -212,26 +284,33 @@ impl<'h> Release<'h> {
             self.lower(range)?;
         }
         self.drop_freed()?;
+        if !self.look.marked {
+            return Ok(());
+        }
         self.look.sector.set_dirty(false)
     }
 
     /// Gives what nothing refers to back to the filesystem, once the counts that say so are on disk.
     fn drop_freed(&mut self) -> Result<()> {
         self.settle()?;
-        let (file, bits) = (self.look.file, self.look.layout.cluster_bits());
-        let mut batch = Vec::new();
-        for range in self.freed.drain(..) {
-            let offset = shl(range.start, bits)?;
-            batch.push(Io::new(Action::Discard {
-                slot: file.slot(),
-                offset,
-                length: shl(range.end, bits)?.saturating_sub(offset),
-            }));
-        }
-        // Space that is not given back is no fault of the change.
-        file.host().submit(&mut batch);
+        let bits = self.look.layout.cluster_bits();
+        let bytes = |range: Range<u64>| range.start.wrapping_shl(bits)..range.end.wrapping_shl(bits);
+        drop_ranges(self.look.file, self.freed.drain(..).map(bytes));
         Ok(())
     }
+}
+
+/// Gives byte ranges that nothing refers to back to the filesystem. Space that is not given back is no fault of the change.
+fn drop_ranges(file: File<'_>, ranges: impl Iterator<Item = Range<u64>>) {
+    let discard = |range: Range<u64>| {
+        Io::new(Action::Discard {
+            slot: file.slot(),
+            offset: range.start,
+            length: range.end.saturating_sub(range.start),
+        })
+    };
+    let mut batch: Vec<Io<'_>> = ranges.map(discard).collect();
+    file.host().submit(&mut batch);
 }
 
 /// The clusters of a table of so many bytes.

@@ -9,8 +9,9 @@ use alloc::vec::Vec;
 use instar_disk::{Result, align_up};
 
 use super::Existing;
+use crate::bitmaps::bits::{ALL_ONES, set};
 use crate::bitmaps::directory::Entry;
-use crate::num::{add, index, internal, shl, shr};
+use crate::num::{add, internal, shl, shr};
 use crate::raw::entry;
 
 /// Guest ranges that were written: start and end, apart from each other.
@@ -154,56 +155,12 @@ impl Existing<'_> {
     }
 }
 
-/// Sets the bits `from` to `to`.
-fn set(bytes: &mut [u8], from: u64, to: u64) {
-    let mut at = from;
-    while at < to {
-        let next = to.min((at | 7).saturating_add(1));
-        if at & 7 == 0 && next == at.saturating_add(8) {
-            let whole = index(at >> 3)..index(to >> 3);
-            at = to & !7;
-            if let Some(bytes) = bytes.get_mut(whole) {
-                bytes.fill(0xff);
-            }
-            continue;
-        }
-        let low = 0xff_u8.wrapping_shl(u32::try_from(at & 7).unwrap_or(0));
-        let high = match next & 7 {
-            0 => 0xff,
-            bits => 1_u8
-                .wrapping_shl(u32::try_from(bits).unwrap_or(0))
-                .wrapping_sub(1),
-        };
-        if let Some(byte) = bytes.get_mut(index(at >> 3)) {
-            *byte |= low & high;
-        }
-        at = next;
-    }
-}
-
-/// In an entry of a bitmap's table without an offset: all bits are set.
-const ALL_ONES: u64 = 1;
-
 /// Ranges that are told apart. Ours.
 const RANGES_MAX: usize = 1 << 15;
 
 #[cfg(test)]
 mod tests {
-    use super::{RANGES_MAX, Written, set};
-
-    #[test]
-    fn sets_just_these_bits() {
-        for from in 0..40 {
-            for to in from..40 {
-                let mut bytes = [0; 6];
-                set(&mut bytes, from, to);
-                for bit in 0..48_u64 {
-                    let there = bytes[usize::try_from(bit / 8).unwrap()] >> (bit % 8) & 1;
-                    assert_eq!(there == 1, (from..to).contains(&bit), "{from}..{to}: {bit}");
-                }
-            }
-        }
-    }
+    use super::{RANGES_MAX, Written};
 
     #[test]
     fn ranges_that_touch_are_one() {
