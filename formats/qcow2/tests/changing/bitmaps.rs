@@ -290,17 +290,23 @@ fn a_refcount_table_that_grows_meanwhile_is_no_matter() {
     // A table of one cluster of 512 bytes counts 64 blocks of 256 clusters: 8 MiB.
     let bench = Bench::new();
     bench.qemu_img("create -q -f qcow2 -o cluster_size=512 image 12M");
-    bench.qemu_io("image", &["write -P 1 0 7900k"]);
+    bench.qemu_io("image", &["write -P 1 0 7500k"]);
+    let mut next = 7500;
+    while bench.bytes("image").len() < (8 << 20) - (60 << 10) {
+        bench.qemu_io("image", &[&format!("write -P 2 {next}k 10k")]);
+        next += 10;
+    }
     let table = |bench: &Bench| bench.bytes("image")[48..60].to_vec();
     let mut number = 0;
     loop {
         let before = table(&bench);
         bench.put("earlier", &bench.bytes("image"));
         let actions = [BitmapAction::Add(512), BitmapAction::Disable];
-        change(&bench, "image", &format!("b{number}"), &actions).unwrap();
+        change(&bench, "image", &format!("{number:01000}"), &actions).unwrap();
         if table(&bench) != before {
             bench.put("image", &bench.bytes("earlier"));
-            survives(&bench, "image", "grown", &actions);
+            survives(&bench, "image", &format!("{number:01000}"), &actions);
+            assert_ne!(table(&bench), before);
             return;
         }
         number += 1;
