@@ -87,7 +87,7 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
         ]
         .concat(),
         Stage::Check => named(format!("Check failed: {why}"), fault, scene),
-        Stage::Change | Stage::Other => why.clone().into_bytes(),
+        Stage::Change | Stage::BitmapAction(_) | Stage::Other => why.clone().into_bytes(),
     };
     if fault.code == fault::core::REFUSED_LOCK {
         // The file that is locked: the layer that `slot` names, or the file in it.

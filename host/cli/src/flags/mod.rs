@@ -94,6 +94,17 @@ pub enum Id {
     CreateSnapshot,
     ApplySnapshot,
     DeleteSnapshot,
+    // bitmap.
+    AddBitmap,
+    RemoveBitmap,
+    RemoveAllBitmaps,
+    ClearBitmap,
+    EnableBitmap,
+    DisableBitmap,
+    MergeBitmap,
+    Granularity,
+    SourceFile,
+    SourceFormat,
     // check.
     Repair,
     // trust.

@@ -22,6 +22,7 @@ pub enum Fact {
     RepairIsNamed,
     BadObjectOfCompareIsMisuse,
     KeepDataFile,
+    RemovesAllBitmaps,
 }
 
 /// A fact, and the releases for which it holds.
@@ -144,5 +145,10 @@ pub const FACTS: &[Row] = &[
         (11, 1),
         Fact::KeepDataFile,
         "`keep_data_file` is an option of qcow2",
+    ),
+    since(
+        (11, 1),
+        Fact::RemovesAllBitmaps,
+        "`bitmap` without an action names `--remove-all` among those that there are",
     ),
 ];

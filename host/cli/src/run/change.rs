@@ -3,10 +3,10 @@
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use instar_abi::job::{Change, ChangeImage, Verb};
+use instar_abi::job::{Change, ChangeImage, Source, Verb};
 use instar_abi::report::{Done, Stage};
-use instar_abi::{Format, Report};
-use instar_engine::Policy as GatePolicy;
+use instar_abi::{FileFacts, Format, Report};
+use instar_engine::{Files, Policy as GatePolicy, TargetOptions};
 
 use super::files::{self, Names};
 use super::guest::Guest;
@@ -32,29 +32,17 @@ impl Changing<'_> {
     /// Carries out the change.
     pub(crate) fn run(&self, change: Change, context: &mut Context<'_>) -> Step<Done> {
         let place = self.place;
-        target::writable(place)?;
-        if place.part != Part::default() || !place.parts.is_empty() {
-            let why = b"an image inside a part of a file can be read but not changed";
-            return Err(Stop::Message(cannot_open(&place.given, why)));
-        }
+        changeable(place)?;
         let guest = Guest::prepare(context.policy, 1)?;
         let files = files::none_naming(context.policy, false, GatePolicy::Nothing, false)?;
+        let mut names = Names::new();
         // Flushes are honoured: the order of writes is what keeps the image whole.
         let options = files::target_options(CacheMode::Writeback, context.policy);
-        let facts = target::in_place(&files, place, &options)?;
-        // The names in the image stay as they are.
-        files.keep_record(facts.slot);
-        let mut names = Names::new();
-        names.set(facts.slot, place.path.as_bytes());
-        let verb = Verb::Change(ChangeImage {
-            image: files::described(&files, facts, place, None)?,
-            change,
-        });
+        let (_, image) = opened(&files, &mut names, place, &options)?;
+        let verb = Verb::Change(ChangeImage { image, change });
         let job = context.job(verb, files.facts());
         let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
-        if place.format.is_none() && ended.reports.contains(&Report::Opened(Format::Raw)) {
-            Console::complain(&guessed_raw(place.given.as_bytes()));
-        }
+        warn_of_guess(place, &ended.reports);
         let scene = RunScene::of(&names, ended.files(), place.given.as_bytes());
         concluded_by(&ended.reports, &scene, context.program, |failure| {
             let why = words::failure(failure, &scene);
@@ -63,6 +51,37 @@ impl Changing<'_> {
                 _ => why,
             })
         })
+    }
+}
+
+/// Refuses an image of which the user says that it is not to be changed, or which we do not change.
+pub(crate) fn changeable(place: &Place) -> Step<()> {
+    target::writable(place)?;
+    if place.part != Part::default() || !place.parts.is_empty() {
+        let why = b"an image inside a part of a file can be read but not changed";
+        return Err(Stop::Message(cannot_open(&place.given, why)));
+    }
+    Ok(())
+}
+
+/// Opens the image for changes in place.
+pub(crate) fn opened(
+    files: &Files,
+    names: &mut Names,
+    place: &Place,
+    options: &TargetOptions,
+) -> Step<(FileFacts, Source)> {
+    let facts = target::in_place(files, place, options)?;
+    // The names in the image stay as they are.
+    files.keep_record(facts.slot);
+    names.set(facts.slot, place.path.as_bytes());
+    Ok((facts, files::described(files, facts, place, None)?))
+}
+
+/// Warns of an image that was taken for raw without the user's word.
+pub(crate) fn warn_of_guess(place: &Place, reports: &[Report]) {
+    if place.format.is_none() && reports.contains(&Report::Opened(Format::Raw)) {
+        Console::complain(&guessed_raw(place.given.as_bytes()));
     }
 }
 

@@ -29,13 +29,15 @@ pub(crate) struct Room {
 const TABLES: u64 = 8;
 /// Headers, logs, and what a disk is rounded up by: the largest block, that of a VHDX, has 256 MiB. Ours.
 const FIXED: u64 = 512 << 20;
+/// The table of one bitmap, and the directory of as many as there can be. Ours.
+const BITMAP_TABLES: u64 = 128 << 20;
 
 impl Room {
     pub(crate) fn new(job: &Job) -> Self {
         let known = match &job.verb {
             Verb::Create(create) => create.size,
             // Tables of an image that is there: no more than the fixed part.
-            Verb::Change(_) => Some(0),
+            Verb::Change(_) | Verb::Bitmaps(_) => Some(0),
             _ => None,
         };
         let beside = match &job.verb {
@@ -44,6 +46,8 @@ impl Room {
                 let sources = job.files.iter().filter(|file| !file.writable);
                 sources.fold(0_u64, |sum, file| sum.saturating_add(file.size))
             }
+            // The fixed part is for the bits of the one that changes: qemu's limit is as much.
+            Verb::Bitmaps(_) => BITMAP_TABLES,
             _ => 0,
         };
         // In a row they make one disk.

@@ -7,6 +7,7 @@
 //! A verb is its folder and its line in [`VERBS`]. What a verb does not need it has no file for; what several verbs share is in
 //! [`shared`], and what carries commands out, whichever they are, in [`crate::run`].
 
+mod bitmap;
 mod check;
 mod checksum;
 mod compare;
@@ -36,6 +37,7 @@ const VERBS: &[Verb] = &[
     map::VERB,
     compare::VERB,
     snapshot::VERB,
+    bitmap::VERB,
     create::VERB,
     measure::VERB,
     check::VERB,
