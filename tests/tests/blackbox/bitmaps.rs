@@ -10,16 +10,16 @@ use instar_tests::variant::io;
 use instar_tests::{Bench, in_both_sandboxes};
 
 /// One bitmap as it stands in a file: name, flags, log2 of its granularity, bits.
-type Stored = (String, u32, u8, Vec<u8>);
+pub(crate) type Stored = (String, u32, u8, Vec<u8>);
 
-fn number<const N: usize>(bytes: &[u8], at: u64) -> u64 {
+pub(crate) fn number<const N: usize>(bytes: &[u8], at: u64) -> u64 {
     bytes[usize::try_from(at).unwrap()..][..N]
         .iter()
         .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 /// The bitmaps of a qcow2 image, read by hand from the file.
-fn bitmaps(bench: &Bench, name: &str) -> Vec<Stored> {
+pub(crate) fn bitmaps(bench: &Bench, name: &str) -> Vec<Stored> {
     let bytes = fs::read(bench.path(name)).unwrap();
     let cluster = 1_u64 << number::<4>(&bytes, 20);
     let mut at = number::<4>(&bytes, 100);
@@ -94,7 +94,7 @@ fn source(bench: &Bench, options: &str) {
 }
 
 /// The image, and where the directory entry of its bitmap at `index` stands.
-fn entry(bench: &Bench, index: usize) -> (Crafted, u64) {
+pub(crate) fn entry(bench: &Bench, index: usize) -> (Crafted, u64) {
     let image = Crafted::open(&bench.path("image"));
     let mut at = number::<4>(&fs::read(bench.path("image")).unwrap(), 100);
     while image.get(at) >> 32 != 0x2385_2875 {
