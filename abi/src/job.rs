@@ -371,6 +371,33 @@ pub enum Change {
     ApplySnapshot(Vec<u8>),
     /// `snapshot -d`: the first of that name.
     DeleteSnapshot(Vec<u8>),
+    /// `amend`; none: the image is only opened, as the host knows already that nothing can be changed.
+    Amend(Option<Amend>),
+}
+
+/// Other options of an image. Those that are none stay as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amend {
+    /// Any option that begins with `encrypt.` was given.
+    pub encryption: bool,
+    /// `size`, bytes.
+    pub size: Option<u64>,
+    /// `compat`, the user's word.
+    pub compat: Option<Vec<u8>>,
+    /// `backing_file`.
+    pub backing_file: Option<Vec<u8>>,
+    /// `backing_fmt`.
+    pub backing_format: Option<Vec<u8>>,
+    /// `data_file`.
+    pub data_file: Option<Vec<u8>>,
+    /// `data_file_raw`.
+    pub data_file_raw: Option<bool>,
+    /// `lazy_refcounts`.
+    pub lazy_refcounts: Option<bool>,
+    /// `refcount_bits`.
+    pub refcount_bits: Option<u64>,
+    /// `--force`: a disk may get shorter.
+    pub force: bool,
 }
 
 /// `bitmap`: what is done with the bitmaps of an image, one action after the other.

@@ -174,12 +174,17 @@ impl Event {
     }
 
     fn apply_sector(&self, bytes: &mut Vec<u8>, offset: u64, at: u64, end: u64) {
-        let (from, to) = (at as usize, end as usize);
+        let (from, mut to) = (at as usize, end as usize);
         if bytes.len() < to {
             if matches!(self, Self::Discard(..)) {
-                return;
+                // Nothing comes into being behind the end of the file.
+                to = bytes.len().max(from);
+                if to == from {
+                    return;
+                }
+            } else {
+                bytes.resize(to, 0);
             }
-            bytes.resize(to, 0);
         }
         let into = &mut bytes[from..to];
         match self {

@@ -95,13 +95,13 @@ pub(crate) fn edit<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Edit + 
         Format::Qcow2 => instar_qcow2::edit(file),
         Format::Raw | Format::Vdi | Format::Vhdx | Format::Vmdk | Format::Vpc => {
             open(format, file, Purpose::Describe)?;
-            Ok(Box::new(Unchangeable(file)))
+            Ok(Box::new(Unchangeable(file, format)))
         }
     }
 }
 
 /// An image of a format in which nothing can be changed in place yet.
-struct Unchangeable<'h>(File<'h>);
+struct Unchangeable<'h>(File<'h>, Format);
 
 impl Edit for Unchangeable<'_> {
     fn change(&mut self, change: &Change) -> Result<()> {
@@ -109,6 +109,7 @@ impl Edit for Unchangeable<'_> {
             Change::CreateSnapshot(_) => Fault::new(fault::core::IO).with([EOPNOTSUPP]),
             Change::ApplySnapshot(_) => Fault::new(fault::qcow2_write::NO_SNAPSHOTS),
             Change::DeleteSnapshot(_) => Fault::new(fault::qcow2_write::DELETE_MISSING),
+            Change::Amend(_) => Fault::new(fault::amend::UNSUPPORTED).named(self.1.name().as_bytes()),
         };
         Err(fault.in_file(self.0.slot()))
     }

@@ -4,6 +4,7 @@
 //! `{3}` are the numbers, `{text}` is the name from the image (escaped by the host), and `{errno}` is the system's
 //! message for number 0. Each format has a file and a range of codes of its own.
 
+pub mod amend;
 pub mod bitmap;
 pub mod check;
 pub mod core;
@@ -98,6 +99,7 @@ pub(crate) use faults;
 
 /// Every table, one a file.
 const TABLES: &[&[(FaultCode, &str)]] = &[
+    amend::TABLE,
     bitmap::TABLE,
     check::TABLE,
     core::TABLE,

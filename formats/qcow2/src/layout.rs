@@ -65,6 +65,14 @@ impl Layout {
         }
     }
 
+    /// The same image with counts of another width.
+    pub(crate) const fn with_refcount_order(self, refcount_order: u32) -> Self {
+        Self {
+            refcount_order,
+            ..self
+        }
+    }
+
     /// Virtual size in bytes.
     #[must_use]
     pub const fn size(&self) -> u64 {

@@ -89,6 +89,16 @@ pub(crate) fn fill_ones(block: &mut [u8], order: u32, from: u64, to: u64) {
     }
 }
 
+/// Sets the counts from `from` up to `to` to `value`.
+pub(crate) fn fill(block: &mut [u8], order: u32, from: u64, to: u64, value: u64) {
+    if value == 1 {
+        return fill_ones(block, order, from, to);
+    }
+    for at in from..to {
+        set(block, order, at, value);
+    }
+}
+
 fn fill_bits(block: &mut [u8], order: u32, from: u64, to: u64) {
     let each = 8_u64.wrapping_shr(order);
     let ones = match order {

@@ -69,12 +69,12 @@ pub(crate) fn find(file: File<'_>, header: &Header, name: &SnapshotName) -> Resu
 
 /// One snapshot.
 pub(crate) struct Entry {
-    raw: RawSnapshot,
+    pub(crate) raw: RawSnapshot,
     /// Where it stands in the file, without the padding behind it.
     pub(crate) place: Range<u64>,
     pub(crate) id: Vec<u8>,
     pub(crate) name: Vec<u8>,
-    vm_state_size: u64,
+    pub(crate) vm_state_size: u64,
     pub(crate) disk_size: Option<u64>,
     icount: Option<u64>,
 }

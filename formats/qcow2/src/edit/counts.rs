@@ -5,8 +5,16 @@ use core::ops::Range;
 use instar_disk::Result;
 
 use super::ledger::Ledger;
+use super::rebuild::Counts;
 use crate::num::{add, shl, sub};
 use crate::packed;
+
+/// All counts, for a structure of another width.
+impl Counts for Ledger<'_> {
+    fn run(&mut self, clusters: &Range<u64>) -> Result<(u64, u64)> {
+        Self::run(self, clusters)
+    }
+}
 
 impl Ledger<'_> {
     /// The count of the first cluster, and for how many clusters of the range it is the same; at least one.
@@ -49,6 +57,11 @@ impl Ledger<'_> {
             }
             less
         })
+    }
+
+    /// Gives each cluster of the range this count, which fits.
+    pub(crate) fn count_as(&mut self, clusters: Range<u64>, count: u64) -> Result<()> {
+        self.alter(clusters, &mut |_, _| Some(count))
     }
 
     /// Replaces each count of the range by what `change` makes of it.

@@ -327,7 +327,7 @@ impl<'h> Ledger<'h> {
     }
 
     /// One more than the last cluster that is counted.
-    fn counted_end(&mut self) -> Result<u64> {
+    pub(crate) fn counted_end(&mut self) -> Result<u64> {
         let present = sub(self.file.size().max(self.table.offset), self.table.offset)?;
         // An entry past the file's end reads as zero.
         let entries = self.table.entries.min(shr_up(present, 3));

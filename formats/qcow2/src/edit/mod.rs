@@ -14,12 +14,14 @@
 //! says (version 3; version 2 has none, and there too the disk is right). The acts are types that are used up by the next
 //! one, so that a change in the wrong order does not compile.
 
+mod amend;
 mod bitmaps;
 mod counts;
 pub(crate) mod fill;
 mod head;
 mod ledger;
 mod pages;
+mod rebuild;
 mod sector;
 mod snapshots;
 mod transaction;
@@ -70,6 +72,8 @@ impl Edit for Editor<'_> {
             Change::CreateSnapshot(snapshot) => snapshots::create(file, header, snapshot),
             Change::ApplySnapshot(name) => snapshots::apply(file, header, name),
             Change::DeleteSnapshot(name) => snapshots::delete(file, header, name),
+            Change::Amend(None) => Ok(()),
+            Change::Amend(Some(options)) => amend::amend(file, header, options),
         }
     }
 

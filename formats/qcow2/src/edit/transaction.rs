@@ -3,12 +3,15 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use instar_disk::{Action, File, FileKind, Io, Preallocate, Result, from_usize};
+use instar_disk::{
+    Action, Fault, File, FileFacts, FileKind, Io, Preallocate, Result, ZeroHow, fault, from_usize,
+};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
 use super::head::Head;
 use super::ledger::Ledger;
+use super::rebuild;
 use super::sector::Sector;
 use crate::header::{Header, TableRange};
 use crate::layout::Layout;
@@ -46,6 +49,16 @@ pub(super) struct Release<'h> {
     look: Look<'h>,
     /// Clusters that nothing refers to any more, whose counts may not be on disk yet.
     freed: Vec<Range<u64>>,
+    /// Clusters of refcount tables that had become too short for a structure that is gone itself.
+    retired: Vec<Range<u64>>,
+}
+
+/// A refcount structure beside the one that counts.
+pub(super) struct Rebuilt {
+    table: TableRange,
+    order: u32,
+    /// Bytes of the file now.
+    size: u64,
 }
 
 impl<'h> Look<'h> {
@@ -176,25 +189,112 @@ impl<'h> Grow<'h> {
         }
     }
 
-    /// The one moment, where more changes than some fields: the first cluster becomes `head`.
-    pub(super) fn switch_to(mut self, mut head: Head) -> Result<Release<'h>> {
+    /// Writes all counts in another width beside those that there are, if it is another one.
+    ///
+    /// # Errors
+    /// `TABLE_LARGE`; the host's.
+    pub(super) fn rebuild(&mut self, order: u32) -> Result<Option<Rebuilt>> {
+        let look = &mut self.look;
+        if order == look.layout.refcount_order() {
+            return Ok(None);
+        }
+        let clusters = look.ledger.clusters();
+        let size = look.file.size().max(shl(clusters, look.layout.cluster_bits())?);
+        // It is as long as that now, if it was taken behind the end.
+        let facts = FileFacts { size, ..look.file.facts() };
+        let layout = look.layout.with_refcount_order(order);
+        let file = File::new(look.file.host(), facts);
+        let built = rebuild::build(file, layout, clusters, &mut look.ledger);
+        let built = built.map_err(|fault| match fault.code {
+            fault::qcow2_write::REFCOUNT_TABLE => Fault {
+                code: fault::amend::TABLE_LARGE,
+                ..fault
+            },
+            _ => fault,
+        })?;
+        Ok(Some(Rebuilt {
+            table: built.table,
+            order,
+            size: shl(built.clusters, layout.cluster_bits())?.max(size),
+        }))
+    }
+
+    /// The table of the counts as they are now.
+    pub(super) const fn refcount_table(&self) -> TableRange {
+        self.look.ledger.table
+    }
+
+    pub(super) const fn ledger(&mut self) -> &mut Ledger<'h> {
+        &mut self.look.ledger
+    }
+
+    /// Something leads to all that was taken so far: it is not given up any more.
+    pub(super) fn keep(&mut self) {
+        self.taken.clear();
+    }
+
+    /// Has a byte range read as zero: of what was taken, or of a cluster whose content nobody sees.
+    pub(super) fn zero(&mut self, range: Range<u64>) -> Result<()> {
+        // What lies behind the end of the file comes into being as zeros.
+        let end = match self.look.file.kind() {
+            FileKind::Block => range.end,
+            FileKind::Regular | FileKind::Fresh => range.end.min(self.look.file.size()),
+        };
+        let bytes = end.saturating_sub(range.start);
+        self.look.file.zero(range.start, bytes, ZeroHow::MayUnmap)
+    }
+
+    /// Writes entries of a live table that mean to a reader what they meant before.
+    pub(super) fn write_alike(&mut self, offset: u64, old: &[U64], new: &[U64]) -> Result<()> {
+        if old == new {
+            return Ok(());
+        }
+        self.look.file.write(offset, new.as_bytes())
+    }
+
+    /// Ends the act of a change that has no moment: nothing of it was ever seen.
+    pub(super) fn release(mut self) -> Result<Release<'h>> {
         self.settle()?;
         let look = &mut self.look;
         if look.ledger.table != look.header.refcount_table {
-            // A longer table counts what the old one did and more: a step of its own.
             let bits = look.layout.cluster_bits();
             look.sector.set_refcount_table(look.ledger.table, bits)?;
             look.sector.write()?;
+            look.header.refcount_table = look.ledger.table;
         }
-        head.set_refcount_table(look.ledger.table, look.layout.cluster_bits())?;
+        Ok(Release::of(self.look))
+    }
+
+    /// The one moment, where more changes than some fields: the first cluster becomes `head`, which leads to `rebuilt` if there is such
+    /// a structure.
+    pub(super) fn switch_to(mut self, mut head: Head, rebuilt: Option<Rebuilt>) -> Result<Release<'h>> {
+        self.settle()?;
+        let look = &mut self.look;
+        let bits = look.layout.cluster_bits();
+        let (mut table, mut retired) = (look.ledger.table, Vec::new());
+        if let Some(rebuilt) = &rebuilt {
+            table = rebuilt.table;
+            retired = look.ledger.retired();
+            head.set_refcount_order(rebuilt.order);
+        } else if table != look.header.refcount_table {
+            // A longer table counts what the old one did and more: a step of its own.
+            look.sector.set_refcount_table(table, bits)?;
+            look.sector.write()?;
+        }
+        head.set_refcount_table(table, bits)?;
         head.set_dirty(look.marked);
         head.write(look.file)?;
         look.header = Header::parse(look.file)?;
         look.layout = Layout::of(&look.header);
         look.sector = Sector::read(look.file, look.header.version)?;
+        if let Some(Rebuilt { size, .. }) = rebuilt {
+            let facts = FileFacts { size, ..look.file.facts() };
+            look.file = File::new(look.file.host(), facts);
+            look.ledger = Ledger::open_careful(look.file, &look.header, look.layout)?;
+        }
         Ok(Release {
-            look: self.look,
-            freed: Vec::new(),
+            retired,
+            ..Release::of(self.look)
         })
     }
 
@@ -218,14 +318,24 @@ impl<'h> Grow<'h> {
         look.layout = Layout::of(&look.header);
         sector.set_refcount_table(look.ledger.table, look.layout.cluster_bits())?;
         sector.write()?;
-        Ok(Release {
-            look: self.look,
-            freed: Vec::new(),
-        })
+        Ok(Release::of(self.look))
     }
 }
 
 impl<'h> Release<'h> {
+    const fn of(look: Look<'h>) -> Self {
+        Self {
+            look,
+            freed: Vec::new(),
+            retired: Vec::new(),
+        }
+    }
+
+    /// The clusters of a table of so many bytes.
+    pub(super) fn clusters(&self, offset: u64, bytes: u64) -> Result<Range<u64>> {
+        clusters_of(self.look.layout, offset, bytes)
+    }
+
     /// Counts clusters once less; those that nothing refers to any more are dropped at the end.
     pub(super) fn lower(&mut self, clusters: Range<u64>) -> Result<()> {
         let freed = &mut self.freed;
@@ -280,7 +390,9 @@ impl<'h> Release<'h> {
 
     /// Ends the change: counts and flags agree, and the image says so.
     pub(super) fn finish(mut self) -> Result<()> {
-        for range in self.look.ledger.retired() {
+        let mut retired = core::mem::take(&mut self.retired);
+        retired.extend(self.look.ledger.retired());
+        for range in retired {
             self.lower(range)?;
         }
         self.drop_freed()?;

@@ -65,6 +65,19 @@ impl<'h> Tree<'h> {
     /// # Errors
     /// The visitor's; the host's; a table at an impossible place, or more of them than the file has room for.
     pub(super) fn each(&self, first: u64, visit: &mut dyn FnMut(Table) -> Result<()>) -> Result<()> {
+        self.each_wanted(first, &mut |_| Ok(true), visit)
+    }
+
+    /// The same, of those whose offset is wanted.
+    ///
+    /// # Errors
+    /// As [`Tree::each`].
+    pub(super) fn each_wanted(
+        &self,
+        first: u64,
+        wanted: &mut dyn FnMut(u64) -> Result<bool>,
+        visit: &mut dyn FnMut(Table) -> Result<()>,
+    ) -> Result<()> {
         let cluster = self.layout.cluster();
         let together = to_usize((BATCH_BYTES.checked_div(cluster).unwrap_or(1)).max(1))?;
         let mut left = self.most_tables()?;
@@ -82,7 +95,9 @@ impl<'h> Tree<'h> {
                     return Err(self.damaged(word.get(), add(self.l1.offset, shl(number, 3)?)?));
                 }
                 left = left.saturating_sub(1);
-                places.push((number, offset));
+                if wanted(offset)? {
+                    places.push((number, offset));
+                }
             }
             for some in places.chunks(together) {
                 for table in self.read(some)? {

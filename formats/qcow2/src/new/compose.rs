@@ -174,7 +174,7 @@ fn narrow(value: u64) -> Result<u32> {
 }
 
 /// Names of features, in the order of the reference.
-const FEATURES: [RawFeatureName; 8] = [
+pub(crate) const FEATURES: [RawFeatureName; 8] = [
     feature(0, 0, b"dirty bit"),
     feature(0, 1, b"corrupt bit"),
     feature(0, 2, b"external data file"),
@@ -197,7 +197,7 @@ const fn feature(kind: u8, bit: u8, text: &[u8]) -> RawFeatureName {
 }
 
 /// Bytes that must be left in the first cluster for the reference to write the feature names.
-const FEATURE_TABLE_ROOM: u64 = 4096;
+pub(crate) const FEATURE_TABLE_ROOM: u64 = 4096;
 
 /// What stands for an unfinished image in its first sector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

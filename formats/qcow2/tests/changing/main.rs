@@ -11,6 +11,7 @@
     reason = "a failure is a test failure, and disks are small"
 )]
 
+mod amend;
 mod bitmaps;
 mod power;
 mod snapshots;

@@ -1,5 +1,6 @@
 //! Power cuts in the middle of a change.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use instar_disk::job::Change;
@@ -28,6 +29,7 @@ pub(crate) fn survives(bench: &Bench, image: &str, change: &Change) -> usize {
     let facts = torn.native.existing(bench.path(image));
     let old = bench.bytes(image);
     let before = disk(bench, image).unwrap();
+    let snapshots = snapshots(bench, image);
     let mut edit: Box<dyn Edit + '_> = instar_qcow2::edit(File::new(&torn, facts)).unwrap();
     edit.change(change).unwrap();
     drop(edit);
@@ -42,7 +44,7 @@ pub(crate) fn survives(bench: &Bench, image: &str, change: &Change) -> usize {
             found == before || found == after,
             "{image}, {what}: neither the disk from before nor the one from after"
         );
-        judge(bench, what, number % SAMPLE == 0, &found);
+        judge(bench, what, number % SAMPLE == 0, &found, &snapshots);
     });
     assert_eq!(
         bench.bytes("cut"),
@@ -61,7 +63,15 @@ pub(crate) fn assert_clean(bench: &Bench, image: &str) {
     assert_eq!(output.status.code(), Some(0), "{image}: {text}");
 }
 
-fn judge(bench: &Bench, what: &str, sampled: bool, content: &[u8]) {
+/// What each snapshot holds, by its ID.
+fn snapshots(bench: &Bench, image: &str) -> BTreeMap<String, Vec<u8>> {
+    let ids = bench.qemu_img(&format!("snapshot -l {image}"));
+    let ids = ids.lines().skip(2).filter_map(|line| line.split_whitespace().next());
+    let read = |id: &str| bench.reference(image, &format!("-f qcow2 -l snapshot.id={id}"));
+    ids.map(|id| (id.to_owned(), read(id))).collect()
+}
+
+fn judge(bench: &Bench, what: &str, sampled: bool, content: &[u8], before: &BTreeMap<String, Vec<u8>>) {
     let header = bench.bytes("cut");
     let dirty = header[7] < 3 || header[79] & 1 != 0;
     let native = Native::new(1);
@@ -87,6 +97,11 @@ fn judge(bench: &Bench, what: &str, sampled: bool, content: &[u8]) {
         bench.reference("cut", "-f qcow2") == content,
         "{what}: repaired, and another disk"
     );
+    for (id, found) in snapshots(bench, "cut") {
+        // A snapshot is read as long as the disk is now.
+        let same = |wanted: &Vec<u8>| wanted.iter().zip(&found).all(|(wanted, found)| wanted == found);
+        assert!(before.get(&id).is_none_or(same), "{what}: repaired, and another snapshot {id}");
+    }
 }
 
 fn disk(bench: &Bench, image: &str) -> Disk {

@@ -10,8 +10,11 @@
 //! the image is being changed: at each moment the old bitmaps count, or the new ones.
 
 mod actions;
+mod clusters;
 mod sources;
 mod store;
+
+pub(super) use clusters::give_up;
 
 use alloc::boxed::Box;
 

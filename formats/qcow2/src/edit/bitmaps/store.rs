@@ -1,23 +1,21 @@
 //! Bitmaps on their way into the image.
 
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use instar_disk::{Budget, File, Result, bitmap_bytes, from_usize, to_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
 use super::actions::{Input, Model};
+use super::clusters;
 use super::sources::Sources;
 use crate::bitmaps::bits::ALL_ONES;
 use crate::bitmaps::carried::push_entry;
-use crate::bitmaps::directory::Entry;
 use crate::edit::head::Head;
-use crate::edit::transaction::{Grow, Look, clusters_of};
+use crate::edit::transaction::{Grow, Look};
 use crate::header::{Header, TableRange};
-use crate::layout::Layout;
 use crate::num::{add, index, internal, length, shl, shr_up};
-use crate::raw::{RawBitmapsExtension, entry, extension};
+use crate::raw::{RawBitmapsExtension, extension};
 
 /// Makes the bitmaps of the image those of `model`.
 ///
@@ -33,7 +31,7 @@ pub(super) fn store(file: File<'_>, header: &Header, model: &Model, mut sources:
     let layout = look.layout;
     let mut budget = Budget::new(file);
     for (_, entry) in stored.iter().enumerate().filter(|(number, _)| in_use(*number)) {
-        each_cluster(file, layout, entry, &mut budget, &mut |clusters| {
+        clusters::each_cluster(file, layout, entry, &mut budget, &mut |clusters| {
             look.judge_counted(clusters)
         })?;
     }
@@ -46,19 +44,11 @@ pub(super) fn store(file: File<'_>, header: &Header, model: &Model, mut sources:
         grow.abandon();
         return Err(fault);
     }
-    let mut release = grow.switch_to(head)?;
-    // More is wrong with tables that lead nowhere than can be said here, and they are on their way out.
+    let mut release = grow.switch_to(head, None)?;
     let gone = stored.iter().enumerate().filter(|(number, _)| {
         !model.held.iter().any(|held| held.kept() == Some(*number))
     });
-    for (_, entry) in gone {
-        let _ = each_cluster(file, layout, entry, &mut budget, &mut |clusters| {
-            release.lower_counted(clusters)
-        });
-    }
-    if let Some(old) = header.extensions.bitmaps {
-        release.lower_counted(clusters_of(layout, old.offset, old.bytes)?)?;
-    }
+    clusters::release(&mut release, file, header, gone.map(|(_, entry)| entry))?;
     release.finish()
 }
 
@@ -164,39 +154,7 @@ fn write_piece(grow: &mut Grow<'_>, piece: &mut [u8], cluster: usize, words: &mu
     Ok(())
 }
 
-/// Calls `visit` with the clusters of a bitmap, those of its table last.
-///
-/// # Errors
-/// The visitor's; the host's; a table that is read too often. Entries that lead to no cluster are passed over.
-fn each_cluster(
-    file: File<'_>,
-    layout: Layout,
-    bitmap: &Entry,
-    budget: &mut Budget<'_>,
-    visit: &mut dyn FnMut(Range<u64>) -> Result<()>,
-) -> Result<()> {
-    let table = bitmap.table;
-    let mut words = alloc::vec![U64::ZERO; TABLE_PIECE];
-    let mut at = 0;
-    while at < table.entries {
-        let some = to_usize(table.entries.saturating_sub(at))?.min(TABLE_PIECE);
-        let words = words.get_mut(..some).ok_or_else(|| internal(line!()))?;
-        budget.spend(shl(from_usize(some), 3)?)?;
-        file.read_padded(add(table.offset, shl(at, 3)?)?, words.as_mut_bytes())?;
-        for word in words.iter() {
-            let offset = word.get() & entry::OFFSET;
-            if offset != 0 && offset == instar_disk::align_down(offset, layout.cluster()) {
-                visit(clusters_of(layout, offset, layout.cluster())?)?;
-            }
-        }
-        at = add(at, from_usize(some))?;
-    }
-    visit(clusters_of(layout, table.offset, shl(table.entries, 3)?)?)
-}
-
 /// Stands for an entry whose place is known soon; no cluster begins there.
 const PLACED: u64 = u64::MAX;
 /// Bytes of bits that are written together. Ours.
 const PIECE: usize = 1 << 20;
-/// Entries of a table that are looked at together. Ours: 64 KiB.
-const TABLE_PIECE: usize = 8192;

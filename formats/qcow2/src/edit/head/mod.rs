@@ -17,9 +17,9 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::sector::narrow;
 use crate::header::{Header, TableRange};
-use crate::new::compose::push_extension;
+use crate::new::compose::{FEATURE_TABLE_ROOM, FEATURES, push_extension};
 use crate::num::{internal, length, shr};
-use crate::raw::{HEADER_V2, RawExtension, RawHeader, autoclear, extension, incompatible};
+use crate::raw::{HEADER_V2, RawExtension, RawHeader, autoclear, compatible, extension, incompatible};
 
 /// The first cluster as it is to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +71,60 @@ impl Head {
             extensions: kept.map(|one| (one.magic, of(&one.content))).collect(),
             name: of(&places.name),
         })
+    }
+
+    /// Becomes a header of another version, as the reference tool writes it. Version 3 begins without features; what only it has goes with
+    /// it.
+    pub(in crate::edit) fn set_version(&mut self, version: u32) {
+        self.more.clear();
+        self.raw.version.set(version);
+        let length = if version < 3 { VERSION_2 } else { size_of::<RawHeader>() };
+        for byte in self.raw.as_mut_bytes().iter_mut().skip(VERSION_2) {
+            *byte = 0;
+        }
+        self.length = length;
+        self.set_extension(extension::FEATURE_TABLE, None);
+        if version < 3 {
+            self.set_extension(extension::BITMAPS, None);
+            return;
+        }
+        self.raw.refcount_order.set(VERSION_2_ORDER);
+        self.raw.header_length.set(u32::try_from(length).unwrap_or(u32::MAX));
+        let used = self.extensions.iter().fold(length, |used, (_, content)| {
+            let whole = content.len().next_multiple_of(8).saturating_add(size_of::<RawExtension>());
+            used.saturating_add(whole)
+        });
+        if from_usize(self.cluster.saturating_sub(used)) >= FEATURE_TABLE_ROOM {
+            self.set_extension(extension::FEATURE_TABLE, Some(FEATURES.as_bytes()));
+        }
+    }
+
+    /// Leads to another snapshot table.
+    pub(in crate::edit) fn set_snapshots(&mut self, snapshots: TableRange) -> Result<()> {
+        self.raw.nb_snapshots.set(narrow(snapshots.entries)?);
+        self.raw.snapshots_offset.set(snapshots.offset);
+        Ok(())
+    }
+
+    /// Says how wide counts are: log2 of their bits. Version 2 has one width.
+    pub(in crate::edit) fn set_refcount_order(&mut self, order: u32) {
+        if self.raw.version.get() >= 3 {
+            self.raw.refcount_order.set(order);
+        }
+    }
+
+    /// Says that counts may be written late, or not.
+    pub(in crate::edit) fn set_lazy_refcounts(&mut self, lazy: bool) {
+        let bit = if lazy { compatible::LAZY_REFCOUNTS } else { 0 };
+        let others = self.raw.compatible_features.get() & !compatible::LAZY_REFCOUNTS;
+        self.raw.compatible_features.set(others | bit);
+    }
+
+    /// Says that the data file is a raw image, too, or not.
+    pub(in crate::edit) fn set_data_file_raw(&mut self, raw: bool) {
+        let bit = if raw { autoclear::DATA_FILE_RAW } else { 0 };
+        let others = self.raw.autoclear_features.get() & !autoclear::DATA_FILE_RAW;
+        self.raw.autoclear_features.set(others | bit);
     }
 
     /// Leads to another refcount table.
@@ -264,6 +318,11 @@ fn walk(bytes: &[u8], area: Range<usize>) -> (Vec<Place>, Range<usize>) {
     }
 }
 
+/// Bytes of a version 2 header.
+const VERSION_2: usize = 72;
+/// log2 of the bits of a count in version 2.
+const VERSION_2_ORDER: u32 = 4;
+const _: () = assert!(core::mem::offset_of!(RawHeader, incompatible_features) == VERSION_2);
 /// An extension that says nothing, and leads over what is being replaced to what counts. Ours: readers pass over what they do not
 /// know.
 const FILLER: u32 = 0x696e_7374;
