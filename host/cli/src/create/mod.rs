@@ -3,6 +3,7 @@
 //! Two steps, as the order of the reference tool's messages demands: names and types first ([`Settings::parse`]), what the
 //! values mean when the image is about to be created ([`Settings::create`]).
 
+pub mod amend;
 mod driver;
 mod line;
 pub mod luks;
@@ -64,6 +65,14 @@ impl Settings {
         };
         let given = known(&rows, list)?;
         Ok(Self { driver, given })
+    }
+
+    /// Those that are known to be right.
+    fn of(driver: impl Into<Driver>, given: Vec<Setting>) -> Self {
+        Self {
+            driver: driver.into(),
+            given,
+        }
     }
 
     /// Takes in `-B` and `-F`.
@@ -322,17 +331,23 @@ pub fn help(driver: impl Into<Driver>, ground: Ground) -> String {
         format!("Supported {} options:\n", driver.name())
     };
     rows.retain(|row| row.since.is_none_or(release::has));
-    rows.sort_by_key(|row| row.name);
-    for row in rows {
-        let left = format!("{}=<{}>", row.name, row.kind.name());
-        text.push_str(&format!("  {left:<22} - {}\n", row.help));
-    }
+    text.push_str(&listed(rows));
     if !with_file {
         text.push_str(
             "\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n",
         );
     }
     text
+}
+
+/// Options, one a line.
+fn listed(mut rows: Vec<&OptionRow>) -> String {
+    rows.sort_by_key(|row| row.name);
+    let line = |row: &OptionRow| {
+        let left = format!("{}=<{}>", row.name, row.kind.name());
+        format!("  {left:<22} - {}\n", row.help)
+    };
+    rows.into_iter().map(line).collect()
 }
 
 /// The settings of a list, if all have names in `rows` and values of their type.

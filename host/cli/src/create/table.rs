@@ -250,6 +250,52 @@ pub(super) const LUKS: &[OptionRow] = &[
     },
 ];
 
+/// Of encryption, what a qcow2 image that exists can be asked for.
+pub(super) const QCOW2_AMEND: &[OptionRow] = &[
+    row(
+        "encrypt.state",
+        Text,
+        "Select new state of affected keyslots (active/inactive)",
+    ),
+    row(
+        "encrypt.keyslot",
+        Number,
+        "Select a single keyslot to modify explicitly",
+    ),
+    row(
+        "encrypt.old-secret",
+        Text,
+        "Select all keyslots that match this password",
+    ),
+    row(
+        "encrypt.new-secret",
+        Text,
+        "New secret to set in the matching keyslots. Empty string to erase",
+    ),
+    row(
+        "encrypt.iter-time",
+        Number,
+        "Time to spend in PBKDF in milliseconds",
+    ),
+];
+
+/// The same of a LUKS image, which is not changed.
+pub(super) const LUKS_AMEND: &[OptionRow] = &[
+    row(
+        "state",
+        Text,
+        "Select new state of affected keyslots (active/inactive)",
+    ),
+    row("keyslot", Number, "Select a single keyslot to modify explicitly"),
+    row("old-secret", Text, "Select all keyslots that match this password"),
+    row(
+        "new-secret",
+        Text,
+        "New secret to set in the matching keyslots. Empty string to erase",
+    ),
+    row("iter-time", Number, "Time to spend in PBKDF in milliseconds"),
+];
+
 const fn row(name: &'static str, kind: OptionKind, help: &'static str) -> OptionRow {
     OptionRow {
         name,

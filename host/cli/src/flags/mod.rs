@@ -105,6 +105,8 @@ pub enum Id {
     Granularity,
     SourceFile,
     SourceFormat,
+    // amend.
+    Force,
     // check.
     Repair,
     // trust.

@@ -9,7 +9,7 @@
 //! it declares (1 TiB for images that are not trusted), and nothing else does, since a sound image of a few bytes may have any size.
 
 use instar_abi::Job;
-use instar_abi::job::{CopyBitmaps, Verb};
+use instar_abi::job::{Change, CopyBitmaps, Verb};
 use instar_engine::Files;
 use instar_memory::Violation;
 
@@ -37,6 +37,8 @@ impl Room {
         let known = match &job.verb {
             Verb::Create(create) => create.size,
             // Tables of an image that is there: no more than the fixed part.
+            // How much depends on what is in it.
+            Verb::Change(job) if matches!(job.change, Change::Amend(_)) => None,
             Verb::Change(_) | Verb::Bitmaps(_) => Some(0),
             _ => None,
         };

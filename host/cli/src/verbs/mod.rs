@@ -7,6 +7,7 @@
 //! A verb is its folder and its line in [`VERBS`]. What a verb does not need it has no file for; what several verbs share is in
 //! [`shared`], and what carries commands out, whichever they are, in [`crate::run`].
 
+mod amend;
 mod bitmap;
 mod check;
 mod checksum;
@@ -38,6 +39,7 @@ const VERBS: &[Verb] = &[
     compare::VERB,
     snapshot::VERB,
     bitmap::VERB,
+    amend::VERB,
     create::VERB,
     measure::VERB,
     check::VERB,

@@ -31,7 +31,7 @@ impl Aim {
             return Err(Fault::new(faults::NOT_ENCRYPTED));
         }
         let version = match wanted.compat.as_deref() {
-            None | Some(b"") => header.version,
+            None => header.version,
             Some(b"0.10" | b"v2") => 2,
             Some(b"1.1" | b"v3") => 3,
             Some(other) => return Err(Fault::new(faults::COMPAT).named(other)),

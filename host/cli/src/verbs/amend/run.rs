@@ -1,0 +1,109 @@
+//! `amend`, carried out.
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use instar_abi::job::{Amend, Change, ChangeImage, Verb};
+use instar_abi::{Format, Report};
+use instar_engine::{Files, Policy as GatePolicy};
+use instar_memory::Violation;
+
+use super::args::{self, Args};
+use crate::create::amend;
+use crate::run::change::{changeable, opened, warn_of_guess};
+use crate::run::files::{self, Names};
+use crate::run::guest::Guest;
+use crate::run::progress::Progress;
+use crate::run::reports::Listener;
+use crate::run::scene::RunScene;
+use crate::run::{Context, concluded};
+use crate::stop::{Step, Stop};
+use crate::value::list;
+use crate::value::progress::ShowProgress;
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
+    let progress = Progress::new(args.progress, args.quiet, context.program.is_reference())?;
+    let progress = Arc::new(progress);
+    let help = list::asks_for_help(&args.options);
+    // What is wrong with options depends on the format, which the image says.
+    let wanted = amend::parse(&args.options);
+    let begun = Arc::new(AtomicBool::new(false));
+    let listener = Begins {
+        progress: Arc::clone(&progress),
+        begun: Arc::clone(&begun),
+        known: wanted.is_ok() && !help,
+    };
+    let change = wanted.as_ref().ok().filter(|_| !help);
+    let outcome = work(args, change, listener, context);
+    if let Ok(format) = &outcome
+        && help
+    {
+        return Err(args::option_help(format.as_bytes()));
+    }
+    let outcome = outcome.and_then(|_| wanted.map(|_| ()).map_err(Stop::Message));
+    match (&outcome, args.progress) {
+        (Ok(()), _) => progress.finish(true),
+        (Err(_), ShowProgress::Yes) => {
+            // The reference tool shows the end of the work, however it ended.
+            if begun.load(Ordering::Relaxed) {
+                progress.step(1, 1);
+            }
+            progress.close();
+        }
+        (Err(_), _) => progress.finish(false),
+    }
+    outcome.map(|()| 0)
+}
+
+/// Progress is shown once it is known that there is something to be done.
+struct Begins {
+    progress: Arc<Progress>,
+    begun: Arc<AtomicBool>,
+    /// It is known what.
+    known: bool,
+}
+
+impl Listener for Begins {
+    fn hear(&self, _: &Files, report: Report) -> Result<Option<Report>, Violation> {
+        if self.known && report == Report::Opened(Format::Qcow2) {
+            self.begun.store(true, Ordering::Relaxed);
+            self.progress.begin();
+        }
+        Ok(Some(report))
+    }
+}
+
+/// Changes the image, or only opens it if it is not known how; gives its format.
+fn work(
+    args: &Args,
+    wanted: Option<&Amend>,
+    listener: Begins,
+    context: &Context<'_>,
+) -> Step<&'static str> {
+    let place = args.source.place(&args.image)?;
+    changeable(&place)?;
+    let guest = Guest::prepare(context.policy, 1)?;
+    let files = files::none_naming(context.policy, false, GatePolicy::Nothing, false)?;
+    let mut names = Names::new();
+    let options = files::target_options(args.cache, context.policy);
+    let (facts, image) = opened(&files, &mut names, &place, &options)?;
+    if let Some(name) = wanted.and_then(|wanted| wanted.data_file.as_deref()) {
+        files.remember(facts.slot, &[name]);
+    }
+    let change = Change::Amend(wanted.map(|wanted| Amend {
+        force: args.force,
+        ..wanted.clone()
+    }));
+    let job = context.job(Verb::Change(ChangeImage { image, change }), files.facts());
+    let progress = Arc::clone(&listener.progress);
+    let ended = guest.run_heard(&job, files, progress, Some(Box::new(listener)))?;
+    warn_of_guess(&place, &ended.reports);
+    let scene = RunScene::of(&names, ended.files(), place.given.as_bytes());
+    concluded(&ended.reports, &scene, context.program)?;
+    let format = ended.reports.iter().find_map(|report| match report {
+        Report::Opened(format) => Some(format.name()),
+        _ => None,
+    });
+    format.ok_or_else(|| Stop::say("the sandbox ended without saying what the image is"))
+}
