@@ -26,6 +26,7 @@
 extern crate alloc;
 
 mod account;
+mod bench;
 mod bitmaps;
 mod chain;
 mod change;
@@ -83,6 +84,7 @@ fn carry_out(session: &session::Session<'_>) -> session::Outcome<Done> {
         Verb::Create(create) => create::run(session, create),
         Verb::Measure(measure) => measure::run(session, measure),
         Verb::Change(change) => change::run(session, change),
+        Verb::Bench(bench) => bench::run(session, bench),
         Verb::Check(check) => check::run(session, check),
         Verb::Compare(compare) => compare::run(session, compare),
         Verb::Checksum(checksum) => checksum::run(session, checksum),

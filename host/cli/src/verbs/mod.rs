@@ -7,6 +7,7 @@
 //! A verb is its folder and its line in [`VERBS`]. What a verb does not need it has no file for; what several verbs share is in
 //! [`shared`], and what carries commands out, whichever they are, in [`crate::run`].
 
+mod bench;
 mod check;
 mod checksum;
 mod compare;
@@ -39,6 +40,7 @@ const VERBS: &[Verb] = &[
     create::VERB,
     measure::VERB,
     check::VERB,
+    bench::VERB,
     checksum::VERB,
     trust::VERB,
     sandbox::VERB,
