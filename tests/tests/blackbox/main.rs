@@ -11,6 +11,7 @@
 
 mod account;
 mod baselines;
+mod bench;
 mod bitmaps;
 mod bounds;
 mod callers;

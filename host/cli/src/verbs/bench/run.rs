@@ -73,9 +73,12 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     Ok(0)
 }
 
+/// Lanes at most where each waits for a device: as many as there can be.
+const DIRECT_LANES: u64 = instar_abi::limits::LANES as u64;
+
 fn prepare(args: &Args, context: &Context<'_>) -> Step<Guest> {
     let lanes = if args.mode.is_direct() {
-        Context::direct_lanes(None)
+        Context::direct_lanes(Some(args.depth.min(DIRECT_LANES)))
     } else {
         Context::lanes(None)
     };
