@@ -2,12 +2,16 @@
 //!
 //! Files appear as slots that the host has opened; no path crosses.
 
+mod bench;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::file::{FileFacts, Format, Slot};
 use crate::text::ImageText;
+
+pub use bench::{Bench, BenchWrites};
 
 /// One run of the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +89,8 @@ pub enum Verb {
     Change(ChangeImage),
     /// `bitmap`.
     Bitmaps(ChangeBitmaps),
+    /// `bench`.
+    Bench(Bench),
 }
 
 impl Verb {
@@ -104,6 +110,7 @@ impl Verb {
             Self::Check(job) => [&job.source].into(),
             Self::Change(_) => Vec::new(),
             Self::Bitmaps(job) => job.from.iter().collect(),
+            Self::Bench(job) => [&job.image].into(),
         }
     }
 }

@@ -44,6 +44,8 @@ pub enum Report {
     Checked(Format, Checked),
     /// The checksum of a virtual disk.
     Checksum([u8; 32]),
+    /// All requests of `bench` have been answered; what completes the image follows.
+    Answered,
     /// Something to warn about; the work goes on.
     Warning(Failure),
     /// The verb failed: always the last report.

@@ -26,6 +26,7 @@
 extern crate alloc;
 
 mod account;
+mod bench;
 mod bitmap;
 mod bitmaps;
 mod chain;
@@ -85,6 +86,7 @@ fn carry_out(session: &session::Session<'_>) -> session::Outcome<Done> {
         Verb::Measure(measure) => measure::run(session, measure),
         Verb::Change(change) => change::run(session, change),
         Verb::Bitmaps(change) => bitmap::run(session, change),
+        Verb::Bench(bench) => bench::run(session, bench),
         Verb::Check(check) => check::run(session, check),
         Verb::Compare(compare) => compare::run(session, compare),
         Verb::Checksum(checksum) => checksum::run(session, checksum),

@@ -26,6 +26,11 @@ impl Console {
         self.failure.get_or_insert(error);
     }
 
+    /// Why standard output takes no more, if it does not.
+    pub fn into_failure(self) -> Option<std::io::Error> {
+        self.failure
+    }
+
     /// Writes to standard error; a failure there cannot be reported.
     pub fn complain(bytes: &[u8]) {
         let _ = std::io::stderr().write_all(bytes);

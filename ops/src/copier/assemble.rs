@@ -222,6 +222,7 @@ impl Assembler {
             decoder,
             ..
         } = self;
+        let mut held = None;
         for fill in fills.iter() {
             let From::Encoded(encoded) = fill.from else {
                 continue;
@@ -235,7 +236,7 @@ impl Assembler {
                 .get_mut(fill.at..end)
                 .ok_or_else(|| internal(line!()))
                 .at(stage)?;
-            match decode_one(decoder, &encoded, stream, unit, into) {
+            match decode_one(decoder, &encoded, stream, unit, &mut held, into) {
                 Err(fault) if salvage => {
                     into.fill(0);
                     salvage::warn(host, fill.target, fault);
@@ -247,12 +248,14 @@ impl Assembler {
     }
 }
 
-/// Decodes a unit into `into`, by way of `unit` if only a part of it is wanted.
+/// Decodes a unit into `into`, by way of `unit` if only a part of it is wanted. `held` is the one that `unit` holds already: parts of
+/// one unit often follow each other.
 fn decode_one(
     decoder: &mut Decoder,
     encoded: &Encoded,
     stream: &[u8],
     unit: &mut Vec<u8>,
+    held: &mut Option<Encoded>,
     into: &mut [u8],
 ) -> Result<()> {
     let bad = || {
@@ -266,7 +269,15 @@ fn decode_one(
     }
     grow(unit, size)?;
     let whole = unit.get_mut(..size).ok_or_else(|| internal(line!()))?;
-    decoder.decode(encoded.codec, stream, whole).map_err(|_| bad())?;
+    let start_of_it = Encoded {
+        within: 0,
+        ..*encoded
+    };
+    if *held != Some(start_of_it) {
+        *held = None;
+        decoder.decode(encoded.codec, stream, whole).map_err(|_| bad())?;
+        *held = Some(start_of_it);
+    }
     let start = to_usize(u64::from(encoded.within))?;
     let part = whole
         .get(start..start.saturating_add(into.len()))

@@ -346,11 +346,17 @@ fn same_words(words: &[&str], theirs: &instar_tests::Outcome, ours: &instar_test
     if instar_tests::reference::lacks_option(theirs, ours) {
         return;
     }
-    let plain = |text: String| text.replace("instar: ", "qemu-img: ").replace("instar bitmap", "qemu-img bitmap");
+    let plain = |text: String| {
+        text.replace("instar: ", "qemu-img: ")
+            .replace("instar bitmap", "qemu-img bitmap")
+    };
     let (mut wanted, found) = (plain(theirs.errors()), plain(ours.errors()));
     let image = words.iter().rev().nth(1).copied().unwrap_or_default();
     while let Some(start) = wanted.find("#block") {
-        let digits = wanted[start + 6..].chars().take_while(char::is_ascii_digit).count();
+        let digits = wanted[start + 6..]
+            .chars()
+            .take_while(char::is_ascii_digit)
+            .count();
         wanted.replace_range(start..start + 6 + digits, image);
     }
     assert_eq!(found, wanted, "{words:?}");
@@ -386,6 +392,11 @@ fn dirty(bench: &Bench, name: &str) -> Vec<(u64, u64)> {
     let number = |extent: &serde_json::Value, key: &str| extent[key].as_u64().unwrap();
     let all = map.as_array().unwrap().iter();
     all.filter(|extent| !extent["data"].as_bool().unwrap())
-        .map(|extent| (number(extent, "start"), number(extent, "start") + number(extent, "length")))
+        .map(|extent| {
+            (
+                number(extent, "start"),
+                number(extent, "start") + number(extent, "length"),
+            )
+        })
         .collect()
 }

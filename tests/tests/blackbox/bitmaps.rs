@@ -176,6 +176,29 @@ in_both_sandboxes! {
         checks_clean(bench, "ours", "skipped");
     }
 
+    /// In bits of clusters and larger, just what was written; in finer ones, all of it.
+    fn what_bench_writes_is_recorded(bench) {
+        for options in ["cluster_size=64k", "cluster_size=4k", "cluster_size=2M"] {
+            for name in ["theirs", "ours"] {
+                tracked(bench, name, options);
+            }
+            let words = |image| ["bench", "-w", "-f", "qcow2", "-c", "20", "-s", "3000", "-S", "1300000", image];
+            bench.qemu(words("theirs")).succeeds();
+            bench.instar(words("ours")).succeeds();
+            checks_clean(bench, "ours", options);
+            for (theirs, ours) in bitmaps(bench, "theirs").into_iter().zip(bitmaps(bench, "ours")) {
+                assert_eq!((&theirs.0, theirs.1, theirs.2), (&ours.0, ours.1, ours.2), "{options}");
+                if theirs.0 == "coarse" || theirs.0 == "idle" || options == "cluster_size=4k" && theirs.2 >= 12 {
+                    assert!(theirs.3 == ours.3, "{options}: {}", theirs.0);
+                }
+                assert!(covers(&ours.3, &theirs.3), "{options}: {}", theirs.0);
+            }
+            for name in ["theirs", "ours"] {
+                fs::remove_file(bench.path(name)).unwrap();
+            }
+        }
+    }
+
     fn formats_without_bitmaps_are_refused_in_qemu_imgs_words(bench) {
         source(bench, "cluster_size=64k");
         disk::usual(&bench.path("disk.raw"));

@@ -11,6 +11,7 @@
 
 mod account;
 mod baselines;
+mod bench;
 mod bitmap;
 mod bitmaps;
 mod bounds;

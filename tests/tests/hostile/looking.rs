@@ -1,4 +1,4 @@
-//! C2, C3, C4, C5, F1 for the verbs that only read: `map`, `compare`, `snapshot -l`, `info --safety`.
+//! C2, C3, C4, C5, F1 for the verbs that only read: `map`, `compare`, `snapshot -l`, `info --safety`, `bench`; and for `bench -w`.
 
 use std::fs;
 use std::time::Duration;
@@ -21,7 +21,11 @@ fn looked_at(bench: &Bench, image: &str) {
         &["snapshot", "-l", image],
         &["info", "--safety", image],
         &["info", "--safety", "--output=json", image],
+        &["bench", "-c", "2000", image],
+        &["bench", "-c", "200", "-s", "1M", "-S", "1G", image],
+        &["bench", "-w", "-c", "200", "-s", "5000", "-S", "70000", "written"],
     ] {
+        fs::copy(bench.path(image), bench.path("written")).unwrap();
         let mut command = bench.command_under(&["prlimit", "--as=268435456", "--core=0"], words);
         let outcome = Outcome::of(&mut command);
         outcome.is_civil().within(Duration::from_secs(20));

@@ -151,7 +151,9 @@ mod tests {
     #[test]
     fn runs_are_found_within_and_across_bytes() {
         let mut found = Vec::new();
-        runs(&[0b1000_0101, 0xff, 0, 0b0110_0000, 0xff], &mut |first, end| found.push((first, end)));
+        runs(&[0b1000_0101, 0xff, 0, 0b0110_0000, 0xff], &mut |first, end| {
+            found.push((first, end))
+        });
         assert_eq!(found, [(0, 1), (2, 3), (7, 16), (29, 31), (32, 40)]);
     }
 }

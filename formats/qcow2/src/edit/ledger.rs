@@ -98,7 +98,9 @@ impl<'h> Ledger<'h> {
     /// Whether the header, or a table that it leads to, stands in one of these clusters.
     pub(crate) fn is_reserved(&self, clusters: &Range<u64>) -> bool {
         let reserved = self.careful.iter().flat_map(|careful| &careful.reserved);
-        reserved.into_iter().any(|range| range.start < clusters.end && clusters.start < range.end)
+        reserved
+            .into_iter()
+            .any(|range| range.start < clusters.end && clusters.start < range.end)
     }
 
     /// Whether anything was taken.

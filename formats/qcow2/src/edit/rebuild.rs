@@ -42,12 +42,7 @@ pub(crate) struct Built {
 ///
 /// # Errors
 /// A table that would be too large, before anything is written; those of `counts`; the host's. The file is as long as before then.
-pub(crate) fn build(
-    file: File<'_>,
-    layout: Layout,
-    clusters: u64,
-    counts: &mut dyn Counts,
-) -> Result<Built> {
+pub(crate) fn build(file: File<'_>, layout: Layout, clusters: u64, counts: &mut dyn Counts) -> Result<Built> {
     let mut plan = Plan::new(layout);
     plan.place_blocks(clusters, counts)
         .and_then(|()| plan.place_table())
@@ -354,7 +349,8 @@ impl Fits {
         }
         self.run.end = free.end;
         let length = self.run.end.saturating_sub(self.run.start).min(self.most);
-        self.firsts.resize(self.firsts.len().max(index(length)), self.run.start);
+        self.firsts
+            .resize(self.firsts.len().max(index(length)), self.run.start);
     }
 
     /// The first place for so many clusters in a file of `end` clusters, or behind it.
@@ -378,7 +374,10 @@ const TABLE_STEPS: usize = 16;
 const PIECE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects, reason = "small numbers; a failure is a test failure")]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "small numbers; a failure is a test failure"
+)]
 mod tests {
     use instar_disk::job::Qcow2Create;
     use instar_native::Native;
@@ -491,15 +490,25 @@ mod tests {
             let mut wanted = all.clone();
             wanted.resize(index(built.clusters), 0);
             let table_clusters = (built.table.entries * 8) >> BITS;
-            let own = table.iter().filter(|place| **place != 0).map(|place| place >> BITS);
+            let own = table
+                .iter()
+                .filter(|place| **place != 0)
+                .map(|place| place >> BITS);
             let first = built.table.offset >> BITS;
             for cluster in own.chain(first..first + table_clusters) {
                 assert_eq!(wanted[index(cluster)], 0, "{turn}: in use twice");
                 wanted[index(cluster)] = 1;
-                assert_eq!(all.get(index(cluster)).copied().unwrap_or(0), 0, "{turn}: not free");
+                assert_eq!(
+                    all.get(index(cluster)).copied().unwrap_or(0),
+                    0,
+                    "{turn}: not free"
+                );
             }
             for (cluster, wanted) in (0_u64..).zip(&wanted) {
-                let block = table.get(index(cluster >> layout.block_bits())).copied().unwrap_or(0);
+                let block = table
+                    .get(index(cluster >> layout.block_bits()))
+                    .copied()
+                    .unwrap_or(0);
                 let found = match block {
                     0 => 0,
                     place => packed::get(
@@ -513,7 +522,9 @@ mod tests {
             let (blocks, start, end) = naive(&all, 1 << layout.block_bits());
             let places: Vec<u64> = table.iter().map(|place| place >> BITS).collect();
             same += u32::from(
-                places[..blocks.len()] == blocks && from_usize(start) == first && from_usize(end) == built.clusters,
+                places[..blocks.len()] == blocks
+                    && from_usize(start) == first
+                    && from_usize(end) == built.clusters,
             );
         }
         // Where the table needs a block of its own, ours may lie elsewhere.

@@ -201,7 +201,10 @@ impl<'h> Grow<'h> {
         let clusters = look.ledger.clusters();
         let size = look.file.size().max(shl(clusters, look.layout.cluster_bits())?);
         // It is as long as that now, if it was taken behind the end.
-        let facts = FileFacts { size, ..look.file.facts() };
+        let facts = FileFacts {
+            size,
+            ..look.file.facts()
+        };
         let layout = look.layout.with_refcount_order(order);
         let file = File::new(look.file.host(), facts);
         let built = rebuild::build(file, layout, clusters, &mut look.ledger);
@@ -288,7 +291,10 @@ impl<'h> Grow<'h> {
         look.layout = Layout::of(&look.header);
         look.sector = Sector::read(look.file, look.header.version)?;
         if let Some(Rebuilt { size, .. }) = rebuilt {
-            let facts = FileFacts { size, ..look.file.facts() };
+            let facts = FileFacts {
+                size,
+                ..look.file.facts()
+            };
             look.file = File::new(look.file.host(), facts);
             look.ledger = Ledger::open_careful(look.file, &look.header, look.layout)?;
         }

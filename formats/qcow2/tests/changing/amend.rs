@@ -45,16 +45,30 @@ fn image(bench: &Bench, layout: &str, below: bool) {
     bench.qemu_img(&format!("create -q -f qcow2 -o {layout} {below} image 1M"));
     bench.qemu_io(
         "image",
-        &["write -P 7 64k 200k", "write -P 8 500k 70k", "write -z 300k 40k", "write -z -u 700k 20k"],
+        &[
+            "write -P 7 64k 200k",
+            "write -P 8 500k 70k",
+            "write -z 300k 40k",
+            "write -z -u 700k 20k",
+        ],
     );
     bench.qemu_img("snapshot -c first image");
     // Zero with a place that the snapshot has data in, zero with a place of its own, zero without one.
     bench.qemu_io(
         "image",
-        &["write -z 100k 70k", "write -P 9 510k 10k", "write -z 512k 8k", "write -z -u 520k 8k", "write -z 900k 64k"],
+        &[
+            "write -z 100k 70k",
+            "write -P 9 510k 10k",
+            "write -z 512k 8k",
+            "write -z -u 520k 8k",
+            "write -z 900k 64k",
+        ],
     );
     bench.qemu_img("snapshot -c second image");
-    bench.qemu_io("image", &["write -P 10 0 30k", "write -z 0 20k", "write -P 11 905k 1k"]);
+    bench.qemu_io(
+        "image",
+        &["write -P 10 0 30k", "write -z 0 20k", "write -P 11 905k 1k"],
+    );
 }
 
 /// The disk and both snapshots.
@@ -78,12 +92,19 @@ fn counts_of_any_width_become_counts_of_any_other() {
     for cluster in ["512", "4k", "64k"] {
         for old in [2, 16, 64] {
             let bench = Bench::new();
-            image(&bench, &format!("cluster_size={cluster},refcount_bits={old}"), false);
+            image(
+                &bench,
+                &format!("cluster_size={cluster},refcount_bits={old}"),
+                false,
+            );
             let before = states(&bench);
             for new in [64, 2, 32, 4, 16, 8] {
                 change(&bench, "image", &amend(&format!("refcount_bits={new}"))).unwrap();
                 let what = format!("{cluster}, {old} to {new}");
-                assert!(info(&bench).contains(&format!("refcount bits: {new}\n")), "{what}");
+                assert!(
+                    info(&bench).contains(&format!("refcount bits: {new}\n")),
+                    "{what}"
+                );
                 same_states(&bench, &before, &what);
             }
             bench.qemu_io("image", &["write -P 99 0 1M"]);
@@ -96,13 +117,20 @@ fn counts_of_any_width_become_counts_of_any_other() {
 fn a_count_without_room_is_refused_as_by_qemu_img() {
     for (cluster, bits, from) in [("4k", 1, 16), ("512", 1, 8), ("64k", 1, 64)] {
         let bench = Bench::new();
-        image(&bench, &format!("cluster_size={cluster},refcount_bits={from}"), false);
+        image(
+            &bench,
+            &format!("cluster_size={cluster},refcount_bits={from}"),
+            false,
+        );
         let before = bench.bytes("image");
         let fault = change(&bench, "image", &amend(&format!("refcount_bits={bits}"))).unwrap_err();
         assert_eq!(fault.code, fault::amend::WIDTH_NARROW);
         assert!(bench.bytes("image") == before);
         let said = bench.refusal(&format!("amend -o refcount_bits={bits} image"));
-        let wanted = format!("Cluster at offset {:#x} has a refcount of {}", fault.numbers[1], fault.numbers[2]);
+        let wanted = format!(
+            "Cluster at offset {:#x} has a refcount of {}",
+            fault.numbers[1], fault.numbers[2]
+        );
         assert!(said.contains(&wanted), "{said} {wanted}");
     }
 }
@@ -115,7 +143,11 @@ fn versions_go_up_and_down_and_up() {
             image(&bench, layout, below);
             let before = states(&bench);
             let what = format!("{layout}, {below}");
-            let bits = if layout.contains("refcount") { ",refcount_bits=16" } else { "" };
+            let bits = if layout.contains("refcount") {
+                ",refcount_bits=16"
+            } else {
+                ""
+            };
             change(&bench, "image", &amend(&format!("compat=0.10{bits}"))).unwrap();
             assert!(info(&bench).contains("compat: 0.10"), "{what}");
             same_states(&bench, &before, &what);
@@ -126,7 +158,11 @@ fn versions_go_up_and_down_and_up() {
                 let shown = info(&bench);
                 assert!(shown.contains("compat: 1.1"), "{what}");
                 assert_eq!(shown.contains("refcount bits: 32"), up.contains("32"), "{what}");
-                assert_eq!(shown.contains("lazy refcounts: true"), up.contains("lazy"), "{what}");
+                assert_eq!(
+                    shown.contains("lazy refcounts: true"),
+                    up.contains("lazy"),
+                    "{what}"
+                );
                 same_states(&bench, &before, &what);
                 bench.qemu_io("image", &["write -P 99 0 1M", "write -z 0 100k"]);
                 assert_clean(&bench, "image");
@@ -197,9 +233,17 @@ fn an_image_with_a_data_file_names_another_one() {
     bench.qemu_io("image", &["write -P 5 0 100k"]);
     let before = bench.reference("image", "-f qcow2");
     std::fs::rename(bench.path("data"), bench.path("another name")).unwrap();
-    change(&bench, "image", &amend("data_file=another name,data_file_raw=off")).unwrap();
+    change(
+        &bench,
+        "image",
+        &amend("data_file=another name,data_file_raw=off"),
+    )
+    .unwrap();
     let shown = info(&bench);
-    assert!(shown.contains("data file: another name\n") && shown.contains("data file raw: false"), "{shown}");
+    assert!(
+        shown.contains("data file: another name\n") && shown.contains("data file raw: false"),
+        "{shown}"
+    );
     assert_same(&bench.reference("image", "-f qcow2"), &before, "renamed");
     assert_clean(&bench, "image");
     let before = bench.bytes("image");
@@ -218,7 +262,10 @@ fn what_goes_wrong_in_one_option_leaves_all_of_them() {
         ("compat=0.10", fault::amend::DOWN_WIDTH),
         ("compat=0.10,refcount_bits=32", fault::amend::WIDTH_VERSION),
         ("lazy_refcounts=on,refcount_bits=1", fault::amend::WIDTH_NARROW),
-        ("refcount_bits=64,backing_file=other,backing_fmt=raw", fault::amend::BACKING),
+        (
+            "refcount_bits=64,backing_file=other,backing_fmt=raw",
+            fault::amend::BACKING,
+        ),
         ("refcount_bits=64,backing_file=below.raw", fault::amend::BACKING),
         ("refcount_bits=64,backing_fmt=raw", fault::amend::BACKING),
         ("refcount_bits=64,compat=2", fault::amend::COMPAT),
@@ -235,14 +282,23 @@ fn what_goes_wrong_in_one_option_leaves_all_of_them() {
         assert!(said.contains(first), "{options}: {said}");
         bench.put("image", &before);
     }
-    change(&bench, "image", &amend("backing_file=below.raw,backing_fmt=raw,lazy_refcounts=on")).unwrap();
+    change(
+        &bench,
+        "image",
+        &amend("backing_file=below.raw,backing_fmt=raw,lazy_refcounts=on"),
+    )
+    .unwrap();
     assert!(info(&bench).contains("lazy refcounts: true"));
 }
 
 #[test]
 fn a_power_cut_leaves_the_same_disk_and_all_options_or_none() {
     let mut states = 0;
-    for (layout, below) in [("cluster_size=4k,refcount_bits=8", true), ("cluster_size=16k", false), ("cluster_size=64k", true)] {
+    for (layout, below) in [
+        ("cluster_size=4k,refcount_bits=8", true),
+        ("cluster_size=16k", false),
+        ("cluster_size=64k", true),
+    ] {
         let bench = Bench::new();
         image(&bench, layout, below);
         for options in [

@@ -53,13 +53,19 @@ fn bitmaps(bytes: &[u8]) -> BTreeMap<Vec<u8>, Bits> {
     while directory < directory_end {
         let (table, entries) = (long(directory) as usize, word(directory + 8));
         let (flags, kind, granularity) = (word(directory + 12), bytes[directory + 16], bytes[directory + 17]);
-        let name_size = usize::from(u16::from_be_bytes(bytes[directory + 18..][..2].try_into().unwrap()));
+        let name_size = usize::from(u16::from_be_bytes(
+            bytes[directory + 18..][..2].try_into().unwrap(),
+        ));
         assert_eq!((kind, word(directory + 20), flags & !3), (1, 0, 0));
         let name = bytes[directory + 24..][..name_size].to_vec();
         directory += (24 + name_size).next_multiple_of(8);
         let granularity = 1_u64 << granularity;
         let last = size.div_ceil(granularity);
-        assert_eq!(entries as u64, last.div_ceil(8).div_ceil(cluster as u64), "entries of the table");
+        assert_eq!(
+            entries as u64,
+            last.div_ceil(8).div_ceil(cluster as u64),
+            "entries of the table"
+        );
         let mut set = Vec::new();
         for bit in 0..last {
             let entry = long(table + (bit / 8) as usize / cluster * 8);
@@ -88,7 +94,12 @@ fn job(name: &str, actions: &[BitmapAction]) -> ChangeBitmaps {
     }
 }
 
-fn carry_out(host: &dyn Host, facts: instar_disk::FileFacts, job: &ChangeBitmaps, from: Option<&mut dyn Image>) -> Result<(), Undone> {
+fn carry_out(
+    host: &dyn Host,
+    facts: instar_disk::FileFacts,
+    job: &ChangeBitmaps,
+    from: Option<&mut dyn Image>,
+) -> Result<(), Undone> {
     let mut image = instar_qcow2::edit(File::new(host, facts))?;
     let mut bitmaps = image.bitmaps()?;
     bitmaps.change(job, from)
@@ -125,7 +136,10 @@ fn image(bench: &Bench, layout: &str) {
     bench.qemu_io("image", &["write -P 1 100k 33k", "write -P 2 1023k 3k"]);
     bench.qemu_img("bitmap --disable image fine");
     bench.qemu_img("bitmap --add -g 16k image coarse");
-    bench.qemu_io("image", &["write -P 3 0 1k", "write -P 4 2990k 10k", "write -P 5 1100k 200k"]);
+    bench.qemu_io(
+        "image",
+        &["write -P 3 0 1k", "write -P 4 2990k 10k", "write -P 5 1100k 200k"],
+    );
     bench.qemu_img("bitmap --disable image coarse");
     bench.qemu_img("bitmap --add --disable -g 64k image other");
 }
@@ -136,7 +150,11 @@ fn assert_clean(bench: &Bench, image: &str, what: &str) {
     // qemu-img reads each bit when it opens an image to write to it.
     let before = bitmaps(&bench.bytes(image));
     bench.qemu_io(image, &["flush"]);
-    assert_eq!(bitmaps(&bench.bytes(image)), before, "{what}: what qemu-img makes of them");
+    assert_eq!(
+        bitmaps(&bench.bytes(image)),
+        before,
+        "{what}: what qemu-img makes of them"
+    );
 }
 
 /// Lines of actions on a bitmap, one after the other on the same image.
@@ -180,7 +198,10 @@ fn bitmaps_are_those_that_qemu_img_makes() {
             assert_eq!(ours, theirs, "{what}");
             assert_clean(&bench, "image", &what);
         }
-        assert!(bench.reference("image", "-f qcow2") == disk, "{layout}: another disk");
+        assert!(
+            bench.reference("image", "-f qcow2") == disk,
+            "{layout}: another disk"
+        );
     }
 }
 
@@ -188,17 +209,26 @@ fn bitmaps_are_those_that_qemu_img_makes() {
 #[test]
 fn a_header_of_any_length_leads_to_bitmaps() {
     for cluster in ["512", "1k", "2k", "4k", "64k"] {
-        for length in [1_usize, 30, 200, 340, 348, 356, 364, 372, 380, 388, 396, 500, 800, 1023] {
+        for length in [
+            1_usize, 30, 200, 340, 348, 356, 364, 372, 380, 388, 396, 500, 800, 1023,
+        ] {
             let bench = Bench::new();
             let name = "./".repeat(length.div_ceil(2) - 1) + &"b".repeat(2 - length % 2);
             bench.put("b", &[]);
             bench.put("bb", &[]);
-            let words = format!("create -q -u -f qcow2 -o cluster_size={cluster},backing_fmt=raw -b {name} image 3000k");
+            let words = format!(
+                "create -q -u -f qcow2 -o cluster_size={cluster},backing_fmt=raw -b {name} image 3000k"
+            );
             if !bench.try_qemu_img(&words).status.success() {
                 continue;
             }
             let what = format!("{cluster}, {length}");
-            let backing = bench.qemu_img("info image").lines().find(|line| line.contains("backing file:")).unwrap().to_owned();
+            let backing = bench
+                .qemu_img("info image")
+                .lines()
+                .find(|line| line.contains("backing file:"))
+                .unwrap()
+                .to_owned();
             for (name, actions) in [
                 ("one", [BitmapAction::Add(0)]),
                 ("two", [BitmapAction::Add(512)]),
@@ -242,20 +272,34 @@ fn survives(bench: &Bench, image: &str, name: &str, actions: &[BitmapAction]) ->
     torn.states(&State::from([(facts.slot, old)]), &mut |state, what| {
         number += 1;
         let found = bitmaps(&state[&facts.slot]);
-        assert!(found == before || found == after, "{name} {actions:?}, {what}: {found:?}");
+        assert!(
+            found == before || found == after,
+            "{name} {actions:?}, {what}: {found:?}"
+        );
         if number % LOOKED_AT != 0 {
             return;
         }
         bench.put("cut", &state[&facts.slot]);
-        assert!(bench.ours("cut") == disk, "{name} {actions:?}, {what}: another disk");
+        assert!(
+            bench.ours("cut") == disk,
+            "{name} {actions:?}, {what}: another disk"
+        );
         let native = Native::new(1);
         let mut findings = instar_disk::Findings::new(&native);
         let file = File::new(&native, native.source(bench.path("cut")));
         let checked = instar_qcow2::check(file).unwrap().run(&mut findings).unwrap();
-        assert_eq!((checked.corruptions, checked.check_errors), (0, 0), "{name} {actions:?}, {what}");
+        assert_eq!(
+            (checked.corruptions, checked.check_errors),
+            (0, 0),
+            "{name} {actions:?}, {what}"
+        );
         if number % (LOOKED_AT * 8) == 0 {
             let output = bench.try_qemu_img("check -r leaks cut");
-            assert_eq!(output.status.code(), Some(0), "{name} {actions:?}, {what}: {output:?}");
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{name} {actions:?}, {what}: {output:?}"
+            );
             let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(!stderr.contains("lacking bitmap support"), "{what}: {stderr}");
             assert_eq!(bitmaps(&bench.bytes("cut")), found, "{name} {actions:?}, {what}");
@@ -334,7 +378,10 @@ fn a_failure_at_any_write_leaves_bitmaps_that_are_good() {
                 assert_eq!(found.len(), before.len() + 1);
                 break;
             }
-            assert!(found == before || found.len() == before.len() + 1, "{layout}, {allowed}");
+            assert!(
+                found == before || found.len() == before.len() + 1,
+                "{layout}, {allowed}"
+            );
             assert!(allowed < 200);
         }
     }
@@ -388,7 +435,10 @@ fn a_full_disk_leaves_nothing_behind() {
 
 #[test]
 fn bitmaps_of_another_image_are_joined() {
-    for (layout, theirs) in [("cluster_size=64k", "cluster_size=512"), ("cluster_size=4k", "cluster_size=2M")] {
+    for (layout, theirs) in [
+        ("cluster_size=64k", "cluster_size=512"),
+        ("cluster_size=4k", "cluster_size=2M"),
+    ] {
         let bench = Bench::new();
         image(&bench, layout);
         bench.qemu_img(&format!("create -q -f qcow2 -o {theirs} other 3000k"));
@@ -402,7 +452,11 @@ fn bitmaps_of_another_image_are_joined() {
             let source = File::new(&native, native.source(bench.path("other")));
             let mut source = instar_qcow2::open(source, OpenOptions { info_only: true }).unwrap();
             carry_out(&native, facts, &job(name, &[merge("x")]), Some(&mut *source)).unwrap();
-            assert_eq!(bitmaps(&bench.bytes("image")), bitmaps(&bench.bytes("theirs")), "{layout}, {name}");
+            assert_eq!(
+                bitmaps(&bench.bytes("image")),
+                bitmaps(&bench.bytes("theirs")),
+                "{layout}, {name}"
+            );
             assert_clean(&bench, "image", name);
         }
     }

@@ -66,7 +66,10 @@ pub(crate) fn assert_clean(bench: &Bench, image: &str) {
 /// What each snapshot holds, by its ID.
 fn snapshots(bench: &Bench, image: &str) -> BTreeMap<String, Vec<u8>> {
     let ids = bench.qemu_img(&format!("snapshot -l {image}"));
-    let ids = ids.lines().skip(2).filter_map(|line| line.split_whitespace().next());
+    let ids = ids
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.split_whitespace().next());
     let read = |id: &str| bench.reference(image, &format!("-f qcow2 -l snapshot.id={id}"));
     ids.map(|id| (id.to_owned(), read(id))).collect()
 }
@@ -100,7 +103,10 @@ fn judge(bench: &Bench, what: &str, sampled: bool, content: &[u8], before: &BTre
     for (id, found) in snapshots(bench, "cut") {
         // A snapshot is read as long as the disk is now.
         let same = |wanted: &Vec<u8>| wanted.iter().zip(&found).all(|(wanted, found)| wanted == found);
-        assert!(before.get(&id).is_none_or(same), "{what}: repaired, and another snapshot {id}");
+        assert!(
+            before.get(&id).is_none_or(same),
+            "{what}: repaired, and another snapshot {id}"
+        );
     }
 }
 

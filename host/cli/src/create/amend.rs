@@ -34,7 +34,9 @@ pub fn parse(list: &[u8]) -> Result<Amend, Vec<u8>> {
     })?;
     let settings = Settings::of(Format::Qcow2, given);
     let text = |name| settings.text(name).map(<[u8]>::to_vec);
-    let encryption = rows.iter().any(|row| row.name.starts_with("encrypt.") && settings.text(row.name).is_some());
+    let encryption = rows
+        .iter()
+        .any(|row| row.name.starts_with("encrypt.") && settings.text(row.name).is_some());
     Ok(Amend {
         encryption,
         size: settings.size("size"),

@@ -138,6 +138,17 @@ pub enum Id {
     Salvage,
     Bitmaps,
     SkipBrokenBitmaps,
+    // bench.
+    RequestCount,
+    Depth,
+    BufferSize,
+    StepSize,
+    Aio,
+    Native,
+    Write,
+    Pattern,
+    FlushInterval,
+    NoDrain,
     // Policy.
     AllowDir,
     UntrustedDir,

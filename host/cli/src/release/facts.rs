@@ -16,6 +16,7 @@ pub enum Fact {
     BadNumbersAreQuoted,
     BadNumbersEndInAFullStop,
     LanesAreANumberLikeOthers,
+    BenchNumbersAreLikeOthers,
     PlainBlockCounts,
     BadOutputIsQuoted,
     CommaBeforeNot,
@@ -114,6 +115,11 @@ pub const FACTS: &[Row] = &[
         (10, 0),
         Fact::LanesAreANumberLikeOthers,
         "an invalid number for `convert -m` is reported as for other options; before, with one message for all errors",
+    ),
+    since(
+        (10, 0),
+        Fact::BenchNumbersAreLikeOthers,
+        "numbers of `bench` fail as other numbers do; before, its counts with one message for all, and its step by the name `step_size`",
     ),
     between(
         (10, 0),

@@ -86,7 +86,7 @@ pub(crate) fn warn_of_guess(place: &Place, reports: &[Report]) {
 }
 
 /// The reference tool's warning: an image whose guest writes a header into it would be taken for another format next time.
-fn guessed_raw(name: &[u8]) -> Vec<u8> {
+pub(crate) fn guessed_raw(name: &[u8]) -> Vec<u8> {
     [
         b"WARNING: Image format was not specified for '".as_slice(),
         name,

@@ -182,6 +182,7 @@ impl Budget {
             Report::Checked(..) => self.once(4)?,
             Report::Checksum(_) => self.once(5)?,
             Report::Opened(_) => self.once(6)?,
+            Report::Answered => self.once(7)?,
             Report::Done(_) | Report::Failed(_) => self.over = true,
         }
         Ok(true)
@@ -229,6 +230,7 @@ fn footprint(report: &Report) -> usize {
         Report::Named { name, .. } => of_text(name),
         Report::Size(_)
         | Report::Opened(_)
+        | Report::Answered
         | Report::Compared(_)
         | Report::Measured(_)
         | Report::Checked(..)

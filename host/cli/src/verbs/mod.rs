@@ -8,6 +8,7 @@
 //! [`shared`], and what carries commands out, whichever they are, in [`crate::run`].
 
 mod amend;
+mod bench;
 mod bitmap;
 mod check;
 mod checksum;
@@ -43,6 +44,7 @@ const VERBS: &[Verb] = &[
     create::VERB,
     measure::VERB,
     check::VERB,
+    bench::VERB,
     checksum::VERB,
     trust::VERB,
     sandbox::VERB,

@@ -57,7 +57,9 @@ impl Aim {
         Ok(Self {
             version,
             order,
-            lazy: wanted.lazy_refcounts.unwrap_or_else(|| header.features.lazy_refcounts()),
+            lazy: wanted
+                .lazy_refcounts
+                .unwrap_or_else(|| header.features.lazy_refcounts()),
             data_file_raw: wanted
                 .data_file_raw
                 .unwrap_or_else(|| header.features.data_file_raw()),

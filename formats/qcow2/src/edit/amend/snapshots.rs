@@ -21,7 +21,12 @@ pub(super) fn l1_tables(file: File<'_>, header: &Header) -> Result<Vec<TableRang
     let mut walk = Walk::new(file, header);
     while let Some(entry) = walk.next()? {
         let l1 = entry.l1();
-        let checked = l1.check(header.cluster_bits, L1_ENTRY, limit::L1_BYTES, "Snapshot L1 table");
+        let checked = l1.check(
+            header.cluster_bits,
+            L1_ENTRY,
+            limit::L1_BYTES,
+            "Snapshot L1 table",
+        );
         all.push(checked.map_err(|fault| fault.in_file(file.slot()))?);
     }
     Ok(all)

@@ -91,7 +91,8 @@ impl Survey {
 
     /// Bytes that the file may grow by.
     pub(super) const fn room(&self) -> u64 {
-        self.clusters.saturating_mul(1_u64.wrapping_shl(self.cluster_bits))
+        self.clusters
+            .saturating_mul(1_u64.wrapping_shl(self.cluster_bits))
     }
 
     /// Does without the flag: the disk and every snapshot stay what they are, and so does the version.
@@ -102,7 +103,11 @@ impl Survey {
         let (file, layout, active) = (look.file, look.layout, look.header.l1);
         let mut seen = Seen::new(&look);
         // Where places are given up, others may be the only ones there for a while, and not say so.
-        let mut grow = if self.shared { look.grow()? } else { look.grow_unmarked() };
+        let mut grow = if self.shared {
+            look.grow()?
+        } else {
+            look.grow_unmarked()
+        };
         let mut batch = Batch {
             covered: self.covered,
             ..Batch::default()
@@ -191,7 +196,11 @@ impl Batch {
         if words != table.words {
             self.tables.push((table.offset, table.words, words));
         }
-        let held = self.tables.len().saturating_mul(size_of::<U64>()).saturating_mul(2);
+        let held = self
+            .tables
+            .len()
+            .saturating_mul(size_of::<U64>())
+            .saturating_mul(2);
         let held = held.saturating_mul(self.tables.first().map_or(0, |(_, words, _)| words.len()));
         if held >= HELD_BYTES || self.given_up.len() >= GIVEN_UP_MOST {
             self.write(grow)?;
@@ -268,7 +277,11 @@ impl Times {
         if count < self.0 {
             return Err(ledger.wrong_count(cluster, count));
         }
-        Ok(if count == self.0 { Place::Own } else { Place::Shared })
+        Ok(if count == self.0 {
+            Place::Own
+        } else {
+            Place::Shared
+        })
     }
 
     /// The entry of data at that place.

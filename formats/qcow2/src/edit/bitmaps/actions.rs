@@ -68,16 +68,22 @@ impl Model {
     /// Whether nothing has changed.
     pub(super) fn is_as_stored(&self, stored: &[Entry]) -> bool {
         self.held.len() == stored.len()
-            && (0..).zip(&self.held).zip(stored).all(|((number, held), entry)| {
-                held.kept() == Some(number) && held.shown == entry.shown
-            })
+            && (0..)
+                .zip(&self.held)
+                .zip(stored)
+                .all(|((number, held), entry)| held.kept() == Some(number) && held.shown == entry.shown)
     }
 
     /// Carries out one action on the bitmap called `name`.
     ///
     /// # Errors
     /// What speaks against it.
-    pub(super) fn act(&mut self, action: &BitmapAction, name: &[u8], other: Option<&Other<'_>>) -> Result<()> {
+    pub(super) fn act(
+        &mut self,
+        action: &BitmapAction,
+        name: &[u8],
+        other: Option<&Other<'_>>,
+    ) -> Result<()> {
         match action {
             BitmapAction::Add(granularity) => self.add(name, *granularity),
             BitmapAction::Remove => {

@@ -32,11 +32,7 @@ use crate::header::Header;
 /// What is wrong with their directory; the host's.
 pub(super) fn open(file: File<'_>, header: Header) -> Result<Box<dyn EditBitmaps + '_>> {
     let stored = directory::entries_within(file, &header, LISTED)?;
-    Ok(Box::new(Stored {
-        file,
-        header,
-        stored,
-    }))
+    Ok(Box::new(Stored { file, header, stored }))
 }
 
 /// The bitmaps as they stand.

@@ -126,7 +126,11 @@ impl Sources<'_, '_, '_> {
             self.read(input, shr(at, 3), &mut piece)?;
             runs(&piece, &mut |from, to| {
                 let begin = shr(at.saturating_add(from).saturating_mul(theirs), our_bits);
-                let until = at.saturating_add(to).saturating_mul(theirs).min(size).div_ceil(ours);
+                let until = at
+                    .saturating_add(to)
+                    .saturating_mul(theirs)
+                    .min(size)
+                    .div_ceil(ours);
                 let (begin, until) = (begin.max(first), until.min(stop));
                 set(into, begin.saturating_sub(first), until.saturating_sub(first));
             });

@@ -21,7 +21,12 @@ use crate::raw::{RawBitmapsExtension, extension};
 ///
 /// # Errors
 /// Damaged tables or counts: before the first write. The host's.
-pub(super) fn store(file: File<'_>, header: &Header, model: &Model, mut sources: Sources<'_, '_, '_>) -> Result<()> {
+pub(super) fn store(
+    file: File<'_>,
+    header: &Header,
+    model: &Model,
+    mut sources: Sources<'_, '_, '_>,
+) -> Result<()> {
     let mut look = Look::open(file, header.clone())?;
     let stored = sources.stored;
     let in_use = |number: usize| {
@@ -45,15 +50,21 @@ pub(super) fn store(file: File<'_>, header: &Header, model: &Model, mut sources:
         return Err(fault);
     }
     let mut release = grow.switch_to(head, None)?;
-    let gone = stored.iter().enumerate().filter(|(number, _)| {
-        !model.held.iter().any(|held| held.kept() == Some(*number))
-    });
+    let gone = stored
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| !model.held.iter().any(|held| held.kept() == Some(*number)));
     clusters::release(&mut release, file, header, gone.map(|(_, entry)| entry))?;
     release.finish()
 }
 
 /// Writes what is new; `head` leads to it.
-fn write(grow: &mut Grow<'_>, model: &Model, sources: &mut Sources<'_, '_, '_>, head: &mut Head) -> Result<()> {
+fn write(
+    grow: &mut Grow<'_>,
+    model: &Model,
+    sources: &mut Sources<'_, '_, '_>,
+    head: &mut Head,
+) -> Result<()> {
     let mut directory = Vec::new();
     for held in &model.held {
         let kept = held.kept().and_then(|number| sources.stored.get(number));
@@ -71,7 +82,13 @@ fn write(grow: &mut Grow<'_>, model: &Model, sources: &mut Sources<'_, '_, '_>, 
             }
         };
         let granularity = u8::try_from(held.shown.granularity.trailing_zeros()).unwrap_or(u8::MAX);
-        push_entry(&mut directory, &held.shown, granularity, table.offset, table.entries);
+        push_entry(
+            &mut directory,
+            &held.shown,
+            granularity,
+            table.offset,
+            table.entries,
+        );
     }
     let bytes = length(&directory);
     let mut offset = 0;
@@ -129,8 +146,13 @@ fn write_piece(grow: &mut Grow<'_>, piece: &mut [u8], cluster: usize, words: &mu
     let mut placed = 0;
     for number in 0..piece.len().checked_div(cluster).unwrap_or(0) {
         let start = number.saturating_mul(cluster);
-        let bits = piece.get(start..start.saturating_add(cluster)).unwrap_or_default();
-        let (none, all) = (bits.iter().all(|byte| *byte == 0), bits.iter().all(|byte| *byte == 0xff));
+        let bits = piece
+            .get(start..start.saturating_add(cluster))
+            .unwrap_or_default();
+        let (none, all) = (
+            bits.iter().all(|byte| *byte == 0),
+            bits.iter().all(|byte| *byte == 0xff),
+        );
         words.push(U64::new(match (none, all) {
             (true, _) => 0,
             (_, true) => ALL_ONES,

@@ -78,7 +78,11 @@ impl Head {
     pub(in crate::edit) fn set_version(&mut self, version: u32) {
         self.more.clear();
         self.raw.version.set(version);
-        let length = if version < 3 { VERSION_2 } else { size_of::<RawHeader>() };
+        let length = if version < 3 {
+            VERSION_2
+        } else {
+            size_of::<RawHeader>()
+        };
         for byte in self.raw.as_mut_bytes().iter_mut().skip(VERSION_2) {
             *byte = 0;
         }
@@ -89,9 +93,14 @@ impl Head {
             return;
         }
         self.raw.refcount_order.set(VERSION_2_ORDER);
-        self.raw.header_length.set(u32::try_from(length).unwrap_or(u32::MAX));
+        self.raw
+            .header_length
+            .set(u32::try_from(length).unwrap_or(u32::MAX));
         let used = self.extensions.iter().fold(length, |used, (_, content)| {
-            let whole = content.len().next_multiple_of(8).saturating_add(size_of::<RawExtension>());
+            let whole = content
+                .len()
+                .next_multiple_of(8)
+                .saturating_add(size_of::<RawExtension>());
             used.saturating_add(whole)
         });
         if from_usize(self.cluster.saturating_sub(used)) >= FEATURE_TABLE_ROOM {
@@ -137,7 +146,11 @@ impl Head {
 
     /// Says that counts and flags may disagree, or that they do not. Version 2 cannot say it.
     pub(in crate::edit) fn set_dirty(&mut self, dirty: bool) {
-        let bit = if dirty && self.raw.version.get() >= 3 { incompatible::DIRTY } else { 0 };
+        let bit = if dirty && self.raw.version.get() >= 3 {
+            incompatible::DIRTY
+        } else {
+            0
+        };
         let others = self.raw.incompatible_features.get() & !incompatible::DIRTY;
         self.raw.incompatible_features.set(others | bit);
     }
@@ -224,9 +237,8 @@ impl Head {
     fn steps(&self, file: File<'_>) -> Result<Vec<steps::Group>> {
         let mut old = alloc::vec![0; self.cluster];
         file.read_padded(0, &mut old)?;
-        steps::plan(&old, &self.compose()?).ok_or_else(|| {
-            Fault::new(fault::qcow2_write::HEADER_NO_ROOM).with([from_usize(self.cluster)])
-        })
+        steps::plan(&old, &self.compose()?)
+            .ok_or_else(|| Fault::new(fault::qcow2_write::HEADER_NO_ROOM).with([from_usize(self.cluster)]))
     }
 }
 
@@ -260,8 +272,14 @@ impl Places {
         };
         let header = 0..index(u64::from(header));
         let name_at = index(raw.backing_file_offset.get());
-        let name_bytes = if name_at == 0 { 0 } else { raw.backing_file_size.get() };
-        let name_end = name_at.saturating_add(index(u64::from(name_bytes))).min(bytes.len());
+        let name_bytes = if name_at == 0 {
+            0
+        } else {
+            raw.backing_file_size.get()
+        };
+        let name_end = name_at
+            .saturating_add(index(u64::from(name_bytes)))
+            .min(bytes.len());
         let stop = if name_at == 0 { bytes.len() } else { name_at };
         let (extensions, end) = walk(bytes, header.end..stop);
         Self {

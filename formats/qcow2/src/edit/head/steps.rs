@@ -77,7 +77,9 @@ fn single(old: &[u8], new: &[u8]) -> Option<Vec<Group>> {
     if moment.len() > 1 {
         return None;
     }
-    let groups = [before, moment, after].into_iter().filter(|group| !group.is_empty());
+    let groups = [before, moment, after]
+        .into_iter()
+        .filter(|group| !group.is_empty());
     Some(groups.map(|group| joined(&group, new)).collect())
 }
 
@@ -115,7 +117,10 @@ fn bits_last(old: &[u8], new: &[u8]) -> Option<Vec<u8>> {
 
 fn has_bitmaps(bytes: &[u8]) -> bool {
     let places = Places::of(bytes);
-    places.extensions.iter().any(|one| one.magic == extension::BITMAPS)
+    places
+        .extensions
+        .iter()
+        .any(|one| one.magic == extension::BITMAPS)
 }
 
 /// `bytes` with the bit of `other` that calls bitmaps good, where both have it.
@@ -134,7 +139,9 @@ fn with_bit_of(bytes: &[u8], other: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn header(bytes: &[u8]) -> Option<RawHeader> {
-    zerocopy::FromBytes::read_from_prefix(bytes).ok().map(|(raw, _)| raw)
+    zerocopy::FromBytes::read_from_prefix(bytes)
+        .ok()
+        .map(|(raw, _)| raw)
 }
 
 /// The state in between: the header of `new`, and all that follows it behind what `old` and `new` use.
@@ -158,12 +165,16 @@ fn aside(old: &[u8], new: &[u8]) -> Option<Vec<u8>> {
         raw.backing_file_offset.set(u64::try_from(moved).ok()?);
     }
     let fields = head.min(size_of::<RawHeader>());
-    bytes.get_mut(..fields)?.copy_from_slice(raw.as_bytes().get(..fields)?);
+    bytes
+        .get_mut(..fields)?
+        .copy_from_slice(raw.as_bytes().get(..fields)?);
     let filler = RawExtension {
         magic: FILLER.into(),
         length: u32::try_from(start.checked_sub(filler_end)?).ok()?.into(),
     };
-    bytes.get_mut(head..filler_end)?.copy_from_slice(filler.as_bytes());
+    bytes
+        .get_mut(head..filler_end)?
+        .copy_from_slice(filler.as_bytes());
     let stop = start.checked_add(tail.len())?;
     bytes.get_mut(start..stop)?.copy_from_slice(tail);
     bytes.get_mut(stop..)?.fill(0);

@@ -49,8 +49,8 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     if let Some(format) = source.format.as_ref().filter(|_| list::asks_for_help(&options)) {
         return Err(option_help(format.as_bytes()));
     }
-    let [image] = <[OsString; 1]>::try_from(operands)
-        .map_err(|_| Stop::say("Expecting one image file name"))?;
+    let [image] =
+        <[OsString; 1]>::try_from(operands).map_err(|_| Stop::say("Expecting one image file name"))?;
     let cache = match &cache {
         None => CacheMode::Writeback,
         Some(name) => CacheMode::parse(name)

@@ -65,7 +65,10 @@ pub(super) const PAGE: Page = Page {
         },
     ],
     examples: &[
-        ("amend -o compat=0.10 vm.qcow2", "for a program that reads version 2 only"),
+        (
+            "amend -o compat=0.10 vm.qcow2",
+            "for a program that reads version 2 only",
+        ),
         ("amend -o help -f qcow2", "what can be changed?"),
     ],
 };

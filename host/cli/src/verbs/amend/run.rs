@@ -75,12 +75,7 @@ impl Listener for Begins {
 }
 
 /// Changes the image, or only opens it if it is not known how; gives its format.
-fn work(
-    args: &Args,
-    wanted: Option<&Amend>,
-    listener: Begins,
-    context: &Context<'_>,
-) -> Step<&'static str> {
+fn work(args: &Args, wanted: Option<&Amend>, listener: Begins, context: &Context<'_>) -> Step<&'static str> {
     let place = args.source.place(&args.image)?;
     changeable(&place)?;
     let guest = Guest::prepare(context.policy, 1)?;

@@ -85,12 +85,11 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
 /// The image, and the bitmap unless every action is about all of them.
 fn operands_of(operands: Vec<OsString>, actions: &[BitmapAction]) -> Step<(OsString, OsString)> {
     if actions.iter().all(|action| *action == BitmapAction::RemoveAll) {
-        let [image] =
-            <[OsString; 1]>::try_from(operands).map_err(|_| Stop::say("Expecting filename"))?;
+        let [image] = <[OsString; 1]>::try_from(operands).map_err(|_| Stop::say("Expecting filename"))?;
         return Ok((image, OsString::new()));
     }
-    let [image, name] = <[OsString; 2]>::try_from(operands)
-        .map_err(|_| Stop::say("Expecting filename and bitmap name"))?;
+    let [image, name] =
+        <[OsString; 2]>::try_from(operands).map_err(|_| Stop::say("Expecting filename and bitmap name"))?;
     Ok((image, name))
 }
 

@@ -21,7 +21,11 @@ use crate::words;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
-    let from = args.from.as_ref().map(|(file, source)| source.place(file)).transpose()?;
+    let from = args
+        .from
+        .as_ref()
+        .map(|(file, source)| source.place(file))
+        .transpose()?;
     changeable(&place)?;
     let guest = Guest::prepare(context.policy, 1)?;
     let files = files::none_naming(context.policy, false, GatePolicy::Nothing, false)?;
@@ -29,7 +33,9 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     // Flushes are honoured: the order of writes is what keeps the image whole.
     let options = files::target_options(CacheMode::Writeback, context.policy);
     let (_, image) = opened(&files, &mut names, &place, &options)?;
-    let other = from.as_ref().map(|from| files::looked_at(&files, &mut names, from, false, None));
+    let other = from
+        .as_ref()
+        .map(|from| files::looked_at(&files, &mut names, from, false, None));
     let verb = Verb::Bitmaps(ChangeBitmaps {
         image,
         name: args.name.as_bytes().to_vec(),
@@ -57,7 +63,9 @@ fn before(failure: &Failure, args: &Args, image: &[u8]) -> Vec<u8> {
         return Vec::new();
     };
     let name = args.name.as_bytes();
-    let action = usize::try_from(number).ok().and_then(|number| args.actions.get(number));
+    let action = usize::try_from(number)
+        .ok()
+        .and_then(|number| args.actions.get(number));
     let mut text = b"Operation ".to_vec();
     text.extend_from_slice(action.map_or("", word).as_bytes());
     for part in [b" on bitmap ".as_slice(), name, b" failed: "] {

@@ -17,7 +17,9 @@ impl Random {
 
     fn bytes(&mut self, most: usize) -> Vec<u8> {
         let length = self.below(most + 1);
-        (0..length).map(|_| u8::try_from(self.below(255) + 1).unwrap()).collect()
+        (0..length)
+            .map(|_| u8::try_from(self.below(255) + 1).unwrap())
+            .collect()
     }
 }
 
@@ -26,7 +28,11 @@ fn head(random: &mut Random, cluster: usize, most: usize) -> Head {
     let version = [2, 3, 3, 3][random.below(4)];
     let mut head = Head {
         cluster,
-        length: if version == 2 { 72 } else { [104, 112, 112, 112, 136][random.below(5)] },
+        length: if version == 2 {
+            72
+        } else {
+            [104, 112, 112, 112, 136][random.below(5)]
+        },
         raw: zerocopy::FromZeros::new_zeroed(),
         more: Vec::new(),
         extensions: Vec::new(),
@@ -40,7 +46,8 @@ fn head(random: &mut Random, cluster: usize, most: usize) -> Head {
         head.raw.header_length.set(u32::try_from(head.length).unwrap());
     }
     if random.below(2) == 0 {
-        head.extensions.push((extension::BACKING_FORMAT, b"qcow2".to_vec()));
+        head.extensions
+            .push((extension::BACKING_FORMAT, b"qcow2".to_vec()));
     }
     if random.below(2) == 0 {
         head.extensions.push((0x1234, random.bytes(most)));
@@ -75,7 +82,9 @@ fn set_bitmaps(random: &mut Random, head: &mut Head, number: u8) {
 /// The bitmaps that a reader takes for good.
 fn good_bitmaps(head: &Head) -> Option<Vec<u8>> {
     let good = head.raw.version.get() == 3 && head.raw.autoclear_features.get() & autoclear::BITMAPS != 0;
-    head.extension(extension::BITMAPS).filter(|_| good).map(<[u8]>::to_vec)
+    head.extension(extension::BITMAPS)
+        .filter(|_| good)
+        .map(<[u8]>::to_vec)
 }
 
 /// All but bitmaps and the places of things.
@@ -84,7 +93,10 @@ fn rest(head: &Head) -> (RawBytes, Vec<u8>, Vec<u8>, BTreeMap<u32, Vec<u8>>) {
     raw.autoclear_features.set(0);
     raw.backing_file_offset.set(0);
     raw.backing_file_size.set(0);
-    let others = head.extensions.iter().filter(|(magic, _)| *magic != extension::BITMAPS);
+    let others = head
+        .extensions
+        .iter()
+        .filter(|(magic, _)| *magic != extension::BITMAPS);
     (
         RawBytes(zerocopy::IntoBytes::as_bytes(&raw).to_vec()),
         head.more.clone(),
@@ -179,5 +191,8 @@ fn a_directory_that_moves_is_one_write() {
     new.set_extension(extension::BITMAPS, Some(&[2; 24]));
     let groups = plan(&old.compose().unwrap(), &new.compose().unwrap()).unwrap();
     assert_eq!(groups.len(), 1);
-    assert_eq!((groups[0].len(), groups[0][0].0, groups[0][0].1.len()), (1, 512, 512));
+    assert_eq!(
+        (groups[0].len(), groups[0][0].0, groups[0][0].1.len()),
+        (1, 512, 512)
+    );
 }
