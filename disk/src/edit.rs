@@ -15,4 +15,13 @@ pub trait Edit {
     /// # Errors
     /// What speaks against it, or the host's error.
     fn change(&mut self, change: &Change) -> Result<()>;
+
+    /// Whether the change can be made, for verbs that have other work to do first. Writes nothing.
+    ///
+    /// # Errors
+    /// What speaks against it, as far as that can be told from the header; the host's error.
+    fn judge(&mut self, change: &Change) -> Result<()> {
+        let _ = change;
+        Ok(())
+    }
 }

@@ -57,4 +57,8 @@ super::faults! {
     NO_SNAPSHOTS = 0x029b, "Block driver does not support snapshots";
     /// `measure` of a disk whose L1 table would exceed its limit.
     MEASURE_TOO_LARGE = 0x02b0, "The image size is too large (try using a larger cluster size)";
+    /// Another layer below, without its format.
+    BACKING_FORMAT_MISSING = 0x02c0, "backing format must be specified";
+    /// The name of another layer below does not fit the first cluster beside what is there.
+    HEADER_FULL = 0x02c1, "No space left in the file header";
 }

@@ -5,7 +5,7 @@ use core::ops::Range;
 use instar_disk::Result;
 
 use super::ledger::Ledger;
-use crate::num::{add, shl, sub};
+use crate::num::{add, shl, shr, sub};
 use crate::packed;
 
 impl Ledger<'_> {
@@ -49,6 +49,26 @@ impl Ledger<'_> {
             }
             less
         })
+    }
+
+    /// Takes blocks out of the refcount table that count nothing but themselves. What they are is free then, and nothing says so.
+    pub(crate) fn forget_empty_blocks(&mut self) -> Result<()> {
+        let (order, bits) = (self.layout.refcount_order(), self.layout.cluster_bits());
+        for block in 1..self.table.entries {
+            let Some(offset) = self.block(block)? else {
+                continue;
+            };
+            let (own, place) = self.place(shr(offset, bits));
+            let bytes = self.pages.get(offset)?;
+            let alone = own == block
+                && packed::get(bytes, order, place) == 1
+                && packed::last(bytes, order) == Some(place)
+                && (place == 0 || packed::run(bytes, order, 0, place) == place && packed::get(bytes, order, 0) == 0);
+            if alone {
+                self.pages.set_word(self.table.offset, block, 0)?;
+            }
+        }
+        Ok(())
     }
 
     /// Replaces each count of the range by what `change` makes of it.

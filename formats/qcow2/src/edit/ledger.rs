@@ -162,6 +162,16 @@ impl<'h> Ledger<'h> {
         Ok(self.count(shr(host, self.layout.cluster_bits()))? == 1)
     }
 
+    /// The first of so many free clusters, which are not taken.
+    pub(crate) fn first_free(&mut self, clusters: u64) -> Result<Option<u64>> {
+        let kept = self.careful.as_ref().map_or(0, |careful| careful.next_free);
+        let found = self.free_run(clusters);
+        if let Some(careful) = &mut self.careful {
+            careful.next_free = kept;
+        }
+        found
+    }
+
     /// The first of so many free clusters that follow one another in the reach of one refcount block.
     fn free_run(&mut self, wanted: u64) -> Result<Option<u64>> {
         let Some(careful) = &self.careful else {
@@ -321,7 +331,7 @@ impl<'h> Ledger<'h> {
     }
 
     /// One more than the last cluster that is counted.
-    fn counted_end(&mut self) -> Result<u64> {
+    pub(crate) fn counted_end(&mut self) -> Result<u64> {
         let present = sub(self.file.size().max(self.table.offset), self.table.offset)?;
         // An entry past the file's end reads as zero.
         let entries = self.table.entries.min(shr_up(present, 3));
@@ -341,6 +351,19 @@ impl<'h> Ledger<'h> {
             }
         }
         Ok(0)
+    }
+
+    /// One more than the last cluster that is counted, or that the header leads to as a part of the counts.
+    pub(crate) fn used_end(&mut self) -> Result<u64> {
+        let bits = self.layout.cluster_bits();
+        let bytes = shl(self.table.entries, 3)?;
+        let mut end = self.counted_end()?.max(shr_up(add(self.table.offset, bytes)?, bits));
+        for block in 0..self.table.entries {
+            if let Some(offset) = self.block(block)? {
+                end = end.max(add(shr(offset, bits), 1)?);
+            }
+        }
+        Ok(end)
     }
 
     /// A cluster that is counted as no sound image counts it.

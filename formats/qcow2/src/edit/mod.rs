@@ -14,7 +14,9 @@
 //! says (version 3; version 2 has none, and there too the disk is right). The acts are types that are used up by the next
 //! one, so that a change in the wrong order does not compile.
 
+mod backing;
 mod counts;
+mod empty;
 pub(crate) mod fill;
 mod ledger;
 mod pages;
@@ -68,6 +70,15 @@ impl Edit for Editor<'_> {
             Change::CreateSnapshot(snapshot) => snapshots::create(file, header, snapshot),
             Change::ApplySnapshot(name) => snapshots::apply(file, header, name),
             Change::DeleteSnapshot(name) => snapshots::delete(file, header, name),
+            Change::Rebase(new) => backing::switch(file, &header, new),
+            Change::Empty => empty::empty(file, header),
+        }
+    }
+
+    fn judge(&mut self, change: &Change) -> Result<()> {
+        match change {
+            Change::Rebase(new) => backing::judge(self.file, &self.header, new),
+            _ => Ok(()),
         }
     }
 }

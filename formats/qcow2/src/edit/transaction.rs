@@ -90,6 +90,28 @@ impl<'h> Look<'h> {
             taken: Vec::new(),
         })
     }
+
+    /// The same for a change in which COPIED flags agree with the counts all the time: there is nothing to mark.
+    pub(super) fn grow_in_order(mut self) -> Result<Grow<'h>> {
+        self.sector.forget_unknown()?;
+        Ok(Grow {
+            look: self,
+            taken: Vec::new(),
+        })
+    }
+
+    /// Lets the file end behind the last cluster that is counted.
+    pub(super) fn end_behind_what_is_used(&mut self) -> Result<()> {
+        if self.file.kind() == FileKind::Block {
+            return Ok(());
+        }
+        self.ledger.forget_empty_blocks()?;
+        self.ledger.pages.flush()?;
+        self.file.flush()?;
+        let end = shl(self.ledger.used_end()?, self.layout.cluster_bits())?;
+        self.file.resize(end, Preallocate::Off)?;
+        self.file.flush()
+    }
 }
 
 impl<'h> Grow<'h> {
@@ -208,11 +230,22 @@ impl<'h> Release<'h> {
 
     /// Ends the change: counts and flags agree, and the image says so.
     pub(super) fn finish(mut self) -> Result<()> {
+        self.end()?;
+        self.look.sector.set_dirty(false)
+    }
+
+    /// Ends a change that [`Look::grow_in_order`] began; gives the header as it is now.
+    pub(super) fn finish_in_order(mut self) -> Result<Header> {
+        self.end()?;
+        self.look.header.refcount_table = self.look.ledger.table;
+        Ok(self.look.header)
+    }
+
+    fn end(&mut self) -> Result<()> {
         for range in self.look.ledger.retired() {
             self.lower(range)?;
         }
-        self.drop_freed()?;
-        self.look.sector.set_dirty(false)
+        self.drop_freed()
     }
 
     /// Gives what nothing refers to back to the filesystem, once the counts that say so are on disk.

@@ -11,6 +11,7 @@
     reason = "a failure is a test failure, and disks are small"
 )]
 
+mod layers;
 mod power;
 mod snapshots;
 #[path = "../support/mod.rs"]
