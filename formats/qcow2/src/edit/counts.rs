@@ -5,6 +5,7 @@ use core::ops::Range;
 use instar_disk::Result;
 
 use super::ledger::Ledger;
+use super::pages::Level;
 use crate::num::{add, shl, shr, sub};
 use crate::packed;
 
@@ -51,6 +52,16 @@ impl Ledger<'_> {
         })
     }
 
+    /// The same, where a count may be too low already: what was released was looked at then.
+    pub(crate) fn lower_any(&mut self, clusters: Range<u64>, freed: &mut dyn FnMut(u64)) -> Result<()> {
+        self.alter(clusters, &mut |cluster, count| {
+            if count == 1 {
+                freed(cluster);
+            }
+            Some(count.saturating_sub(1))
+        })
+    }
+
     /// Takes blocks out of the refcount table that count nothing but themselves. What they are is free then, and nothing says so.
     pub(crate) fn forget_empty_blocks(&mut self) -> Result<()> {
         let (order, bits) = (self.layout.refcount_order(), self.layout.cluster_bits());
@@ -65,7 +76,8 @@ impl Ledger<'_> {
                 && packed::last(bytes, order) == Some(place)
                 && (place == 0 || packed::run(bytes, order, 0, place) == place && packed::get(bytes, order, 0) == 0);
             if alone {
-                self.pages.set_word(self.table.offset, block, 0)?;
+                self.pages
+                    .set_word(Level::CountTable, self.table.offset, block, 0)?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ impl Existing<'_> {
     pub(crate) fn zero_table(&mut self, start: u64, end: u64) -> Result<u64> {
         let at = self.locate(start)?;
         let stop = shl(add(at.l1_index, 1)?, self.layout.reach_bits())?.min(end);
-        let covered = self.header.backing_name.is_some();
+        let covered = self.covered;
         let v3 = self.header.version >= 3;
         if self.data.is_some() && self.header.features.data_file_raw() {
             return self.zero_raw_data(start, stop);
