@@ -31,6 +31,7 @@ mod chain;
 mod change;
 mod check;
 mod checksum;
+mod commit;
 mod compare;
 mod convert;
 mod copier;
@@ -44,6 +45,7 @@ mod map;
 mod marks;
 mod measure;
 mod naming;
+mod rebase;
 mod rehearsal;
 mod safety;
 mod session;
@@ -83,6 +85,8 @@ fn carry_out(session: &session::Session<'_>) -> session::Outcome<Done> {
         Verb::Create(create) => create::run(session, create),
         Verb::Measure(measure) => measure::run(session, measure),
         Verb::Change(change) => change::run(session, change),
+        Verb::Rebase(rebase) => rebase::run(session, rebase),
+        Verb::Commit(commit) => commit::run(session, commit),
         Verb::Check(check) => check::run(session, check),
         Verb::Compare(compare) => compare::run(session, compare),
         Verb::Checksum(checksum) => checksum::run(session, checksum),

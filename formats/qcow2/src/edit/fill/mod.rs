@@ -157,7 +157,7 @@ pub(crate) struct Existing<'h> {
 /// What becomes of the image meanwhile.
 enum Upkeep<'h> {
     /// It says that it is incomplete, from the first change on.
-    Marked(Option<Marked<'h>>),
+    Marked(Option<Box<Marked<'h>>>),
     /// It stays readable.
     Readable(Box<Readable<'h>>),
 }
@@ -273,7 +273,11 @@ impl Target for Existing<'_> {
     }
 
     fn is_full(&self) -> bool {
-        self.ledger.is_full()
+        let full = match &self.upkeep {
+            Upkeep::Readable(readable) => readable.is_full(),
+            Upkeep::Marked(_) => false,
+        };
+        full || self.ledger.is_full()
     }
 
     fn settle(&mut self) -> Result<()> {
@@ -362,7 +366,7 @@ impl Existing<'_> {
         match &mut self.upkeep {
             Upkeep::Readable(readable) => return readable.begin(),
             Upkeep::Marked(Some(_)) => return Ok(()),
-            Upkeep::Marked(none) => *none = Some(Marked::set(self.file, &self.header)?),
+            Upkeep::Marked(none) => *none = Some(Box::new(Marked::set(self.file, &self.header)?)),
         }
         Ok(())
     }

@@ -9,13 +9,14 @@
 //! Tables wait in memory until so much is there that it is worth a round.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use instar_disk::{Action, File, FileKind, Io, Preallocate, Result};
 
 use super::{Existing, Upkeep};
 use crate::edit::sector::Sector;
 use crate::header::{Header, TableRange};
-use crate::num::{shl, sub};
+use crate::num::shl;
 
 /// What such an image needs besides.
 pub(super) struct Readable<'h> {
@@ -25,6 +26,8 @@ pub(super) struct Readable<'h> {
     begun: bool,
     /// Where the file ends, as far as we have seen to it.
     end: u64,
+    /// Bytes that nobody will read any more, in the file that has the data.
+    pub(super) idle: Vec<Range<u64>>,
 }
 
 impl<'h> Readable<'h> {
@@ -34,7 +37,13 @@ impl<'h> Readable<'h> {
             table: header.refcount_table,
             begun: false,
             end: file.size(),
+            idle: Vec::new(),
         })
+    }
+
+    /// Whether as much is remembered as shall be.
+    pub(super) fn is_full(&self) -> bool {
+        self.idle.len() >= IDLE_MOST
     }
 
     /// Before the first change.
@@ -121,21 +130,29 @@ impl Existing<'_> {
     /// What was replaced is counted once less; what nothing uses any more is given back to the filesystem.
     fn drop_released(&mut self) -> Result<()> {
         let bits = self.layout.cluster_bits();
-        let mut freed: Vec<core::ops::Range<u64>> = Vec::new();
+        let mut freed: Vec<Range<u64>> = Vec::new();
         self.ledger.lower_released(&mut |cluster| match freed.last_mut() {
             Some(last) if last.end == cluster => last.end = cluster.saturating_add(1),
             _ => freed.push(cluster..cluster.saturating_add(1)),
         })?;
-        // Counts that are too high for a moment do no harm: they are written with the next round, or here.
+        // Counts that are too high for a moment do no harm.
         self.ledger.pages.write_counts()?;
         let mut batch = Vec::new();
-        for range in freed {
-            let offset = shl(range.start, bits)?;
+        let mut drop = |slot, range: Range<u64>| {
             batch.push(Io::new(Action::Discard {
-                slot: self.file.slot(),
-                offset,
-                length: sub(shl(range.end, bits)?, offset)?,
+                slot,
+                offset: range.start,
+                length: range.end.saturating_sub(range.start),
             }));
+        };
+        for range in freed {
+            drop(self.file.slot(), shl(range.start, bits)?..shl(range.end, bits)?);
+        }
+        if let Upkeep::Readable(readable) = &mut self.upkeep {
+            let slot = self.data.unwrap_or(self.file).slot();
+            for range in core::mem::take(&mut readable.idle) {
+                drop(slot, range);
+            }
         }
         if batch.is_empty() {
             return Ok(());
@@ -145,3 +162,6 @@ impl Existing<'_> {
         self.file.flush()
     }
 }
+
+/// Ranges that are remembered until they can be given back. Ours: half a megabyte.
+const IDLE_MOST: usize = 1 << 15;
