@@ -386,6 +386,8 @@ pub struct NewBacking {
     pub name: Option<Vec<u8>>,
     /// Its format.
     pub format: Option<Vec<u8>>,
+    /// The user wants clusters compressed, which the image's format has to know.
+    pub compress: bool,
 }
 
 /// `rebase`: the image goes on showing the same disk over another layer.
@@ -399,8 +401,6 @@ pub struct Rebase {
     pub backing: Option<Source>,
     /// What it shall say of that.
     pub names: NewBacking,
-    /// `-c`.
-    pub compress: bool,
     /// Somebody watches: small disks are copied in small steps.
     pub watched: bool,
 }

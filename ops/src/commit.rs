@@ -45,7 +45,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Commit) -> Outcome<Done> {
         _ => chain.layer(depth).map_or(0, |(_, size)| size),
     };
     let file = match size > below {
-        true => grown(format, file, size).at(Stage::Change)?,
+        true => grown(format, file, size).at(Stage::Write(below))?,
         false => file,
     };
     // What remembers the content of the base is right if it stands directly over it: it shows what it showed.

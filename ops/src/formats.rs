@@ -203,9 +203,9 @@ pub(crate) fn create<'h>(
     }
 }
 
-/// Whether clusters of an image of this format can be compressed one by one where it is.
+/// Whether clusters of an image of this format can be compressed one by one.
 pub(crate) const fn compresses(format: Format) -> bool {
-    matches!(format, Format::Qcow2)
+    matches!(format, Format::Qcow2 | Format::Vmdk)
 }
 
 /// Whether an image of this format can give up what it holds.

@@ -24,7 +24,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Rebase) -> Outcome<Done> {
     let chain = Chain::open(session, &job.image, Stage::OpenSource(0))?;
     let (format, size) = chain.layer(0).unwrap_or((Format::Raw, 0));
     session.host.report(&Report::Opened(format));
-    if job.compress && !formats::compresses(format) {
+    if job.names.compress && !formats::compresses(format) {
         return Err(Fault::new(fault::core::NO_COMPRESSION)).at(Stage::Other);
     }
     let other = match &job.backing {
@@ -40,7 +40,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Rebase) -> Outcome<Done> {
     judged.at(Stage::Change)?;
     session.host.report(&Report::Size(size));
     let keeping = Keeping {
-        compress: job.compress,
+        compress: job.names.compress,
         fine: true,
         covered: job.names.name.is_some(),
         records: false,

@@ -127,8 +127,8 @@ impl Bench {
             names: NewBacking {
                 name: over.backing.map(|(name, _)| name.into()),
                 format: over.backing.map(|(_, format)| format.into()),
+                compress: over.compress,
             },
-            compress: over.compress,
             watched: false,
         });
         job(verb, files)

@@ -71,6 +71,9 @@ fn a_power_cut_while_an_image_is_committed_never_changes_the_disk_that_it_shows(
     let mut states = 0;
     for base in LAYOUTS {
         for image in ["cluster_size=64k", "cluster_size=512"] {
+            if image != "cluster_size=64k" && base != "cluster_size=64k" {
+                continue;
+            }
             let what = format!("{image} into {base}");
             let bench = Bench::new();
             images(&bench, base, image);

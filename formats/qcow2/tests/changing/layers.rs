@@ -10,6 +10,7 @@ fn over(name: &str, format: &str) -> Change {
     Change::Rebase(NewBacking {
         name: Some(name.into()),
         format: Some(format.into()),
+        compress: false,
     })
 }
 
@@ -137,6 +138,7 @@ fn a_name_that_cannot_stand_there_is_refused_and_changes_nothing() {
     let missing = Change::Rebase(NewBacking {
         name: Some(b"two".to_vec()),
         format: None,
+        compress: false,
     });
     assert_eq!(code(&missing).code, fault::qcow2_write::BACKING_FORMAT_MISSING);
     let invalid = code(&over(&long(1024), "raw"));

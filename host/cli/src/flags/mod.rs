@@ -96,6 +96,8 @@ pub enum Id {
     DeleteSnapshot,
     // check.
     Repair,
+    // commit.
+    Drop,
     // trust.
     Show,
     Remove,

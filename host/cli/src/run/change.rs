@@ -32,18 +32,14 @@ impl Changing<'_> {
     /// Carries out the change.
     pub(crate) fn run(&self, change: Change, context: &mut Context<'_>) -> Step<Done> {
         let place = self.place;
-        target::writable(place)?;
-        if place.part != Part::default() || !place.parts.is_empty() {
-            let why = b"an image inside a part of a file can be read but not changed";
-            return Err(Stop::Message(cannot_open(&place.given, why)));
-        }
+        changeable(place)?;
         let guest = Guest::prepare(context.policy, 1)?;
         let files = files::none_naming(context.policy, false, GatePolicy::Nothing, false)?;
         // Flushes are honoured: the order of writes is what keeps the image whole.
         let options = files::target_options(CacheMode::Writeback, context.policy);
         let facts = target::in_place(&files, place, &options)?;
         // The names in the image stay as they are.
-        files.keep_record(facts.slot);
+        files.keep_record_throughout(facts.slot);
         let mut names = Names::new();
         names.set(facts.slot, place.path.as_bytes());
         let verb = Verb::Change(ChangeImage {
@@ -66,8 +62,18 @@ impl Changing<'_> {
     }
 }
 
+/// Refuses what cannot be changed in place.
+pub(crate) fn changeable(place: &Place) -> Step<()> {
+    target::writable(place)?;
+    if place.part != Part::default() || !place.parts.is_empty() {
+        let why = b"an image inside a part of a file can be read but not changed";
+        return Err(Stop::Message(cannot_open(&place.given, why)));
+    }
+    Ok(())
+}
+
 /// The reference tool's warning: an image whose guest writes a header into it would be taken for another format next time.
-fn guessed_raw(name: &[u8]) -> Vec<u8> {
+pub(crate) fn guessed_raw(name: &[u8]) -> Vec<u8> {
     [
         b"WARNING: Image format was not specified for '".as_slice(),
         name,

@@ -9,6 +9,7 @@
 
 mod check;
 mod checksum;
+mod commit;
 mod compare;
 mod convert;
 mod create;
@@ -16,6 +17,7 @@ mod dd;
 mod info;
 mod map;
 mod measure;
+mod rebase;
 mod sandbox;
 pub(crate) mod shared;
 mod snapshot;
@@ -36,6 +38,8 @@ const VERBS: &[Verb] = &[
     map::VERB,
     compare::VERB,
     snapshot::VERB,
+    rebase::VERB,
+    commit::VERB,
     create::VERB,
     measure::VERB,
     check::VERB,
