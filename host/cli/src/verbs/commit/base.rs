@@ -12,7 +12,7 @@ use instar_engine::{BaseError, Files, Rule, TargetOptions, Verdict};
 use serde_json::Value;
 
 use super::args::Args;
-use crate::run::files::{self, Names};
+use crate::run::files;
 use crate::run::instance::{self, Silence};
 use crate::run::{Context, clock, data_file};
 use crate::show::{Escaped, beside};
@@ -60,12 +60,7 @@ struct Layer {
 
 impl Way<'_> {
     /// Follows the names from the image, open as `top`, to the layer asked for. `probed_raw` is told if its format was guessed to be raw.
-    pub(super) fn follow(
-        &self,
-        top: Slot,
-        names: &mut Names,
-        probed_raw: &mut bool,
-    ) -> Result<Base, Absent> {
+    pub(super) fn follow(&self, top: Slot, probed_raw: &mut bool) -> Result<Base, Absent> {
         let mut layer = Layer {
             slot: top,
             path: self.place.path.clone(),
@@ -81,7 +76,7 @@ impl Way<'_> {
             let name = plain(&name).map_err(|why| Stop::Message(cannot_open(&layer.path, &why)))?;
             let format = text(&info, "/backing-filename-format").map(OsString::from);
             if self.is_wanted(&layer, &name) {
-                return self.open(&layer, &name, format, names);
+                return self.open(&layer, &name, format);
             }
             layer = self.descend(&layer, &name, format)?;
         }
@@ -114,7 +109,6 @@ impl Way<'_> {
         above: &Layer,
         name: &[u8],
         format: Option<OsString>,
-        names: &mut Names,
     ) -> Result<Base, Absent> {
         let may = |rule, path: &Path| {
             rule == Rule::Recorded || data_file::may_write(self.context, &above.path, path)
@@ -128,12 +122,8 @@ impl Way<'_> {
                 BaseError::Open(error) => Absent::Certain(self.closed(&files::words(&error))),
             })?;
         self.files.keep_record_throughout(facts.slot);
-        let shown = beside(self.place.path.as_bytes(), name);
-        let shown = match above.path == self.place.path && !name.starts_with(b"file:") {
-            true => shown,
-            false => path.as_os_str().as_bytes().to_vec(),
-        };
-        names.set(facts.slot, &shown);
+        let plain = name.strip_prefix(b"file:").unwrap_or(name);
+        let shown = beside(above.path.as_bytes(), plain);
         let base = Layer {
             slot: facts.slot,
             path: path.into_os_string(),

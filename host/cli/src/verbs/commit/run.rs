@@ -76,7 +76,7 @@ fn work(
         options: &options,
         context,
     };
-    let found = way.follow(facts.slot, &mut names, &mut probed_raw);
+    let found = way.follow(facts.slot, &mut probed_raw);
     if probed_raw {
         Console::complain(&guessed_raw(place.given.as_bytes()));
     }
