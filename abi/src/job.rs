@@ -91,6 +91,10 @@ pub enum Verb {
     Bitmaps(ChangeBitmaps),
     /// `bench`.
     Bench(Bench),
+    /// `rebase`, which looks at what lies below.
+    Rebase(Rebase),
+    /// `commit`.
+    Commit(Commit),
 }
 
 impl Verb {
@@ -108,9 +112,10 @@ impl Verb {
             Self::Checksum(job) => [&job.source].into(),
             Self::Snapshots(source) | Self::Safety(source) => [source].into(),
             Self::Check(job) => [&job.source].into(),
-            Self::Change(_) => Vec::new(),
             Self::Bitmaps(job) => job.from.iter().collect(),
             Self::Bench(job) => [&job.image].into(),
+            Self::Rebase(job) => job.backing.iter().collect(),
+            Self::Change(_) | Self::Commit(_) => Vec::new(),
         }
     }
 }
@@ -380,6 +385,10 @@ pub enum Change {
     DeleteSnapshot(Vec<u8>),
     /// `amend`; none: the image is only opened, as the host knows already that nothing can be changed.
     Amend(Option<Amend>),
+    /// The layer below is another one from now on (`rebase -u`, and the end of `rebase`).
+    Rebase(NewBacking),
+    /// The image gives up what it holds and shows what lies below it (the end of `commit`).
+    Empty,
 }
 
 /// Other options of an image. Those that are none stay as they are.
@@ -437,6 +446,49 @@ pub enum BitmapAction {
     Disable,
     /// `--merge`, and the name of the bitmap whose bits are set, too.
     Merge(Vec<u8>),
+}
+
+/// What an image shall say of the layer below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewBacking {
+    /// Its name, as it shall stand there; none: there is no such layer any more.
+    pub name: Option<Vec<u8>>,
+    /// Its format.
+    pub format: Option<Vec<u8>>,
+    /// The user wants clusters compressed, which the image's format has to know.
+    pub compress: bool,
+}
+
+/// `rebase`: the image goes on showing the same disk over another layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebase {
+    /// The image, open for writing.
+    pub image: Source,
+    /// The file that holds its data, open for writing, if it names one.
+    pub data_file: Option<Slot>,
+    /// What it is to lie over; none: nothing.
+    pub backing: Option<Source>,
+    /// What it shall say of that.
+    pub names: NewBacking,
+    /// Somebody watches: small disks are copied in small steps.
+    pub watched: bool,
+}
+
+/// `commit`: what layers hold goes into one below them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The uppermost of them, open for writing if it is to be emptied.
+    pub image: Source,
+    /// The layer that it goes into, open for writing. The chain leads to it.
+    pub base: Slot,
+    /// The file that holds that layer's data, open for writing, if it names one.
+    pub data_file: Option<Slot>,
+    /// The image is emptied afterwards, if its format can be.
+    pub empties: bool,
+    /// `-r`, bytes a second; 0 is no limit.
+    pub rate: u64,
+    /// Somebody watches: small disks are copied in small steps.
+    pub watched: bool,
 }
 
 /// An internal snapshot to be made.

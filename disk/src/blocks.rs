@@ -1,4 +1,9 @@
-//! Images of equal blocks that exist and are written in place (`convert -n`): the part that such formats share.
+//! Images of equal blocks that exist and are written in place: the part that such formats share.
+//!
+//! `convert -n` makes the image unreadable until all is written. `commit` keeps it readable: data first, then, after a flush, the
+//! tables that lead to it, in as many rounds as memory asks for.
+
+use alloc::collections::BTreeMap;
 
 use instar_abi::fault::core as faults;
 use instar_abi::request::ZeroHow;
@@ -26,18 +31,24 @@ pub trait Blocks: Send {
     /// Errors of the host.
     fn place(&mut self, block: u64) -> Result<Option<u64>>;
 
-    /// Gives `block`, which has none, a place behind everything else; says where its bytes are.
+    /// A place for a block behind everything else: where its bytes will be.
     ///
     /// # Errors
-    /// The format's limits; the host's.
-    fn give(&mut self, block: u64) -> Result<u64>;
+    /// The format's limits.
+    fn reserve(&mut self) -> Result<u64>;
 
-    /// `block`, which has a place, is about to be written to.
+    /// `block`, which has no place, has that one, which was reserved.
     ///
     /// # Errors
     /// Errors of the host.
-    fn touch(&mut self, block: u64) -> Result<()> {
-        let _ = block;
+    fn link(&mut self, block: u64, place: u64) -> Result<()>;
+
+    /// The block at `place` is about to be written to.
+    ///
+    /// # Errors
+    /// Errors of the host.
+    fn touch(&mut self, place: u64) -> Result<()> {
+        let _ = place;
         Ok(())
     }
 
@@ -52,6 +63,34 @@ pub trait Blocks: Send {
     /// # Errors
     /// Errors of the host.
     fn finish(&mut self) -> Result<()>;
+
+    /// The image stays readable: it is about to be written to.
+    ///
+    /// # Errors
+    /// The host's.
+    fn begin(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Likewise: sees to it that the file has all that [`Blocks::link`] is going to lead to.
+    ///
+    /// # Errors
+    /// The host's.
+    fn prepare(&mut self) -> Result<()>;
+
+    /// Likewise: writes the tables.
+    ///
+    /// # Errors
+    /// The host's.
+    fn put(&mut self) -> Result<()>;
+
+    /// Likewise: all is written.
+    ///
+    /// # Errors
+    /// The host's.
+    fn end(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// An existing image as a target. Blocks that have a place are overwritten there, others get one at the end of the file.
@@ -59,6 +98,8 @@ pub trait Blocks: Send {
 pub struct InPlace<B> {
     blocks: B,
     marked: bool,
+    /// The image stays readable: places of blocks that nothing leads to yet.
+    waiting: Option<BTreeMap<u64, u64>>,
 }
 
 impl<B: Blocks> InPlace<B> {
@@ -74,7 +115,24 @@ impl<B: Blocks> InPlace<B> {
         Ok(Self {
             blocks,
             marked: false,
+            waiting: None,
         })
+    }
+
+    /// With other blocks.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut B)) -> Self {
+        change(&mut self.blocks);
+        self
+    }
+
+    /// The image stays readable.
+    #[must_use]
+    pub fn readable(self) -> Self {
+        Self {
+            waiting: Some(BTreeMap::new()),
+            ..self
+        }
     }
 
     /// The block at `offset`, where in it that is, and how much of `length` it takes.
@@ -87,11 +145,52 @@ impl<B: Blocks> InPlace<B> {
 
     fn begin(&mut self) -> Result<()> {
         if !self.marked {
-            self.blocks.mark()?;
+            match self.waiting {
+                Some(_) => self.blocks.begin()?,
+                None => self.blocks.mark()?,
+            }
             self.blocks.file().flush()?;
             self.marked = true;
         }
         Ok(())
+    }
+
+    /// Where the bytes of `block` are, or will be.
+    fn place(&mut self, block: u64) -> Result<Option<u64>> {
+        let waiting = self.waiting.as_ref().and_then(|waiting| waiting.get(&block));
+        match waiting {
+            Some(place) => Ok(Some(*place)),
+            None => self.blocks.place(block),
+        }
+    }
+
+    /// Gives `block`, which has none, a place.
+    fn give(&mut self, block: u64) -> Result<u64> {
+        let place = self.blocks.reserve()?;
+        match &mut self.waiting {
+            Some(waiting) => {
+                waiting.insert(block, place);
+            }
+            None => self.blocks.link(block, place)?,
+        }
+        // Only the part that is asked for will be written.
+        let size = self.blocks.block_size();
+        self.blocks.file().zero(place, size, ZeroHow::MayUnmap)?;
+        Ok(place)
+    }
+
+    /// What was written is led to. Nothing to do unless the image stays readable.
+    fn link(&mut self) -> Result<()> {
+        let Some(waiting) = &mut self.waiting else {
+            return Ok(());
+        };
+        self.blocks.prepare()?;
+        self.blocks.file().flush()?;
+        for (block, place) in core::mem::take(waiting) {
+            self.blocks.link(block, place)?;
+        }
+        self.blocks.put()?;
+        self.blocks.file().flush()
     }
 }
 
@@ -101,23 +200,18 @@ impl<B: Blocks> Target for InPlace<B> {
     }
 
     fn unit(&self) -> u64 {
-        self.blocks.block_size().clamp(512, UNIT_MAX)
+        let most = if self.waiting.is_some() { FINE } else { UNIT_MAX };
+        self.blocks.block_size().clamp(512, most)
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {
         self.begin()?;
         let (block, within, length) = self.split(offset, length);
-        let place = match self.blocks.place(block)? {
+        let place = match self.place(block)? {
             Some(place) => place,
-            None => {
-                let place = self.blocks.give(block)?;
-                // Only the part that is asked for will be written.
-                let size = self.blocks.block_size();
-                self.blocks.file().zero(place, size, ZeroHow::MayUnmap)?;
-                place
-            }
+            None => self.give(block)?,
         };
-        self.blocks.touch(block)?;
+        self.blocks.touch(place)?;
         Ok(Placement {
             slot: self.blocks.file().slot(),
             offset: place.saturating_add(within),
@@ -130,9 +224,9 @@ impl<B: Blocks> Target for InPlace<B> {
         let (mut at, mut left) = (offset, length);
         while left > 0 {
             let (block, within, step) = self.split(at, left);
-            if let Some(place) = self.blocks.place(block)? {
+            if let Some(place) = self.place(block)? {
                 self.begin()?;
-                self.blocks.touch(block)?;
+                self.blocks.touch(place)?;
                 let start = place.saturating_add(within);
                 self.blocks.file().zero(start, step, ZeroHow::MayUnmap)?;
             }
@@ -142,13 +236,43 @@ impl<B: Blocks> Target for InPlace<B> {
         Ok(())
     }
 
+    fn is_full(&self) -> bool {
+        self.waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.len() >= WAITING_MOST)
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.link()
+    }
+
+    fn abandon(&mut self) {
+        if let Some(waiting) = &mut self.waiting
+            && self.marked
+        {
+            // Nothing leads there. Why the work failed is known; what this fails with is of no interest beside it.
+            waiting.clear();
+            let _ = self.link();
+        }
+    }
+
     fn finish(&mut self) -> Result<()> {
-        if self.marked {
-            self.blocks.finish()?;
+        match (self.marked, &self.waiting) {
+            (false, _) => {}
+            (true, Some(_)) => {
+                self.link()?;
+                self.blocks.end()?;
+            }
+            (true, None) => self.blocks.finish()?,
         }
         self.blocks.file().flush()
     }
 }
+
+/// The unit of an image that stays readable: what is written is no more than what was asked for, or little. Ours: a page.
+const FINE: u64 = 4096;
+/// Blocks that wait for the tables to be written. Ours.
+const WAITING_MOST: usize = 1 << 14;
 
 /// Where the next block of a file goes: its end, up to a multiple of `align`. A device has no end that could move.
 ///

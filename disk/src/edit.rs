@@ -26,6 +26,15 @@ pub trait Edit {
     fn bitmaps(&mut self) -> Result<Box<dyn EditBitmaps + '_>> {
         Ok(Box::new(NoBitmaps))
     }
+
+    /// Whether the change can be made, for verbs that have other work to do first. Writes nothing.
+    ///
+    /// # Errors
+    /// What speaks against it, as far as that can be told from the header; the host's error.
+    fn judge(&mut self, change: &Change) -> Result<()> {
+        let _ = change;
+        Ok(())
+    }
 }
 
 /// The bitmaps of an image that is changed in place.

@@ -79,6 +79,32 @@ pub trait Target: Send {
         Err(instar_abi::Fault::new(instar_abi::fault::core::NO_BITMAPS))
     }
 
+    /// Whether the image has to know what will be written before it is: [`Target::record`] is then called for all of it.
+    fn records(&self) -> bool {
+        false
+    }
+
+    /// The guest range will be written.
+    fn record(&mut self, offset: u64, length: u64) {
+        let _ = (offset, length);
+    }
+
+    /// Whether so much waits in memory that [`Target::settle`] is due.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// All data that was placed has been written: tables may lead to it.
+    ///
+    /// # Errors
+    /// The host's.
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The work has failed, and ends here: what was placed since the last [`Target::settle`] was for nothing.
+    fn abandon(&mut self) {}
+
     /// Writes all tables that are still in memory, then what makes the image recognisable as complete.
     ///
     /// # Errors

@@ -125,6 +125,11 @@ impl Native {
         facts
     }
 
+    /// Reads bytes of a file; what lies past its end reads as zero.
+    pub fn read(&self, slot: Slot, offset: u64, into: &mut [u8]) {
+        sparse::read_full(&self.file(slot), into, offset).unwrap();
+    }
+
     fn file(&self, slot: Slot) -> File {
         self.files.lock().unwrap()[slot.0 as usize]
             .file

@@ -62,7 +62,10 @@ impl Torn {
             if !matches!(event, Event::Flush) {
                 pending.entry(*slot).or_default().push(event.clone());
                 let all = with(&durable, &pending, &mut |_, _| Some(u64::MAX));
-                tell(&all, &format!("all up to change {number}"));
+                tell(
+                    &all,
+                    &format!("all up to change {number}, {}", event.words(*slot)),
+                );
                 continue;
             }
             for (file, events) in &pending {
@@ -109,7 +112,7 @@ impl Torn {
 }
 
 impl Watch for Record {
-    fn after(&self, action: &Action<'_>) {
+    fn after_on(&self, native: &Native, action: &Action<'_>) {
         let (slot, event) = match action {
             Action::Write { slot, offset, from } => (*slot, Event::Write(*offset, from.to_vec())),
             Action::Zero {
@@ -118,7 +121,12 @@ impl Watch for Record {
             Action::Discard { slot, offset, length } => (*slot, Event::Discard(*offset, *length)),
             Action::Resize { slot, length, .. } => (*slot, Event::Resize(*length)),
             Action::Flush { slot } => (*slot, Event::Flush),
-            Action::Copy(_) => panic!("a change in place copies nothing by itself"),
+            Action::Copy(copy) => {
+                // What it wrote, holes included.
+                let mut bytes = vec![0; copy.length as usize];
+                native.read(copy.target, copy.target_offset, &mut bytes);
+                (copy.target, Event::Write(copy.target_offset, bytes))
+            }
             Action::Read { .. }
             | Action::Extents { .. }
             | Action::Advise { .. }
@@ -148,6 +156,17 @@ fn with(
 }
 
 impl Event {
+    /// What it is, without its bytes.
+    fn words(&self, slot: Slot) -> String {
+        match self {
+            Self::Write(offset, content) => format!("write {offset}+{} to {slot:?}", content.len()),
+            Self::Zero(offset, length) => format!("zero {offset}+{length} of {slot:?}"),
+            Self::Discard(offset, length) => format!("discard {offset}+{length} of {slot:?}"),
+            Self::Resize(length) => format!("resize {slot:?} to {length}"),
+            Self::Flush => format!("flush {slot:?}"),
+        }
+    }
+
     /// What becomes of a file of which those sectors are reached that have their bit in `mask`, over and over.
     fn apply(&self, bytes: &mut Vec<u8>, mask: u64) {
         let (offset, length) = match self {

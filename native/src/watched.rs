@@ -36,6 +36,12 @@ pub trait Watch: Sync {
     fn after(&self, action: &Action<'_>) {
         let _ = action;
     }
+
+    /// The same, for whom it matters what the files hold now.
+    fn after_on(&self, native: &Native, action: &Action<'_>) {
+        let _ = native;
+        self.after(action);
+    }
 }
 
 impl<W: Watch, N: Borrow<Native> + Sync> Watched<W, N> {
@@ -56,7 +62,7 @@ impl<W: Watch, N: Borrow<Native> + Sync> Host for Watched<W, N> {
             if io.outcome.is_err() {
                 return;
             }
-            self.watch.after(&io.action);
+            self.watch.after_on(self.native(), &io.action);
         }
     }
 

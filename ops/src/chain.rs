@@ -49,6 +49,11 @@ impl<'h> Chain<'h> {
         Self::descend(session, first, Some(source), stage, BTreeSet::new())
     }
 
+    /// No layer: a disk of zeros.
+    pub(crate) const fn none() -> Self {
+        Self { layers: Vec::new() }
+    }
+
     /// Opens the layers below the image behind `namer`.
     ///
     /// # Errors
@@ -152,8 +157,14 @@ impl<'h> Chain<'h> {
 
     /// Where the bytes from `offset` (below the size) on are.
     pub(crate) fn map(&mut self, offset: u64) -> Result<Located> {
-        let mut length = self.size().saturating_sub(offset);
-        for layer in &mut self.layers {
+        let size = self.size();
+        self.map_from(0, offset, size)
+    }
+
+    /// The same for whom the layer with this number is the uppermost, of a disk of `size` bytes.
+    pub(crate) fn map_from(&mut self, first: usize, offset: u64, size: u64) -> Result<Located> {
+        let mut length = size.saturating_sub(offset);
+        for layer in self.layers.iter_mut().skip(first) {
             if offset >= layer.size {
                 break;
             }
@@ -264,6 +275,38 @@ impl<'h> Chain<'h> {
                 Ok((mapping.kind != Kind::Unallocated, mapping.length))
             }
         }
+    }
+
+    /// Whether one of the first `depth` layers says something of the bytes from `offset` on, and for how many. A layer that ends before
+    /// the one above it says that they are zero.
+    pub(crate) fn above(&mut self, depth: usize, offset: u64) -> Result<(bool, u64)> {
+        let size = self.size();
+        let mut length = size.saturating_sub(offset);
+        if length == 0 {
+            return Ok((false, u64::MAX));
+        }
+        for layer in self.layers.iter_mut().take(depth) {
+            if offset >= layer.size {
+                return Ok((true, length));
+            }
+            let mapping = layer.map(offset)?;
+            length = length.min(mapping.length);
+            if mapping.kind != Kind::Unallocated {
+                return Ok((true, length));
+            }
+        }
+        Ok((false, length))
+    }
+
+    /// The number of the layer that the file in `slot` is, and its format.
+    pub(crate) fn find(&self, slot: Slot) -> Option<(usize, Format)> {
+        let number = self.layers.iter().position(|layer| layer.slot == slot)?;
+        self.layers.get(number).map(|layer| (number, layer.format))
+    }
+
+    /// The format of the layer with this number, and its size.
+    pub(crate) fn layer(&self, number: usize) -> Option<(Format, u64)> {
+        self.layers.get(number).map(|layer| (layer.format, layer.size))
     }
 
     fn push(&mut self, session: &Session<'h>, facts: FileFacts, layer: Layer<'h>) -> Result<()> {

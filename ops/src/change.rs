@@ -1,8 +1,9 @@
 //! The verbs that change an image in place: one door for all of them.
 
 use instar_abi::Report;
-use instar_abi::job::ChangeImage;
+use instar_abi::job::{Change, ChangeImage};
 use instar_abi::report::{Done, Stage};
+use instar_disk::{Fault, fault};
 
 use crate::detect::detect;
 use crate::formats;
@@ -17,6 +18,12 @@ pub(crate) fn run(session: &Session<'_>, job: &ChangeImage) -> Outcome<Done> {
         None => detect(&file).at(stage)?,
     };
     session.host.report(&Report::Opened(format));
+    if let Change::Rebase(new) = &job.change
+        && new.compress
+        && !formats::compresses(format)
+    {
+        return Err(Fault::new(fault::core::NO_COMPRESSION)).at(Stage::Other);
+    }
     let mut image = formats::edit(format, file).at(stage)?;
     image.change(&job.change).at(Stage::Change)?;
     Ok(Done::default())

@@ -43,6 +43,7 @@ fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> Outcome<()> 
         look: false,
         zeros_below: 0,
         zeros_are_data: false,
+        zeros_most: u64::MAX,
         inherit_below: 0,
         backed_below: 0,
         stretching: Stretching::Off,

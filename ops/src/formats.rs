@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use instar_abi::job::{self, Change, Create, SizeRule};
 use instar_abi::report::{Backing, Checked};
 use instar_disk::{Check, Edit, Fault, File, Findings, Format, Opened, Result, Target, fault};
+use instar_qcow2::Keeping;
 
 use crate::chain::Chain;
 use crate::session::Session;
@@ -110,8 +111,17 @@ impl Edit for Unchangeable<'_> {
             Change::ApplySnapshot(_) => Fault::new(fault::qcow2_write::NO_SNAPSHOTS),
             Change::DeleteSnapshot(_) => Fault::new(fault::qcow2_write::DELETE_MISSING),
             Change::Amend(_) => Fault::new(fault::amend::UNSUPPORTED).named(self.1.name().as_bytes()),
+            Change::Rebase(new) if new.name.is_some() && new.format.is_none() => {
+                Fault::new(fault::qcow2_write::BACKING_FORMAT_MISSING)
+            }
+            Change::Rebase(_) | Change::Empty => Fault::new(fault::core::IO).with([EOPNOTSUPP]),
         };
         Err(fault.in_file(self.0.slot()))
+    }
+
+    fn judge(&mut self, change: &Change) -> Result<()> {
+        // None can be made.
+        self.change(change)
     }
 }
 
@@ -191,6 +201,40 @@ pub(crate) fn create<'h>(
         }
         Create::Vpc(options) => instar_vhd::create(file, options, size, seed),
         Create::Vhdx(options) => instar_vhdx::create(file, options, size, seed),
+    }
+}
+
+/// Whether clusters of an image of this format can be compressed one by one.
+pub(crate) const fn compresses(format: Format) -> bool {
+    matches!(format, Format::Qcow2 | Format::Vmdk)
+}
+
+/// Whether an image of this format can give up what it holds.
+pub(crate) const fn empties(format: Format) -> bool {
+    matches!(format, Format::Qcow2)
+}
+
+/// Takes an image as a target that stays readable. `data` holds its data, if that is another file; `renews`: what remembers the content
+/// of this image is to see that it has changed.
+///
+/// # Errors
+/// What is wrong with it, or what it is not written to for; the host's error.
+pub(crate) fn readable<'h>(
+    session: &Session<'h>,
+    format: Format,
+    file: File<'h>,
+    data: Option<File<'h>>,
+    keeping: Keeping,
+    renews: bool,
+) -> Result<Box<dyn Target + 'h>> {
+    let seed = &session.job.seed;
+    match format {
+        Format::Raw => instar_raw::existing(file, 0),
+        Format::Qcow2 => instar_qcow2::readable(file, data, keeping),
+        Format::Vdi => instar_vdi::readable(file),
+        Format::Vpc => instar_vhd::readable(file),
+        Format::Vhdx => instar_vhdx::readable(file, seed, renews),
+        Format::Vmdk => instar_vmdk::readable(file, seed, renews),
     }
 }
 

@@ -33,6 +33,7 @@ mod chain;
 mod change;
 mod check;
 mod checksum;
+mod commit;
 mod compare;
 mod convert;
 mod copier;
@@ -46,6 +47,7 @@ mod map;
 mod marks;
 mod measure;
 mod naming;
+mod rebase;
 mod rehearsal;
 mod safety;
 mod session;
@@ -87,6 +89,8 @@ fn carry_out(session: &session::Session<'_>) -> session::Outcome<Done> {
         Verb::Change(change) => change::run(session, change),
         Verb::Bitmaps(change) => bitmap::run(session, change),
         Verb::Bench(bench) => bench::run(session, bench),
+        Verb::Rebase(rebase) => rebase::run(session, rebase),
+        Verb::Commit(commit) => commit::run(session, commit),
         Verb::Check(check) => check::run(session, check),
         Verb::Compare(compare) => compare::run(session, compare),
         Verb::Checksum(checksum) => checksum::run(session, checksum),

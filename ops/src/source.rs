@@ -1,10 +1,11 @@
 //! The source of a conversion: one image, or several in a row, whole or a window.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_abi::job;
 use instar_abi::report::Stage;
-use instar_disk::{Bitmaps, Fault, Result, fault};
+use instar_disk::{Bitmaps, Fault, Kind, Result, fault};
 
 use crate::chain::{Chain, Located};
 use crate::session::{At, Outcome, Session};
@@ -13,6 +14,17 @@ use crate::session::{At, Outcome, Session};
 pub(crate) struct Source<'h> {
     parts: Vec<Part<'h>>,
     size: u64,
+    wanted: Wanted<'h>,
+}
+
+/// What of it is copied, where some of it is left to what lies below the target.
+enum Wanted<'h> {
+    /// What the top layer has.
+    Top,
+    /// What the layers above the one with this number have.
+    Above(usize),
+    /// What the top layer does not have, and is not the same over the other layers.
+    Differing(Box<Chain<'h>>),
 }
 
 struct Part<'h> {
@@ -26,6 +38,7 @@ impl<'h> Source<'h> {
         let mut source = Self {
             parts: Vec::new(),
             size: 0,
+            wanted: Wanted::Top,
         };
         for (index, named) in sources.iter().enumerate() {
             let stage = Stage::OpenSource(u32::try_from(index).unwrap_or(u32::MAX));
@@ -38,6 +51,24 @@ impl<'h> Source<'h> {
             source.parts.push(Part { start, chain });
         }
         Ok(source)
+    }
+
+    /// What the layers of `chain` above number `depth` have, for a disk of `size` bytes: it ends where the layer that it is for does.
+    pub(crate) fn above(chain: Chain<'h>, depth: usize, size: u64) -> Self {
+        Self {
+            parts: [Part { start: 0, chain }].into(),
+            size,
+            wanted: Wanted::Above(depth),
+        }
+    }
+
+    /// What the top layer of `chain` must have to show the same disk over `other`.
+    pub(crate) fn differing(chain: Chain<'h>, other: Chain<'h>) -> Self {
+        Self {
+            size: chain.size(),
+            parts: [Part { start: 0, chain }].into(),
+            wanted: Wanted::Differing(Box::new(other)),
+        }
     }
 
     /// Virtual bytes of all images together.
@@ -54,19 +85,70 @@ impl<'h> Source<'h> {
     /// Bytes of the largest unit that must be decoded in one piece.
     pub(crate) fn largest_unit(&self) -> u64 {
         let units = self.parts.iter().map(|part| part.chain.largest_unit());
-        units.max().unwrap_or(0)
+        let other = match &self.wanted {
+            Wanted::Differing(other) => other.largest_unit(),
+            _ => 0,
+        };
+        units.max().unwrap_or(0).max(other)
     }
 
     /// Where the bytes from `offset` (below the size) on are.
     pub(crate) fn map(&mut self, offset: u64) -> Result<Located> {
+        let size = self.size;
+        if let Wanted::Above(depth) = self.wanted {
+            let chain = &mut self.part(offset)?.chain;
+            let first = if offset < chain.size() { 0 } else { depth };
+            let end = if first == 0 { chain.size() } else { size };
+            return chain.map_from(first, offset, end);
+        }
         let part = self.part(offset)?;
         part.chain.map(offset.saturating_sub(part.start))
     }
 
-    /// Whether the top layer says something of the bytes from `offset` on, and for how many.
-    pub(crate) fn top(&mut self, offset: u64) -> Result<(bool, u64)> {
-        let part = self.part(offset)?;
-        part.chain.top(offset.saturating_sub(part.start))
+    /// Whether the bytes from `offset` on are to be copied, and how many of them alike.
+    pub(crate) fn wants(&mut self, offset: u64) -> Result<(bool, u64)> {
+        let size = self.size;
+        let Self { parts, wanted, .. } = self;
+        match (wanted, &mut parts[..]) {
+            (Wanted::Above(depth), [part]) => part.chain.above(*depth, offset),
+            (Wanted::Differing(other), [part]) => {
+                let (has, length) = part.chain.top(offset)?;
+                if has {
+                    return Ok((false, length));
+                }
+                let old = part.chain.map_from(1, offset, size)?;
+                let new = other.map_from(0, offset, size)?;
+                let length = length.min(old.length).min(new.length);
+                Ok((!is_same(old.kind, new.kind), length))
+            }
+            _ => {
+                let part = self.part(offset)?;
+                part.chain.top(offset.saturating_sub(part.start))
+            }
+        }
+    }
+
+    /// Whether what is copied is compared with other layers.
+    pub(crate) const fn compares(&self) -> bool {
+        matches!(self.wanted, Wanted::Differing(_))
+    }
+
+    /// Where the bytes from `offset` on are over the other layers, if there are such.
+    pub(crate) fn other(&mut self, offset: u64) -> Result<Option<Located>> {
+        let size = self.size;
+        let Self { parts, wanted, .. } = self;
+        let (Wanted::Differing(other), [part]) = (wanted, &mut parts[..]) else {
+            return Ok(None);
+        };
+        let (has, length) = part.chain.top(offset)?;
+        let located = match has {
+            true => part.chain.map(offset)?,
+            false => other.map_from(0, offset, size)?,
+        };
+        Ok(Some(Located {
+            length: located.length.min(length),
+            ..located
+        }))
     }
 
     /// For how many of the `limit` bytes from `offset` on the reference tool gets one answer.
@@ -90,4 +172,10 @@ impl<'h> Source<'h> {
             .get_mut(index)
             .ok_or_else(|| crate::session::internal(line!()))
     }
+}
+
+/// Whether bytes of both kinds are the same, as far as that can be told without reading them.
+fn is_same(one: Kind, other: Kind) -> bool {
+    let is_zero = |kind| matches!(kind, Kind::Zero { .. } | Kind::Unallocated);
+    one == other || is_zero(one) && is_zero(other)
 }

@@ -59,4 +59,8 @@ super::faults! {
     HEADER_NO_ROOM = 0x029c, "the header and the names in it leave too little room in the first cluster of {0} bytes to replace them in one step (use shorter names)";
     /// `measure` of a disk whose L1 table would exceed its limit.
     MEASURE_TOO_LARGE = 0x02b0, "The image size is too large (try using a larger cluster size)";
+    /// Another layer below, without its format.
+    BACKING_FORMAT_MISSING = 0x02c0, "backing format must be specified";
+    /// The name of another layer below does not fit the first cluster beside what is there.
+    HEADER_FULL = 0x02c1, "No space left in the file header";
 }

@@ -88,18 +88,18 @@ impl Extensions {
 }
 
 /// One extension.
-struct Found {
-    magic: u32,
+pub(crate) struct Found {
+    pub(crate) magic: u32,
     length: u32,
     /// Of its bytes.
     offset: u64,
 }
 
 /// What is left of the area. Each step takes at least 8 bytes of at most 2 MiB.
-struct Walk(Range<u64>);
+pub(crate) struct Walk(pub(crate) Range<u64>);
 
 impl Walk {
-    fn next(&mut self, head: &mut Pieces<'_>) -> Result<Option<Found>> {
+    pub(crate) fn next(&mut self, head: &mut Pieces<'_>) -> Result<Option<Found>> {
         let Range { start, end } = self.0;
         if start >= end {
             return Ok(None);

@@ -56,7 +56,7 @@ mod space;
 
 pub use check::{check, check_within};
 pub use edit::edit;
-pub use edit::fill::existing;
+pub use edit::fill::{Keeping, existing, readable};
 pub use extensions::{BitmapDirectory, Extensions};
 pub use features::Features;
 pub use header::{Header, TableRange};

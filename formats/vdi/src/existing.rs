@@ -15,6 +15,18 @@ use crate::table::{BlockMap, place_offset};
 /// # Errors
 /// As reading it; `TARGET_TOO_SMALL`, `SHORT_READ`; the host's.
 pub fn existing<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
+    Ok(Box::new(open(file, size)?))
+}
+
+/// Takes the VDI in `file` as a target that stays readable.
+///
+/// # Errors
+/// As [`existing`].
+pub fn readable(file: File<'_>) -> Result<Box<dyn Target + '_>> {
+    Ok(Box::new(open(file, 0)?.readable()))
+}
+
+fn open(file: File<'_>, size: u64) -> Result<InPlace<Existing<'_>>> {
     let mut raw = RawHeader::new_zeroed();
     file.read_padded(0, raw.as_mut_bytes())?;
     let header = Header::parse(&raw)
@@ -43,7 +55,7 @@ pub fn existing<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
         }
         blocks.allocated = blocks.allocated.saturating_add(1);
     }
-    Ok(Box::new(InPlace::new(blocks, size)?))
+    InPlace::new(blocks, size)
 }
 
 struct Existing<'h> {
@@ -55,6 +67,14 @@ struct Existing<'h> {
     next: u32,
     /// Blocks that have places.
     allocated: u32,
+}
+
+impl Existing<'_> {
+    /// The header, which says how many blocks have places.
+    fn count(&mut self) -> Result<()> {
+        self.raw.blocks_allocated.set(self.allocated);
+        self.file.write(0, self.raw.as_bytes())
+    }
 }
 
 impl Blocks for Existing<'_> {
@@ -75,15 +95,21 @@ impl Blocks for Existing<'_> {
         Ok((entry < DISCARDED).then(|| place_offset(self.header.data_offset, entry)))
     }
 
-    fn give(&mut self, block: u64) -> Result<u64> {
+    fn reserve(&mut self) -> Result<u64> {
         let place = self.next;
         if place >= DISCARDED {
             return Err(Fault::new(fault::core::OVERFLOW).with([place.into()]));
         }
-        self.map.set(block.saturating_mul(4), place.to_le_bytes())?;
         self.next = place.saturating_add(1);
-        self.allocated = self.allocated.saturating_add(1);
         Ok(place_offset(self.header.data_offset, place))
+    }
+
+    fn link(&mut self, block: u64, place: u64) -> Result<()> {
+        let number = place.saturating_sub(self.header.data_offset) / BLOCK;
+        let number = u32::try_from(number).unwrap_or(DISCARDED);
+        self.map.set(block.saturating_mul(4), number.to_le_bytes())?;
+        self.allocated = self.allocated.saturating_add(1);
+        Ok(())
     }
 
     fn mark(&mut self) -> Result<()> {
@@ -94,12 +120,21 @@ impl Blocks for Existing<'_> {
 
     fn finish(&mut self) -> Result<()> {
         self.map.finish()?;
-        let end = place_offset(self.header.data_offset, self.next);
-        if end > self.file.size() {
-            self.file.resize(end, Preallocate::Off)?;
-        }
+        self.prepare()?;
         self.file.flush()?;
-        self.raw.blocks_allocated.set(self.allocated);
-        self.file.write(0, self.raw.as_bytes())
+        self.count()
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        let end = place_offset(self.header.data_offset, self.next);
+        match end > self.file.size() {
+            true => self.file.resize(end, Preallocate::Off),
+            false => Ok(()),
+        }
+    }
+
+    fn put(&mut self) -> Result<()> {
+        self.map.finish()?;
+        self.count()
     }
 }

@@ -40,7 +40,7 @@ mod target;
 
 pub use check::check;
 pub use create::create;
-pub use existing::existing;
+pub use existing::{existing, readable};
 pub use header::{Header, ImageType};
 pub use image::open;
 pub use probe::probe;

@@ -26,19 +26,30 @@ const TOUCHED: usize = 256;
 /// # Errors
 /// As reading it; `UNSUPPORTED` for a differencing disk; `TARGET_TOO_SMALL`, `SHORT_READ`; the host's.
 pub fn existing<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
-    open(file, size).map_err(|fault| Fault {
+    open(file, size, false).map_err(|fault| Fault {
         slot: Some(file.slot()),
         ..fault
     })
 }
 
-fn open<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
+/// Takes the VHD in `file` as a target that stays readable.
+///
+/// # Errors
+/// As [`existing`].
+pub fn readable(file: File<'_>) -> Result<Box<dyn Target + '_>> {
+    open(file, 0, true).map_err(|fault| Fault {
+        slot: Some(file.slot()),
+        ..fault
+    })
+}
+
+fn open<'h>(file: File<'h>, size: u64, readable: bool) -> Result<Box<dyn Target + 'h>> {
     if file.size() == 0 {
         return Err(Fault::new(fault::vhd::TOO_SMALL));
     }
     let front = read_footer(&file, 0)?;
     if front.cookie != FOOTER_COOKIE {
-        return fixed(file, size);
+        return fixed(file, size, readable);
     }
     let footer = Footer::parse(&front)?;
     let header = DynamicHeader::parse(&dynamic_header(&file, &footer)?, footer.size)?;
@@ -68,11 +79,12 @@ fn open<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
         next,
         touched: BTreeSet::new(),
     };
-    Ok(Box::new(InPlace::new(blocks, size)?))
+    let image = InPlace::new(blocks, size)?;
+    Ok(Box::new(if readable { image.readable() } else { image }))
 }
 
-/// The footer goes at once: guest bytes stand at their own offset, and nobody asks where they go.
-fn fixed<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
+/// The footer goes at once, unless the image is to stay readable: guest bytes stand at their own offset, and nobody asks where they go.
+fn fixed<'h>(file: File<'h>, size: u64, readable: bool) -> Result<Box<dyn Target + 'h>> {
     let at = align_up(file.size(), SECTOR)?.saturating_sub(SECTOR);
     let raw = read_footer(&file, at)?;
     let footer = Footer::parse(&raw)?;
@@ -82,8 +94,10 @@ fn fixed<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
     if footer.size < size {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL));
     }
-    file.write(at, RawFooter::new_zeroed().as_bytes())?;
-    file.flush()?;
+    if !readable {
+        file.write(at, RawFooter::new_zeroed().as_bytes())?;
+        file.flush()?;
+    }
     Ok(Box::new(Fixed {
         file,
         size: footer.size,
@@ -105,6 +119,21 @@ struct Existing<'h> {
 }
 
 impl Existing<'_> {
+    /// The entry of a block at this byte.
+    fn sector(&self, start: u64) -> Result<u32> {
+        u32::try_from(start / SECTOR)
+            .ok()
+            .filter(|sector| *sector != UNALLOCATED)
+            .ok_or_else(|| Fault::new(fault::core::OVERFLOW).with([start / SECTOR]))
+    }
+
+    /// The footer behind all blocks.
+    fn write_footer(&self) -> Result<()> {
+        self.file
+            .resize(self.next.saturating_add(SECTOR), Preallocate::Off)?;
+        self.file.write(self.next, self.footer.as_bytes())
+    }
+
     /// All sectors of a block are in it, written or not: what readers that look at bitmaps see is what all others see.
     fn write_bitmaps(&mut self) -> Result<()> {
         let bits = alloc::vec![0xff_u8; instar_disk::to_usize(self.header.bitmap_size)?];
@@ -134,22 +163,21 @@ impl Blocks for Existing<'_> {
         Ok((sector != UNALLOCATED).then(|| start.saturating_add(self.header.bitmap_size)))
     }
 
-    fn give(&mut self, block: u64) -> Result<u64> {
+    fn reserve(&mut self) -> Result<u64> {
         let start = self.next;
-        let sector = u32::try_from(start / SECTOR)
-            .ok()
-            .filter(|sector| *sector != UNALLOCATED)
-            .ok_or_else(|| Fault::new(fault::core::OVERFLOW).with([start / SECTOR]))?;
-        self.table.set(block.saturating_mul(4), sector.to_be_bytes())?;
+        self.sector(start)?;
         let data = start.saturating_add(self.header.bitmap_size);
         self.next = align_up(data.saturating_add(self.header.block_size), SECTOR)?;
         Ok(data)
     }
 
-    fn touch(&mut self, block: u64) -> Result<()> {
-        if let Some(data) = self.place(block)? {
-            self.touched.insert(data.saturating_sub(self.header.bitmap_size));
-        }
+    fn link(&mut self, block: u64, place: u64) -> Result<()> {
+        let sector = self.sector(place.saturating_sub(self.header.bitmap_size))?;
+        self.table.set(block.saturating_mul(4), sector.to_be_bytes())
+    }
+
+    fn touch(&mut self, place: u64) -> Result<()> {
+        self.touched.insert(place.saturating_sub(self.header.bitmap_size));
         if self.touched.len() >= TOUCHED {
             self.write_bitmaps()?;
         }
@@ -163,10 +191,17 @@ impl Blocks for Existing<'_> {
     fn finish(&mut self) -> Result<()> {
         self.write_bitmaps()?;
         self.table.finish()?;
-        self.file
-            .resize(self.next.saturating_add(SECTOR), Preallocate::Off)?;
-        self.file.write(self.next, self.footer.as_bytes())?;
+        self.write_footer()?;
         self.file.flush()?;
         self.file.write(0, self.footer.as_bytes())
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        self.write_bitmaps()?;
+        self.write_footer()
+    }
+
+    fn put(&mut self) -> Result<()> {
+        self.table.finish()
     }
 }

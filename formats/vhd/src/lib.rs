@@ -46,7 +46,7 @@ mod table;
 mod target;
 
 pub use create::create;
-pub use existing::existing;
+pub use existing::{existing, readable};
 pub use geometry::{Geometry, rounded_size};
 pub use header::{DiskType, DynamicHeader, Footer};
 pub use image::{open, open_by};

@@ -9,7 +9,7 @@ use instar_disk::{
 use zerocopy::IntoBytes;
 
 use crate::crc::crc32c;
-use crate::header::Header;
+use crate::header::{Header, read_valid};
 use crate::layout::{Chunks, HEADERS, MIB, state};
 use crate::metadata::Metadata;
 use crate::raw::{FILE_SIGNATURE, Guid, RawHeader};
@@ -24,13 +24,30 @@ use crate::table::Table;
 /// As reading it; `UNSUPPORTED` for a differencing disk and one whose log must be replayed; `TARGET_TOO_SMALL`,
 /// the host's.
 pub fn existing<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + 'h>> {
-    open(file, size, seed).map_err(|fault| Fault {
-        slot: Some(file.slot()),
-        ..fault
-    })
+    match open(file, size, seed) {
+        Ok(image) => Ok(Box::new(image)),
+        Err(fault) => Err(Fault {
+            slot: Some(file.slot()),
+            ..fault
+        }),
+    }
 }
 
-fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + 'h>> {
+/// Takes the VHDX in `file` as a target that stays readable. `renews`: overlays are to see that it has changed.
+///
+/// # Errors
+/// As [`existing`].
+pub fn readable<'h>(file: File<'h>, seed: &Seed, renews: bool) -> Result<Box<dyn Target + 'h>> {
+    match open(file, 0, seed) {
+        Ok(image) => Ok(Box::new(image.with(|blocks| blocks.renews = renews).readable())),
+        Err(fault) => Err(Fault {
+            slot: Some(file.slot()),
+            ..fault
+        }),
+    }
+}
+
+fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<InPlace<Existing<'h>>> {
     let (header, raw) = Header::read_both(&file)?;
     if header.log_guid.is_some() {
         let what = b"writing into a VHDX whose log must be replayed first, by qemu-img check -r all (-n)";
@@ -66,8 +83,9 @@ fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + '
         next,
         raw,
         guids: [identifiers.guid(), identifiers.guid()],
+        renews: true,
     };
-    Ok(Box::new(InPlace::new(blocks, size)?))
+    InPlace::new(blocks, size)
 }
 
 struct Existing<'h> {
@@ -81,6 +99,34 @@ struct Existing<'h> {
     raw: RawHeader,
     /// Of this writing, by which overlays see that their parent has changed.
     guids: [Guid; 2],
+    /// That of the data is a new one.
+    renews: bool,
+}
+
+impl Existing<'_> {
+    /// Both headers, one after the other, with new identifiers; the one that counts comes last.
+    fn renew_headers(&self) -> Result<()> {
+        let [file_write, data_write] = self.guids;
+        let [first, second] = HEADERS;
+        let order = match read_valid(&self.file, first)? {
+            Some(raw) if raw.sequence_number == self.raw.sequence_number => [second, first],
+            _ => [first, second],
+        };
+        for (offset, step) in order.into_iter().zip(1..) {
+            let mut raw = self.raw.clone();
+            raw.sequence_number
+                .set(self.raw.sequence_number.get().wrapping_add(step));
+            raw.file_write_guid = file_write;
+            if self.renews {
+                raw.data_write_guid = data_write;
+            }
+            raw.checksum.set(0);
+            raw.checksum.set(crc32c(raw.as_bytes()));
+            self.file.write(offset, raw.as_bytes())?;
+            self.file.flush()?;
+        }
+        Ok(())
+    }
 }
 
 impl Blocks for Existing<'_> {
@@ -102,13 +148,16 @@ impl Blocks for Existing<'_> {
         Ok((value & 7 == state::FULLY_PRESENT).then_some(value & !(MIB.saturating_sub(1))))
     }
 
-    fn give(&mut self, block: u64) -> Result<u64> {
+    fn reserve(&mut self) -> Result<u64> {
         let place = self.next;
-        let entry = self.chunks.entry(block).saturating_mul(8);
-        self.table
-            .set(entry, (place | state::FULLY_PRESENT).to_le_bytes())?;
         self.next = place.saturating_add(self.chunks.block_size);
         Ok(place)
+    }
+
+    fn link(&mut self, block: u64, place: u64) -> Result<()> {
+        let entry = self.chunks.entry(block).saturating_mul(8);
+        self.table
+            .set(entry, (place | state::FULLY_PRESENT).to_le_bytes())
     }
 
     fn mark(&mut self) -> Result<()> {
@@ -117,22 +166,24 @@ impl Blocks for Existing<'_> {
 
     fn finish(&mut self) -> Result<()> {
         self.table.finish()?;
-        if self.next > self.file.size() {
-            self.file.resize(self.next, Preallocate::Off)?;
-        }
+        self.prepare()?;
         self.file.flush()?;
-        let [file_write, data_write] = self.guids;
-        for (offset, step) in HEADERS.into_iter().zip(1..) {
-            let mut raw = self.raw.clone();
-            raw.sequence_number
-                .set(self.raw.sequence_number.get().wrapping_add(step));
-            raw.file_write_guid = file_write;
-            raw.data_write_guid = data_write;
-            raw.checksum.set(0);
-            raw.checksum.set(crc32c(raw.as_bytes()));
-            self.file.write(offset, raw.as_bytes())?;
-            self.file.flush()?;
-        }
+        self.renew_headers()?;
         self.file.write(0, &FILE_SIGNATURE)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.renew_headers()
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        match self.next > self.file.size() {
+            true => self.file.resize(self.next, Preallocate::Off),
+            false => Ok(()),
+        }
+    }
+
+    fn put(&mut self) -> Result<()> {
+        self.table.finish()
     }
 }

@@ -73,7 +73,8 @@ impl Header {
     }
 }
 
-fn read_valid(file: &File<'_>, offset: u64) -> Result<Option<RawHeader>> {
+/// The header at `offset`, if its checksum is right.
+pub(crate) fn read_valid(file: &File<'_>, offset: u64) -> Result<Option<RawHeader>> {
     let mut raw = RawHeader::new_zeroed();
     file.read_padded(offset, raw.as_mut_bytes())?;
     let checksum = raw.checksum.get();

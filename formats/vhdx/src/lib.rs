@@ -55,7 +55,7 @@ mod target;
 pub use check::check;
 pub use crc::crc32c;
 pub use create::create;
-pub use existing::existing;
+pub use existing::{existing, readable};
 
 pub use image::open;
 pub use probe::probe;

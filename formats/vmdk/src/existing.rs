@@ -24,13 +24,30 @@ use crate::table::Tables;
 /// As reading it; `UNSUPPORTED` for split, flat and compressed images, overlays, and grain tables that are yet to be made;
 /// `TARGET_TOO_SMALL`; the host's.
 pub fn existing<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + 'h>> {
-    open(file, size, seed).map_err(|fault| Fault {
-        slot: Some(file.slot()),
-        ..fault
-    })
+    match open(file, size, seed) {
+        Ok(image) => Ok(Box::new(image)),
+        Err(fault) => Err(Fault {
+            slot: Some(file.slot()),
+            ..fault
+        }),
+    }
 }
 
-fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + 'h>> {
+/// Takes the VMDK in `file` as a target that stays readable. `renews`: overlays are to see that it has changed.
+///
+/// # Errors
+/// As [`existing`].
+pub fn readable<'h>(file: File<'h>, seed: &Seed, renews: bool) -> Result<Box<dyn Target + 'h>> {
+    match open(file, 0, seed) {
+        Ok(image) => Ok(Box::new(image.with(|blocks| blocks.renews = renews).readable())),
+        Err(fault) => Err(Fault {
+            slot: Some(file.slot()),
+            ..fault
+        }),
+    }
+}
+
+fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<InPlace<Existing<'h>>> {
     let image = Vmdk::open(file)?;
     let sparse = match (&image.extents[..], image.has_parent()) {
         ([extent], false) => match extent.kind {
@@ -67,8 +84,9 @@ fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + '
         sparse,
         text,
         redundant,
+        renews: true,
     };
-    Ok(Box::new(InPlace::new(blocks, size)?))
+    InPlace::new(blocks, size)
 }
 
 fn unsupported(what: &[u8]) -> Fault {
@@ -90,6 +108,8 @@ struct Existing<'h> {
     number: u64,
     places: [Option<u64>; 2],
     dirty: bool,
+    /// The content ID is to be a new one.
+    renews: bool,
 }
 
 impl Existing<'_> {
@@ -99,7 +119,7 @@ impl Existing<'_> {
         let number = block.checked_div(entries).unwrap_or(0);
         let index = block.saturating_sub(number.saturating_mul(entries));
         if number != self.number {
-            self.put()?;
+            self.put_table()?;
             self.number = u64::MAX;
             let first = self.directory_entry(self.sparse.directory, number)?;
             let Some(place) = first else {
@@ -135,7 +155,7 @@ impl Existing<'_> {
         Ok((sector != 0).then(|| sector.saturating_mul(SECTOR)))
     }
 
-    fn put(&mut self) -> Result<()> {
+    fn put_table(&mut self) -> Result<()> {
         if core::mem::take(&mut self.dirty) {
             for place in self.places.into_iter().flatten() {
                 self.file.write(place, &self.table)?;
@@ -144,8 +164,8 @@ impl Existing<'_> {
         Ok(())
     }
 
-    /// The descriptor with the new content ID.
-    fn renew_content_id(&self) -> Result<()> {
+    /// The descriptor with the new content ID. While the image is to be readable, only if nothing else moves.
+    fn renew_content_id(&self, readable: bool) -> Result<()> {
         let mut text = vec![0; to_usize(self.text.bytes)?];
         self.file.read_padded(self.text.offset, &mut text)?;
         let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
@@ -164,6 +184,9 @@ impl Existing<'_> {
         if renewed.len() > text.len() {
             return Err(Fault::new(fault::vmdk::DESCRIPTOR_SIZE)
                 .with([instar_disk::from_usize(renewed.len()), self.text.bytes]));
+        }
+        if readable && renewed.len() != end {
+            return Ok(());
         }
         renewed.resize(text.len(), 0);
         self.file.write(self.text.offset, &renewed)
@@ -190,18 +213,21 @@ impl Blocks for Existing<'_> {
         Ok((sector > GTE_ZEROED).then(|| u64::from(sector).saturating_mul(SECTOR)))
     }
 
-    fn give(&mut self, block: u64) -> Result<u64> {
+    fn reserve(&mut self) -> Result<u64> {
         let place = self.next;
-        let sector = u32::try_from(place / SECTOR).map_err(|_| {
-            Fault::new(fault::vmdk::FILE_FULL).with([place, u64::from(u32::MAX).saturating_mul(SECTOR)])
-        })?;
+        sector(place)?;
+        self.next = align_up(place.saturating_add(self.sparse.grain), SECTOR)?;
+        Ok(place)
+    }
+
+    fn link(&mut self, block: u64, place: u64) -> Result<()> {
+        let sector = sector(place)?;
         let at = self.turn_to(block)?;
         for (to, from) in self.table.iter_mut().skip(at).zip(sector.to_le_bytes()) {
             *to = from;
         }
         self.dirty = true;
-        self.next = align_up(place.saturating_add(self.sparse.grain), SECTOR)?;
-        Ok(place)
+        Ok(())
     }
 
     fn mark(&mut self) -> Result<()> {
@@ -209,12 +235,35 @@ impl Blocks for Existing<'_> {
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.put()?;
-        self.renew_content_id()?;
-        if self.next > self.file.size() {
-            self.file.resize(self.next, Preallocate::Off)?;
-        }
+        self.put_table()?;
+        self.renew_content_id(false)?;
+        self.prepare()?;
         self.file.flush()?;
         self.file.write(0, &SPARSE_MAGIC)
     }
+
+    fn prepare(&mut self) -> Result<()> {
+        match self.next > self.file.size() {
+            true => self.file.resize(self.next, Preallocate::Off),
+            false => Ok(()),
+        }
+    }
+
+    fn put(&mut self) -> Result<()> {
+        self.put_table()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        match self.renews {
+            true => self.renew_content_id(true),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The entry of a grain at this byte.
+fn sector(place: u64) -> Result<u32> {
+    u32::try_from(place / SECTOR).map_err(|_| {
+        Fault::new(fault::vmdk::FILE_FULL).with([place, u64::from(u32::MAX).saturating_mul(SECTOR)])
+    })
 }

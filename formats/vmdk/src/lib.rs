@@ -58,6 +58,6 @@ mod uuid;
 
 pub use check::check;
 pub use create::{create, fillable};
-pub use existing::existing;
+pub use existing::{existing, readable};
 pub use image::open;
 pub use probe::probe;

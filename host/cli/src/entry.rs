@@ -77,7 +77,7 @@ fn unknown_verb(name: &[u8]) -> Stop {
         let text = [
             b"instar does not support '".as_slice(),
             name,
-            b"' yet: of the verbs that change images in place, it has 'amend', 'bitmap' and 'snapshot'",
+            b"' yet: of the verbs that change images in place, it has 'amend', 'bitmap', 'commit', 'rebase' and 'snapshot'",
         ];
         return Stop::Message(text.concat());
     }
@@ -85,7 +85,7 @@ fn unknown_verb(name: &[u8]) -> Stop {
 }
 
 /// Verbs that the reference tool has and instar has not.
-const MISSING: &[&str] = &["commit", "rebase", "resize"];
+const MISSING: &[&str] = &["resize"];
 
 /// Settles which release of the reference tool is stood in for, before the command line is judged: it decides what is wrong with it
 /// and how that is said. Gives what the settings outside of the command line come to; what is wrong with them is said later, when

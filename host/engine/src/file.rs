@@ -103,10 +103,23 @@ pub(crate) struct State {
     pub(crate) no_probe: AtomicBool,
     /// A flush failed.
     flush_failed: AtomicBool,
+    /// It is a target, and a layer of the images whose names lead to it.
+    layer: AtomicBool,
     /// The complement of the largest size that it may reach in this run, whatever `access` says: 0 means no limit.
     grown: AtomicU64,
     /// The file that named it first, and its name there, for files that the gate opened.
     pub(crate) named: OnceLock<(Slot, Vec<u8>)>,
+}
+
+impl State {
+    /// From now on names in images may lead to it, though it is written to.
+    pub(crate) fn make_layer(&self) {
+        self.layer.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_layer(&self) -> bool {
+        self.layer.load(Ordering::Relaxed)
+    }
 }
 
 /// What makes two open files the same.

@@ -368,6 +368,11 @@ impl Files {
             let start = self.directories.root(directory).ok();
             file.place = start.map(|start| self.place(start, path));
         }
+        self.put(file)
+    }
+
+    /// Adds a file whose place is known, unless another one of the run would change with it.
+    pub(crate) fn put(&self, file: OpenFile) -> Result<FileFacts, OpenErrorKind> {
         if let Some(other) = self.slots.collides(&file.storage, file.is_target(), None) {
             let names = (file.name, other.name.clone());
             return Err(if other.is_target() {

@@ -120,11 +120,16 @@ impl Gate {
         let (landing, rule) = self.find(namer, role, name)?;
         let (fd, stat, kind) = enter(&landing)?;
         let storage = Storage::at_a_glance(&stat, kind);
+        let known = slots.find(Identity::from(&stat));
+        // The base of a commit: the host has opened it as the layer that it is.
+        if let Some((slot, layer)) = known.filter(|(_, file)| file.state.is_layer()) {
+            return Ok(layer.facts(slot));
+        }
         // Reading from the target while it is overwritten would produce garbage. An image that names itself does not collide.
         if slots.collides(&storage, false, Some(namer.identity)).is_some() {
             return Err(Failure(status::REFUSED_TARGET));
         }
-        if let Some((slot, known)) = slots.find(Identity::from(&stat)) {
+        if let Some((slot, known)) = known {
             return Ok(known.facts(slot));
         }
         let busy = self.lock && lock::acquire(fd.as_fd(), Use::Source).is_err();
@@ -226,7 +231,7 @@ impl Gate {
     }
 
     /// The names that this machine gave to the image in `file`.
-    fn entries(&self, file: BorrowedFd<'_>) -> Option<Vec<Entry>> {
+    pub(crate) fn entries(&self, file: BorrowedFd<'_>) -> Option<Vec<Entry>> {
         let value = record::read(file)?;
         record::unseal(self.key()?, file, &value)
     }
@@ -424,7 +429,7 @@ fn peek(namer: &OpenFile, name: &OsStr) -> u64 {
 }
 
 /// Where a layer stands, and what is beside it.
-fn place_of(landing: Landing, rule: Rule, namer: &OpenFile) -> Outcome<Place> {
+pub(crate) fn place_of(landing: Landing, rule: Rule, namer: &OpenFile) -> Outcome<Place> {
     match rule {
         Rule::Recorded => Ok(place_as_named(landing)?),
         // Nothing more than what the image above has.

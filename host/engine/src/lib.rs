@@ -22,6 +22,7 @@
 //! Lanes are served concurrently. Between them they share only the slot table, the files and the stop sign.
 
 mod ahead;
+mod base;
 mod behind;
 mod birth;
 mod buffer;
@@ -57,6 +58,7 @@ mod walk;
 mod wishes;
 mod zero;
 
+pub use base::BaseError;
 pub use elevated::{is_elevated, is_root};
 pub(crate) use file::{Failure, OpenFile};
 pub use files::{CommitError, FileStatus, Files, Options};

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use crate::file::{Failure, OpenFile};
 use crate::files::Files;
 use crate::gate::{Policy, Rule};
+use crate::record::Entry;
 use crate::{name, record};
 
 /// What the rules for names in images say to one.
@@ -40,8 +41,10 @@ pub(crate) struct Provenance {
     given: Vec<(Slot, Vec<Vec<u8>>)>,
     /// Targets that keep the names they have.
     keep: Vec<Slot>,
-    /// New records, sealed.
-    sealed: Vec<(Slot, Vec<u8>)>,
+    /// Targets that are an image, and the same one, at every moment: their record stays where it is.
+    same: Vec<Slot>,
+    /// New records, sealed; none takes the old one away.
+    sealed: Vec<(Slot, Option<Vec<u8>>)>,
     /// Records taken away from targets.
     taken: Vec<(Slot, Vec<u8>)>,
     /// New records that were written.
@@ -61,11 +64,26 @@ impl Files {
         self.records().keep.push(slot);
     }
 
+    /// Notes that an existing image is changed in such a way that it names what it named, or what [`Files::remember`] says, at
+    /// every moment. Until the run is complete the record has both.
+    pub fn keep_record_throughout(&self, slot: Slot) {
+        self.records().same.push(slot);
+    }
+
     /// Makes ready for the run, when all that the user named is open and our own process is not confined yet.
     pub fn settle(&self) {
         let mut records = self.records();
         for (slot, file) in self.slots.iter() {
             if !file.is_target() {
+                continue;
+            }
+            let names = records.given.iter().find(|(given, _)| *given == slot);
+            let names = names.map(|(_, names)| names.clone());
+            if records.same.contains(&slot) {
+                if let Some(names) = names {
+                    self.widen(file, &names);
+                    records.sealed.push((slot, self.seal(file, &names)));
+                }
                 continue;
             }
             if file.kind == FileKind::Regular
@@ -76,9 +94,8 @@ impl Files {
                     records.taken.push((slot, value));
                 }
             }
-            let names = records.given.iter().find(|(given, _)| *given == slot);
-            if let Some(value) = names.and_then(|(_, names)| self.seal(file, names)) {
-                records.sealed.push((slot, value));
+            if let Some(value) = names.and_then(|names| self.seal(file, &names)) {
+                records.sealed.push((slot, Some(value)));
             }
         }
         drop(records);
@@ -91,6 +108,13 @@ impl Files {
                 self.gate.note_leads(file.fd(), place, &mut scanned);
             }
         }
+    }
+
+    /// Whether this machine has recorded names of an open image.
+    #[must_use]
+    pub fn has_record(&self, slot: Slot) -> bool {
+        let entries = self.slots.get(slot).and_then(|file| self.gate.entries(file.fd()));
+        entries.is_some()
     }
 
     /// Whether the names given to a target were recorded.
@@ -152,14 +176,24 @@ impl Files {
     }
 
     fn seal(&self, file: &OpenFile, names: &[Vec<u8>]) -> Option<Vec<u8>> {
+        self.seal_with(file, names, Vec::new())
+    }
+
+    /// Adds names to the record that a file has.
+    fn widen(&self, file: &OpenFile, names: &[Vec<u8>]) {
+        let known = self.gate.entries(file.fd()).unwrap_or_default();
+        if let Some(value) = self.seal_with(file, names, known) {
+            let _ = record::write(file.fd(), &value);
+        }
+    }
+
+    fn seal_with(&self, file: &OpenFile, names: &[Vec<u8>], known: Vec<Entry>) -> Option<Vec<u8>> {
         if file.kind == FileKind::Block {
             return None;
         }
         let place = file.place.as_ref()?;
-        let entries: Vec<_> = names
-            .iter()
-            .filter_map(|name| self.gate.entry(place, name))
-            .collect();
+        let mut entries = known;
+        entries.extend(names.iter().filter_map(|name| self.gate.entry(place, name)));
         if entries.is_empty() {
             return None;
         }
@@ -175,8 +209,12 @@ impl Files {
             let Some(file) = self.slots.get(slot) else {
                 continue;
             };
-            if record::write(file.fd(), &value).is_ok() {
-                records.written.push(slot);
+            match value {
+                Some(value) if record::write(file.fd(), &value).is_ok() => records.written.push(slot),
+                Some(_) => {}
+                None => {
+                    let _ = record::remove(file.fd());
+                }
             }
         }
         let taken = std::mem::take(&mut records.taken);

@@ -48,7 +48,7 @@ impl Cache {
         matches!(self, Self::None | Self::DirectSync)
     }
 
-    fn flags(self) -> OFlags {
+    pub(crate) fn flags(self) -> OFlags {
         match self {
             Self::Writethrough | Self::DirectSync => OFlags::RDWR | OFlags::DSYNC,
             Self::Unsafe | Self::Writeback | Self::None => OFlags::RDWR,
@@ -80,9 +80,20 @@ impl Default for TargetOptions {
 /// Opens an existing file or device for changes in place.
 pub(crate) fn in_place(name: &OsStr, options: &TargetOptions) -> Result<OpenFile, OpenErrorKind> {
     let (fd, stat, kind) = existing(name, options.cache.flags())?;
+    taken(fd, &stat, kind, name, options)
+}
+
+/// The same for a file that has been opened with the flags of the cache mode.
+pub(crate) fn taken(
+    fd: OwnedFd,
+    stat: &Stat,
+    kind: FileKind,
+    name: &OsStr,
+    options: &TargetOptions,
+) -> Result<OpenFile, OpenErrorKind> {
     lock::acquire(fd.as_fd(), Use::Target).map_err(OpenErrorKind::Lock)?;
     let direct = again(&fd, name, None, options)?;
-    finish(name, fd, direct, &stat, kind, options)
+    finish(name, fd, direct, stat, kind, options)
 }
 
 /// Opens a file that is to be written anew: one that exists, or one still to be born.

@@ -26,7 +26,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use instar_abi::layout;
 use instar_abi::report::{Failure, Stage};
-use instar_disk::{Encoding, Host, Result, Sparse, Target, Turn, Turnstile, align_up};
+use instar_disk::{Encoding, Host, Result, Slot, Sparse, Target, Turn, Turnstile, align_up};
 
 use crate::bitmaps::{self, Chosen};
 use crate::checksum;
@@ -86,7 +86,7 @@ pub(crate) enum Ground {
     Unknown,
     /// The backing file, which is this long, then zeros.
     Backing(u64),
-    /// The layers below the top layer of the source, as far as they are read: the user decides.
+    /// What the source does not select: the layers below its top layer (the user decides), or what `rebase` and `commit` leave as it is.
     Layer,
 }
 
@@ -104,6 +104,8 @@ const USUAL_UNIT: u64 = 2 << 20;
 /// reference tool has them, and not a doorbell for less than it costs.
 const WATCHED_STEPS: u64 = 32;
 const WATCHED_LEAST: u64 = 256 << 10;
+/// Units that are made zero at once where tables wait in memory. Ours: they are in one or two tables.
+const ZERO_UNITS: u64 = 4096;
 /// The unit in which filesystems allocate space.
 const PAGE: u64 = 4096;
 /// Boundary of chunks in a target without units.
@@ -113,6 +115,7 @@ const PLAIN_ALIGN: u64 = 64 << 10;
 pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
     let encoding = work.target.encoding();
     let plain = work.target.plain();
+    let compares = work.source.compares();
     let lanes = lanes_with_room(work.source.largest_unit());
     let cut = cut(&work).at(Stage::Create)?;
     let carry = match (cut.stretching, work.sparse) {
@@ -137,28 +140,58 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
         hashing: work.hashing,
         growth: Turnstile::new(work.hashing.map(Growth::new)),
         unshared: AtomicBool::new(false),
+        compares,
+        full: AtomicBool::new(false),
         total: work.length,
         done: AtomicU64::new(0),
         failed: AtomicBool::new(false),
         failure: Turnstile::new(None),
     };
     host.progress(0, work.length.max(1));
-    host.parallel(&|lane| match plain {
-        _ if lane >= lanes => {}
-        Some(slot) => plain::lane(&shared, slot),
-        None => place::lane(&shared),
+    let copied = rounds(&shared, lanes, plain);
+    let Shared {
+        plan,
+        target,
+        failure,
+        growth,
+        ..
+    } = shared;
+    let mut target = target.into_inner();
+    let failed = failure.into_inner().map_or(copied, |(_, failure)| Err(failure));
+    let mut source = plan.into_inner().into_source();
+    let finished = failed.and_then(|()| {
+        bitmaps::carry(&mut source, &mut *target, &work.bitmaps).at(Stage::Finish)?;
+        target.finish().at(Stage::Finish)
     });
-    if let Some((_, failure)) = shared.failure.into_inner() {
+    if let Err(failure) = finished {
+        target.abandon();
         return Err(failure);
     }
-    let mut target = shared.target.into_inner();
-    let mut source = shared.plan.into_inner().into_source();
-    bitmaps::carry(&mut source, &mut *target, &work.bitmaps).at(Stage::Finish)?;
-    target.finish().at(Stage::Finish)?;
     host.progress(1, 1);
-    match shared.growth.into_inner() {
+    match growth.into_inner() {
         Some(growth) => checksum::report(host, growth),
         None => Ok(()),
+    }
+}
+
+/// Copies all of the plan, in as many rounds as the target needs: between two of them, its tables are written.
+fn rounds(shared: &Shared<'_, '_>, lanes: usize, plain: Option<Slot>) -> Outcome<()> {
+    let host = shared.host;
+    loop {
+        host.parallel(&|lane| match plain {
+            _ if lane >= lanes => {}
+            Some(slot) => plain::lane(shared, slot),
+            None => place::lane(shared),
+        });
+        let done = shared.plan.with(host, |plan| plan.is_done());
+        if done || shared.failed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        shared
+            .target
+            .with(host, |target| target.settle())
+            .at(Stage::Finish)?;
+        shared.full.store(false, Ordering::Relaxed);
     }
 }
 
@@ -208,6 +241,10 @@ fn cut(work: &Work<'_>) -> instar_disk::Result<Cut> {
         look: hashing,
         zeros_below,
         zeros_are_data: work.write_zeros,
+        zeros_most: match work.ground {
+            Ground::Layer => unit.saturating_mul(ZERO_UNITS),
+            _ => u64::MAX,
+        },
         inherit_below,
         backed_below: match work.ground {
             Ground::Backing(size) => size,
@@ -254,6 +291,10 @@ struct Shared<'c, 'h> {
     growth: Turnstile<Option<Growth>>,
     /// The host cannot share extents with this target.
     unshared: AtomicBool,
+    /// What is copied is compared with other layers.
+    compares: bool,
+    /// The target's tables are to be written before more is placed.
+    full: AtomicBool,
     total: u64,
     done: AtomicU64,
     failed: AtomicBool,
@@ -261,10 +302,10 @@ struct Shared<'c, 'h> {
 }
 
 impl Shared<'_, '_> {
-    /// The next chunk; `false` if there is none left or a lane has failed. A chunk that could not be planned
+    /// The next chunk; `false` if there is none left in this round or a lane has failed. A chunk that could not be planned
     /// has a ticket all the same.
     fn next(&self, chunk: &mut plan::Chunk) -> Outcome<bool> {
-        if self.failed.load(Ordering::Relaxed) {
+        if self.failed.load(Ordering::Relaxed) || self.full.load(Ordering::Relaxed) {
             return Ok(false);
         }
         let found = self.plan.with(self.host, |plan| {

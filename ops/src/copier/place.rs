@@ -5,8 +5,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem::swap;
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 
-use instar_abi::report::Stage;
+use instar_abi::report::{Failure, Stage};
 use instar_disk::{Placement, Result, Target, ZeroHow, align_down, from_usize, to_usize};
 
 use super::assemble::{self, Assembler, Span, trim};
@@ -53,6 +54,8 @@ pub(super) fn lane(shared: &Shared<'_, '_>) {
 #[derive(Default)]
 struct Lane {
     assembler: Assembler,
+    /// For what is compared.
+    other: Assembler,
     packer: Packer,
     holes: Vec<Run>,
     free: Vec<Held>,
@@ -74,6 +77,8 @@ struct Held {
     /// Units before the chunk whose zeros count as data after all.
     blanks: Vec<Range<u64>>,
     buffer: Vec<u8>,
+    /// The same places as other layers have them, where that is compared.
+    theirs: Vec<u8>,
     packed: Packs,
     owed: Vec<Owed>,
     state: Outcome<()>,
@@ -94,6 +99,7 @@ impl Lane {
         };
         if !more || held.state.is_err() {
             held.chunk.pieces.clear();
+            held.chunk.others.clear();
         }
         let fetched = self.fetch(shared, &mut held);
         self.free.append(&mut self.placed);
@@ -110,7 +116,7 @@ impl Lane {
 
     fn fetch(&mut self, shared: &Shared<'_, '_>, held: &mut Held) -> Outcome<()> {
         let stage = Stage::Read(held.chunk.start);
-        let (pieces, zeros) = (&held.chunk.pieces, shared.write_zeros);
+        let (pieces, zeros) = (&held.chunk.pieces, shared.write_zeros || shared.compares);
         let layout = shared.layout(shared.unit);
         self.assembler
             .lay_out(pieces, zeros, layout, &mut held.spans, &mut held.buffer)
@@ -131,6 +137,7 @@ impl Lane {
         self.assembler
             .fetch(shared.host, shared.salvage, batch, &ats, &mut held.buffer)?;
         held.cut(shared).at(stage)?;
+        self.compare(shared, held)?;
         let Held {
             chunk,
             seen,
@@ -152,6 +159,38 @@ impl Lane {
             .pack(&encoding, &held.runs, &held.buffer, &mut held.packed);
         trim(&mut held.buffer);
         packed.at(stage)
+    }
+
+    /// Leaves of the chunk what differs from other layers, where that counts.
+    fn compare(&mut self, shared: &Shared<'_, '_>, held: &mut Held) -> Outcome<()> {
+        if !shared.compares {
+            return Ok(());
+        }
+        let stage = Stage::Read(held.chunk.start);
+        let others = &held.chunk.others;
+        let theirs = if others.iter().all(|piece| piece.from == From::Zero) {
+            None
+        } else {
+            let (spans, theirs) = (&mut held.seen, &mut held.theirs);
+            self.other
+                .lay_out(others, true, shared.unit, spans, theirs)
+                .at(stage)?;
+            if held.seen != held.spans {
+                return Err(internal(line!())).at(stage);
+            }
+            let read = self
+                .other
+                .fetch(shared.host, shared.salvage, Vec::new(), &[], theirs);
+            read.map_err(|failure| Failure {
+                stage: match failure.stage {
+                    Stage::Read(at) => Stage::ReadSource(1, at),
+                    other => other,
+                },
+                ..failure
+            })?;
+            Some(&held.theirs[..])
+        };
+        runs::differing(&mut held.runs, &held.buffer, theirs, shared.unit).at(stage)
     }
 
     /// Places chunks whose turn it is, and waits for turns until no more than `keep` less one are left.
@@ -194,6 +233,7 @@ impl Default for Held {
             cells: Vec::new(),
             blanks: Vec::new(),
             buffer: Vec::new(),
+            theirs: Vec::new(),
             packed: Packs::default(),
             owed: Vec::new(),
             state: Ok(()),
@@ -323,10 +363,14 @@ impl Held {
                 holes,
             };
             blanks.iter().try_for_each(|units| placer.blank(units))?;
-            match shared.encoding {
+            let placed = match shared.encoding {
                 None => runs.iter().try_for_each(|run| placer.run(run)),
                 Some(encoding) => placer.packed(runs, packed, encoding.prefix),
+            };
+            if target.is_full() {
+                shared.full.store(true, Ordering::Relaxed);
             }
+            placed
         });
         placed.at(Stage::Write(chunk.start))
     }

@@ -67,6 +67,8 @@ pub(crate) struct Chunk {
     pub(crate) end: u64,
     /// In ascending order, without overlap; what lies between needs nothing.
     pub(crate) pieces: Vec<Piece>,
+    /// The same ranges as other layers have them, where the source compares.
+    pub(crate) others: Vec<Piece>,
     /// Where the source could not be mapped (`--salvage`), for a warning each.
     pub(crate) lost: Vec<(u64, Fault)>,
 }
@@ -88,8 +90,10 @@ pub(crate) struct Cut {
     pub(crate) zeros_below: u64,
     /// Known zeros are written like data (`-S 0`) and count as such.
     pub(crate) zeros_are_data: bool,
-    /// Below this offset (a multiple of `unit`), units of which the source's top layer says nothing are left to the
-    /// target's backing file.
+    /// Known zeros in a piece at most: what the target remembers of them takes memory, too.
+    pub(crate) zeros_most: u64,
+    /// Below this offset (a multiple of `unit`), units of which the source wants nothing are left to the target's backing
+    /// file.
     pub(crate) inherit_below: u64,
     /// The end of the target's backing file; 0 if there is none.
     pub(crate) backed_below: u64,
@@ -145,6 +149,11 @@ impl<'h> Plan<'h> {
         self.source
     }
 
+    /// Whether all of it has been handed out.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.at >= self.end
+    }
+
     /// How far the plan has been handed out.
     pub(crate) const fn at(&self) -> u64 {
         self.at
@@ -156,6 +165,7 @@ impl<'h> Plan<'h> {
     /// Damaged tables of the source.
     pub(crate) fn next(&mut self, chunk: &mut Chunk) -> Result<bool> {
         chunk.pieces.clear();
+        chunk.others.clear();
         chunk.ticket = self.ticket;
         chunk.start = self.at;
         if self.at >= self.end {
@@ -191,7 +201,11 @@ impl<'h> Plan<'h> {
     fn take(&mut self, chunk: &mut Chunk, filling: &mut Filling) -> Result<()> {
         let at = self.at;
         let located = self.locate(chunk, at)?;
+        let other = self.source.other(at.saturating_add(self.shift))?;
         let mut length = located.length.min(filling.stop.saturating_sub(at));
+        if let Some(other) = &other {
+            length = length.min(other.length);
+        }
         let look = at < self.inherited_to;
         if look {
             length = length.min(self.inherited_to.saturating_sub(at));
@@ -199,8 +213,9 @@ impl<'h> Plan<'h> {
             length = length.min(filling.mixed.saturating_sub(at));
         }
         let from = From::of(located.kind);
-        if from == From::Zero && !self.cut.zeros_are_data {
+        if from == From::Zero && !self.cut.zeros_are_data && other.is_none() {
             if at < self.cut.zeros_below && !look {
+                length = self.bound_zeros(filling, at, length)?;
                 push(
                     &mut chunk.pieces,
                     Piece {
@@ -217,7 +232,9 @@ impl<'h> Plan<'h> {
         }
         let stretch = self.stretch(at)?;
         length = length.min(stretch.end.saturating_sub(at));
-        length = self.fit(filling, at, length, matches!(from, From::Encoded(_)))?;
+        let encoded = |kind| matches!(kind, Kind::Encoded(_));
+        let whole = encoded(located.kind) || other.is_some_and(|other| encoded(other.kind));
+        length = self.fit(filling, at, length, whole)?;
         push(
             &mut chunk.pieces,
             Piece {
@@ -228,8 +245,32 @@ impl<'h> Plan<'h> {
                 look,
             },
         );
+        if let Some(other) = other {
+            let piece = Piece {
+                target: at,
+                length,
+                from: From::of(other.kind),
+                stretch: stretch.start,
+                look,
+            };
+            push(&mut chunk.others, piece);
+        }
         self.at = at.saturating_add(length);
         Ok(())
+    }
+
+    /// How much of a run of known zeros is taken at once.
+    fn bound_zeros(&self, filling: &mut Filling, at: u64, length: u64) -> Result<u64> {
+        if self.cut.zeros_most == u64::MAX {
+            return Ok(length);
+        }
+        let length = length.min(self.cut.zeros_most);
+        filling.used = filling.used.saturating_add(self.cut.unit);
+        if filling.used >= self.cut.budget {
+            let stop = align_up(at.saturating_add(length), self.cut.align)?;
+            filling.stop = filling.stop.min(stop);
+        }
+        Ok(length)
     }
 
     /// The stretch that `at` lies in.
@@ -294,7 +335,7 @@ impl<'h> Plan<'h> {
         Ok(end.saturating_sub(at))
     }
 
-    /// Skips whole units of which the top layer says nothing. `false`: the unit at hand has something.
+    /// Skips whole units of which nothing is wanted. `false`: of the unit at hand something is.
     fn skip_inherited(&mut self, filling: &mut Filling) -> Result<bool> {
         if self.at < filling.mixed {
             return Ok(false);
@@ -302,9 +343,11 @@ impl<'h> Plan<'h> {
         let start = self.at;
         let limit = self.cut.inherit_below.min(filling.stop);
         let mut at = start;
+        let mut wanted_to = start;
         while at < limit && at.saturating_sub(start) <= self.cut.budget {
-            let (allocated, length) = self.source.top(at.saturating_add(self.shift))?;
-            if allocated {
+            let (wanted, length) = self.source.wants(at.saturating_add(self.shift))?;
+            if wanted {
+                wanted_to = at.saturating_add(length);
                 break;
             }
             at = at.saturating_add(length).min(limit);
@@ -322,7 +365,8 @@ impl<'h> Plan<'h> {
             self.at = whole;
             return Ok(true);
         }
-        filling.mixed = align_down(start, self.cut.unit).saturating_add(self.cut.unit);
+        let first = align_down(start, self.cut.unit).saturating_add(self.cut.unit);
+        filling.mixed = first.max(align_down(wanted_to, self.cut.unit));
         Ok(false)
     }
 }
@@ -336,7 +380,7 @@ struct Filling {
     /// Where the chunk ends at the latest.
     stop: u64,
     steps: usize,
-    /// Below this offset the unit at hand has something of the top layer: all of it is taken.
+    /// Below this offset each unit has something that is wanted: all of it is taken.
     mixed: u64,
 }
 

@@ -79,6 +79,37 @@ pub(super) fn extend(runs: &mut Vec<Run>, run: Run) {
     }
 }
 
+/// Leaves of the runs, which lie in `ours`, the units that differ from those at the same place in `theirs`; without `theirs` they are
+/// compared with zeros.
+pub(super) fn differing(runs: &mut Vec<Run>, ours: &[u8], theirs: Option<&[u8]>, unit: u64) -> Result<()> {
+    let Some(theirs) = theirs else {
+        runs.retain(|run| !run.zero);
+        return Ok(());
+    };
+    let unit = to_usize(unit)?.max(1);
+    for run in core::mem::take(runs) {
+        let place = run.at..run.at.saturating_add(run.length);
+        let pair = ours.get(place.clone()).zip(theirs.get(place));
+        let (ours, theirs) = pair.ok_or_else(|| internal(line!()))?;
+        let mut within = 0_usize;
+        for (one, other) in ours.chunks(unit).zip(theirs.chunks(unit)) {
+            if one != other {
+                extend(
+                    runs,
+                    Run {
+                        target: run.target.saturating_add(from_usize(within)),
+                        at: run.at.saturating_add(within),
+                        length: one.len(),
+                        zero: run.zero,
+                    },
+                );
+            }
+            within = within.saturating_add(one.len());
+        }
+    }
+    Ok(())
+}
+
 /// A write that waits for the next doorbell. Its bytes stay in the buffer until then.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owed {

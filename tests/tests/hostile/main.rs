@@ -15,6 +15,7 @@
 mod check;
 mod foreign;
 mod formats;
+mod layers;
 mod looking;
 mod mutation;
 mod names;

@@ -5,8 +5,9 @@ use core::ops::Range;
 use instar_disk::Result;
 
 use super::ledger::Ledger;
+use super::pages::Level;
 use super::rebuild::Counts;
-use crate::num::{add, shl, sub};
+use crate::num::{add, shl, shr, sub};
 use crate::packed;
 
 /// All counts, for a structure of another width.
@@ -62,6 +63,38 @@ impl Ledger<'_> {
     /// Gives each cluster of the range this count, which fits.
     pub(crate) fn count_as(&mut self, clusters: Range<u64>, count: u64) -> Result<()> {
         self.alter(clusters, &mut |_, _| Some(count))
+    }
+
+    /// The same, where a count may be too low already: what was released was looked at then.
+    pub(crate) fn lower_any(&mut self, clusters: Range<u64>, freed: &mut dyn FnMut(u64)) -> Result<()> {
+        self.alter(clusters, &mut |cluster, count| {
+            if count == 1 {
+                freed(cluster);
+            }
+            Some(count.saturating_sub(1))
+        })
+    }
+
+    /// Takes blocks out of the refcount table that count nothing but themselves. What they are is free then, and nothing says so.
+    pub(crate) fn forget_empty_blocks(&mut self) -> Result<()> {
+        let (order, bits) = (self.layout.refcount_order(), self.layout.cluster_bits());
+        for block in 1..self.table.entries {
+            let Some(offset) = self.block(block)? else {
+                continue;
+            };
+            let (own, place) = self.place(shr(offset, bits));
+            let bytes = self.pages.get(offset)?;
+            let alone = own == block
+                && packed::get(bytes, order, place) == 1
+                && packed::last(bytes, order) == Some(place)
+                && (place == 0
+                    || packed::run(bytes, order, 0, place) == place && packed::get(bytes, order, 0) == 0);
+            if alone {
+                self.pages
+                    .set_word(Level::CountTable, self.table.offset, block, 0)?;
+            }
+        }
+        Ok(())
     }
 
     /// Replaces each count of the range by what `change` makes of it.

@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use instar_disk::{Fault, File, FileKind, Result, align_up, fault};
 
-use super::pages::Pages;
+use super::pages::{Level, Pages};
 use crate::header::{Header, TableRange};
 use crate::layout::Layout;
 use crate::num::{add, shl, shr, shr_up, sub};
@@ -36,6 +36,17 @@ struct Careful {
     reserved: Vec<Range<u64>>,
     /// Clusters of an old refcount table, which the header still leads to.
     retired: Vec<Range<u64>>,
+    /// While data is written: what happened since the tables that lead to it were written last.
+    pending: Option<Pending>,
+}
+
+/// What is not final yet.
+#[derive(Default)]
+struct Pending {
+    /// Clusters that were handed out.
+    taken: Vec<Range<u64>>,
+    /// Clusters that are to be counted once less, one each time.
+    released: Vec<Range<u64>>,
 }
 
 impl<'h> Ledger<'h> {
@@ -89,6 +100,52 @@ impl<'h> Ledger<'h> {
         Ok(ledger)
     }
 
+    /// From now on what leads to data waits for [`Pages::write_links`], and what is released is counted until
+    /// [`Ledger::lower_released`].
+    pub(crate) fn wait_for_data(&mut self) {
+        self.pages.hold_links();
+        if let Some(careful) = &mut self.careful {
+            careful.pending = Some(Pending::default());
+        }
+    }
+
+    /// Whether so much waits that the tables should be written.
+    pub(crate) fn is_full(&self) -> bool {
+        let pending = self.careful.as_ref().and_then(|careful| careful.pending.as_ref());
+        let ranges = pending.map_or(0, |pending| pending.released.len().max(pending.taken.len()));
+        let most = self
+            .layout
+            .cluster()
+            .saturating_mul(WAITING_LEAST)
+            .max(WAITING_BYTES);
+        self.pages.waiting() >= most || ranges >= PENDING_MOST
+    }
+
+    /// What was released is counted once less: nothing leads to it any more. What was handed out is in use. Tells `freed` which
+    /// clusters are free now.
+    pub(crate) fn lower_released(&mut self, freed: &mut dyn FnMut(u64)) -> Result<()> {
+        let Some(pending) = self.careful.as_mut().and_then(|careful| careful.pending.as_mut()) else {
+            return Ok(());
+        };
+        pending.taken.clear();
+        for range in core::mem::take(&mut pending.released) {
+            self.lower_any(range, freed)?;
+        }
+        Ok(())
+    }
+
+    /// What was handed out is free again: nothing led to it yet. What was released is not.
+    pub(crate) fn give_back(&mut self) -> Result<()> {
+        let Some(pending) = self.careful.as_mut().and_then(|careful| careful.pending.as_mut()) else {
+            return Ok(());
+        };
+        pending.released.clear();
+        for range in core::mem::take(&mut pending.taken) {
+            self.lower_any(range, &mut |_| {})?;
+        }
+        Ok(())
+    }
+
     /// Clusters of old refcount tables, once the header leads to the new one.
     pub(crate) fn retired(&mut self) -> Vec<Range<u64>> {
         let careful = self.careful.as_mut();
@@ -120,12 +177,39 @@ impl<'h> Ledger<'h> {
 
     /// Takes clusters that follow one another, each counted once; gives the byte offset of the first.
     pub(crate) fn take(&mut self, clusters: u64) -> Result<u64> {
-        let offset = match self.free_run(clusters)? {
-            Some(first) => shl(first, self.layout.cluster_bits())?,
-            None => self.space.take(clusters)?,
+        let found = self.free_run(clusters, clusters)?;
+        self.take_found(found, clusters).map(|(offset, _)| offset)
+    }
+
+    /// Takes clusters that follow one another, as many as there are at the next free place, at most so many; gives the byte offset
+    /// of the first and their number.
+    pub(crate) fn take_some(&mut self, most: u64) -> Result<(u64, u64)> {
+        let found = self.free_run(1, most)?;
+        self.take_found(found, most)
+    }
+
+    /// Takes the cluster behind all others.
+    pub(crate) fn take_last(&mut self) -> Result<u64> {
+        self.take_found(None, 1).map(|(offset, _)| offset)
+    }
+
+    fn take_found(&mut self, found: Option<Range<u64>>, clusters: u64) -> Result<(u64, u64)> {
+        let bits = self.layout.cluster_bits();
+        let (offset, clusters) = match found {
+            Some(run) => (shl(run.start, bits)?, sub(run.end, run.start)?),
+            None => (self.space.take(clusters)?, clusters),
         };
-        self.count_once(shr(offset, self.layout.cluster_bits()), clusters)?;
-        Ok(offset)
+        let first = shr(offset, bits);
+        self.count_once(first, clusters)?;
+        if let Some(pending) = self.careful.as_mut().and_then(|careful| careful.pending.as_mut()) {
+            join(&mut pending.taken, first..add(first, clusters)?);
+        }
+        Ok((offset, clusters))
+    }
+
+    /// Whether the cluster at `offset` stands where the file ended, or behind: it reads as zeros until it is written to.
+    pub(crate) const fn is_new(&self, offset: u64) -> bool {
+        shr(offset, self.layout.cluster_bits()) >= self.first_new
     }
 
     /// How often `cluster` is counted.
@@ -159,6 +243,10 @@ impl<'h> Ledger<'h> {
         let less = count
             .checked_sub(1)
             .ok_or_else(|| self.wrong_count(cluster, count))?;
+        if let Some(pending) = self.careful.as_mut().and_then(|careful| careful.pending.as_mut()) {
+            join(&mut pending.released, cluster..add(cluster, 1)?);
+            return Ok(());
+        }
         self.set(cluster, less)
     }
 
@@ -170,8 +258,18 @@ impl<'h> Ledger<'h> {
         Ok(self.count(shr(host, self.layout.cluster_bits()))? == 1)
     }
 
-    /// The first of so many free clusters that follow one another in the reach of one refcount block.
-    fn free_run(&mut self, wanted: u64) -> Result<Option<u64>> {
+    /// The first of so many free clusters, which are not taken.
+    pub(crate) fn first_free(&mut self, clusters: u64) -> Result<Option<u64>> {
+        let kept = self.careful.as_ref().map_or(0, |careful| careful.next_free);
+        let found = self.free_run(clusters, clusters);
+        if let Some(careful) = &mut self.careful {
+            careful.next_free = kept;
+        }
+        Ok(found?.map(|run| run.start))
+    }
+
+    /// The first free clusters that follow one another in the reach of one refcount block, at least `wanted` and at most `most`.
+    fn free_run(&mut self, wanted: u64, most: u64) -> Result<Option<Range<u64>>> {
         let Some(careful) = &self.careful else {
             return Ok(None);
         };
@@ -193,22 +291,23 @@ impl<'h> Ledger<'h> {
             };
             let to = add(within, sub(next, at)?)?;
             let bytes = self.pages.get(offset)?;
-            let run = packed::run(bytes, order, within, to);
             if packed::get(bytes, order, within) != 0 {
-                at = add(at, run)?;
+                at = add(at, packed::run(bytes, order, within, to))?;
                 continue;
             }
+            let run = packed::run(bytes, order, within, to.min(within.saturating_add(most)));
             let end = add(at, run)?;
             if let Some(range) = reserved.iter().find(|range| range.start < end && at < range.end) {
                 // Free by its count, and in use: an image that `check` finds fault with.
-                if range.start.saturating_sub(at) >= wanted {
-                    return self.found(at, wanted, passed);
+                let run = range.start.saturating_sub(at);
+                if run >= wanted {
+                    return self.found(at, run.min(most), passed);
                 }
                 at = range.end.max(add(at, 1)?);
                 continue;
             }
             if run >= wanted {
-                return self.found(at, wanted, passed);
+                return self.found(at, run.min(most), passed);
             }
             passed.get_or_insert(at);
             at = end;
@@ -220,12 +319,12 @@ impl<'h> Ledger<'h> {
     }
 
     /// Free clusters from `first` on are handed out; smaller free runs from `passed` on stay.
-    fn found(&mut self, first: u64, clusters: u64, passed: Option<u64>) -> Result<Option<u64>> {
+    fn found(&mut self, first: u64, clusters: u64, passed: Option<u64>) -> Result<Option<Range<u64>>> {
         let next = add(first, clusters)?;
         if let Some(careful) = &mut self.careful {
             careful.next_free = passed.unwrap_or(next);
         }
-        Ok(Some(first))
+        Ok(Some(first..next))
     }
 
     fn set(&mut self, cluster: u64, count: u64) -> Result<()> {
@@ -275,8 +374,9 @@ impl<'h> Ledger<'h> {
             return Ok(offset);
         }
         let offset = self.space.take(1)?;
-        self.pages.create(offset)?;
-        self.pages.set_word(self.table.offset, block, offset)?;
+        self.pages.create(offset, Level::Counts)?;
+        self.pages
+            .set_word(Level::CountTable, self.table.offset, block, offset)?;
         // Its own count may stand in itself, or in one more block: the last of these holds its own.
         self.count_once(shr(offset, self.layout.cluster_bits()), 1)?;
         Ok(offset)
@@ -306,7 +406,7 @@ impl<'h> Ledger<'h> {
             } else {
                 alloc::vec::Vec::new()
             };
-            let page = self.pages.create(to)?;
+            let page = self.pages.create(to, Level::CountTable)?;
             if let Some(page) = page.get_mut(..content.len()) {
                 page.copy_from_slice(&content);
             }
@@ -351,6 +451,21 @@ impl<'h> Ledger<'h> {
         Ok(0)
     }
 
+    /// One more than the last cluster that is counted, or that the header leads to as a part of the counts.
+    pub(crate) fn used_end(&mut self) -> Result<u64> {
+        let bits = self.layout.cluster_bits();
+        let bytes = shl(self.table.entries, 3)?;
+        let mut end = self
+            .counted_end()?
+            .max(shr_up(add(self.table.offset, bytes)?, bits));
+        for block in 0..self.table.entries {
+            if let Some(offset) = self.block(block)? {
+                end = end.max(add(shr(offset, bits), 1)?);
+            }
+        }
+        Ok(end)
+    }
+
     /// A cluster that is counted as no sound image counts it.
     pub(crate) fn wrong_count(&self, cluster: u64, count: u64) -> Fault {
         Fault::new(fault::qcow2_write::TARGET_REFCOUNT)
@@ -365,3 +480,17 @@ impl<'h> Ledger<'h> {
             .in_file(self.file.slot())
     }
 }
+
+/// Adds a range; one that goes on where the last one ends makes it longer.
+fn join(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
+    match ranges.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => ranges.push(range),
+    }
+}
+
+/// Bytes of tables that wait for data before they are written, and clusters at least. Ours.
+const WAITING_BYTES: u64 = 4 << 20;
+const WAITING_LEAST: u64 = 4;
+/// Ranges of clusters that are remembered meanwhile. Ours: a megabyte.
+const PENDING_MOST: usize = 1 << 16;

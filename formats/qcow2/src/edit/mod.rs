@@ -15,8 +15,10 @@
 //! one, so that a change in the wrong order does not compile.
 
 mod amend;
+mod backing;
 mod bitmaps;
 mod counts;
+mod empty;
 pub(crate) mod fill;
 mod head;
 mod ledger;
@@ -74,6 +76,15 @@ impl Edit for Editor<'_> {
             Change::DeleteSnapshot(name) => snapshots::delete(file, header, name),
             Change::Amend(None) => Ok(()),
             Change::Amend(Some(options)) => amend::amend(file, header, options),
+            Change::Rebase(new) => backing::switch(file, &header, new),
+            Change::Empty => empty::empty(file, header),
+        }
+    }
+
+    fn judge(&mut self, change: &Change) -> Result<()> {
+        match change {
+            Change::Rebase(new) => backing::judge(self.file, &self.header, new),
+            _ => Ok(()),
         }
     }
 

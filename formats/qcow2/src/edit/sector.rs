@@ -21,6 +21,21 @@ impl<'h> Sector<'h> {
         Ok(Self { file, bytes, version })
     }
 
+    /// Clears features that this build does not keep up, where there are such: the specification has a writer do so.
+    ///
+    /// # Errors
+    /// The host's.
+    pub(super) fn forget_unknown(&mut self) -> Result<()> {
+        if self.version < 3 {
+            return Ok(());
+        }
+        let raw = self.raw()?;
+        let all = raw.autoclear_features.get();
+        let known = all & KEPT_UP;
+        raw.autoclear_features.set(known);
+        if known == all { Ok(()) } else { self.write() }
+    }
+
     /// Says that counts and flags may disagree, or that they do not. Version 2 cannot say it.
     ///
     /// # Errors
@@ -33,8 +48,7 @@ impl<'h> Sector<'h> {
         let others = raw.incompatible_features.get() & !incompatible::DIRTY;
         let bit = if dirty { incompatible::DIRTY } else { 0 };
         raw.incompatible_features.set(others | bit);
-        // Features that this build does not keep up: the specification has a writer clear them.
-        let known = raw.autoclear_features.get() & (autoclear::BITMAPS | autoclear::DATA_FILE_RAW);
+        let known = raw.autoclear_features.get() & KEPT_UP;
         raw.autoclear_features.set(known);
         self.write()
     }
@@ -88,6 +102,9 @@ impl<'h> Sector<'h> {
 pub(super) fn narrow(value: u64) -> Result<u32> {
     u32::try_from(value).map_err(|_| internal(line!()))
 }
+
+/// Autoclear features that this build keeps up.
+pub(super) const KEPT_UP: u64 = autoclear::BITMAPS | autoclear::DATA_FILE_RAW;
 
 /// Bytes that every disk writes as one.
 const BYTES: usize = 512;

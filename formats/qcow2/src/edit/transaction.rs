@@ -114,6 +114,25 @@ impl<'h> Look<'h> {
             taken: Vec::new(),
         }
     }
+
+    /// The same for a change in which COPIED flags agree with the counts all the time: there is nothing to mark.
+    pub(super) fn grow_in_order(mut self) -> Result<Grow<'h>> {
+        self.sector.forget_unknown()?;
+        Ok(self.grow_unmarked())
+    }
+
+    /// Lets the file end behind the last cluster that is counted.
+    pub(super) fn end_behind_what_is_used(&mut self) -> Result<()> {
+        if self.file.kind() == FileKind::Block {
+            return Ok(());
+        }
+        self.ledger.forget_empty_blocks()?;
+        self.ledger.pages.flush()?;
+        self.file.flush()?;
+        let end = shl(self.ledger.used_end()?, self.layout.cluster_bits())?;
+        self.file.resize(end, Preallocate::Off)?;
+        self.file.flush()
+    }
 }
 
 impl<'h> Grow<'h> {
@@ -396,16 +415,27 @@ impl<'h> Release<'h> {
 
     /// Ends the change: counts and flags agree, and the image says so.
     pub(super) fn finish(mut self) -> Result<()> {
+        self.end()?;
+        if !self.look.marked {
+            return Ok(());
+        }
+        self.look.sector.set_dirty(false)
+    }
+
+    /// Ends a change that [`Look::grow_in_order`] began; gives the header as it is now.
+    pub(super) fn finish_in_order(mut self) -> Result<Header> {
+        self.end()?;
+        self.look.header.refcount_table = self.look.ledger.table;
+        Ok(self.look.header)
+    }
+
+    fn end(&mut self) -> Result<()> {
         let mut retired = core::mem::take(&mut self.retired);
         retired.extend(self.look.ledger.retired());
         for range in retired {
             self.lower(range)?;
         }
-        self.drop_freed()?;
-        if !self.look.marked {
-            return Ok(());
-        }
-        self.look.sector.set_dirty(false)
+        self.drop_freed()
     }
 
     /// Gives what nothing refers to back to the filesystem, once the counts that say so are on disk.

@@ -21,6 +21,8 @@ pub(super) struct Tree<'h> {
     pub(super) file: File<'h>,
     pub(super) layout: Layout,
     pub(super) l1: TableRange,
+    /// Data is in another file, whose clusters are not counted.
+    pub(super) apart: bool,
 }
 
 /// Told of entries of an L1 table, from the number given on.
@@ -43,6 +45,7 @@ impl<'h> Tree<'h> {
             file: look.file,
             layout: look.layout,
             l1,
+            apart: look.header.features.data_file(),
         }
     }
 
@@ -153,6 +156,9 @@ impl<'h> Tree<'h> {
     /// # Errors
     /// The visitor's; an entry that leads to an impossible place.
     pub(super) fn runs(&self, table: &Table, visit: &mut dyn FnMut(Range<u64>) -> Result<()>) -> Result<()> {
+        if self.apart {
+            return Ok(());
+        }
         let bits = self.layout.cluster_bits();
         let mut run = 0..0;
         for (at, word) in table.words.iter().step_by(self.step()).enumerate() {

@@ -13,6 +13,7 @@
 
 mod amend;
 mod bitmaps;
+mod layers;
 mod power;
 mod snapshots;
 #[path = "../support/mod.rs"]

@@ -109,6 +109,8 @@ pub enum Id {
     Force,
     // check.
     Repair,
+    // commit.
+    Drop,
     // trust.
     Show,
     Remove,

@@ -73,7 +73,7 @@ pub(crate) fn opened(
 ) -> Step<(FileFacts, Source)> {
     let facts = target::in_place(files, place, options)?;
     // The names in the image stay as they are.
-    files.keep_record(facts.slot);
+    files.keep_record_throughout(facts.slot);
     names.set(facts.slot, place.path.as_bytes());
     Ok((facts, files::described(files, facts, place, None)?))
 }

@@ -219,6 +219,7 @@ const MAP_BYTES: u64 = 16 << 30;
 fn rate(job: &Job) -> u64 {
     match &job.verb {
         Verb::Convert(convert) => convert.rate,
+        Verb::Commit(commit) => commit.rate,
         _ => 0,
     }
 }
@@ -226,7 +227,7 @@ fn rate(job: &Job) -> u64 {
 /// Bytes of its targets that the job leaves in the page cache at most; 0 for any number.
 fn window(files: &Files, job: &Job) -> u64 {
     match &job.verb {
-        Verb::Convert(_) | Verb::Dd(_) => super::window::window(files),
+        Verb::Convert(_) | Verb::Dd(_) | Verb::Rebase(_) | Verb::Commit(_) => super::window::window(files),
         _ => 0,
     }
 }

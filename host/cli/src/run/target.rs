@@ -253,21 +253,29 @@ pub(crate) fn remember(opened: &Files, slot: Slot, path: &OsStr, settings: &Sett
     let texts = ["backing_file", "data_file"]
         .into_iter()
         .filter_map(|key| settings.text(key));
-    let given: Vec<Given> = texts
-        .filter_map(place::named)
-        .map(|name| {
-            let plain = name.strip_prefix(b"file:").unwrap_or(&name);
-            let file = beside(path.as_bytes(), plain);
-            let file = std::fs::canonicalize(OsStr::from_bytes(&file)).ok();
-            let directory = file.as_deref().and_then(Path::parent).map(Path::to_owned);
-            Given { name, directory }
-        })
-        .collect();
-    let names: Vec<&[u8]> = given.iter().map(|given| given.name.as_slice()).collect();
-    if !names.is_empty() {
-        opened.remember(slot, &names);
+    let given: Vec<Given> = texts.filter_map(|name| Given::by(name, path)).collect();
+    if !given.is_empty() {
+        remember_given(opened, slot, &given);
     }
     given
+}
+
+/// Notes that these are the names that the image is given, and no others.
+pub(crate) fn remember_given(opened: &Files, slot: Slot, given: &[Given]) {
+    let names: Vec<&[u8]> = given.iter().map(|given| given.name.as_slice()).collect();
+    opened.remember(slot, &names);
+}
+
+impl Given {
+    /// What the user calls a file in the image at `path`, if that is a plain one.
+    pub(crate) fn by(name: &[u8], path: &OsStr) -> Option<Self> {
+        let name = place::named(name)?;
+        let plain = name.strip_prefix(b"file:").unwrap_or(&name);
+        let file = beside(path.as_bytes(), plain);
+        let file = std::fs::canonicalize(OsStr::from_bytes(&file)).ok();
+        let directory = file.as_deref().and_then(Path::parent).map(Path::to_owned);
+        Some(Self { name, directory })
+    }
 }
 
 /// Says at once when a new image could not be read with what it names, and what to do about that.

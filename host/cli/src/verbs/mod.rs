@@ -12,6 +12,7 @@ mod bench;
 mod bitmap;
 mod check;
 mod checksum;
+mod commit;
 mod compare;
 mod convert;
 mod create;
@@ -19,6 +20,7 @@ mod dd;
 mod info;
 mod map;
 mod measure;
+mod rebase;
 mod sandbox;
 pub(crate) mod shared;
 mod snapshot;
@@ -41,6 +43,8 @@ const VERBS: &[Verb] = &[
     snapshot::VERB,
     bitmap::VERB,
     amend::VERB,
+    rebase::VERB,
+    commit::VERB,
     create::VERB,
     measure::VERB,
     check::VERB,

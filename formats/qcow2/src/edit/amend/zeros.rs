@@ -119,6 +119,8 @@ impl Survey {
                 file,
                 layout,
                 l1: *l1,
+                // An image with a data file is not downgraded.
+                apart: false,
             };
             outcome = seen.each(&tree, &mut |table| {
                 done = add(done, 1)?;
@@ -142,6 +144,7 @@ impl Survey {
                 file,
                 layout,
                 l1: active,
+                apart: false,
             };
             tree.mark_copied(&mut release)?;
         }

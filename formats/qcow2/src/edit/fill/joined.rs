@@ -10,6 +10,7 @@ use zerocopy::IntoBytes;
 use super::Existing;
 use crate::bitmaps::carried::push_entry;
 use crate::bitmaps::directory;
+use crate::edit::pages::Level;
 use crate::extensions::Extensions;
 use crate::header::Header;
 use crate::new::compose::push_extension;
@@ -82,7 +83,7 @@ impl Existing<'_> {
             }
             let host = self.ledger.take(1)?;
             self.file.write(host, &piece)?;
-            self.ledger.pages.set_word(table, entry, host)?;
+            self.ledger.pages.set_word(Level::Links, table, entry, host)?;
         }
         let joined = &mut self.joined;
         push_entry(&mut joined.directory, bitmap, granularity, table, entries);
@@ -130,7 +131,8 @@ impl Existing<'_> {
     fn blank(&mut self, offset: u64, bytes: u64) -> Result<()> {
         let bits = self.layout.cluster_bits();
         for number in 0..shr_up(bytes, bits) {
-            self.ledger.pages.create(add(offset, shl(number, bits)?)?)?;
+            let page = add(offset, shl(number, bits)?)?;
+            self.ledger.pages.create(page, Level::Links)?;
         }
         Ok(())
     }

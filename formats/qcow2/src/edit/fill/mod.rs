@@ -1,11 +1,15 @@
-//! Writing into an image that exists (`convert -n`).
+//! Writing into an image that exists.
 //!
 //! A cluster that is ours alone (counted once, and marked so) is overwritten where it is. Everything else - unallocated, compressed,
-//! shared with a snapshot - gets a new place behind the end of the file, and what it leaves is counted once less. Nothing that
-//! was in use is ever reused. While writing goes on the header says that the image is incomplete ([`mark`]).
+//! shared with a snapshot - gets a new place, and what it leaves is counted once less. Meanwhile the image is kept up in one of two
+//! ways ([`Upkeep`]): `convert -n` makes it unreadable until all is written, `rebase` and `commit` keep it readable.
 
 mod joined;
 mod mark;
+mod readable;
+mod streams;
+mod subclusters;
+mod tables;
 mod tracked;
 mod zeroing;
 
@@ -21,17 +25,17 @@ use instar_disk::{
 
 use self::joined::Joined;
 use self::mark::Marked;
+use self::readable::Readable;
+pub(crate) use self::tables::{At, Words};
 use self::tracked::Written;
 use crate::bitmaps::directory::{self, Entry};
 use crate::edit::ledger::Ledger;
-use crate::entry::{compressed, compressed_range};
+use crate::entry::compressed;
 use crate::header::Header;
 use crate::layout::Layout;
-use crate::new::batch::data_entry;
 use crate::new::target::DEFLATE_WINDOW_BITS;
 use crate::num::{add, internal, shl, shr, shr_up, sub};
-use crate::packed;
-use crate::raw::{crypt, entry};
+use crate::raw::crypt;
 
 /// Opens the image in `file` for writing `size` bytes to it. `data_file` is the file that it names for its data, if it names one; `compress`:
 /// units are to be compressed.
@@ -51,27 +55,59 @@ pub fn existing<'h>(
     if layout.size() < size {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL).in_file(file.slot()));
     }
-    let codec = match header.compression {
+    let ledger = Ledger::open(file, &header, layout)?;
+    Ok(Box::new(Existing {
+        codec: compress.then_some(codec(&header)),
+        ..Existing::new(ledger, header, data_file, Upkeep::Marked(None))?
+    }))
+}
+
+/// How an image that stays readable is written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keeping {
+    /// Clusters are to be compressed.
+    pub compress: bool,
+    /// Units are subclusters, where there are such.
+    pub fine: bool,
+    /// Something will be below the image: zeros must be written down whether something is now or not.
+    pub covered: bool,
+    /// The disk is to be another one, which its bitmaps record.
+    pub records: bool,
+}
+
+/// Opens the image in `file` for writing to it while it stays readable: until [`Target::settle`] it shows what it showed before, but for
+/// clusters that are overwritten where they are.
+///
+/// # Errors
+/// As [`existing`].
+pub fn readable<'h>(
+    file: File<'h>,
+    data_file: Option<File<'h>>,
+    keeping: Keeping,
+) -> Result<Box<dyn Target + 'h>> {
+    let header = Header::parse(file)?;
+    check(&header, data_file.is_some(), keeping.compress).map_err(|fault| fault.in_file(file.slot()))?;
+    let layout = Layout::of(&header);
+    let mut ledger = Ledger::open_careful(file, &header, layout)?;
+    ledger.wait_for_data();
+    let upkeep = Upkeep::Readable(Box::new(Readable::of(file, &header)?));
+    let mut existing = Existing {
+        codec: keeping.compress.then_some(codec(&header)),
+        fine: keeping.fine && !keeping.compress && layout.extended_l2(),
+        ..Existing::new(ledger, header, data_file, upkeep)?
+    };
+    existing.covered |= keeping.covered;
+    if !keeping.records {
+        existing.tracked.clear();
+    }
+    Ok(Box::new(existing))
+}
+
+fn codec(header: &Header) -> Codec {
+    match header.compression {
         Compression::Zlib => Codec::Deflate,
         Compression::Zstd => Codec::Zstd,
-    };
-    // What does not record stays as it is; so does what was not saved cleanly and counts for nothing.
-    let mut tracked = directory::entries(file, &header)?;
-    let joined = Joined::beside(&tracked);
-    tracked.retain(|bitmap| bitmap.shown.auto && !bitmap.shown.in_use);
-    Ok(Box::new(Existing {
-        tracked,
-        written: Written::default(),
-        joined,
-        ledger: Ledger::open(file, &header, layout)?,
-        file,
-        data: data_file,
-        layout,
-        codec: compress.then_some(codec),
-        tail: None,
-        mark: None,
-        header,
-    }))
+    }
 }
 
 fn check(header: &Header, data_file: bool, compress: bool) -> Result<()> {
@@ -105,25 +141,26 @@ pub(crate) struct Existing<'h> {
     pub(crate) layout: Layout,
     pub(crate) ledger: Ledger<'h>,
     codec: Option<Codec>,
+    /// Units are subclusters.
+    fine: bool,
+    /// What is unallocated may be something else than zero.
+    covered: bool,
     /// Where the next compressed stream goes: inside a cluster that holds others.
     tail: Option<u64>,
-    /// The mark, once something was written.
-    mark: Option<Marked<'h>>,
+    upkeep: Upkeep<'h>,
     /// Bitmaps that record what is written.
     pub(crate) tracked: Vec<Entry>,
     pub(crate) written: Written,
     pub(crate) joined: Joined,
 }
 
-/// An L2 table, and an entry in it.
-#[derive(Clone, Copy)]
-pub(crate) struct At {
-    pub(crate) l1_index: u64,
-    pub(crate) index: u64,
+/// What becomes of the image meanwhile.
+enum Upkeep<'h> {
+    /// It says that it is incomplete, from the first change on.
+    Marked(Option<Box<Marked<'h>>>),
+    /// It stays readable.
+    Readable(Box<Readable<'h>>),
 }
-
-/// An L2 entry and its subcluster bits, which are 0 without subclusters.
-pub(crate) type Words = (u64, u64);
 
 impl Target for Existing<'_> {
     fn size(&self) -> u64 {
@@ -131,12 +168,19 @@ impl Target for Existing<'_> {
     }
 
     fn unit(&self) -> u64 {
+        if self.fine {
+            return 1_u64.wrapping_shl(self.layout.unit_bits());
+        }
         self.layout.cluster()
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {
         let end = self.enter(offset, length)?;
         self.begin()?;
+        let end = match self.whole_clusters(offset, end)? {
+            Ok(end) => end,
+            Err(end) => return self.allocate_part(offset, end),
+        };
         let at = self.locate(offset)?;
         let table = self.table_to_edit(at.l1_index)?;
         let reach_end = shl(add(at.l1_index, 1)?, self.layout.reach_bits())?;
@@ -154,9 +198,9 @@ impl Target for Existing<'_> {
             }
             None => {
                 let run = self.lost_run(table, at.index, clusters)?;
-                let host = self.ledger.take(run)?;
+                let (host, run) = self.ledger.take_some(run)?;
                 self.release_run(table, at.index, run)?;
-                (host, run, self.file.kind() != FileKind::Block)
+                (host, run, self.is_fresh(host))
             }
         };
         let stop = add(offset, shl(run, self.layout.cluster_bits())?)?.min(stop);
@@ -168,7 +212,10 @@ impl Target for Existing<'_> {
         let end = self.enter(offset, length)?;
         let mut at = offset;
         while at < end {
-            at = self.zero_table(at, end)?;
+            at = match self.whole_clusters(at, end)? {
+                Ok(end) => self.zero_table(at, end)?,
+                Err(end) => self.zero_part(at, end)?,
+            };
         }
         Ok(())
     }
@@ -201,7 +248,7 @@ impl Target for Existing<'_> {
             slot: self.file.slot(),
             offset: host,
             length: stored,
-            fresh: self.file.kind() != FileKind::Block,
+            fresh: self.is_fresh(host),
         })
     }
 
@@ -217,13 +264,37 @@ impl Target for Existing<'_> {
         self.join(bitmap, bits)
     }
 
+    fn records(&self) -> bool {
+        matches!(self.upkeep, Upkeep::Readable(_)) && !self.tracked.is_empty()
+    }
+
+    fn record(&mut self, offset: u64, length: u64) {
+        self.written.add(offset, offset.saturating_add(length));
+    }
+
+    fn is_full(&self) -> bool {
+        let full = match &self.upkeep {
+            Upkeep::Readable(readable) => readable.is_full(),
+            Upkeep::Marked(_) => false,
+        };
+        full || self.ledger.is_full()
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.write_tables()
+    }
+
+    fn abandon(&mut self) {
+        // Why that failed is known; what this fails with is of no interest beside it.
+        let _ = self.take_back();
+    }
+
     fn finish(&mut self) -> Result<()> {
-        self.keep_up()?;
-        if let Some(name_at) = self.finish_joined()?
-            && let Some(mark) = &mut self.mark
-        {
-            mark.lead_to_bitmaps(name_at);
+        if matches!(self.upkeep, Upkeep::Readable(_)) {
+            return self.write_tables();
         }
+        self.keep_up()?;
+        let joined = self.finish_joined()?;
         self.ledger.pages.flush()?;
         if self.ledger.has_grown() && self.file.kind() != FileKind::Block {
             self.file.resize(self.ledger.end()?, Preallocate::Off)?;
@@ -232,33 +303,72 @@ impl Target for Existing<'_> {
             data.flush()?;
         }
         self.file.flush()?;
-        match self.mark.take() {
-            Some(mark) => mark.clear(self.ledger.table, self.layout.cluster_bits()),
-            None => Ok(()),
+        let Upkeep::Marked(mark) = &mut self.upkeep else {
+            return Ok(());
+        };
+        let Some(mut mark) = mark.take() else {
+            return Ok(());
+        };
+        if let Some(name_at) = joined {
+            mark.lead_to_bitmaps(name_at);
         }
+        mark.clear(self.ledger.table, self.layout.cluster_bits())
+    }
+}
+
+impl<'h> Existing<'h> {
+    /// The image, nothing changed.
+    fn new(ledger: Ledger<'h>, header: Header, data: Option<File<'h>>, upkeep: Upkeep<'h>) -> Result<Self> {
+        let file = ledger.file;
+        // What does not record stays as it is; so does what was not saved cleanly and counts for nothing.
+        let mut tracked = directory::entries(file, &header)?;
+        let joined = Joined::beside(&tracked);
+        tracked.retain(|bitmap| bitmap.shown.auto && !bitmap.shown.in_use);
+        Ok(Self {
+            file,
+            data,
+            layout: ledger.layout,
+            ledger,
+            covered: header.backing_name.is_some(),
+            header,
+            codec: None,
+            fine: false,
+            tail: None,
+            upkeep,
+            tracked,
+            written: Written::default(),
+            joined,
+        })
     }
 }
 
 impl Existing<'_> {
     fn enter(&mut self, offset: u64, length: u64) -> Result<u64> {
         let end = add(offset, length)?;
-        let unit = self.layout.cluster();
+        let unit = self.unit();
         let aligned = |at: u64| at == align_down(at, unit) || at == self.layout.size();
         if length == 0 || end > self.layout.size() || !aligned(offset) || !aligned(end) {
             return Err(internal(line!()));
         }
-        if !self.tracked.is_empty() {
+        if !self.tracked.is_empty() && matches!(self.upkeep, Upkeep::Marked(_)) {
             self.written.add(offset, end);
         }
         Ok(end)
     }
 
-    /// Marks the image as incomplete before anything is changed.
+    /// Makes ready before anything is changed.
     pub(crate) fn begin(&mut self) -> Result<()> {
-        if self.mark.is_none() {
-            self.mark = Some(Marked::set(self.file, &self.header)?);
+        match &mut self.upkeep {
+            Upkeep::Readable(readable) => return readable.begin(),
+            Upkeep::Marked(Some(_)) => return Ok(()),
+            Upkeep::Marked(none) => *none = Some(Box::new(Marked::set(self.file, &self.header)?)),
         }
         Ok(())
+    }
+
+    /// Whether a place reads as zeros.
+    fn is_fresh(&self, host: u64) -> bool {
+        self.file.kind() != FileKind::Block && self.ledger.is_new(host)
     }
 
     pub(crate) fn locate(&self, offset: u64) -> Result<At> {
@@ -286,199 +396,5 @@ impl Existing<'_> {
             length,
             fresh,
         })
-    }
-
-    /// The L2 table with this number, if there is one.
-    pub(crate) fn table(&mut self, l1_index: u64) -> Result<Option<(u64, bool)>> {
-        let word = self.ledger.pages.word(self.header.l1.offset, l1_index)?;
-        let offset = word & entry::OFFSET;
-        if offset & self.layout.cluster().wrapping_sub(1) != 0 {
-            return Err(self
-                .ledger
-                .damaged(word, add(self.header.l1.offset, shl(l1_index, 3)?)?));
-        }
-        Ok((offset != 0).then_some((offset, word & entry::COPIED != 0)))
-    }
-
-    /// The L2 table with this number, ours alone: made or copied if need be.
-    pub(crate) fn table_to_edit(&mut self, l1_index: u64) -> Result<u64> {
-        let old = self.table(l1_index)?;
-        if let Some((offset, copied)) = old
-            && self.ledger.is_exclusive(offset, copied)?
-        {
-            self.check_place(offset)?;
-            return Ok(offset);
-        }
-        let offset = self.ledger.take(1)?;
-        let content = match old {
-            Some((old, _)) => self.ledger.pages.get(old)?.to_vec(),
-            None => Vec::new(),
-        };
-        let page = self.ledger.pages.create(offset)?;
-        if let Some(page) = page.get_mut(..content.len()) {
-            page.copy_from_slice(&content);
-        }
-        if let Some((old, _)) = old {
-            self.ledger.release(shr(old, self.layout.cluster_bits()))?;
-        }
-        self.ledger
-            .pages
-            .set_word(self.header.l1.offset, l1_index, offset | entry::COPIED)?;
-        Ok(offset)
-    }
-
-    pub(crate) fn words(&mut self, table: u64, at: u64) -> Result<Words> {
-        if !self.layout.extended_l2() {
-            return Ok((self.ledger.pages.word(table, at)?, 0));
-        }
-        let first = shl(at, 1)?;
-        let word = self.ledger.pages.word(table, first)?;
-        Ok((word, self.ledger.pages.word(table, add(first, 1)?)?))
-    }
-
-    pub(crate) fn set_words(&mut self, table: u64, at: u64, (word, bitmap): Words) -> Result<()> {
-        if !self.layout.extended_l2() {
-            return self.ledger.pages.set_word(table, at, word);
-        }
-        let first = shl(at, 1)?;
-        self.ledger.pages.set_word(table, first, word)?;
-        self.ledger.pages.set_word(table, add(first, 1)?, bitmap)
-    }
-
-    /// Where the cluster of this entry is, if it may be overwritten there.
-    pub(crate) fn own_host(&mut self, (word, _): Words) -> Result<Option<u64>> {
-        let host = word & entry::OFFSET;
-        if word & entry::COMPRESSED != 0 || host == 0 {
-            return Ok(None);
-        }
-        if !self.ledger.is_exclusive(host, word & entry::COPIED != 0)? {
-            return Ok(None);
-        }
-        self.check_place(host)?;
-        Ok(Some(host))
-    }
-
-    /// Refuses a cluster or table where something else is.
-    pub(crate) fn check_place(&self, host: u64) -> Result<()> {
-        let cluster = self.layout.cluster();
-        let l1_bytes = shl(self.header.l1.entries, 3)?;
-        let counts = self.ledger.table;
-        let counts_bytes = shl(counts.entries, 3)?;
-        let aligned = host == align_down(host, cluster);
-        let in_table = |start: u64, bytes: u64| {
-            let end = start.saturating_add(bytes);
-            start < host.saturating_add(cluster) && host < end
-        };
-        if !aligned
-            || host == 0
-            || in_table(self.header.l1.offset, l1_bytes)
-            || in_table(counts.offset, counts_bytes)
-        {
-            return Err(self.ledger.damaged(host, 0));
-        }
-        Ok(())
-    }
-
-    /// Clusters from `at` on that may be overwritten where they are and follow one another from `host`.
-    fn own_run(&mut self, table: u64, at: u64, most: u64, host: u64) -> Result<u64> {
-        for number in 1..most {
-            let expected = add(host, shl(number, self.layout.cluster_bits())?)?;
-            let words = self.words(table, add(at, number)?)?;
-            if words.0 & entry::OFFSET != expected || self.own_host(words)? != Some(expected) {
-                return Ok(number);
-            }
-        }
-        Ok(most)
-    }
-
-    /// Clusters from `at` on that need a new place.
-    fn lost_run(&mut self, table: u64, at: u64, most: u64) -> Result<u64> {
-        for number in 1..most {
-            let words = self.words(table, add(at, number)?)?;
-            if self.own_host(words)?.is_some() {
-                return Ok(number);
-            }
-        }
-        Ok(most)
-    }
-
-    /// Counts what `clusters` entries from `at` on refer to once less.
-    fn release_run(&mut self, table: u64, at: u64, clusters: u64) -> Result<()> {
-        for number in 0..clusters {
-            let (word, _) = self.words(table, add(at, number)?)?;
-            self.release(word)?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn release(&mut self, word: u64) -> Result<()> {
-        let bits = self.layout.cluster_bits();
-        if word & entry::COMPRESSED == 0 {
-            let host = word & entry::OFFSET;
-            if host == 0 || self.data.is_some() {
-                return Ok(());
-            }
-            return self.ledger.release(shr(host, bits));
-        }
-        let (start, end) = compressed_range(bits, word);
-        for cluster in shr(start, bits)..=shr(end.saturating_sub(1), bits) {
-            self.ledger.release(cluster)?;
-        }
-        Ok(())
-    }
-
-    /// Enters the guest range from `start` to `stop`, which is in one table, as data at `host`.
-    fn fill(&mut self, table: u64, start: u64, stop: u64, host: u64) -> Result<()> {
-        let cluster = self.layout.cluster();
-        let (mut at, mut host) = (start, host);
-        while at < stop {
-            let next = add(at, cluster)?.min(stop);
-            let units = self.units(sub(next, at)?);
-            let index = self.locate(at)?.index;
-            self.set_words(table, index, data_entry(host, 0, units))?;
-            host = add(host, cluster)?;
-            at = next;
-        }
-        Ok(())
-    }
-
-    /// The subclusters that the first `bytes` bytes of a cluster touch; 0 without subclusters.
-    fn units(&self, bytes: u64) -> u64 {
-        if !self.layout.extended_l2() {
-            return 0;
-        }
-        let subclusters = shr_up(bytes, self.layout.unit_bits());
-        let bits = u32::try_from(subclusters).unwrap_or(u32::MAX);
-        1_u64
-            .checked_shl(bits)
-            .map_or(u64::MAX, |bit| bit.wrapping_sub(1))
-    }
-
-    /// Where a stream of `stored` bytes goes; counts the clusters that it touches.
-    fn place_stream(&mut self, stored: u64) -> Result<u64> {
-        let bits = self.layout.cluster_bits();
-        if let Some(tail) = self.tail.take() {
-            let cluster = shr(tail, bits);
-            let room = sub(align_up(tail, self.layout.cluster())?, tail)?;
-            let full = self.ledger.count(cluster)? >= packed::limit(self.layout.refcount_order());
-            let last = add(cluster, 1)? == self.ledger.clusters();
-            if !full && (stored <= room || last) {
-                self.ledger.add(cluster)?;
-                // Counting may have taken the cluster that the stream would go on in.
-                let next = shl(add(cluster, 1)?, bits)?;
-                if stored <= room || self.ledger.take(1)? == next {
-                    return self.after_stream(tail, stored);
-                }
-                return Err(internal(line!()));
-            }
-        }
-        let host = self.ledger.take(1)?;
-        self.after_stream(host, stored)
-    }
-
-    fn after_stream(&mut self, host: u64, stored: u64) -> Result<u64> {
-        let end = add(host, stored)?;
-        self.tail = (end != align_down(end, self.layout.cluster())).then_some(end);
-        Ok(host)
     }
 }

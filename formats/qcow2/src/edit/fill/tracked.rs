@@ -11,6 +11,7 @@ use instar_disk::{Result, align_up};
 use super::Existing;
 use crate::bitmaps::bits::{ALL_ONES, set};
 use crate::bitmaps::directory::Entry;
+use crate::edit::pages::Level;
 use crate::num::{add, internal, shl, shr};
 use crate::raw::entry;
 
@@ -139,7 +140,7 @@ impl Existing<'_> {
         if whole {
             self.ledger
                 .pages
-                .set_word(bitmap.table.offset, number, ALL_ONES)?;
+                .set_word(Level::Links, bitmap.table.offset, number, ALL_ONES)?;
             return match host {
                 0 => Ok(()),
                 host => self.ledger.release(shr(host, bits)),
@@ -147,8 +148,10 @@ impl Existing<'_> {
         }
         if host == 0 {
             host = self.ledger.take(1)?;
-            self.ledger.pages.create(host)?;
-            self.ledger.pages.set_word(bitmap.table.offset, number, host)?;
+            self.ledger.pages.create(host, Level::Counts)?;
+            self.ledger
+                .pages
+                .set_word(Level::Links, bitmap.table.offset, number, host)?;
         }
         set(self.ledger.pages.edit(host)?, from, to);
         Ok(())

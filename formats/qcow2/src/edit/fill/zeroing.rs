@@ -2,7 +2,7 @@
 
 use instar_disk::{Action, Io, Result, Target, ZeroHow};
 
-use super::{Existing, Words};
+use super::{Existing, Upkeep, Words};
 use crate::num::{add, internal, shl, shr_up, sub};
 use crate::raw::{entry, subcluster};
 
@@ -11,7 +11,7 @@ impl Existing<'_> {
     pub(crate) fn zero_table(&mut self, start: u64, end: u64) -> Result<u64> {
         let at = self.locate(start)?;
         let stop = shl(add(at.l1_index, 1)?, self.layout.reach_bits())?.min(end);
-        let covered = self.header.backing_name.is_some();
+        let covered = self.covered;
         let v3 = self.header.version >= 3;
         if self.data.is_some() && self.header.features.data_file_raw() {
             return self.zero_raw_data(start, stop);
@@ -85,12 +85,12 @@ impl Existing<'_> {
         Ok((if v3 { place | entry::ZERO } else { 0 }, 0))
     }
 
-    /// Gives the space of zeroed clusters back to the filesystem; their places stay theirs.
-    fn give_back(&self, idle: Idle) -> Result<()> {
+    /// Gives the space of zeroed clusters back to the filesystem; their places stay theirs. If the image is to stay readable, that waits
+    /// until it says that they are zero.
+    fn give_back(&mut self, idle: Idle) -> Result<()> {
         if idle.bytes == 0 {
             return Ok(());
         }
-        let file = self.data.unwrap_or(self.file);
         // The last cluster of a data file is rarely whole.
         let end = add(idle.start, idle.bytes)?;
         let end = if self.data.is_some() {
@@ -98,13 +98,17 @@ impl Existing<'_> {
         } else {
             end
         };
-        let slot = file.slot();
+        if let Upkeep::Readable(readable) = &mut self.upkeep {
+            readable.idle.push(idle.start..end);
+            return Ok(());
+        }
+        let slot = self.data.unwrap_or(self.file).slot();
         let mut io = [Io::new(Action::Discard {
             slot,
             offset: idle.start,
             length: sub(end, idle.start)?,
         })];
-        file.host().submit(&mut io);
+        self.file.host().submit(&mut io);
         let [io] = io;
         io.outcome.map(|_| ()).map_err(|error| error.fault(slot))
     }

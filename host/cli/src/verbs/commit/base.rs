@@ -1,0 +1,219 @@
+//! The layer that a commit writes to.
+//!
+//! What images are called in other images only a guest can tell, and no guest causes a file to be opened for writing. Another instance of
+//! ourselves looks at one image after the other and says what it names; the host follows, and asks the rules for names at each.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use instar_abi::Slot;
+use instar_engine::{BaseError, Files, Rule, TargetOptions, Verdict};
+use serde_json::Value;
+
+use super::args::Args;
+use crate::run::files;
+use crate::run::instance::{self, Silence};
+use crate::run::{Context, clock, data_file};
+use crate::show::{Escaped, beside};
+use crate::stop::{Step, Stop};
+use crate::value::place::{Place, cannot_open, named};
+
+/// The layer, open for writing.
+pub(super) struct Base {
+    pub(super) slot: Slot,
+    /// Where it is.
+    pub(super) path: OsString,
+    /// The file that holds its data.
+    pub(super) data_file: Option<Slot>,
+}
+
+/// Why there is none.
+pub(super) enum Absent {
+    /// This is wrong, whatever else is.
+    Certain(Stop),
+    /// A layer cannot be opened; a guest that tries to says why. If it can, this is wrong.
+    Layer(Stop),
+}
+
+impl From<Stop> for Absent {
+    fn from(stop: Stop) -> Self {
+        Self::Certain(stop)
+    }
+}
+
+/// The way down from the image.
+pub(super) struct Way<'a> {
+    pub(super) args: &'a Args,
+    pub(super) place: &'a Place,
+    pub(super) files: &'a Files,
+    pub(super) options: &'a TargetOptions,
+    pub(super) context: &'a Context<'a>,
+}
+
+/// A layer on it.
+struct Layer {
+    slot: Slot,
+    path: OsString,
+    format: Option<OsString>,
+}
+
+impl Way<'_> {
+    /// Follows the names from the image, open as `top`, to the layer asked for. `probed_raw` is told if its format was guessed to be raw.
+    pub(super) fn follow(&self, top: Slot, probed_raw: &mut bool) -> Result<Base, Absent> {
+        let mut layer = Layer {
+            slot: top,
+            path: self.place.path.clone(),
+            format: self.place.format.map(|format| format.name().into()),
+        };
+        for depth in 0..self.context.policy.max_chain {
+            let info = self.look(&layer)?;
+            let found = text(&info, "/format");
+            *probed_raw |= depth == 0 && layer.format.is_none() && found.as_deref() == Some("raw");
+            let Some(name) = text(&info, "/backing-filename") else {
+                return Err(self.not_there().into());
+            };
+            let name = plain(&name).map_err(|why| Stop::Message(cannot_open(&layer.path, &why)))?;
+            let format = text(&info, "/backing-filename-format").map(OsString::from);
+            if self.is_wanted(&layer, &name) {
+                return self.open(&layer, &name, format);
+            }
+            layer = self.descend(&layer, &name, format)?;
+        }
+        Err(Absent::Layer(self.not_there()))
+    }
+
+    /// The layer below, which is read.
+    fn descend(&self, above: &Layer, name: &[u8], format: Option<OsString>) -> Result<Layer, Absent> {
+        let closed = |why: &[u8]| Absent::Layer(self.closed(why));
+        if !matches!(self.files.verdict(above.slot, name), Verdict::LetIn(_)) {
+            return Err(closed(&elsewhere(name)));
+        }
+        let (slot, path) = self
+            .files
+            .below(above.slot, name)
+            .map_err(|errno| closed(instar_engine::words(errno).as_bytes()))?;
+        self.files
+            .lock(slot)
+            .map_err(|error| closed(&files::words(&error)))?;
+        Ok(Layer {
+            slot,
+            path: path.into_os_string(),
+            format,
+        })
+    }
+
+    /// The layer below, which is written to.
+    fn open(&self, above: &Layer, name: &[u8], format: Option<OsString>) -> Result<Base, Absent> {
+        let may = |rule, path: &Path| {
+            rule == Rule::Recorded || data_file::may_write(self.context, &above.path, path)
+        };
+        let (facts, path) =
+            self.files
+                .base(above.slot, name, self.options, &may)
+                .map_err(|error| match error {
+                    BaseError::Refused => Absent::Layer(self.closed(&elsewhere(name))),
+                    BaseError::Unknown(errno) => {
+                        Absent::Layer(self.closed(instar_engine::words(errno).as_bytes()))
+                    }
+                    BaseError::Open(error) => Absent::Certain(self.closed(&files::words(&error))),
+                })?;
+        self.files.keep_record_throughout(facts.slot);
+        let plain = name.strip_prefix(b"file:").unwrap_or(name);
+        let shown = beside(above.path.as_bytes(), plain);
+        let base = Layer {
+            slot: facts.slot,
+            path: path.into_os_string(),
+            format,
+        };
+        let info = self.look(&base)?;
+        let data_file = match text(&info, "/format-specific/data/data-file") {
+            Some(name) => {
+                let image = data_file::Image {
+                    given: OsStr::from_bytes(&shown),
+                    path: &base.path,
+                    slot: base.slot,
+                };
+                let opened = image.open(name.as_bytes(), self.context, self.files, self.options);
+                Some(opened?.slot)
+            }
+            None => None,
+        };
+        Ok(Base {
+            slot: base.slot,
+            path: OsStr::from_bytes(&shown).to_owned(),
+            data_file,
+        })
+    }
+
+    /// Whether what `layer` calls `name` is what the user means: without a name, the first layer below; else the same file, where the
+    /// user's name starts from the layer, too.
+    fn is_wanted(&self, layer: &Layer, name: &[u8]) -> bool {
+        let Some(wanted) = &self.args.base else {
+            return true;
+        };
+        let real = |name: &[u8]| {
+            let plain = name.strip_prefix(b"file:").unwrap_or(name);
+            let path = beside(layer.path.as_bytes(), plain);
+            Path::new(OsStr::from_bytes(&path)).canonicalize().ok()
+        };
+        wanted.as_bytes() == name || real(wanted.as_bytes()).is_some_and(|wanted| Some(wanted) == real(name))
+    }
+
+    /// What an instance of ourselves that opens nothing else says of one image.
+    fn look(&self, layer: &Layer) -> Step<Value> {
+        let mut command = instance::under(self.context.policy, "info")?;
+        command.arg("--untrusted");
+        if let Some(format) = &layer.format {
+            command.arg("-f").arg(format);
+        }
+        command.arg("--").arg(files::typed(&layer.path));
+        instance::answer(command).map_err(|silence| match silence {
+            Silence::Refused(why) => Stop::say(clock::over(self.context.policy).unwrap_or(why)),
+            Silence::Broken(why) => Stop::Message(cannot_open(&layer.path, why.as_bytes())),
+        })
+    }
+
+    fn closed(&self, why: &[u8]) -> Stop {
+        let why = [b"Could not open backing file: ", why].concat();
+        Stop::Message(cannot_open(&self.place.given, &why))
+    }
+
+    /// The image has no such layer.
+    fn not_there(&self) -> Stop {
+        match &self.args.base {
+            None => Stop::say("Image does not have a backing file"),
+            Some(base) => Stop::Message(
+                [
+                    b"Did not find '".as_slice(),
+                    base.as_bytes(),
+                    b"' in the backing chain of '",
+                    self.place.given.as_bytes(),
+                    b"'",
+                ]
+                .concat(),
+            ),
+        }
+    }
+}
+
+fn text(info: &Value, at: &str) -> Option<String> {
+    info.pointer(at)?.as_str().map(str::to_owned)
+}
+
+/// A name as the gate will be asked for it.
+fn plain(name: &str) -> Result<Vec<u8>, Vec<u8>> {
+    if name.contains('\u{fffd}') {
+        return Err(b"the image holds a name that is not text and cannot be followed".to_vec());
+    }
+    let not_plain = || format!("'{}' is not a plain file", Escaped(name.as_bytes()));
+    named(name.as_bytes()).ok_or_else(|| not_plain().into_bytes())
+}
+
+fn elsewhere(name: &[u8]) -> Vec<u8> {
+    format!(
+        "'{}' is not beside the image; if you trust the image, allow the directory of that file with --allow-dir DIR",
+        Escaped(name)
+    )
+    .into_bytes()
+}

@@ -1,0 +1,100 @@
+//! Power cuts in the middle of a verb.
+
+use instar_abi::job::Verb;
+use instar_abi::{Job, Report, Slot};
+use instar_native::{Native, State, Torn};
+
+use crate::bench::{Bench, assert_done, run};
+
+/// States that qemu-img judges: one in so many. Ours are judged all.
+const SAMPLE: usize = 60;
+
+/// Runs the job that `job` makes of images; after a power cut at any moment the disk that is seen through the first of `files` is
+/// `disk`, and that image is sound but for leaks. Gives how many states were looked at.
+pub(crate) fn survives(
+    bench: &Bench,
+    what: &str,
+    files: &[&str],
+    disk: &[u8],
+    job: &dyn Fn(&Bench, &Native) -> Job,
+) -> usize {
+    let before: Vec<Vec<u8>> = files.iter().map(|name| bench.bytes(name)).collect();
+    let torn = Torn::default();
+    let job = job(bench, &torn.native);
+    // Slots are given in the order of names.
+    let slots: Vec<Slot> = (0..files.len()).map(|number| Slot(number as u32)).collect();
+    assert_done(&run(&torn, &torn.native, &job), what);
+    let after: Vec<Vec<u8>> = files.iter().map(|name| bench.bytes(name)).collect();
+    let state: State = slots.iter().copied().zip(before).collect();
+    let mut number = 0;
+    let states = torn.states(&state, &mut |state, moment| {
+        number += 1;
+        for (slot, name) in slots.iter().zip(files) {
+            bench.put(name, &state[slot]);
+        }
+        let seen = seen(bench, files[0]);
+        match seen {
+            Ok(seen) => {
+                let wrong = seen.iter().zip(disk).position(|(a, b)| a != b);
+                assert_eq!(wrong, None, "{what}, {moment}: another disk");
+                assert_eq!(seen.len(), disk.len());
+            }
+            Err(report) => panic!("{what}, {moment}: {report:?}"),
+        }
+        if number % SAMPLE == 0 {
+            judge(bench, &format!("{what}, {moment}"), files, disk);
+        }
+    });
+    for (name, bytes) in files.iter().zip(&after) {
+        assert!(
+            &bench.bytes(name) == bytes,
+            "{what}: the last state is what was written"
+        );
+    }
+    states
+}
+
+/// qemu-img sees the same, finds nothing wrong but leaks, and repairs these.
+fn judge(bench: &Bench, what: &str, files: &[&str], disk: &[u8]) {
+    let top = files[0];
+    for name in files {
+        let head = bench.bytes(name);
+        if !head.starts_with(b"QFI\xfb") {
+            continue;
+        }
+        let code = bench
+            .try_qemu_img(&format!("check -f qcow2 {name}"))
+            .status
+            .code();
+        assert!(
+            matches!(code, Some(0 | 3)),
+            "{what}: qemu-img check of {name} gives {code:?}"
+        );
+        if code == Some(3) {
+            let output = bench.try_qemu_img(&format!("check -f qcow2 -r leaks {name}"));
+            assert_eq!(output.status.code(), Some(0), "{what}: {output:?}");
+        }
+    }
+    assert!(
+        bench.disk("qcow2", top) == disk,
+        "{what}: qemu-img sees another disk"
+    );
+}
+
+/// The disk that we see in `image`.
+fn seen(bench: &Bench, image: &str) -> Result<Vec<u8>, Report> {
+    let native = Native::new(1);
+    let facts = [
+        native.source(bench.path(image)),
+        native.target(bench.path("seen.raw")),
+    ];
+    let conversion = crate::bench::conversion(&facts);
+    let job = crate::bench::job(Verb::Convert(conversion), facts.to_vec());
+    let done = run(&native, &native, &job);
+    let bytes = bench.bytes("seen.raw");
+    std::fs::remove_file(bench.path("seen.raw")).unwrap();
+    match done {
+        Report::Done(_) => Ok(bytes),
+        failed => Err(failed),
+    }
+}

@@ -1,0 +1,303 @@
+//! `commit`: disks and messages are those of the installed qemu-img; a kill at any moment leaves the disk that the image shows.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use instar_tests::compare::{checks_clean, qemu_info, same_bytes};
+use instar_tests::holder::Holder;
+use instar_tests::ledger::deviates;
+use instar_tests::variant;
+use instar_tests::{Bench, disk, in_both_sandboxes};
+
+use crate::layouts::attributes;
+
+/// `below.raw`, `base` over it, `middle` over that, and `image` over that.
+fn images(bench: &Bench, base: &str, image: &str) {
+    disk::usual(&bench.path("below.raw"));
+    let create = |options: &str, below: &str, format: &str, name: &str| {
+        let words = [
+            "create", "-q", "-f", "qcow2", "-o", options, "-b", below, "-F", format, name, "5M",
+        ];
+        bench.qemu(words).succeeds();
+    };
+    create(base, "below.raw", "raw", "base");
+    variant::io(bench, "base", &["write -P 3 100k 50k", "write -z 300k 100k"]);
+    create("cluster_size=64k", "base", "qcow2", "middle");
+    variant::io(bench, "middle", &["write -P 4 130k 50k", "write -z 700k 30k"]);
+    create(image, "middle", "qcow2", "image");
+    variant::io(
+        bench,
+        "image",
+        &["write -P 7 64k 70k", "write -z 200k 64k", "write -P 9 3M 2k"],
+    );
+}
+
+fn keep_disk(bench: &Bench, image: &str, name: &str) {
+    bench.qemu(["convert", "-O", "raw", image, name]).succeeds();
+}
+
+fn copies(bench: &Bench, names: &[&str]) {
+    fs::create_dir_all(bench.path("theirs")).unwrap();
+    for name in names {
+        fs::copy(bench.path(name), bench.path(&format!("theirs/{name}"))).unwrap();
+    }
+}
+
+const ALL: &[&str] = &["below.raw", "base", "middle", "image"];
+
+in_both_sandboxes! {
+    fn an_image_goes_into_the_layer_below_as_with_qemu_img(bench) {
+        for base in ["cluster_size=64k", "cluster_size=512,compat=0.10", "cluster_size=2M", "cluster_size=64k,extended_l2=on"] {
+            for image in ["cluster_size=64k", "cluster_size=4k", "cluster_size=64k,extended_l2=on,lazy_refcounts=on"] {
+                for options in [
+                    [].as_slice(),
+                    &["-d"],
+                    &["-b", "base"],
+                    &["-q", "-t", "none"],
+                    &["-r", "1G", "-b", "below.raw"],
+                ] {
+                    let bench = &Bench::new(bench.sandbox());
+                    let what = format!("{image} into {base}, {options:?}");
+                    images(bench, base, image);
+                    copies(bench, ALL);
+                    keep_disk(bench, "image", "before.raw");
+                    let ours = bench.instar([&["commit"], options, &["image"]].concat());
+                    let theirs = bench.qemu([&["commit"], options, &["theirs/image"]].concat());
+                    assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{what}");
+                    assert_eq!(ours.succeeds().text(), theirs.text(), "{what}");
+                    for name in ALL {
+                        keep_disk(bench, name, "ours.raw");
+                        keep_disk(bench, &format!("theirs/{name}"), "theirs.raw");
+                        same_bytes(bench, "theirs.raw", "ours.raw", &format!("{what}: {name}"));
+                        if *name != "below.raw" {
+                            checks_clean(bench, name, &what);
+                        }
+                    }
+                    keep_disk(bench, "image", "after.raw");
+                    same_bytes(bench, "before.raw", "after.raw", &what);
+                    let length = |name: &str| fs::metadata(bench.path(name)).unwrap().len();
+                    assert!(length("image") <= length("theirs/image"), "{what}: {} bytes", length("image"));
+                }
+            }
+        }
+    }
+
+    fn a_base_of_any_format_takes_what_is_above_it(bench) {
+        for (format, options) in [
+            ("raw", ""),
+            ("vdi", ""),
+            ("vpc", "subformat=dynamic"),
+            ("vpc", "subformat=fixed"),
+            ("vhdx", ""),
+            ("vmdk", ""),
+        ] {
+            let bench = &Bench::new(bench.sandbox());
+            let what = format!("{format} {options}");
+            fs::write(bench.path("content.raw"), disk::text(0, 4 << 20)).unwrap();
+            let convert = ["convert", "-f", "raw", "-O", format, "-o", options, "content.raw", "base"];
+            bench.qemu(convert.into_iter().filter(|word| !options.is_empty() || !["-o", ""].contains(word))).succeeds();
+            bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", format, "image"]).succeeds();
+            variant::io(bench, "image", &["write -P 7 64k 70k", "write -z 1M 1M", "write -P 9 3M 2k"]);
+            keep_disk(bench, "image", "before.raw");
+            let ours = bench.instar(["commit", "image"]);
+            assert_eq!(ours.succeeds().text(), "Image committed.\n", "{what}");
+            bench.qemu(["convert", "-f", format, "-O", "raw", "base", "after.raw"]).succeeds();
+            same_bytes(bench, "before.raw", "after.raw", &what);
+            keep_disk(bench, "image", "after.raw");
+            same_bytes(bench, "before.raw", "after.raw", &what);
+        }
+    }
+
+    fn a_raw_base_grows_to_the_size_of_the_image(bench) {
+        disk::usual(&bench.path("base"));
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image", "9M"]).succeeds();
+        variant::io(bench, "image", &["write -P 7 64k 70k", "write -P 9 8M 1k"]);
+        copies(bench, &["base", "image"]);
+        bench.instar(["commit", "image"]).succeeds();
+        bench.qemu(["commit", "theirs/image"]).succeeds();
+        same_bytes(bench, "theirs/base", "base", "grown");
+    }
+
+    fn an_overlay_of_a_vmdk_is_readable_when_it_was_committed(bench) {
+        bench.qemu(["create", "-q", "-f", "vmdk", "base", "2M"]).succeeds();
+        bench.qemu(["create", "-q", "-f", "vmdk", "-b", "base", "-F", "vmdk", "image"]).succeeds();
+        variant::io(bench, "image", &["write -P 7 64k 70k"]);
+        copies(bench, &["base", "image"]);
+        keep_disk(bench, "image", "before.raw");
+        bench.instar(["commit", "image"]).succeeds();
+        bench.qemu(["commit", "theirs/image"]).succeeds();
+        keep_disk(bench, "image", "after.raw");
+        same_bytes(bench, "before.raw", "after.raw", "through the overlay");
+        let reads = |image| bench.qemu(["convert", "-O", "raw", image, "read.raw"]).code();
+        deviates("commit-vmdk-overlay", &reads("theirs/image"), &reads("image"));
+    }
+
+    fn commit_says_what_qemu_img_says(bench) {
+        images(bench, "cluster_size=64k", "cluster_size=64k");
+        for format in ["vdi", "vpc", "vhdx", "vmdk"] {
+            bench.qemu(["create", "-q", "-f", format, &format!("small.{format}"), "1M"]).succeeds();
+            let (below, above) = (format!("small.{format}"), format!("large.{format}"));
+            bench.qemu(["create", "-q", "-f", "qcow2", "-b", &below, "-F", format, &above, "4M"]).succeeds();
+        }
+        for words in [
+            ["commit"].as_slice(),
+            &["commit", "image", "extra"],
+            &["commit", "-t", "foo", "image"],
+            &["commit", "-t", "foo", "absent"],
+            &["commit", "absent"],
+            &["commit", "below.raw"],
+            &["commit", "-f", "raw", "below.raw"],
+            &["commit", "-b", "nothere", "image"],
+            &["commit", "-b", "image", "image"],
+            &["commit", "-r", "foo", "image"],
+            &["commit", "-U", "image"],
+            &["commit", "-f", "vmdk", "image"],
+            &["commit", "--object", "foo,id=x", "image"],
+            &["commit", "large.vdi"],
+            &["commit", "large.vpc"],
+            &["commit", "large.vhdx"],
+            &["commit", "large.vmdk"],
+        ] {
+            let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+            assert_eq!(theirs.code(), ours.code(), "{words:?}: {ours}");
+            assert_eq!(ours.message(), theirs.message(), "{words:?}");
+        }
+        fs::remove_file(bench.path("below.raw")).unwrap();
+        let words = ["commit", "image"];
+        let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+        assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()));
+    }
+
+    fn a_base_is_found_by_every_name_that_qemu_img_finds_it_by(bench) {
+        images(bench, "cluster_size=64k", "cluster_size=64k");
+        fs::create_dir(bench.path("sub")).unwrap();
+        for name in ALL {
+            fs::rename(bench.path(name), bench.path(&format!("sub/{name}"))).unwrap();
+        }
+        let absolute = bench.path("sub/base").display().to_string();
+        for name in ["base", "./base", "sub/base", &absolute, "../sub/base", "middle", "below.raw", "image"] {
+            let words = ["commit", "-b", name, "sub/image"];
+            let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+            assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{name}");
+            assert_eq!(ours.text(), theirs.text(), "{name}");
+        }
+    }
+
+    fn an_image_in_use_is_not_committed_nor_is_one_over_a_base_in_use(bench) {
+        images(bench, "cluster_size=64k", "cluster_size=64k");
+        for held in ["image", "middle", "base"] {
+            let before: Vec<_> = ALL.iter().map(|name| fs::read(bench.path(name)).unwrap()).collect();
+            let holder = Holder::of(bench, "qcow2", held);
+            let ours = bench.instar(["commit", "-b", "base", "image"]);
+            let theirs = bench.qemu(["commit", "-b", "base", "image"]);
+            assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{held}");
+            ours.fails_with("Is another process using the image");
+            drop(holder);
+            for (name, bytes) in ALL.iter().zip(&before) {
+                assert!(fs::read(bench.path(name)).unwrap() == *bytes, "{held}: {name}");
+            }
+        }
+    }
+
+    fn no_image_makes_a_file_elsewhere_writable(bench) {
+        fs::create_dir(bench.path("a")).unwrap();
+        fs::create_dir(bench.path("b")).unwrap();
+        disk::usual(&bench.path("a/base.raw"));
+        let before = fs::read(bench.path("a/base.raw")).unwrap();
+        let same = || fs::read(bench.path("a/base.raw")).unwrap() == before;
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "../a/base.raw", "-F", "raw", "b/image"]).succeeds();
+        variant::io(bench, "b/image", &["write -P 7 64k 70k"]);
+        bench.instar(["commit", "b/image"]).fails_with("--allow-dir");
+        assert!(same());
+        // A link beside the image leads there, too.
+        symlink("../a/base.raw", bench.path("b/link")).unwrap();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "link", "-F", "raw", "b/linked"]).succeeds();
+        variant::io(bench, "b/linked", &["write -P 7 64k 70k"]);
+        bench.instar(["commit", "b/linked"]).fails_with("--allow-dir");
+        assert!(same());
+        for strict in [["--untrusted"].as_slice(), &["--untrusted-dir", "b"], &["--untrusted", "--allow-dir", "a"]] {
+            bench.instar([&["commit"], strict, &["b/image"]].concat()).fails();
+            assert!(same(), "{strict:?}");
+        }
+        // Beside the image: so an upload must not stand beside what is precious, or be called untrusted.
+        fs::copy(bench.path("a/base.raw"), bench.path("b/base.raw")).unwrap();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "b/beside"]).succeeds();
+        variant::io(bench, "b/beside", &["write -P 7 64k 70k"]);
+        bench.instar(["commit", "--untrusted", "b/beside"]).fails_with("--untrusted");
+        assert!(fs::read(bench.path("b/base.raw")).unwrap() == before);
+        bench.instar(["commit", "b/beside"]).succeeds();
+        assert!(fs::read(bench.path("b/base.raw")).unwrap() != before);
+        // What the user allows.
+        bench.instar(["commit", "--allow-dir", "a", "b/image"]).succeeds();
+        assert!(!same());
+    }
+
+    fn a_base_elsewhere_that_this_machine_recorded_is_written_to(bench) {
+        if !attributes(bench) {
+            return;
+        }
+        fs::create_dir(bench.path("a")).unwrap();
+        fs::create_dir(bench.path("b")).unwrap();
+        disk::usual(&bench.path("a/base.raw"));
+        bench.instar(["create", "-q", "-f", "qcow2", "-b", "../a/base.raw", "-F", "raw", "b/image"]).succeeds();
+        variant::io(bench, "b/image", &["write -P 7 64k 70k"]);
+        keep_disk(bench, "b/image", "before.raw");
+        bench.instar(["commit", "b/image"]).succeeds();
+        same_bytes(bench, "before.raw", "a/base.raw", "recorded");
+        // And the record is still there.
+        bench.instar(["convert", "-O", "raw", "b/image", "after.raw"]).succeeds();
+        same_bytes(bench, "before.raw", "after.raw", "afterwards");
+    }
+
+    fn progress_ends_before_the_last_word(bench) {
+        images(bench, "cluster_size=64k", "cluster_size=64k");
+        let text = bench.instar(["commit", "-p", "image"]).succeeds().text();
+        assert!(text.starts_with("    (0.00/100%)\r"), "{text:?}");
+        assert!(text.ends_with("    (100.00/100%)\r\nImage committed.\n"), "{text:?}");
+        assert_eq!(bench.instar(["commit", "-p", "-q", "image"]).succeeds().text(), "");
+    }
+
+    fn snapshots_and_bitmaps_are_kept(bench) {
+        images(bench, "cluster_size=64k", "cluster_size=64k");
+        bench.qemu(["snapshot", "-c", "old", "image"]).succeeds();
+        bench.qemu(["bitmap", "--add", "image", "spots"]).succeeds();
+        variant::io(bench, "image", &["write -P 8 400k 64k"]);
+        keep_disk(bench, "image", "before.raw");
+        bench.instar(["commit", "image"]).succeeds();
+        keep_disk(bench, "image", "after.raw");
+        same_bytes(bench, "before.raw", "after.raw", "with a snapshot");
+        checks_clean(bench, "image", "with a snapshot");
+        let info = qemu_info(bench, "image");
+        assert_eq!(info["snapshots"][0]["name"], "old");
+        assert_eq!(info["format-specific"]["data"]["bitmaps"][0]["name"], "spots");
+    }
+
+    fn a_kill_at_any_moment_leaves_the_disk_that_the_image_shows(bench) {
+        for format in ["qcow2", "raw", "vmdk"] {
+            fs::write(bench.path("content.raw"), disk::text(0, 48 << 20)).unwrap();
+            bench.qemu(["convert", "-f", "raw", "-O", format, "content.raw", "fresh.base"]).succeeds();
+            let create = ["create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", "-b", "base", "-F", format, "fresh", "48M"];
+            fs::copy(bench.path("fresh.base"), bench.path("base")).unwrap();
+            bench.qemu(create).succeeds();
+            variant::io(bench, "fresh", &["write -P 7 1M 30M", "write -z 40M 4M"]);
+            keep_disk(bench, "fresh", "before.raw");
+            for delay in [5_u64, 15, 30, 50, 80, 120] {
+                for (from, to) in [("fresh.base", "base"), ("fresh", "image")] {
+                    fs::copy(bench.path(from), bench.path(to)).unwrap();
+                }
+                let running = bench.start(["commit", "image"]);
+                std::thread::sleep(Duration::from_millis(delay));
+                running.signal("KILL");
+                running.finish();
+                keep_disk(bench, "image", "after.raw");
+                same_bytes(bench, "before.raw", "after.raw", "killed");
+                let code = bench.qemu(["check", "-f", "qcow2", "image"]).code();
+                assert!(matches!(code, Some(0 | 3)), "check gives {code:?}");
+                bench.instar(["commit", "image"]).succeeds();
+                keep_disk(bench, "image", "after.raw");
+                same_bytes(bench, "before.raw", "after.raw", "done after a kill");
+            }
+        }
+    }
+}
