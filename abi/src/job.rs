@@ -3,6 +3,7 @@
 //! Files appear as slots that the host has opened; no path crosses.
 
 mod bench;
+mod change;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -12,6 +13,9 @@ use crate::file::{FileFacts, Format, Slot};
 use crate::text::ImageText;
 
 pub use bench::{Bench, BenchWrites};
+pub use change::{
+    Amend, BitmapAction, Change, ChangeBitmaps, ChangeImage, Commit, NewBacking, NewSnapshot, Rebase,
+};
 
 /// One run of the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -363,143 +367,6 @@ pub struct Compare {
 pub struct Check {
     /// What to look through.
     pub source: Source,
-}
-
-/// A change of an image in place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChangeImage {
-    /// The file that the user named, open for writing, and what the user said of the layers below it.
-    pub image: Source,
-    /// What becomes of it.
-    pub change: Change,
-}
-
-/// What becomes of an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Change {
-    /// `snapshot -c`.
-    CreateSnapshot(NewSnapshot),
-    /// `snapshot -a`: the one of that ID, else the first of that name.
-    ApplySnapshot(Vec<u8>),
-    /// `snapshot -d`: the first of that name.
-    DeleteSnapshot(Vec<u8>),
-    /// `amend`; none: the image is only opened, as the host knows already that nothing can be changed.
-    Amend(Option<Amend>),
-    /// The layer below is another one from now on (`rebase -u`, and the end of `rebase`).
-    Rebase(NewBacking),
-    /// The image gives up what it holds and shows what lies below it (the end of `commit`).
-    Empty,
-}
-
-/// Other options of an image. Those that are none stay as they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Amend {
-    /// Any option that begins with `encrypt.` was given.
-    pub encryption: bool,
-    /// `size`, bytes.
-    pub size: Option<u64>,
-    /// `compat`, the user's word.
-    pub compat: Option<Vec<u8>>,
-    /// `backing_file`.
-    pub backing_file: Option<Vec<u8>>,
-    /// `backing_fmt`.
-    pub backing_format: Option<Vec<u8>>,
-    /// `data_file`.
-    pub data_file: Option<Vec<u8>>,
-    /// `data_file_raw`.
-    pub data_file_raw: Option<bool>,
-    /// `lazy_refcounts`.
-    pub lazy_refcounts: Option<bool>,
-    /// `refcount_bits`.
-    pub refcount_bits: Option<u64>,
-    /// `--force`: a disk may get shorter.
-    pub force: bool,
-}
-
-/// `bitmap`: what is done with the bitmaps of an image, one action after the other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChangeBitmaps {
-    /// The file that the user named, open for writing.
-    pub image: Source,
-    /// The bitmap that each action is about, any bytes; empty where all of them are about every bitmap.
-    pub name: Vec<u8>,
-    /// What is done.
-    pub actions: Vec<BitmapAction>,
-    /// `-b`: the image whose bitmaps are merged; without it, the one that is changed.
-    pub from: Option<Source>,
-}
-
-/// One action.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BitmapAction {
-    /// `--add`, and the granularity in bytes as the user gave it; 0: by the size of clusters.
-    Add(u64),
-    /// `--remove`.
-    Remove,
-    /// `--remove-all`: every bitmap.
-    RemoveAll,
-    /// `--clear`.
-    Clear,
-    /// `--enable`.
-    Enable,
-    /// `--disable`.
-    Disable,
-    /// `--merge`, and the name of the bitmap whose bits are set, too.
-    Merge(Vec<u8>),
-}
-
-/// What an image shall say of the layer below it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewBacking {
-    /// Its name, as it shall stand there; none: there is no such layer any more.
-    pub name: Option<Vec<u8>>,
-    /// Its format.
-    pub format: Option<Vec<u8>>,
-    /// The user wants clusters compressed, which the image's format has to know.
-    pub compress: bool,
-}
-
-/// `rebase`: the image goes on showing the same disk over another layer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rebase {
-    /// The image, open for writing.
-    pub image: Source,
-    /// The file that holds its data, open for writing, if it names one.
-    pub data_file: Option<Slot>,
-    /// What it is to lie over; none: nothing.
-    pub backing: Option<Source>,
-    /// What it shall say of that.
-    pub names: NewBacking,
-    /// Somebody watches: small disks are copied in small steps.
-    pub watched: bool,
-}
-
-/// `commit`: what layers hold goes into one below them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Commit {
-    /// The uppermost of them, open for writing if it is to be emptied.
-    pub image: Source,
-    /// The layer that it goes into, open for writing. The chain leads to it.
-    pub base: Slot,
-    /// The file that holds that layer's data, open for writing, if it names one.
-    pub data_file: Option<Slot>,
-    /// The image is emptied afterwards, if its format can be.
-    pub empties: bool,
-    /// `-r`, bytes a second; 0 is no limit.
-    pub rate: u64,
-    /// Somebody watches: small disks are copied in small steps.
-    pub watched: bool,
-}
-
-/// An internal snapshot to be made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewSnapshot {
-    /// Its name, any bytes.
-    pub name: Vec<u8>,
-    /// When: seconds since 1970.
-    pub seconds: u32,
-    /// Nanoseconds of it.
-    pub nanoseconds: u32,
 }
 
 /// An image to write.

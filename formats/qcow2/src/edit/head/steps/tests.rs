@@ -1,3 +1,10 @@
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a failure is a test failure, and clusters are small"
+)]
+
 use std::collections::BTreeMap;
 
 use super::super::{FILLER, Head};
