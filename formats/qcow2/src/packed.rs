@@ -45,8 +45,50 @@ pub(crate) fn last(block: &[u8], order: u32) -> Option<u64> {
 /// How many counts from `at` on, and before `to`, are alike.
 pub(crate) fn run(block: &[u8], order: u32, at: u64, to: u64) -> u64 {
     let first = get(block, order, at);
-    let alike = (at..to).take_while(|at| get(block, order, *at) == first);
-    instar_disk::from_usize(alike.count())
+    // In steps of whole bytes, as long as there are such; then one by one.
+    let (unit, mut at_unit) = match whole_bytes(order) {
+        Some(_) => (1, at),
+        None => (8_u64.wrapping_shr(order), at.next_multiple_of(8_u64.wrapping_shr(order))),
+    };
+    at_unit = at_unit.min(to);
+    let head = (at..at_unit).take_while(|at| get(block, order, *at) == first);
+    let mut known = at.saturating_add(instar_disk::from_usize(head.count()));
+    if known == at_unit {
+        let width = whole_bytes(order).unwrap_or(1);
+        let of = |at: u64| index(at.checked_div(unit).unwrap_or(0)).saturating_mul(width);
+        let bytes = block.get(of(at_unit)..of(to)).unwrap_or(&[]);
+        let mut pattern = [0; 8];
+        let counts = 8_u64.checked_div(instar_disk::from_usize(width)).unwrap_or(0);
+        fill(&mut pattern, order, 0, counts.saturating_mul(unit), first);
+        let alike = bytes_alike(bytes, pattern.get(..width).unwrap_or(&[]));
+        let alike = instar_disk::from_usize(alike.checked_div(width).unwrap_or(0)).saturating_mul(unit);
+        known = known.saturating_add(alike);
+    }
+    let tail = (known..to).take_while(|at| get(block, order, *at) == first);
+    known.saturating_add(instar_disk::from_usize(tail.count())).saturating_sub(at)
+}
+
+/// How many bytes repeat the pattern, in whole patterns.
+fn bytes_alike(bytes: &[u8], pattern: &[u8]) -> usize {
+    let width = pattern.len();
+    if width == 0 || !bytes.starts_with(pattern) {
+        return 0;
+    }
+    let mut known = width;
+    // Each byte is the one a pattern before it: whole pieces are compared at once.
+    loop {
+        let step = bytes.len().saturating_sub(known).min(STEP);
+        let step = step.saturating_sub(step.checked_rem(width).unwrap_or(0));
+        let (behind, ahead) = (known.saturating_sub(width), known.saturating_add(step));
+        let same = bytes.get(known..ahead) == bytes.get(behind..ahead.saturating_sub(width));
+        if step == 0 || !same {
+            break;
+        }
+        known = ahead;
+    }
+    let rest = bytes.get(known..).unwrap_or(&[]).chunks_exact(width);
+    let more = rest.take_while(|chunk| *chunk == pattern).count();
+    known.saturating_add(more.saturating_mul(width))
 }
 
 /// Sets count number `at` to `value`; nothing past the end.
@@ -122,6 +164,9 @@ fn fill_bits(block: &mut [u8], order: u32, from: u64, to: u64) {
     }
 }
 
+/// Bytes that are compared at once. Ours.
+const STEP: usize = 4096;
+
 /// The byte that holds a narrow count, and its lowest bit there.
 fn place(order: u32, at: u64) -> (usize, u32) {
     let each_bits = 3_u32.saturating_sub(order);
@@ -175,6 +220,40 @@ mod tests {
                         assert_eq!(get(&single, order, at), 1);
                     }
                     assert_eq!(filled, single, "{order} {from} {to}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn runs_are_as_long_as_counts_are_alike() {
+        let mut random = 1_u64;
+        let mut next = |limit: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % limit
+        };
+        for order in 0..=6 {
+            for _ in 0..25 {
+                let mut block = vec![0; 16384];
+                let counts = 16384 * 8 >> order;
+                let mut at = 0;
+                while at < counts {
+                    let to = (at + 1 + next(counts / 3)).min(counts);
+                    let value = next(3).min(limit(order));
+                    fill(&mut block, order, at, to, value);
+                    at = to;
+                }
+                let (mut at, to) = (next(counts), next(counts) + 1);
+                while at < to {
+                    let alike = run(&block, order, at, to);
+                    let first = get(&block, order, at);
+                    let same = |at: &u64| get(&block, order, *at) == first;
+                    assert!(alike > 0 && at + alike <= to);
+                    assert!([at + alike / 2, at + alike - 1].iter().all(same), "{order}");
+                    assert!(at + alike == to || !same(&(at + alike)), "{order}");
+                    at += alike;
                 }
             }
         }

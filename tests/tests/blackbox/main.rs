@@ -10,6 +10,7 @@
 )]
 
 mod account;
+mod amend;
 mod baselines;
 mod bench;
 mod bitmap;

@@ -1,5 +1,6 @@
 //! Counts of many clusters at once.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use instar_disk::Result;
@@ -7,15 +8,64 @@ use instar_disk::Result;
 use super::ledger::Ledger;
 use super::pages::Level;
 use super::rebuild::Counts;
-use crate::num::{add, shl, shr, sub};
+use crate::num::{add, internal, shl, shr, sub};
 use crate::packed;
 
-/// All counts, for a structure of another width.
-impl Counts for Ledger<'_> {
-    fn run(&mut self, clusters: &Range<u64>) -> Result<(u64, u64)> {
-        Self::run(self, clusters)
+/// The counts of a ledger for somebody who asks for all of them more than once: those that are alike are remembered as one run.
+pub(crate) struct Remembered<'a, 'h> {
+    ledger: &'a mut Ledger<'h>,
+    /// Where each run ends, and its count; from cluster 0 on.
+    runs: Vec<(u64, u64)>,
+    /// The run that was asked for last.
+    at: usize,
+}
+
+impl<'a, 'h> Remembered<'a, 'h> {
+    /// Nothing is remembered yet.
+    pub(crate) const fn new(ledger: &'a mut Ledger<'h>) -> Self {
+        Self {
+            ledger,
+            runs: Vec::new(),
+            at: 0,
+        }
+    }
+
+    fn known_end(&self) -> u64 {
+        self.runs.last().map_or(0, |(end, _)| *end)
+    }
+
+    fn remember(&mut self, end: u64, count: u64) {
+        match self.runs.last_mut() {
+            Some((known, same)) if *same == count => *known = end,
+            _ => self.runs.push((end, count)),
+        }
     }
 }
+
+impl Counts for Remembered<'_, '_> {
+    fn run(&mut self, clusters: &Range<u64>) -> Result<(u64, u64)> {
+        let first = clusters.start;
+        if first >= self.known_end() {
+            let (count, run) = self.ledger.run(clusters)?;
+            if first == self.known_end() && self.runs.len() < RUNS_MOST {
+                self.remember(add(first, run)?, count);
+            }
+            return Ok((count, run));
+        }
+        // From front to back, more than once.
+        if self.at > 0 && self.runs.get(self.at.saturating_sub(1)).is_some_and(|(end, _)| first < *end) {
+            self.at = self.runs.partition_point(|(end, _)| *end <= first);
+        }
+        while self.runs.get(self.at).is_some_and(|(end, _)| *end <= first) {
+            self.at = self.at.saturating_add(1);
+        }
+        let (end, count) = self.runs.get(self.at).copied().ok_or_else(|| internal(line!()))?;
+        Ok((count, sub(end.min(clusters.end), first)?))
+    }
+}
+
+/// Runs that are remembered. Ours: 16 MiB.
+const RUNS_MOST: usize = 1 << 20;
 
 impl Ledger<'_> {
     /// The count of the first cluster, and for how many clusters of the range it is the same; at least one.

@@ -9,6 +9,7 @@ use instar_disk::{
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
+use super::counts::Remembered;
 use super::head::Head;
 use super::ledger::Ledger;
 use super::rebuild;
@@ -226,7 +227,8 @@ impl<'h> Grow<'h> {
         };
         let layout = look.layout.with_refcount_order(order);
         let file = File::new(look.file.host(), facts);
-        let built = rebuild::build(file, layout, clusters, &mut look.ledger);
+        let mut counts = Remembered::new(&mut look.ledger);
+        let built = rebuild::build(file, layout, clusters, &mut counts);
         let built = built.map_err(|fault| match fault.code {
             fault::qcow2_write::REFCOUNT_TABLE => Fault {
                 code: fault::amend::TABLE_LARGE,
