@@ -48,7 +48,10 @@ pub(crate) fn run(block: &[u8], order: u32, at: u64, to: u64) -> u64 {
     // In steps of whole bytes, as long as there are such; then one by one.
     let (unit, mut at_unit) = match whole_bytes(order) {
         Some(_) => (1, at),
-        None => (8_u64.wrapping_shr(order), at.next_multiple_of(8_u64.wrapping_shr(order))),
+        None => (
+            8_u64.wrapping_shr(order),
+            at.next_multiple_of(8_u64.wrapping_shr(order)),
+        ),
     };
     at_unit = at_unit.min(to);
     let head = (at..at_unit).take_while(|at| get(block, order, *at) == first);
@@ -65,7 +68,9 @@ pub(crate) fn run(block: &[u8], order: u32, at: u64, to: u64) -> u64 {
         known = known.saturating_add(alike);
     }
     let tail = (known..to).take_while(|at| get(block, order, *at) == first);
-    known.saturating_add(instar_disk::from_usize(tail.count())).saturating_sub(at)
+    known
+        .saturating_add(instar_disk::from_usize(tail.count()))
+        .saturating_sub(at)
 }
 
 /// How many bytes repeat the pattern, in whole patterns.

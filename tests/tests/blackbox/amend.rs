@@ -338,7 +338,10 @@ fn same_words(what: &str, theirs: &Outcome, ours: &Outcome) {
     if instar_tests::reference::lacks_option(theirs, ours) {
         return;
     }
-    let plain = |text: String| text.replace("instar: ", "qemu-img: ").replace("instar amend", "qemu-img amend");
+    let plain = |text: String| {
+        text.replace("instar: ", "qemu-img: ")
+            .replace("instar amend", "qemu-img amend")
+    };
     assert_eq!(plain(ours.errors()), plain(theirs.errors()), "{what}");
     assert_eq!(ours.text(), theirs.text(), "{what}");
     assert_eq!(ours.code(), theirs.code(), "{what}");

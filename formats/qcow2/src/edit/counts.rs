@@ -53,7 +53,12 @@ impl Counts for Remembered<'_, '_> {
             return Ok((count, run));
         }
         // From front to back, more than once.
-        if self.at > 0 && self.runs.get(self.at.saturating_sub(1)).is_some_and(|(end, _)| first < *end) {
+        if self.at > 0
+            && self
+                .runs
+                .get(self.at.saturating_sub(1))
+                .is_some_and(|(end, _)| first < *end)
+        {
             self.at = self.runs.partition_point(|(end, _)| *end <= first);
         }
         while self.runs.get(self.at).is_some_and(|(end, _)| *end <= first) {

@@ -14,6 +14,7 @@
 mod amend;
 mod bitmaps;
 mod layers;
+mod mutations;
 mod power;
 mod snapshots;
 #[path = "../support/mod.rs"]
