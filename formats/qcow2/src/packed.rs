@@ -242,7 +242,7 @@ mod tests {
         for order in 0..=6 {
             for _ in 0..25 {
                 let mut block = vec![0; 16384];
-                let counts = 16384 * 8 >> order;
+                let counts = (16384 * 8) >> order;
                 let mut at = 0;
                 while at < counts {
                     let to = (at + 1 + next(counts / 3)).min(counts);

@@ -11,61 +11,64 @@ use super::rebuild::Counts;
 use crate::num::{add, internal, shl, shr, sub};
 use crate::packed;
 
-/// The counts of a ledger for somebody who asks for all of them more than once: those that are alike are remembered as one run.
+/// Counts from cluster 0 on, those that are alike as one run: where it ends, and the count.
+#[derive(Clone, Default)]
+pub(crate) struct Runs(Vec<(u64, u64)>);
+
+impl Runs {
+    /// One more than the last cluster whose count is known.
+    pub(crate) fn end(&self) -> u64 {
+        self.0.last().map_or(0, |(end, _)| *end)
+    }
+
+    /// What follows the counts that are known, as far as there is room for it.
+    pub(crate) fn add(&mut self, end: u64, count: u64) {
+        let room = self.0.len() < RUNS_MOST;
+        match self.0.last_mut() {
+            Some((known, same)) if *same == count => *known = end,
+            _ if room => self.0.push((end, count)),
+            _ => {}
+        }
+    }
+}
+
+/// The counts of a ledger for somebody who asks for all of them more than once.
 pub(crate) struct Remembered<'a, 'h> {
     ledger: &'a mut Ledger<'h>,
-    /// Where each run ends, and its count; from cluster 0 on.
-    runs: Vec<(u64, u64)>,
+    runs: Runs,
     /// The run that was asked for last.
     at: usize,
 }
 
 impl<'a, 'h> Remembered<'a, 'h> {
-    /// Nothing is remembered yet.
-    pub(crate) const fn new(ledger: &'a mut Ledger<'h>) -> Self {
-        Self {
-            ledger,
-            runs: Vec::new(),
-            at: 0,
-        }
-    }
-
-    fn known_end(&self) -> u64 {
-        self.runs.last().map_or(0, |(end, _)| *end)
-    }
-
-    fn remember(&mut self, end: u64, count: u64) {
-        match self.runs.last_mut() {
-            Some((known, same)) if *same == count => *known = end,
-            _ => self.runs.push((end, count)),
-        }
+    /// What is known already is `runs`.
+    pub(crate) const fn new(ledger: &'a mut Ledger<'h>, runs: Runs) -> Self {
+        Self { ledger, runs, at: 0 }
     }
 }
 
 impl Counts for Remembered<'_, '_> {
     fn run(&mut self, clusters: &Range<u64>) -> Result<(u64, u64)> {
         let first = clusters.start;
-        if first >= self.known_end() {
+        if first >= self.runs.end() {
             let (count, run) = self.ledger.run(clusters)?;
-            if first == self.known_end() && self.runs.len() < RUNS_MOST {
-                self.remember(add(first, run)?, count);
+            if first == self.runs.end() {
+                self.runs.add(add(first, run)?, count);
             }
             return Ok((count, run));
         }
-        // From front to back, more than once.
-        if self.at > 0
-            && self
-                .runs
-                .get(self.at.saturating_sub(1))
-                .is_some_and(|(end, _)| first < *end)
-        {
-            self.at = self.runs.partition_point(|(end, _)| *end <= first);
+        let Runs(runs) = &self.runs;
+        let end_of = |at: usize| runs.get(at).map(|(end, _)| *end);
+        // From front to back, and again.
+        let passed = self.at.checked_sub(1).and_then(end_of);
+        if passed.is_some_and(|end| first < end) {
+            self.at = runs.partition_point(|(end, _)| *end <= first);
         }
-        while self.runs.get(self.at).is_some_and(|(end, _)| *end <= first) {
+        while end_of(self.at).is_some_and(|end| end <= first) {
             self.at = self.at.saturating_add(1);
         }
-        let (end, count) = self.runs.get(self.at).copied().ok_or_else(|| internal(line!()))?;
-        Ok((count, sub(end.min(clusters.end), first)?))
+        let (end, count) = runs.get(self.at).ok_or_else(|| internal(line!()))?;
+        Ok((*count, sub((*end).min(clusters.end), first)?))
     }
 }
 

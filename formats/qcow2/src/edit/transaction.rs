@@ -9,7 +9,7 @@ use instar_disk::{
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
-use super::counts::Remembered;
+use super::counts::{Remembered, Runs};
 use super::head::Head;
 use super::ledger::Ledger;
 use super::rebuild;
@@ -209,11 +209,11 @@ impl<'h> Grow<'h> {
         }
     }
 
-    /// Writes all counts in another width beside those that there are, if it is another one.
+    /// Writes all counts in another width beside those that there are, if it is another one. `known` are counts that were read before.
     ///
     /// # Errors
     /// `TABLE_LARGE`; the host's.
-    pub(super) fn rebuild(&mut self, order: u32) -> Result<Option<Rebuilt>> {
+    pub(super) fn rebuild(&mut self, order: u32, known: Runs) -> Result<Option<Rebuilt>> {
         let look = &mut self.look;
         if order == look.layout.refcount_order() {
             return Ok(None);
@@ -227,7 +227,7 @@ impl<'h> Grow<'h> {
         };
         let layout = look.layout.with_refcount_order(order);
         let file = File::new(look.file.host(), facts);
-        let mut counts = Remembered::new(&mut look.ledger);
+        let mut counts = Remembered::new(&mut look.ledger, known);
         let built = rebuild::build(file, layout, clusters, &mut counts);
         let built = built.map_err(|fault| match fault.code {
             fault::qcow2_write::REFCOUNT_TABLE => Fault {

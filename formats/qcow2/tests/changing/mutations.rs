@@ -24,7 +24,10 @@ fn image(bench: &Bench, cluster: &str) -> Vec<u8> {
     bench.qemu_img(&format!(
         "create -q -f qcow2 -o cluster_size={cluster} -b below.raw -F raw image 300k"
     ));
-    bench.qemu_io("image", &["write -P 7 10k 20k", "write -z 50k 30k", "write -c -P 3 128k 64k"]);
+    bench.qemu_io(
+        "image",
+        &["write -P 7 10k 20k", "write -z 50k 30k", "write -c -P 3 128k 64k"],
+    );
     bench.qemu_img("snapshot -c one image");
     bench.qemu_io("image", &["write -z 10k 10k", "write -P 9 200k 1k"]);
     for name in ["a", "b"] {
@@ -51,7 +54,10 @@ fn mutate(random: &mut Random, bytes: &mut [u8]) {
     for _ in 0..=random.below(3) {
         // Words that are something are what leads somewhere.
         let some = (0..4096).map(|_| random.below(bytes.len() / 8) * 8);
-        let at = some.into_iter().find(|at| bytes[*at..*at + 8] != [0; 8]).unwrap_or(0);
+        let at = some
+            .into_iter()
+            .find(|at| bytes[*at..*at + 8] != [0; 8])
+            .unwrap_or(0);
         let old = u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
         let new = match random.below(4) {
             0 => VALUES[random.below(VALUES.len())],

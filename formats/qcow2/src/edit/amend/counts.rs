@@ -7,19 +7,21 @@ use instar_disk::{Fault, File, Result, from_usize, to_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
+use crate::edit::counts::Runs;
 use crate::edit::transaction::{Look, Release};
 use crate::header::TableRange;
 use crate::num::{add, internal, shl, shr};
 use crate::packed;
 use crate::raw::{entry, limit};
 
-/// Whether each count fits the width.
+/// Whether each count fits the width. Gives what is known of them afterwards.
 ///
 /// # Errors
 /// `WIDTH_NARROW` for the first that does not; the host's.
-pub(super) fn judge(look: &mut Look<'_>, order: u32) -> Result<()> {
+pub(super) fn judge(look: &mut Look<'_>, order: u32) -> Result<Runs> {
+    let mut known = Runs::default();
     if order > look.layout.refcount_order() {
-        return Ok(());
+        return Ok(known);
     }
     let most = packed::limit(order);
     let end = look.ledger.counted_end()?;
@@ -31,9 +33,12 @@ pub(super) fn judge(look: &mut Look<'_>, order: u32) -> Result<()> {
             let bits = 1_u64.wrapping_shl(order);
             return Err(Fault::new(faults::WIDTH_NARROW).with([bits, offset, count]));
         }
+        if at == known.end() {
+            known.add(add(at, run)?, count);
+        }
         at = add(at, run)?;
     }
-    Ok(())
+    Ok(known)
 }
 
 /// Bytes that the counts take in that width at most.

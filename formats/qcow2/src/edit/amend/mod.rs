@@ -22,8 +22,9 @@ use self::aim::Aim;
 use self::snapshots::Upgrade;
 use self::zeros::Survey;
 use super::bitmaps;
+use super::counts::Runs;
 use super::head::Head;
-use super::transaction::{Grow, Look, Rebuilt, Release};
+use super::transaction::{Grow, Look, Release};
 use crate::header::Header;
 use crate::raw::extension;
 
@@ -36,8 +37,9 @@ pub(super) fn amend(file: File<'_>, header: Header, wanted: &Amend) -> Result<()
     let aim = Aim::of(&header, wanted).map_err(in_file)?;
     let mut look = Look::open(file, header)?;
     let old = look.header.clone();
+    let mut known = Runs::default();
     if aim.order != old.refcount_order {
-        counts::judge(&mut look, aim.order).map_err(in_file)?;
+        known = counts::judge(&mut look, aim.order).map_err(in_file)?;
     }
     aim.judge_rest(&old, wanted).map_err(in_file)?;
     let mut zeros = None;
@@ -53,11 +55,15 @@ pub(super) fn amend(file: File<'_>, header: Header, wanted: &Amend) -> Result<()
     let upgrade = Upgrade::of(&mut look, aim.version)?;
     head(&look, &aim)?.judge(file)?;
     declare(&mut look, &aim, zeros.as_ref())?;
+    if upgrade.is_some() || zeros.is_some() {
+        // Counts change on the way.
+        known = Runs::default();
+    }
     if let Some(zeros) = zeros {
         zeros.expand(look)?;
         look = Look::open(file, Header::parse(file)?)?;
     }
-    switch(look, &aim, upgrade.as_ref())?.finish()
+    switch(look, &aim, upgrade.as_ref(), known)?.finish()
 }
 
 /// Says how much the file may grow by.
@@ -90,11 +96,12 @@ fn head(look: &Look<'_>, aim: &Aim) -> Result<Head> {
 }
 
 /// From what the image is to what it is to be.
-fn switch<'h>(look: Look<'h>, aim: &Aim, upgrade: Option<&Upgrade<'h>>) -> Result<Release<'h>> {
+fn switch<'h>(look: Look<'h>, aim: &Aim, upgrade: Option<&Upgrade<'h>>, known: Runs) -> Result<Release<'h>> {
     let mut head = head(&look, aim)?;
     let (file, old) = (look.file, look.header.clone());
     let mut grow = look.grow_unmarked();
-    let rebuilt = match prepare(&mut grow, aim, upgrade, &mut head) {
+    let prepared = prepare(&mut grow, upgrade, &mut head).and_then(|()| grow.rebuild(aim.order, known));
+    let rebuilt = match prepared {
         Ok(rebuilt) => rebuilt,
         Err(fault) => {
             grow.abandon();
@@ -116,15 +123,9 @@ fn switch<'h>(look: Look<'h>, aim: &Aim, upgrade: Option<&Upgrade<'h>>) -> Resul
 }
 
 /// Writes what is new; `head` leads to it.
-fn prepare<'h>(
-    grow: &mut Grow<'h>,
-    aim: &Aim,
-    upgrade: Option<&Upgrade<'h>>,
-    head: &mut Head,
-) -> Result<Option<Rebuilt>> {
+fn prepare<'h>(grow: &mut Grow<'h>, upgrade: Option<&Upgrade<'h>>, head: &mut Head) -> Result<()> {
     if let Some(upgrade) = upgrade {
         head.set_snapshots(upgrade.write(grow)?)?;
     }
-    grow.settle()?;
-    grow.rebuild(aim.order)
+    grow.settle()
 }
