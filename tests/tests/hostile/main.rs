@@ -19,6 +19,7 @@ mod layers;
 mod looking;
 mod mutation;
 mod names;
+mod options;
 mod tables;
 mod words;
 mod work;

@@ -4,12 +4,14 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use instar_disk::{Fault, File, FileKind, Result, align_up, fault};
+use instar_disk::{Fault, File, FileKind, Result, align_up, fault, from_usize, to_usize};
+use zerocopy::IntoBytes;
+use zerocopy::big_endian::U64;
 
 use super::pages::{Level, Pages};
 use crate::header::{Header, TableRange};
 use crate::layout::Layout;
-use crate::num::{add, shl, shr, shr_up, sub};
+use crate::num::{add, internal, shl, shr, shr_up, sub};
 use crate::packed;
 use crate::raw::{entry, limit};
 use crate::space::Space;
@@ -494,3 +496,32 @@ const WAITING_BYTES: u64 = 4 << 20;
 const WAITING_LEAST: u64 = 4;
 /// Ranges of clusters that are remembered meanwhile. Ours: a megabyte.
 const PENDING_MOST: usize = 1 << 16;
+
+/// Calls `visit` with the offset of each block that a refcount table leads to.
+///
+/// # Errors
+/// The visitor's; the host's.
+pub(crate) fn each_block(
+    file: File<'_>,
+    table: TableRange,
+    visit: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<()> {
+    let mut words = alloc::vec![U64::ZERO; TABLE_PIECE];
+    let mut at = 0;
+    while at < table.entries {
+        let some = to_usize(table.entries.saturating_sub(at))?.min(TABLE_PIECE);
+        let words = words.get_mut(..some).ok_or_else(|| internal(line!()))?;
+        file.read_padded(add(table.offset, shl(at, 3)?)?, words.as_mut_bytes())?;
+        for word in words.iter() {
+            match word.get() & entry::REFCOUNT_BLOCK {
+                0 => {}
+                offset => visit(offset)?,
+            }
+        }
+        at = add(at, from_usize(some))?;
+    }
+    Ok(())
+}
+
+/// Entries of a refcount table that are looked at together. Ours: 64 KiB.
+const TABLE_PIECE: usize = 8192;

@@ -11,9 +11,10 @@ use zerocopy::big_endian::U64;
 
 use super::counts::{Remembered, Runs};
 use super::head::Head;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, each_block};
 use super::rebuild;
 use super::sector::Sector;
+use super::tree::most_tables;
 use crate::header::{Header, TableRange};
 use crate::layout::Layout;
 use crate::num::{add, internal, shl, shr, shr_up};
@@ -28,6 +29,8 @@ pub(super) struct Look<'h> {
     sector: Sector<'h>,
     /// The image is marked dirty while it changes.
     marked: bool,
+    /// Refcount blocks that there are.
+    pub(super) blocks: u64,
 }
 
 /// The first act: what is in use stays as it is.
@@ -66,16 +69,26 @@ impl<'h> Look<'h> {
     /// Opens the counts of the image behind `header`.
     ///
     /// # Errors
-    /// The host's; an impossible refcount table.
+    /// The host's; an impossible refcount table, or one that leads to more blocks than the file has room for.
     pub(super) fn open(file: File<'h>, header: Header) -> Result<Self> {
         let layout = Layout::of(&header);
+        let ledger = Ledger::open_careful(file, &header, layout)?;
+        let mut blocks = 0_u64;
+        each_block(file, header.refcount_table, &mut |_| {
+            blocks = blocks.saturating_add(1);
+            Ok(())
+        })?;
+        if blocks > most_tables(file, layout, false)? && blocks > most_tables(file, layout, true)? {
+            return Err(ledger.damaged(blocks, header.refcount_table.offset));
+        }
         Ok(Self {
             file,
             layout,
-            ledger: Ledger::open_careful(file, &header, layout)?,
+            ledger,
             sector: Sector::read(file, header.version)?,
             header,
             marked: false,
+            blocks,
         })
     }
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use instar_disk::{Action, Fault, File, Io, Result, fault, from_usize, to_usize};
+use instar_disk::{Action, Extents, Fault, File, Io, Result, fault, from_usize, to_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
@@ -83,7 +83,7 @@ impl<'h> Tree<'h> {
     ) -> Result<()> {
         let cluster = self.layout.cluster();
         let together = to_usize((BATCH_BYTES.checked_div(cluster).unwrap_or(1)).max(1))?;
-        let mut left = self.most_tables()?;
+        let (mut met, mut most) = (0_u64, most_tables(self.file, self.layout, false)?);
         let mut at = first;
         while at < self.l1.entries {
             let piece = self.l1_piece(at)?;
@@ -94,10 +94,13 @@ impl<'h> Tree<'h> {
                     continue;
                 }
                 let inside = add(offset, cluster)? <= self.file.size();
-                if offset != instar_disk::align_down(offset, cluster) || !inside || left == 0 {
+                met = met.saturating_add(1);
+                if met > most {
+                    most = most.max(most_tables(self.file, self.layout, true)?);
+                }
+                if offset != instar_disk::align_down(offset, cluster) || !inside || met > most {
                     return Err(self.damaged(word.get(), add(self.l1.offset, shl(number, 3)?)?));
                 }
-                left = left.saturating_sub(1);
                 if wanted(offset)? {
                     places.push((number, offset));
                 }
@@ -110,17 +113,6 @@ impl<'h> Tree<'h> {
             at = add(at, from_usize(piece.len()))?;
         }
         Ok(())
-    }
-
-    /// Tables that a sound tree has at most: none is met twice, and few are holes.
-    fn most_tables(&self) -> Result<u64> {
-        let slot = self.file.slot();
-        let mut io = [Io::new(Action::Allocated { slot })];
-        self.file.host().submit(&mut io);
-        let [io] = io;
-        let allocated = io.outcome.map_err(|error| error.fault(slot))?;
-        let bytes = allocated.saturating_mul(2).saturating_add(HOLES);
-        Ok(shr(bytes.min(self.file.size()), self.layout.cluster_bits()))
     }
 
     fn read(&self, places: &[(u64, u64)]) -> Result<Vec<Table>> {
@@ -309,6 +301,22 @@ impl<'h> Tree<'h> {
             .with([word, offset])
             .in_file(self.file.slot())
     }
+}
+
+/// Tables of a kind that a sound image has at most: none is met twice, and few are holes. How much of the file is there is asked in the
+/// quick way, or in the one that filesystems cannot mislead that store less than they hold.
+pub(super) fn most_tables(file: File<'_>, layout: Layout, thorough: bool) -> Result<u64> {
+    let slot = file.slot();
+    let present = if thorough {
+        Extents::new(file).present()?
+    } else {
+        let mut io = [Io::new(Action::Allocated { slot })];
+        file.host().submit(&mut io);
+        let [io] = io;
+        io.outcome.map_err(|error| error.fault(slot))?
+    };
+    let bytes = present.saturating_mul(2).saturating_add(HOLES);
+    Ok(shr(bytes.min(file.size()), layout.cluster_bits()))
 }
 
 const fn flagged(word: u64, single: bool) -> u64 {

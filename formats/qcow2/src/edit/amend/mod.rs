@@ -19,6 +19,7 @@ use instar_disk::report::Report;
 use instar_disk::{Fault, File, Result};
 
 use self::aim::Aim;
+use self::counts::Counted;
 use self::snapshots::Upgrade;
 use self::zeros::Survey;
 use super::bitmaps;
@@ -37,9 +38,9 @@ pub(super) fn amend(file: File<'_>, header: Header, wanted: &Amend) -> Result<()
     let aim = Aim::of(&header, wanted).map_err(in_file)?;
     let mut look = Look::open(file, header)?;
     let old = look.header.clone();
-    let mut known = Runs::default();
+    let mut counted = None;
     if aim.order != old.refcount_order {
-        known = counts::judge(&mut look, aim.order).map_err(in_file)?;
+        counted = Some(Counted::of(&mut look, aim.order).map_err(in_file)?);
     }
     aim.judge_rest(&old, wanted).map_err(in_file)?;
     let mut zeros = None;
@@ -54,26 +55,18 @@ pub(super) fn amend(file: File<'_>, header: Header, wanted: &Amend) -> Result<()
     }
     let upgrade = Upgrade::of(&mut look, aim.version)?;
     head(&look, &aim)?.judge(file)?;
-    declare(&mut look, &aim, zeros.as_ref())?;
-    if upgrade.is_some() || zeros.is_some() {
-        // Counts change on the way.
-        known = Runs::default();
-    }
+    let room = counted.as_ref().map_or(0, |counted| counted.room(&look, aim.order));
+    let room = room.saturating_add(zeros.as_ref().map_or(0, Survey::room));
+    // How much the file may grow by.
+    file.host().report(&Report::Size(room));
+    // With these, counts change on the way.
+    let counted = counted.filter(|_| upgrade.is_none() && zeros.is_none());
+    let known = counted.map(|counted| counted.known).unwrap_or_default();
     if let Some(zeros) = zeros {
         zeros.expand(look)?;
         look = Look::open(file, Header::parse(file)?)?;
     }
     switch(look, &aim, upgrade.as_ref(), known)?.finish()
-}
-
-/// Says how much the file may grow by.
-fn declare(look: &mut Look<'_>, aim: &Aim, zeros: Option<&Survey>) -> Result<()> {
-    let mut bytes = zeros.map_or(0, Survey::room);
-    if aim.order != look.header.refcount_order {
-        bytes = bytes.saturating_add(counts::room(look, aim.order)?);
-    }
-    look.file.host().report(&Report::Size(bytes));
-    Ok(())
 }
 
 /// The first cluster as it is to be, but for places that are not known yet.
