@@ -61,6 +61,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Bench) -> Outcome<Done> {
             cursor: Cursor::new(job, size),
         }),
         failed: AtomicBool::new(false),
+        broken: AtomicBool::new(false),
         failure: Turnstile::new(None),
     };
     shared.run_stages();
@@ -69,9 +70,9 @@ pub(crate) fn run(session: &Session<'_>, job: &Bench) -> Outcome<Done> {
         host.report(&Report::Answered);
     }
     let finished = match shared.plan.into_inner().writer {
-        None => Ok(()),
-        // Also where a request failed: those before it have been answered, and the image has to be whole.
-        Some(writer) => writer.finish().at(Stage::Finish),
+        // Where bytes did not get to their places, nothing may lead there.
+        Some(writer) if !shared.broken.into_inner() => writer.finish().at(Stage::Finish),
+        _ => Ok(()),
     };
     match failure {
         Some(failure) => Err(failure),
@@ -90,6 +91,8 @@ struct Shared<'c, 'h> {
     pattern: u8,
     plan: Turnstile<Plan<'h>>,
     failed: AtomicBool,
+    /// A request that was sent has failed.
+    broken: AtomicBool,
     /// The first one.
     failure: Turnstile<Option<Failure>>,
 }
@@ -108,6 +111,7 @@ impl Shared<'_, '_> {
                 return;
             }
             if let Err(failure) = self.flush() {
+                self.broken.store(true, Ordering::Relaxed);
                 return self.fail(failure);
             }
         }
@@ -129,16 +133,22 @@ impl Shared<'_, '_> {
             let planned = self.plan.with(self.host, |plan| {
                 // What a lane holds it answers, whatever becomes of the others: requests before the one that fails are done.
                 if lane.requests.is_empty() && self.failed.load(Ordering::Relaxed) {
-                    return Ok(false);
+                    return Ok(Step::Over);
                 }
                 plan.next(self.host, share, &mut lane)
             });
             let answered = match planned {
-                Ok(false) => return,
-                Ok(true) => lane.answer(self.host),
+                Ok(Step::Over) => return,
+                Ok(Step::Batch) => lane.answer(self.host),
+                Ok(Step::PastTheEnd(at)) => {
+                    let fault = Fault::new(fault::core::IO).with([EIO]);
+                    let stage = Stage::Read(at);
+                    return self.fail(Failure { stage, fault });
+                }
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = answered {
+                self.broken.store(true, Ordering::Relaxed);
                 return self.fail(failure);
             }
         }
@@ -167,15 +177,14 @@ struct Plan<'h> {
 }
 
 impl Plan<'_> {
-    /// Fills `lane` with a batch; `false` if there is nothing left to do in this stage.
-    fn next(&mut self, host: &dyn Host, share: u64, lane: &mut Lane) -> Outcome<bool> {
+    /// Fills `lane` with a batch.
+    fn next(&mut self, host: &dyn Host, share: u64, lane: &mut Lane) -> Outcome<Step> {
         lane.clear();
         if lane.requests.is_empty() {
             let next = self.cursor.take(share, &mut lane.requests);
             lane.flush_due = next == Next::FlushAfter;
             if next == Next::PastTheEnd {
-                let past = Fault::new(fault::core::IO).with([EIO]);
-                return Err(past).at(Stage::Read(self.cursor.at()));
+                return Ok(Step::PastTheEnd(self.cursor.at()));
             }
         }
         let mut room = BATCH_BYTES;
@@ -203,8 +212,18 @@ impl Plan<'_> {
             writer.copy_up(host)?;
             lane.flush = (lane.flush_due && lane.requests.is_empty()).then(|| writer.slot());
         }
-        Ok(!lane.is_idle())
+        Ok(if lane.is_idle() { Step::Over } else { Step::Batch })
     }
+}
+
+/// What lanes find when they ask for more.
+enum Step {
+    /// Nothing is left to do in this stage.
+    Over,
+    /// A batch.
+    Batch,
+    /// The next request, which starts here, does not lie on the disk.
+    PastTheEnd(u64),
 }
 
 /// One lane's requests and buffers.
