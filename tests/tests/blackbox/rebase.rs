@@ -60,15 +60,16 @@ const LAYOUTS: &[&str] = &[
 
 in_both_sandboxes! {
     fn an_image_shows_the_same_disk_over_whatever_layer_as_with_qemu_img(bench) {
-        for layout in LAYOUTS {
-            for options in [
-                ["-b", "new", "-F", "qcow2"].as_slice(),
-                &["-b", "new.raw", "-F", "raw"],
-                &["-b", "old.raw", "-F", "raw"],
-                &["-b", ""],
+        for (number, layout) in LAYOUTS.iter().enumerate() {
+            let ways: &[&[&str]] = &[
+                &["-b", "new", "-F", "qcow2"],
                 &["-c", "-b", "new", "-F", "qcow2"],
+                &["-b", ""],
+                &["-b", "old.raw", "-F", "raw"],
+                &["-b", "new.raw", "-F", "raw"],
                 &["-t", "none", "-T", "none", "-b", "./new", "-F", "qcow2"],
-            ] {
+            ];
+            for options in ways.iter().copied().take(if number == 0 { 6 } else { 3 }) {
                 let bench = &Bench::new(bench.sandbox());
                 let what = format!("{layout} {options:?}");
                 images(bench, layout);

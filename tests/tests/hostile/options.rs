@@ -33,7 +33,10 @@ fn changed(bench: &Bench, image: &str) {
         run(bench, words);
         let length = fs::metadata(bench.path("copy")).unwrap().len();
         let before = fs::metadata(bench.path(image)).unwrap().len();
-        assert!(length <= before + (1 << 30), "{words:?}: it grew to {length} bytes");
+        assert!(
+            length <= before + (1 << 30),
+            "{words:?}: it grew to {length} bytes"
+        );
     }
 }
 

@@ -55,7 +55,9 @@ pub(super) fn amend(file: File<'_>, header: Header, wanted: &Amend) -> Result<()
     }
     let upgrade = Upgrade::of(&mut look, aim.version)?;
     head(&look, &aim)?.judge(file)?;
-    let room = counted.as_ref().map_or(0, |counted| counted.room(&look, aim.order));
+    let room = counted
+        .as_ref()
+        .map_or(0, |counted| counted.room(&look, aim.order));
     let room = room.saturating_add(zeros.as_ref().map_or(0, Survey::room));
     // How much the file may grow by.
     file.host().report(&Report::Size(room));
