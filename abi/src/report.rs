@@ -122,6 +122,18 @@ pub struct Checked {
     pub image_end_offset: u64,
     /// Findings that were counted but not reported.
     pub left_out: u64,
+    /// Things that were wrong and were put right; they are no longer among the corruptions.
+    pub corruptions_fixed: u64,
+    /// Leaked clusters that are free now.
+    pub leaks_fixed: u64,
+}
+
+impl Checked {
+    /// Something was put right.
+    #[must_use]
+    pub const fn has_repaired(&self) -> bool {
+        self.corruptions_fixed > 0 || self.leaks_fixed > 0
+    }
 }
 
 /// A fault, and what the guest was doing.

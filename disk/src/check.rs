@@ -1,7 +1,8 @@
 //! A format being checked.
 
-use instar_abi::Format;
+use instar_abi::job::Repair;
 use instar_abi::report::{Backing, Checked};
+use instar_abi::{Fault, Format, fault};
 
 use crate::{Findings, Result};
 
@@ -20,4 +21,16 @@ pub trait Check {
     /// # Errors
     /// Why the check could not be completed: the host's, or what makes further reading pointless.
     fn run(&mut self, findings: &mut Findings<'_>) -> Result<Checked>;
+
+    /// Does the same and repairs what `repair` says, in a file that is open for writing; says what it repairs and what it does not.
+    ///
+    /// The disk stays what it was. If the machine stops at any moment, the next repair finds an image that it can repair, with the
+    /// same disk.
+    ///
+    /// # Errors
+    /// `UNSUPPORTED` for formats in which nothing is repaired; what makes a repair impossible; the host's.
+    fn repair(&mut self, repair: Repair, findings: &mut Findings<'_>) -> Result<Checked> {
+        let _ = (repair, findings);
+        Err(Fault::new(fault::check::UNSUPPORTED))
+    }
 }

@@ -16,6 +16,7 @@ pub struct Findings<'h> {
     batch: Vec<Fault>,
     said: u64,
     left_out: u64,
+    unheard: bool,
 }
 
 impl core::fmt::Debug for Findings<'_> {
@@ -36,7 +37,16 @@ impl<'h> Findings<'h> {
             batch: Vec::new(),
             said: 0,
             left_out: 0,
+            unheard: false,
         }
+    }
+
+    /// None yet, and none is ever heard of: they are counted.
+    #[must_use]
+    pub const fn unheard(host: &'h dyn Host) -> Self {
+        let mut none = Self::new(host);
+        none.unheard = true;
+        none
     }
 
     /// Reports one finding, or counts it once the limit is reached.
@@ -60,7 +70,7 @@ impl<'h> Findings<'h> {
     /// Nothing more will be said.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.said >= FINDINGS
+        self.unheard || self.said >= FINDINGS
     }
 
     /// Findings so far, heard of or not.

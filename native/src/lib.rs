@@ -25,6 +25,7 @@
 pub mod conformance;
 mod counting;
 mod failing;
+mod full;
 pub mod heap;
 mod sparse;
 mod torn;
@@ -44,6 +45,7 @@ use instar_disk::{Action, Fault, FileFacts, FileKind, Host, Io, IoError, Result,
 
 pub use counting::{Asked, Counting};
 pub use failing::Failing;
+pub use full::Full;
 pub use instar_abi::Report;
 pub use torn::{State, Torn};
 pub use watched::{Watch, Watched};

@@ -1,8 +1,8 @@
-//! `check`: what is wrong with an image's tables.
+//! `check`: what is wrong with an image's tables, and `check -r`, which puts it right and looks once more.
 
 use instar_abi::job::{Below, Check};
-use instar_abi::report::{Done, Report, Stage};
-use instar_disk::{Fault, Findings, Format, fault};
+use instar_abi::report::{Checked, Done, Report, Stage};
+use instar_disk::{Fault, Findings, Format, Result, fault};
 
 use crate::chain::{Chain, part, unless_refused};
 use crate::detect::detect;
@@ -18,6 +18,9 @@ pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
         Some(format) => format,
         None => detect(&file).at(stage)?,
     };
+    if job.repair.is_some() {
+        session.host.report(&Report::Opened(format));
+    }
     if job.source.busy && format != Format::Raw {
         return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
     }
@@ -34,11 +37,27 @@ pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
         }
         (Below::Nothing, _) | (Below::Named, None) => {}
     }
+    if let Some(repair) = job.repair {
+        let repaired = report(session, image.format(), |findings| image.repair(repair, findings))?;
+        if !repaired.has_repaired() {
+            return Ok(Done::default());
+        }
+    }
+    report(session, image.format(), |findings| image.run(findings))?;
+    Ok(Done::default())
+}
+
+/// Reports what one look at the image says and counts.
+fn report(
+    session: &Session<'_>,
+    format: Format,
+    look: impl FnOnce(&mut Findings<'_>) -> Result<Checked>,
+) -> Outcome<Checked> {
     let mut findings = Findings::new(session.host);
-    let outcome = image.run(&mut findings);
+    let outcome = look(&mut findings);
     findings.flush();
     let mut checked = outcome.at(Stage::Check)?;
     checked.left_out = findings.left_out();
-    session.host.report(&Report::Checked(image.format(), checked));
-    Ok(Done::default())
+    session.host.report(&Report::Checked(format, checked));
+    Ok(checked)
 }

@@ -81,6 +81,34 @@ super::faults! {
     /// A bitmap that is loaded when the image is opened. Number 0: errno; text: its name.
     BITMAP_TABLE = 0x083c, "Could not read bitmap_table table from image for bitmap '{text}': {errno}";
 
+    // qcow2: what is put right, and what cannot be.
+    /// Numbers: cluster, refcount, references.
+    REPAIRING_CLUSTER = 0x0860, "Repairing cluster {0} refcount={1} reference={2}";
+    /// Number 0: table index.
+    REPAIRING_BLOCK_OUTSIDE = 0x0861, "Repairing refcount block {0} is outside image";
+    /// Counts are to stand where no block is, or a block where none can be.
+    REBUILDING = 0x0862, "Rebuilding refcount structure";
+    /// The same, and only leaks were to be repaired.
+    REBUILD_NEEDED = 0x0863, "ERROR need to rebuild refcount structures";
+    /// Number 0: offset.
+    REPAIRING_PREALLOCATED = 0x0864, "Repairing offset={0:x}: Preallocated cluster is not properly aligned; L2 entry corrupted.";
+    /// Numbers: L1 index, entry, refcount.
+    REPAIRING_COPIED_L1 = 0x0865, "Repairing OFLAG_COPIED L2 cluster: l1_index={0} l1_entry={1:x} refcount={2}";
+    /// Numbers: entry, refcount.
+    REPAIRING_COPIED_L2 = 0x0866, "Repairing OFLAG_COPIED data cluster: l2_entry={0:x} refcount={1}";
+    /// Number 0: index.
+    REPAIRING_SNAPSHOT_INCOMPLETE = 0x0867, "Repairing snapshot table entry {0} is incomplete";
+    /// Number 0: snapshots over the limit.
+    DISCARDING_SNAPSHOTS = 0x0868, "Discarding {0} overhanging snapshots";
+    /// Number 0: snapshots behind the limit.
+    DISCARDING_SNAPSHOTS_BIG = 0x0869, "Discarding {0} overhanging snapshots (snapshot table is too big)";
+    /// Numbers: index, bytes.
+    DISCARDING_SNAPSHOT_EXTRA = 0x086a, "Discarding too much extra metadata in snapshot table entry {0} ({1} > 1024)";
+    /// A table goes on behind the end of the file.
+    REPAIR_CUT = 0x086b, "a table continues past the end of the file, so that its remaining clusters look free; nothing was changed";
+    /// A writer's repair of a dirty image ended early. Number 0: errno.
+    REPAIR_DIRTY = 0x086c, "Could not repair dirty image: {errno}";
+
     // VMDK.
     /// Number 0: sector.
     VMDK_NO_OFFSET = 0x0840, "ERROR: could not get cluster_offset for sector {0}";

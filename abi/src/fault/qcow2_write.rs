@@ -36,15 +36,15 @@ super::faults! {
     /// The refcount table would exceed its limit. Numbers: clusters needed, limit in bytes.
     REFCOUNT_TABLE = 0x0290, "the refcount table would take more than {1} bytes (try using a larger cluster size)";
     /// The existing image is marked dirty.
-    TARGET_DIRTY = 0x0291, "the image was not closed cleanly; repair it with 'qemu-img check -r all' before writing to it";
+    TARGET_DIRTY = 0x0291, "the image was not closed cleanly; repair it with 'check -r all' before writing to it";
     /// The existing image is marked corrupt.
-    TARGET_CORRUPT = 0x0292, "the image is marked corrupt and cannot be written to; repair it with 'qemu-img check -r all'";
+    TARGET_CORRUPT = 0x0292, "qcow2: Image is corrupt; cannot be opened read/write";
     /// The existing image has an external data file that was not opened for writing.
     TARGET_DATA_FILE = 0x0294, "the image keeps its data in another file, '{text}'; name it with -o data_file= to write to it";
     /// A table of the existing image has an impossible entry. Numbers: entry, byte offset.
-    TARGET_TABLE = 0x0295, "the image's tables are damaged (entry {0} at byte {1}); repair it with 'qemu-img check -r all' before writing to it";
+    TARGET_TABLE = 0x0295, "the image's tables are damaged (entry {0} at byte {1}); repair it with 'check -r all' before writing to it";
     /// A count in the existing image would pass its width. Numbers: cluster, count.
-    TARGET_REFCOUNT = 0x0296, "the image's refcounts are damaged (cluster {0} is in use, but its refcount is {1}); repair it with 'qemu-img check -r all' before writing to it";
+    TARGET_REFCOUNT = 0x0296, "the image's refcounts are damaged (cluster {0} is in use, but its refcount is {1}); repair it with 'check -r all' before writing to it";
     /// `snapshot -a` of an image that has bitmaps.
     APPLY_WITH_BITMAPS = 0x0297, "Device has active dirty bitmaps";
     /// `snapshot -a` of a snapshot that the image does not have.

@@ -15,6 +15,8 @@ super::faults! {
     LOG_LOOP = 1285, "the VHDX log of {0} bytes has overlapping entries, which would be read without end";
     /// The log makes more changes than are kept. Numbers: changes, limit.
     LOG_CHANGES = 1286, "the VHDX log holds more than {1} changes; replay it with 'qemu-img check -r all' on a copy";
+    /// The log cannot be replayed into the file. Numbers: start and end of a change.
+    LOG_OVERLAP = 1310, "the VHDX log changes bytes {0} to {1} of the file, where a header or the log itself is";
     /// The file is shorter than its log claims. Numbers: file size, size claimed.
     LOG_TRUNCATED = 1287, "the VHDX file has {0} bytes, but had {1} when its log was written; it has been truncated";
     /// Neither region table is valid.

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use instar_disk::job::Repair;
 use instar_disk::report::{Backing, Checked};
 use instar_disk::{Budget, Check, Fault, File, Findings, Format, Result, fault, to_usize};
 
@@ -10,7 +11,9 @@ use crate::header::Header;
 use crate::layout::{Chunks, MIB, state};
 use crate::log::replay;
 use crate::metadata::Metadata;
+use crate::raw::RawHeader;
 use crate::region::Regions;
+use crate::repair;
 use crate::replayed::Replayed;
 
 /// Opens a VHDX to look it through: its table is not judged yet.
@@ -26,8 +29,8 @@ pub fn check<'h>(file: File<'h>) -> Result<Box<dyn Check + 'h>> {
 }
 
 fn open(file: File<'_>) -> Result<Checker<'_>> {
-    let header = Header::read(&file)?;
-    let (replayed, _) = replay(file, &header)?;
+    let (header, raw) = Header::read(&file)?;
+    let (replayed, dirty) = replay(file, &header)?;
     let regions = Regions::read(&replayed, &header)?;
     let metadata = Metadata::read(&replayed, regions.metadata)?;
     let chunks = Chunks::new(metadata.block_size, metadata.sector_size);
@@ -42,6 +45,7 @@ fn open(file: File<'_>) -> Result<Checker<'_>> {
         regions,
         chunks,
         entries: needed,
+        to_replay: dirty.then_some((header, raw)),
     })
 }
 
@@ -51,6 +55,8 @@ struct Checker<'h> {
     regions: Regions,
     chunks: Chunks,
     entries: u64,
+    /// The header that counts, while its log has changes that the file lacks.
+    to_replay: Option<(Header, RawHeader)>,
 }
 
 impl Check for Checker<'_> {
@@ -98,6 +104,22 @@ impl Check for Checker<'_> {
         Ok(Checked {
             corruptions: wrong,
             ..Checked::default()
+        })
+    }
+
+    /// The log is replayed into the file; nothing else is repaired, as with the reference.
+    fn repair(&mut self, _: Repair, findings: &mut Findings<'_>) -> Result<Checked> {
+        let mut fixed = 0;
+        if let Some((header, raw)) = &self.to_replay {
+            let slot = self.file.file().slot();
+            repair::write(&self.file, header, raw).map_err(|fault| fault.in_file(slot))?;
+            self.to_replay = None;
+            fixed = 1;
+        }
+        let checked = self.run(findings)?;
+        Ok(Checked {
+            corruptions_fixed: fixed,
+            ..checked
         })
     }
 }

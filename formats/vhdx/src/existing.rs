@@ -48,7 +48,7 @@ pub fn readable<'h>(file: File<'h>, seed: &Seed, renews: bool) -> Result<Box<dyn
 }
 
 fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<InPlace<Existing<'h>>> {
-    let (header, raw) = Header::read_both(&file)?;
+    let (header, raw) = Header::read(&file)?;
     if header.log_guid.is_some() {
         let what = b"writing into a VHDX whose log must be replayed first, by qemu-img check -r all (-n)";
         return Err(Fault::new(fault::core::UNSUPPORTED).named(what));

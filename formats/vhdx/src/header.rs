@@ -20,19 +20,11 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The header of the VHDX `file` that counts.
+    /// The header of the VHDX `file` that counts, and what it was read from.
     ///
     /// # Errors
     /// `NOT_VHDX`, `NO_HEADER`, and what is wrong with the header; the host's.
-    pub(crate) fn read(file: &File<'_>) -> Result<Self> {
-        Self::read_both(file).map(|(header, _)| header)
-    }
-
-    /// The same, with what it was read from.
-    ///
-    /// # Errors
-    /// As [`Header::read`].
-    pub(crate) fn read_both(file: &File<'_>) -> Result<(Self, RawHeader)> {
+    pub(crate) fn read(file: &File<'_>) -> Result<(Self, RawHeader)> {
         let mut signature = [0; 8];
         file.read_padded(0, &mut signature)?;
         if signature != FILE_SIGNATURE {

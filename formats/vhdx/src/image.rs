@@ -48,7 +48,7 @@ struct Vhdx<'h> {
 
 impl<'h> Vhdx<'h> {
     fn open(file: File<'h>) -> Result<Self> {
-        let (header, raw) = Header::read_both(&file)?;
+        let (header, raw) = Header::read(&file)?;
         let (replayed, dirty) = replay(file, &header)?;
         let regions = Regions::read(&replayed, &header)?;
         let metadata = Metadata::read(&replayed, regions.metadata)?;

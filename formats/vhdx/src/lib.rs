@@ -47,6 +47,7 @@ mod parent;
 mod probe;
 pub mod raw;
 mod region;
+mod repair;
 mod replayed;
 mod ring;
 mod table;

@@ -102,6 +102,12 @@ impl<'h> Replayed<'h> {
         Ok(())
     }
 
+    /// What is changed, in ascending order: where it starts and ends, and what it becomes.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (u64, u64, Change)> {
+        let all = self.changes.iter();
+        all.map(|(start, (end, change))| (*start, *end, *change))
+    }
+
     /// Where the bytes from `offset` on are, for at most `length` (not 0) bytes.
     pub(crate) fn piece(&self, offset: u64, length: u64) -> Piece {
         if self.changes.is_empty() {

@@ -13,11 +13,12 @@ mod support;
 mod build;
 
 use build::Change::{Data, Zero};
-use build::{BAT, ByHand, DATA, entry, log, put};
-use instar_disk::File;
+use build::{BAT, ByHand, DATA, LOG, entry, log, put};
 use instar_disk::fault::vhdx as faults;
-use instar_native::Native;
+use instar_disk::job::Repair;
+use instar_disk::{File, Findings};
 use instar_native::words;
+use instar_native::{Native, State, Torn};
 use support::{Dir, MIB, assert_same, pattern, qemu_complaint, qemu_reads, read_all, run, text, walk};
 
 /// The image and its BAT sector, which is then lost from the file: only a log that holds it can bring it back.
@@ -55,6 +56,9 @@ fn assert_as_repaired(dir: &Dir, what: &str, bytes: &[u8]) -> Vec<u8> {
             .unwrap()
             .dirty
     );
+    for word in [Repair::Leaks, Repair::All] {
+        assert_replayed(dir, what, word, bytes, &ours);
+    }
     let repaired = run(&["check", "-q", "-r", "all", "-f", "vhdx", text(&dirty)]);
     assert!(
         repaired.status.success(),
@@ -63,6 +67,94 @@ fn assert_as_repaired(dir: &Dir, what: &str, bytes: &[u8]) -> Vec<u8> {
     );
     assert_same(what, &ours, &qemu_reads("vhdx", &dirty));
     ours
+}
+
+/// We replay the log into a copy, and qemu-img reads that as it is.
+fn assert_replayed(dir: &Dir, what: &str, word: Repair, bytes: &[u8], disk: &[u8]) {
+    let copy = dir.join("replayed.vhdx");
+    std::fs::write(&copy, bytes).unwrap();
+    let native = Native::new(1);
+    let file = File::new(&native, native.existing(&copy));
+    let mut findings = Findings::new(&native);
+    let mut image = instar_vhdx::check(file).unwrap();
+    let checked = image.repair(word, &mut findings).unwrap();
+    assert_eq!((checked.corruptions, checked.corruptions_fixed), (0, 1), "{what}");
+    drop(image);
+    assert_eq!(qemu_complaint("vhdx", &copy), None, "{what}: not replayed");
+    assert_same(what, disk, &qemu_reads("vhdx", &copy));
+    // Nothing is left to do.
+    let replayed = std::fs::read(&copy).unwrap();
+    let mut image = instar_vhdx::check(file).unwrap();
+    assert!(
+        !image.repair(word, &mut findings).unwrap().has_repaired(),
+        "{what}"
+    );
+    assert_eq!(
+        std::fs::read(&copy).unwrap(),
+        replayed,
+        "{what}: a clean image was written to"
+    );
+}
+
+#[test]
+fn a_power_cut_while_the_log_is_replayed_leaves_the_same_disk() {
+    let dir = Dir::new();
+    let (mut bytes, table) = lost_table();
+    let size = size_of(&bytes);
+    let changes = [
+        Data(BAT, table),
+        Zero(DATA + 8192, 8192),
+        Data(DATA, vec![7; 4096]),
+    ];
+    log(&mut bytes, 0, &entry(1, 0, size, size, &changes));
+    let path = dir.join("image.vhdx");
+    std::fs::write(&path, &bytes).unwrap();
+    let disk = read_all(instar_vhdx::open, &path).unwrap();
+    let torn = Torn::default();
+    let facts = torn.native.existing(&path);
+    let mut findings = Findings::new(&torn);
+    let mut image = instar_vhdx::check(File::new(&torn, facts)).unwrap();
+    image.repair(Repair::All, &mut findings).unwrap();
+    drop(image);
+    let cut = dir.join("cut.vhdx");
+    let mut number = 0;
+    torn.states(&State::from([(facts.slot, bytes)]), &mut |state, what| {
+        std::fs::write(&cut, &state[&facts.slot]).unwrap();
+        let found =
+            read_all(instar_vhdx::open, &cut).unwrap_or_else(|fault| panic!("{what}: {}", words(&fault)));
+        assert_same(what, &found, &disk);
+        number += 1;
+        if number % 10 == 0 {
+            assert!(
+                run(&["check", "-q", "-r", "all", "-f", "vhdx", text(&cut)])
+                    .status
+                    .success(),
+                "{what}"
+            );
+            assert_same(what, &qemu_reads("vhdx", &cut), &disk);
+        }
+    });
+    assert!(number > 50, "{number} states of power cuts");
+}
+
+/// What is replayed may be replayed again after a stop, so no change may lie where the log or a header stands.
+#[test]
+fn a_log_that_changes_itself_or_a_header_is_not_replayed() {
+    for place in [LOG, 64 << 10, 0] {
+        let dir = Dir::new();
+        let (mut bytes, table) = lost_table();
+        let size = size_of(&bytes);
+        let changes = [Data(BAT, table), Zero(place, 4096)];
+        log(&mut bytes, 0, &entry(1, 0, size, size, &changes));
+        let path = dir.join("image.vhdx");
+        std::fs::write(&path, &bytes).unwrap();
+        let native = Native::new(1);
+        let mut findings = Findings::new(&native);
+        let mut image = instar_vhdx::check(File::new(&native, native.existing(&path))).unwrap();
+        let fault = image.repair(Repair::All, &mut findings).unwrap_err();
+        assert_eq!((fault.code, fault.numbers[0]), (faults::LOG_OVERLAP, place));
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "something was written");
+    }
 }
 
 fn size_of(bytes: &[u8]) -> u64 {

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use instar_abi::report::{Failure, Stage};
+use instar_abi::report::{Checked, Failure, Stage};
 use instar_abi::{Fault, Slot, fault};
 
+use crate::program::Program;
 use crate::show::{Escaped, Name};
 
 /// What messages refer to.
@@ -102,6 +103,32 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
         text.extend_from_slice(b"]?");
     }
     text
+}
+
+/// What a check found, each on a line of its own.
+#[must_use]
+pub fn findings(found: &[Fault], program: &Program) -> Vec<u8> {
+    let mut text = Vec::new();
+    for one in found {
+        let words = fault(one).into_bytes();
+        if fault::check::is_prefixed(one.code) {
+            text.extend_from_slice(&program.message(&words));
+        } else {
+            text.extend_from_slice(&words);
+            text.push(b'\n');
+        }
+    }
+    text
+}
+
+/// How much of it nobody heard of; nothing, if that is all.
+#[must_use]
+pub fn left_out(checked: &Checked, program: &Program) -> Vec<u8> {
+    if checked.left_out == 0 {
+        return Vec::new();
+    }
+    let text = format!("{} further messages were left out", checked.left_out);
+    program.message(text.as_bytes())
 }
 
 /// What went wrong, without saying where.

@@ -8,22 +8,7 @@ use instar_tests::ledger::deviates;
 use instar_tests::variant::{self, Variant, io};
 use instar_tests::{Bench, Outcome, in_both_sandboxes};
 
-const CLUSTER: u64 = 65536;
-const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
-
-/// What a run said, with the program's name taken off the messages.
-fn said(outcome: &Outcome) -> (Option<i32>, String, String) {
-    let errors = outcome.errors();
-    let errors: Vec<&str> = errors
-        .lines()
-        .map(|line| {
-            line.strip_prefix("qemu-img: ")
-                .or(line.strip_prefix("instar: "))
-                .unwrap_or(line)
-        })
-        .collect();
-    (outcome.code(), outcome.text(), errors.join("\n"))
-}
+use crate::tables::{CLUSTER, OFFSET, Tables, image, said, with_snapshots};
 
 #[track_caller]
 fn same(bench: &Bench, words: &[&str], what: &str) -> Outcome {
@@ -85,68 +70,6 @@ fn foreign(bench: &Bench, format: &str, size: &str, commands: &[&str]) {
         io.args(["-c", command]);
     }
     Outcome::of(&mut io).succeeds();
-}
-
-/// A qcow2 of 16 MiB with data, holes, zeros and compressed clusters, made with `options`.
-fn image(bench: &Bench, options: &str) -> Tables {
-    let image = Crafted::image(bench, "image", "16M", options, 5 * CLUSTER);
-    io(
-        bench,
-        "image",
-        &[
-            "write -P 7 1M 300k",
-            "write -z 2M 128k",
-            "write -c -P 9 3M 64k",
-            "write -c -P 8 4M 64k",
-        ],
-    );
-    Tables(image)
-}
-
-/// Two snapshots, and writes in between.
-fn with_snapshots(bench: &Bench) -> Tables {
-    let tables = image(bench, "");
-    bench.qemu(["snapshot", "-c", "first", "image"]).succeeds();
-    io(bench, "image", &["write -P 1 64k 128k"]);
-    bench.qemu(["snapshot", "-c", "second", "image"]).succeeds();
-    io(bench, "image", &["write -P 2 128k 128k"]);
-    tables
-}
-
-/// Places in an image, found by walking its tables.
-struct Tables(Crafted);
-
-impl Tables {
-    fn l1(&self) -> u64 {
-        self.0.get(field::L1_TABLE_OFFSET)
-    }
-
-    fn l2(&self) -> u64 {
-        self.0.get(self.l1()) & OFFSET
-    }
-
-    /// The L2 entry of a guest cluster.
-    fn entry(&self, cluster: u64) -> u64 {
-        self.l2() + cluster * 8
-    }
-
-    fn refcount_table(&self) -> u64 {
-        self.0.get(field::REFCOUNT_TABLE_OFFSET)
-    }
-
-    /// The 16-bit refcount of the host cluster at `offset`.
-    fn refcount(&self, offset: u64) -> u64 {
-        self.0.get(self.refcount_table()) + offset / CLUSTER * 2
-    }
-
-    fn snapshots(&self) -> u64 {
-        self.0.get(field::SNAPSHOTS_OFFSET)
-    }
-
-    /// Sets the 16-bit refcount of the host cluster at `offset`.
-    fn count(&self, offset: u64, refcount: u16) {
-        self.0.bytes(self.refcount(offset), &refcount.to_be_bytes());
-    }
 }
 
 in_both_sandboxes! {
@@ -228,19 +151,6 @@ in_both_sandboxes! {
     fn check_needs_the_backing_file(bench) {
         bench.qemu(["create", "-q", "-u", "-f", "qcow2", "-b", "absent", "-F", "raw", "image", "1M"]).succeeds();
         finds(bench, 1, "backing file");
-    }
-
-    fn repair_is_refused_in_words(bench) {
-        let tables = image(bench, "");
-        tables.count(tables.0.end() & !(CLUSTER - 1), 1);
-        let before = fs::read(bench.path("image")).unwrap();
-        for mode in ["leaks", "all"] {
-            bench.instar(["check", "-r", mode, "image"]).fails_with("--repair");
-        }
-        assert!(fs::read(bench.path("image")).unwrap() == before, "the image was changed");
-        let theirs = bench.qemu(["check", "-r", "leaks", "image"]);
-        let ours = bench.instar(["check", "-r", "leaks", "image"]);
-        deviates("check-repair", &theirs.code(), &ours.code());
     }
 
     fn check_finds_wrong_refcounts(bench) {

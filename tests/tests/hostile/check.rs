@@ -30,7 +30,39 @@ fn examine(bench: &Bench, image: &str) -> Outcome {
     } else {
         serde_json::from_slice::<serde_json::Value>(&outcome.stdout).unwrap();
     }
+    repaired(bench, image);
     outcome
+}
+
+/// Repairs a copy of `image`, which takes no more than that, and the file grows by no more than new refcounts.
+#[track_caller]
+fn repaired(bench: &Bench, image: &str) {
+    let copy = bench.path("repaired");
+    let mut cp = std::process::Command::new("cp");
+    cp.arg("--sparse=always").args([bench.path(image), copy.clone()]);
+    assert!(cp.status().unwrap().success());
+    let before = copy.metadata().unwrap().len();
+    for mode in ["leaks", "all"] {
+        let words = ["check", "-r", mode, "--output=json", "-f", "qcow2", "repaired"];
+        let outcome =
+            Outcome::of(&mut bench.command_under(&["prlimit", "--as=268435456", "--core=0"], words));
+        // It looks twice.
+        assert!(
+            outcome.stderr.len() < 2 * BYTES,
+            "{mode}: {} bytes of words",
+            outcome.stderr.len()
+        );
+        outcome.is_civil().within(Duration::from_secs(50));
+        if !outcome.stdout.is_empty() {
+            serde_json::from_slice::<serde_json::Value>(&outcome.stdout).unwrap();
+        }
+    }
+    let after = copy.metadata().unwrap().len();
+    assert!(
+        after <= before + before / 32 + (32 << 20),
+        "{before} bytes, {after} afterwards"
+    );
+    std::fs::remove_file(copy).unwrap();
 }
 
 /// The exit code is `code`.

@@ -3,3 +3,4 @@
 pub(crate) mod bits;
 pub(crate) mod carried;
 pub(crate) mod directory;
+pub(crate) mod stale;

@@ -6,6 +6,7 @@ use instar_disk::{Action, Budget, Fault, Findings, Io, Result, TableReader, faul
 
 use super::cells::Cells;
 use super::frame::Frame;
+use crate::edit::freed::Freed;
 use crate::packed;
 use crate::raw::entry;
 
@@ -147,6 +148,18 @@ pub(super) struct Compared {
     pub(super) highest: u64,
     /// A copied flag contradicts a refcount.
     pub(super) suspicious: bool,
+    /// A cluster that is in use is not counted at all: there may be no block to count it in.
+    pub(super) uncounted: bool,
+    pub(super) corruptions_fixed: u64,
+    pub(super) leaks_fixed: u64,
+}
+
+/// Which refcounts are made what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fix {
+    None,
+    TooHigh,
+    All,
 }
 
 /// Compares the counts in `cells`, of the clusters before `end`, with the refcounts in the file.
@@ -155,6 +168,9 @@ pub(super) struct Comparison<'a, 'b, 'h, 'f> {
     pub(super) cells: &'a Cells,
     pub(super) findings: &'b mut Findings<'f>,
     pub(super) found: &'b mut Compared,
+    /// Only where each block is used by nothing else.
+    pub(super) fix: Fix,
+    pub(super) freed: &'b mut Freed,
 }
 
 /// A piece of the refcounts: clusters, and where their counts are.
@@ -250,20 +266,45 @@ impl Comparison<'_, '_, '_, '_> {
             }));
         }
         self.frame.file.host().submit(&mut batch);
+        let mut changed: Vec<Io<'_>> = Vec::new();
         for (io, piece) in batch.into_iter().zip(pieces.iter()) {
             let read = to_usize(io.outcome.map_err(|error| error.fault(slot))?)?;
             if let Action::Read { into, .. } = io.action {
                 if let Some(rest) = into.get_mut(read..) {
                     rest.fill(0);
                 }
-                self.piece(*piece, into);
+                if self.piece(*piece, into) {
+                    changed.push(Io::new(Action::Write {
+                        slot,
+                        offset: piece.at,
+                        from: into,
+                    }));
+                }
             }
         }
         pieces.clear();
+        self.write(changed)
+    }
+
+    fn write(&mut self, mut changed: Vec<Io<'_>>) -> Result<()> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let file = self.frame.file;
+        file.host().submit(&mut changed);
+        for io in changed {
+            io.outcome.map_err(|error| error.fault(file.slot()))?;
+        }
+        if self.freed.is_full() {
+            file.flush()?;
+            self.freed.drop_all(file, self.frame.header.cluster_bits)?;
+        }
         Ok(())
     }
 
-    fn piece(&mut self, piece: Piece, disk: &[u8]) {
+    /// Looks at the refcounts in `disk`; gives whether one of them was changed.
+    fn piece(&mut self, piece: Piece, disk: &mut [u8]) -> bool {
+        let mut changed = false;
         let order = self.frame.header.refcount_order;
         let mut at = piece.from;
         while at < piece.to {
@@ -282,11 +323,16 @@ impl Comparison<'_, '_, '_, '_> {
             // A few one by one, then perhaps they are ordinary again.
             let stop = at.saturating_add(STRIDE).min(piece.to);
             for cluster in at..stop {
-                let refcount = packed::get(disk, order, cluster.saturating_sub(piece.from));
-                self.one(cluster, refcount);
+                let place = cluster.saturating_sub(piece.from);
+                let refcount = packed::get(disk, order, place);
+                if let Some(new) = self.one(cluster, refcount) {
+                    packed::set(disk, order, place, new);
+                    changed = true;
+                }
             }
             at = stop;
         }
+        changed
     }
 
     fn absent(&mut self, from: u64, to: u64) {
@@ -295,7 +341,8 @@ impl Comparison<'_, '_, '_, '_> {
             let stop = at.saturating_add(CLEAR).min(to);
             if !self.cells.is_clear(at, stop) {
                 for cluster in at..stop {
-                    self.one(cluster, 0);
+                    // Without a block no refcount can be made another.
+                    let _ = self.one(cluster, 0);
                 }
             }
             at = stop;
@@ -315,24 +362,37 @@ impl Comparison<'_, '_, '_, '_> {
         }
     }
 
-    fn one(&mut self, cluster: u64, refcount: u64) {
+    /// Gives the refcount that the cluster is to have, if it is to have another.
+    fn one(&mut self, cluster: u64, refcount: u64) -> Option<u64> {
         let cell = self.cells.get(cluster);
         let count = cell.count.min(self.frame.most());
-        if refcount > 0 || count > 0 {
+        let (too_low, too_high) = (refcount < count, refcount > count);
+        let fixed = refcount > 0
+            && match self.fix {
+                Fix::None => false,
+                Fix::TooHigh => too_high,
+                Fix::All => too_low || too_high,
+            };
+        let now = if fixed { count } else { refcount };
+        if now > 0 || count > 0 {
             self.found.highest = cluster;
         }
-        self.found.suspicious |= (cell.copied && refcount != 1) || (cell.shared && refcount == 1);
-        let code = if refcount < count {
-            self.found.corruptions = self.found.corruptions.saturating_add(1);
-            fault::check::REFCOUNT_LOW
-        } else if refcount > count {
-            self.found.leaks = self.found.leaks.saturating_add(1);
-            fault::check::LEAKED
-        } else {
-            return;
+        self.found.suspicious |= (cell.copied && now != 1) || (cell.shared && now == 1);
+        self.found.uncounted |= too_low && refcount == 0;
+        let (code, counter) = match (too_low, too_high, fixed) {
+            (true, _, false) => (fault::check::REFCOUNT_LOW, &mut self.found.corruptions),
+            (_, true, false) => (fault::check::LEAKED, &mut self.found.leaks),
+            (true, _, true) => (fault::check::REPAIRING_CLUSTER, &mut self.found.corruptions_fixed),
+            (_, true, true) => (fault::check::REPAIRING_CLUSTER, &mut self.found.leaks_fixed),
+            _ => return None,
         };
+        *counter = counter.saturating_add(1);
         self.findings
             .say(Fault::new(code).with([cluster, refcount, count]));
+        if fixed && count == 0 {
+            self.freed.push(cluster);
+        }
+        fixed.then_some(count)
     }
 }
 

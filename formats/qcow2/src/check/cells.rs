@@ -244,6 +244,55 @@ impl Cells {
         }
     }
 
+    /// The count of `from`, and how many clusters up to `to` have the same; at least one.
+    pub(super) fn alike(&self, from: u64, to: u64) -> (u64, u64) {
+        let count = self.get(from).count;
+        let end = to.min(self.end());
+        let mut at = from.saturating_add(1);
+        while at < end {
+            let alike = self.group_like(from, at);
+            if alike > 0 {
+                at = at.saturating_add(alike).min(end);
+            } else if self.get(at).count == count {
+                at = at.saturating_add(1);
+            } else {
+                break;
+            }
+        }
+        (count, at.saturating_sub(from))
+    }
+
+    /// Cells of a whole group that starts with `at` and is filled with what `like` has; none, if it is not.
+    fn group_like(&self, like: u64, at: u64) -> u64 {
+        let (like, at) = (
+            index(like.saturating_sub(self.first)),
+            index(at.saturating_sub(self.first)),
+        );
+        let same = match &self.store {
+            Store::Nibbles(cells) if at.is_multiple_of(2) => {
+                let byte = cells.get(like / 2).copied().unwrap_or(0);
+                let cell = if like.is_multiple_of(2) {
+                    byte & 15
+                } else {
+                    byte >> 4
+                };
+                let start = at / 2;
+                cells.get(start..start.saturating_add(GROUP / 2))
+                    == Some(&[cell | cell.wrapping_shl(4); GROUP / 2])
+            }
+            Store::Nibbles(_) => false,
+            Store::Bytes(cells) => {
+                let cell = cells.get(like).copied().unwrap_or(0);
+                cells.get(at..at.saturating_add(GROUP)) == Some(&[cell; GROUP])
+            }
+            Store::Words(cells) => {
+                let cell = cells.get(like).copied().unwrap_or(0);
+                cells.get(at..at.saturating_add(GROUP)) == Some(&[cell; GROUP])
+            }
+        };
+        if same { instar_disk::from_usize(GROUP) } else { 0 }
+    }
+
     /// By how much all counts together exceed `most` each.
     pub(super) fn excess(&self, most: u64) -> u64 {
         if self.width().most() <= most {

@@ -11,6 +11,8 @@ use crate::raw::{entry, subcluster};
 pub(super) trait Sink {
     /// Something is wrong.
     fn found(&mut self, fault: Fault);
+    /// Something is wrong with the entry, which will lead nowhere.
+    fn zeroed(&mut self, fault: Fault);
     /// The bytes from `offset` on are in use.
     fn refer(&mut self, offset: u64, bytes: u64, claim: Claim);
 }
@@ -64,10 +66,23 @@ pub(super) fn look(frame: &Frame<'_>, number: u64, value: u64, bits: u64, sink: 
         }
         Place::Packed => packed(frame, number, value, bits, sink),
         Place::At(offset) => {
-            at(frame, offset, value, bits, sink);
-            place
+            if at(frame, offset, value, bits, sink) {
+                place
+            } else {
+                Place::Nowhere
+            }
         }
     }
+}
+
+/// Whether the entry leads to a place at which no cluster can be, and would read the same without it.
+pub(super) fn is_misplaced_zero(frame: &Frame<'_>, value: u64, bits: u64) -> bool {
+    let data = if frame.header.features.extended_l2() {
+        bits & subcluster::ALLOCATED != 0
+    } else {
+        value & entry::ZERO == 0
+    };
+    matches!(place(frame, value), Place::At(offset) if frame.within(offset) != 0) && !data
 }
 
 fn packed(frame: &Frame<'_>, number: u64, value: u64, bits: u64, sink: &mut impl Sink) -> Place {
@@ -88,25 +103,24 @@ fn packed(frame: &Frame<'_>, number: u64, value: u64, bits: u64, sink: &mut impl
     Place::Packed
 }
 
-fn at(frame: &Frame<'_>, offset: u64, value: u64, bits: u64, sink: &mut impl Sink) {
+/// Gives whether the entry keeps its place.
+fn at(frame: &Frame<'_>, offset: u64, value: u64, bits: u64, sink: &mut impl Sink) -> bool {
     if bits.wrapping_shr(32) & bits != 0 {
         sink.found(Fault::new(fault::check::SUBCLUSTERS).with([offset]));
     }
     if frame.within(offset) != 0 {
-        let data = if frame.header.features.extended_l2() {
-            bits & subcluster::ALLOCATED != 0
+        if !is_misplaced_zero(frame, value, bits) {
+            sink.found(Fault::new(fault::check::DATA_UNALIGNED).with([offset]));
+        } else if frame.zeroes {
+            sink.zeroed(Fault::new(fault::check::REPAIRING_PREALLOCATED).with([offset]));
+            return false;
         } else {
-            value & entry::ZERO == 0
-        };
-        let code = if data {
-            fault::check::DATA_UNALIGNED
-        } else {
-            fault::check::PREALLOCATED_UNALIGNED
-        };
-        sink.found(Fault::new(code).with([offset]));
+            sink.found(Fault::new(fault::check::PREALLOCATED_UNALIGNED).with([offset]));
+        }
     }
     if !frame.external {
         let claim = Claim::of(value & entry::COPIED != 0);
         sink.refer(offset, frame.cluster_size(), claim);
     }
+    true
 }

@@ -1,6 +1,6 @@
 //! What does not change while an image is checked.
 
-use instar_disk::{Fault, File, fault};
+use instar_disk::{Fault, File, FileFacts, Result, fault};
 
 use crate::header::Header;
 use crate::raw::entry;
@@ -16,6 +16,10 @@ pub(super) struct Frame<'h> {
     pub(super) clusters: u64,
     /// Guest clusters are in another file.
     pub(super) external: bool,
+    /// What can be put right will be, so that what is said of it is that.
+    pub(super) repairs_all: bool,
+    /// So will be entries that lead to a place at which no cluster can be, and read as zero all the same.
+    pub(super) zeroes: bool,
 }
 
 impl<'h> Frame<'h> {
@@ -27,7 +31,31 @@ impl<'h> Frame<'h> {
             file,
             header,
             length,
+            repairs_all: false,
+            zeroes: false,
         }
+    }
+
+    /// The image after a change: what its header says now, and a file of at least `bytes` bytes.
+    ///
+    /// # Errors
+    /// The host's.
+    pub(super) fn changed(&mut self, bytes: u64) -> Result<()> {
+        let header = Header::parse_to_check(self.file)?;
+        let facts = self.file.facts();
+        let file = File::new(
+            self.file.host(),
+            FileFacts {
+                size: facts.size.max(bytes),
+                ..facts
+            },
+        );
+        *self = Self {
+            repairs_all: self.repairs_all,
+            zeroes: self.zeroes,
+            ..Self::new(file, header)
+        };
+        Ok(())
     }
 
     pub(super) const fn cluster_size(&self) -> u64 {

@@ -34,6 +34,8 @@ pub(super) fn say(
             cells,
             findings,
             spoke: false,
+            zeroed: BTreeSet::new(),
+            table: 0,
         },
     };
     walk.speaker.refer(0, frame.cluster_size(), Claim::Silent);
@@ -150,6 +152,7 @@ impl Walk<'_, '_, '_, '_> {
         self.left = self.left.saturating_sub(frame.cluster_size().max(READ_MIN));
         let words = self.table.read(frame, offset)?;
         self.speaker.spoke = false;
+        self.speaker.table = offset;
         let each = if frame.header.features.extended_l2() { 2 } else { 1 };
         for (number, words) in (0..).zip(words.chunks_exact(each)) {
             if self.speaker.findings.is_full() {
@@ -160,6 +163,9 @@ impl Walk<'_, '_, '_, '_> {
             if value != 0 || bits != 0 {
                 entry::look(frame, number, value, bits, &mut self.speaker);
             }
+        }
+        if self.speaker.zeroed.len() < CLEAN {
+            self.speaker.zeroed.insert(offset);
         }
         // While references are counted, a table must be visited every time.
         if !self.speaker.spoke && self.speaker.cells.is_none() && self.clean.len() < CLEAN {
@@ -175,9 +181,19 @@ struct Speaker<'a, 'b, 'h, 'f> {
     cells: Option<&'b mut Cells>,
     findings: &'b mut Findings<'f>,
     spoke: bool,
+    /// Tables that were visited, whose entries were put right then.
+    zeroed: BTreeSet<u64>,
+    /// The table being visited.
+    table: u64,
 }
 
 impl Sink for Speaker<'_, '_, '_, '_> {
+    fn zeroed(&mut self, fault: Fault) {
+        if !self.zeroed.contains(&self.table) {
+            self.findings.say(fault);
+        }
+    }
+
     fn found(&mut self, fault: Fault) {
         self.spoke = true;
         self.findings.say(fault);

@@ -18,9 +18,14 @@ pub(super) struct Rest<'a, 'b, 'h, 'f> {
     pub(super) cells: &'b mut Cells,
     pub(super) totals: &'b mut Totals,
     pub(super) findings: &'b mut Findings<'f>,
+    /// Findings are said and counted; in a second look they have been.
+    pub(super) aloud: bool,
     /// What does not depend on the window is said now; in later windows it has been.
     pub(super) first: bool,
     pub(super) corruptions: u64,
+    pub(super) corruptions_fixed: u64,
+    /// Refcounts cannot be put right where they are: a block is not where it can be, or something else uses it, too.
+    pub(super) rebuild: bool,
 }
 
 impl Rest<'_, '_, '_, '_> {
@@ -81,7 +86,13 @@ impl Rest<'_, '_, '_, '_> {
                 None
             };
             if let Some(code) = wrong {
-                if self.first {
+                let outside = code == fault::check::REFCOUNT_BLOCK_OUTSIDE;
+                // Counts there are 0, and nobody writes to it: only who repairs everything puts it right.
+                self.rebuild |= !outside || self.frame.repairs_all;
+                if self.first && outside && self.frame.repairs_all {
+                    self.corruptions_fixed = self.corruptions_fixed.saturating_add(1);
+                    self.say(Fault::new(fault::check::REPAIRING_BLOCK_OUTSIDE).with([number]));
+                } else if self.first {
                     self.found(Fault::new(code).with([number]));
                 }
                 continue;
@@ -90,6 +101,7 @@ impl Rest<'_, '_, '_, '_> {
             if self.cells.holds(cluster) {
                 let count = self.cells.get(cluster).count.min(self.frame.most());
                 if count != 1 {
+                    self.rebuild = true;
                     self.found(Fault::new(fault::check::REFCOUNT_BLOCK_SHARED).with([number, count]));
                 }
             }
@@ -102,6 +114,7 @@ impl Rest<'_, '_, '_, '_> {
             return;
         }
         let Some((first, clusters)) = self.frame.clusters_of(offset, bytes) else {
+            self.totals.overhangs |= offset < self.frame.length;
             if self.first {
                 self.found(Frame::past_end(offset, bytes));
             }
@@ -119,7 +132,15 @@ impl Rest<'_, '_, '_, '_> {
     }
 
     fn found(&mut self, fault: Fault) {
-        self.corruptions = self.corruptions.saturating_add(1);
-        self.findings.say(fault);
+        if self.aloud {
+            self.corruptions = self.corruptions.saturating_add(1);
+        }
+        self.say(fault);
+    }
+
+    fn say(&mut self, fault: Fault) {
+        if self.aloud {
+            self.findings.say(fault);
+        }
     }
 }

@@ -2,12 +2,14 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::{Fault, Findings, Result, align_up, fault, from_usize};
+use instar_disk::{Fault, File, Findings, Result, align_up, fault, from_usize, to_usize};
+use zerocopy::{FromZeros, IntoBytes};
 
 use super::frame::{Frame, errno, failed};
 use crate::header::{L1_ENTRY, TableRange};
+use crate::num::internal;
 use crate::pieces::Pieces;
-use crate::raw::{RawSnapshot, limit};
+use crate::raw::{RawSnapshot, RawSnapshotExtra, limit};
 
 /// The snapshots of an image.
 #[derive(Debug, Default)]
@@ -18,6 +20,10 @@ pub(super) struct Snapshots {
     pub(super) bytes: u64,
     /// Entries that lack what version 3 demands.
     pub(super) incomplete: u64,
+    /// Entries with more extra data than is kept.
+    pub(super) shortened: u64,
+    /// Snapshots behind the last that is kept.
+    pub(super) discarded: u64,
 }
 
 /// One snapshot.
@@ -30,17 +36,22 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshots {
-    /// Reads the table and says what is wrong with it.
+    /// Reads the table and says what is wrong with it. Where everything is repaired, what is too much is left out.
     ///
     /// # Errors
     /// What makes the table unreadable, after it was said.
     pub(super) fn read(frame: &Frame<'_>, findings: &mut Findings<'_>) -> Result<Self> {
-        let table = frame.header.snapshots;
+        let mut table = frame.header.snapshots;
         let mut found = Self::default();
         if table.entries > limit::SNAPSHOTS {
             let more = table.entries.saturating_sub(limit::SNAPSHOTS);
-            findings.say(Fault::new(fault::check::SNAPSHOTS_MANY).with([more]));
-            return Err(failed(errno::TOO_LARGE));
+            if !frame.repairs_all {
+                findings.say(Fault::new(fault::check::SNAPSHOTS_MANY).with([more]));
+                return Err(failed(errno::TOO_LARGE));
+            }
+            findings.say(Fault::new(fault::check::DISCARDING_SNAPSHOTS).with([more]));
+            found.discarded = more;
+            table.entries = limit::SNAPSHOTS;
         }
         let bytes = table.entries.saturating_mul(from_usize(size_of::<RawSnapshot>()));
         let end = table.offset.saturating_add(bytes);
@@ -48,9 +59,21 @@ impl Snapshots {
             findings.say(Fault::new(fault::check::SNAPSHOTS_OFFSET).with([table.offset]));
             return Err(failed(errno::INVALID));
         }
+        found.read_entries(frame, table, findings)?;
+        Ok(found)
+    }
+
+    fn read_entries(
+        &mut self,
+        frame: &Frame<'_>,
+        table: TableRange,
+        findings: &mut Findings<'_>,
+    ) -> Result<()> {
         let mut pieces = Pieces::new(frame.file);
         let mut incomplete = Vec::new();
         let mut offset = table.offset;
+        // Of the table as it would be written.
+        let mut length = 0;
         for number in 0..table.entries {
             let place = align_up(offset, 8)?;
             if place.saturating_add(from_usize(size_of::<RawSnapshot>())) > READABLE {
@@ -60,24 +83,34 @@ impl Snapshots {
             let raw: RawSnapshot = pieces.value(place)?;
             let extra = raw.extra_data_size.get();
             if extra > limit::SNAPSHOT_EXTRA_BYTES {
-                findings.say(Fault::new(fault::check::SNAPSHOT_EXTRA).with([number]));
-                return Err(failed(errno::TOO_LARGE));
+                if !frame.repairs_all {
+                    findings.say(Fault::new(fault::check::SNAPSHOT_EXTRA).with([number]));
+                    return Err(failed(errno::TOO_LARGE));
+                }
+                let numbers = [number, u64::from(extra)];
+                findings.say(Fault::new(fault::check::DISCARDING_SNAPSHOT_EXTRA).with(numbers));
+                self.shortened = self.shortened.saturating_add(1);
             }
-            offset = [raw.id_str_size.get(), raw.name_size.get()]
-                .into_iter()
-                .fold(strings(place, &raw), |sum, size| {
-                    sum.saturating_add(u64::from(size))
-                });
-            found.bytes = offset.saturating_sub(table.offset);
-            if found.bytes > limit::SNAPSHOT_TABLE_BYTES {
+            offset = strings(place, &raw).saturating_add(names(&raw));
+            length = align_up(length, 8)?
+                .saturating_add(kept(&raw))
+                .saturating_add(names(&raw));
+            let long = offset.saturating_sub(table.offset) > TABLE_READ;
+            if long || length > limit::SNAPSHOT_TABLE_BYTES {
                 let more = table.entries.saturating_sub(number);
-                findings.say(Fault::new(fault::check::SNAPSHOT_TABLE_BIG).with([more]));
-                return Err(failed(errno::TOO_LARGE));
+                if !frame.repairs_all {
+                    findings.say(Fault::new(fault::check::SNAPSHOT_TABLE_BIG).with([more]));
+                    return Err(failed(errno::TOO_LARGE));
+                }
+                findings.say(Fault::new(fault::check::DISCARDING_SNAPSHOTS_BIG).with([more]));
+                self.discarded = self.discarded.saturating_add(more);
+                break;
             }
+            self.bytes = offset.saturating_sub(table.offset);
             if frame.header.version >= 3 && extra < EXTRA_V3 {
                 incomplete.push(number);
             }
-            found.all.push(Snapshot {
+            self.all.push(Snapshot {
                 place,
                 l1: TableRange {
                     offset: raw.l1_table_offset.get(),
@@ -85,11 +118,21 @@ impl Snapshots {
                 },
             });
         }
-        found.incomplete = from_usize(incomplete.len());
+        self.incomplete = from_usize(incomplete.len());
+        let code = if frame.repairs_all {
+            fault::check::REPAIRING_SNAPSHOT_INCOMPLETE
+        } else {
+            fault::check::SNAPSHOT_INCOMPLETE
+        };
         for number in incomplete {
-            findings.say(Fault::new(fault::check::SNAPSHOT_INCOMPLETE).with([number]));
+            findings.say(Fault::new(code).with([number]));
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// Entries that are to be written anew.
+    pub(super) const fn unfinished(&self) -> u64 {
+        self.incomplete.saturating_add(self.shortened)
     }
 }
 
@@ -104,6 +147,48 @@ impl Snapshot {
             return Some(Fault::new(fault::check::SNAPSHOT_L1_LARGE).with([self.l1.entries]));
         }
         None
+    }
+
+    /// Bytes of its entry when it is written anew.
+    ///
+    /// # Errors
+    /// The host's.
+    pub(super) fn whole_bytes(&self, pieces: &mut Pieces<'_>) -> Result<u64> {
+        let raw: RawSnapshot = pieces.value(self.place)?;
+        let least = from_usize(size_of::<RawSnapshot>().saturating_add(size_of::<RawSnapshotExtra>()));
+        Ok(kept(&raw).max(least).saturating_add(names(&raw)))
+    }
+
+    /// Its entry with all that version 3 demands, and no more extra data than is kept. `size` is that of the disk.
+    ///
+    /// # Errors
+    /// The host's.
+    pub(super) fn whole(&self, file: File<'_>, size: u64) -> Result<Vec<u8>> {
+        let mut raw = RawSnapshot::new_zeroed();
+        file.read_padded(self.place, raw.as_mut_bytes())?;
+        let extra_at = self.place.saturating_add(from_usize(size_of::<RawSnapshot>()));
+        let stored = raw.extra_data_size.get().min(limit::SNAPSHOT_EXTRA_BYTES);
+        let mut extra = RawSnapshotExtra {
+            vm_state_size_large: u64::from(raw.vm_state_size.get()).into(),
+            disk_size: size.into(),
+            icount: u64::MAX.into(),
+        };
+        let known = extra.as_mut_bytes();
+        // A field that is there by half is not there.
+        let there = to_usize(u64::from(stored))?.min(known.len());
+        let whole = there.saturating_sub(there % FIELD);
+        if let Some(known) = known.get_mut(..whole) {
+            file.read_padded(extra_at, known)?;
+        }
+        let known = from_usize(size_of::<RawSnapshotExtra>());
+        let unknown = u64::from(stored).saturating_sub(known);
+        let mut rest = alloc::vec![0; to_usize(unknown)?];
+        file.read_padded(extra_at.saturating_add(known), &mut rest)?;
+        let mut text = alloc::vec![0; to_usize(names(&raw))?];
+        file.read_padded(strings(self.place, &raw), &mut text)?;
+        let bytes = u32::try_from(known.saturating_add(unknown)).map_err(|_| internal(line!()))?;
+        raw.extra_data_size.set(bytes);
+        Ok([raw.as_bytes(), extra.as_bytes(), &rest, &text].concat())
     }
 
     /// Its ID and name, as findings show them.
@@ -124,6 +209,17 @@ impl Snapshot {
     }
 }
 
+/// Bytes of an entry's ID and name.
+fn names(raw: &RawSnapshot) -> u64 {
+    u64::from(raw.id_str_size.get()).saturating_add(u64::from(raw.name_size.get()))
+}
+
+/// Bytes of an entry without its names, and without extra data that is too much.
+fn kept(raw: &RawSnapshot) -> u64 {
+    let extra = raw.extra_data_size.get().min(limit::SNAPSHOT_EXTRA_BYTES);
+    from_usize(size_of::<RawSnapshot>()).saturating_add(u64::from(extra))
+}
+
 /// Where the strings of the entry at `place` start.
 fn strings(place: u64, raw: &RawSnapshot) -> u64 {
     place
@@ -133,6 +229,10 @@ fn strings(place: u64, raw: &RawSnapshot) -> u64 {
 
 /// Bytes of extra data that a version 3 image has with each snapshot: specification.
 const EXTRA_V3: u32 = 16;
+/// Bytes of a field of it: specification.
+const FIELD: usize = 8;
+/// Bytes of a table that are read: qemu's.
+const TABLE_READ: u64 = 0x7fff_ffff;
 /// Bytes of an ID or name that a finding shows. Ours.
 const SHOWN: u64 = 1023;
 /// Where qemu-img's files end: the largest offset, rounded down to a gigabyte.

@@ -22,6 +22,8 @@ pub(super) struct Tally<'a, 'h> {
     pub(super) cells: &'a mut Cells,
     pub(super) totals: &'a mut Totals,
     weight: Weight,
+    /// The table being looked at.
+    at: u64,
 }
 
 /// Entries of a table that lead to clusters in a row.
@@ -38,6 +40,7 @@ impl<'a, 'h> Tally<'a, 'h> {
             cells,
             totals,
             weight: Weight { active: 0, total: 1 },
+            at: 0,
         }
     }
 
@@ -46,8 +49,9 @@ impl<'a, 'h> Tally<'a, 'h> {
         self.weight = weight;
     }
 
-    /// An L2 table.
-    pub(super) fn table(&mut self, words: &[U64]) {
+    /// The L2 table at `at`.
+    pub(super) fn table(&mut self, at: u64, words: &[U64]) {
+        self.at = at;
         if self.frame.header.features.extended_l2() {
             self.wide(words);
         } else {
@@ -177,6 +181,10 @@ impl Sink for Tally<'_, '_> {
         self.blame(1);
     }
 
+    fn zeroed(&mut self, _: Fault) {
+        self.totals.zeroed.add(self.at, self.weight.total);
+    }
+
     fn refer(&mut self, offset: u64, bytes: u64, claim: Claim) {
         if bytes == 0 {
             return;
@@ -184,6 +192,7 @@ impl Sink for Tally<'_, '_> {
         let Some((first, clusters)) = self.frame.clusters_of(offset, bytes) else {
             self.blame(1);
             self.totals.suspicious = true;
+            self.totals.overhangs |= offset < self.frame.length;
             return;
         };
         let claim = match claim {

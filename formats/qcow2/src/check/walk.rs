@@ -41,13 +41,42 @@ pub(super) fn count<'h>(
             add(&mut borders, &mut tally, snapshot.l1, false);
         }
     }
+    let mut tables = Tables(tally);
+    sweep(frame, budget, borders, &mut tables)?;
+    Ok(totals)
+}
+
+/// Counts how many L1 entries, those of snapshots included, lead to each of `tables`, which are sorted by offset.
+pub(super) fn weigh<'h>(
+    frame: &Frame<'h>,
+    snapshots: &Snapshots,
+    budget: &mut Budget<'h>,
+    tables: &mut [(u64, u64)],
+) -> Result<()> {
+    let mut borders = Vec::new();
+    border(&mut borders, frame.header.l1, true);
+    let whole = snapshots.all.iter().filter(|one| one.broken(frame).is_none());
+    for snapshot in whole {
+        border(&mut borders, snapshot.l1, false);
+    }
+    sweep(frame, budget, borders, &mut Weights(tables))
+}
+
+fn sweep<'h>(
+    frame: &Frame<'h>,
+    budget: &mut Budget<'h>,
+    mut borders: Vec<Border>,
+    then: &mut dyn Follow<'h>,
+) -> Result<()> {
     borders.sort_unstable();
     let mut walk = Walk {
-        frame,
-        budget,
-        tally,
+        reader: Reader {
+            frame,
+            budget,
+            words: Vec::new(),
+        },
+        then,
         pointers: Vec::new(),
-        words: Vec::new(),
         extents: Extents::new(frame.file),
         swept: 0,
         pieces: Vec::new(),
@@ -55,8 +84,7 @@ pub(super) fn count<'h>(
     };
     walk.sweep(&borders)?;
     walk.read_pieces()?;
-    walk.follow()?;
-    Ok(totals)
+    walk.follow()
 }
 
 /// Any finding, where only their number matters.
@@ -76,6 +104,14 @@ fn add(borders: &mut Vec<Border>, tally: &mut Tally<'_, '_>, l1: TableRange, act
         return;
     }
     tally.refer(l1.offset, bytes, Claim::Silent);
+    border(borders, l1, active);
+}
+
+fn border(borders: &mut Vec<Border>, l1: TableRange, active: bool) {
+    let bytes = l1.entries.saturating_mul(L1_ENTRY);
+    if bytes == 0 {
+        return;
+    }
     let end = l1.offset.saturating_add(bytes);
     for (offset, start) in [(l1.offset, true), (end, false)] {
         borders.push(Border {
@@ -107,12 +143,29 @@ impl Pointer {
     }
 }
 
-struct Walk<'a, 'b, 'h> {
+/// What is done with the entries of L1 tables.
+trait Follow<'h> {
+    /// Sorted by where they lead, each once.
+    fn follow(&mut self, pointers: &[Pointer], reader: &mut Reader<'_, '_, 'h>) -> Result<()>;
+}
+
+/// Whatever is read goes through this.
+struct Reader<'a, 'b, 'h> {
     frame: &'a Frame<'h>,
     budget: &'b mut Budget<'h>,
-    tally: Tally<'a, 'h>,
-    pointers: Vec<Pointer>,
     words: Vec<U64>,
+}
+
+/// Counts what the tables refer to.
+struct Tables<'a, 'h>(Tally<'a, 'h>);
+
+/// Counts what leads to some of the tables.
+struct Weights<'a>(&'a mut [(u64, u64)]);
+
+struct Walk<'a, 'b, 'c, 'h> {
+    reader: Reader<'a, 'b, 'h>,
+    then: &'c mut dyn Follow<'h>,
+    pointers: Vec<Pointer>,
     extents: Extents<'h>,
     /// Bytes of L1 tables read so far.
     swept: u64,
@@ -121,7 +174,7 @@ struct Walk<'a, 'b, 'h> {
     pending: u64,
 }
 
-impl Walk<'_, '_, '_> {
+impl Walk<'_, '_, '_, '_> {
     /// Reads what lies between `borders`, in ascending order.
     fn sweep(&mut self, borders: &[Border]) -> Result<()> {
         let mut weight = Weight::default();
@@ -148,7 +201,7 @@ impl Walk<'_, '_, '_> {
 
     /// Lists what is to be read of the L1 entries from `from` to `to`.
     fn read_l1(&mut self, from: u64, to: u64, weight: Weight) -> Result<()> {
-        let to = to.min(self.frame.length);
+        let to = to.min(self.reader.frame.length);
         let mut at = from;
         while at < to {
             let left = to.saturating_sub(at);
@@ -160,7 +213,7 @@ impl Walk<'_, '_, '_> {
                 }
             }
             let bytes = left.min(L1_PIECE);
-            self.budget.spend(bytes)?;
+            self.reader.budget.spend(bytes)?;
             self.swept = self.swept.saturating_add(bytes);
             self.pieces.push(Piece { at, bytes, weight });
             self.pending = self.pending.saturating_add(bytes);
@@ -177,12 +230,15 @@ impl Walk<'_, '_, '_> {
         let pieces = core::mem::take(&mut self.pieces);
         let words = to_usize(self.pending / L1_ENTRY)?;
         self.pending = 0;
-        if self.words.len() < words {
-            self.words.resize(words, U64::ZERO);
+        let Reader {
+            frame, words: buffer, ..
+        } = &mut self.reader;
+        if buffer.len() < words {
+            buffer.resize(words, U64::ZERO);
         }
-        let slot = self.frame.file.slot();
+        let slot = frame.file.slot();
         let mut batch = Vec::with_capacity(pieces.len());
-        let mut rest = self.words.as_mut_slice();
+        let mut rest = buffer.as_mut_slice();
         for piece in &pieces {
             let (into, tail) = rest
                 .split_at_mut_checked(to_usize(piece.bytes / L1_ENTRY)?)
@@ -194,7 +250,7 @@ impl Walk<'_, '_, '_> {
                 into: into.as_mut_bytes(),
             }));
         }
-        self.frame.file.host().submit(&mut batch);
+        frame.file.host().submit(&mut batch);
         for (io, piece) in batch.into_iter().zip(&pieces) {
             let read = to_usize(io.outcome.map_err(|error| error.fault(slot))?)?;
             let Action::Read { into, .. } = io.action else {
@@ -223,51 +279,77 @@ impl Walk<'_, '_, '_> {
     fn follow(&mut self) -> Result<()> {
         let mut pointers = core::mem::take(&mut self.pointers);
         squash(&mut pointers);
-        let mut tables: Vec<(u64, Weight)> = Vec::new();
-        for pointer in &pointers {
+        self.then.follow(&pointers, &mut self.reader)?;
+        pointers.clear();
+        self.pointers = pointers;
+        Ok(())
+    }
+}
+
+impl<'h> Follow<'h> for Weights<'_> {
+    fn follow(&mut self, pointers: &[Pointer], _: &mut Reader<'_, '_, 'h>) -> Result<()> {
+        for pointer in pointers {
             let offset = pointer.offset();
-            self.look(pointer);
+            let known = self.0.binary_search_by_key(&offset, |(table, _)| *table);
+            if let Some((_, weight)) = known.ok().and_then(|at| self.0.get_mut(at)) {
+                *weight = weight.saturating_add(u64::from(pointer.weight.total));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'h> Follow<'h> for Tables<'_, 'h> {
+    fn follow(&mut self, pointers: &[Pointer], reader: &mut Reader<'_, '_, 'h>) -> Result<()> {
+        let mut tables: Vec<(u64, Weight)> = Vec::new();
+        for pointer in pointers {
+            let offset = pointer.offset();
+            self.look(reader.frame, pointer);
             match tables.last_mut() {
                 Some((last, weight)) if *last == offset => *weight = plus(*weight, pointer.weight),
                 // What lies past the end reads as zero.
-                _ if offset < self.frame.length => tables.push((offset, pointer.weight)),
+                _ if offset < reader.frame.length => tables.push((offset, pointer.weight)),
                 _ => {}
             }
             if tables.len() >= TABLES {
                 // The last one may go on.
                 let last = tables.pop();
-                self.read_tables(&tables)?;
+                self.read(&tables, reader)?;
                 tables.clear();
                 tables.extend(last);
             }
         }
-        self.read_tables(&tables)?;
-        pointers.clear();
-        self.pointers = pointers;
-        Ok(())
+        self.read(&tables, reader)
     }
+}
 
-    fn look(&mut self, pointer: &Pointer) {
+impl<'h> Tables<'_, 'h> {
+    fn look(&mut self, frame: &Frame<'h>, pointer: &Pointer) {
         let offset = pointer.offset();
-        self.tally.weigh(pointer.weight);
+        self.0.weigh(pointer.weight);
         if Frame::l1_is_odd(pointer.value) {
-            self.tally.found(FOUND);
+            self.0.found(FOUND);
         }
         let claim = if offset == 0 {
             Claim::Silent
         } else {
             Claim::of(pointer.value & bit::COPIED != 0)
         };
-        self.tally.refer(offset, self.frame.cluster_size(), claim);
-        if self.frame.within(offset) != 0 {
-            self.tally.found(FOUND);
-            self.tally.totals.suspicious = true;
+        self.0.refer(offset, frame.cluster_size(), claim);
+        if frame.within(offset) != 0 {
+            self.0.found(FOUND);
+            self.0.totals.suspicious = true;
         }
     }
 
     /// Reads tables, several at once.
-    fn read_tables(&mut self, tables: &[(u64, Weight)]) -> Result<()> {
-        let size = self.frame.cluster_size();
+    fn read(&mut self, tables: &[(u64, Weight)], reader: &mut Reader<'_, '_, 'h>) -> Result<()> {
+        let Reader {
+            frame,
+            budget,
+            words: buffer,
+        } = reader;
+        let size = frame.cluster_size();
         let together = to_usize(
             L2_PIECE
                 .checked_div(size)
@@ -275,15 +357,14 @@ impl Walk<'_, '_, '_> {
                 .clamp(1, from_usize(TOGETHER)),
         )?;
         let each = to_usize(size / 8)?;
-        let slot = self.frame.file.slot();
+        let slot = frame.file.slot();
         for tables in tables.chunks(together) {
             let words = each.saturating_mul(tables.len());
-            self.budget
-                .spend(size.max(L2_READ).saturating_mul(from_usize(tables.len())))?;
-            if self.words.len() < words {
-                self.words.resize(words, U64::ZERO);
+            budget.spend(size.max(L2_READ).saturating_mul(from_usize(tables.len())))?;
+            if buffer.len() < words {
+                buffer.resize(words, U64::ZERO);
             }
-            let parts = self.words.chunks_exact_mut(each);
+            let parts = buffer.chunks_exact_mut(each);
             let mut batch: Vec<Io<'_>> = tables
                 .iter()
                 .zip(parts)
@@ -295,18 +376,19 @@ impl Walk<'_, '_, '_> {
                     })
                 })
                 .collect();
-            self.frame.file.host().submit(&mut batch);
+            frame.file.host().submit(&mut batch);
             let mut read = Vec::with_capacity(batch.len());
             for io in batch {
                 read.push(to_usize(io.outcome.map_err(|error| error.fault(slot))?)?);
             }
-            for (((_, weight), words), read) in tables.iter().zip(self.words.chunks_exact_mut(each)).zip(read)
+            for (((offset, weight), words), read) in
+                tables.iter().zip(buffer.chunks_exact_mut(each)).zip(read)
             {
                 if let Some(rest) = words.as_mut_bytes().get_mut(read..) {
                     rest.fill(0);
                 }
-                self.tally.weigh(*weight);
-                self.tally.table(words);
+                self.0.weigh(*weight);
+                self.0.table(*offset, words);
             }
         }
         Ok(())

@@ -20,12 +20,13 @@ mod bitmaps;
 mod counts;
 mod empty;
 pub(crate) mod fill;
+pub(crate) mod freed;
 mod head;
 mod ledger;
 mod pages;
-mod rebuild;
-mod sector;
-mod snapshots;
+pub(crate) mod rebuild;
+pub(crate) mod sector;
+pub(crate) mod snapshots;
 mod transaction;
 mod tree;
 
@@ -34,27 +35,30 @@ use alloc::boxed::Box;
 use instar_disk::job::Change;
 use instar_disk::{Edit, EditBitmaps, Fault, File, Result, fault};
 
+use crate::check::repair;
 use crate::header::Header;
 use crate::raw::crypt;
 
-/// Opens a qcow2 image to change it in place. Nothing is written before a change has been judged.
+/// Opens a qcow2 image to change it in place. One that is marked dirty is repaired first; else nothing is written before a change has
+/// been judged.
 ///
 /// # Errors
-/// What is wrong with the header; an image that is dirty, corrupt or encrypted; the host's.
+/// What is wrong with the header; an image that is corrupt or encrypted, or cannot be repaired; the host's.
 pub fn edit<'h>(file: File<'h>) -> Result<Box<dyn Edit + 'h>> {
-    let header = Header::parse(file)?;
-    sound(&header).map_err(|fault| fault.in_file(file.slot()))?;
+    let mut header = Header::parse(file)?;
+    changeable(&header).map_err(|fault| fault.in_file(file.slot()))?;
+    let mut file = file;
+    if header.features.dirty() {
+        file = repair::dirty(file, header).map_err(|fault| fault.in_file(file.slot()))?;
+        header = Header::parse(file)?;
+    }
     Ok(Box::new(Editor { file, header }))
 }
 
-/// Whether counts and flags can be relied on.
-fn sound(header: &Header) -> Result<()> {
-    use fault::qcow2_write as faults;
+/// Whether its tables can be relied on.
+fn changeable(header: &Header) -> Result<()> {
     if header.features.corrupt() {
-        return Err(Fault::new(faults::TARGET_CORRUPT));
-    }
-    if header.features.dirty() {
-        return Err(Fault::new(faults::TARGET_DIRTY));
+        return Err(Fault::new(fault::qcow2_write::TARGET_CORRUPT));
     }
     if header.encryption != crypt::NONE {
         return Err(Fault::new(fault::core::ENCRYPTED));

@@ -8,14 +8,14 @@ use crate::num::{internal, shr};
 use crate::raw::{RawHeader, autoclear, incompatible};
 
 /// The first sector as it stands on disk. What this build does not know in it stays as it is.
-pub(super) struct Sector<'h> {
+pub(crate) struct Sector<'h> {
     file: File<'h>,
     bytes: [u8; BYTES],
     version: u32,
 }
 
 impl<'h> Sector<'h> {
-    pub(super) fn read(file: File<'h>, version: u32) -> Result<Self> {
+    pub(crate) fn read(file: File<'h>, version: u32) -> Result<Self> {
         let mut bytes = [0; BYTES];
         file.read_padded(0, &mut bytes)?;
         Ok(Self { file, bytes, version })
@@ -40,7 +40,7 @@ impl<'h> Sector<'h> {
     ///
     /// # Errors
     /// The host's.
-    pub(super) fn set_dirty(&mut self, dirty: bool) -> Result<()> {
+    pub(crate) fn set_dirty(&mut self, dirty: bool) -> Result<()> {
         if self.version < 3 {
             return Ok(());
         }
@@ -53,8 +53,27 @@ impl<'h> Sector<'h> {
         self.write()
     }
 
+    /// Takes the mark of counts that may be wrong from the image, and that of anything else, if they are there. Version 2 has neither.
+    ///
+    /// # Errors
+    /// The host's.
+    pub(crate) fn clear_marks(&mut self, dirty: bool, corrupt: bool) -> Result<()> {
+        if self.version < 3 {
+            return Ok(());
+        }
+        let bit = |clear: bool, bit: u64| if clear { bit } else { 0 };
+        let raw = self.raw()?;
+        let old = raw.incompatible_features.get();
+        let new = old & !bit(dirty, incompatible::DIRTY) & !bit(corrupt, incompatible::CORRUPT);
+        if new == old {
+            return Ok(());
+        }
+        raw.incompatible_features.set(new);
+        self.write()
+    }
+
     /// Leads to another L1 table.
-    pub(super) fn set_l1(&mut self, l1: TableRange) -> Result<()> {
+    pub(crate) fn set_l1(&mut self, l1: TableRange) -> Result<()> {
         let entries = narrow(l1.entries)?;
         let raw = self.raw()?;
         raw.l1_size.set(entries);
@@ -63,7 +82,7 @@ impl<'h> Sector<'h> {
     }
 
     /// Leads to another snapshot table.
-    pub(super) fn set_snapshots(&mut self, snapshots: TableRange) -> Result<()> {
+    pub(crate) fn set_snapshots(&mut self, snapshots: TableRange) -> Result<()> {
         let entries = narrow(snapshots.entries)?;
         let raw = self.raw()?;
         raw.nb_snapshots.set(entries);
@@ -72,7 +91,7 @@ impl<'h> Sector<'h> {
     }
 
     /// Leads to another refcount table.
-    pub(super) fn set_refcount_table(&mut self, table: TableRange, cluster_bits: u32) -> Result<()> {
+    pub(crate) fn set_refcount_table(&mut self, table: TableRange, cluster_bits: u32) -> Result<()> {
         let clusters = narrow(shr(table.entries, cluster_bits.saturating_sub(3)))?;
         let raw = self.raw()?;
         raw.refcount_table_offset.set(table.offset);
@@ -81,13 +100,13 @@ impl<'h> Sector<'h> {
     }
 
     /// Another virtual size, in bytes.
-    pub(super) fn set_size(&mut self, size: u64) -> Result<()> {
+    pub(crate) fn set_size(&mut self, size: u64) -> Result<()> {
         self.raw()?.size.set(size);
         Ok(())
     }
 
     /// Writes the sector, in one piece, and waits for it.
-    pub(super) fn write(&self) -> Result<()> {
+    pub(crate) fn write(&self) -> Result<()> {
         self.file.write(0, &self.bytes)?;
         self.file.flush()
     }

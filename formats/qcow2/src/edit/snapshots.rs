@@ -152,6 +152,50 @@ pub(super) fn apply(file: File<'_>, header: Header, name: &[u8]) -> Result<()> {
     release.finish()
 }
 
+/// Puts other entries, `bytes` with the padding between them, in place of those of the snapshot table, which take `old`. Gives where the file
+/// ends now.
+///
+/// # Errors
+/// A table that is too large, before the first write; those of `next`; the host's.
+pub(crate) fn replace(
+    file: File<'_>,
+    header: Header,
+    old: u64,
+    bytes: u64,
+    next: &mut dyn FnMut() -> Result<Option<Vec<u8>>>,
+) -> Result<u64> {
+    if bytes > limit::SNAPSHOT_TABLE_BYTES {
+        return Err(Fault::new(fault::core::IO).with([EFBIG]).in_file(file.slot()));
+    }
+    let table = header.snapshots;
+    let mut look = Look::open(file, header)?;
+    // A table that lies behind the end of the file is not counted: there is nothing to give up.
+    let counted = look.judge_counted_table(table.offset, old).is_ok();
+    let mut grow = look.grow()?;
+    let offset = grow.take_bytes(bytes)?;
+    let mut stream = Stream::new(offset);
+    while let Some(entry) = next()? {
+        stream.start(&mut grow)?.extend_from_slice(&entry);
+    }
+    stream.end(&mut grow)?;
+    let snapshots = TableRange { offset, ..table };
+    let mut release = grow.switch(&Switch {
+        snapshots: Some(snapshots),
+        ..Switch::default()
+    })?;
+    if counted {
+        release.lower_table(table.offset, old)?;
+    }
+    let ledger = release.ledger();
+    let end = if ledger.has_grown() {
+        ledger.end()?
+    } else {
+        add(offset, bytes)?
+    };
+    release.finish()?;
+    Ok(end)
+}
+
 /// A copy of the tree's L1 table with so many entries, which shares everything that the tree leads to.
 fn copy_of(tree: &Tree<'_>, grow: &mut Grow<'_>, entries: u64) -> Result<TableRange> {
     let bytes = shl(entries, 3)?;
@@ -227,29 +271,55 @@ impl<'h> Stored<'h> {
 
     /// Writes the entries, but for number `left_out`, as they stand, one after the other from `offset` on.
     fn write(&self, grow: &mut Grow<'_>, offset: u64, left_out: Option<usize>) -> Result<()> {
-        let (mut start, mut piece) = (offset, Vec::new());
+        let mut stream = Stream::new(offset);
         for (_, entry) in self.kept(left_out) {
-            piece.resize(piece.len().next_multiple_of(8), 0);
+            let piece = stream.start(grow)?;
             let from = piece.len();
             piece.resize(from.saturating_add(to_usize(bytes_of(entry))?), 0);
             let into = piece.get_mut(from..).ok_or_else(|| internal(line!()))?;
             self.file.read_exact(entry.place.start, into)?;
-            if piece.len() >= PIECE {
-                piece.resize(piece.len().next_multiple_of(8), 0);
-                grow.write(start, &piece)?;
-                start = add(start, from_usize(piece.len()))?;
-                piece.clear();
-            }
         }
-        if piece.is_empty() {
-            return Ok(());
-        }
-        grow.write(start, &piece)
+        stream.end(grow)
     }
 
     fn kept(&self, left_out: Option<usize>) -> impl Iterator<Item = (usize, &Entry)> {
         let all = self.entries.iter().enumerate();
         all.filter(move |(number, _)| Some(*number) != left_out)
+    }
+}
+
+/// Entries that are written one after the other, each at a multiple of 8.
+struct Stream {
+    start: u64,
+    piece: Vec<u8>,
+}
+
+impl Stream {
+    /// The first one goes to `start`.
+    const fn new(start: u64) -> Self {
+        Self {
+            start,
+            piece: Vec::new(),
+        }
+    }
+
+    /// What the next entry is to be appended to.
+    fn start(&mut self, grow: &mut Grow<'_>) -> Result<&mut Vec<u8>> {
+        self.piece.resize(self.piece.len().next_multiple_of(8), 0);
+        if self.piece.len() >= PIECE {
+            grow.write(self.start, &self.piece)?;
+            self.start = add(self.start, from_usize(self.piece.len()))?;
+            self.piece.clear();
+        }
+        Ok(&mut self.piece)
+    }
+
+    /// Writes what is left.
+    fn end(self, grow: &mut Grow<'_>) -> Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        grow.write(self.start, &self.piece)
     }
 }
 

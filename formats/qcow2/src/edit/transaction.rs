@@ -10,11 +10,13 @@ use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
 use super::counts::{Remembered, Runs};
+use super::freed::Freed;
 use super::head::Head;
 use super::ledger::{Ledger, each_block};
 use super::rebuild;
 use super::sector::Sector;
 use super::tree::most_tables;
+use crate::check::repair;
 use crate::header::{Header, TableRange};
 use crate::layout::Layout;
 use crate::num::{add, internal, shl, shr, shr_up};
@@ -31,6 +33,17 @@ pub(super) struct Look<'h> {
     marked: bool,
     /// Refcount blocks that there are.
     pub(super) blocks: u64,
+    /// Something may have been written, and the change has not ended: if it never does, what it did is taken back.
+    begun: bool,
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        if self.begun {
+            let end = self.ledger.end().unwrap_or(0);
+            repair::undo(self.file, end);
+        }
+    }
 }
 
 /// The first act: what is in use stays as it is.
@@ -51,8 +64,7 @@ pub(super) struct Switch {
 /// The last act: what only the old state used is given up.
 pub(super) struct Release<'h> {
     look: Look<'h>,
-    /// Clusters that nothing refers to any more, whose counts may not be on disk yet.
-    freed: Vec<Range<u64>>,
+    freed: Freed,
     /// Clusters of refcount tables that had become too short for a structure that is gone itself.
     retired: Vec<Range<u64>>,
 }
@@ -89,6 +101,7 @@ impl<'h> Look<'h> {
             header,
             marked: false,
             blocks,
+            begun: false,
         })
     }
 
@@ -115,6 +128,7 @@ impl<'h> Look<'h> {
 
     /// Ends the looking. From here on the image is marked dirty, until [`Release::finish`].
     pub(super) fn grow(mut self) -> Result<Grow<'h>> {
+        self.begun = true;
         self.sector.set_dirty(true)?;
         self.marked = true;
         Ok(self.grow_unmarked())
@@ -217,8 +231,8 @@ impl<'h> Grow<'h> {
             return;
         }
         drop_ranges(look.file, self.taken.drain(..));
-        if look.marked {
-            let _ = look.sector.set_dirty(false);
+        if look.marked && look.sector.set_dirty(false).is_ok() {
+            look.begun = false;
         }
     }
 
@@ -363,10 +377,10 @@ impl<'h> Grow<'h> {
 }
 
 impl<'h> Release<'h> {
-    const fn of(look: Look<'h>) -> Self {
+    fn of(look: Look<'h>) -> Self {
         Self {
             look,
-            freed: Vec::new(),
+            freed: Freed::default(),
             retired: Vec::new(),
         }
     }
@@ -379,13 +393,9 @@ impl<'h> Release<'h> {
     /// Counts clusters once less; those that nothing refers to any more are dropped at the end.
     pub(super) fn lower(&mut self, clusters: Range<u64>) -> Result<()> {
         let freed = &mut self.freed;
-        self.look
-            .ledger
-            .lower(clusters, &mut |cluster| match freed.last_mut() {
-                Some(last) if last.end == cluster => last.end = cluster.saturating_add(1),
-                _ => freed.push(cluster..cluster.saturating_add(1)),
-            })?;
-        if self.freed.len() >= FREED_MOST {
+        let mut push = |cluster| freed.push(cluster);
+        self.look.ledger.lower(clusters, &mut push)?;
+        if self.freed.is_full() {
             self.drop_freed()?;
         }
         Ok(())
@@ -434,14 +444,16 @@ impl<'h> Release<'h> {
         if !self.look.marked {
             return Ok(());
         }
-        self.look.sector.set_dirty(false)
+        self.look.sector.set_dirty(false)?;
+        self.look.begun = false;
+        Ok(())
     }
 
     /// Ends a change that [`Look::grow_in_order`] began; gives the header as it is now.
     pub(super) fn finish_in_order(mut self) -> Result<Header> {
         self.end()?;
         self.look.header.refcount_table = self.look.ledger.table;
-        Ok(self.look.header)
+        Ok(self.look.header.clone())
     }
 
     fn end(&mut self) -> Result<()> {
@@ -456,10 +468,8 @@ impl<'h> Release<'h> {
     /// Gives what nothing refers to back to the filesystem, once the counts that say so are on disk.
     fn drop_freed(&mut self) -> Result<()> {
         self.settle()?;
-        let bits = self.look.layout.cluster_bits();
-        let bytes = |range: Range<u64>| range.start.wrapping_shl(bits)..range.end.wrapping_shl(bits);
-        drop_ranges(self.look.file, self.freed.drain(..).map(bytes));
-        Ok(())
+        self.freed
+            .drop_all(self.look.file, self.look.layout.cluster_bits())
     }
 }
 
@@ -482,6 +492,3 @@ pub(super) fn clusters_of(layout: Layout, offset: u64, bytes: u64) -> Result<Ran
     let first = shr(offset, bits);
     Ok(first..add(first, shr_up(bytes, bits))?)
 }
-
-/// Ranges of freed clusters that are kept before they are dropped. Ours: 64 KiB.
-const FREED_MOST: usize = 4096;

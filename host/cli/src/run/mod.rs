@@ -124,6 +124,9 @@ pub(crate) fn concluded_by(
                 let text = [b"warning: ".to_vec(), words::failure(failure, scene)].concat();
                 Console::complain(&program.message(&text));
             }
+            // Of an image that had to be repaired before it was changed.
+            Report::Findings(found) => Console::complain(&words::findings(found, program)),
+            Report::Checked(_, checked) => Console::complain(&words::left_out(checked, program)),
             Report::Done(done) => return Ok(*done),
             Report::Failed(failure) => return Err(failed(failure)),
             _ => {}

@@ -12,6 +12,7 @@ use instar_abi::report::Done;
 use instar_abi::{FileFacts, Report};
 use instar_engine::{Files, Policy as GatePolicy};
 
+use super::change;
 use super::files::{self, Names};
 use super::guest::{Ended, Guest};
 use super::progress::Progress;
@@ -20,6 +21,7 @@ use super::scene::RunScene;
 use super::{Context, concluded};
 use crate::settings::Policy;
 use crate::stop::{Step, Stop};
+use crate::value::cache::CacheMode;
 use crate::value::place::Place;
 
 /// An image to be looked at, and how. It is read even while another process writes to it, as the reference tool does.
@@ -28,6 +30,7 @@ pub(crate) struct Look<'a> {
     gate: GatePolicy,
     busy_layers: bool,
     direct: bool,
+    to_change: Option<CacheMode>,
     snapshot: Option<SnapshotName>,
 }
 
@@ -39,6 +42,7 @@ impl<'a> Look<'a> {
             gate,
             busy_layers: false,
             direct: false,
+            to_change: None,
             snapshot: None,
         }
     }
@@ -56,6 +60,12 @@ impl<'a> Look<'a> {
         Self { direct, ..self }
     }
 
+    /// And changed where it is: no other process may have it open then.
+    pub(crate) fn changing(self, cache: CacheMode) -> Self {
+        let to_change = Some(cache);
+        Self { to_change, ..self }
+    }
+
     /// An internal snapshot of it, if one is named.
     pub(crate) fn snapshot(self, snapshot: Option<SnapshotName>) -> Self {
         Self { snapshot, ..self }
@@ -63,6 +73,9 @@ impl<'a> Look<'a> {
 
     /// Opens it, for a guest of one lane that leaves nothing behind.
     pub(crate) fn open(self, policy: &Policy) -> Step<Opened<'a>> {
+        if self.to_change.is_some() {
+            change::changeable(self.place)?;
+        }
         let guest = Guest::prepare(policy, 1)?;
         self.open_for(guest, policy)
     }
@@ -72,7 +85,13 @@ impl<'a> Look<'a> {
         let place = self.place;
         let files = files::none_naming(policy, place.share, self.gate, self.busy_layers)?;
         let mut names = Names::new();
-        let (facts, source) = files::looked_at(&files, &mut names, place, self.direct, self.snapshot)?;
+        let (facts, source) = match self.to_change {
+            Some(cache) => {
+                let options = files::target_options(cache, policy);
+                change::opened(&files, &mut names, place, &options)?
+            }
+            None => files::looked_at(&files, &mut names, place, self.direct, self.snapshot)?,
+        };
         Ok(Opened {
             place,
             guest,
@@ -136,6 +155,11 @@ impl Seen<'_> {
     /// The open files.
     pub(crate) fn files(&self) -> &Files {
         self.ended.files()
+    }
+
+    /// Warns of an image that is changed and was taken for raw without the user's word.
+    pub(crate) fn warn_of_guess(&self) {
+        change::warn_of_guess(self.place, self.reports());
     }
 
     /// What messages refer to.

@@ -105,6 +105,7 @@ struct Budget {
     names: usize,
     comparisons: u32,
     findings: u64,
+    looks: u8,
     warnings: u32,
     warnings_left_out: u64,
     /// What is said once, as far as it has been said.
@@ -120,6 +121,8 @@ const BYTES: usize = 12 << 20;
 const ITEMS: usize = 65_536;
 /// Warnings that are kept; further ones are counted. Ours: nobody reads more.
 const WARNINGS: u32 = 1024;
+/// `check -r` looks twice.
+const LOOKS: u8 = 2;
 /// `compare` says that sizes differ, and then what else it finds.
 const COMPARISONS: u32 = 2;
 
@@ -134,7 +137,8 @@ impl Budget {
             items: ITEMS,
             names: SLOTS,
             comparisons: COMPARISONS,
-            findings: FINDINGS,
+            looks: LOOKS,
+            findings: FINDINGS.saturating_mul(LOOKS.into()),
             warnings: WARNINGS,
             warnings_left_out: 0,
             said: 0,
@@ -179,7 +183,7 @@ impl Budget {
             }
             Report::Safety(_) => self.once(2)?,
             Report::Measured(_) => self.once(3)?,
-            Report::Checked(..) => self.once(4)?,
+            Report::Checked(..) => self.looks = self.looks.checked_sub(1).ok_or(too_many)?,
             Report::Checksum(_) => self.once(5)?,
             Report::Opened(_) => self.once(6)?,
             Report::Answered => self.once(7)?,

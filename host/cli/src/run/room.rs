@@ -32,6 +32,12 @@ const FIXED: u64 = 512 << 20;
 /// The table of one bitmap, and the directory of as many as there can be. Ours.
 const BITMAP_TABLES: u64 = 128 << 20;
 
+/// Bytes of the files that may be written to.
+fn written(job: &Job) -> u64 {
+    let files = job.files.iter().filter(|file| file.writable);
+    files.fold(0, |sum: u64, file| sum.saturating_add(file.size))
+}
+
 impl Room {
     pub(crate) fn new(job: &Job) -> Self {
         let known = match &job.verb {
@@ -40,6 +46,8 @@ impl Room {
             // How much depends on what is in it.
             Verb::Change(job) if matches!(job.change, Change::Amend(_)) => None,
             Verb::Change(_) | Verb::Bitmaps(_) => Some(0),
+            // New refcounts of all that it holds.
+            Verb::Check(check) if check.repair.is_some() => Some(written(job) / TABLES),
             _ => None,
         };
         let beside = match &job.verb {

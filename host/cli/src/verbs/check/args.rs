@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
+use instar_abi::job::Repair;
+
 use crate::flags::Id;
 use crate::release::{self, Fact};
 use crate::stop::{Step, Stop};
@@ -18,8 +20,8 @@ pub(super) struct Args {
     pub(super) source: SourceArgs,
     /// `-T`.
     pub(super) cache: CacheMode,
-    /// `-r`, in either mode.
-    pub(super) repair: bool,
+    /// `-r`.
+    pub(super) repair: Option<Repair>,
     /// `-q`.
     pub(super) quiet: bool,
     /// `--output json`.
@@ -28,15 +30,16 @@ pub(super) struct Args {
 
 pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     let mut source = SourceArgs::default();
-    let (mut cache, mut repair, mut quiet, mut json) = (None, false, false, false);
+    let (mut cache, mut repair, mut quiet, mut json) = (None, None, false, false);
     let operands = line.read(|id, value| {
         match id {
             Id::SourceCache => cache = Some(value),
             Id::Repair => {
-                if !matches!(value.as_bytes(), b"leaks" | b"all") {
-                    return Err(bad_repair(value.as_bytes()));
-                }
-                repair = true;
+                repair = Some(match value.as_bytes() {
+                    b"leaks" => Repair::Leaks,
+                    b"all" => Repair::All,
+                    other => return Err(bad_repair(other)),
+                });
             }
             Id::Quiet => quiet = true,
             Id::Output => json = output_is_json(&value)?,

@@ -4,9 +4,9 @@ use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJEC
 
 pub(super) const PAGE: Page = Page {
     name: "check",
-    summary: "check the tables of an image for damage",
+    summary: "check the tables of an image for damage, and repair it",
     usage: "[options] IMAGE",
-    about: "Reads the tables of a qcow2, vdi, vhdx or vmdk image and reports damage. It writes nothing. The exit code is 0 if nothing is wrong, 1 if the check could not be completed, 2 for damage, 3 for leaked clusters only, and 63 for formats that have nothing to check.",
+    about: "Reads the tables of a qcow2, vdi, vhdx or vmdk image and reports damage. Without -r it writes nothing. The exit code is 0 if nothing is wrong, 1 if the check could not be completed, 2 for damage, 3 for leaked clusters only, and 63 for formats that have nothing to check.",
     operands: &[("IMAGE", "the image")],
     groups: &[
         Group {
@@ -30,7 +30,7 @@ pub(super) const PAGE: Page = Page {
                     long: &["repair"],
                     exact: &[],
                     value: Some("leaks|all"),
-                    help: "",
+                    help: "repair leaked clusters, or all damage that can be repaired",
                 },
             ],
         },
@@ -56,5 +56,6 @@ pub(super) const PAGE: Page = Page {
             "check -q -f qcow2 --output json disk.qcow2",
             "only the exit code and the findings",
         ),
+        ("check -r all disk.qcow2", "repair all damage, then check again"),
     ],
 };

@@ -1,4 +1,4 @@
-//! `check`: look through an image's tables for damage.
+//! `check`: look through an image's tables for damage, and repair it.
 
 mod args;
 mod flags;

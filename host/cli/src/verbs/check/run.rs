@@ -11,7 +11,6 @@ use super::args::Args;
 use super::show;
 use crate::console::Console;
 use crate::json::pretty;
-use crate::program::Program;
 use crate::run::one_image::Look;
 use crate::run::{Context, concluded};
 use crate::stop::{Step, Stop};
@@ -26,33 +25,29 @@ mod code {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
-    if args.repair {
-        return Err(Stop::say(
-            "--repair (-r) is not supported yet; if you trust the image, use qemu-img check -r",
-        ));
-    }
     let place = args.source.place(&args.image)?;
-    let opened = Look::at(&place, GatePolicy::Beside)
-        .with_busy_layers()
-        .direct(args.cache.is_direct())
-        .open(context.policy)?;
-    let seen = opened.run(|source| Verb::Check(job::Check { source }), context)?;
+    let look = Look::at(&place, GatePolicy::Beside).with_busy_layers();
+    let look = match args.repair {
+        Some(_) => look.changing(args.cache),
+        None => look.direct(args.cache.is_direct()),
+    };
+    let opened = look.open(context.policy)?;
+    let repair = args.repair;
+    let seen = opened.run(|source| Verb::Check(job::Check { source, repair }), context)?;
     let (reports, scene) = (seen.reports(), seen.scene());
     let unsupported = reports.iter().any(|report| {
         matches!(report, Report::Failed(Failure { fault, .. }) if fault.code == fault::check::UNSUPPORTED)
     });
-    findings(reports, &scene, context.program);
+    if repair.is_some() {
+        seen.warn_of_guess();
+    }
+    let summary = said(args, reports, &scene, context);
     if unsupported {
         let text = words::fault(&Fault::new(fault::check::UNSUPPORTED));
         Console::complain(&context.program.message(text.as_bytes()));
         return Ok(code::UNSUPPORTED);
     }
-    let summary = summary(reports);
-    if let Some((_, checked)) = summary.filter(|(_, checked)| checked.left_out > 0) {
-        let text = format!("{} further messages were left out", checked.left_out);
-        Console::complain(&context.program.message(text.as_bytes()));
-    }
-    // Warnings have been said, in their place among the findings.
+    // The rest has been said, each in its place.
     let last: Vec<Report> = reports.last().cloned().into_iter().collect();
     concluded(&last, &scene, context.program)?;
     let (format, checked) =
@@ -76,35 +71,36 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     })
 }
 
-/// Says what was found, in its order, warnings among it.
-fn findings(reports: &[Report], scene: &dyn Scene, program: &Program) {
-    let mut text = Vec::new();
+/// Says what was found and what was repaired, in its order, warnings among it. Gives the counters of the last look, with what an earlier one
+/// repaired.
+fn said(
+    args: &Args,
+    reports: &[Report],
+    scene: &dyn Scene,
+    context: &mut Context<'_>,
+) -> Option<(Format, Checked)> {
+    let mut last: Option<(Format, Checked)> = None;
     for report in reports {
-        match report {
-            Report::Findings(found) => {
-                for fault in found {
-                    let words = words::fault(fault).into_bytes();
-                    if fault::check::is_prefixed(fault.code) {
-                        text.extend_from_slice(&program.message(&words));
-                    } else {
-                        text.extend_from_slice(&words);
-                        text.push(b'\n');
-                    }
-                }
-            }
+        let text = match report {
+            Report::Findings(found) => words::findings(found, context.program),
             Report::Warning(failure) => {
                 let words = [b"warning: ".to_vec(), words::failure(failure, scene)].concat();
-                text.extend_from_slice(&program.message(&words));
+                context.program.message(&words)
             }
-            _ => {}
-        }
+            Report::Checked(format, checked) => {
+                let mut checked = *checked;
+                if let Some((_, before)) = last {
+                    checked.corruptions_fixed = before.corruptions_fixed;
+                    checked.leaks_fixed = before.leaks_fixed;
+                } else if checked.has_repaired() && !args.quiet && !args.json {
+                    context.console.print(show::repaired(&checked).as_bytes());
+                }
+                last = Some((*format, checked));
+                words::left_out(&checked, context.program)
+            }
+            _ => continue,
+        };
+        Console::complain(&text);
     }
-    Console::complain(&text);
-}
-
-fn summary(reports: &[Report]) -> Option<(Format, Checked)> {
-    reports.iter().find_map(|report| match report {
-        Report::Checked(format, checked) => Some((*format, *checked)),
-        _ => None,
-    })
+    last
 }

@@ -47,6 +47,15 @@ pub(super) fn human(checked: &Checked) -> String {
     text
 }
 
+/// What was repaired, for people, before a second look is shown.
+pub(super) fn repaired(checked: &Checked) -> String {
+    format!(
+        "The following inconsistencies were found and repaired:\n\n    {} leaked clusters\n    {} corruptions\n\n\
+         Double checking the fixed image now...\n",
+        checked.leaks_fixed, checked.corruptions_fixed
+    )
+}
+
 /// For programs: counters that are 0 are left out, but for one.
 pub(super) fn json(checked: &Checked, name: &[u8], format: &str) -> Json {
     let some = |count: u64| (count != 0).then_some(count);
@@ -57,6 +66,8 @@ pub(super) fn json(checked: &Checked, name: &[u8], format: &str) -> Json {
         .with_some("image-end-offset", some(checked.image_end_offset))
         .with_some("corruptions", some(checked.corruptions))
         .with_some("leaks", some(checked.leaks))
+        .with_some("corruptions-fixed", some(checked.corruptions_fixed))
+        .with_some("leaks-fixed", some(checked.leaks_fixed))
         .with_some("total-clusters", some(checked.total_clusters))
         .with_some("allocated-clusters", some(checked.allocated_clusters))
         .with_some("fragmented-clusters", some(checked.fragmented_clusters))

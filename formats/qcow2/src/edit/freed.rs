@@ -1,0 +1,46 @@
+//! Clusters that nothing refers to any more: given back to the filesystem once the counts that say so are on stable storage.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use instar_disk::{Action, File, Io, Result};
+
+use crate::num::shl;
+
+/// Those whose counts may not be on disk yet.
+#[derive(Debug, Default)]
+pub(crate) struct Freed(Vec<Range<u64>>);
+
+impl Freed {
+    /// One more.
+    pub(crate) fn push(&mut self, cluster: u64) {
+        match self.0.last_mut() {
+            Some(last) if last.end == cluster => last.end = cluster.saturating_add(1),
+            _ => self.0.push(cluster..cluster.saturating_add(1)),
+        }
+    }
+
+    /// There are so many that they are to be given back now.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.0.len() >= MOST
+    }
+
+    /// Gives them back. All counts have been flushed.
+    pub(crate) fn drop_all(&mut self, file: File<'_>, cluster_bits: u32) -> Result<()> {
+        let mut batch = Vec::new();
+        for range in self.0.drain(..) {
+            let offset = shl(range.start, cluster_bits)?;
+            batch.push(Io::new(Action::Discard {
+                slot: file.slot(),
+                offset,
+                length: shl(range.end, cluster_bits)?.saturating_sub(offset),
+            }));
+        }
+        // Space that is not given back is no fault of the change.
+        file.host().submit(&mut batch);
+        Ok(())
+    }
+}
+
+/// Ranges that are kept. Ours: 64 KiB.
+const MOST: usize = 4096;
