@@ -4,6 +4,7 @@
 
 mod bench;
 mod change;
+mod check;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -14,8 +15,10 @@ use crate::text::ImageText;
 
 pub use bench::{Bench, BenchWrites};
 pub use change::{
-    Amend, BitmapAction, Change, ChangeBitmaps, ChangeImage, Commit, NewBacking, NewSnapshot, Rebase,
+    Amend, BitmapAction, Change, ChangeBitmaps, ChangeImage, Commit, NewBacking, NewSize, NewSnapshot,
+    Rebase, Resize,
 };
+pub use check::{Check, Repair};
 
 /// One run of the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -362,24 +365,6 @@ pub struct Compare {
     pub strict: bool,
 }
 
-/// `check`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// What to look through.
-    pub source: Source,
-    /// What is put right, in a file that is open for writing; none: it is only looked at.
-    pub repair: Option<Repair>,
-}
-
-/// What `check -r` puts right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Repair {
-    /// Clusters that are counted more often than they are used.
-    Leaks,
-    /// Everything that can be.
-    All,
-}
-
 /// An image to write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
@@ -437,6 +422,19 @@ pub enum Preallocation {
     Falloc,
     /// By writing zeros.
     Full,
+}
+
+impl Preallocation {
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Metadata => "metadata",
+            Self::Falloc => "falloc",
+            Self::Full => "full",
+        }
+    }
 }
 
 /// Options of a raw target.

@@ -3,13 +3,14 @@
 use alloc::boxed::Box;
 
 use instar_abi::job::{BitmapAction, Change, ChangeBitmaps};
+use instar_abi::report::Backing;
 use instar_abi::{Fault, fault};
 
-use crate::{Image, Result};
+use crate::{Image, Resizing, Result};
 
 /// An image whose structure can be changed where it is.
 pub trait Edit {
-    /// Carries out one change.
+    /// Carries out one change, other than another size.
     ///
     /// If it fails, or the machine stops at any moment, the image holds the disk from before the change or the disk from
     /// after it, can be read, and at worst takes space that nothing refers to. What speaks against the change is found
@@ -25,6 +26,23 @@ pub trait Edit {
     /// What is wrong with their directory, or the host's error.
     fn bitmaps(&mut self) -> Result<Box<dyn EditBitmaps + '_>> {
         Ok(Box::new(NoBitmaps))
+    }
+
+    /// Virtual size in bytes.
+    fn size(&self) -> u64;
+
+    /// The layer below, as the image names it.
+    fn backing(&self) -> Option<Backing> {
+        None
+    }
+
+    /// Gives the disk another size, under the promise of [`Edit::change`]. What is added reads as zero.
+    ///
+    /// # Errors
+    /// As [`Edit::change`].
+    fn resize(&mut self, to: &mut Resizing<'_>) -> Result<()> {
+        let _ = to;
+        Err(Fault::new(fault::resize::UNSUPPORTED))
     }
 
     /// Whether the change can be made, for verbs that have other work to do first. Writes nothing.

@@ -36,6 +36,7 @@ mod host;
 mod identifiers;
 mod image;
 mod num;
+mod resizing;
 mod table;
 mod target;
 mod turnstile;
@@ -58,6 +59,7 @@ pub use instar_abi::{
     report, vmdk,
 };
 pub use num::{align_down, align_up, from_usize, to_usize};
+pub use resizing::{Distant, Fetch, Resizing, copy_within, reservation, set_length};
 pub use table::{FillEntries, TableReader, TableWriter};
 pub use target::{Encoding, Placement, Target};
 pub use turnstile::{Turn, Turnstile};

@@ -8,6 +8,7 @@
 //!  Failing       the same, until it has carried out so many changes
 //!  Torn          the same, and what a power cut can leave of the changes
 //!  heap          what was allocated meanwhile
+//!  resizing      disks made larger and smaller, with a power cut at every moment
 //!  conformance   the suite that every format crate runs, over all of these
 //! ```
 //!
@@ -27,6 +28,7 @@ mod counting;
 mod failing;
 mod full;
 pub mod heap;
+pub mod resizing;
 mod sparse;
 mod torn;
 mod watched;

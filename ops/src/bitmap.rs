@@ -20,7 +20,7 @@ pub(crate) fn run(session: &Session<'_>, job: &ChangeBitmaps) -> Outcome<Done> {
         None => detect(&file).at(stage)?,
     };
     session.host.report(&Report::Opened(format));
-    let mut image = formats::edit(format, file).at(stage)?;
+    let mut image = formats::edit(session, format, file).at(stage)?;
     let mut bitmaps = image.bitmaps().at(stage)?;
     let mut from = job.from.as_ref().map(|from| other(session, from)).transpose()?;
     let from: Option<&mut dyn Image> = match &mut from {

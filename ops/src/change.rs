@@ -7,6 +7,7 @@ use instar_disk::{Fault, fault};
 
 use crate::detect::detect;
 use crate::formats;
+use crate::resize;
 use crate::session::{At, Outcome, Session};
 
 /// Carries out a change.
@@ -24,7 +25,10 @@ pub(crate) fn run(session: &Session<'_>, job: &ChangeImage) -> Outcome<Done> {
     {
         return Err(Fault::new(fault::core::NO_COMPRESSION)).at(Stage::Other);
     }
-    let mut image = formats::edit(format, file).at(stage)?;
-    image.change(&job.change).at(Stage::Change)?;
+    let mut image = formats::edit(session, format, file).at(stage)?;
+    match &job.change {
+        Change::Resize(wanted) => resize::run(session, &job.image, &mut *image, wanted)?,
+        change => image.change(change).at(Stage::Change)?,
+    }
     Ok(Done::default())
 }

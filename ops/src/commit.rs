@@ -75,7 +75,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Commit) -> Outcome<Done> {
     copier::run(session.host, work)?;
     if job.empties && formats::empties(top) {
         let file = session.file(job.image.slot).at(Stage::Change)?;
-        let mut image = formats::edit(top, file).at(Stage::Change)?;
+        let mut image = formats::edit(session, top, file).at(Stage::Change)?;
         image.change(&Change::Empty).at(Stage::Change)?;
     }
     Ok(Done {

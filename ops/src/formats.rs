@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 
 use instar_abi::job::{self, Change, Create, SizeRule};
 use instar_abi::report::{Backing, Checked};
-use instar_disk::{Check, Edit, Fault, File, Findings, Format, Opened, Result, Target, fault};
+use instar_disk::{
+    Check, Edit, Fault, File, Findings, Format, Opened, Resizing, Result, Slot, Target, fault,
+};
 use instar_qcow2::Keeping;
 
 use crate::chain::Chain;
@@ -91,32 +93,48 @@ pub(crate) fn check<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Check 
 ///
 /// # Errors
 /// Damage of the image, or an error of the host.
-pub(crate) fn edit<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Edit + 'h>> {
-    match format {
-        Format::Qcow2 => instar_qcow2::edit(file),
-        Format::Raw | Format::Vdi | Format::Vhdx | Format::Vmdk | Format::Vpc => {
-            open(format, file, Purpose::Describe)?;
-            Ok(Box::new(Unchangeable(file, format)))
-        }
-    }
+pub(crate) fn edit<'h>(session: &Session<'h>, format: Format, file: File<'h>) -> Result<Box<dyn Edit + 'h>> {
+    let seed = &session.job.seed;
+    let sizeable = match format {
+        Format::Qcow2 => return instar_qcow2::edit(file),
+        Format::Raw => instar_raw::edit(file),
+        Format::Vdi => instar_vdi::edit(file),
+        Format::Vpc => instar_vhd::edit(file),
+        Format::Vhdx => instar_vhdx::edit(file, seed),
+        Format::Vmdk => instar_vmdk::edit(file),
+    };
+    Ok(Box::new(OnlySize(sizeable?, file.slot(), format)))
 }
 
-/// An image of a format in which nothing can be changed in place yet.
-struct Unchangeable<'h>(File<'h>, Format);
+/// An image of a format in which nothing but the size of the disk can be changed in place.
+struct OnlySize<'h>(Box<dyn Edit + 'h>, Slot, Format);
 
-impl Edit for Unchangeable<'_> {
+impl Edit for OnlySize<'_> {
     fn change(&mut self, change: &Change) -> Result<()> {
         let fault = match change {
             Change::CreateSnapshot(_) => Fault::new(fault::core::IO).with([EOPNOTSUPP]),
             Change::ApplySnapshot(_) => Fault::new(fault::qcow2_write::NO_SNAPSHOTS),
             Change::DeleteSnapshot(_) => Fault::new(fault::qcow2_write::DELETE_MISSING),
-            Change::Amend(_) => Fault::new(fault::amend::UNSUPPORTED).named(self.1.name().as_bytes()),
+            Change::Amend(_) => Fault::new(fault::amend::UNSUPPORTED).named(self.2.name().as_bytes()),
             Change::Rebase(new) if new.name.is_some() && new.format.is_none() => {
                 Fault::new(fault::qcow2_write::BACKING_FORMAT_MISSING)
             }
             Change::Rebase(_) | Change::Empty => Fault::new(fault::core::IO).with([EOPNOTSUPP]),
+            Change::Resize(_) => Fault::new(fault::resize::UNSUPPORTED),
         };
-        Err(fault.in_file(self.0.slot()))
+        Err(fault.in_file(self.1))
+    }
+
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn backing(&self) -> Option<Backing> {
+        self.0.backing()
+    }
+
+    fn resize(&mut self, to: &mut Resizing<'_>) -> Result<()> {
+        self.0.resize(to)
     }
 
     fn judge(&mut self, change: &Change) -> Result<()> {

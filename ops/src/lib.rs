@@ -49,6 +49,7 @@ mod measure;
 mod naming;
 mod rebase;
 mod rehearsal;
+mod resize;
 mod safety;
 mod session;
 mod snapshots;

@@ -36,7 +36,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Rebase) -> Outcome<Done> {
     let data = data.at(Stage::Change)?;
     let change = Change::Rebase(job.names.clone());
     // Unlike the reference tool, which finds that out when all is copied.
-    let judged = formats::edit(format, file).and_then(|mut image| image.judge(&change));
+    let judged = formats::edit(session, format, file).and_then(|mut image| image.judge(&change));
     judged.at(Stage::Change)?;
     session.host.report(&Report::Size(size));
     let keeping = Keeping {
@@ -61,7 +61,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Rebase) -> Outcome<Done> {
         hashing: None,
     };
     copier::run(session.host, work)?;
-    let mut image = formats::edit(format, file).at(Stage::Change)?;
+    let mut image = formats::edit(session, format, file).at(Stage::Change)?;
     image.change(&change).at(Stage::Change)?;
     Ok(Done {
         virtual_size: size,

@@ -10,6 +10,7 @@ pub mod check;
 pub mod core;
 pub mod qcow2;
 pub mod qcow2_write;
+pub mod resize;
 pub mod safety;
 pub mod vdi;
 pub mod vhd;
@@ -105,6 +106,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     core::TABLE,
     qcow2::TABLE,
     qcow2_write::TABLE,
+    resize::TABLE,
     safety::TABLE,
     vdi::TABLE,
     vhd::TABLE,

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::Source;
+use super::{Preallocation, Source};
 use crate::file::Slot;
 
 /// A change of an image in place.
@@ -31,6 +31,32 @@ pub enum Change {
     Rebase(NewBacking),
     /// The image gives up what it holds and shows what lies below it (the end of `commit`).
     Empty,
+    /// `resize`.
+    Resize(Resize),
+}
+
+/// Another virtual size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resize {
+    /// What was asked for.
+    pub size: NewSize,
+    /// How space is reserved for what is added.
+    pub preallocation: Preallocation,
+    /// `--shrink`: what lies behind the new end may go.
+    pub shrink: bool,
+    /// Files that hold the image's data, open for writing, in the order in which the image names them.
+    pub apart: Vec<Slot>,
+}
+
+/// A virtual size, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NewSize {
+    /// This one.
+    Exactly(u64),
+    /// So much larger than it is.
+    Larger(u64),
+    /// So much smaller than it is.
+    Smaller(u64),
 }
 
 /// Other options of an image. Those that are none stay as they are.

@@ -34,6 +34,18 @@ pub struct BitmapDirectory {
     pub bitmaps: u32,
 }
 
+impl BitmapDirectory {
+    /// As the header says it.
+    pub(crate) fn raw(&self) -> RawBitmapsExtension {
+        RawBitmapsExtension {
+            nb_bitmaps: self.bitmaps.into(),
+            reserved: 0.into(),
+            bitmap_directory_size: self.bytes.into(),
+            bitmap_directory_offset: self.offset.into(),
+        }
+    }
+}
+
 impl Extensions {
     /// Walks the extensions in `area` of the first cluster.
     pub(crate) fn parse(head: &mut Pieces<'_>, area: Range<u64>, basics: &Basics) -> Result<Self> {

@@ -2,6 +2,7 @@
 
 use instar_disk::fault::qcow2 as faults;
 use instar_disk::job::Compression;
+use instar_disk::report::Backing;
 use instar_disk::{Fault, File, ImageText, Result, from_usize};
 
 use crate::basics::Basics;
@@ -90,6 +91,14 @@ impl Header {
     pub const fn l2_bits(&self) -> u32 {
         let entry_bits = if self.features.extended_l2() { 4 } else { 3 };
         self.cluster_bits.saturating_sub(entry_bits)
+    }
+
+    /// The layer below, as the image names it.
+    pub(crate) fn backing(&self) -> Option<Backing> {
+        Some(Backing {
+            name: self.backing_name.clone()?,
+            format: self.extensions.backing_format.clone(),
+        })
     }
 
     /// Virtual size in whole sectors, as qemu serves it.

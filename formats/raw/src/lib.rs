@@ -18,8 +18,10 @@
 extern crate alloc;
 
 mod create;
+mod edit;
 mod image;
 mod target;
 
 pub use create::{create, existing};
+pub use edit::edit;
 pub use image::open;

@@ -8,6 +8,7 @@ use instar_disk::{Budget, Check, Fault, File, Findings, Format, Result, fault, t
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::header::Header;
+use crate::places::Places;
 use crate::raw::{DISCARDED, RawHeader};
 use crate::table::BlockMap;
 
@@ -84,33 +85,6 @@ impl Check for Checker<'_> {
         Ok(Checked {
             corruptions: wrong,
             ..Checked::default()
-        })
-    }
-}
-
-/// Places in use, a bit each.
-struct Places(Vec<u8>);
-
-impl Places {
-    fn new(blocks: u32) -> Result<Self> {
-        let bytes = to_usize(u64::from(blocks).div_ceil(8))?;
-        let mut bits = Vec::new();
-        bits.try_reserve_exact(bytes)
-            .map_err(|_| Fault::new(fault::core::OUT_OF_MEMORY).with([u64::from(blocks) / 8]))?;
-        bits.resize(bytes, 0);
-        Ok(Self(bits))
-    }
-
-    /// Marks a place; true if it was marked before.
-    fn take(&mut self, place: u32) -> bool {
-        let bit = 1_u8.wrapping_shl(place & 7);
-        let byte = usize::try_from(place / 8)
-            .ok()
-            .and_then(|byte| self.0.get_mut(byte));
-        byte.is_some_and(|byte| {
-            let taken = *byte & bit != 0;
-            *byte |= bit;
-            taken
         })
     }
 }

@@ -29,10 +29,12 @@ extern crate alloc;
 
 mod check;
 mod create;
+mod edit;
 mod existing;
 mod header;
 mod image;
 mod info;
+mod places;
 mod probe;
 pub mod raw;
 mod table;
@@ -40,6 +42,7 @@ mod target;
 
 pub use check::check;
 pub use create::create;
+pub use edit::edit;
 pub use existing::{existing, readable};
 pub use header::{Header, ImageType};
 pub use image::open;

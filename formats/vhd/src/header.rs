@@ -83,7 +83,7 @@ impl Footer {
         let by_geometry = match rule {
             SizeRule::Geometry => true,
             SizeRule::CurrentSize => false,
-            SizeRule::Creator => CHS_CREATORS.contains(&raw.creator_application),
+            SizeRule::Creator => has_geometry_size(raw),
         } && geometry.total() != Geometry::LARGEST.total();
         let sectors = if by_geometry {
             geometry.total()
@@ -100,6 +100,11 @@ impl Footer {
             unique_id: raw.unique_id,
         })
     }
+}
+
+/// Whether whoever made the image means the geometry, not the size beside it.
+pub(crate) fn has_geometry_size(raw: &RawFooter) -> bool {
+    CHS_CREATORS.contains(&raw.creator_application)
 }
 
 /// What a valid dynamic header says.

@@ -71,6 +71,19 @@ fn open_any<'h>(file: File<'h>, rule: SizeRule) -> Result<Opened<'h>> {
     }))
 }
 
+/// The footer by which the disk is read, as it stands, and where: in front, or at the end of a fixed disk.
+///
+/// # Errors
+/// The host's.
+pub(crate) fn leading_footer(file: &File<'_>) -> Result<(RawFooter, u64)> {
+    let front = read_footer(file, 0)?;
+    let at = align_up(file.size(), 512)?.saturating_sub(512);
+    if front.cookie == FOOTER_COOKIE && at > 0 {
+        return Ok((front, 0));
+    }
+    Ok((read_footer(file, at)?, at))
+}
+
 /// The footer ends with the file, or one byte later: old versions of Virtual PC wrote 511 bytes.
 fn open_fixed<'h>(file: File<'h>, rule: SizeRule) -> Result<Opened<'h>> {
     let end = align_up(file.size(), 512)?;

@@ -34,6 +34,7 @@ extern crate alloc;
 
 mod bitmap;
 mod create;
+mod edit;
 mod existing;
 mod geometry;
 mod header;
@@ -46,6 +47,7 @@ mod table;
 mod target;
 
 pub use create::create;
+pub use edit::edit;
 pub use existing::{existing, readable};
 pub use geometry::{Geometry, rounded_size};
 pub use header::{DiskType, DynamicHeader, Footer};

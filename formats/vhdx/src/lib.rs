@@ -35,6 +35,7 @@ extern crate alloc;
 mod check;
 mod crc;
 mod create;
+mod edit;
 mod existing;
 
 mod header;
@@ -56,6 +57,7 @@ mod target;
 pub use check::check;
 pub use crc::crc32c;
 pub use create::create;
+pub use edit::edit;
 pub use existing::{existing, readable};
 
 pub use image::open;

@@ -38,6 +38,10 @@ pub(crate) struct Metadata {
     pub(crate) sector_size: u64,
     /// Bytes of the disk, a multiple of the sector size.
     pub(crate) size: u64,
+    /// Where in the file that number stands.
+    pub(crate) size_at: u64,
+    /// All blocks have places.
+    pub(crate) fixed: bool,
     /// What is not here is in the parent.
     pub(crate) differencing: bool,
     /// What it says of its parent.
@@ -73,6 +77,8 @@ impl Metadata {
             block_size,
             sector_size,
             size: instar_disk::align_down(size, sector_size),
+            size_at: items.place(2)?.0,
+            fixed: flags & 1 != 0,
             differencing,
             parent: if differencing {
                 let (offset, length) = items.place(6)?;

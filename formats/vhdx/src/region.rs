@@ -20,7 +20,7 @@ pub(crate) struct Region {
 }
 
 /// The regions of an image.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Regions {
     pub(crate) bat: Region,
     pub(crate) metadata: Region,
@@ -130,13 +130,46 @@ fn misplaced_region(region: Region) -> Fault {
 /// The number of entries of a table that holds together.
 fn valid(table: &[u8]) -> Option<usize> {
     let (header, _) = RawRegionTableHeader::read_from_prefix(table).ok()?;
+    let count = usize::try_from(header.entry_count.get()).ok()?;
+    let valid = header.signature == REGION_SIGNATURE
+        && checksum(table)? == header.checksum.get()
+        && count <= TABLE_ENTRIES;
+    valid.then_some(count)
+}
+
+fn checksum(table: &[u8]) -> Option<u32> {
     let mut crc = crc::pieces();
     crc.update(table.get(..4)?);
     crc.update(&[0; 4]);
     crc.update(table.get(8..)?);
-    let count = usize::try_from(header.entry_count.get()).ok()?;
-    let valid = header.signature == REGION_SIGNATURE
-        && crc.finalize() == header.checksum.get()
-        && count <= TABLE_ENTRIES;
-    valid.then_some(count)
+    Some(crc.finalize())
+}
+
+/// Whether a table holds together.
+pub(crate) fn is_valid(table: &[u8]) -> bool {
+    valid(table).is_some()
+}
+
+/// Makes a table that holds together lead to another BAT, if that changes nothing behind its first `within` bytes; else it says
+/// false.
+pub(crate) fn lead_to_bat(table: &mut [u8], offset: u64, length: u64, within: usize) -> bool {
+    let header = size_of::<RawRegionTableHeader>();
+    let entry = size_of::<RawRegionTableEntry>();
+    let entries = table.get_mut(header..within).unwrap_or_default();
+    let found = entries
+        .chunks_exact_mut(entry)
+        .filter_map(|bytes| RawRegionTableEntry::mut_from_bytes(bytes).ok())
+        .find(|raw| raw.guid == REGION_BAT);
+    let (Some(raw), Ok(length)) = (found, u32::try_from(length)) else {
+        return false;
+    };
+    raw.file_offset.set(offset);
+    raw.length.set(length);
+    let sum = checksum(table);
+    let place = RawRegionTableHeader::mut_from_prefix(table);
+    if let (Some(sum), Ok((header, _))) = (sum, place) {
+        header.checksum.set(sum);
+        return true;
+    }
+    false
 }

@@ -294,7 +294,7 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-fn trim(text: &[u8]) -> &[u8] {
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
     let start = text
         .iter()
         .position(|byte| !is_blank(*byte))
@@ -307,14 +307,14 @@ fn trim(text: &[u8]) -> &[u8] {
 }
 
 /// The first word, and what follows it.
-fn word(text: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn word(text: &[u8]) -> (&[u8], &[u8]) {
     let text = trim(text);
     let end = text.iter().position(|byte| is_blank(*byte)).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, &[]))
 }
 
 /// Whether some reader could take `line` for an extent.
-fn is_extent(line: &[u8]) -> bool {
+pub(crate) fn is_extent(line: &[u8]) -> bool {
     let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
     let (access, _) = word(line);
     ACCESS

@@ -262,7 +262,7 @@ impl Blocks for Existing<'_> {
 }
 
 /// The entry of a grain at this byte.
-fn sector(place: u64) -> Result<u32> {
+pub(crate) fn sector(place: u64) -> Result<u32> {
     u32::try_from(place / SECTOR).map_err(|_| {
         Fault::new(fault::vmdk::FILE_FULL).with([place, u64::from(u32::MAX).saturating_mul(SECTOR)])
     })

@@ -344,7 +344,7 @@ impl Image for Vmdk<'_> {
 }
 
 /// The descriptor inside a sparse file.
-fn wrapped(file: &File<'_>, place: Place) -> Result<Vec<u8>> {
+pub(crate) fn wrapped(file: &File<'_>, place: Place) -> Result<Vec<u8>> {
     let present = file.size().saturating_sub(place.offset).min(place.bytes);
     let mut text = vec![0; to_usize(present)?];
     file.read_exact(place.offset, &mut text)?;
@@ -352,7 +352,7 @@ fn wrapped(file: &File<'_>, place: Place) -> Result<Vec<u8>> {
 }
 
 /// The descriptor that is a file of its own.
-fn separate_text(file: &File<'_>) -> Result<Vec<u8>> {
+pub(crate) fn separate_text(file: &File<'_>) -> Result<Vec<u8>> {
     let mut head = [0; 512];
     let present = file.read(0, &mut head)?;
     if file.size() > descriptor::BYTES_MAX && !crate::probe(head.get(..present).unwrap_or_default()) {

@@ -42,6 +42,7 @@ extern crate alloc;
 mod check;
 mod create;
 mod descriptor;
+mod edit;
 mod existing;
 mod extent;
 mod flat;
@@ -58,6 +59,7 @@ mod uuid;
 
 pub use check::check;
 pub use create::{create, fillable};
+pub use edit::edit;
 pub use existing::{existing, readable};
 pub use image::open;
 pub use probe::probe;

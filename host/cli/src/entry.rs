@@ -54,7 +54,9 @@ fn command(
         match getopt.next().transpose()? {
             None => return Err(Stop::Misuse(b"Not enough arguments".to_vec())),
             Some(Item::Operand(name)) => {
-                break Verb::find(name.as_bytes()).ok_or_else(|| unknown_verb(name.as_bytes()))?;
+                break Verb::find(name.as_bytes()).ok_or_else(|| {
+                    Stop::Misuse([b"Command not found: ".as_slice(), name.as_bytes()].concat())
+                })?;
             }
             Some(Item::Flag(Id::Help, _)) => {
                 return Err(Stop::Print(flags::top_page(verbs::pages(), program).into_bytes()));
@@ -70,22 +72,6 @@ fn command(
     let policy = settings::with_options(outside?, &common)?;
     command(&mut Context::begin(&policy, program, console))
 }
-
-/// The words for a verb that is not there.
-fn unknown_verb(name: &[u8]) -> Stop {
-    if MISSING.iter().any(|verb| verb.as_bytes() == name) {
-        let text = [
-            b"instar does not support '".as_slice(),
-            name,
-            b"' yet: of the verbs that change images in place, it has 'amend', 'bitmap', 'commit', 'rebase' and 'snapshot'",
-        ];
-        return Stop::Message(text.concat());
-    }
-    Stop::Misuse([b"Command not found: ", name].concat())
-}
-
-/// Verbs that the reference tool has and instar has not.
-const MISSING: &[&str] = &["resize"];
 
 /// Settles which release of the reference tool is stood in for, before the command line is judged: it decides what is wrong with it
 /// and how that is said. Gives what the settings outside of the command line come to; what is wrong with them is said later, when

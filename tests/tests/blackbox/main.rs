@@ -49,6 +49,7 @@ mod reading;
 mod rebase;
 mod reflink;
 mod repair;
+mod resize;
 mod safety;
 mod sandbox;
 mod second_opinion;

@@ -61,7 +61,7 @@ impl Entry {
 }
 
 /// Clears every bit of `bytes` from `first` on.
-fn clear_from(bytes: &mut [u8], first: u64) {
+pub(crate) fn clear_from(bytes: &mut [u8], first: u64) {
     let whole = usize::try_from(first >> 3).unwrap_or(usize::MAX);
     if let Some(tail) = bytes.get_mut(whole..)
         && let Some((edge, rest)) = tail.split_first_mut()

@@ -19,6 +19,8 @@ pub(crate) fn list(file: File<'_>, header: &Header) -> Result<Vec<Bitmap>> {
 
 /// One bitmap.
 pub(crate) struct Entry {
+    /// Where it stands in the file.
+    pub(crate) at: u64,
     /// As `info` shows it.
     pub(crate) shown: Bitmap,
     /// Its table: aligned to clusters, of bounded length.
@@ -49,6 +51,7 @@ fn read(file: File<'_>, header: &Header, directory: BitmapDirectory, most: usize
     let mut listed = 0_usize;
     let mut offset = directory.offset;
     while offset < end {
+        let at = offset;
         let name_at = offset.saturating_add(entry_size);
         if name_at > end {
             return Err(Fault::new(faults::BITMAP_DIRECTORY_BROKEN));
@@ -77,6 +80,7 @@ fn read(file: File<'_>, header: &Header, directory: BitmapDirectory, most: usize
             return Err(Fault::new(fault::core::TABLE_LIMIT).with(numbers));
         }
         all.push(Entry {
+            at,
             shown: Bitmap {
                 name: ImageText::new(&name),
                 granularity: 1_u64.checked_shl(u32::from(raw.granularity_bits)).unwrap_or(0),

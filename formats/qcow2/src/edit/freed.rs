@@ -20,6 +20,14 @@ impl Freed {
         }
     }
 
+    /// All of a range.
+    pub(crate) fn push_all(&mut self, clusters: Range<u64>) {
+        match self.0.last_mut() {
+            Some(last) if last.end == clusters.start => last.end = clusters.end,
+            _ => self.0.push(clusters),
+        }
+    }
+
     /// There are so many that they are to be given back now.
     pub(crate) const fn is_full(&self) -> bool {
         self.0.len() >= MOST

@@ -167,6 +167,43 @@ impl<'h> Ledger<'h> {
         self.space.clusters() > self.first_new
     }
 
+    /// From now on nothing that was free is used again: whether the counts are right was not looked at.
+    pub(crate) const fn only_behind(&mut self) {
+        if let Some(careful) = &mut self.careful {
+            careful.next_free = self.first_new;
+        }
+    }
+
+    /// Takes the last refcount blocks out of their table, as far as they count nothing but themselves; gives their offsets.
+    pub(crate) fn unlink_empty_blocks(&mut self) -> Result<Vec<u64>> {
+        let mut unlinked = Vec::new();
+        for block in (0..self.table.entries).rev() {
+            let Some(offset) = self.block(block)? else {
+                continue;
+            };
+            let order = self.layout.refcount_order();
+            let (of, at) = self.place(shr(offset, self.layout.cluster_bits()));
+            let bytes = self.pages.get(offset)?;
+            let empty = match packed::last(bytes, order) {
+                None => true,
+                Some(last) => {
+                    of == block
+                        && last == at
+                        && (at == 0
+                            || packed::get(bytes, order, 0) == 0 && packed::run(bytes, order, 0, at) == at)
+                }
+            };
+            if !empty {
+                break;
+            }
+            self.pages.forget(offset);
+            self.pages
+                .set_word(Level::CountTable, self.table.offset, block, 0)?;
+            unlinked.push(offset);
+        }
+        Ok(unlinked)
+    }
+
     /// Clusters of the file now.
     pub(crate) const fn clusters(&self) -> u64 {
         self.space.clusters()
@@ -212,6 +249,12 @@ impl<'h> Ledger<'h> {
     /// Whether the cluster at `offset` stands where the file ended, or behind: it reads as zeros until it is written to.
     pub(crate) const fn is_new(&self, offset: u64) -> bool {
         shr(offset, self.layout.cluster_bits()) >= self.first_new
+    }
+
+    /// Sets clusters behind the end of the file apart, which follow one another and are to be counted; gives the byte offset of
+    /// the first.
+    pub(crate) fn set_apart(&mut self, clusters: u64) -> Result<u64> {
+        self.space.take(clusters)
     }
 
     /// How often `cluster` is counted.
@@ -336,7 +379,8 @@ impl<'h> Ledger<'h> {
         Ok(())
     }
 
-    fn count_once(&mut self, first: u64, clusters: u64) -> Result<()> {
+    /// Counts clusters that were free.
+    pub(crate) fn count_once(&mut self, first: u64, clusters: u64) -> Result<()> {
         let end = add(first, clusters)?;
         let mut at = first;
         while at < end {

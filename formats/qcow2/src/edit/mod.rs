@@ -25,6 +25,7 @@ mod head;
 mod ledger;
 mod pages;
 pub(crate) mod rebuild;
+mod resize;
 pub(crate) mod sector;
 pub(crate) mod snapshots;
 mod transaction;
@@ -33,10 +34,12 @@ mod tree;
 use alloc::boxed::Box;
 
 use instar_disk::job::Change;
-use instar_disk::{Edit, EditBitmaps, Fault, File, Result, fault};
+use instar_disk::report::Backing;
+use instar_disk::{Edit, EditBitmaps, Fault, File, Resizing, Result, fault};
 
 use crate::check::repair;
 use crate::header::Header;
+use crate::num::internal;
 use crate::raw::crypt;
 
 /// Opens a qcow2 image to change it in place. One that is marked dirty is repaired first; else nothing is written before a change has
@@ -82,7 +85,20 @@ impl Edit for Editor<'_> {
             Change::Amend(Some(options)) => amend::amend(file, header, options),
             Change::Rebase(new) => backing::switch(file, &header, new),
             Change::Empty => empty::empty(file, header),
+            Change::Resize(_) => Err(internal(line!())),
         }
+    }
+
+    fn size(&self) -> u64 {
+        self.header.virtual_size()
+    }
+
+    fn backing(&self) -> Option<Backing> {
+        self.header.backing()
+    }
+
+    fn resize(&mut self, to: &mut Resizing<'_>) -> Result<()> {
+        resize::resize(self.file, self.header.clone(), to)
     }
 
     fn judge(&mut self, change: &Change) -> Result<()> {

@@ -99,6 +99,11 @@ impl<'h> Pages<'h> {
         Ok(&mut self.soil(offset, level)?.bytes)
     }
 
+    /// The cluster at `offset` is nobody's any more: what was changed in it is not written.
+    pub(crate) fn forget(&mut self, offset: u64) {
+        self.held.remove(&offset);
+    }
+
     /// Entry `at` of the table of 64-bit words at `table`.
     pub(crate) fn word(&mut self, table: u64, at: u64) -> Result<u64> {
         let (page, within) = self.place(table, at)?;

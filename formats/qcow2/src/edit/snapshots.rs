@@ -144,7 +144,7 @@ pub(super) fn apply(file: File<'_>, header: Header, name: &[u8]) -> Result<()> {
     let mut release = grow.switch(&Switch {
         l1: Some(l1),
         size: Some(size),
-        snapshots: None,
+        ..Switch::default()
     })?;
     active.give_up(&mut release)?;
     let now = Tree { l1, ..tree };

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use instar_disk::{
-    Action, Fault, File, FileFacts, FileKind, Io, Preallocate, Result, ZeroHow, fault, from_usize,
+    Action, Fault, File, FileFacts, FileKind, Io, Preallocate, Result, ZeroHow, fault, from_usize, set_length,
 };
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
@@ -149,6 +149,16 @@ impl<'h> Look<'h> {
         Ok(self.grow_unmarked())
     }
 
+    /// Cuts what is behind the last cluster that is used off the file, which keeps `least` bytes.
+    fn cut_file(&mut self, least: u64) -> Result<()> {
+        let file = self.file;
+        let end = shl(self.ledger.used_end()?, self.layout.cluster_bits())?.max(least);
+        if file.kind() == FileKind::Block || (end >= file.size() && !self.ledger.has_grown()) {
+            return Ok(());
+        }
+        file.resize(end, Preallocate::Off)
+    }
+
     /// Lets the file end behind the last cluster that is counted.
     pub(super) fn end_behind_what_is_used(&mut self) -> Result<()> {
         if self.file.kind() == FileKind::Block {
@@ -217,6 +227,34 @@ impl<'h> Grow<'h> {
         look.file.flush()
     }
 
+    /// Takes clusters behind the end of the file, which read as zero, and has them reserved; gives the byte offset of the first.
+    pub(super) fn take_fresh(&mut self, clusters: u64, reserve: Preallocate) -> Result<u64> {
+        let look = &mut self.look;
+        let (file, bits) = (look.file, look.layout.cluster_bits());
+        let offset = look.ledger.set_apart(clusters)?;
+        let length = shl(clusters, bits)?;
+        let end = add(offset, length)?;
+        match (file.kind(), reserve) {
+            (FileKind::Block, _) => file.zero(offset, length, ZeroHow::Keep)?,
+            // Nothing was written behind the end yet.
+            (_, Preallocate::Falloc | Preallocate::Full) => set_length(&file, end, reserve, UNDERLYING)?,
+            (_, Preallocate::Off) => {}
+        }
+        self.taken.push(offset..end);
+        look.ledger.count_once(shr(offset, bits), clusters)?;
+        Ok(offset)
+    }
+
+    /// Whether the cluster is counted once.
+    pub(super) fn is_single(&mut self, cluster: u64) -> Result<bool> {
+        Ok(self.look.ledger.count(cluster)? == 1)
+    }
+
+    /// Writes what stands for nothing on the old disk, in a cluster or table that stands for some of it.
+    pub(super) fn write_behind(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.look.file.write(offset, bytes)
+    }
+
     /// Gives up: what was taken is free again, as far as that can be written.
     pub(super) fn abandon(mut self) {
         let bits = self.look.layout.cluster_bits();
@@ -231,6 +269,8 @@ impl<'h> Grow<'h> {
             return;
         }
         drop_ranges(look.file, self.taken.drain(..));
+        // It was extended for what is free now.
+        let _ = look.cut_file(look.file.size());
         if look.marked && look.sector.set_dirty(false).is_ok() {
             look.begun = false;
         }
@@ -449,6 +489,37 @@ impl<'h> Release<'h> {
         Ok(())
     }
 
+    /// As [`Release::finish`], and the file ends where its last cluster does.
+    pub(super) fn finish_short(mut self) -> Result<()> {
+        self.end()?;
+        while self.drop_empty_blocks()? {}
+        // A file that stays long is no fault of the change.
+        let _ = self.look.cut_file(0);
+        self.finish()
+    }
+
+    /// Drops the last refcount blocks, as far as they count nothing but themselves; says whether there is more to drop, since
+    /// one counted another.
+    fn drop_empty_blocks(&mut self) -> Result<bool> {
+        let dropped = self.look.ledger.unlink_empty_blocks()?;
+        // Nothing leads to them before they are free.
+        self.settle()?;
+        let bits = self.look.layout.cluster_bits();
+        let mut more = false;
+        for offset in dropped {
+            let cluster = shr(offset, bits);
+            let range = cluster..add(cluster, 1)?;
+            if self.look.ledger.run(&range)?.0 > 0 {
+                self.lower(range)?;
+                more = true;
+            } else {
+                self.freed.push_all(range);
+            }
+        }
+        self.drop_freed()?;
+        Ok(more)
+    }
+
     /// Ends a change that [`Look::grow_in_order`] began; gives the header as it is now.
     pub(super) fn finish_in_order(mut self) -> Result<Header> {
         self.end()?;
@@ -492,3 +563,6 @@ pub(super) fn clusters_of(layout: Layout, offset: u64, bytes: u64) -> Result<Ran
     let first = shr(offset, bits);
     Ok(first..add(first, shr_up(bytes, bits))?)
 }
+
+/// How messages begin about the file that the image stands in: the reference tool's.
+pub(super) const UNDERLYING: &[u8] = b"Failed to resize underlying file: ";

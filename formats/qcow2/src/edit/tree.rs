@@ -56,7 +56,12 @@ impl<'h> Tree<'h> {
 
     /// The entries from number `first` on, at most as many as fit a piece; none past the end.
     pub(super) fn l1_piece(&self, first: u64) -> Result<Vec<U64>> {
-        let entries = self.l1.entries.saturating_sub(first).min(PIECE_ENTRIES);
+        self.l1_entries(first, PIECE_ENTRIES)
+    }
+
+    /// The entries from number `first` on, at most so many; none past the end.
+    pub(super) fn l1_entries(&self, first: u64, most: u64) -> Result<Vec<U64>> {
+        let entries = self.l1.entries.saturating_sub(first).min(most);
         let mut words = alloc::vec![U64::ZERO; to_usize(entries)?];
         let offset = add(self.l1.offset, shl(first, 3)?)?;
         self.file.read_padded(offset, words.as_mut_bytes())?;
@@ -81,38 +86,87 @@ impl<'h> Tree<'h> {
         wanted: &mut dyn FnMut(u64) -> Result<bool>,
         visit: &mut dyn FnMut(Table) -> Result<()>,
     ) -> Result<()> {
-        let cluster = self.layout.cluster();
-        let together = to_usize((BATCH_BYTES.checked_div(cluster).unwrap_or(1)).max(1))?;
-        let (mut met, mut most) = (0_u64, most_tables(self.file, self.layout, false)?);
+        let mut met = Met::none(self)?;
         let mut at = first;
         while at < self.l1.entries {
             let piece = self.l1_piece(at)?;
-            let mut places = Vec::new();
-            for (number, word) in (at..).zip(&piece) {
-                let offset = word.get() & entry::OFFSET;
-                if offset == 0 {
-                    continue;
-                }
-                let inside = add(offset, cluster)? <= self.file.size();
-                met = met.saturating_add(1);
-                if met > most {
-                    most = most.max(most_tables(self.file, self.layout, true)?);
-                }
-                if offset != instar_disk::align_down(offset, cluster) || !inside || met > most {
-                    return Err(self.damaged(word.get(), add(self.l1.offset, shl(number, 3)?)?));
-                }
-                if wanted(offset)? {
-                    places.push((number, offset));
-                }
-            }
-            for some in places.chunks(together) {
-                for table in self.read(some)? {
-                    visit(table)?;
-                }
-            }
+            self.each_of(at, &piece, &mut met, wanted, visit)?;
             at = add(at, from_usize(piece.len()))?;
         }
         Ok(())
+    }
+
+    /// Calls `visit` with those L2 tables whose offset is wanted of those that these entries of the L1 table lead to, the first of
+    /// which is number `first`.
+    ///
+    /// # Errors
+    /// As [`Tree::each`].
+    pub(super) fn each_of(
+        &self,
+        first: u64,
+        words: &[U64],
+        met: &mut Met,
+        wanted: &mut dyn FnMut(u64) -> Result<bool>,
+        visit: &mut dyn FnMut(Table) -> Result<()>,
+    ) -> Result<()> {
+        let cluster = self.layout.cluster();
+        let together = to_usize((BATCH_BYTES.checked_div(cluster).unwrap_or(1)).max(1))?;
+        let mut places = Vec::new();
+        for (number, word) in (first..).zip(words) {
+            let offset = word.get() & entry::OFFSET;
+            if offset == 0 {
+                continue;
+            }
+            let inside = add(offset, cluster)? <= self.file.size();
+            if offset != instar_disk::align_down(offset, cluster) || !inside || met.one_more(self)? {
+                return Err(self.damaged(word.get(), add(self.l1.offset, shl(number, 3)?)?));
+            }
+            if wanted(offset)? {
+                places.push((number, offset));
+            }
+        }
+        for some in places.chunks(together) {
+            for table in self.read(some)? {
+                visit(table)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is a table with this number or a higher one.
+    ///
+    /// # Errors
+    /// The host's.
+    pub(super) fn has_tables(&self, first: u64) -> Result<bool> {
+        let mut at = first;
+        while at < self.l1.entries {
+            let piece = self.l1_piece(at)?;
+            if piece.iter().any(|word| word.get() & entry::OFFSET != 0) {
+                return Ok(true);
+            }
+            at = add(at, from_usize(piece.len()))?;
+        }
+        Ok(false)
+    }
+
+    /// The table with this number, if there is one.
+    ///
+    /// # Errors
+    /// As [`Tree::each`].
+    pub(super) fn table(&self, number: u64) -> Result<Option<Table>> {
+        let mut found = None;
+        let entry = self.l1_entries(number, 1)?;
+        self.each_of(
+            number,
+            &entry,
+            &mut Met::none(self)?,
+            &mut |_| Ok(true),
+            &mut |table| {
+                found = Some(table);
+                Ok(())
+            },
+        )?;
+        Ok(found)
     }
 
     fn read(&self, places: &[(u64, u64)]) -> Result<Vec<Table>> {
@@ -181,7 +235,7 @@ impl<'h> Tree<'h> {
     }
 
     /// Words in an L2 entry.
-    fn step(&self) -> usize {
+    pub(super) fn step(&self) -> usize {
         if self.layout.extended_l2() { 2 } else { 1 }
     }
 
@@ -300,6 +354,31 @@ impl<'h> Tree<'h> {
         Fault::new(fault::qcow2_write::TARGET_TABLE)
             .with([word, offset])
             .in_file(self.file.slot())
+    }
+}
+
+/// Tables that were met so far.
+pub(super) struct Met {
+    tables: u64,
+    /// As many as a sound image has at most.
+    most: u64,
+}
+
+impl Met {
+    pub(super) fn none(tree: &Tree<'_>) -> Result<Self> {
+        Ok(Self {
+            tables: 0,
+            most: most_tables(tree.file, tree.layout, false)?,
+        })
+    }
+
+    /// Takes note of one; says whether that is one too many.
+    fn one_more(&mut self, tree: &Tree<'_>) -> Result<bool> {
+        self.tables = self.tables.saturating_add(1);
+        if self.tables > self.most {
+            self.most = self.most.max(most_tables(tree.file, tree.layout, true)?);
+        }
+        Ok(self.tables > self.most)
     }
 }
 

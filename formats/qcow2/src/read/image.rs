@@ -185,11 +185,7 @@ impl Image for Qcow2<'_> {
     }
 
     fn backing(&self) -> Option<Backing> {
-        let name = self.header.backing_name.clone()?;
-        Some(Backing {
-            name,
-            format: self.header.extensions.backing_format.clone(),
-        })
+        self.header.backing()
     }
 
     fn describe(&mut self) -> Result<report::Info> {

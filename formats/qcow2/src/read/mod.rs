@@ -1,6 +1,6 @@
 //! Reading: from the tables of an image to what is where on its disk.
 
-mod entries;
+pub(crate) mod entries;
 pub(crate) mod image;
 mod info;
 mod preallocated;

@@ -16,6 +16,7 @@ mod bitmaps;
 mod layers;
 mod mutations;
 mod power;
+mod resize;
 mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;

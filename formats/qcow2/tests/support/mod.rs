@@ -13,6 +13,8 @@
     reason = "test support: a failure is a test failure"
 )]
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -94,6 +96,36 @@ impl Bench {
         bytes
     }
 
+    /// The same without the zeros.
+    pub fn sparse_reference(&self, image: &str, options: &str) -> Sparse {
+        self.qemu_img(&format!("convert {options} -O raw {image} reference.raw"));
+        let host = Native::new(1);
+        let facts = host.source(self.path("reference.raw"));
+        let mut chain = Chain::open(&host, File::new(&host, facts), false).unwrap();
+        let disk = chain.read_sparse(&host);
+        std::fs::remove_file(self.path("reference.raw")).unwrap();
+        disk
+    }
+
+    /// Writes a disk into a raw file.
+    pub fn put_sparse(&self, name: &str, disk: &Sparse) {
+        let file = std::fs::File::create(self.path(name)).unwrap();
+        file.set_len(disk.size).unwrap();
+        for (number, sector) in &disk.sectors {
+            file.write_all_at(sector, number * 512).unwrap();
+        }
+    }
+
+    /// Whether qemu-img finds the disk of `image` to be that of a raw file.
+    pub fn is_disk_of(&self, image: &str, raw: &str) -> bool {
+        let line = format!("compare -f qcow2 -F raw {image} {raw}");
+        let sizes =
+            |name: &str, format: &str| self.qemu_img(&format!("info --output=json -f {format} {name}"));
+        let size =
+            |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap()["virtual-size"].clone();
+        size(sizes(image, "qcow2")) == size(sizes(raw, "raw")) && self.try_qemu_img(&line).status.success()
+    }
+
     /// A raw file whose every sector says where it stands, with stretches of zeros between.
     pub fn pattern(&self, name: &str, size: u64) {
         self.put(name, &pattern(size));
@@ -152,6 +184,35 @@ pub fn pattern(size: u64) -> Vec<u8> {
     bytes
 }
 
+/// A disk without its zeros.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sparse {
+    pub size: u64,
+    /// Sectors by their number.
+    sectors: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Sparse {
+    fn put(&mut self, offset: u64, bytes: &[u8]) {
+        for (number, sector) in (offset / 512..).zip(bytes.chunks(512)) {
+            if sector.iter().any(|byte| *byte != 0) {
+                self.sectors.insert(number, sector.to_vec());
+            }
+        }
+    }
+
+    /// The same disk with another size, zero where it is longer.
+    pub fn of_size(&self, size: u64) -> Self {
+        let sectors = self.sectors.range(..size / 512);
+        Self {
+            size,
+            sectors: sectors
+                .map(|(number, sector)| (*number, sector.clone()))
+                .collect(),
+        }
+    }
+}
+
 /// Images over one another, top first.
 pub struct Chain<'h> {
     layers: Vec<Opened<'h>>,
@@ -204,6 +265,28 @@ impl<'h> Chain<'h> {
         }
         let kind = Kind::Unallocated;
         Ok((Mapping { length, kind }, self.layers.len()))
+    }
+
+    /// Everything that is not zero.
+    pub fn read_sparse(&mut self, host: &Native) -> Sparse {
+        let size = self.layers[0].size();
+        let mut sparse = Sparse {
+            size,
+            ..Sparse::default()
+        };
+        let mut decoder = Decoder::new();
+        let mut offset = 0;
+        while offset < size {
+            let (mapping, _) = self.map(offset).unwrap();
+            let end = offset + mapping.length;
+            if !matches!(mapping.kind, Kind::Zero { .. } | Kind::Unallocated) {
+                let mut bytes = vec![0; mapping.length as usize];
+                fetch(host, &mut decoder, mapping.kind, &mut bytes).unwrap();
+                sparse.put(offset, &bytes);
+            }
+            offset = end;
+        }
+        sparse
     }
 
     pub fn read_all(&mut self, host: &Native) -> Vec<u8> {

@@ -377,17 +377,16 @@ fn check_type(row: &OptionRow, value: &[u8]) -> Result<(), Vec<u8>> {
     };
     match (outcome, row.kind) {
         (Ok(_), _) => Ok(()),
-        (Err(Bad::Form), OptionKind::Size) => Err(format!(
-            "Parameter '{name}' expects a non-negative number below 2^64\nOptional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively."
-        )
-        .into_bytes()),
+        (Err(bad), OptionKind::Size) => Err(number::bad_parameter(name, value, bad)),
         (Err(Bad::Form), _) => Err(format!("Parameter '{name}' expects a number").into_bytes()),
-        (Err(Bad::Range), OptionKind::Size) => {
-            Err([b"Value '", value, b"' is out of range for parameter '", name.as_bytes(), b"'"].concat())
-        }
-        (Err(Bad::Range), _) => {
-            Err([b"Value '", value, b"' is too large for parameter '", name.as_bytes(), b"'"].concat())
-        }
+        (Err(Bad::Range), _) => Err([
+            b"Value '",
+            value,
+            b"' is too large for parameter '",
+            name.as_bytes(),
+            b"'",
+        ]
+        .concat()),
     }
 }
 

@@ -61,6 +61,23 @@ impl Getopt {
         }
     }
 
+    /// The next word, if it is such a one, whatever it would be taken for otherwise.
+    pub fn next_if(&mut self, is: fn(&[u8]) -> bool) -> Option<OsString> {
+        let word = self.words.as_slice().first()?;
+        if !is(word.as_bytes()) {
+            return None;
+        }
+        self.words.next()
+    }
+
+    /// The last word, if it is not the only one; it is read then.
+    pub fn last_of_two(&mut self) -> Option<OsString> {
+        if self.words.len() < 2 {
+            return None;
+        }
+        self.words.next_back()
+    }
+
     /// What has not been read.
     pub fn rest(self) -> Vec<OsString> {
         self.words.collect()

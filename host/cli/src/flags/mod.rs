@@ -111,6 +111,9 @@ pub enum Id {
     Repair,
     // commit.
     Drop,
+    // resize.
+    Shrink,
+    Preallocation,
     // trust.
     Show,
     Remove,

@@ -21,6 +21,7 @@ pub enum Fact {
     BadOutputIsQuoted,
     CommaBeforeNot,
     RepairIsNamed,
+    SizeFollowsImage,
     BadObjectOfCompareIsMisuse,
     KeepDataFile,
     RemovesAllBitmaps,
@@ -136,6 +137,11 @@ pub const FACTS: &[Row] = &[
         (10, 0),
         Fact::RepairIsNamed,
         "an invalid argument of `check -r` is reported under the name `--repair`",
+    ),
+    since(
+        (10, 0),
+        Fact::SizeFollowsImage,
+        "`resize` takes a size with a `-` from behind the image only; before, the last word was the size, whatever it was",
     ),
     since(
         (10, 1),

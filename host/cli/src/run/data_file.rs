@@ -1,4 +1,4 @@
-//! The data file of an existing qcow2 image that is to be written to.
+//! The file in which an existing image that is to be written to keeps its data: that of a qcow2, or the flat extent of a VMDK.
 //!
 //! What the image calls it only a guest can tell, and no guest causes a file to be opened for writing. Another instance of ourselves
 //! looks at the image and says the name, as `info` does; then the host decides: the gate would let the image read that file because
@@ -8,10 +8,12 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::Command;
 
 use instar_abi::job::{Create, Target};
 use instar_abi::{FileFacts, Format, ImageText, Slot};
 use instar_engine::{Files, Rule, TargetOptions, Verdict};
+use serde_json::Value;
 
 use super::{Context, files, instance};
 use crate::show::{Escaped, beside};
@@ -89,16 +91,71 @@ impl Image<'_> {
 
 /// What the image calls its data file.
 pub(crate) fn name_of(context: &Context<'_>, place: &Place) -> Option<Vec<u8>> {
+    let command = looking(context, place, Some(Format::Qcow2))?;
+    named_in(&instance::answer(command).ok()?)
+}
+
+/// An instance that says what is in the image.
+fn looking(context: &Context<'_>, place: &Place, format: Option<Format>) -> Option<Command> {
     let mut command = instance::under(context.policy, "info").ok()?;
-    command.args(["-f", Format::Qcow2.name(), "--"]);
-    command.arg(files::typed(&place.path));
-    let found = instance::answer(command).ok()?;
-    let name = found
-        .pointer("/format-specific/data/data-file")?
-        .as_str()?
-        .as_bytes()
-        .to_vec();
-    Some(name)
+    if let Some(format) = format {
+        command.args(["-f", format.name()]);
+    }
+    command.arg("--").arg(files::typed(&place.path));
+    Some(command)
+}
+
+fn named_in(found: &Value) -> Option<Vec<u8>> {
+    let name = found.pointer("/format-specific/data/data-file")?.as_str()?;
+    Some(name.as_bytes().to_vec())
+}
+
+/// The only extent of a VMDK, if that is flat: its path, which starts where the image's does, as its name beside the image.
+fn extent_in(found: &Value, image: &[u8]) -> Option<Vec<u8>> {
+    let [extent] = &found.pointer("/format-specific/data/extents")?.as_array()?[..] else {
+        return None;
+    };
+    let flat = matches!(extent.get("format")?.as_str()?, "FLAT" | "VMFS");
+    let path = extent.get("filename").filter(|_| flat)?.as_str()?.as_bytes();
+    let directory = beside(image, b"");
+    Some(path.strip_prefix(&directory[..]).unwrap_or(path).to_vec())
+}
+
+/// Has an instance of ourselves look at the image, meanwhile, if it may keep its data in other files.
+pub(crate) fn ask(context: &Context<'_>, place: &Place) -> Asked {
+    let may = |format| matches!(format, Format::Qcow2 | Format::Vmdk);
+    let may = place.format.is_none_or(may);
+    let command = may.then(|| looking(context, place, place.format)).flatten();
+    Asked(command.map(instance::ask))
+}
+
+/// An instance that is looking.
+pub(crate) struct Asked(Option<instance::Asked>);
+
+impl Asked {
+    /// Opens the files in which the image behind `slot` keeps its data, if there are such.
+    pub(crate) fn open(
+        self,
+        place: &Place,
+        slot: Slot,
+        context: &Context<'_>,
+        opened: &Files,
+        options: &TargetOptions,
+    ) -> Step<Vec<FileFacts>> {
+        let found = self.0.and_then(|asked| asked.answer().ok());
+        let image = Image {
+            given: &place.given,
+            path: &place.path,
+            slot,
+        };
+        let path = files::typed(&place.path);
+        let named = |found| named_in(found).or_else(|| extent_in(found, path.as_bytes()));
+        let names = found.as_ref().and_then(named);
+        names
+            .iter()
+            .map(|name| image.open(name, context, opened, options))
+            .collect()
+    }
 }
 
 /// Whether what the user's image names at `path` stands, all links followed, where the policy lets it be written to: beside the image

@@ -4,7 +4,7 @@
 //! It reads the configuration and the environment as this one did; what only this command line says is handed on to it, so that
 //! it is bound as this one is.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use instar_sandbox::Choice;
 use serde_json::Value;
@@ -73,12 +73,29 @@ pub(crate) fn under(policy: &Policy, verb: &str) -> Step<Command> {
     Ok(command)
 }
 
+/// One that is looking.
+pub(crate) struct Asked(std::io::Result<Child>);
+
+/// Starts it.
+pub(crate) fn ask(mut command: Command) -> Asked {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    Asked(command.stderr(Stdio::piped()).spawn())
+}
+
+impl Asked {
+    /// What it says.
+    pub(crate) fn answer(self) -> Result<Value, Silence> {
+        heard(self.0.and_then(Child::wait_with_output))
+    }
+}
+
 /// What it says.
 pub(crate) fn answer(mut command: Command) -> Result<Value, Silence> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| Silence::Broken(words::system(&error)))?;
+    heard(command.stdin(Stdio::null()).output())
+}
+
+fn heard(output: std::io::Result<Output>) -> Result<Value, Silence> {
+    let output = output.map_err(|error| Silence::Broken(words::system(&error)))?;
     if !output.status.success() {
         // What it took for the user's own word may be an image's.
         let text = output.stderr.strip_prefix(b"instar: ").unwrap_or(&output.stderr);

@@ -1,7 +1,7 @@
 //! How far targets may grow: as far as an image of the size that was declared, whatever the guest asks for.
 //!
 //! ```text
-//!   create SIZE ──────────────────────────────────────► known before the run ──┐
+//!   create SIZE, resize [+]SIZE ──────────────────────► known before the run ──┐
 //!   create -b, convert, dd ─► the guest opens its sources ─► Report::Size, once ─┴─► each target: what it held + room(size)
 //! ```
 //!
@@ -9,7 +9,7 @@
 //! it declares (1 TiB for images that are not trusted), and nothing else does, since a sound image of a few bytes may have any size.
 
 use instar_abi::Job;
-use instar_abi::job::{Change, CopyBitmaps, Verb};
+use instar_abi::job::{Change, CopyBitmaps, NewSize, Verb};
 use instar_engine::Files;
 use instar_memory::Violation;
 
@@ -42,10 +42,9 @@ impl Room {
     pub(crate) fn new(job: &Job) -> Self {
         let known = match &job.verb {
             Verb::Create(create) => create.size,
+            Verb::Change(job) => added(&job.change),
             // Tables of an image that is there: no more than the fixed part.
-            // How much depends on what is in it.
-            Verb::Change(job) if matches!(job.change, Change::Amend(_)) => None,
-            Verb::Change(_) | Verb::Bitmaps(_) => Some(0),
+            Verb::Bitmaps(_) => Some(0),
             // New refcounts of all that it holds.
             Verb::Check(check) if check.repair.is_some() => Some(written(job) / TABLES),
             _ => None,
@@ -94,5 +93,23 @@ impl Room {
         size.saturating_add(size / TABLES)
             .saturating_add(FIXED)
             .saturating_add(self.beside)
+    }
+}
+
+/// Bytes that a change adds to the disk of an image, as far as they are known.
+const fn added(change: &Change) -> Option<u64> {
+    match change {
+        // How much depends on what is in it.
+        Change::Amend(_) => None,
+        Change::Resize(resize) => match resize.size {
+            NewSize::Exactly(bytes) | NewSize::Larger(bytes) => Some(bytes),
+            NewSize::Smaller(_) => Some(0),
+        },
+        // Tables of an image that is there: no more than the fixed part.
+        Change::CreateSnapshot(_)
+        | Change::ApplySnapshot(_)
+        | Change::DeleteSnapshot(_)
+        | Change::Rebase(_)
+        | Change::Empty => Some(0),
     }
 }

@@ -122,6 +122,18 @@ pub fn integer_within(what: &str, word: &[u8], low: u64, high: u64) -> Step<u64>
     }
 }
 
+/// Why a parameter called `name` takes no such size, in the reference tool's words.
+#[must_use]
+pub fn bad_parameter(name: &str, word: &[u8], bad: Bad) -> Vec<u8> {
+    match bad {
+        Bad::Range => [b"Value '", word, b"' is out of range for parameter '", name.as_bytes(), b"'"].concat(),
+        Bad::Form => format!(
+            "Parameter '{name}' expects a non-negative number below 2^64\nOptional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively."
+        )
+        .into_bytes(),
+    }
+}
+
 fn no_form(what: &str, word: &[u8]) -> Stop {
     if !release::has(Fact::BadNumbersAreQuoted) {
         let first = format!("Invalid {what} specified. You may use k, M, G, T, P or E suffixes for");

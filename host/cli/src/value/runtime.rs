@@ -191,17 +191,7 @@ fn take_size(tree: &mut Tree, name: &str) -> Result<Option<u64>, Refusal> {
 }
 
 fn size(name: &str, value: &[u8]) -> Result<u64, Refusal> {
-    number::size(value).map_err(|bad| {
-        Refusal::Open(match bad {
-            number::Bad::Range => {
-                [b"Value '", value, b"' is out of range for parameter '", name.as_bytes(), b"'"].concat()
-            }
-            number::Bad::Form => format!(
-                "Parameter '{name}' expects a non-negative number below 2^64\nOptional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively."
-            )
-            .into_bytes(),
-        })
-    })
+    number::size(value).map_err(|bad| Refusal::Open(number::bad_parameter(name, value, bad)))
 }
 
 fn truth(name: &str, value: &[u8]) -> Result<bool, Refusal> {

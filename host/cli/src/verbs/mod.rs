@@ -21,6 +21,7 @@ mod info;
 mod map;
 mod measure;
 mod rebase;
+mod resize;
 mod sandbox;
 pub(crate) mod shared;
 mod snapshot;
@@ -45,6 +46,7 @@ const VERBS: &[Verb] = &[
     amend::VERB,
     rebase::VERB,
     commit::VERB,
+    resize::VERB,
     create::VERB,
     measure::VERB,
     check::VERB,

@@ -16,6 +16,7 @@ use instar_disk::{Fault, File, Result, fault, from_usize, to_usize};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::sector::narrow;
+use crate::extensions::BitmapDirectory;
 use crate::header::{Header, TableRange};
 use crate::new::compose::{FEATURE_TABLE_ROOM, FEATURES, push_extension};
 use crate::num::{internal, length, shr};
@@ -106,6 +107,25 @@ impl Head {
         if from_usize(self.cluster.saturating_sub(used)) >= FEATURE_TABLE_ROOM {
             self.set_extension(extension::FEATURE_TABLE, Some(FEATURES.as_bytes()));
         }
+    }
+
+    /// Another virtual size, in bytes.
+    pub(in crate::edit) fn set_size(&mut self, size: u64) {
+        self.raw.size.set(size);
+    }
+
+    /// Leads to another L1 table.
+    pub(in crate::edit) fn set_l1(&mut self, l1: TableRange) -> Result<()> {
+        self.raw.l1_size.set(narrow(l1.entries)?);
+        self.raw.l1_table_offset.set(l1.offset);
+        Ok(())
+    }
+
+    /// Leads to another directory of as many bitmaps.
+    pub(in crate::edit) fn set_directory(&mut self, directory: BitmapDirectory) {
+        let raw = directory.raw();
+        self.set_extension(extension::BITMAPS, Some(raw.as_bytes()));
+        self.set_bitmaps(true);
     }
 
     /// Leads to another snapshot table.

@@ -62,6 +62,16 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// The next word, if it is such a one, whatever it would be taken for otherwise.
+    pub(crate) fn next_if(&mut self, is: fn(&[u8]) -> bool) -> Option<OsString> {
+        self.getopt.next_if(is)
+    }
+
+    /// The last word, if it is not the only one; it is read then.
+    pub(crate) fn last_of_two(&mut self) -> Option<OsString> {
+        self.getopt.last_of_two()
+    }
+
     /// Names of the secrets that `--object` made.
     pub(crate) fn into_secrets(self) -> Vec<Vec<u8>> {
         self.secrets

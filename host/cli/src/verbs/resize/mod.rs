@@ -1,0 +1,13 @@
+//! `resize`: another virtual size.
+
+mod args;
+mod flags;
+mod run;
+
+use super::{Verb, command};
+
+/// Its line in the table.
+pub(super) const VERB: Verb = Verb {
+    page: &flags::PAGE,
+    read: |line| Ok(command(args::parse(line)?, run::run)),
+};

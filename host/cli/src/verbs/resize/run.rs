@@ -1,0 +1,55 @@
+//! `resize`, carried out.
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use instar_abi::fault;
+use instar_abi::job::{Change, ChangeImage, Resize, Verb};
+
+use super::args::Args;
+use crate::run::change::{changeable, opened, warn_of_guess};
+use crate::run::files::{self, Names};
+use crate::run::guest::Guest;
+use crate::run::progress::Progress;
+use crate::run::scene::RunScene;
+use crate::run::{Context, concluded_by, data_file};
+use crate::stop::{Step, Stop};
+use crate::value::cache::CacheMode;
+use crate::words;
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
+    let place = args.source.place(&args.image)?;
+    changeable(&place)?;
+    let apart = data_file::ask(context, &place);
+    let guest = Guest::prepare(context.policy, 1)?;
+    let files = files::none(context.policy, false)?;
+    let mut names = Names::new();
+    // Flushes are honoured: the order of writes is what keeps the image whole.
+    let options = files::target_options(CacheMode::Writeback, context.policy);
+    let (facts, image) = opened(&files, &mut names, &place, &options)?;
+    let apart = apart.open(&place, facts.slot, context, &files, &options)?;
+    let change = Change::Resize(Resize {
+        size: args.size,
+        preallocation: args.preallocation,
+        shrink: args.shrink,
+        apart: apart.iter().map(|facts| facts.slot).collect(),
+    });
+    let job = context.job(Verb::Change(ChangeImage { image, change }), files.facts());
+    let ended = guest.run(&job, files, Arc::new(Progress::none()))?;
+    warn_of_guess(&place, &ended.reports);
+    let scene = RunScene::of(&names, ended.files(), place.given.as_bytes());
+    concluded_by(&ended.reports, &scene, context.program, |failure| {
+        let why = words::failure(failure, &scene);
+        match failure.fault.code {
+            fault::resize::SHRINK => Stop::Messages(vec![why, SHRINK_WARNING.into()]),
+            _ => Stop::Message(why),
+        }
+    })?;
+    if !args.quiet {
+        context.console.print(b"Image resized.\n");
+    }
+    Ok(0)
+}
+
+/// What the reference tool says besides when `--shrink` is missing.
+const SHRINK_WARNING: &str = "warning: Shrinking an image will delete all data beyond the shrunken image's end. Before performing such an operation, make sure there is no important data there.";

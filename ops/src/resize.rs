@@ -1,0 +1,160 @@
+//! `resize`: what was asked for, as a size, and what speaks against it in any format.
+
+use alloc::vec::Vec;
+
+use instar_abi::job::{Below, NewSize, Preallocation, Resize, Source};
+use instar_abi::report::Stage;
+use instar_disk::fault::resize as faults;
+use instar_disk::{Distant, Edit, Fault, FileFacts, Host, Kind, Resizing, Result, from_usize};
+
+use crate::chain::Chain;
+use crate::copier::{Assembler, From, Piece};
+use crate::session::{At, Outcome, Session};
+
+/// The largest size that the reference tool takes.
+const LARGEST: u64 = (1 << 63) - (1 << 30);
+
+/// Gives the disk of `image`, which stands in the file of `source`, the size that is wanted.
+pub(crate) fn run(
+    session: &Session<'_>,
+    source: &Source,
+    image: &mut dyn Edit,
+    wanted: &Resize,
+) -> Outcome<()> {
+    // What is wrong with the chain is said first, as by the reference tool.
+    let mut below = below(session, source, image)?;
+    let size = judge(image.size(), wanted).at(Stage::Change)?;
+    let apart = wanted.apart.iter().map(|slot| session.file(*slot));
+    let apart = apart.map(|file| file.map(|file| file.facts()));
+    let apart: Vec<FileFacts> = apart.collect::<Result<_>>().at(Stage::Change)?;
+    let length = below.as_ref().map_or(0, Chain::size);
+    let mut fetch = |from: Distant, into: &mut [u8]| fetch(session.host, below.as_mut(), from, into);
+    let mut to = Resizing {
+        size,
+        preallocation: wanted.preallocation,
+        below: length,
+        fetch: &mut fetch,
+        apart,
+    };
+    image.resize(&mut to).at(Stage::Change)
+}
+
+/// The layers below the image.
+fn below<'h>(session: &Session<'h>, source: &Source, image: &dyn Edit) -> Outcome<Option<Chain<'h>>> {
+    match (&source.below, image.backing()) {
+        (Below::Nothing, _) => Ok(None),
+        (Below::Given(given), _) => Chain::open(session, given, Stage::OpenBacking(source.slot)).map(Some),
+        (Below::Named, None) => Ok(None),
+        (Below::Named, Some(backing)) => Chain::open_below(session, source.slot, &backing).map(Some),
+    }
+}
+
+/// The size that is wanted, in bytes, if nothing speaks against it.
+fn judge(old: u64, wanted: &Resize) -> Result<u64> {
+    // In the reference tool's arithmetic, which has 63 bits and a sign.
+    let size = match wanted.size {
+        NewSize::Exactly(size) => size,
+        NewSize::Larger(by) => old.wrapping_add(by),
+        NewSize::Smaller(by) => old.wrapping_sub(by),
+    };
+    if size == 0 || size >> 63 != 0 {
+        return Err(Fault::new(faults::NOT_POSITIVE));
+    }
+    if size <= old && wanted.preallocation != Preallocation::Off {
+        return Err(Fault::new(faults::PREALLOCATION_ALONE));
+    }
+    if size < old && !wanted.shrink {
+        return Err(Fault::new(faults::SHRINK));
+    }
+    if size > LARGEST {
+        return Err(Fault::new(faults::BEYOND).with([size, LARGEST]));
+    }
+    Ok(size)
+}
+
+/// Brings bytes that stand in no file as they are.
+fn fetch(host: &dyn Host, below: Option<&mut Chain<'_>>, from: Distant, into: &mut [u8]) -> Result<()> {
+    let length = from_usize(into.len());
+    let mut pieces = Vec::new();
+    let mut add = |at: u64, length: u64, kind: Kind| {
+        pieces.push(Piece {
+            target: at,
+            length,
+            from: From::of(kind),
+            stretch: 0,
+            look: false,
+        });
+    };
+    match (from, below) {
+        (Distant::Encoded(encoded), _) => add(0, length, Kind::Encoded(encoded)),
+        (Distant::Below(_), None) => add(0, length, Kind::Unallocated),
+        (Distant::Below(start), Some(chain)) => {
+            let mut at = 0;
+            while at < length {
+                let offset = start.saturating_add(at);
+                let rest = length.saturating_sub(at);
+                if offset >= chain.size() {
+                    add(at, rest, Kind::Unallocated);
+                    break;
+                }
+                let located = chain.map(offset)?;
+                let step = located.length.min(rest);
+                add(at, step, located.kind);
+                at = at.saturating_add(step);
+            }
+        }
+    }
+    let (mut assembler, mut spans, mut buffer) = (Assembler::default(), Vec::new(), Vec::new());
+    assembler.lay_out(&pieces, true, 1, &mut spans, &mut buffer)?;
+    let fetched = assembler.fetch(host, false, Vec::new(), &[], &mut buffer);
+    fetched.map_err(|failure| failure.fault)?;
+    for (to, from) in into.iter_mut().zip(buffer) {
+        *to = from;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(old: u64, size: NewSize, shrink: bool, preallocation: Preallocation) -> Result<u64> {
+        let apart = Vec::new();
+        judge(
+            old,
+            &Resize {
+                size,
+                preallocation,
+                shrink,
+                apart,
+            },
+        )
+    }
+
+    #[test]
+    fn sizes_are_reckoned_as_by_the_reference() {
+        let ok = |old, size| judged(old, size, true, Preallocation::Off).map_err(|fault| fault.code);
+        assert_eq!(ok(512, NewSize::Exactly(1)), Ok(1));
+        assert_eq!(ok(512, NewSize::Larger(0)), Ok(512));
+        assert_eq!(ok(512, NewSize::Smaller(511)), Ok(1));
+        assert_eq!(ok(512, NewSize::Larger(1 << 63)), Err(faults::NOT_POSITIVE));
+        assert_eq!(ok(512, NewSize::Larger(u64::MAX)), Ok(511));
+        for size in [
+            NewSize::Exactly(0),
+            NewSize::Exactly(1 << 63),
+            NewSize::Smaller(512),
+            NewSize::Smaller(513),
+            NewSize::Smaller(1 << 63),
+        ] {
+            assert_eq!(ok(512, size), Err(faults::NOT_POSITIVE), "{size:?}");
+        }
+        assert_eq!(ok(512, NewSize::Exactly(LARGEST)), Ok(LARGEST));
+        assert_eq!(ok(512, NewSize::Exactly(LARGEST + 1)), Err(faults::BEYOND));
+        let refused = |size, mode| judged(512, size, false, mode).unwrap_err().code;
+        assert_eq!(refused(NewSize::Exactly(511), Preallocation::Off), faults::SHRINK);
+        assert_eq!(
+            refused(NewSize::Exactly(512), Preallocation::Falloc),
+            faults::PREALLOCATION_ALONE
+        );
+    }
+}
