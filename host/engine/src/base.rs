@@ -1,6 +1,7 @@
 //! The layer that a `commit` writes to. An image names it, but no guest opens it for writing: the host follows the names from the image
 //! that the user gave, asks the rules at each, and opens the last one itself.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use instar_abi::request::status;
@@ -11,6 +12,7 @@ use rustix::io::Errno;
 use crate::file::{Failure, Identity};
 use crate::files::Files;
 use crate::gate::{Rule, place_of};
+use crate::lock::{self, Use};
 use crate::name;
 use crate::open::{OpenError, OpenErrorKind};
 use crate::target::{self, TargetOptions};
@@ -71,10 +73,19 @@ impl Files {
             FileType::BlockDevice => FileKind::Block,
             _ => return Err(BaseError::Refused),
         };
+        // A reader comes first: the words for what is in its way are those of a layer.
+        lock::acquire(fd.as_fd(), Use::Source).map_err(|conflict| failed(OpenErrorKind::Lock(conflict)))?;
         let mut file = target::taken(fd, &stat, kind, path.as_os_str(), options).map_err(failed)?;
         file.place = Some(place_of(landing, rule, image).map_err(unknown)?);
-        file.state.make_layer();
         let facts = self.put(file).map_err(failed)?;
+        self.make_layer(facts.slot);
         Ok((facts, path))
+    }
+
+    /// From now on names in images may lead to a file, although it is written to: it is a part of what is read.
+    pub fn make_layer(&self, slot: Slot) {
+        if let Some(file) = self.slots.get(slot) {
+            file.state.make_layer();
+        }
     }
 }

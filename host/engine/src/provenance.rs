@@ -43,7 +43,7 @@ pub(crate) struct Provenance {
     keep: Vec<Slot>,
     /// Targets that are an image, and the same one, at every moment: their record stays where it is.
     same: Vec<Slot>,
-    /// New records, sealed; none takes the old one away.
+    /// New records, sealed; none: the file has one that holds no longer.
     sealed: Vec<(Slot, Option<Vec<u8>>)>,
     /// Records taken away from targets.
     taken: Vec<(Slot, Vec<u8>)>,
@@ -82,7 +82,10 @@ impl Files {
             if records.same.contains(&slot) {
                 if let Some(names) = names {
                     self.widen(file, &names);
-                    records.sealed.push((slot, self.seal(file, &names)));
+                    match self.seal(file, &names) {
+                        None if record::read(file.fd()).is_none() => {}
+                        value => records.sealed.push((slot, value)),
+                    }
                 }
                 continue;
             }
@@ -213,7 +216,8 @@ impl Files {
                 Some(value) if record::write(file.fd(), &value).is_ok() => records.written.push(slot),
                 Some(_) => {}
                 None => {
-                    let _ = record::remove(file.fd());
+                    // Our own process can write attributes by now, and remove none. An empty one says nothing.
+                    let _ = record::write(file.fd(), &[]);
                 }
             }
         }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use instar_tests::compare::{checks_clean, qemu_info, same_bytes};
 use instar_tests::holder::Holder;
-use instar_tests::ledger::deviates;
 use instar_tests::variant;
 use instar_tests::{Bench, disk, in_both_sandboxes};
 
@@ -117,15 +116,18 @@ in_both_sandboxes! {
     fn an_overlay_of_a_vmdk_is_readable_when_it_was_committed(bench) {
         bench.qemu(["create", "-q", "-f", "vmdk", "base", "2M"]).succeeds();
         bench.qemu(["create", "-q", "-f", "vmdk", "-b", "base", "-F", "vmdk", "image"]).succeeds();
-        variant::io(bench, "image", &["write -P 7 64k 70k"]);
+        let words = ["-f", "vmdk", "-c", "write -P 7 64k 70k", "image"];
+        let written = std::process::Command::new("qemu-io").args(words).current_dir(bench.directory()).output();
+        assert!(written.unwrap().status.success());
         copies(bench, &["base", "image"]);
         keep_disk(bench, "image", "before.raw");
         bench.instar(["commit", "image"]).succeeds();
         bench.qemu(["commit", "theirs/image"]).succeeds();
         keep_disk(bench, "image", "after.raw");
         same_bytes(bench, "before.raw", "after.raw", "through the overlay");
-        let reads = |image| bench.qemu(["convert", "-O", "raw", image, "read.raw"]).code();
-        deviates("commit-vmdk-overlay", &reads("theirs/image"), &reads("image"));
+        // What remembers the content of the base finds what it remembers.
+        bench.instar(["convert", "-O", "raw", "image", "after.raw"]).succeeds();
+        same_bytes(bench, "before.raw", "after.raw", "as instar sees it");
     }
 
     fn commit_says_what_qemu_img_says(bench) {

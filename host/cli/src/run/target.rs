@@ -276,6 +276,11 @@ impl Given {
         let directory = file.as_deref().and_then(Path::parent).map(Path::to_owned);
         Some(Self { name, directory })
     }
+
+    /// Whether there is such a file now.
+    pub(crate) const fn is_there(&self) -> bool {
+        self.directory.is_some()
+    }
 }
 
 /// Says at once when a new image could not be read with what it names, and what to do about that.

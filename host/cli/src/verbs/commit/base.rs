@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use instar_abi::Slot;
-use instar_engine::{BaseError, Files, Rule, TargetOptions, Verdict};
+use instar_engine::{BaseError, Files, OpenError, Rule, TargetOptions, Verdict};
 use serde_json::Value;
 
 use super::args::Args;
@@ -56,6 +56,8 @@ struct Layer {
     slot: Slot,
     path: OsString,
     format: Option<OsString>,
+    /// Layers above it.
+    depth: u32,
 }
 
 impl Way<'_> {
@@ -65,8 +67,10 @@ impl Way<'_> {
             slot: top,
             path: self.place.path.clone(),
             format: self.place.format.map(|format| format.name().into()),
+            depth: 0,
         };
         for depth in 0..self.context.policy.max_chain {
+            layer.depth = depth;
             let info = self.look(&layer)?;
             let found = text(&info, "/format");
             *probed_raw |= depth == 0 && layer.format.is_none() && found.as_deref() == Some("raw");
@@ -85,7 +89,7 @@ impl Way<'_> {
 
     /// The layer below, which is read.
     fn descend(&self, above: &Layer, name: &[u8], format: Option<OsString>) -> Result<Layer, Absent> {
-        let closed = |why: &[u8]| Absent::Layer(self.closed(why));
+        let closed = |why: &[u8]| Absent::Layer(self.closed(above, why));
         if !matches!(self.files.verdict(above.slot, name), Verdict::LetIn(_)) {
             return Err(closed(&elsewhere(name)));
         }
@@ -93,13 +97,19 @@ impl Way<'_> {
             .files
             .below(above.slot, name)
             .map_err(|errno| closed(instar_engine::words(errno).as_bytes()))?;
-        self.files
-            .lock(slot)
-            .map_err(|error| closed(&files::words(&error)))?;
+        let shown = beside(above.path.as_bytes(), name);
+        self.files.lock(slot).map_err(|error| {
+            let error = OpenError {
+                name: OsStr::from_bytes(&shown).into(),
+                ..error
+            };
+            Absent::Certain(self.closed(above, &files::words(&error)))
+        })?;
         Ok(Layer {
             slot,
             path: path.into_os_string(),
             format,
+            depth: above.depth,
         })
     }
 
@@ -108,23 +118,28 @@ impl Way<'_> {
         let may = |rule, path: &Path| {
             rule == Rule::Recorded || data_file::may_write(self.context, &above.path, path)
         };
-        let (facts, path) =
-            self.files
-                .base(above.slot, name, self.options, &may)
-                .map_err(|error| match error {
-                    BaseError::Refused => Absent::Layer(self.closed(&elsewhere(name))),
-                    BaseError::Unknown(errno) => {
-                        Absent::Layer(self.closed(instar_engine::words(errno).as_bytes()))
-                    }
-                    BaseError::Open(error) => Absent::Certain(self.closed(&files::words(&error))),
-                })?;
-        self.files.keep_record_throughout(facts.slot);
         let plain = name.strip_prefix(b"file:").unwrap_or(name);
         let shown = beside(above.path.as_bytes(), plain);
+        let opened = self.files.base(above.slot, name, self.options, &may);
+        let (facts, path) = opened.map_err(|error| match error {
+            BaseError::Refused => Absent::Layer(self.closed(above, &elsewhere(name))),
+            BaseError::Unknown(errno) => {
+                Absent::Layer(self.closed(above, instar_engine::words(errno).as_bytes()))
+            }
+            BaseError::Open(error) => {
+                let error = OpenError {
+                    name: OsStr::from_bytes(&shown).into(),
+                    ..error
+                };
+                Absent::Certain(self.closed(above, &files::words(&error)))
+            }
+        })?;
+        self.files.keep_record_throughout(facts.slot);
         let base = Layer {
             slot: facts.slot,
             path: path.into_os_string(),
             format,
+            depth: above.depth,
         };
         let info = self.look(&base)?;
         let data_file = match text(&info, "/format-specific/data/data-file") {
@@ -134,8 +149,9 @@ impl Way<'_> {
                     path: &base.path,
                     slot: base.slot,
                 };
-                let opened = image.open(name.as_bytes(), self.context, self.files, self.options);
-                Some(opened?.slot)
+                let opened = image.open(name.as_bytes(), self.context, self.files, self.options)?;
+                self.files.make_layer(opened.slot);
+                Some(opened.slot)
             }
             None => None,
         };
@@ -174,8 +190,10 @@ impl Way<'_> {
         })
     }
 
-    fn closed(&self, why: &[u8]) -> Stop {
-        let why = [b"Could not open backing file: ", why].concat();
+    /// What is below `above` cannot be opened.
+    fn closed(&self, above: &Layer, why: &[u8]) -> Stop {
+        let layers = (0..=above.depth).map(|_| "Could not open backing file: ").collect::<String>();
+        let why = [layers.as_bytes(), why].concat();
         Stop::Message(cannot_open(&self.place.given, &why))
     }
 

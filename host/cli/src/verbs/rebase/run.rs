@@ -109,7 +109,10 @@ fn work(args: &Args, progress: &Arc<Progress>, context: &mut Context<'_>) -> Ste
         .files()
         .commit(false)
         .map_err(|error| Stop::say(error.to_string()))?;
-    target::warn_unless_readable(ended.files(), facts.slot, &given, context);
+    // A file that is not there yet may come.
+    if given.iter().all(Given::is_there) {
+        target::warn_unless_readable(ended.files(), facts.slot, &given, context);
+    }
     Ok(())
 }
 
@@ -175,7 +178,9 @@ impl Opening<'_> {
                     path: &self.place.path,
                     slot,
                 };
-                Some(image.open(name, context, self.files, self.options)?.slot)
+                let data = image.open(name, context, self.files, self.options)?;
+                self.files.make_layer(data.slot);
+                Some(data.slot)
             }
             None => None,
         };
@@ -251,13 +256,7 @@ impl Failed<'_> {
                 why.as_bytes(),
             ]
             .concat(),
-            Stage::OpenTargetBacking => {
-                let path = self
-                    .backing
-                    .and_then(|slot| self.scene.file(slot))
-                    .unwrap_or_default();
-                not_opened(name, format!("Could not open '{path}': {why}").as_bytes())
-            }
+            Stage::OpenTargetBacking => not_opened(name, why.as_bytes()),
             Stage::OpenBacking(slot) if self.is_new(slot) => {
                 let inner = match &failure.fault.text {
                     Some(text) => {
