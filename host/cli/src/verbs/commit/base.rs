@@ -192,7 +192,9 @@ impl Way<'_> {
 
     /// What is below `above` cannot be opened.
     fn closed(&self, above: &Layer, why: &[u8]) -> Stop {
-        let layers = (0..=above.depth).map(|_| "Could not open backing file: ").collect::<String>();
+        let layers = (0..=above.depth)
+            .map(|_| "Could not open backing file: ")
+            .collect::<String>();
         let why = [layers.as_bytes(), why].concat();
         Stop::Message(cannot_open(&self.place.given, &why))
     }
