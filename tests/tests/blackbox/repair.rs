@@ -371,8 +371,8 @@ in_both_sandboxes! {
         // What is written anew is what qemu-img writes.
         let tables = with_snapshots(bench);
         let table = tables.snapshots();
-        let entry = fs::read(bench.path("image")).unwrap()[table as usize..][..128].to_vec();
-        tables.0.bytes(table + 36, &[0; 4]).bytes(table + 40, &entry[64..112]);
+        let entry = fs::read(bench.path("image")).unwrap()[table as usize..][..144].to_vec();
+        tables.0.bytes(table + 36, &[0; 4]).bytes(table + 40, &entry[64..]);
         repairs(bench, [2, 0], "an entry of version 2");
         let lists = ["theirs", "ours"].map(|image| bench.qemu(["snapshot", "-l", image]).text());
         assert_eq!(lists[0], lists[1]);
