@@ -105,7 +105,6 @@ fn single_reports_may_not_be_repeated_and_nothing_follows_the_end() {
         Report::Size(1),
         Report::Snapshots(Vec::new()),
         Report::Measured(measured),
-        Report::Checked(Format::Raw, Checked::default()),
         Report::Checksum([0; 32]),
         Report::Done(Done::default()),
     ] {
@@ -143,7 +142,9 @@ fn comparisons_names_and_findings_have_an_end() {
                 name: ImageText::default(),
             },
         ),
-        (64, Report::Findings(vec![Fault::new(FaultCode(1)); 1024])),
+        // A repair looks twice.
+        (2, Report::Checked(Format::Raw, Checked::default())),
+        (128, Report::Findings(vec![Fault::new(FaultCode(1)); 1024])),
     ];
     for (allowed, report) in floods {
         let (sink, _) = sink(info_job(false));

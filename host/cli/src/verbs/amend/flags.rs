@@ -4,7 +4,7 @@ use crate::flags::{FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "amend",
-    summary: "give an image other options: its version, the width of its counts, and so on",
+    summary: "change the options of an image, such as its version",
     usage: "[options] -o OPTIONS IMAGE",
     about: "Gives IMAGE other options: all that are asked for, or, if one of them cannot be, none. The disk and its snapshots stay what they are. A run that is stopped at any moment leaves the options as they were or as they were to become.",
     operands: &[("IMAGE", "the image")],
