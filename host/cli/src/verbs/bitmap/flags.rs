@@ -5,7 +5,7 @@ use crate::flags::{Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, Page};
 pub(super) const PAGE: Page = Page {
     name: "bitmap",
     summary: "make, remove, clear, switch or join the bitmaps in an image",
-    usage: "[options] (--add | --remove | --clear | --enable | --disable | --merge SOURCE).. IMAGE BITMAP",
+    usage: "[options] ACTION... IMAGE [BITMAP]",
     about: "Carries out actions on BITMAP, which records what is written to the disk of IMAGE, in the order in which they are given. If one cannot be carried out, those before it have taken effect. A run that is stopped at any moment leaves the bitmaps as they were or as they were to become.",
     operands: &[
         ("IMAGE", "the image"),
