@@ -16,7 +16,7 @@ mod zeros;
 
 use instar_disk::job::Amend;
 use instar_disk::report::Report;
-use instar_disk::{Fault, File, Result};
+use instar_disk::{Fault, File, Result, fault};
 
 use self::aim::Aim;
 use self::counts::Counted;
@@ -43,6 +43,10 @@ pub(super) fn amend(file: File<'_>, header: Header, wanted: &Amend) -> Result<()
         counted = Some(Counted::of(&mut look, aim.order).map_err(in_file)?);
     }
     aim.judge_rest(&old, wanted).map_err(in_file)?;
+    if wanted.size.is_some_and(|size| size != 0 && size != old.size) {
+        let fault = Fault::new(fault::core::UNSUPPORTED).named(b"another size by 'amend'");
+        return Err(in_file(fault));
+    }
     let mut zeros = None;
     if aim.version < old.version {
         aim.judge_downgrade(&old).map_err(in_file)?;
