@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use instar_abi::job::{Amend, Change, ChangeImage, Verb};
-use instar_abi::{Format, Report};
+use instar_abi::report::Stage;
+use instar_abi::{Format, Report, fault};
 use instar_engine::{Files, Policy as GatePolicy};
 use instar_memory::Violation;
 
@@ -17,10 +18,11 @@ use crate::run::guest::Guest;
 use crate::run::progress::Progress;
 use crate::run::reports::Listener;
 use crate::run::scene::RunScene;
-use crate::run::{Context, concluded};
+use crate::run::{Context, concluded_by};
 use crate::stop::{Step, Stop};
 use crate::value::list;
 use crate::value::progress::ShowProgress;
+use crate::words;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let progress = Progress::new(args.progress, args.quiet, context.program.is_reference())?;
@@ -95,7 +97,17 @@ fn work(args: &Args, wanted: Option<&Amend>, listener: Begins, context: &Context
     let ended = guest.run_heard(&job, files, progress, Some(Box::new(listener)))?;
     warn_of_guess(&place, &ended.reports);
     let scene = RunScene::of(&names, ended.files(), place.given.as_bytes());
-    concluded(&ended.reports, &scene, context.program)?;
+    concluded_by(&ended.reports, &scene, context.program, |failure| {
+        let why = words::failure(failure, &scene);
+        // What speaks against an option says so itself.
+        let before = match (failure.stage, failure.fault.code) {
+            (Stage::Change, fault::core::IO) => {
+                [b"Could not amend '", place.given.as_bytes(), b"': "].concat()
+            }
+            _ => Vec::new(),
+        };
+        Stop::Message([before, why].concat())
+    })?;
     let format = ended.reports.iter().find_map(|report| match report {
         Report::Opened(format) => Some(format.name()),
         _ => None,

@@ -59,8 +59,10 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
 
 /// What stands before the reason of a failure.
 fn before(failure: &Failure, args: &Args, image: &[u8]) -> Vec<u8> {
-    let Stage::BitmapAction(number) = failure.stage else {
-        return Vec::new();
+    let number = match failure.stage {
+        Stage::BitmapAction(number) => number,
+        Stage::Change => return [b"Could not change the bitmaps of '", image, b"': "].concat(),
+        _ => return Vec::new(),
     };
     let name = args.name.as_bytes();
     let action = usize::try_from(number)
