@@ -100,7 +100,7 @@ impl Extensions {
 }
 
 /// One extension.
-pub(crate) struct Found {
+struct Found {
     pub(crate) magic: u32,
     length: u32,
     /// Of its bytes.
@@ -108,10 +108,10 @@ pub(crate) struct Found {
 }
 
 /// What is left of the area. Each step takes at least 8 bytes of at most 2 MiB.
-pub(crate) struct Walk(pub(crate) Range<u64>);
+struct Walk(Range<u64>);
 
 impl Walk {
-    pub(crate) fn next(&mut self, head: &mut Pieces<'_>) -> Result<Option<Found>> {
+    fn next(&mut self, head: &mut Pieces<'_>) -> Result<Option<Found>> {
         let Range { start, end } = self.0;
         if start >= end {
             return Ok(None);

@@ -189,6 +189,18 @@ impl Head {
         found.map(|(_, content)| content.as_slice())
     }
 
+    /// Names the layer below, or none, and says its format: where that stands, else in front of all other extensions.
+    pub(in crate::edit) fn set_backing(&mut self, name: &[u8], format: &[u8]) {
+        self.name = name.to_vec();
+        let is_format = |(magic, _): &(u32, Vec<u8>)| *magic == extension::BACKING_FORMAT;
+        let at = self.extensions.iter().position(is_format).unwrap_or(0);
+        self.extensions.retain(|one| !is_format(one));
+        if !format.is_empty() {
+            self.extensions
+                .insert(at, (extension::BACKING_FORMAT, format.to_vec()));
+        }
+    }
+
     /// Sets an extension where it stands, else behind all others; without content there is none afterwards.
     pub(in crate::edit) fn set_extension(&mut self, magic: u32, content: Option<&[u8]>) {
         let Some(content) = content else {
