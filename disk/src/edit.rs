@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use instar_abi::job::{BitmapAction, Change, ChangeBitmaps};
+use instar_abi::job::{Amend, BitmapAction, Change, ChangeBitmaps};
 use instar_abi::report::Backing;
 use instar_abi::{Fault, fault};
 
@@ -43,6 +43,16 @@ pub trait Edit {
     fn resize(&mut self, to: &mut Resizing<'_>) -> Result<()> {
         let _ = to;
         Err(Fault::new(fault::resize::UNSUPPORTED))
+    }
+
+    /// Gives the image other options, and the disk another size if one is wanted, under the promise of [`Edit::change`]; but where both
+    /// change, a stop may leave one of them as it was.
+    ///
+    /// # Errors
+    /// As [`Edit::change`].
+    fn amend(&mut self, options: &Amend, to: Option<&mut Resizing<'_>>) -> Result<()> {
+        let _ = (options, to);
+        Err(Fault::new(fault::amend::UNSUPPORTED))
     }
 
     /// Whether the change can be made, for verbs that have other work to do first. Writes nothing.

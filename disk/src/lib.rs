@@ -59,7 +59,7 @@ pub use instar_abi::{
     report, vmdk,
 };
 pub use num::{align_down, align_up, from_usize, to_usize};
-pub use resizing::{Distant, Fetch, Resizing, copy_within, reservation, set_length};
+pub use resizing::{Distant, Fetch, LARGEST_SIZE, Resizing, copy_within, reservation, set_length};
 pub use table::{FillEntries, TableReader, TableWriter};
 pub use target::{Encoding, Placement, Target};
 pub use turnstile::{Turn, Turnstile};

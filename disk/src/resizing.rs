@@ -24,6 +24,9 @@ pub struct Resizing<'a> {
     pub apart: Vec<FileFacts>,
 }
 
+/// The largest size that the reference tool takes.
+pub const LARGEST_SIZE: u64 = (1 << 63) - (1 << 30);
+
 /// Fills a buffer.
 pub type Fetch<'a> = dyn FnMut(Distant, &mut [u8]) -> Result<()> + 'a;
 

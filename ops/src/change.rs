@@ -28,6 +28,7 @@ pub(crate) fn run(session: &Session<'_>, job: &ChangeImage) -> Outcome<Done> {
     let mut image = formats::edit(session, format, file).at(stage)?;
     match &job.change {
         Change::Resize(wanted) => resize::run(session, &job.image, &mut *image, wanted)?,
+        Change::Amend(Some(wanted)) => resize::amend(session, &job.image, &mut *image, wanted)?,
         change => image.change(change).at(Stage::Change)?,
     }
     Ok(Done::default())

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use instar_abi::job::{self, Change, Create, SizeRule};
+use instar_abi::job::{self, Amend, Change, Create, SizeRule};
 use instar_abi::report::{Backing, Checked};
 use instar_disk::{
     Check, Edit, Fault, File, Findings, Format, Opened, Resizing, Result, Slot, Target, fault,
@@ -113,13 +113,19 @@ pub(crate) fn edit<'h>(session: &Session<'h>, format: Format, file: File<'h>) ->
 /// An image of a format in which nothing but the size of the disk can be changed in place.
 struct OnlySize<'h>(Box<dyn Edit + 'h>, Slot, Format);
 
+impl OnlySize<'_> {
+    fn unamendable(&self) -> Fault {
+        Fault::new(fault::amend::UNSUPPORTED).named(self.2.name().as_bytes())
+    }
+}
+
 impl Edit for OnlySize<'_> {
     fn change(&mut self, change: &Change) -> Result<()> {
         let fault = match change {
             Change::CreateSnapshot(_) => Fault::new(fault::core::IO).with([EOPNOTSUPP]),
             Change::ApplySnapshot(_) => Fault::new(fault::qcow2_write::NO_SNAPSHOTS),
             Change::DeleteSnapshot(_) => Fault::new(fault::qcow2_write::DELETE_MISSING),
-            Change::Amend(_) => Fault::new(fault::amend::UNSUPPORTED).named(self.2.name().as_bytes()),
+            Change::Amend(_) => self.unamendable(),
             Change::Rebase(new) if new.name.is_some() && new.format.is_none() => {
                 Fault::new(fault::qcow2_write::BACKING_FORMAT_MISSING)
             }
@@ -139,6 +145,10 @@ impl Edit for OnlySize<'_> {
 
     fn resize(&mut self, to: &mut Resizing<'_>) -> Result<()> {
         self.0.resize(to)
+    }
+
+    fn amend(&mut self, _: &Amend, _: Option<&mut Resizing<'_>>) -> Result<()> {
+        Err(self.unamendable().in_file(self.1))
     }
 
     fn judge(&mut self, change: &Change) -> Result<()> {

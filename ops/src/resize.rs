@@ -2,17 +2,16 @@
 
 use alloc::vec::Vec;
 
-use instar_abi::job::{Below, NewSize, Preallocation, Resize, Source};
+use instar_abi::job::{Amend, Below, NewSize, Preallocation, Resize, Source};
 use instar_abi::report::Stage;
 use instar_disk::fault::resize as faults;
-use instar_disk::{Distant, Edit, Fault, FileFacts, Host, Kind, Resizing, Result, from_usize};
+use instar_disk::{
+    Distant, Edit, Fault, FileFacts, Host, Kind, LARGEST_SIZE, Resizing, Result, Slot, from_usize,
+};
 
 use crate::chain::Chain;
 use crate::copier::{Assembler, From, Piece};
 use crate::session::{At, Outcome, Session};
-
-/// The largest size that the reference tool takes.
-const LARGEST: u64 = (1 << 63) - (1 << 30);
 
 /// Gives the disk of `image`, which stands in the file of `source`, the size that is wanted.
 pub(crate) fn run(
@@ -21,22 +20,60 @@ pub(crate) fn run(
     image: &mut dyn Edit,
     wanted: &Resize,
 ) -> Outcome<()> {
+    let judged = |old| judge(old, wanted);
+    resizing(session, source, image, judged, &wanted.apart, &mut |image, to| {
+        to.preallocation = wanted.preallocation;
+        image.resize(to)
+    })
+}
+
+/// Gives the image other options, of which the size of its disk may be one.
+pub(crate) fn amend(
+    session: &Session<'_>,
+    source: &Source,
+    image: &mut dyn Edit,
+    wanted: &Amend,
+) -> Outcome<()> {
+    match wanted.size {
+        // The reference tool's word for the size that it has.
+        None | Some(0) => image.amend(wanted, None).at(Stage::Change),
+        // What is wrong with it is said in its turn.
+        Some(size) => resizing(
+            session,
+            source,
+            image,
+            |_| Ok(size),
+            &wanted.apart,
+            &mut |image, to| image.amend(wanted, Some(to)),
+        ),
+    }
+}
+
+/// Calls `act` with what it takes to give the disk the size that `judged` makes of its old one.
+fn resizing(
+    session: &Session<'_>,
+    source: &Source,
+    image: &mut dyn Edit,
+    judged: impl FnOnce(u64) -> Result<u64>,
+    apart: &[Slot],
+    act: &mut dyn FnMut(&mut dyn Edit, &mut Resizing<'_>) -> Result<()>,
+) -> Outcome<()> {
     // What is wrong with the chain is said first, as by the reference tool.
     let mut below = below(session, source, image)?;
-    let size = judge(image.size(), wanted).at(Stage::Change)?;
-    let apart = wanted.apart.iter().map(|slot| session.file(*slot));
+    let size = judged(image.size()).at(Stage::Change)?;
+    let apart = apart.iter().map(|slot| session.file(*slot));
     let apart = apart.map(|file| file.map(|file| file.facts()));
     let apart: Vec<FileFacts> = apart.collect::<Result<_>>().at(Stage::Change)?;
     let length = below.as_ref().map_or(0, Chain::size);
     let mut fetch = |from: Distant, into: &mut [u8]| fetch(session.host, below.as_mut(), from, into);
     let mut to = Resizing {
         size,
-        preallocation: wanted.preallocation,
+        preallocation: Preallocation::Off,
         below: length,
         fetch: &mut fetch,
         apart,
     };
-    image.resize(&mut to).at(Stage::Change)
+    act(image, &mut to).at(Stage::Change)
 }
 
 /// The layers below the image.
@@ -66,8 +103,8 @@ fn judge(old: u64, wanted: &Resize) -> Result<u64> {
     if size < old && !wanted.shrink {
         return Err(Fault::new(faults::SHRINK));
     }
-    if size > LARGEST {
-        return Err(Fault::new(faults::BEYOND).with([size, LARGEST]));
+    if size > LARGEST_SIZE {
+        return Err(Fault::new(faults::BEYOND).with([size, LARGEST_SIZE]));
     }
     Ok(size)
 }
@@ -148,8 +185,8 @@ mod tests {
         ] {
             assert_eq!(ok(512, size), Err(faults::NOT_POSITIVE), "{size:?}");
         }
-        assert_eq!(ok(512, NewSize::Exactly(LARGEST)), Ok(LARGEST));
-        assert_eq!(ok(512, NewSize::Exactly(LARGEST + 1)), Err(faults::BEYOND));
+        assert_eq!(ok(512, NewSize::Exactly(LARGEST_SIZE)), Ok(LARGEST_SIZE));
+        assert_eq!(ok(512, NewSize::Exactly(LARGEST_SIZE + 1)), Err(faults::BEYOND));
         let refused = |size, mode| judged(512, size, false, mode).unwrap_err().code;
         assert_eq!(refused(NewSize::Exactly(511), Preallocation::Off), faults::SHRINK);
         assert_eq!(

@@ -35,4 +35,8 @@ super::faults! {
     DOWN_FEATURES = 0x0a0f, "Cannot downgrade an image with incompatible features {0:#x} set";
     /// Version 2 with clusters that only version 3 decompresses.
     DOWN_ZSTD = 0x0a10, "Cannot downgrade an image with zstd compression type and existing compressed clusters";
+    /// A size that the reference tool takes for one below zero.
+    SIZE_NEGATIVE = 0x0a11, "Image size cannot be negative";
+    /// A size that makes the disk shorter, and the user has not said that it may.
+    SHORTER = 0x0a12, "size= would make the disk shorter: what is behind its new end would be lost; --force does so";
 }

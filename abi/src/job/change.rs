@@ -82,6 +82,8 @@ pub struct Amend {
     pub refcount_bits: Option<u64>,
     /// `--force`: a disk may get shorter.
     pub force: bool,
+    /// With a size: files that hold the image's data, as for [`Resize`].
+    pub apart: Vec<Slot>,
 }
 
 /// `bitmap`: what is done with the bitmaps of an image, one action after the other.

@@ -33,7 +33,7 @@ mod tree;
 
 use alloc::boxed::Box;
 
-use instar_disk::job::Change;
+use instar_disk::job::{Amend, Change};
 use instar_disk::report::Backing;
 use instar_disk::{Edit, EditBitmaps, Fault, File, Resizing, Result, fault};
 
@@ -82,7 +82,7 @@ impl Edit for Editor<'_> {
             Change::ApplySnapshot(name) => snapshots::apply(file, header, name),
             Change::DeleteSnapshot(name) => snapshots::delete(file, header, name),
             Change::Amend(None) => Ok(()),
-            Change::Amend(Some(options)) => amend::amend(file, header, options),
+            Change::Amend(Some(options)) => amend::amend(file, header, options, None),
             Change::Rebase(new) => backing::switch(file, &header, new),
             Change::Empty => empty::empty(file, header),
             Change::Resize(_) => Err(internal(line!())),
@@ -98,7 +98,11 @@ impl Edit for Editor<'_> {
     }
 
     fn resize(&mut self, to: &mut Resizing<'_>) -> Result<()> {
-        resize::resize(self.file, self.header.clone(), to)
+        resize::resize(self.file, self.header.clone(), to).map(|_| ())
+    }
+
+    fn amend(&mut self, options: &Amend, to: Option<&mut Resizing<'_>>) -> Result<()> {
+        amend::amend(self.file, self.header.clone(), options, to)
     }
 
     fn judge(&mut self, change: &Change) -> Result<()> {

@@ -48,6 +48,7 @@ pub fn parse(list: &[u8]) -> Result<Amend, Vec<u8>> {
         lazy_refcounts: settings.flag("lazy_refcounts"),
         refcount_bits: settings.number("refcount_bits"),
         force: false,
+        apart: Vec::new(),
     })
 }
 

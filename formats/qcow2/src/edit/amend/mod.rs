@@ -14,9 +14,10 @@ mod counts;
 mod snapshots;
 mod zeros;
 
+use instar_disk::fault::amend as faults;
 use instar_disk::job::Amend;
 use instar_disk::report::Report;
-use instar_disk::{Fault, File, Result, fault};
+use instar_disk::{Fault, File, FileFacts, LARGEST_SIZE, Resizing, Result, fault};
 
 use self::aim::Aim;
 use self::counts::Counted;
@@ -25,54 +26,142 @@ use self::zeros::Survey;
 use super::bitmaps;
 use super::counts::Runs;
 use super::head::Head;
+use super::resize;
 use super::transaction::{Grow, Look, Release};
 use crate::header::Header;
+use crate::layout::SECTOR;
 use crate::raw::extension;
 
-/// Gives the image behind `header` other options: all that are wanted, or none.
+/// Gives the image behind `header` other options: all that are wanted, or none. `to`: another size of its disk.
 ///
 /// # Errors
 /// What speaks against one of them: before the first write. The host's.
-pub(super) fn amend(file: File<'_>, header: Header, wanted: &Amend) -> Result<()> {
-    let in_file = |fault: Fault| fault.in_file(file.slot());
-    let aim = Aim::of(&header, wanted).map_err(in_file)?;
-    let mut look = Look::open(file, header)?;
-    let old = look.header.clone();
-    let mut counted = None;
-    if aim.order != old.refcount_order {
-        counted = Some(Counted::of(&mut look, aim.order).map_err(in_file)?);
+pub(super) fn amend(
+    file: File<'_>,
+    header: Header,
+    wanted: &Amend,
+    mut to: Option<&mut Resizing<'_>>,
+) -> Result<()> {
+    let judged = Judged::of(file, &header, wanted, to.as_deref_mut())?;
+    if judged.changes || to.is_some() {
+        // How much the file may grow by, besides what another size adds.
+        file.host().report(&Report::Size(judged.room()));
     }
-    aim.judge_rest(&old, wanted).map_err(in_file)?;
-    if wanted.size.is_some_and(|size| size != 0 && size != old.size) {
-        let fault = Fault::new(fault::core::UNSUPPORTED).named(b"another size by 'amend'");
-        return Err(in_file(fault));
+    let downgrade = judged.aim.version < header.version;
+    let Some(to) = to else {
+        return judged.carry_out().map(|_| ());
+    };
+    // In the order of the reference tool. Version 2 cannot do all that a new size may take.
+    if downgrade {
+        let file = of_length(file, resize::resize(file, header, to)?);
+        let judged = Judged::of(file, &Header::parse(file)?, wanted, None)?;
+        return judged.carry_out().map(|_| ());
     }
-    let mut zeros = None;
-    if aim.version < old.version {
-        aim.judge_downgrade(&old).map_err(in_file)?;
-        snapshots::judge_downgrade(file, &old).map_err(in_file)?;
-        aim.judge_features(&old).map_err(in_file)?;
-        zeros = Survey::of(&mut look)?;
+    let end = judged.carry_out()?;
+    let file = of_length(file, end);
+    resize::resize(file, Header::parse(file)?, to).map(|_| ())
+}
+
+/// The file, which has become longer.
+fn of_length(file: File<'_>, length: u64) -> File<'_> {
+    let size = file.size().max(length);
+    File::new(file.host(), FileFacts { size, ..file.facts() })
+}
+
+/// Options that the image can be given.
+struct Judged<'h> {
+    look: Look<'h>,
+    aim: Aim,
+    /// Any of them is another one.
+    changes: bool,
+    counted: Option<Counted>,
+    zeros: Option<Survey>,
+    upgrade: Option<Upgrade<'h>>,
+}
+
+impl<'h> Judged<'h> {
+    /// Looks whether that can be done.
+    fn of(file: File<'h>, header: &Header, wanted: &Amend, to: Option<&mut Resizing<'_>>) -> Result<Self> {
+        let in_file = |fault: Fault| fault.in_file(file.slot());
+        let aim = Aim::of(header, wanted).map_err(in_file)?;
+        let mut look = Look::open(file, header.clone())?;
+        let mut counted = None;
+        if aim.order != header.refcount_order {
+            counted = Some(Counted::of(&mut look, aim.order).map_err(in_file)?);
+        }
+        aim.judge_rest(header, wanted).map_err(in_file)?;
+        let mut sized = header.clone();
+        if let Some(to) = to {
+            judge_size(header, to.size, wanted.force).map_err(in_file)?;
+            // That is what it is by then.
+            sized.version = aim.version.max(header.version);
+            resize::judge(file, sized.clone(), to)?;
+            sized.size = to.size;
+        }
+        let mut zeros = None;
+        if aim.version < header.version {
+            aim.judge_downgrade(header).map_err(in_file)?;
+            snapshots::judge_downgrade(file, &sized).map_err(in_file)?;
+            aim.judge_features(header).map_err(in_file)?;
+            zeros = Survey::of(&mut look)?;
+        }
+        let mut judged = Self {
+            changes: !aim.is_as(header),
+            look,
+            aim,
+            counted,
+            zeros,
+            upgrade: None,
+        };
+        if judged.changes {
+            judged.upgrade = Upgrade::of(&mut judged.look, judged.aim.version)?;
+            head(&judged.look, &judged.aim)?.judge(file)?;
+        }
+        Ok(judged)
     }
-    if aim.is_as(&old) {
-        return Ok(());
+
+    /// Bytes that the file may grow by.
+    fn room(&self) -> u64 {
+        let counted = self.counted.as_ref();
+        let counted = counted.map_or(0, |counted| counted.room(&self.look, self.aim.order));
+        counted.saturating_add(self.zeros.as_ref().map_or(0, Survey::room))
     }
-    let upgrade = Upgrade::of(&mut look, aim.version)?;
-    head(&look, &aim)?.judge(file)?;
-    let room = counted
-        .as_ref()
-        .map_or(0, |counted| counted.room(&look, aim.order));
-    let room = room.saturating_add(zeros.as_ref().map_or(0, Survey::room));
-    // How much the file may grow by.
-    file.host().report(&Report::Size(room));
-    // With these, counts change on the way.
-    let counted = counted.filter(|_| upgrade.is_none() && zeros.is_none());
-    let known = counted.map(|counted| counted.known).unwrap_or_default();
-    if let Some(zeros) = zeros {
-        zeros.expand(look)?;
-        look = Look::open(file, Header::parse(file)?)?;
+
+    /// Gives the image the options; gives the length of the file then, in bytes, at most.
+    fn carry_out(self) -> Result<u64> {
+        let file = self.look.file;
+        if !self.changes {
+            return Ok(file.size());
+        }
+        // With these, counts change on the way.
+        let counted = self
+            .counted
+            .filter(|_| self.upgrade.is_none() && self.zeros.is_none());
+        let known = counted.map(|counted| counted.known).unwrap_or_default();
+        let mut look = self.look;
+        if let Some(zeros) = self.zeros {
+            let file = of_length(file, zeros.expand(look)?);
+            look = Look::open(file, Header::parse(file)?)?;
+        }
+        let mut release = switch(look, &self.aim, self.upgrade.as_ref(), known)?;
+        let end = release.ledger().end()?;
+        release.finish()?;
+        Ok(end)
     }
-    switch(look, &aim, upgrade.as_ref(), known)?.finish()
+}
+
+/// What speaks against a size, whatever the image.
+fn judge_size(header: &Header, size: u64, force: bool) -> Result<()> {
+    if size >> 63 != 0 {
+        return Err(Fault::new(faults::SIZE_NEGATIVE));
+    }
+    if size > LARGEST_SIZE {
+        return Err(Fault::new(fault::resize::BEYOND).with([size, LARGEST_SIZE]));
+    }
+    if size < header.virtual_size() && size.is_multiple_of(SECTOR) && !force {
+        return Err(Fault::new(faults::SHORTER));
+    }
+    Ok(())
 }
 
 /// The first cluster as it is to be, but for places that are not known yet.

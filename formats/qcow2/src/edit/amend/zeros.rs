@@ -95,11 +95,12 @@ impl Survey {
             .saturating_mul(1_u64.wrapping_shl(self.cluster_bits))
     }
 
-    /// Does without the flag: the disk and every snapshot stay what they are, and so does the version.
+    /// Does without the flag: the disk and every snapshot stay what they are, and so does the version. Gives the length of the file
+    /// then, in bytes, at most.
     ///
     /// # Errors
     /// The host's.
-    pub(super) fn expand(self, look: Look<'_>) -> Result<()> {
+    pub(super) fn expand(self, look: Look<'_>) -> Result<u64> {
         let (file, layout, active) = (look.file, look.layout, look.header.l1);
         let mut seen = Seen::new(&look);
         // Where places are given up, others may be the only ones there for a while, and not say so.
@@ -148,7 +149,9 @@ impl Survey {
             };
             tree.mark_copied(&mut release)?;
         }
-        release.finish()
+        let end = release.ledger().end()?;
+        release.finish()?;
+        Ok(end)
     }
 }
 

@@ -31,27 +31,9 @@ use crate::layout::Layout;
 use crate::num::{add, index, shl, shr, shr_up};
 use crate::raw::{entry, limit, subcluster};
 
-pub(super) fn grow(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Result<()> {
-    let reserves = matches!(to.preallocation, Preallocation::Falloc | Preallocation::Full);
-    if header.version < 3 && to.below > header.virtual_size() && !reserves {
-        return Err(Fault::new(faults::V2_ZEROING).in_file(file.slot()));
-    }
-    let l1_entries = shr_up(to.size, Layout::of(&header).reach_bits());
-    if shl(l1_entries, 3)? > limit::L1_BYTES {
-        return Err(Fault::new(faults::L1).in_file(file.slot()));
-    }
-    for data in to.apart.iter().filter(|data| data.kind == FileKind::Block) {
-        if data.size < to.size {
-            return Err(Fault::new(fault::core::GROW_DEVICE).in_file(data.slot));
-        }
-    }
-    if file.kind() == FileKind::Block && reserves && to.apart.is_empty() {
-        let mode = alloc::format!("Preallocation mode '{}'", to.preallocation.name());
-        let what = [UNDERLYING, mode.as_bytes()].concat();
-        return Err(Fault::new(faults::DEVICE_PREALLOCATION).named(&what));
-    }
-    let lengths = Lengths::look(file, &header, to.size)?;
-    let mut look = clear_behind(Look::open(file, header)?)?;
+pub(super) fn grow(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Result<u64> {
+    let (look, lengths) = look(file, header, to)?;
+    let mut look = clear_behind(look)?;
     look.ledger.only_behind();
     let plan = Plan::of(&mut look, to)?;
     lengths.judge(&mut look)?;
@@ -77,7 +59,43 @@ pub(super) fn grow(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Res
         release.lower(left)?;
     }
     lengths.give_up(&mut release)?;
-    release.finish()
+    let end = release.ledger().end()?;
+    release.finish()?;
+    Ok(end)
+}
+
+/// Whether that can be done.
+pub(super) fn judge(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Result<()> {
+    let (mut look, lengths) = look(file, header, to)?;
+    let end = look.header.virtual_size();
+    // That is cleared first.
+    Cut::look(&mut look, end, false)?;
+    Plan::of(&mut look, to)?;
+    lengths.judge(&mut look)
+}
+
+/// What speaks against the size by itself.
+fn look<'h>(file: File<'h>, header: Header, to: &Resizing<'_>) -> Result<(Look<'h>, Lengths<'h>)> {
+    let reserves = matches!(to.preallocation, Preallocation::Falloc | Preallocation::Full);
+    if header.version < 3 && to.below > header.virtual_size() && !reserves {
+        return Err(Fault::new(faults::V2_ZEROING).in_file(file.slot()));
+    }
+    let l1_entries = shr_up(to.size, Layout::of(&header).reach_bits());
+    if shl(l1_entries, 3)? > limit::L1_BYTES {
+        return Err(Fault::new(faults::L1).in_file(file.slot()));
+    }
+    for data in to.apart.iter().filter(|data| data.kind == FileKind::Block) {
+        if data.size < to.size {
+            return Err(Fault::new(fault::core::GROW_DEVICE).in_file(data.slot));
+        }
+    }
+    if file.kind() == FileKind::Block && reserves && to.apart.is_empty() {
+        let mode = alloc::format!("Preallocation mode '{}'", to.preallocation.name());
+        let what = [UNDERLYING, mode.as_bytes()].concat();
+        return Err(Fault::new(faults::DEVICE_PREALLOCATION).named(&what));
+    }
+    let lengths = Lengths::look(file, &header, to.size)?;
+    Ok((Look::open(file, header)?, lengths))
 }
 
 /// Clears what an earlier change left behind the end, which the disk would show when it goes on there.

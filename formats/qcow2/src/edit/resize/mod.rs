@@ -48,11 +48,33 @@ fn switch<'h>(
     grow.switch_to(head, None)
 }
 
-/// Gives the disk another size.
+/// Gives the disk another size; gives the length of the file as it is then, in bytes, at most.
 ///
 /// # Errors
 /// What speaks against it, before the first write; the host's.
-pub(super) fn resize(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Result<()> {
+pub(super) fn resize(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Result<u64> {
+    judge_layout(file, &header, to)?;
+    if to.size < header.virtual_size() {
+        shrink::shrink(file, header, to)
+    } else {
+        grow::grow(file, header, to)
+    }
+}
+
+/// Whether the disk of the image behind `header` can be given that size.
+///
+/// # Errors
+/// As [`resize`].
+pub(super) fn judge(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Result<()> {
+    judge_layout(file, &header, to)?;
+    if to.size < header.virtual_size() {
+        shrink::judge(file, header, to)
+    } else {
+        grow::judge(file, header, to)
+    }
+}
+
+fn judge_layout(file: File<'_>, header: &Header, to: &Resizing<'_>) -> Result<()> {
     let wrong = if !to.size.is_multiple_of(SECTOR) {
         faults::SECTORS
     } else if header.version < 3 && header.snapshots.entries > 0 {
@@ -62,10 +84,8 @@ pub(super) fn resize(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> R
         let name = name.map_or(&[][..], |name| name.as_bytes());
         let fault = Fault::new(fault::qcow2_write::TARGET_DATA_FILE).named(name);
         return Err(fault.in_file(file.slot()));
-    } else if to.size < header.virtual_size() {
-        return shrink::shrink(file, header, to);
     } else {
-        return grow::grow(file, header, to);
+        return Ok(());
     };
     Err(Fault::new(wrong).in_file(file.slot()))
 }

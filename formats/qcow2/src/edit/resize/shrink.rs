@@ -9,20 +9,8 @@ use crate::edit::transaction::Look;
 use crate::edit::tree::Tree;
 use crate::header::Header;
 
-pub(super) fn shrink(file: File<'_>, header: Header, to: &Resizing<'_>) -> Result<()> {
-    let lengths = Lengths::look(file, &header, to.size)?;
-    let mut look = Look::open(file, header.clone())?;
-    // Clusters that are free by their counts are used again, and the file is cut behind the last that is not.
-    let tree = Tree::of(&look, look.header.l1);
-    tree.judge(&mut look, false)?;
-    look.judge_counted(tree.roots()?)?;
-    look.judge_counted_table(0, 1)?;
-    if header.snapshots.entries > 0 {
-        look.judge_counted_table(header.snapshots.offset, 1)?;
-    }
-    let mut cut = Cut::look(&mut look, to.size, true)?;
-    lengths.judge(&mut look)?;
-
+pub(super) fn shrink(file: File<'_>, header: Header, to: &Resizing<'_>) -> Result<u64> {
+    let (look, lengths, mut cut) = look(file, header.clone(), to)?;
     let mut grow = look.grow_in_order()?;
     let prepared = cut.prepare(&mut grow).and_then(|()| lengths.prepare(&mut grow));
     let bitmaps = match prepared {
@@ -38,5 +26,29 @@ pub(super) fn shrink(file: File<'_>, header: Header, to: &Resizing<'_>) -> Resul
     for data in to.apart.iter().filter(|data| data.kind != FileKind::Block) {
         File::new(file.host(), *data).resize(to.size, Preallocate::Off)?;
     }
-    release.finish_short()
+    let end = release.ledger().end()?;
+    release.finish_short()?;
+    Ok(end)
+}
+
+/// Whether that can be done.
+pub(super) fn judge(file: File<'_>, header: Header, to: &Resizing<'_>) -> Result<()> {
+    look(file, header, to).map(|_| ())
+}
+
+/// Looks at everything that the change touches.
+fn look<'h>(file: File<'h>, header: Header, to: &Resizing<'_>) -> Result<(Look<'h>, Lengths<'h>, Cut<'h>)> {
+    let lengths = Lengths::look(file, &header, to.size)?;
+    let mut look = Look::open(file, header)?;
+    // Clusters that are free by their counts are used again, and the file is cut behind the last that is not.
+    let tree = Tree::of(&look, look.header.l1);
+    tree.judge(&mut look, false)?;
+    look.judge_counted(tree.roots()?)?;
+    look.judge_counted_table(0, 1)?;
+    if header.snapshots.entries > 0 {
+        look.judge_counted_table(header.snapshots.offset, 1)?;
+    }
+    let cut = Cut::look(&mut look, to.size, true)?;
+    lengths.judge(&mut look)?;
+    Ok((look, lengths, cut))
 }
