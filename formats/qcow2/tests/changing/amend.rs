@@ -1,14 +1,21 @@
 //! Other versions, widths of counts and features, beside qemu-img.
 
+use std::path::Path;
+
 use instar_disk::job::{Amend, Change};
-use instar_disk::{File, fault};
+use instar_disk::{Edit, Fault, File, FileFacts, fault};
 use instar_native::Failing;
 
-use crate::power::{assert_clean, change, survives};
+use crate::power::{act, assert_clean, change, disk, survives, survives_by};
+use crate::resize::{resizing, to};
 use crate::support::{Bench, assert_same};
 
 /// What is wanted, by an option list of qemu-img.
 fn amend(options: &str) -> Change {
+    Change::Amend(Some(wanted(options)))
+}
+
+fn wanted(options: &str) -> Amend {
     let mut wanted = Amend::default();
     for option in options.split(',') {
         let (name, value) = option.split_once('=').unwrap();
@@ -22,10 +29,26 @@ fn amend(options: &str) -> Change {
             "data_file_raw" => wanted.data_file_raw = flag,
             "backing_file" => wanted.backing_file = bytes,
             "backing_fmt" => wanted.backing_format = bytes,
+            "size" => wanted.size = Some(value.parse().unwrap()),
+            "force" => wanted.force = true,
             other => panic!("{other}"),
         }
     }
-    Change::Amend(Some(wanted))
+    wanted
+}
+
+/// Carries out options of which the size is one; `below` is what the layer below shows.
+fn sized(
+    edit: &mut dyn Edit,
+    options: &str,
+    below: &[u8],
+    apart: Option<FileFacts>,
+    image: &Path,
+) -> Result<(), Fault> {
+    let options = wanted(options);
+    resizing(to(options.size.unwrap()), below, apart, image, &mut |to| {
+        edit.amend(&options, Some(to))
+    })
 }
 
 /// Layouts that differ in what counts and zeros have to do with.
@@ -341,6 +364,197 @@ fn a_failure_at_any_write_leaves_the_same_disk_and_snapshots() {
                 }
                 assert!(allowed < 5000);
             }
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_leaves_the_disk_of_before_or_that_of_the_new_size() {
+    let mut states = 0;
+    // Version 2 has no snapshots of another size, and nothing that hides a longer layer below.
+    for (layout, snapshot, below, steps) in [
+        (
+            "cluster_size=4k",
+            false,
+            true,
+            [
+                "size=1536000,refcount_bits=64,lazy_refcounts=on",
+                "size=3000320,compat=0.10,refcount_bits=16",
+                "size=2000896,force=,compat=0.10",
+                "size=4000256,compat=1.1,refcount_bits=8",
+            ],
+        ),
+        (
+            "cluster_size=64k,compat=0.10",
+            true,
+            false,
+            [
+                "size=1536000,compat=1.1",
+                "size=600000512,refcount_bits=32",
+                "size=1000448,force=,refcount_bits=4",
+                "size=1048576,compat=0.10,refcount_bits=16",
+            ],
+        ),
+        (
+            "cluster_size=16k,data_file=data",
+            false,
+            false,
+            [
+                "size=1536000,refcount_bits=64",
+                "size=1000448,force=,lazy_refcounts=on",
+                "size=3000320",
+                "size=3000320,data_file_raw=off,refcount_bits=1",
+            ],
+        ),
+    ] {
+        let bench = Bench::new();
+        bench.pattern("base.raw", 1 << 22);
+        let base = if below {
+            bench.bytes("base.raw")
+        } else {
+            Vec::new()
+        };
+        let below = if below { "-b base.raw -F raw" } else { "" };
+        bench.qemu_img(&format!("create -q -f qcow2 -o {layout} {below} image 1M"));
+        bench.qemu_io("image", &["write -P 7 64k 200k", "write -P 8 500k 524k"]);
+        let data = layout.contains("data_file").then_some("data");
+        if snapshot {
+            bench.qemu_img("snapshot -c old image");
+            bench.qemu_io("image", &["write -P 9 100k 70k"]);
+        }
+        let old = snapshot.then(|| bench.reference("image", "-f qcow2 -l old"));
+        for options in steps {
+            let before = disk(&bench, "image").unwrap();
+            states += survives_by(&bench, "image", data, &mut |edit, apart| {
+                sized(edit, options, &base, apart, &bench.path("image"))
+            });
+            let size = wanted(options).size.unwrap();
+            bench.put_sparse("expected.raw", &before.of_size(size));
+            assert!(bench.is_disk_of("image", "expected.raw"), "{layout}, {options}");
+            let shown = info(&bench);
+            for option in options.split(',') {
+                let shows = match option.split_once('=').unwrap() {
+                    ("compat", version) => format!("compat: {version}\n"),
+                    ("refcount_bits", bits) => format!("refcount bits: {bits}\n"),
+                    _ => continue,
+                };
+                assert!(shown.contains(&shows), "{layout}, {options}: {shown}");
+            }
+        }
+        if let Some(old) = old {
+            assert_same(&bench.reference("image", "-f qcow2 -l old"), &old, layout);
+        }
+    }
+    println!("{states} states of power cuts");
+}
+
+#[test]
+fn a_size_that_cannot_be_leaves_all_options() {
+    let bench = Bench::new();
+    bench.qemu_img("create -q -f qcow2 -o cluster_size=4k image 1M");
+    bench.qemu_img("create -q -f qcow2 -o compat=0.10 old 1M");
+    bench.qemu_img("snapshot -c first old");
+    bench.put("base.raw", &vec![0xbb; 1 << 21]);
+    bench.qemu_img("create -q -f qcow2 -o compat=0.10 -b base.raw -F raw above 1M");
+    for (image, options, code) in [
+        ("image", "lazy_refcounts=on,size=513", fault::resize::SECTORS),
+        ("image", "lazy_refcounts=on,size=512", fault::amend::SHORTER),
+        ("image", "lazy_refcounts=on,size=17592186044416", fault::resize::L1),
+        (
+            "image",
+            "refcount_bits=64,size=9223372036854775807",
+            fault::resize::BEYOND,
+        ),
+        (
+            "image",
+            "refcount_bits=64,size=9223372036854775808",
+            fault::amend::SIZE_NEGATIVE,
+        ),
+        (
+            "image",
+            "size=2097152,refcount_bits=8,compat=0.10",
+            fault::amend::WIDTH_VERSION,
+        ),
+        ("old", "size=2097152", fault::resize::V2_SNAPSHOTS),
+        (
+            "old",
+            "size=2097152,lazy_refcounts=on",
+            fault::amend::LAZY_VERSION,
+        ),
+        ("above", "size=2097152", fault::resize::V2_ZEROING),
+    ] {
+        let before = bench.bytes(image);
+        let below = vec![0xbb; if image == "above" { 1 << 21 } else { 0 }];
+        let fault = act(&bench, image, &mut |edit| {
+            sized(edit, options, &below, None, &bench.path(image))
+        });
+        assert_eq!(fault.unwrap_err().code, code, "{image}, {options}");
+        assert!(
+            bench.bytes(image) == before,
+            "{image}, {options}: something was written"
+        );
+        if code != fault::amend::SHORTER {
+            let template = code.template().unwrap();
+            let first = template.split(['{', '\n']).next().unwrap();
+            let said = bench.refusal(&format!("amend -o {options} {image}"));
+            assert!(said.contains(first), "{image}, {options}: {said}");
+            bench.put(image, &before);
+        }
+    }
+    // Snapshots of the size that the disk is to have are no obstacle.
+    bench.qemu_img("amend -o compat=1.1,size=2M old");
+    act(&bench, "old", &mut |edit| {
+        sized(
+            edit,
+            "compat=0.10,size=1048576,force=",
+            &[],
+            None,
+            &bench.path("old"),
+        )
+    })
+    .unwrap();
+    assert_clean(&bench, "old");
+}
+
+#[test]
+fn a_failure_at_any_write_leaves_a_disk_of_either_size() {
+    for options in [
+        "size=2097152,refcount_bits=64",
+        "size=1048576,force=,compat=0.10",
+        "size=3145728,compat=0.10",
+    ] {
+        let bench = Bench::new();
+        bench.pattern("base.raw", 1 << 21);
+        let base = bench.bytes("base.raw");
+        bench.qemu_img("create -q -f qcow2 -o cluster_size=4k -b base.raw -F raw image 1200k");
+        bench.qemu_io(
+            "image",
+            &["write -P 7 64k 200k", "write -z 300k 100k", "write -P 9 1M 150k"],
+        );
+        let (bytes, before) = (bench.bytes("image"), disk(&bench, "image").unwrap());
+        let size = wanted(options).size.unwrap();
+        bench.put_sparse("before.raw", &before);
+        bench.put_sparse("after.raw", &before.of_size(size));
+        for allowed in 0.. {
+            bench.put("image", &bytes);
+            let host = Failing::after(allowed);
+            let file = File::new(&host, host.native.existing(bench.path("image")));
+            let outcome = instar_qcow2::edit(file)
+                .and_then(|mut image| sized(&mut *image, options, &base, None, &bench.path("image")));
+            let check = bench.try_qemu_img("check image");
+            let marked = bench.bytes("image")[79] & 1 != 0 && bench.bytes("image")[7] == 3;
+            let what = format!("{options}, {allowed}: {check:?}");
+            assert!(matches!(check.status.code(), Some(0 | 3)) || marked, "{what}");
+            if outcome.is_ok() {
+                assert_clean(&bench, "image");
+                assert!(bench.is_disk_of("image", "after.raw"), "{what}");
+                break;
+            }
+            if allowed % 5 == 0 {
+                let either = ["before.raw", "after.raw"];
+                assert!(either.iter().any(|raw| bench.is_disk_of("image", raw)), "{what}");
+            }
+            assert!(allowed < 5000);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Disks made larger and smaller.
 
+use std::path::Path;
+
 use instar_codecs::Decoder;
 use instar_disk::job::Preallocation;
 use instar_disk::{Distant, Edit, Fault, FileFacts, Resizing, fault};
@@ -24,12 +26,12 @@ const LAYOUTS: [&str; 10] = [
 
 /// What one test asks for.
 #[derive(Clone, Copy)]
-struct To {
+pub(crate) struct To {
     size: u64,
     preallocation: Preallocation,
 }
 
-const fn to(size: u64) -> To {
+pub(crate) const fn to(size: u64) -> To {
     To {
         size,
         preallocation: Preallocation::Off,
@@ -45,6 +47,17 @@ fn resize(
     bench: &Bench,
     image: &str,
 ) -> Result<(), Fault> {
+    resizing(to, below, apart, &bench.path(image), &mut |to| edit.resize(to))
+}
+
+/// Calls `act` with what it takes to give the disk in the file `image` another size.
+pub(crate) fn resizing(
+    to: To,
+    below: &[u8],
+    apart: Option<FileFacts>,
+    image: &Path,
+    act: &mut dyn FnMut(&mut Resizing<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     let mut fetch = |from: Distant, into: &mut [u8]| {
         match from {
             Distant::Below(at) => {
@@ -54,7 +67,7 @@ fn resize(
             }
             Distant::Encoded(encoded) => {
                 let native = Native::new(1);
-                native.source(bench.path(image));
+                native.source(image);
                 support::fetch(
                     &native,
                     &mut Decoder::new(),
@@ -66,7 +79,7 @@ fn resize(
         }
         Ok(())
     };
-    edit.resize(&mut Resizing {
+    act(&mut Resizing {
         size: to.size,
         preallocation: to.preallocation,
         below: below.len() as u64,

@@ -9,7 +9,7 @@
 //! it declares (1 TiB for images that are not trusted), and nothing else does, since a sound image of a few bytes may have any size.
 
 use instar_abi::Job;
-use instar_abi::job::{Change, CopyBitmaps, NewSize, Verb};
+use instar_abi::job::{Change, ChangeImage, CopyBitmaps, NewSize, Verb};
 use instar_engine::Files;
 use instar_memory::Violation;
 
@@ -20,7 +20,7 @@ pub(crate) struct Room {
     known: Option<u64>,
     /// The largest size that may be declared.
     largest: u64,
-    /// Bytes beside the disk and its tables: copied bitmaps.
+    /// Bytes beside the disk and its tables: copied bitmaps, what another size adds to an image that is amended.
     beside: u64,
 }
 
@@ -57,6 +57,11 @@ impl Room {
             }
             // The fixed part is for the bits of the one that changes: qemu's limit is as much.
             Verb::Bitmaps(_) => BITMAP_TABLES,
+            // What is declared is for the other options.
+            Verb::Change(ChangeImage {
+                change: Change::Amend(Some(options)),
+                ..
+            }) => with_tables(options.size.unwrap_or(0)),
             _ => 0,
         };
         // In a row they make one disk.
@@ -90,10 +95,15 @@ impl Room {
 
     /// Bytes that an image of this size takes at most.
     const fn needed(&self, size: u64) -> u64 {
-        size.saturating_add(size / TABLES)
+        with_tables(size)
             .saturating_add(FIXED)
             .saturating_add(self.beside)
     }
+}
+
+/// Bytes that a disk of this size takes with its tables.
+const fn with_tables(size: u64) -> u64 {
+    size.saturating_add(size / TABLES)
 }
 
 /// Bytes that a change adds to the disk of an image, as far as they are known.

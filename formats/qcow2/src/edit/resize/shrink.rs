@@ -45,8 +45,9 @@ fn look<'h>(file: File<'h>, header: Header, to: &Resizing<'_>) -> Result<(Look<'
     tree.judge(&mut look, false)?;
     look.judge_counted(tree.roots()?)?;
     look.judge_counted_table(0, 1)?;
-    if header.snapshots.entries > 0 {
-        look.judge_counted_table(header.snapshots.offset, 1)?;
+    let snapshots = look.header.snapshots;
+    if snapshots.entries > 0 {
+        look.judge_counted_table(snapshots.offset, 1)?;
     }
     let cut = Cut::look(&mut look, to.size, true)?;
     lengths.judge(&mut look)?;

@@ -18,7 +18,7 @@ use crate::run::guest::Guest;
 use crate::run::progress::Progress;
 use crate::run::reports::Listener;
 use crate::run::scene::RunScene;
-use crate::run::{Context, concluded_by};
+use crate::run::{Context, concluded_by, data_file};
 use crate::stop::{Step, Stop};
 use crate::value::list;
 use crate::value::progress::ShowProgress;
@@ -80,16 +80,28 @@ impl Listener for Begins {
 fn work(args: &Args, wanted: Option<&Amend>, listener: Begins, context: &Context<'_>) -> Step<&'static str> {
     let place = args.source.place(&args.image)?;
     changeable(&place)?;
+    // Only another size takes more than the image's own file.
+    let sized = wanted.is_some_and(|wanted| wanted.size.is_some_and(|size| size != 0));
+    let (gate, apart) = if sized {
+        (GatePolicy::Beside, Some(data_file::ask(context, &place)))
+    } else {
+        (GatePolicy::Nothing, None)
+    };
     let guest = Guest::prepare(context.policy, 1)?;
-    let files = files::none_naming(context.policy, false, GatePolicy::Nothing, false)?;
+    let files = files::none_naming(context.policy, false, gate, false)?;
     let mut names = Names::new();
     let options = files::target_options(args.cache, context.policy);
     let (facts, image) = opened(&files, &mut names, &place, &options)?;
+    let apart = match apart {
+        Some(asked) => asked.open(&place, facts.slot, context, &files, &options)?,
+        None => Vec::new(),
+    };
     if let Some(name) = wanted.and_then(|wanted| wanted.data_file.as_deref()) {
         files.remember(facts.slot, &[name]);
     }
     let change = Change::Amend(wanted.map(|wanted| Amend {
         force: args.force,
+        apart: apart.iter().map(|facts| facts.slot).collect(),
         ..wanted.clone()
     }));
     let job = context.job(Verb::Change(ChangeImage { image, change }), files.facts());
