@@ -7,6 +7,7 @@ use instar_tests::craft::Crafted;
 use instar_tests::disk;
 use instar_tests::holder::Holder;
 use instar_tests::ledger::deviates;
+use instar_tests::reference::Reference;
 use instar_tests::variant::io;
 use instar_tests::{Bench, Outcome, in_both_sandboxes};
 
@@ -47,6 +48,9 @@ in_both_sandboxes! {
         bench.qemu(["create", "-q", "-f", "qcow2", "sized", "1M"]).succeeds();
         bench.qemu(["snapshot", "-c", "small", "sized"]).succeeds();
         bench.qemu(["resize", "-q", "sized", "2M"]).succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old", "1M"]).succeeds();
+        bench.qemu(["snapshot", "-c", "first", "old"]).succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "-b", "sized", "-F", "qcow2", "above", "1M"]).succeeds();
         for format in ["raw", "vmdk", "vdi", "vpc", "vhdx"] {
             bench.qemu(["create", "-q", "-f", format, format, "1M"]).succeeds();
         }
@@ -92,6 +96,93 @@ in_both_sandboxes! {
             bench.qemu(["convert", "-O", "raw", "image", "after.raw"]).succeeds();
             same_bytes(bench, "before.raw", "after.raw", cache);
         }
+    }
+
+    fn another_size_is_that_of_qemu_img(bench) {
+        for (layout, more) in SIZED {
+            let bench = &Bench::new(bench.sandbox());
+            for who in ["theirs", "ours"] {
+                let home = bench.path(who);
+                fs::create_dir(&home).unwrap();
+                disk::usual(&home.join("base.raw"));
+                let mut words = vec!["create", "-q", "-f", "qcow2", "-o", layout, "image", "3M"];
+                if *more == "below" {
+                    words.splice(4..4, ["-b", "base.raw", "-F", "raw"]);
+                }
+                qemu_in(bench, who, &words).succeeds();
+                if *more == "bitmap" {
+                    qemu_in(bench, who, &["bitmap", "--add", "-g", "512", "image", "fine"]).succeeds();
+                }
+                let image = format!("{who}/image");
+                if !layout.contains("data_file") {
+                    io(bench, &image, &["write -P 7 64k 700k", "write -P 8 2900k 172k"]);
+                }
+                if *more == "snapshot" {
+                    qemu_in(bench, who, &["snapshot", "-c", "first", "image"]).succeeds();
+                }
+            }
+            for options in SIZES {
+                let what = format!("{layout}, {more}: {options}");
+                let words = ["amend", "--force", "-o", options, "image"];
+                let theirs = qemu_in(bench, "theirs", &words);
+                let ours = Outcome::of(bench.command(words).current_dir(bench.path("ours")));
+                same_words(&what, &theirs, &ours);
+                qemu_in(bench, "ours", &["check", "image"]).succeeds();
+                let json = |who| -> serde_json::Value {
+                    let shown = qemu_in(bench, who, &["info", "--output=json", "image"]).succeeds().text();
+                    serde_json::from_str(&shown).unwrap()
+                };
+                if ours.code() != Some(0) {
+                    // Theirs may have got something of it.
+                    let size = format!("size={}", json("ours")["virtual-size"]);
+                    qemu_in(bench, "theirs", &["amend", "-o", &size, "image"]);
+                    continue;
+                }
+                let (their, our) = (json("theirs"), json("ours"));
+                for place in ["/virtual-size", "/format-specific/data"] {
+                    assert_eq!(their.pointer(place), our.pointer(place), "{what}");
+                }
+                for (who, copy) in [("theirs", "../theirs.raw"), ("ours", "../ours.raw")] {
+                    qemu_in(bench, who, &["convert", "-O", "raw", "image", copy]).succeeds();
+                }
+                same_bytes(bench, "theirs.raw", "ours.raw", &what);
+                if layout.contains("data_file") {
+                    same_bytes(bench, "theirs/data", "ours/data", &what);
+                }
+            }
+        }
+    }
+
+    fn a_disk_gets_shorter_where_the_user_says_so(bench) {
+        for image in ["theirs", "ours"] {
+            bench.qemu(["create", "-q", "-f", "qcow2", image, "2M"]).succeeds();
+        }
+        let before = fs::read(bench.path("ours")).unwrap();
+        let (theirs, ours) = (bench.qemu(["amend", "-o", "size=1M", "theirs"]), bench.instar(["amend", "-o", "size=1M", "ours"]));
+        ours.fails_with("size= would make the disk shorter: what is behind its new end would be lost; --force does so");
+        assert!(fs::read(bench.path("ours")).unwrap() == before);
+        deviates("amend-shorter", &theirs.code(), &ours.code());
+        bench.instar(["amend", "--force", "-o", "size=1M", "ours"]).succeeds();
+        assert_eq!(qemu_info(bench, "ours")["virtual-size"], 1 << 20);
+        checks_clean(bench, "ours", "shorter");
+    }
+
+    fn a_size_takes_what_is_below_and_beside_the_image(bench) {
+        bench.qemu(["create", "-q", "-f", "raw", "base", "1M"]).succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image"]).succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=data", "apart", "1M"]).succeeds();
+        fs::remove_file(bench.path("base")).unwrap();
+        let words = ["amend", "-o", "size=2M", "image"];
+        let before = fs::read(bench.path("image")).unwrap();
+        let ours = bench.instar(words);
+        same_words("without its base", &bench.qemu(words), &ours);
+        assert!(fs::read(bench.path("image")).unwrap() == before);
+        // Nothing besides the image is opened for an image that is not trusted.
+        let before = fs::read(bench.path("apart")).unwrap();
+        let words = ["amend", "--untrusted", "-o", "size=2M", "apart"];
+        bench.instar(words).fails_with("which --untrusted does not allow it to open");
+        assert!(fs::read(bench.path("apart")).unwrap() == before);
+        bench.instar(["amend", "--untrusted", "-o", "lazy_refcounts=on", "apart"]).succeeds();
     }
 
     fn a_width_that_has_no_room_names_the_same_cluster(bench) {
@@ -256,6 +347,35 @@ const STEPS: &[&str] = &[
     "compat=v3",
 ];
 
+/// Options of an image, and what it has besides.
+const SIZED: &[(&str, &str)] = &[
+    ("cluster_size=16k", ""),
+    ("cluster_size=16k", "below"),
+    ("cluster_size=16k", "snapshot"),
+    ("cluster_size=4k", "bitmap"),
+    ("cluster_size=16k,compat=0.10", "snapshot"),
+    ("cluster_size=16k,compat=0.10", "below"),
+    ("cluster_size=32k,extended_l2=on", "below"),
+    ("cluster_size=16k,data_file=data", ""),
+    ("cluster_size=16k,data_file=data,data_file_raw=on", ""),
+];
+
+/// What is asked for, one after the other.
+const SIZES: &[&str] = &[
+    "size=3M",
+    "size=0",
+    "size=5M,lazy_refcounts=on",
+    "size=4000256",
+    "size=4000257",
+    "size=6M,compat=1.1",
+    "size=2M,refcount_bits=64",
+    "size=20M,refcount_bits=16",
+    "size=5M,compat=0.10,refcount_bits=16",
+    "size=3M,compat=0.10",
+    "size=40M,compat=v3,refcount_bits=8",
+    "size=9223372036854775807",
+];
+
 /// Lines that are wrong, or change nothing.
 const WRONG: &[&str] = &[
     "-o compat=2 image",
@@ -267,6 +387,19 @@ const WRONG: &[&str] = &[
     "-o refcount_bits=x image",
     "-o lazy_refcounts=x image",
     "-o size=x image",
+    "-o size=-1 image",
+    "-o size=0 image",
+    "-o size=513 image",
+    "-o size=4E image",
+    "-o size=18446744073709551104 image",
+    "-o size=9223372036854775296 image",
+    "-o size=9223372035781033984 image",
+    "-o size=513,lazy_refcounts=on,compat=0.10 image",
+    "-o size=513,compat=0.10,refcount_bits=8 image",
+    "-o size=2M old",
+    "-o size=1M old",
+    "-o size=2M,refcount_bits=8 old",
+    "-o size=2M above",
     "-o foo=1 image",
     "-o cluster_size=4k image",
     "-o cluster_size=4k,foo=1 image",
@@ -330,6 +463,12 @@ fn make(bench: &Bench, image: &str, layout: &str, below: bool) {
         io(bench, image, &["write -z 2M 300k", "write -P 9 2100k 4k"]);
     }
     io(bench, image, &["write -P 9 1510k 10k"]);
+}
+
+/// Runs qemu-img where that image stands: a relative data file is looked for from where one stands.
+fn qemu_in(bench: &Bench, who: &str, words: &[&str]) -> Outcome {
+    let mut command = Reference::installed().program("qemu-img");
+    Outcome::of(command.args(words).current_dir(bench.path(who)))
 }
 
 /// Both end alike and say the same.
