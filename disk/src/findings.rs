@@ -41,7 +41,7 @@ impl<'h> Findings<'h> {
         }
     }
 
-    /// None yet, and none is ever heard of: they are counted.
+    /// A list that only counts its findings.
     #[must_use]
     pub const fn unheard(host: &'h dyn Host) -> Self {
         let mut none = Self::new(host);

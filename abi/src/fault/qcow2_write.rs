@@ -35,8 +35,6 @@ super::faults! {
     NAME_TOO_LONG = 0x028f, "the name '{text}' has {0} bytes; the format allows at most {1}";
     /// The refcount table would exceed its limit. Numbers: clusters needed, limit in bytes.
     REFCOUNT_TABLE = 0x0290, "the refcount table would take more than {1} bytes (try using a larger cluster size)";
-    /// The existing image is marked dirty.
-    TARGET_DIRTY = 0x0291, "the image was not closed cleanly; repair it with 'check -r all' before writing to it";
     /// The existing image is marked corrupt.
     TARGET_CORRUPT = 0x0292, "qcow2: Image is corrupt; cannot be opened read/write";
     /// The existing image has an external data file that was not opened for writing.

@@ -111,16 +111,11 @@ fn a_closed_pipe_does_not_crash() {
 }
 
 #[test]
-fn unsupported_verbs_say_so() {
+fn an_unknown_verb_is_refused() {
     let bench = Bench::new(Sandbox::Process);
-    for verb in ["amend", "bench", "bitmap", "commit", "rebase", "resize"] {
-        let outcome = bench.instar([verb]);
-        outcome.fails_with("does not support");
-        assert_eq!(outcome.code(), Some(1), "{outcome}");
-    }
-    bench
-        .instar(["nonsense"])
-        .fails_with("Command not found: nonsense");
+    let outcome = bench.instar(["nonsense"]);
+    outcome.fails_with("Command not found: nonsense");
+    assert_eq!(outcome.code(), Some(1), "{outcome}");
 }
 
 in_both_sandboxes! {

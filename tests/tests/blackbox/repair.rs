@@ -521,6 +521,7 @@ in_both_sandboxes! {
     }
 
     fn changing_a_dirty_image_repairs_it_first(bench) {
+        fs::write(bench.path("below.raw"), vec![3; 16 << 20]).unwrap();
         let dirty = |damage: &dyn Fn(&Tables)| {
             let tables = with_snapshots(bench);
             damage(&tables);
@@ -536,14 +537,37 @@ in_both_sandboxes! {
                 tables.0.u64(tables.refcount_table(), 0);
             }),
         ] {
-            for words in [["snapshot", "-c", "new", "image"], ["snapshot", "-a", "first", "image"], ["snapshot", "-d", "second", "image"]] {
+            for words in [
+                ["snapshot", "-c", "new", "image"].as_slice(),
+                &["snapshot", "-a", "first", "image"],
+                &["snapshot", "-d", "second", "image"],
+                &["amend", "-o", "lazy_refcounts=on", "image"],
+                &["bitmap", "--add", "image", "new"],
+                &["resize", "image", "24M"],
+                &["rebase", "-u", "-b", "below.raw", "-F", "raw", "image"],
+                &["rebase", "-b", "below.raw", "-F", "raw", "image"],
+                &["convert", "-n", "-O", "qcow2", "below.raw", "image"],
+            ] {
                 dirty(damage);
-                let [theirs, ours] = both(bench, &words);
+                let [theirs, ours] = both(bench, words);
                 assert_eq!(said(&theirs), said(&ours), "{what}: {words:?}");
                 assert_eq!(ours.code(), Some(0), "{what}: {words:?}: {ours}");
                 checks_clean(bench, "ours", what);
                 assert!(disk(bench, "ours") == disk(bench, "theirs"), "{what}: {words:?}");
             }
         }
+    }
+
+    fn committing_into_a_dirty_base_repairs_it_first(bench) {
+        let tables = image(bench, "");
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "image", "-F", "qcow2", "top"]).succeeds();
+        io(bench, "top", &["write -P 6 3M 1M"]);
+        tables.0.u64(tables.entry(1), 0).u64(field::INCOMPATIBLE_FEATURES, 1);
+        let [theirs, ours] = both(bench, &["commit", "-d", "top"]);
+        assert_eq!((theirs.code(), theirs.text()), (Some(0), ours.text()));
+        assert_eq!(ours.code(), Some(0), "{ours}");
+        deviates("check-repair-base", &theirs.errors(), &ours.errors());
+        checks_clean(bench, "ours", "a base");
+        assert!(disk(bench, "ours") == disk(bench, "theirs"));
     }
 }

@@ -3,4 +3,3 @@
 pub(crate) mod bits;
 pub(crate) mod carried;
 pub(crate) mod directory;
-pub(crate) mod stale;

@@ -297,7 +297,7 @@ impl Comparison<'_, '_, '_, '_> {
         }
         if self.freed.is_full() {
             file.flush()?;
-            self.freed.drop_all(file, self.frame.header.cluster_bits)?;
+            self.freed.drop_all(file, self.frame.header.cluster_bits);
         }
         Ok(())
     }

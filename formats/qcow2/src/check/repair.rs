@@ -18,9 +18,8 @@ use super::counted::Counted;
 use super::frame::{errno, failed};
 use super::run::{Run, Window};
 use super::{Checker, cells};
-use crate::bitmaps::stale;
 use crate::edit::sector::Sector;
-use crate::edit::{rebuild, snapshots};
+use crate::edit::{rebuild, snapshots, stale};
 use crate::header::{Header, TableRange};
 use crate::layout::Layout;
 use crate::num::shl;
@@ -52,11 +51,19 @@ fn repaired(
     outcome
 }
 
-/// Repairs an image that is marked dirty, since it is about to be changed, and says so. Gives the file as it is now.
+/// Repairs an image that is about to be changed, if it is marked dirty, and says so. Gives the file and the header as they are now.
 ///
 /// # Errors
 /// `REPAIR_DIRTY` when that is not possible; the host's.
-pub(crate) fn dirty<'h>(file: File<'h>, header: Header) -> Result<File<'h>> {
+pub(crate) fn clean<'h>(file: File<'h>, header: Header) -> Result<(File<'h>, Header)> {
+    if !header.features.dirty() {
+        return Ok((file, header));
+    }
+    let file = dirty(file, header).map_err(|fault| fault.in_file(file.slot()))?;
+    Ok((file, Header::parse(file)?))
+}
+
+fn dirty<'h>(file: File<'h>, header: Header) -> Result<File<'h>> {
     let mut checker = Checker::new(file, header, cells::BYTES)?;
     let mut findings = Findings::new(file.host());
     let outcome = run(&mut checker, Repair::All, &mut findings);
@@ -222,7 +229,7 @@ impl Repairing<'_, '_, '_> {
     fn settle(&mut self) -> Result<()> {
         let frame = &self.run.frame;
         frame.file.flush()?;
-        self.run.freed.drop_all(frame.file, frame.header.cluster_bits)?;
+        self.run.freed.drop_all(frame.file, frame.header.cluster_bits);
         // Blocks were read before they were changed.
         self.run.reread_blocks();
         Ok(())

@@ -3,15 +3,18 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use instar_disk::{Action, File, Io, Result};
-
-use crate::num::shl;
+use instar_disk::{Action, File, Io};
 
 /// Those whose counts may not be on disk yet.
 #[derive(Debug, Default)]
 pub(crate) struct Freed(Vec<Range<u64>>);
 
 impl Freed {
+    /// None.
+    pub(crate) const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// One more.
     pub(crate) fn push(&mut self, cluster: u64) {
         match self.0.last_mut() {
@@ -34,20 +37,24 @@ impl Freed {
     }
 
     /// Gives them back. All counts have been flushed.
-    pub(crate) fn drop_all(&mut self, file: File<'_>, cluster_bits: u32) -> Result<()> {
-        let mut batch = Vec::new();
-        for range in self.0.drain(..) {
-            let offset = shl(range.start, cluster_bits)?;
-            batch.push(Io::new(Action::Discard {
-                slot: file.slot(),
-                offset,
-                length: shl(range.end, cluster_bits)?.saturating_sub(offset),
-            }));
-        }
-        // Space that is not given back is no fault of the change.
-        file.host().submit(&mut batch);
-        Ok(())
+    pub(crate) fn drop_all(&mut self, file: File<'_>, cluster_bits: u32) {
+        let bytes =
+            |range: Range<u64>| range.start.wrapping_shl(cluster_bits)..range.end.wrapping_shl(cluster_bits);
+        drop_ranges(file, self.0.drain(..).map(bytes));
     }
+}
+
+/// Gives byte ranges that nothing refers to back to the filesystem. Space that is not given back is no fault of the change.
+pub(crate) fn drop_ranges(file: File<'_>, ranges: impl Iterator<Item = Range<u64>>) {
+    let discard = |range: Range<u64>| {
+        Io::new(Action::Discard {
+            slot: file.slot(),
+            offset: range.start,
+            length: range.end.saturating_sub(range.start),
+        })
+    };
+    let mut batch: Vec<Io<'_>> = ranges.map(discard).collect();
+    file.host().submit(&mut batch);
 }
 
 /// Ranges that are kept. Ours: 64 KiB.

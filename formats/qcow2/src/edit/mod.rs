@@ -28,6 +28,7 @@ pub(crate) mod rebuild;
 mod resize;
 pub(crate) mod sector;
 pub(crate) mod snapshots;
+pub(crate) mod stale;
 mod transaction;
 mod tree;
 
@@ -48,17 +49,13 @@ use crate::raw::crypt;
 /// # Errors
 /// What is wrong with the header; an image that is corrupt or encrypted, or cannot be repaired; the host's.
 pub fn edit<'h>(file: File<'h>) -> Result<Box<dyn Edit + 'h>> {
-    let mut header = Header::parse(file)?;
+    let header = Header::parse(file)?;
     changeable(&header).map_err(|fault| fault.in_file(file.slot()))?;
-    let mut file = file;
-    if header.features.dirty() {
-        file = repair::dirty(file, header).map_err(|fault| fault.in_file(file.slot()))?;
-        header = Header::parse(file)?;
-    }
+    let (file, header) = repair::clean(file, header)?;
     Ok(Box::new(Editor { file, header }))
 }
 
-/// Whether its tables can be relied on.
+/// Whether it is one that we change.
 fn changeable(header: &Header) -> Result<()> {
     if header.features.corrupt() {
         return Err(Fault::new(fault::qcow2_write::TARGET_CORRUPT));

@@ -241,10 +241,15 @@ impl Plan {
             .collect();
         own.extend(self.table..add(self.table, self.table_clusters())?);
         own.sort_unstable();
-        let present = (0_u64..).zip(&self.blocks).filter(|(_, place)| **place != ABSENT);
-        let present: Vec<(u64, u64)> = present.map(|(block, place)| (block, *place)).collect();
+        let mut present = (0_u64..)
+            .zip(self.blocks.iter().copied())
+            .filter(|(_, place)| *place != ABSENT);
         let mut buffer = Vec::new();
-        for some in present.chunks(together) {
+        loop {
+            let some: Vec<(u64, u64)> = present.by_ref().take(together).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
             buffer.clear();
             buffer.resize(bytes.saturating_mul(some.len()), 0);
             for ((block, _), into) in some.iter().zip(buffer.chunks_exact_mut(bytes)) {
@@ -263,7 +268,6 @@ impl Plan {
                 io.outcome.map_err(|error| error.fault(file.slot()))?;
             }
         }
-        Ok(())
     }
 
     /// Fills one block, which is all zero. `own` are the clusters of the structure, in order.

@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use instar_disk::{
-    Action, Fault, File, FileFacts, FileKind, Io, Preallocate, Result, ZeroHow, fault, from_usize, set_length,
+    Fault, File, FileFacts, FileKind, Preallocate, Result, ZeroHow, fault, from_usize, set_length,
 };
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
 use super::counts::{Remembered, Runs};
-use super::freed::Freed;
+use super::freed::{Freed, drop_ranges};
 use super::head::Head;
 use super::ledger::{Ledger, each_block};
 use super::rebuild;
@@ -33,7 +33,7 @@ pub(super) struct Look<'h> {
     marked: bool,
     /// Refcount blocks that there are.
     pub(super) blocks: u64,
-    /// Something may have been written, and the change has not ended: if it never does, what it did is taken back.
+    /// The mark may have been written, and the change has not ended: if it never does, what it did is taken back.
     begun: bool,
 }
 
@@ -136,7 +136,7 @@ impl<'h> Look<'h> {
 
     /// The same for a change at no moment of which a COPIED flag contradicts a count: a stop leaves leaks, of which nothing needs to be
     /// said.
-    pub(super) const fn grow_unmarked(self) -> Grow<'h> {
+    pub(super) fn grow_unmarked(self) -> Grow<'h> {
         Grow {
             look: self,
             taken: Vec::new(),
@@ -257,6 +257,10 @@ impl<'h> Grow<'h> {
 
     /// Gives up: what was taken is free again, as far as that can be written.
     pub(super) fn abandon(mut self) {
+        if self.look.begun {
+            // All that was done is taken back, raised counts and flags too.
+            return;
+        }
         let bits = self.look.layout.cluster_bits();
         for range in &self.taken {
             let clusters = shr(range.start, bits)..shr_up(range.end, bits);
@@ -271,9 +275,6 @@ impl<'h> Grow<'h> {
         drop_ranges(look.file, self.taken.drain(..));
         // It was extended for what is free now.
         let _ = look.cut_file(look.file.size());
-        if look.marked && look.sector.set_dirty(false).is_ok() {
-            look.begun = false;
-        }
     }
 
     /// Writes all counts in another width beside those that there are, if it is another one. `known` are counts that were read before.
@@ -417,10 +418,10 @@ impl<'h> Grow<'h> {
 }
 
 impl<'h> Release<'h> {
-    fn of(look: Look<'h>) -> Self {
+    const fn of(look: Look<'h>) -> Self {
         Self {
             look,
-            freed: Freed::default(),
+            freed: Freed::none(),
             retired: Vec::new(),
         }
     }
@@ -481,10 +482,9 @@ impl<'h> Release<'h> {
     /// Ends the change: counts and flags agree, and the image says so.
     pub(super) fn finish(mut self) -> Result<()> {
         self.end()?;
-        if !self.look.marked {
-            return Ok(());
+        if self.look.marked {
+            self.look.sector.set_dirty(false)?;
         }
-        self.look.sector.set_dirty(false)?;
         self.look.begun = false;
         Ok(())
     }
@@ -524,6 +524,7 @@ impl<'h> Release<'h> {
     pub(super) fn finish_in_order(mut self) -> Result<Header> {
         self.end()?;
         self.look.header.refcount_table = self.look.ledger.table;
+        self.look.begun = false;
         Ok(self.look.header.clone())
     }
 
@@ -540,21 +541,9 @@ impl<'h> Release<'h> {
     fn drop_freed(&mut self) -> Result<()> {
         self.settle()?;
         self.freed
-            .drop_all(self.look.file, self.look.layout.cluster_bits())
+            .drop_all(self.look.file, self.look.layout.cluster_bits());
+        Ok(())
     }
-}
-
-/// Gives byte ranges that nothing refers to back to the filesystem. Space that is not given back is no fault of the change.
-fn drop_ranges(file: File<'_>, ranges: impl Iterator<Item = Range<u64>>) {
-    let discard = |range: Range<u64>| {
-        Io::new(Action::Discard {
-            slot: file.slot(),
-            offset: range.start,
-            length: range.end.saturating_sub(range.start),
-        })
-    };
-    let mut batch: Vec<Io<'_>> = ranges.map(discard).collect();
-    file.host().submit(&mut batch);
 }
 
 /// The clusters of a table of so many bytes.

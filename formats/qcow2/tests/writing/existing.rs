@@ -441,14 +441,16 @@ fn images_that_cannot_be_written_safely_are_refused() {
         std::os::unix::fs::FileExt::write_all_at(&file, &[byte], at).unwrap();
     };
     let used = || Used::new(&Qcow2Create::default(), 1 << 20, Past::Written);
-    for (bit, code) in [
-        (1, fault::qcow2_write::TARGET_DIRTY),
-        (2, fault::qcow2_write::TARGET_CORRUPT),
-    ] {
-        let used = used();
-        patch(&used.image, 79, bit);
-        assert_eq!(refusal(&used).code, code);
-    }
+    let corrupt = used();
+    patch(&corrupt.image, 79, 2);
+    assert_eq!(refusal(&corrupt).code, fault::qcow2_write::TARGET_CORRUPT);
+    let dirty = used();
+    patch(&dirty.image, 79, 1);
+    let host = Native::new(1);
+    let file = File::new(&host, host.existing(&dirty.image));
+    drop(instar_qcow2::existing(file, 1 << 20, None, false).unwrap());
+    let header = std::fs::read(&dirty.image).unwrap();
+    assert_eq!(header[79], 0, "an image that was not closed is repaired first");
     let small = used();
     let host = Native::new(1);
     let file = File::new(&host, host.existing(&small.image));

@@ -22,6 +22,8 @@ pub(crate) struct Room {
     largest: u64,
     /// Bytes beside the disk and its tables: copied bitmaps, what another size adds to an image that is amended.
     beside: u64,
+    /// Bytes before a size is declared: an image that was not closed is repaired when it is opened.
+    repair: u64,
 }
 
 /// A part of the disk for the tables of any format: those of clusters of 512 bytes with refcounts of 64 bits take a thirty-second.
@@ -31,6 +33,11 @@ const TABLES: u64 = 8;
 const FIXED: u64 = 512 << 20;
 /// The table of one bitmap, and the directory of as many as there can be. Ours.
 const BITMAP_TABLES: u64 = 128 << 20;
+
+/// New refcounts of a file are no larger part of it: 64 bits for each cluster of 512 bytes are a sixty-fourth. Ours.
+const REFCOUNTS: u64 = 32;
+/// New refcounts of a small file: some of the largest clusters. Ours.
+const FEW: u64 = 16 << 20;
 
 /// Bytes of the files that may be written to.
 fn written(job: &Job) -> u64 {
@@ -46,7 +53,7 @@ impl Room {
             // Tables of an image that is there: no more than the fixed part.
             Verb::Bitmaps(_) => Some(0),
             // New refcounts of all that it holds.
-            Verb::Check(check) if check.repair.is_some() => Some(written(job) / TABLES),
+            Verb::Check(check) if check.repair.is_some() => Some(written(job) / REFCOUNTS),
             _ => None,
         };
         let beside = match &job.verb {
@@ -69,7 +76,14 @@ impl Room {
             Verb::Convert(convert) => u64::try_from(convert.sources.len()).unwrap_or(u64::MAX),
             _ => 1,
         };
+        let repair = match &job.verb {
+            Verb::Change(_) | Verb::Rebase(_) | Verb::Commit(_) | Verb::Bench(_) => {
+                (written(job) / REFCOUNTS).saturating_add(FEW)
+            }
+            _ => 0,
+        };
         Self {
+            repair,
             known,
             largest: job.bounds.virtual_size.saturating_mul(sources),
             beside,
@@ -78,7 +92,7 @@ impl Room {
 
     /// Before the run.
     pub(crate) fn begin(&self, files: &Files) {
-        files.let_targets_grow(self.known.map_or(0, |size| self.needed(size)));
+        files.let_targets_grow(self.known.map_or(self.repair, |size| self.needed(size)));
     }
 
     /// The guest says how large the image will be.

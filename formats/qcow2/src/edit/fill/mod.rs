@@ -29,6 +29,7 @@ use self::readable::Readable;
 pub(crate) use self::tables::{At, Words};
 use self::tracked::Written;
 use crate::bitmaps::directory::{self, Entry};
+use crate::check::repair;
 use crate::edit::ledger::Ledger;
 use crate::entry::compressed;
 use crate::header::Header;
@@ -41,7 +42,7 @@ use crate::raw::crypt;
 /// units are to be compressed.
 ///
 /// # Errors
-/// What is wrong with the header; `TARGET_TOO_SMALL`; `TARGET_DIRTY`, `TARGET_CORRUPT`, `TARGET_DATA_FILE` or `ENCRYPTED` for images that
+/// What is wrong with the header; `TARGET_TOO_SMALL`; `TARGET_CORRUPT`, `TARGET_DATA_FILE` or `ENCRYPTED` for images that
 /// cannot be written safely; the host's.
 pub fn existing<'h>(
     file: File<'h>,
@@ -51,10 +52,11 @@ pub fn existing<'h>(
 ) -> Result<Box<dyn Target + 'h>> {
     let header = Header::parse(file)?;
     check(&header, data_file.is_some(), compress).map_err(|fault| fault.in_file(file.slot()))?;
-    let layout = Layout::of(&header);
-    if layout.size() < size {
+    if Layout::of(&header).size() < size {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL).in_file(file.slot()));
     }
+    let (file, header) = repair::clean(file, header)?;
+    let layout = Layout::of(&header);
     let ledger = Ledger::open(file, &header, layout)?;
     Ok(Box::new(Existing {
         codec: compress.then_some(codec(&header)),
@@ -87,6 +89,7 @@ pub fn readable<'h>(
 ) -> Result<Box<dyn Target + 'h>> {
     let header = Header::parse(file)?;
     check(&header, data_file.is_some(), keeping.compress).map_err(|fault| fault.in_file(file.slot()))?;
+    let (file, header) = repair::clean(file, header)?;
     let layout = Layout::of(&header);
     let mut ledger = Ledger::open_careful(file, &header, layout)?;
     ledger.wait_for_data();
@@ -117,9 +120,6 @@ fn check(header: &Header, data_file: bool, compress: bool) -> Result<()> {
     }
     if header.features.corrupt() {
         return Err(Fault::new(faults::TARGET_CORRUPT));
-    }
-    if header.features.dirty() {
-        return Err(Fault::new(faults::TARGET_DIRTY));
     }
     if header.features.data_file() {
         if compress {
