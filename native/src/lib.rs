@@ -8,6 +8,7 @@
 //!  Failing       the same, until it has carried out so many changes
 //!  Torn          the same, and what a power cut can leave of the changes
 //!  heap          what was allocated meanwhile
+//!  scratch       a directory in memory, where there is enough of it
 //!  resizing      disks made larger and smaller, with a power cut at every moment
 //!  conformance   the suite that every format crate runs, over all of these
 //! ```
@@ -29,6 +30,7 @@ mod failing;
 mod full;
 pub mod heap;
 pub mod resizing;
+mod scratch;
 mod sparse;
 mod torn;
 mod watched;
@@ -49,6 +51,7 @@ pub use counting::{Asked, Counting};
 pub use failing::Failing;
 pub use full::Full;
 pub use instar_abi::Report;
+pub use scratch::scratch;
 pub use torn::{State, Torn};
 pub use watched::{Watch, Watched};
 pub use words::words;

@@ -78,23 +78,31 @@ pub(crate) fn zero(file: &File, offset: u64, length: u64, unmap: bool) -> Result
     // SAFETY: plain integers and an open descriptor.
     let result = unsafe { libc::fallocate(file.as_raw_fd(), mode, offset as i64, length as i64) };
     if result == 0 {
-        Ok(())
-    } else {
-        Err(Error::last_os_error())
+        return Ok(());
     }
+    match Error::last_os_error() {
+        // A filesystem in memory only makes holes.
+        error if error.raw_os_error() == Some(libc::EOPNOTSUPP) && !unmap => fill(file, offset, length, 0),
+        error => Err(error),
+    }
+}
+
+fn fill(file: &File, offset: u64, length: u64, byte: u8) -> Result<()> {
+    let bytes = vec![byte; 1 << 16];
+    let end = offset.saturating_add(length);
+    let mut at = offset;
+    while at < end {
+        let step = (end - at).min(bytes.len() as u64);
+        file.write_all_at(&bytes[..step as usize], at)?;
+        at += step;
+    }
+    Ok(())
 }
 
 /// Discards by writing garbage, so that a later read there fails the test.
 pub(crate) fn garble(file: &File, offset: u64, length: u64) -> Result<()> {
     let end = file.metadata()?.len().min(offset.saturating_add(length));
-    let garbage = vec![0xd1; 1 << 16];
-    let mut at = offset;
-    while at < end {
-        let step = (end - at).min(garbage.len() as u64);
-        file.write_all_at(&garbage[..step as usize], at)?;
-        at += step;
-    }
-    Ok(())
+    fill(file, offset, end.saturating_sub(offset), 0xd1)
 }
 
 /// How many bytes from the start are the same as in `other`, or zero; what lies past a file's end is zero.

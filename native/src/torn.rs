@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn flushed_writes_survive_every_later_cut_and_others_may_be_lost() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = crate::scratch();
         let path = directory.path().join("file");
         std::fs::write(&path, [0; 2048]).unwrap();
         let torn = Torn::default();

@@ -22,7 +22,7 @@ fn converted(bench: &Bench, options: &str, size: u64) {
 }
 
 fn check(options: &str) {
-    let bench = Bench::new();
+    let bench = Bench::on_disk();
     converted(&bench, options, 3 * MIB + 512 * 5);
     let theirs = bench.bytes("source.raw");
     assert_same(&bench.ours("image"), &theirs, options);
@@ -211,7 +211,7 @@ fn reads_what_a_guest_leaves_behind() {
         ("lazy_refcounts=on", 8192),
     ];
     for (options, unit) in variants {
-        let bench = Bench::new();
+        let bench = Bench::on_disk();
         bench.qemu_img(&format!("create -q -f qcow2 -o {options} image 8M"));
         churn(&bench, "image", unit);
         bench.compare("image");
@@ -228,7 +228,7 @@ fn reads_chains_whose_layers_differ_in_size_and_layout() {
         ("compat=0.10", 65536),
     ] {
         for (base_size, top_size) in [(8 * MIB, 8 * MIB), (5 * MIB + 1536, 8 * MIB), (12 * MIB, 8 * MIB)] {
-            let bench = Bench::new();
+            let bench = Bench::on_disk();
             bench.pattern("base.raw", base_size);
             bench.qemu_img("create -q -f qcow2 -b base.raw -F raw middle 7M");
             bench.qemu_io(
@@ -252,7 +252,7 @@ fn reads_preallocated_images() {
             "cluster_size=1024",
             "extended_l2=on,cluster_size=16384",
         ] {
-            let bench = Bench::new();
+            let bench = Bench::on_disk();
             bench.qemu_img(&format!(
                 "create -q -f qcow2 -o preallocation={preallocation},{options} image 6M"
             ));
@@ -267,7 +267,7 @@ fn reads_preallocated_images() {
 
 #[test]
 fn a_preallocated_table_maps_in_one_step() {
-    let bench = Bench::new();
+    let bench = Bench::on_disk();
     bench.qemu_img("create -q -f qcow2 -o preallocation=full image 64M");
     bench.with("image", |image| {
         let mapping = image.map(512).unwrap();
@@ -283,7 +283,7 @@ fn reads_external_data_files() {
         "data_file=data,data_file_raw=on",
         "data_file=data,extended_l2=on,cluster_size=16384",
     ] {
-        let bench = Bench::new();
+        let bench = Bench::on_disk();
         bench.qemu_img(&format!("create -q -f qcow2 -o {options} image 8M"));
         bench.qemu_io(
             "image",
@@ -301,7 +301,7 @@ fn reads_external_data_files() {
 
 #[test]
 fn the_first_cluster_of_a_data_file_is_data() {
-    let bench = Bench::new();
+    let bench = Bench::on_disk();
     bench.qemu_img("create -q -f qcow2 -o data_file=data image 1M");
     bench.qemu_io("image", &["write -P 9 0 64k"]);
     let kind = bench.with("image", |image| image.map(0).unwrap().kind);
@@ -311,7 +311,7 @@ fn the_first_cluster_of_a_data_file_is_data() {
 
 #[test]
 fn reads_snapshots_by_id_and_by_name() {
-    let bench = Bench::new();
+    let bench = Bench::on_disk();
     bench.qemu_img("create -q -f qcow2 image 4M");
     bench.qemu_io("image", &["write -P 1 0 2M"]);
     bench.qemu_img("snapshot -c 2 image");
@@ -350,7 +350,7 @@ fn reads_snapshots_by_id_and_by_name() {
 
 #[test]
 fn a_shrunken_image_shows_its_snapshot_in_the_present_size() {
-    let bench = Bench::new();
+    let bench = Bench::on_disk();
     bench.qemu_img("create -q -f qcow2 image 4M");
     bench.qemu_io("image", &["write -P 1 0 4M"]);
     bench.qemu_img("snapshot -c one image");
@@ -367,7 +367,7 @@ fn a_shrunken_image_shows_its_snapshot_in_the_present_size() {
 #[test]
 fn reads_images_marked_dirty_or_corrupt() {
     for bit in [1_u8, 2, 3] {
-        let bench = Bench::new();
+        let bench = Bench::on_disk();
         converted(&bench, "", 2 * MIB);
         let mut bytes = bench.bytes("image");
         bytes[79] |= bit;
@@ -384,7 +384,7 @@ fn reads_truncated_images_as_qemu_does() {
         "-o extended_l2=on,cluster_size=16384",
         "",
     ] {
-        let bench = Bench::new();
+        let bench = Bench::on_disk();
         converted(&bench, options, 100 * KIB);
         let whole = bench.bytes("image");
         let step = if whole.len() > 40_000 { 4096 + 512 } else { 512 };
@@ -409,13 +409,13 @@ fn reads_truncated_images_as_qemu_does() {
 fn reads_sizes_that_are_no_multiple_of_anything() {
     for size in [512, 1024, 65536 - 512, 65536 + 512, 3 * 512 * 129] {
         for options in ["-o cluster_size=512", "", "-c -o cluster_size=2M"] {
-            let bench = Bench::new();
+            let bench = Bench::on_disk();
             converted(&bench, options, size);
             bench.compare("image");
             compare_maps(&bench, "image");
         }
     }
-    let bench = Bench::new();
+    let bench = Bench::on_disk();
     bench.qemu_img("create -q -f qcow2 image 0");
     assert_eq!(bench.with("image", |image| image.size()), 0);
 }
@@ -428,7 +428,7 @@ fn an_empty_disk_of_any_size_takes_few_calls() {
         ("cluster_size=2M", "1E", 1000),
         ("cluster_size=512", "128G", 200),
     ] {
-        let bench = Bench::new();
+        let bench = Bench::on_disk();
         bench.qemu_img(&format!("create -q -f qcow2 -o {options} image {size}"));
         bench.with("image", |image| {
             let (mut offset, mut made) = (0, 0);
@@ -445,7 +445,7 @@ fn an_empty_disk_of_any_size_takes_few_calls() {
 
 #[test]
 fn any_offset_may_be_asked_first() {
-    let bench = Bench::new();
+    let bench = Bench::on_disk();
     for options in [
         "cluster_size=1024",
         "cluster_size=65536",

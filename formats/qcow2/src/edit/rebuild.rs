@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn every_cluster_is_counted_the_structure_included_and_places_are_the_reference_s() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = instar_native::scratch();
         let path = directory.path().join("file");
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let mut same = 0;

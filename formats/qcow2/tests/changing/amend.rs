@@ -459,7 +459,11 @@ fn a_size_that_cannot_be_leaves_all_options() {
     for (image, options, code) in [
         ("image", "lazy_refcounts=on,size=513", fault::resize::SECTORS),
         ("image", "lazy_refcounts=on,size=512", fault::amend::SHORTER),
-        ("image", "lazy_refcounts=on,size=17592186044416", fault::resize::L1),
+        (
+            "image",
+            "lazy_refcounts=on,size=17592186044416",
+            fault::resize::L1,
+        ),
         (
             "image",
             "refcount_bits=64,size=9223372036854775807",

@@ -35,6 +35,13 @@ pub struct Bench {
 impl Bench {
     pub fn new() -> Self {
         Self {
+            dir: instar_native::scratch(),
+        }
+    }
+
+    /// One whose files have holes and pages as on a disk.
+    pub fn on_disk() -> Self {
+        Self {
             dir: TempDir::new().unwrap(),
         }
     }

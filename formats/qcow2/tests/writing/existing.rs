@@ -37,7 +37,7 @@ struct Used {
 
 impl Used {
     fn new(options: &Qcow2Create, size: u64, past: Past) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = instar_native::scratch();
         let path = directory.path();
         std::fs::write(path.join("disk.raw"), thirds(size)).unwrap();
         let mut text = reference::option_text(options);

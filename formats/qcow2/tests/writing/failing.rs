@@ -41,7 +41,7 @@ fn each_failure(
     start: impl for<'h> Fn(&'h Failing, &Path) -> Result<Box<dyn Target + 'h>>,
 ) -> u64 {
     for allowed in 0.. {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = instar_native::scratch();
         let image = directory.path().join("image.qcow2");
         prepare(&image);
         let before = std::fs::read(&image).ok();

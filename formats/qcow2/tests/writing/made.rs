@@ -41,7 +41,7 @@ impl Order {
     /// Makes the image of `disk` (the bytes that a reader must see where `steps` write), over `backing` if the options name it,
     /// and has qemu-img judge it.
     pub(crate) fn judge(mut self, disk: &[u8], backing: Option<&[u8]>) -> Made {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = instar_native::scratch();
         let path = directory.path();
         if let Some(backing) = backing {
             std::fs::write(path.join("backing.raw"), backing).unwrap();

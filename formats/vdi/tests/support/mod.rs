@@ -52,7 +52,7 @@ pub(crate) struct Dir(tempfile::TempDir);
 
 impl Dir {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(instar_native::scratch())
     }
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {

@@ -36,7 +36,7 @@ pub struct Bench {
 impl Bench {
     pub fn new() -> Self {
         Self {
-            directory: TempDir::new().unwrap(),
+            directory: instar_native::scratch(),
         }
     }
 
