@@ -30,6 +30,7 @@ mod binary;
 pub mod compare;
 pub mod craft;
 pub mod device;
+mod dice;
 pub mod disk;
 pub mod holder;
 pub mod ledger;
@@ -41,6 +42,7 @@ pub mod variant;
 
 pub use bench::{Bench, Sandbox};
 pub use binary::path as instar_path;
+pub use dice::Dice;
 pub use process::{Outcome, Running};
 pub use reference::Reference;
 

@@ -32,6 +32,7 @@ mod existing;
 mod failing;
 mod faults;
 mod formats;
+mod histories;
 mod info;
 mod invocation;
 mod layers;

@@ -7,24 +7,10 @@ use std::process::Command;
 use instar_tests::compare::same_bytes;
 use instar_tests::disk::mix;
 use instar_tests::variant::io;
-use instar_tests::{Bench, Sandbox, in_both_sandboxes, ledger};
+use instar_tests::{Bench, Dice, Sandbox, in_both_sandboxes, ledger};
 
 /// Cases for each sandbox; `INSTAR_TEST_RANDOM_CASES` asks for more.
 const CASES: u64 = 24;
-
-/// Numbers that look random.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = mix(self.0);
-        self.0 % end
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-}
 
 const CLUSTERS: &[&str] = &["512", "4k", "64k", "256k", "2M"];
 
@@ -154,7 +140,7 @@ in_both_sandboxes! {
         let salt = if bench.sandbox() == Sandbox::Kvm { 0 } else { 1 << 32 };
         for case in 0..cases {
             let bench = &Bench::new(bench.sandbox());
-            let mut dice = Dice(mix(case + salt));
+            let mut dice = Dice::new(case + salt);
             let (top, from) = source(bench, &mut dice);
             let (to, options) = target(&mut dice);
             let what = format!("case {case}: {from} to {options:?}");

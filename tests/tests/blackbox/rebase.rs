@@ -109,6 +109,21 @@ in_both_sandboxes! {
         deviates("layers-zeros", &length("theirs"), &length("image"));
     }
 
+    fn a_disk_of_version_2_keeps_its_zeros(bench) {
+        fs::write(bench.path("below.raw"), vec![9; 1 << 20]).unwrap();
+        for image in ["theirs", "ours"] {
+            bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", image, "1M"]).succeeds();
+            instar_tests::variant::io(bench, image, &["write -P 7 256k 128k"]);
+        }
+        bench.qemu(["convert", "-O", "raw", "ours", "before.raw"]).succeeds();
+        let with = |image| ["rebase", "-b", "below.raw", "-F", "raw", image];
+        bench.qemu(with("theirs")).succeeds();
+        bench.instar(with("ours")).succeeds();
+        let kept = |image| bench.qemu(["compare", "-q", "-f", "raw", "before.raw", image]).code();
+        assert_eq!(kept("ours"), Some(0));
+        deviates("rebase-zeros", &kept("theirs"), &kept("ours"));
+    }
+
     fn only_the_name_is_changed_when_the_user_says_so(bench) {
         images(bench, "cluster_size=64k");
         for options in [

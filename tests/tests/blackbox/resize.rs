@@ -233,6 +233,26 @@ in_both_sandboxes! {
         checks_clean(bench, "ours", "cut and grown");
         ledger::deviates("resize-adds-zeros", &end[0], &end[1]);
     }
+
+    fn what_was_in_freed_clusters_does_not_come_back(bench) {
+        for image in ["theirs", "ours"] {
+            bench.qemu(["create", "-q", "-f", "qcow2", image, "8M"]).succeeds();
+            bench.qemu(["bitmap", "--add", "-g", "512", image, "bits"]).succeeds();
+            variant::io(bench, image, &["write -P 7 0 2M"]);
+            bench.qemu(["bitmap", "--remove", image, "bits"]).succeeds();
+        }
+        let with = |image| ["resize", "-q", "--preallocation=metadata", image, "12M"];
+        bench.qemu(with("theirs")).succeeds();
+        bench.instar(with("ours")).succeeds();
+        let shown = ["theirs", "ours"].map(|image| {
+            bench.qemu(["convert", "-O", "raw", image, "disk.raw"]).succeeds();
+            let bytes = fs::read(bench.path("disk.raw")).unwrap();
+            bytes[8 << 20..].iter().filter(|byte| **byte != 0).count()
+        });
+        assert_eq!(shown[1], 0, "what was added is zero");
+        checks_clean(bench, "ours", "freed and grown");
+        ledger::deviates("resize-freed", &shown[0], &shown[1]);
+    }
 }
 
 /// Images that lines name.

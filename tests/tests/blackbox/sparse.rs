@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use instar_tests::compare::{allocated_ranges, same_bytes, same_disk_space};
 use instar_tests::disk::{mix, pattern};
 use instar_tests::variant::io;
-use instar_tests::{Bench, in_both_sandboxes};
+use instar_tests::{Bench, Dice, in_both_sandboxes};
 
 const SECTOR: u64 = 512;
 /// In sectors: around pages, clusters and qemu-img's buffer.
@@ -16,19 +16,6 @@ const RUNS: &[u64] = &[
 ];
 const SIZES: &[&str] = &["512", "1k", "4k", "5k", "12k", "64k", "96k", "1M", "3M", "16M"];
 const CLUSTERS: &[&str] = &["512", "4k", "64k", "2M"];
-
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = mix(self.0);
-        self.0 % end
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-}
 
 /// A disk of runs of data, of zeros and of holes, each of any number of sectors. Gives its size.
 fn scatter(bench: &Bench, name: &str, dice: &mut Dice) -> u64 {
@@ -86,7 +73,7 @@ fn agree(bench: &Bench, dice: &mut Dice, words: &[&str], what: &str) {
 in_both_sandboxes! {
     fn leaves_out_zeros_of_raw_images(bench) {
         for seed in 0..6 {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             scatter(bench, "disk.raw", &mut dice);
             agree(bench, &mut dice, &["-f", "raw", "disk.raw"], &format!("seed {seed}"));
         }
@@ -94,7 +81,7 @@ in_both_sandboxes! {
 
     fn leaves_out_zeros_of_qcow2_images(bench) {
         for seed in 100..104 {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             scatter(bench, "disk.raw", &mut dice);
             let options = format!("cluster_size={}", dice.of(CLUSTERS));
             bench.qemu(["convert", "-S", "64k", "-f", "raw", "-O", "qcow2", "-o", &options, "disk.raw", "image"]).succeeds();
@@ -104,7 +91,7 @@ in_both_sandboxes! {
 
     fn leaves_out_zeros_of_compressed_images(bench) {
         for seed in 200..204 {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             scatter(bench, "disk.raw", &mut dice);
             let options = format!("cluster_size={}", dice.of(&["4k", "64k", "2M"]));
             bench.qemu(["convert", "-c", "-f", "raw", "-O", "qcow2", "-o", &options, "disk.raw", "image"]).succeeds();
@@ -114,7 +101,7 @@ in_both_sandboxes! {
 
     fn leaves_out_zeros_of_chains(bench) {
         for seed in 300..305 {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             let size = scatter(bench, "disk.raw", &mut dice);
             let options = format!("cluster_size={}", dice.of(CLUSTERS));
             bench.qemu(["create", "-q", "-f", "qcow2", "-o", &options, "-b", "disk.raw", "-F", "raw", "image"]).succeeds();
@@ -130,7 +117,7 @@ in_both_sandboxes! {
 
     fn leaves_out_zeros_of_several_images(bench) {
         for seed in 400..403 {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             scatter(bench, "one.raw", &mut dice);
             scatter(bench, "two.raw", &mut dice);
             agree(bench, &mut dice, &["-f", "raw", "one.raw", "two.raw"], &format!("seed {seed}"));
@@ -139,7 +126,7 @@ in_both_sandboxes! {
 
     /// A cluster is zero or it is not.
     fn leaves_out_zero_clusters_when_compressing(bench) {
-        let mut dice = Dice(500);
+        let mut dice = Dice::new(500);
         scatter(bench, "disk.raw", &mut dice);
         for cluster in CLUSTERS {
             for sparse in ["512", "12k", "1M"] {
@@ -154,7 +141,7 @@ in_both_sandboxes! {
 
     fn leaves_out_zeros_when_writing_in_place(bench) {
         for seed in 600..603 {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             scatter(bench, "disk.raw", &mut dice);
             let size = fs::metadata(bench.path("disk.raw")).unwrap().len();
             fs::write(bench.path("old.raw"), pattern(0, size, 9)).unwrap();
