@@ -48,7 +48,7 @@ fn take_turns(options: &Options, row: &Row, site: &mut Site) -> Result<Vec<Outco
     for _ in 0..options.runs(row.runs) {
         for (sandbox, outcome) in programs.iter().zip(&mut outcomes) {
             site.renew_group()?;
-            site.make_ready();
+            site.make_ready()?;
             let command = match sandbox {
                 None => row.command(site, &options.qemu, &[]),
                 Some(sandbox) => row.command(site, &options.instar, &["--sandbox", sandbox]),

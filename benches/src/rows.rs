@@ -1,5 +1,6 @@
 //! What is measured, and the goals.
 
+mod changing;
 mod codec;
 mod cold;
 mod formats;
@@ -30,17 +31,20 @@ pub(crate) enum Group {
     Looks,
     /// New images.
     Making,
+    /// Verbs that change an image.
+    Changing,
 }
 
 impl Group {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Plain,
         Self::Codec,
         Self::Cold,
         Self::Limits,
         Self::Looks,
         Self::Making,
+        Self::Changing,
     ];
 
     /// The name on the command line.
@@ -52,6 +56,7 @@ impl Group {
             Self::Limits => "limits",
             Self::Looks => "looks",
             Self::Making => "making",
+            Self::Changing => "changing",
         }
     }
 }
@@ -67,6 +72,8 @@ pub(crate) struct Row {
     pub(crate) needs: &'static [&'static str],
     /// The command line; `@NAME` is an image and `@` alone the output.
     words: &'static [&'static str],
+    /// The image that is changed: a new copy is the output before each run.
+    pub(crate) changes: Option<Changed>,
     /// Who else does the same.
     pub(crate) peers: &'static [Peer],
     /// Where it runs.
@@ -83,6 +90,14 @@ pub(crate) struct Row {
     pub(crate) plain: bool,
     /// Whether it takes so much room that it must be asked for.
     pub(crate) large: bool,
+}
+
+/// An image that a row changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Changed {
+    pub(crate) image: &'static str,
+    /// The one below, which is changed too and then is copied beside it.
+    pub(crate) base: Option<&'static str>,
 }
 
 impl Row {
@@ -108,6 +123,12 @@ impl Row {
         self.needs
             .iter()
             .copied()
+            .chain(
+                self.changes
+                    .iter()
+                    .flat_map(|changed| [Some(changed.image), changed.base])
+                    .flatten(),
+            )
             .chain(peers.filter_map(|peer| peer.image()))
     }
 }
@@ -125,6 +146,7 @@ const fn row(
         group,
         needs,
         words,
+        changes: None,
         peers: &[],
         place: Place::Warm,
         runs,
@@ -147,6 +169,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
         .chain(limits::ROWS)
         .chain(looks::ROWS)
         .chain(making::ROWS)
+        .chain(changing::ROWS)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::process::Command;
 use rustix::fs::Advice;
 
 use crate::corpus::Corpus;
-use crate::rows::Row;
+use crate::rows::{Changed, Row};
 pub(crate) use group::{MEMORY_BYTES, Pressure, remove_old_groups};
 pub(crate) use mount::{FileSystem, enter_namespace};
 
@@ -51,6 +51,7 @@ pub(crate) struct Site {
     images: PathBuf,
     output: PathBuf,
     cold: bool,
+    changes: Option<Changed>,
     sources: Vec<PathBuf>,
     // The order matters: a group goes before the device that it slows down.
     group: Option<group::Group>,
@@ -88,6 +89,7 @@ impl Site {
         Ok(Self {
             output,
             cold: row.place.is_cold(),
+            changes: row.changes,
             sources: names.iter().map(|name| images.join(name)).collect(),
             images: images.to_owned(),
             group,
@@ -125,8 +127,14 @@ impl Site {
     }
 
     /// What comes before each run.
-    pub(crate) fn make_ready(&self) {
+    ///
+    /// # Errors
+    /// Why an image cannot be copied.
+    pub(crate) fn make_ready(&self) -> Result<(), String> {
         self.clear_output();
+        if let Some(changed) = self.changes {
+            self.copy_for_change(changed)?;
+        }
         if self.cold {
             rustix::fs::sync();
             for source in &self.sources {
@@ -135,6 +143,27 @@ impl Site {
                 rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
             }
         }
+        Ok(())
+    }
+
+    /// A copy of what a row changes, on disk before the clock starts.
+    fn copy_for_change(&self, changed: Changed) -> Result<(), String> {
+        let copy = |name: &str, to: &Path| {
+            run(Command::new("cp")
+                .args(["--reflink=never", "--sparse=always"])
+                .arg(self.image(name))
+                .arg(to))
+        };
+        copy(changed.image, &self.output)?;
+        if let Some(base) = changed.base {
+            let below = self.output.with_extension("base");
+            copy(base, &below)?;
+            run(Command::new("qemu-img")
+                .args(["rebase", "-u", "-F", "qcow2", "-b"])
+                .args([&below, &self.output]))?;
+        }
+        rustix::fs::sync();
+        Ok(())
     }
 
     /// The same command, inside the group if there is one.

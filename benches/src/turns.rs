@@ -60,7 +60,7 @@ fn take_turns(options: &Options, row: &Row, site: &Site) -> Result<Results, Stri
         // The first turn warms the page cache up, measures memory, and is not timed.
         let measure = if turn == 0 { measure::memory } else { measure::time };
         for (program, samples) in programs.iter().zip(&mut samples) {
-            site.make_ready();
+            site.make_ready()?;
             let command = command(*program, options, row, site, 0);
             let sample = measure(site.inside(command)).map_err(|error| format!("{program:?}: {error}"))?;
             let (output_bytes, data_bytes) = site.written();
@@ -72,7 +72,7 @@ fn take_turns(options: &Options, row: &Row, site: &Site) -> Result<Results, Stri
         }
         let data = samples[0][0].data_bytes;
         if row.plain && data >= LEAST_DATA {
-            site.make_ready();
+            site.make_ready()?;
             limit.push(measure(command(Program::Limit, options, row, site, data))?);
         }
     }

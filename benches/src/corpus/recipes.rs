@@ -23,6 +23,8 @@ impl Corpus {
             "fs.raw" => Vec::new(),
             "fragments64k.raw" => vec!["fragments64k.qcow2".to_owned()],
             "fragments4k.raw" => vec!["fragments4k.qcow2".to_owned()],
+            "overlay.qcow2" => vec!["fs.qcow2".to_owned()],
+            "tera-snapshot.qcow2" | "tera-lost.qcow2" => vec!["tera-metadata.qcow2".to_owned()],
             _ if name.starts_with("fs") => vec!["fs.raw".to_owned()],
             _ => Vec::new(),
         }
@@ -40,6 +42,15 @@ impl Corpus {
             "64m.raw" => noise(target, 64 << 20),
             "tera4-metadata.qcow2" => create(target, PREALLOCATED, "4T"),
             "tera-metadata.qcow2" => create(target, PREALLOCATED, "1T"),
+            "tera-snapshot.qcow2" => {
+                self.copied("tera-metadata.qcow2", target);
+                run(qemu().args(["snapshot", "-c", "first"]).arg(target));
+            }
+            "tera-lost.qcow2" => {
+                self.copied("tera-metadata.qcow2", target);
+                lose_refcount_table(target);
+            }
+            "overlay.qcow2" => self.overlay(target),
             "snapshots.qcow2" => {
                 create(target, PREALLOCATED, "4G");
                 for number in 0..1000 {
@@ -79,6 +90,24 @@ impl Corpus {
             .args(words)
             .arg(self.path("fs.raw"))
             .arg(target));
+    }
+
+    fn copied(&self, name: &str, target: &Path) {
+        run(Command::new("cp")
+            .arg("--sparse=always")
+            .arg(self.path(name))
+            .arg(target));
+    }
+
+    /// A layer over the disk, which changes a quarter of it in pieces of a MiB.
+    fn overlay(&self, target: &Path) {
+        run(qemu()
+            .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
+            .arg(self.path("fs.qcow2"))
+            .arg(target));
+        let pieces = self.disk_bytes >> 22;
+        let list = (0..pieces).map(|piece| format!("write -q -P {} {}M 1M", piece % 255 + 1, piece * 4));
+        write_all(target, list);
     }
 
     /// `NAME.raw`: the bytes of `NAME.qcow2`.
@@ -127,6 +156,15 @@ impl Corpus {
             .arg(target));
         fs::remove_file(piece).unwrap();
     }
+}
+
+/// Zeros in place of the first cluster of the refcount table.
+fn lose_refcount_table(target: &Path) {
+    let file = File::options().read(true).write(true).open(target).unwrap();
+    let mut place = [0; 8];
+    file.read_exact_at(&mut place, 48).unwrap();
+    file.write_all_at(&[0; 1 << 16], u64::from_be_bytes(place))
+        .unwrap();
 }
 
 const PREALLOCATED: &[&str] = &["-o", "preallocation=metadata"];

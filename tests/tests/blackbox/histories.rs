@@ -211,7 +211,7 @@ impl History {
             "refcount_bits=16",
             "refcount_bits=64",
             "refcount_bits=4",
-            "refcount_bits=1",
+            "refcount_bits=2",
             "compat=0.10",
             "compat=1.1",
         ]);
