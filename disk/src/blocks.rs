@@ -280,7 +280,7 @@ const WAITING_MOST: usize = 1 << 14;
 /// `OVERFLOW`; for a device, `UNSUPPORTED`.
 pub fn behind(file: &File<'_>, align: u64) -> Result<u64> {
     if file.kind() == FileKind::Block {
-        let what = b"writing into an image of this format on a device (-n)";
+        let what = b"writing into an image of this format on a device";
         return Err(Fault::new(faults::UNSUPPORTED).named(what).in_file(file.slot()));
     }
     crate::align_up(file.size(), align)

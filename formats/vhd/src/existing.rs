@@ -54,7 +54,7 @@ fn open<'h>(file: File<'h>, size: u64, readable: bool) -> Result<Box<dyn Target 
     let footer = Footer::parse(&front)?;
     let header = DynamicHeader::parse(&dynamic_header(&file, &footer)?, footer.size)?;
     if footer.disk_type != DiskType::Dynamic {
-        let what = b"writing into a VHD that is neither fixed nor dynamic (-n)";
+        let what = b"writing into a VHD that is neither fixed nor dynamic";
         return Err(Fault::new(fault::core::UNSUPPORTED).named(what));
     }
     // Judges all of the table as for reading.

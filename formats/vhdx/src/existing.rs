@@ -50,14 +50,14 @@ pub fn readable<'h>(file: File<'h>, seed: &Seed, renews: bool) -> Result<Box<dyn
 fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<InPlace<Existing<'h>>> {
     let (header, raw) = Header::read(&file)?;
     if header.log_guid.is_some() {
-        let what = b"writing into a VHDX whose log must be replayed first, by qemu-img check -r all (-n)";
+        let what = b"writing into a VHDX whose log must be replayed first, by qemu-img check -r all";
         return Err(Fault::new(fault::core::UNSUPPORTED).named(what));
     }
     let as_it_is = Replayed::new(file);
     let regions = Regions::read(&as_it_is, &header)?;
     let metadata = Metadata::read(&as_it_is, regions.metadata)?;
     if metadata.differencing {
-        let what = b"writing into a differencing VHDX (-n)";
+        let what = b"writing into a differencing VHDX";
         return Err(Fault::new(fault::core::UNSUPPORTED).named(what));
     }
     let chunks = Chunks::new(metadata.block_size, metadata.sector_size);

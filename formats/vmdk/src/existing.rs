@@ -60,7 +60,7 @@ fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<InPlace<Existing<'
         .filter(|sparse| sparse.packing == Packing::Plain && matches!(sparse.form, Form::Hosted { .. }));
     let (Some(sparse), Some(text)) = (plain, plain.and_then(|sparse| sparse.descriptor)) else {
         return Err(unsupported(
-            b"writing into a VMDK that is not one sparse file without parent (-n)",
+            b"writing into a VMDK that is not one sparse file without parent",
         ));
     };
     // Judges every entry of every table as for reading.
@@ -124,7 +124,7 @@ impl Existing<'_> {
             let first = self.directory_entry(self.sparse.directory, number)?;
             let Some(place) = first else {
                 return Err(unsupported(
-                    b"writing into a VMDK whose grain tables are yet to be made (-n)",
+                    b"writing into a VMDK whose grain tables are yet to be made",
                 ));
             };
             let copy = match self.redundant {

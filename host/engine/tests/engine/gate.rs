@@ -5,7 +5,7 @@ use std::path::Path;
 
 use instar_abi::request::{COMPARE_WITH_ZERO, Op, status};
 use instar_abi::{RawRequest, RawResult, Slot};
-use instar_engine::{Files, Options, Policy, TargetOptions};
+use instar_engine::{BaseError, Files, Options, Policy, TargetOptions};
 
 use crate::guest::{Guest, files, make_fifo, request, source, target};
 
@@ -449,4 +449,69 @@ fn the_pieces_of_an_image_share_the_handle_of_their_directory() {
         }
         assert_eq!(handles(&images), before, "{way}");
     }
+}
+
+#[test]
+fn a_base_is_opened_for_writing_by_the_rules_and_no_other_way() {
+    let zoo = zoo();
+    let at = |name: &str| zoo.path().join(name);
+    let shared = Options {
+        allow: vec![at("shared")],
+        ..Options::default()
+    };
+    let write = TargetOptions::default();
+    let open = |options: &Options, name: &str, may: bool| {
+        let files = Files::new(options).unwrap();
+        let top = source(&files, &at("images/top")).slot;
+        let base = files.base(top, name.as_bytes(), &write, &|_, _| may);
+        base.map(|(facts, path)| (files, top, facts, path))
+    };
+    let refuses = |options: &Options, name: &str| {
+        let opened = open(options, name, true);
+        assert!(!matches!(opened, Ok(_) | Err(BaseError::Open(_))), "{name}");
+    };
+    for name in [
+        "../secret",
+        "out",
+        "absolute-out",
+        ".hidden",
+        "to-hidden",
+        "sub/lower",
+        "fifo",
+        "sub",
+        "/etc/passwd",
+        "nbd://server/disk",
+        "../shared/golden",
+    ] {
+        refuses(&Options::default(), name);
+    }
+    let nothing = Options {
+        policy: Policy::Nothing,
+        ..Options::default()
+    };
+    refuses(&nothing, "base");
+    // By the rules, and the caller may still say no.
+    assert!(matches!(open(&shared, "base", false), Err(BaseError::Refused)));
+    for (name, file) in [
+        ("base", "images/base"),
+        ("in", "images/base"),
+        ("../shared/golden", "shared/golden"),
+    ] {
+        let (files, top, facts, _) = open(&shared, name, true).unwrap();
+        assert!(facts.writable, "{name}");
+        let guest = Guest::new(files);
+        // Names lead to that file, not to another descriptor of it.
+        let found = guest.open(top, name).unwrap();
+        assert_eq!(found.value, u64::from(facts.slot.0), "{name}");
+        guest.write(facts.slot, 0, b"changed").unwrap();
+        assert_eq!(guest.read(facts.slot, 0, 7), b"changed");
+        assert!(std::fs::read(at(file)).unwrap().starts_with(b"changed"));
+        assert!(guest.write(top, 0, b"x").is_err(), "the image itself is read");
+    }
+    // What the run writes to under another name is not opened a second time.
+    let files = Files::new(&shared).unwrap();
+    let top = source(&files, &at("images/top")).slot;
+    target(&files, &at("images/base"));
+    let again = files.base(top, b"base", &write, &|_, _| true);
+    assert!(matches!(again, Err(BaseError::Open(_))));
 }

@@ -415,3 +415,41 @@ fn a_user_may_record_what_others_made_and_take_it_back() {
     files.distrust(plain).unwrap();
     host.refuses("vms/one/plain", NAME);
 }
+
+#[test]
+fn an_image_that_is_the_same_at_every_moment_keeps_its_record_and_gets_new_names() {
+    let Some(host) = Host::new() else { return };
+    let image = host.path("vms/one/disk");
+    host.make("vms/one/disk", NAME);
+    let opens = |name: &str| host.open("vms/one/disk", name).is_ok();
+    let run = |names: Option<&[&[u8]]>, commit: bool| {
+        let files = Files::new(&host.options()).unwrap();
+        let slot = files
+            .in_place(image.as_os_str(), &TargetOptions::default())
+            .unwrap()
+            .slot;
+        files.keep_record_throughout(slot);
+        if let Some(names) = names {
+            files.remember(slot, names);
+        }
+        files.settle();
+        // A kill at this moment leaves what was there.
+        assert!(attribute(&image).is_some());
+        let guest = Guest::new(files);
+        guest.write(slot, 0, b"other").unwrap();
+        if commit {
+            guest.engine.files().commit(false).unwrap();
+        }
+    };
+    run(None, false);
+    assert!(opens(NAME));
+    run(Some(&[b"../../bases/other"]), false);
+    assert!(
+        opens(NAME) && opens("../../bases/other"),
+        "either may be in it now"
+    );
+    run(Some(&[b"../../bases/other"]), true);
+    assert!(!opens(NAME) && opens("../../bases/other"));
+    run(Some(&[]), true);
+    assert!(!opens("../../bases/other"));
+}
