@@ -18,7 +18,8 @@ pub trait Host: Sync {
     /// [in reach](Action::is_in_reach) is [`IoError::OUT_OF_REACH`].
     fn submit(&self, batch: &mut [Io<'_>]);
 
-    /// Opens a file that the image behind `namer` names, read-only, as `role`. The same file gives the same slot.
+    /// Opens a file that the image behind `namer` names, read-only, as `role`. The same file gives the same slot, and the length that it
+    /// has by now if the run writes to it.
     ///
     /// # Errors
     /// The gate's refusal, with the flag that would allow it, or the system's error.

@@ -208,7 +208,12 @@ impl Host for Native {
         })?;
         let identity = file.metadata().map(|m| (m.dev(), m.ino())).unwrap();
         let known = self.files.lock().unwrap().iter().find_map(|entry| {
-            (entry.file.metadata().map(|m| (m.dev(), m.ino())).unwrap() == identity).then_some(entry.facts)
+            let found = entry.file.metadata().unwrap();
+            let size = match entry.facts.writable {
+                true => found.len(),
+                false => entry.facts.size,
+            };
+            ((found.dev(), found.ino()) == identity).then_some(FileFacts { size, ..entry.facts })
         });
         Ok(known.unwrap_or_else(|| self.add(file, &path, FileKind::Regular, false)))
     }

@@ -254,14 +254,14 @@ impl<'h> Chain<'h> {
     /// A raw image names itself: its bytes are those of the file, whatever parts of it lie between.
     pub(crate) fn report_names(&self, host: &dyn Host) {
         if let Some(top) = self.layers.first().filter(|top| top.format == Format::Raw) {
-            named(host, top.slot, top.slot, b"");
+            named(host, top.facts.slot, top.facts.slot, b"");
         }
         for layer in &self.layers {
             if let Some((namer, name)) = &layer.named {
-                named(host, *namer, layer.slot, name);
+                named(host, *namer, layer.facts.slot, name);
             }
             for (slot, name) in layer.image.others() {
-                named(host, layer.slot, slot, name.as_bytes());
+                named(host, layer.facts.slot, slot, name.as_bytes());
             }
         }
     }
@@ -300,13 +300,18 @@ impl<'h> Chain<'h> {
 
     /// The number of the layer that the file in `slot` is, and its format.
     pub(crate) fn find(&self, slot: Slot) -> Option<(usize, Format)> {
-        let number = self.layers.iter().position(|layer| layer.slot == slot)?;
+        let number = self.layers.iter().position(|layer| layer.facts.slot == slot)?;
         self.layers.get(number).map(|layer| (number, layer.format))
     }
 
     /// The format of the layer with this number, and its size.
     pub(crate) fn layer(&self, number: usize) -> Option<(Format, u64)> {
         self.layers.get(number).map(|layer| (layer.format, layer.size))
+    }
+
+    /// The file of the layer with this number.
+    pub(crate) fn facts(&self, number: usize) -> Option<FileFacts> {
+        self.layers.get(number).map(|layer| layer.facts)
     }
 
     fn push(&mut self, session: &Session<'h>, facts: FileFacts, layer: Layer<'h>) -> Result<()> {
@@ -402,7 +407,7 @@ struct Layer<'h> {
     whole: Option<(u64, Mapping)>,
     /// As `start` and `answer`, for `map`.
     shown: Option<(u64, Status)>,
-    slot: Slot,
+    facts: FileFacts,
     /// Its account of work.
     account: Account<'h>,
     /// Where in the host's file the part begins that a raw image is: its bytes are shown where they stand there.
@@ -444,7 +449,7 @@ impl<'h> Layer<'h> {
             answer: None,
             whole: None,
             shown: None,
-            slot: facts.slot,
+            facts,
             account,
             begins: if format == Format::Raw {
                 session.start(facts.slot)
@@ -527,7 +532,7 @@ impl<'h> Layer<'h> {
     /// Data past the end of the part that the image stands in is as data past the end of a file: zero.
     fn in_its_part(&self, mapping: Mapping) -> Mapping {
         match (mapping.kind, self.ends) {
-            (Kind::Data { slot, offset }, Some(ends)) if slot == self.slot => {
+            (Kind::Data { slot, offset }, Some(ends)) if slot == self.facts.slot => {
                 let there = ends.saturating_sub(offset);
                 if there == 0 {
                     let at = Some((slot, offset));

@@ -285,10 +285,15 @@ fn write(bench: &Bench, image: &str, words: &str, offset: u64, length: u64, seed
 ///
 /// If one fails.
 pub fn io(bench: &Bench, image: &str, commands: &[&str]) {
+    io_as(bench, "qcow2", image, commands);
+}
+
+/// The same for an image of another format.
+pub fn io_as(bench: &Bench, format: &str, image: &str, commands: &[&str]) {
     let mut command = std::process::Command::new("qemu-io");
     command
         .current_dir(bench.directory())
-        .args(["-f", "qcow2", "-d", "unmap"]);
+        .args(["-f", format, "-d", "unmap"]);
     for words in commands {
         command.args(["-c", words]);
     }

@@ -156,6 +156,16 @@ impl OpenFile {
         }
     }
 
+    /// The same with the length that it has now, if the run may have changed it.
+    pub(crate) fn facts_now(&self, slot: Slot) -> Outcome<FileFacts> {
+        let facts = self.facts(slot);
+        if !self.is_target() {
+            return Ok(facts);
+        }
+        let size = self.length()?;
+        Ok(FileFacts { size, ..facts })
+    }
+
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

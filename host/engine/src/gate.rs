@@ -123,14 +123,14 @@ impl Gate {
         let known = slots.find(Identity::from(&stat));
         // The base of a commit: the host has opened it as the layer that it is.
         if let Some((slot, layer)) = known.filter(|(_, file)| file.state.is_layer()) {
-            return Ok(layer.facts(slot));
+            return layer.facts_now(slot);
         }
         // Reading from the target while it is overwritten would produce garbage. An image that names itself does not collide.
         if slots.collides(&storage, false, Some(namer.identity)).is_some() {
             return Err(Failure(status::REFUSED_TARGET));
         }
         if let Some((slot, known)) = known {
-            return Ok(known.facts(slot));
+            return known.facts_now(slot);
         }
         let busy = self.lock && lock::acquire(fd.as_fd(), Use::Source).is_err();
         // Whether the layer is raw is the guest's to tell.

@@ -158,6 +158,68 @@ fn a_base_of_any_format_that_can_be_written_to_takes_what_is_above_it() {
 }
 
 #[test]
+fn a_base_that_is_too_small_grows_and_a_power_cut_never_changes_the_disk() {
+    for (format, options) in [
+        ("qcow2", "-o cluster_size=4k"),
+        ("qcow2", "-o backing_file=below,backing_fmt=raw"),
+        ("qcow2", "-o data_file=data,data_file_raw=on"),
+        ("vdi", ""),
+        ("vpc", ""),
+        ("vhdx", ""),
+        ("vmdk", ""),
+    ] {
+        let what = format!("{format} {options}");
+        let bench = Bench::new();
+        bench.pattern("below", 1 << 20, 3);
+        bench.qemu_img(&format!("create -q -f {format} {options} base 300k"));
+        bench.qemu_io(format, "base", &["write -P 3 100k 50k", "write -P 4 290k 10k"]);
+        bench.qemu_img(&format!("create -q -f qcow2 -b base -F {format} image 900k"));
+        bench.qemu_io(
+            "qcow2",
+            "image",
+            &["write -P 7 64k 70k", "write -z 240k 64k", "write -P 10 700k 8k"],
+        );
+        let before = bench.disk("qcow2", "image");
+        let data = options.contains("data_file").then_some("data");
+        let files = match data {
+            Some(_) => vec!["image", "base", "data"],
+            None => vec!["image", "base"],
+        };
+        let wanted = Into { data, ..into("base") };
+        survives(&bench, &what, &files, &before, &|bench, native| {
+            bench.commit(native, "image", wanted)
+        });
+        judge(&bench, format, &before, &what);
+        if format == "vdi" || format == "vmdk" || format == "vhdx" {
+            bench.qemu_img(&format!("check -f {format} base"));
+        }
+    }
+}
+
+#[test]
+fn a_base_that_cannot_grow_is_found_before_anything_is_written() {
+    for (options, command) in [
+        ("-o compat=0.10", "snapshot -c old base"),
+        ("-o compat=0.10,backing_file=below,backing_fmt=raw", "info base"),
+    ] {
+        let bench = Bench::new();
+        bench.pattern("below", 3 << 20, 3);
+        bench.qemu_img(&format!("create -q -f qcow2 {options} base 1000k"));
+        bench.qemu_img(command);
+        bench.qemu_img("create -q -f qcow2 -b base -F qcow2 image 2500k");
+        bench.qemu_io("qcow2", "image", &["write -P 7 64k 70k"]);
+        let before = ["image", "base"].map(|name| bench.bytes(name));
+        let native = Native::new(1);
+        let job = bench.commit(&native, "image", into("base"));
+        assert!(matches!(run(&native, &native, &job), Report::Failed(_)));
+        assert!(
+            before == ["image", "base"].map(|name| bench.bytes(name)),
+            "{options}"
+        );
+    }
+}
+
+#[test]
 fn an_overlay_of_a_vmdk_goes_on_when_it_was_committed() {
     let bench = Bench::new();
     bench.qemu_img("create -q -f vmdk base 2M");
