@@ -76,7 +76,9 @@ pub(crate) fn run(session: &Session<'_>, job: &Commit) -> Outcome<Done> {
     if job.empties && formats::empties(top) {
         let file = session.file(job.image.slot).at(Stage::Change)?;
         let mut image = formats::edit(session, top, file).at(Stage::Change)?;
-        image.change(&Change::Empty).at(Stage::Change)?;
+        let data = job.emptied_data.map(|slot| session.file(slot)).transpose();
+        let data = data.at(Stage::Change)?.map(|data| data.facts());
+        image.change(&Change::Empty(data)).at(Stage::Change)?;
     }
     Ok(Done {
         virtual_size: size,

@@ -129,7 +129,7 @@ impl Edit for OnlySize<'_> {
             Change::Rebase(new) if new.name.is_some() && new.format.is_none() => {
                 Fault::new(fault::qcow2_write::BACKING_FORMAT_MISSING)
             }
-            Change::Rebase(_) | Change::Empty => Fault::new(fault::core::IO).with([EOPNOTSUPP]),
+            Change::Rebase(_) | Change::Empty(_) => Fault::new(fault::core::IO).with([EOPNOTSUPP]),
             Change::Resize(_) => Fault::new(fault::resize::UNSUPPORTED),
         };
         Err(fault.in_file(self.1))

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{Preallocation, Source};
-use crate::file::Slot;
+use crate::file::{FileFacts, Slot};
 
 /// A change of an image in place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +29,8 @@ pub enum Change {
     Amend(Option<Amend>),
     /// The layer below is another one from now on (`rebase -u`, and the end of `rebase`).
     Rebase(NewBacking),
-    /// The image gives up what it holds and shows what lies below it (the end of `commit`).
-    Empty,
+    /// The image gives up what it holds and shows what lies below it (the end of `commit`). Data in this file, open for writing, goes too.
+    Empty(Option<FileFacts>),
     /// `resize`.
     Resize(Resize),
 }
@@ -155,6 +155,8 @@ pub struct Commit {
     pub data_file: Option<Slot>,
     /// The image is emptied afterwards, if its format can be.
     pub empties: bool,
+    /// The file that holds the image's own data, open for writing, if it names one that is to be emptied as well.
+    pub emptied_data: Option<Slot>,
     /// `-r`, bytes a second; 0 is no limit.
     pub rate: u64,
     /// Somebody watches: small disks are copied in small steps.

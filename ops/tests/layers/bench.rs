@@ -31,6 +31,8 @@ pub(crate) struct Into<'a> {
     pub(crate) empties: bool,
     /// The base's data file.
     pub(crate) data: Option<&'a str>,
+    /// The image's.
+    pub(crate) emptied: Option<&'a str>,
 }
 
 impl Bench {
@@ -148,11 +150,14 @@ impl Bench {
         let mut files = vec![top, base];
         let data = into.data.map(|name| native.existing(self.path(name)));
         files.extend(data);
+        let emptied = into.emptied.map(|name| native.existing(self.path(name)));
+        files.extend(emptied);
         let verb = Verb::Commit(Commit {
             image: Source::new(top.slot, None),
             base: base.slot,
             data_file: data.map(|facts| facts.slot),
             empties: into.empties,
+            emptied_data: emptied.map(|facts| facts.slot),
             rate: 0,
             watched: false,
         });

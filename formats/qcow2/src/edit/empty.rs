@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  Grow                        switch        Release
-//!  an L1 table without tables  active L1     the tree that was active
+//!  an L1 table without tables  active L1     data in another file ─► the tree that was active
 //! ```
 //!
 //! Snapshots keep what they share with it by their counts. Where nothing else is left in the file, a second round brings the new table
@@ -12,6 +12,7 @@ use instar_disk::{File, Result, to_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
+use super::freed::drop_ranges;
 use super::transaction::{Grow, Look, Switch};
 use super::tree::Tree;
 use crate::header::{Header, TableRange};
@@ -21,7 +22,7 @@ use crate::num::shl;
 ///
 /// # Errors
 /// Damaged tables or counts: before the first write. The host's.
-pub(super) fn empty(file: File<'_>, header: Header) -> Result<()> {
+pub(super) fn empty(file: File<'_>, header: Header, data: Option<File<'_>>) -> Result<()> {
     let short = header.snapshots.entries == 0 && header.extensions.bitmaps.is_none();
     let mut look = Look::open(file, header)?;
     let tree = Tree::of(&look, look.header.l1);
@@ -33,6 +34,12 @@ pub(super) fn empty(file: File<'_>, header: Header) -> Result<()> {
         l1: Some(l1),
         ..Switch::default()
     })?;
+    if let Some(data) = data.filter(|_| tree.apart) {
+        tree.each(0, &mut |table| {
+            drop_ranges(data, tree.runs_apart(&table, data.size()));
+            Ok(())
+        })?;
+    }
     tree.give_up(&mut release)?;
     let header = release.finish_in_order()?;
     if short { to_the_front(file, header) } else { Ok(()) }

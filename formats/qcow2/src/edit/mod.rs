@@ -81,7 +81,10 @@ impl Edit for Editor<'_> {
             Change::Amend(None) => Ok(()),
             Change::Amend(Some(options)) => amend::amend(file, header, options, None),
             Change::Rebase(new) => backing::switch(file, &header, new),
-            Change::Empty => empty::empty(file, header),
+            Change::Empty(data) => {
+                let data = data.map(|facts| File::new(file.host(), facts));
+                empty::empty(file, header, data)
+            }
             Change::Resize(_) => Err(internal(line!())),
         }
     }

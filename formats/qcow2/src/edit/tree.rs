@@ -234,6 +234,27 @@ impl<'h> Tree<'h> {
         if run.is_empty() { Ok(()) } else { visit(run) }
     }
 
+    /// Bytes of the data file, of which it has `size`, that a table refers to.
+    pub(super) fn runs_apart(&self, table: &Table, size: u64) -> impl Iterator<Item = Range<u64>> + use<> {
+        let cluster = self.layout.cluster();
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        for word in table.words.iter().step_by(self.step()) {
+            let word = word.get();
+            let host = word & entry::OFFSET;
+            // The first cluster of the data file is a place, too.
+            let has_place = host != 0 || word & entry::COPIED != 0;
+            if !has_place || word & entry::COMPRESSED != 0 || host >= size {
+                continue;
+            }
+            let end = host.saturating_add(cluster).min(size);
+            match runs.last_mut() {
+                Some(last) if last.end == host => last.end = end,
+                _ => runs.push(host..end),
+            }
+        }
+        runs.into_iter()
+    }
+
     /// Words in an L2 entry.
     pub(super) fn step(&self) -> usize {
         if self.layout.extended_l2() { 2 } else { 1 }

@@ -174,7 +174,7 @@ fn an_emptied_image_shows_what_is_below_and_is_as_small_as_qemu_imgs() {
         }
         let file = bench.bytes("image");
         bench.put("theirs", &file);
-        states += survives(&bench, "image", &Change::Empty);
+        states += survives(&bench, "image", &Change::Empty(None));
         bench.qemu_img("rebase -u -F raw -b two theirs");
         bench.qemu_img("commit -q -f qcow2 theirs");
         assert!(
@@ -208,7 +208,7 @@ fn an_image_with_snapshots_keeps_them_when_it_is_emptied() {
         bench.qemu_img("snapshot -c old image");
         bench.qemu_io("image", &["write -P 8 100k 200k"]);
         let old = bench.reference("image", "-f qcow2 -l old");
-        survives(&bench, "image", &Change::Empty);
+        survives(&bench, "image", &Change::Empty(None));
         assert_same(&bench.reference("image", "-f qcow2 -l old"), &old, layout);
         bench.qemu_img("snapshot -a old image");
         assert_clean(&bench, "image");

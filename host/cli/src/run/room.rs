@@ -134,6 +134,6 @@ const fn added(change: &Change) -> Option<u64> {
         | Change::ApplySnapshot(_)
         | Change::DeleteSnapshot(_)
         | Change::Rebase(_)
-        | Change::Empty => Some(0),
+        | Change::Empty(_) => Some(0),
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Base {
     pub(super) path: OsString,
     /// The file that holds its data.
     pub(super) data_file: Option<Slot>,
+    /// The name of the file that holds the data of the image itself.
+    pub(super) own_data: Option<String>,
 }
 
 /// Why there is none.
@@ -69,9 +71,13 @@ impl Way<'_> {
             format: self.place.format.map(|format| format.name().into()),
             depth: 0,
         };
+        let mut own_data = None;
         for depth in 0..self.context.policy.max_chain {
             layer.depth = depth;
             let info = self.look(&layer)?;
+            if depth == 0 {
+                own_data = text(&info, DATA_FILE);
+            }
             let found = text(&info, "/format");
             *probed_raw |= depth == 0 && layer.format.is_none() && found.as_deref() == Some("raw");
             let Some(name) = text(&info, "/backing-filename") else {
@@ -80,7 +86,8 @@ impl Way<'_> {
             let name = plain(&name).map_err(|why| Stop::Message(cannot_open(&layer.path, &why)))?;
             let format = text(&info, "/backing-filename-format").map(OsString::from);
             if self.is_wanted(&layer, &name) {
-                return self.open(&layer, &name, format);
+                let base = self.open(&layer, &name, format)?;
+                return Ok(Base { own_data, ..base });
             }
             layer = self.descend(&layer, &name, format)?;
         }
@@ -142,7 +149,7 @@ impl Way<'_> {
             depth: above.depth,
         };
         let info = self.look(&base)?;
-        let data_file = match text(&info, "/format-specific/data/data-file") {
+        let data_file = match text(&info, DATA_FILE) {
             Some(name) => {
                 let image = data_file::Image {
                     given: OsStr::from_bytes(&shown),
@@ -159,7 +166,22 @@ impl Way<'_> {
             slot: base.slot,
             path: OsStr::from_bytes(&shown).to_owned(),
             data_file,
+            own_data: None,
         })
+    }
+
+    /// Opens the file with the data of the image itself, open as `top`. Where it may not be written to, it keeps what nothing needs.
+    pub(super) fn own_data(&self, top: Slot, name: &str) -> Option<Slot> {
+        let image = data_file::Image {
+            given: &self.place.given,
+            path: &self.place.path,
+            slot: top,
+        };
+        let opened = image
+            .open(name.as_bytes(), self.context, self.files, self.options)
+            .ok()?;
+        self.files.make_layer(opened.slot);
+        Some(opened.slot)
     }
 
     /// Whether what `layer` calls `name` is what the user means: without a name, the first layer below; else the same file, where the
@@ -216,6 +238,9 @@ impl Way<'_> {
         }
     }
 }
+
+/// Where an answer says what an image calls the file with its data.
+const DATA_FILE: &str = "/format-specific/data/data-file";
 
 fn text(info: &Value, at: &str) -> Option<String> {
     info.pointer(at)?.as_str().map(str::to_owned)

@@ -84,6 +84,7 @@ fn work(
         slot,
         path,
         data_file,
+        own_data,
     } = match found {
         Ok(base) => base,
         Err(Absent::Certain(stop)) => return Err(stop),
@@ -99,6 +100,10 @@ fn work(
         base: slot,
         data_file,
         empties: args.empties(),
+        emptied_data: args
+            .empties()
+            .then(|| way.own_data(facts.slot, &own_data?))
+            .flatten(),
         rate: args.rate,
         watched: args.progress != ShowProgress::No && !args.quiet,
     });
