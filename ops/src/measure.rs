@@ -18,6 +18,9 @@ pub(crate) fn run(session: &Session<'_>, job: &Measure) -> Outcome<Done> {
         None => None,
         Some(source) => Some(Chain::open(session, source, Stage::OpenSource(0))?),
     };
+    if let Some(format) = chain.as_ref().and_then(Chain::format) {
+        session.host.report(&Report::Opened(format));
+    }
     let size = chain.as_ref().map_or(job.size, Chain::size);
     let measured = match &job.create {
         Create::Raw(_) => raw(job, size, chain.is_some()).at(Stage::Other)?,

@@ -73,6 +73,31 @@ in_both_sandboxes! {
         ] {
             assert_eq!(little(words), bench.qemu(words).text());
         }
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "image", "-F", "qcow2", "over"]).succeeds();
+        variant::io(bench, "over", &["write -P 1 1M 9M"]);
+        // The disk stays, or is made and unmade.
+        for words in [
+            ["rebase", "-b", "packed", "-F", "qcow2", "over"].as_slice(),
+            &["rebase", "-c", "-b", "image", "-F", "qcow2", "over"],
+            &["rebase", "-u", "-b", "image", "-F", "qcow2", "over"],
+            &["snapshot", "-c", "one", "over"],
+            &["resize", "over", "+1G"],
+            &["resize", "--shrink", "over", "-1G"],
+            &["snapshot", "-a", "one", "over"],
+            &["snapshot", "-d", "one", "over"],
+            &["bitmap", "--add", "over", "spots"],
+            &["amend", "-o", "lazy_refcounts=on", "over"],
+            &["check", "-r", "all", "over"],
+            &["bench", "-c", "100", "over"],
+            &["bench", "-c", "100", "-w", "--pattern", "1", "-o", "1M", "over"],
+            &["commit", "-d", "over"],
+            &["commit", "over"],
+        ] {
+            little(words);
+            checks_clean(bench, "over", &words.join(" "));
+            variant::io(bench, "over", &["read -P 1 1M 9M"]);
+        }
+        bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
         assert!(little(&["info", "--safety", "packed"]).contains("verdict: safe"));
         for image in ["image", "packed"] {
             little(&["convert", "-O", "raw", image, "out"]);

@@ -176,6 +176,11 @@ in_both_sandboxes! {
             &["rebase", "-u", "-b", "new", "image"],
             &["rebase", "-u", "-b", &long, "-F", "raw", "image"],
             &["rebase", "-c", "-b", "new", "-F", "qcow2", "alone.raw"],
+            // That the image was taken for raw is said before.
+            &["rebase", "-b", "missing", "alone.raw"],
+            &["rebase", "-b", "missing", "-F", "raw", "alone.raw"],
+            &["rebase", "-f", "raw", "-b", "missing", "alone.raw"],
+            &["rebase", "-u", "-b", "missing", "alone.raw"],
             &["rebase", "-c", "-f", "raw", "-b", "new", "-F", "qcow2", "alone.raw"],
             &["rebase", "-f", "raw", "-b", "new", "-F", "qcow2", "alone.raw"],
             &["rebase", "-f", "raw", "-u", "-b", "new", "-F", "qcow2", "alone.raw"],

@@ -95,7 +95,12 @@ pub(crate) fn answer(mut command: Command) -> Result<Value, Silence> {
 }
 
 fn heard(output: std::io::Result<Output>) -> Result<Value, Silence> {
-    let output = output.map_err(|error| Silence::Broken(words::system(&error)))?;
+    let output = output.map_err(|error| {
+        let why = words::system(&error);
+        Silence::Broken(format!(
+            "another instance of instar, which would look at it, cannot run: {why}"
+        ))
+    })?;
     if !output.status.success() {
         // What it took for the user's own word may be an image's.
         let text = output.stderr.strip_prefix(b"instar: ").unwrap_or(&output.stderr);

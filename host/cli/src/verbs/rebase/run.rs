@@ -10,12 +10,11 @@ use std::sync::Arc;
 
 use instar_abi::job::{Change, ChangeImage, NewBacking, Rebase, Source, Verb};
 use instar_abi::report::{Failure, Stage};
-use instar_abi::{FileFacts, Format, Report, Slot};
+use instar_abi::{FileFacts, Format, Slot};
 use instar_engine::{Files, Rule, TargetOptions, Verdict};
 
 use super::args::Args;
-use crate::console::Console;
-use crate::run::change::{changeable, guessed_raw};
+use crate::run::change::{changeable, warn_of_guess};
 use crate::run::data_file;
 use crate::run::files::{self, Names};
 use crate::run::guest::Guest;
@@ -76,6 +75,7 @@ fn work(args: &Args, progress: &Arc<Progress>, context: &mut Context<'_>) -> Ste
         Err(stop) => {
             // What is wrong with the image is said before that.
             let ended = target::look_at(Some(&image), guest, files, context)?;
+            warn_of_guess(&place, &ended.reports);
             let scene = RunScene::of(&names, ended.files(), place.given.as_bytes());
             concluded_by(&ended.reports, &scene, context.program, |failure| {
                 Stop::Message(words::failure(failure, &scene))
@@ -86,9 +86,7 @@ fn work(args: &Args, progress: &Arc<Progress>, context: &mut Context<'_>) -> Ste
     let Prepared { verb, backing, given } = prepared;
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::clone(progress))?;
-    if place.format.is_none() && ended.reports.contains(&Report::Opened(Format::Raw)) {
-        Console::complain(&guessed_raw(place.given.as_bytes()));
-    }
+    warn_of_guess(&place, &ended.reports);
     let scene = RunScene {
         moving: Some([
             "error while reading from old backing file",
