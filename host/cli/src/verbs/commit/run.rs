@@ -50,11 +50,7 @@ fn work(
     progress: &Arc<Progress>,
     context: &mut Context<'_>,
 ) -> Step<()> {
-    changeable(place)?;
-    if place.below != Below::Named {
-        let why = b"instar commits an image only to its own backing file, not to another 'backing'";
-        return Err(Stop::Message(cannot_open(&place.given, why)));
-    }
+    committable(place)?;
     let lanes = match mode.is_direct() {
         true => Context::direct_lanes(None),
         false => Context::lanes(None),
@@ -124,4 +120,14 @@ fn work(
     concluded_by(&ended.reports, &scene, context.program, failed)?;
     let committed = ended.files().commit(false);
     committed.map_err(|error| Stop::say(error.to_string()))
+}
+
+/// Refuses an image that is not to be changed, or not by what it names.
+fn committable(place: &Place) -> Step<()> {
+    changeable(place)?;
+    if place.below != Below::Named {
+        let why = b"instar commits an image only to its own backing file, not to another 'backing'";
+        return Err(Stop::Message(cannot_open(&place.given, why)));
+    }
+    Ok(())
 }
