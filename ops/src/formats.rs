@@ -219,21 +219,27 @@ pub(crate) fn create<'h>(
         Create::Vpc(_) if target.existing => instar_vhd::existing(file, size),
         Create::Vhdx(_) if target.existing => instar_vhdx::existing(file, size, seed),
         Create::Vmdk(_) if target.existing && compress => Err(Fault::new(fault::core::NO_COMPRESSION)),
-        Create::Vmdk(_) if target.existing => instar_vmdk::existing(file, size, seed),
+        Create::Vmdk(options) if target.existing => {
+            instar_vmdk::existing(file, &extents(session, options)?, size, seed)
+        }
         Create::Qcow2(options) => {
             let data = data_file(session, options)?;
             instar_qcow2::create(file, options, size, data, compress)
         }
         Create::Vdi(options) => instar_vdi::create(file, options, size, seed),
         Create::Vmdk(options) => {
-            let extents = options.extents.iter().map(|slot| session.file(*slot));
-            let extents = extents.collect::<Result<Vec<_>>>()?;
             let parent = backing.and_then(Chain::content_id);
-            instar_vmdk::create(file, &extents, options, size, parent, seed)
+            instar_vmdk::create(file, &extents(session, options)?, options, size, parent, seed)
         }
         Create::Vpc(options) => instar_vhd::create(file, options, size, seed),
         Create::Vhdx(options) => instar_vhdx::create(file, options, size, seed),
     }
+}
+
+/// The files of a VMDK's extents.
+fn extents<'h>(session: &Session<'h>, options: &job::VmdkCreate) -> Result<Vec<File<'h>>> {
+    let extents = options.extents.iter().map(|slot| session.file(*slot));
+    extents.collect()
 }
 
 /// Whether clusters of an image of this format can be compressed one by one.

@@ -1,5 +1,7 @@
 //! Writing into an image that exists (`convert -n`): one sparse file that has everything, as all writers make them, with
-//! its grain tables in place.
+//! its grain tables in place; or a descriptor and its extents ([`pieces`]).
+
+mod pieces;
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -11,26 +13,35 @@ use instar_disk::{
 };
 use zerocopy::{FromZeros, IntoBytes};
 
-use crate::extent::ExtentKind;
+use crate::extent::{Extent, ExtentKind};
 use crate::header::{Form, Packing, Place, Sparse};
-use crate::image::Vmdk;
-use crate::raw::{GTE_ZEROED, RawSparseHeader, SECTOR, SPARSE_MAGIC, flags};
+use crate::image::{Vmdk, magic};
+use crate::raw::{COWD_MAGIC, GTE_ZEROED, RawSparseHeader, SECTOR, SPARSE_MAGIC, flags};
 use crate::table::Tables;
 
-/// Takes the VMDK in `file` as a target of `size` bytes. From the first change on it is no VMDK, until
-/// [`finish`](Target::finish).
+/// Takes the VMDK in `file` as a target of `size` bytes. Its `extents` are the files that the descriptor names, in its order, as far as the
+/// host has opened them. From the first change on it is no VMDK, until [`finish`](Target::finish).
 ///
 /// # Errors
-/// As reading it; `UNSUPPORTED` for split, flat and compressed images, overlays, and grain tables that are yet to be made;
-/// `TARGET_TOO_SMALL`; the host's.
-pub fn existing<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + 'h>> {
-    match open(file, size, seed) {
-        Ok(image) => Ok(Box::new(image)),
-        Err(fault) => Err(Fault {
-            slot: Some(file.slot()),
-            ..fault
-        }),
-    }
+/// As reading it; `UNSUPPORTED` for compressed images, overlays, extents that were not opened, and grain tables that are yet to be
+/// made; `TARGET_TOO_SMALL`; the host's.
+pub fn existing<'h>(
+    file: File<'h>,
+    extents: &[File<'h>],
+    size: u64,
+    seed: &Seed,
+) -> Result<Box<dyn Target + 'h>> {
+    let opened = match extents {
+        [] => open(file, size, seed).map(|image| -> Box<dyn Target + 'h> { Box::new(image) }),
+        _ if matches!(magic(&file)?, SPARSE_MAGIC | COWD_MAGIC) => Err(unsupported(
+            b"writing into a VMDK that has extents of two kinds (-n)",
+        )),
+        _ => pieces::open(file, extents, size, seed),
+    };
+    opened.map_err(|fault| Fault {
+        slot: fault.slot.or(Some(file.slot())),
+        ..fault
+    })
 }
 
 /// Takes the VMDK in `file` as a target that stays readable. `renews`: overlays are to see that it has changed.
@@ -62,31 +73,46 @@ fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<InPlace<Existing<'
         return Err(unsupported(
             b"writing into a VMDK that is not one sparse file without parent",
         ));
+        let is_elsewhere = |extent: &Extent<'_>| extent.file.slot() != file.slot();
+        return Err(unsupported(match image.extents.iter().any(is_elsewhere) {
+            // The host found no names that it could open.
+            true => b"writing into a VMDK whose extents are not called after it (-n)",
+            false => b"writing into a VMDK that is compressed, or not without parent (-n)",
+        }));
     };
-    // Judges every entry of every table as for reading.
-    let mut tables = Tables::new(file, sparse);
-    let mut at = 0_u64;
-    while at < sparse.capacity {
-        at = at.saturating_add(tables.map(at)?.length.max(1));
+    InPlace::new(Existing::new(file, sparse, Some(text), seed)?, size)
+}
+
+impl<'h> Existing<'h> {
+    /// The grains of a sparse file. `text`: where its descriptor is, if it has everything.
+    ///
+    /// # Errors
+    /// Tables that are damaged.
+    fn new(file: File<'h>, sparse: Sparse, text: Option<Place>, seed: &Seed) -> Result<Self> {
+        // Judges every entry of every table as for reading.
+        let mut tables = Tables::new(file, sparse);
+        let mut at = 0_u64;
+        while at < sparse.capacity {
+            at = at.saturating_add(tables.map(at)?.length.max(1));
+        }
+        let mut raw = RawSparseHeader::new_zeroed();
+        file.read_padded(0, raw.as_mut_bytes())?;
+        let has_redundant = raw.flags.get() & flags::REDUNDANT_TABLE != 0;
+        let redundant = has_redundant.then(|| raw.rgd_offset.get().saturating_mul(SECTOR));
+        Ok(Self {
+            next: behind(&file, sparse.grain)?,
+            content_id: Identifiers::new(seed, b"vmdk").next_u64() >> 32,
+            table: Vec::new(),
+            number: u64::MAX,
+            places: [None; 2],
+            dirty: false,
+            file,
+            sparse,
+            text,
+            redundant,
+            renews: true,
+        })
     }
-    let mut raw = RawSparseHeader::new_zeroed();
-    file.read_padded(0, raw.as_mut_bytes())?;
-    let has_redundant = raw.flags.get() & flags::REDUNDANT_TABLE != 0;
-    let redundant = has_redundant.then(|| raw.rgd_offset.get().saturating_mul(SECTOR));
-    let blocks = Existing {
-        next: behind(&file, sparse.grain)?,
-        content_id: Identifiers::new(seed, b"vmdk").next_u64() >> 32,
-        table: Vec::new(),
-        number: u64::MAX,
-        places: [None; 2],
-        dirty: false,
-        file,
-        sparse,
-        text,
-        redundant,
-        renews: true,
-    };
-    InPlace::new(blocks, size)
 }
 
 fn unsupported(what: &[u8]) -> Fault {
@@ -96,7 +122,8 @@ fn unsupported(what: &[u8]) -> Fault {
 struct Existing<'h> {
     file: File<'h>,
     sparse: Sparse,
-    text: Place,
+    /// The descriptor in it; none: it is one of several files.
+    text: Option<Place>,
     /// The redundant directory.
     redundant: Option<u64>,
     /// Where the next grain goes.
@@ -166,31 +193,36 @@ impl Existing<'_> {
 
     /// The descriptor with the new content ID. While the image is to be readable, only if nothing else moves.
     fn renew_content_id(&self, readable: bool) -> Result<()> {
-        let mut text = vec![0; to_usize(self.text.bytes)?];
-        self.file.read_padded(self.text.offset, &mut text)?;
+        let Some(place) = self.text else {
+            return Ok(());
+        };
+        let mut text = vec![0; to_usize(place.bytes)?];
+        self.file.read_padded(place.offset, &mut text)?;
         let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
-        let mut renewed = Vec::new();
-        for line in text
-            .get(..end)
-            .unwrap_or_default()
-            .split_inclusive(|byte| *byte == b'\n')
-        {
-            if line.trim_ascii_start().starts_with(b"CID=") {
-                renewed.extend_from_slice(alloc::format!("CID={:08x}\n", self.content_id).as_bytes());
-            } else {
-                renewed.extend_from_slice(line);
-            }
-        }
+        let mut renewed = renewed(text.get(..end).unwrap_or_default(), self.content_id);
         if renewed.len() > text.len() {
             return Err(Fault::new(fault::vmdk::DESCRIPTOR_SIZE)
-                .with([instar_disk::from_usize(renewed.len()), self.text.bytes]));
+                .with([instar_disk::from_usize(renewed.len()), place.bytes]));
         }
         if readable && renewed.len() != end {
             return Ok(());
         }
         renewed.resize(text.len(), 0);
-        self.file.write(self.text.offset, &renewed)
+        self.file.write(place.offset, &renewed)
     }
+}
+
+/// A descriptor's text with another content ID.
+fn renewed(text: &[u8], content_id: u64) -> Vec<u8> {
+    let mut renewed = Vec::new();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        if line.trim_ascii_start().starts_with(b"CID=") {
+            renewed.extend_from_slice(alloc::format!("CID={content_id:08x}\n").as_bytes());
+        } else {
+            renewed.extend_from_slice(line);
+        }
+    }
+    renewed
 }
 
 impl Blocks for Existing<'_> {
@@ -231,7 +263,11 @@ impl Blocks for Existing<'_> {
     }
 
     fn mark(&mut self) -> Result<()> {
-        self.file.write(0, &[0; SPARSE_MAGIC.len()])
+        match self.text {
+            Some(_) => self.file.write(0, &[0; SPARSE_MAGIC.len()]),
+            // The descriptor is.
+            None => Ok(()),
+        }
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -239,7 +275,10 @@ impl Blocks for Existing<'_> {
         self.renew_content_id(false)?;
         self.prepare()?;
         self.file.flush()?;
-        self.file.write(0, &SPARSE_MAGIC)
+        match self.text {
+            Some(_) => self.file.write(0, &SPARSE_MAGIC),
+            None => Ok(()),
+        }
     }
 
     fn prepare(&mut self) -> Result<()> {

@@ -59,10 +59,18 @@ pub(crate) fn open<'h>(namer: &File<'h>, line: &Line, start: u64) -> Result<Exte
         return Err(named(fault::vmdk::EXTENT_NAME));
     }
     let facts = namer.host().open(namer.slot(), Role::Extent, &line.name)?;
-    if facts.slot == namer.slot() {
+    opened(namer, line, File::new(namer.host(), facts), start)
+}
+
+/// The extent of `line`, which the image in `namer` has, in its file.
+///
+/// # Errors
+/// A file that is not what the line says.
+pub(crate) fn opened<'h>(namer: &File<'h>, line: &Line, file: File<'h>, start: u64) -> Result<Extent<'h>> {
+    let named = |code| Fault::new(code).named(&line.name).in_file(namer.slot());
+    if file.slot() == namer.slot() {
         return Err(named(fault::vmdk::EXTENT_LOOP));
     }
-    let file = File::new(namer.host(), facts);
     let bytes = header::capacity(line.sectors).map_err(|fault| fault.in_file(namer.slot()))?;
     let kind = match line.kind {
         LineKind::Flat { sector } => flat(&file, sector.saturating_mul(SECTOR), bytes)?,

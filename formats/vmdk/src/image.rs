@@ -76,9 +76,7 @@ enum Below {
 
 impl<'h> Vmdk<'h> {
     pub(crate) fn open(file: File<'h>) -> Result<Self> {
-        let mut magic = [0; 4];
-        file.read_padded(0, &mut magic)?;
-        let opened = match magic {
+        let opened = match magic(&file)? {
             SPARSE_MAGIC | COWD_MAGIC => match header::read(&file)? {
                 Found::Sparse(sparse) => Self::embedded(file, sparse),
                 Found::Wrapper(place) => Self::separate(file, &wrapped(&file, place)?),
@@ -134,9 +132,7 @@ impl<'h> Vmdk<'h> {
                 _ => fault,
             }
         })?;
-        if !SEPARATE.contains(&&found.create_type[..]) {
-            return Err(Fault::new(fault::vmdk::CREATE_TYPE).named(&found.create_type));
-        }
+        separate_type(&found)?;
         let mut extents: Vec<Extent<'h>> = Vec::with_capacity(found.extents.len());
         let mut start = 0_u64;
         for line in &found.extents {
@@ -343,12 +339,27 @@ impl Image for Vmdk<'_> {
     }
 }
 
+/// What a file begins with.
+pub(crate) fn magic(file: &File<'_>) -> Result<[u8; 4]> {
+    let mut magic = [0; 4];
+    file.read_padded(0, &mut magic)?;
+    Ok(magic)
+}
+
 /// The descriptor inside a sparse file.
 pub(crate) fn wrapped(file: &File<'_>, place: Place) -> Result<Vec<u8>> {
     let present = file.size().saturating_sub(place.offset).min(place.bytes);
     let mut text = vec![0; to_usize(present)?];
     file.read_exact(place.offset, &mut text)?;
     Ok(text)
+}
+
+/// Whether the type of a descriptor is one whose extents are files of their own.
+pub(crate) fn separate_type(found: &Descriptor) -> Result<()> {
+    match SEPARATE.contains(&&found.create_type[..]) {
+        true => Ok(()),
+        false => Err(Fault::new(fault::vmdk::CREATE_TYPE).named(&found.create_type)),
+    }
 }
 
 /// The descriptor that is a file of its own.

@@ -219,7 +219,7 @@ fn existing<'h>(
         random: [7; 32],
         unix_seconds: 1,
     };
-    instar_vmdk::existing(file, size, &seed)
+    instar_vmdk::existing(file, &[], size, &seed)
 }
 
 #[test]

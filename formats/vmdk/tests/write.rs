@@ -14,8 +14,8 @@ use std::process::Command;
 use common::{Bench, GRAIN, SPLIT, disk, pattern, same};
 use instar_disk::job::{VmdkAdapter, VmdkCreate, VmdkSubformat};
 use instar_disk::vmdk::extent_files;
-use instar_disk::{File, ImageText, Kind, fault};
-use instar_native::Native;
+use instar_disk::{File, FileFacts, Host, ImageText, Kind, fault};
+use instar_native::{Failing, Native};
 
 fn option(subformat: VmdkSubformat) -> String {
     format!("subformat={}", subformat.name())
@@ -667,4 +667,133 @@ fn map_of_what_we_wrote_covers_the_disk_without_gap_or_overlap() {
         }
         assert_eq!(at, data.len() as u64);
     }
+}
+
+/// A descriptor of a disk of 8 grains and a sector: sparse, flat from some sector on, and sparse again. qemu-img reads such a mixture
+/// as something else.
+fn split(bench: &Bench) -> [&'static str; 4] {
+    let text = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentSparse\"\n\n\
+        RW 513 SPARSE \"d-1.vmdk\"\nRW 384 FLAT \"d-2.vmdk\" 3\nRW 128 SPARSE \"d-3.vmdk\"\n";
+    bench.write("d.vmdk", text.as_bytes());
+    for (name, sectors) in [("d-1.vmdk", 513), ("d-3.vmdk", 128)] {
+        bench.qemu(&["create", "-q", "-f", "vmdk", name, &(sectors * 512).to_string()]);
+    }
+    bench.write("d-2.vmdk", &[0xee; 387 * 512]);
+    ["d.vmdk", "d-1.vmdk", "d-2.vmdk", "d-3.vmdk"]
+}
+
+/// Fills the disk through the driver.
+fn fill(host: &dyn Host, files: [FileFacts; 4], data: &[u8]) -> instar_disk::Result<()> {
+    let [file, extents @ ..] = files.map(|facts| File::new(host, facts));
+    let seed = instar_disk::job::Seed {
+        random: [7; 32],
+        unix_seconds: 1,
+    };
+    let mut target = instar_vmdk::existing(file, &extents, data.len() as u64, &seed)?;
+    assert_eq!(target.size(), data.len() as u64);
+    let mut at = 0;
+    while at < data.len() {
+        let placement = target.allocate(at as u64, (data.len() - at).min(3 * GRAIN) as u64)?;
+        let length = placement.length as usize;
+        let facts = files.iter().find(|facts| facts.slot == placement.slot).unwrap();
+        File::new(host, *facts).write(placement.offset, &data[at..at + length])?;
+        at += length;
+    }
+    target.finish()
+}
+
+#[test]
+fn a_split_image_that_is_written_to_is_incomplete_until_it_is_complete() {
+    let bench = Bench::new();
+    let names = split(&bench);
+    let before = names.map(|name| bench.bytes(name));
+    let data = disk(8 * GRAIN + 512);
+    let old = bench.read("d.vmdk").unwrap();
+    for allowed in 0.. {
+        for (name, bytes) in names.iter().zip(&before) {
+            bench.write(name, bytes);
+        }
+        let host = Failing::after(allowed);
+        let outcome = fill(
+            &host,
+            names.map(|name| host.native.existing(bench.path(name))),
+            &data,
+        );
+        let found = bench.read("d.vmdk");
+        if outcome.is_ok() {
+            same(&found.unwrap(), &data, "written");
+            let text = String::from_utf8(bench.bytes("d.vmdk")).unwrap();
+            assert!(
+                text.starts_with("# Disk DescriptorFile\n") && !text.contains("CID=1\n"),
+                "{text}"
+            );
+            // What is in front of a flat extent is not the disk's.
+            assert_eq!(bench.bytes("d-2.vmdk")[..3 * 512], [0xee; 3 * 512]);
+            assert!(allowed > 10);
+            return;
+        }
+        if let Ok(found) = found {
+            let untouched = found == old && bench.bytes("d.vmdk") == before[0];
+            assert!(
+                untouched || found == data,
+                "after {allowed} changes it is taken for an image"
+            );
+        } else {
+            let refused = bench.try_qemu(&["info", "-f", "vmdk", "d.vmdk"]);
+            assert!(!refused.status.success(), "after {allowed} changes");
+        }
+    }
+}
+
+#[test]
+fn extents_that_are_not_what_the_descriptor_says_are_not_written_to() {
+    let bench = Bench::new();
+    let names = split(&bench);
+    let before = names.map(|name| bench.bytes(name));
+    let data = disk(8 * GRAIN + 512);
+    let refused = |files: &dyn Fn(&Native) -> Vec<FileFacts>, size: usize| {
+        let host = Native::new(1);
+        let files = files(&host).into_iter().map(|facts| File::new(&host, facts));
+        let files: Vec<File<'_>> = files.collect();
+        let seed = instar_disk::job::Seed::default();
+        let fault = instar_vmdk::existing(files[0], &files[1..], size as u64, &seed)
+            .err()
+            .unwrap();
+        for (name, bytes) in names.iter().zip(&before) {
+            assert!(bench.bytes(name) == *bytes, "{name}");
+        }
+        fault.code
+    };
+    let some = |order: &'static [usize]| {
+        let paths = names.map(|name| bench.path(name));
+        move |host: &Native| -> Vec<FileFacts> {
+            let facts = paths.clone().map(|path| host.existing(path));
+            order.iter().map(|at| facts[*at]).collect()
+        }
+    };
+    let size = data.len();
+    for (order, size, code) in [
+        (&[0, 1, 2, 3][..], size + 1, fault::core::TARGET_TOO_SMALL),
+        (&[0, 1, 2], size, fault::vmdk::EXTENT_FILES),
+        (&[0, 1, 2, 3, 3], size, fault::vmdk::EXTENT_FILES),
+        (&[0, 3, 2, 1], size, fault::vmdk::EXTENT_SIZE),
+        (&[0, 1, 0, 3], size, fault::vmdk::EXTENT_LOOP),
+        (&[0, 1, 1, 3], size, fault::vmdk::TRUNCATED),
+        (&[0, 0, 2, 3], size, fault::vmdk::EXTENT_LOOP),
+    ] {
+        assert_eq!(refused(&some(order), size), code, "{order:?}, {size}");
+    }
+    // Two flat extents in one file.
+    let text = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentFlat\"\n\n\
+        RW 128 FLAT \"d-2.vmdk\" 0\nRW 128 FLAT \"d-2.vmdk\" 128\n";
+    bench.write("d.vmdk", text.as_bytes());
+    let before = bench.bytes("d-2.vmdk");
+    let host = Native::new(1);
+    let [file, extent] = ["d.vmdk", "d-2.vmdk"].map(|name| File::new(&host, host.existing(bench.path(name))));
+    let seed = instar_disk::job::Seed::default();
+    let fault = instar_vmdk::existing(file, &[extent, extent], 512, &seed)
+        .err()
+        .unwrap();
+    assert_eq!(fault.code, fault::core::UNSUPPORTED);
+    assert!(bench.bytes("d-2.vmdk") == before && bench.bytes("d.vmdk") == text.as_bytes());
 }

@@ -1,7 +1,7 @@
 //! Existing targets: they are written in place (`-n`), replaced, or left alone after a failure.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use instar_tests::compare::{checks_clean, checks_clean_as, qemu_reads, same_bytes};
 use instar_tests::craft::Crafted;
@@ -40,6 +40,9 @@ const IN_PLACE: &[(&str, &str)] = &[
     ("vhdx", "subformat=fixed"),
     ("vmdk", "subformat=monolithicSparse"),
     ("vmdk", "zeroed_grain=on"),
+    ("vmdk", "subformat=monolithicFlat"),
+    ("vmdk", "subformat=twoGbMaxExtentSparse"),
+    ("vmdk", "subformat=twoGbMaxExtentFlat"),
 ];
 
 /// Two images of the format with old data: blocks that are there, blocks that are not, and one that is full.
@@ -91,24 +94,51 @@ in_both_sandboxes! {
         }
     }
 
-    fn split_flat_and_compressed_vmdks_and_overlays_are_not_written_to(bench) {
+    /// Disks whose pieces have a boundary inside: every one of them is written to, and the boundary with them.
+    fn writes_into_every_extent_of_a_split_vmdk(bench) {
+        let size = (4 << 30) + (5 << 20);
+        disk::make(&bench.path("old.raw"), size, &[Piece::Data(1 << 20, 300_000, 1), Piece::Data((2 << 30) - 70_000, 200_000, 2), Piece::Data(size - (1 << 20), 1 << 20, 3)]);
+        let source = size - 1536;
+        disk::make(&bench.path("disk.raw"), source, &[Piece::Data(70_000, 100_000, 4), Piece::Data((2 << 30) - 700, 70_000, 5), Piece::Data((4 << 30) - 1024, 2048, 6), Piece::Data(source - 512, 512, 7)]);
+        for subformat in ["monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"] {
+            bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "-o", &format!("subformat={subformat}"), "old.raw", "ours.vmdk"]).succeeds();
+            let descriptor = fs::read_to_string(bench.path("ours.vmdk")).unwrap();
+            bench.instar(["convert", "-n", "-f", "raw", "-O", "vmdk", "disk.raw", "ours.vmdk"]).succeeds();
+            let but_id = |text: &str| text.lines().filter(|line| !line.starts_with("CID=")).map(str::to_owned).collect::<Vec<_>>();
+            let now = fs::read_to_string(bench.path("ours.vmdk")).unwrap();
+            assert_eq!(but_id(&now), but_id(&descriptor), "{subformat}");
+            assert_ne!(now, descriptor, "{subformat}: another content ID");
+            // The end of the old disk stays behind the source.
+            let kept = fs::OpenOptions::new().read(true).write(true).open(bench.path("disk.raw")).unwrap();
+            let mut tail = [0; 1536];
+            fs::File::open(bench.path("old.raw")).unwrap().read_exact_at(&mut tail, source).unwrap();
+            kept.write_all_at(&tail, source).unwrap();
+            let compared = bench.qemu(["compare", "-f", "raw", "-F", "vmdk", "disk.raw", "ours.vmdk"]);
+            assert_eq!(compared.code(), Some(0), "{subformat}: {compared}");
+            kept.set_len(source).unwrap();
+        }
+    }
+
+    fn compressed_vmdks_and_overlays_are_not_written_to(bench) {
         disk::usual(&bench.path("disk.raw"));
-        for subformat in ["monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"] {
-            bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "-o", &format!("subformat={subformat}"), "disk.raw", "ours"]).succeeds();
-            let before = fs::read(bench.path("ours")).unwrap();
-            let words = ["convert", "-n", "-f", "raw", "-O", "vmdk", "disk.raw", "ours"];
-            let ours = bench.instar(words);
-            ours.fails();
-            assert!(fs::read(bench.path("ours")).unwrap() == before, "{subformat}");
-            if subformat != "streamOptimized" {
-                let theirs = bench.qemu(words);
+        let words = |target| ["convert", "-n", "-f", "raw", "-O", "vmdk", "disk.raw", target];
+        bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", "disk.raw", "stream.vmdk"]).succeeds();
+        bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "disk.raw", "below.vmdk"]).succeeds();
+        bench.qemu(["create", "-q", "-f", "vmdk", "-b", "below.vmdk", "-F", "vmdk", "over.vmdk"]).succeeds();
+        bench.qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "-b", "below.vmdk", "-F", "vmdk", "split.vmdk"]).succeeds();
+        for image in ["stream.vmdk", "over.vmdk", "split.vmdk"] {
+            let before = fs::read(bench.path(image)).unwrap();
+            let ours = bench.instar(words(image));
+            ours.fails_with("parent");
+            assert!(fs::read(bench.path(image)).unwrap() == before, "{image}");
+            if image != "stream.vmdk" {
+                let theirs = bench.qemu(words(image));
                 assert_eq!(theirs.code(), Some(0), "{theirs}");
                 deviates("vmdk-existing", &theirs.code(), &ours.code());
             }
         }
-        bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "disk.raw", "below.vmdk"]).succeeds();
-        bench.qemu(["create", "-q", "-f", "vmdk", "-b", "below.vmdk", "-F", "vmdk", "over"]).succeeds();
-        bench.instar(["convert", "-n", "-f", "raw", "-O", "vmdk", "disk.raw", "over"]).fails_with("without parent");
+        bench.qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", "flat.vmdk", "8M"]).succeeds();
+        bench.instar(["convert", "-n", "-c", "-f", "raw", "-O", "vmdk", "disk.raw", "flat.vmdk"]).fails_with("Compression not supported");
     }
 
     fn an_existing_image_of_other_formats_that_is_too_small_stays_as_it_is(bench) {

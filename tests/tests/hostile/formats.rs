@@ -42,6 +42,63 @@ in_both_sandboxes! {
         run(bench, &["convert", "--untrusted", "-O", "raw", "in/image.vmdk", "stolen"]).fails_with("--untrusted");
     }
 
+    /// The descriptor is named by the user, what it names is not: written to is what stands beside it, and each file once.
+    fn a3_an_extent_that_is_nobodys_to_write_to_is_not_written_to(bench) {
+        fs::create_dir_all(bench.path("in/sub")).unwrap();
+        disk::make(&bench.path("in/disk.raw"), 8192, &[Piece::Data(0, 8192, 2)]);
+        let outside = bench.path("outside");
+        let absolute = outside.to_str().unwrap();
+        let changing = [
+            ["convert", "-n", "-f", "raw", "-O", "vmdk", "in/disk.raw", "in/image.vmdk"].as_slice(),
+            &["resize", "-f", "vmdk", "in/image.vmdk", "1M"],
+        ];
+        for words in changing {
+            for name in ["../outside", absolute, "image.vmdk", "./image.vmdk", "link", "fifo", "sub/extent", ".hidden", "disk.raw", "gone", "/dev/null", "file:extent", "nbd://127.0.0.1/x"] {
+                if words[0] == "resize" && name == "disk.raw" {
+                    continue;
+                }
+                for (number, lines) in [vec![name], vec!["extent", name], vec![name, "extent"]].into_iter().enumerate() {
+                    let _ = fs::remove_file(bench.path("in/fifo"));
+                    let _ = fs::remove_file(bench.path("in/link"));
+                    for file in ["outside", "in/extent", "in/sub/extent", "in/.hidden"] {
+                        fs::write(bench.path(file), [b's'; 8192]).unwrap();
+                    }
+                    std::os::unix::fs::symlink("../outside", bench.path("in/link")).unwrap();
+                    assert!(std::process::Command::new("mkfifo").arg(bench.path("in/fifo")).status().unwrap().success());
+                    flat(bench, name);
+                    let one = fs::read_to_string(bench.path("in/image.vmdk")).unwrap();
+                    let all: String = lines.iter().map(|name| format!("RW 16 FLAT \"{name}\" 0\n")).collect();
+                    let text = one.replace(&format!("RW 16 FLAT \"{name}\" 0\n"), &all);
+                    let text = if number == 0 { text } else { text.replace("monolithicFlat", "twoGbMaxExtentFlat") };
+                    fs::write(bench.path("in/image.vmdk"), &text).unwrap();
+                    run(bench, words).fails();
+                    for file in ["outside", "in/extent", "in/sub/extent", "in/.hidden"] {
+                        assert_eq!(fs::read(bench.path(file)).unwrap(), [b's'; 8192], "{words:?}, {lines:?}: {file}");
+                    }
+                    assert_eq!(fs::read_to_string(bench.path("in/image.vmdk")).unwrap(), text, "{words:?}, {lines:?}");
+                }
+            }
+        }
+        // The same file twice, under one name, as a hard link and as a link.
+        fs::hard_link(bench.path("in/extent"), bench.path("in/hard")).unwrap();
+        std::os::unix::fs::symlink("extent", bench.path("in/soft")).unwrap();
+        for name in ["extent", "./extent", "hard", "soft"] {
+            flat(bench, "extent");
+            let text = fs::read_to_string(bench.path("in/image.vmdk")).unwrap();
+            let text = text.replace("monolithicFlat", "twoGbMaxExtentFlat").replace("RW 16 FLAT \"extent\" 0\n", &format!("RW 16 FLAT \"extent\" 0\nRW 16 FLAT \"{name}\" 0\n"));
+            fs::write(bench.path("in/image.vmdk"), &text).unwrap();
+            run(bench, changing[0]).fails();
+            assert_eq!(fs::read(bench.path("in/extent")).unwrap(), [b's'; 8192], "{name}");
+            assert_eq!(fs::read_to_string(bench.path("in/image.vmdk")).unwrap(), text, "{name}");
+        }
+        // And the one that is.
+        flat(bench, "extent");
+        run(bench, &["convert", "-n", "--untrusted", "-f", "raw", "-O", "vmdk", "in/disk.raw", "in/image.vmdk"]).fails_with("--untrusted");
+        assert_eq!(fs::read(bench.path("in/extent")).unwrap(), [b's'; 8192]);
+        run(bench, changing[0]).succeeds();
+        same_bytes(bench, "in/extent", "in/disk.raw", "written");
+    }
+
     fn b2_a_file_of_two_formats_is_refused_when_untrusted(bench) {
         // A qcow2 header at the start and a VHD footer copy can not both be at byte 0, but a VDI has its signature at byte 64.
         bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "image", "1M"]).succeeds();

@@ -1,4 +1,4 @@
-//! The file in which an existing image that is to be written to keeps its data: that of a qcow2, or the flat extent of a VMDK.
+//! The files in which an existing image that is to be written to keeps its data: that of a qcow2, or the extents of a VMDK.
 //!
 //! What the image calls it only a guest can tell, and no guest causes a file to be opened for writing. Another instance of ourselves
 //! looks at the image and says the name, as `info` does; then the host decides: the gate would let the image read that file because
@@ -20,7 +20,7 @@ use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
 use crate::value::place::{Place, cannot_open, plain_path};
 
-/// Opens the data file of `target`, if it has one.
+/// Opens the data file of `target`, or its extents, if it has such.
 pub(crate) fn open(
     context: &Context<'_>,
     place: &Place,
@@ -28,19 +28,26 @@ pub(crate) fn open(
     opened: &Files,
     options: &TargetOptions,
 ) -> Step<()> {
-    let Create::Qcow2(create) = &mut target.create else {
-        return Ok(());
-    };
-    let Some(name) = name_of(context, place) else {
-        return Ok(());
-    };
     let image = Image {
         given: &place.given,
         path: &place.path,
         slot: target.slot,
     };
-    let facts = image.open(&name, context, opened, options)?;
-    create.data_file = Some((facts.slot, ImageText::new(&name)));
+    match &mut target.create {
+        Create::Qcow2(create) => {
+            if let Some(name) = name_of(context, place) {
+                let facts = image.open(&name, context, opened, options)?;
+                create.data_file = Some((facts.slot, ImageText::new(&name)));
+            }
+        }
+        Create::Vmdk(create) => {
+            for name in extents_of(context, place) {
+                let facts = image.open(&name, context, opened, options)?;
+                create.extents.push(facts.slot);
+            }
+        }
+        _ => {}
+    }
     Ok(())
 }
 
@@ -95,6 +102,17 @@ pub(crate) fn name_of(context: &Context<'_>, place: &Place) -> Option<Vec<u8>> {
     named_in(&instance::answer(command).ok()?)
 }
 
+/// What a VMDK calls its extents, in its order; nothing: it has everything itself, or cannot be read.
+fn extents_of(context: &Context<'_>, place: &Place) -> Vec<Vec<u8>> {
+    let Some(command) = looking(context, place, Some(Format::Vmdk)) else {
+        return Vec::new();
+    };
+    let found = instance::answer(command).ok();
+    let path = files::typed(&place.path);
+    let names = found.and_then(|found| extents_in(&found, path.as_bytes()));
+    names.unwrap_or_default()
+}
+
 /// An instance that says what is in the image.
 fn looking(context: &Context<'_>, place: &Place, format: Option<Format>) -> Option<Command> {
     let mut command = instance::under(context.policy, "info").ok()?;
@@ -112,11 +130,27 @@ fn named_in(found: &Value) -> Option<Vec<u8>> {
 
 /// The only extent of a VMDK, if that is flat: its path, which starts where the image's does, as its name beside the image.
 fn extent_in(found: &Value, image: &[u8]) -> Option<Vec<u8>> {
-    let [extent] = &found.pointer("/format-specific/data/extents")?.as_array()?[..] else {
+    let [extent] = extents(found)? else {
         return None;
     };
     let flat = matches!(extent.get("format")?.as_str()?, "FLAT" | "VMFS");
-    let path = extent.get("filename").filter(|_| flat)?.as_str()?.as_bytes();
+    name_beside(extent, image).filter(|_| flat)
+}
+
+/// All extents of a VMDK, if they are files of their own: the one file that has everything has no format in its descriptor.
+fn extents_in(found: &Value, image: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let own = |extent: &&Value| extent.get("format").and_then(Value::as_str) != Some("");
+    let named = extents(found)?.iter().filter(own);
+    named.map(|extent| name_beside(extent, image)).collect()
+}
+
+fn extents(found: &Value) -> Option<&[Value]> {
+    let extents = found.pointer("/format-specific/data/extents")?;
+    extents.as_array().map(Vec::as_slice)
+}
+
+fn name_beside(extent: &Value, image: &[u8]) -> Option<Vec<u8>> {
+    let path = extent.get("filename")?.as_str()?.as_bytes();
     let directory = beside(image, b"");
     Some(path.strip_prefix(&directory[..]).unwrap_or(path).to_vec())
 }

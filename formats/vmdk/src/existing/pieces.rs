@@ -1,0 +1,279 @@
+//! Writing into a descriptor's extents, which the host has opened: flat ones and sparse ones, also mixed.
+//!
+//! ```text
+//!  descriptor: its first bytes are zeros │ extents: data, tables │ descriptor: another content ID ─► its first bytes again
+//! ```
+//!
+//! The descriptor is the image, so it alone bears the mark: extents are nothing without it.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use instar_disk::job::Seed;
+use instar_disk::{
+    Fault, File, FileKind, Identifiers, InPlace, Placement, Result, Slot, Target, ZeroHow, fault,
+};
+
+use super::{Existing, renewed, unsupported};
+use crate::descriptor::{self, Descriptor, Home, Line, NO_PARENT};
+use crate::extent::{self, ExtentKind};
+use crate::header::{CAPACITY_SECTORS_MAX, Form, Packing};
+use crate::image::{separate_text, separate_type};
+use crate::raw::SECTOR;
+
+/// The image that the descriptor in `file` describes, whose extents are in these files.
+///
+/// # Errors
+/// As [`super::existing`].
+pub(super) fn open<'h>(
+    file: File<'h>,
+    extents: &[File<'h>],
+    size: u64,
+    seed: &Seed,
+) -> Result<Box<dyn Target + 'h>> {
+    let text = separate_text(&file)?;
+    let found = descriptor::parse(&text, Home::File)?;
+    separate_type(&found)?;
+    if has_parent(&found) {
+        return Err(unsupported(b"writing into a VMDK with a parent (-n)"));
+    }
+    if found.extents.len() != extents.len() {
+        let numbers = [extents.len(), found.extents.len()].map(instar_disk::from_usize);
+        return Err(Fault::new(fault::vmdk::EXTENT_FILES).with(numbers));
+    }
+    let mut parts: Vec<Part<'h>> = Vec::with_capacity(extents.len());
+    let mut end = 0_u64;
+    for (line, extent) in found.extents.iter().zip(extents) {
+        let part = Part::open(&file, line, *extent, end, seed)?;
+        end = end.saturating_add(part.bytes);
+        if end > CAPACITY_SECTORS_MAX.saturating_mul(SECTOR) {
+            return Err(Fault::new(fault::vmdk::CAPACITY).with([end / SECTOR]));
+        }
+        parts.push(part);
+    }
+    let mut slots: Vec<u32> = extents.iter().map(|extent| extent.slot().0).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    if slots.len() != extents.len() {
+        return Err(unsupported(
+            b"writing into a VMDK of which two extents are one file (-n)",
+        ));
+    }
+    if end < size {
+        return Err(Fault::new(fault::core::TARGET_TOO_SMALL));
+    }
+    let mut pieces = Pieces {
+        file,
+        text,
+        content_id: Identifiers::new(seed, b"vmdk").next_u64() >> 32,
+        parts,
+        size: end,
+        marked: false,
+    };
+    if pieces.plain().is_some() {
+        // Nobody will ask where its bytes go.
+        pieces.begin()?;
+    }
+    Ok(Box::new(pieces))
+}
+
+fn has_parent(found: &Descriptor) -> bool {
+    let has_id = !matches!(found.parent_cid, NO_PARENT | 0);
+    found.parent_name.is_some() || found.parent_uuid.is_some() || has_id
+}
+
+struct Pieces<'h> {
+    /// The descriptor.
+    file: File<'h>,
+    text: Vec<u8>,
+    content_id: u64,
+    /// In the order of the disk, without gaps; at least one.
+    parts: Vec<Part<'h>>,
+    size: u64,
+    marked: bool,
+}
+
+/// An extent.
+struct Part<'h> {
+    /// Where its bytes start on the disk.
+    start: u64,
+    bytes: u64,
+    place: Place<'h>,
+}
+
+enum Place<'h> {
+    /// Plain bytes from this one of the file on.
+    Flat(File<'h>, u64),
+    Sparse(InPlace<Existing<'h>>),
+}
+
+impl<'h> Part<'h> {
+    fn open(namer: &File<'h>, line: &Line, file: File<'h>, start: u64, seed: &Seed) -> Result<Self> {
+        let extent = extent::opened(namer, line, file, start)?;
+        if file.kind() == FileKind::Block {
+            return Err(unsupported(
+                b"writing into a VMDK of which an extent is a device (-n)",
+            ));
+        }
+        let place = match extent.kind {
+            ExtentKind::Flat { offset } => Place::Flat(file, offset),
+            ExtentKind::Sparse(sparse) => {
+                let plain = sparse.packing == Packing::Plain && matches!(sparse.form, Form::Hosted { .. });
+                if !plain || sparse.entries > ENTRIES {
+                    let what = b"writing into a VMDK of which an extent is compressed, or of ESX (-n)";
+                    return Err(unsupported(what));
+                }
+                let blocks = Existing::new(file, sparse, None, seed);
+                let blocks = blocks.map_err(|fault| in_file(fault, file))?;
+                Place::Sparse(InPlace::new(blocks, 0)?)
+            }
+        };
+        Ok(Self {
+            start,
+            bytes: extent.bytes,
+            place,
+        })
+    }
+
+    /// How many bytes each of its ranges has a multiple of.
+    fn unit(&self) -> u64 {
+        match &self.place {
+            Place::Flat(..) => SECTOR,
+            Place::Sparse(image) => image.unit(),
+        }
+    }
+
+    fn allocate(&mut self, within: u64, length: u64) -> Result<Placement> {
+        match &mut self.place {
+            Place::Flat(file, first) => Ok(Placement {
+                slot: file.slot(),
+                offset: first.saturating_add(within),
+                length,
+                fresh: false,
+            }),
+            Place::Sparse(image) => image.allocate(within, length),
+        }
+    }
+
+    fn zero(&mut self, within: u64, length: u64) -> Result<()> {
+        match &mut self.place {
+            Place::Flat(file, first) => file.zero(first.saturating_add(within), length, ZeroHow::MayUnmap),
+            Place::Sparse(image) => image.zero(within, length),
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        match &mut self.place {
+            Place::Flat(file, _) => file.flush(),
+            Place::Sparse(image) => image.finish(),
+        }
+    }
+}
+
+fn in_file(fault: Fault, file: File<'_>) -> Fault {
+    Fault {
+        slot: fault.slot.or(Some(file.slot())),
+        ..fault
+    }
+}
+
+/// Entries of a grain table of a hosted extent, at most; those of ESX have more.
+const ENTRIES: u64 = 512;
+
+impl<'h> Pieces<'h> {
+    /// From here on it is no VMDK.
+    fn begin(&mut self) -> Result<()> {
+        if !self.marked {
+            self.file.write(0, &[0; MARK])?;
+            self.file.flush()?;
+            self.marked = true;
+        }
+        Ok(())
+    }
+
+    /// The extent at `offset`, where in it that is, and how much of `length` it takes.
+    fn find(&mut self, offset: u64, length: u64) -> Result<(&mut Part<'h>, u64, u64)> {
+        let behind = self.parts.partition_point(|part| part.start <= offset);
+        let part = self.parts.get_mut(behind.saturating_sub(1));
+        let part = part.ok_or_else(|| Fault::new(fault::core::INTERNAL).with([line!().into()]))?;
+        let within = offset.saturating_sub(part.start);
+        let length = length.min(part.bytes.saturating_sub(within));
+        Ok((part, within, length))
+    }
+
+    /// The descriptor as it is from now on: no shorter than it was, since what stood behind its text may have been part of it.
+    fn next_text(&self) -> Vec<u8> {
+        let end = self.text.iter().position(|byte| *byte == 0);
+        let text = self.text.get(..end.unwrap_or(self.text.len()));
+        let mut next = renewed(text.unwrap_or_default(), self.content_id);
+        let fill = if end.is_some() { 0 } else { b'\n' };
+        next.resize(next.len().max(self.text.len()), fill);
+        next
+    }
+}
+
+impl Target for Pieces<'_> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn unit(&self) -> u64 {
+        let units = self.parts.iter().map(Part::unit);
+        let unit = units.min().unwrap_or(SECTOR);
+        let is_whole = |part: &Part<'_>| part.start.is_multiple_of(unit);
+        match self.parts.iter().all(is_whole) {
+            true => unit,
+            false => SECTOR,
+        }
+    }
+
+    fn plain(&self) -> Option<Slot> {
+        match &self.parts[..] {
+            [
+                Part {
+                    place: Place::Flat(file, 0),
+                    ..
+                },
+            ] => Some(file.slot()),
+            _ => None,
+        }
+    }
+
+    fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {
+        self.begin()?;
+        let (part, within, length) = self.find(offset, length)?;
+        part.allocate(within, length)
+    }
+
+    fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
+        self.begin()?;
+        let mut done = 0_u64;
+        while done < length {
+            let (part, within, step) = self.find(offset.saturating_add(done), length.saturating_sub(done))?;
+            if step == 0 {
+                break;
+            }
+            part.zero(within, step)?;
+            done = done.saturating_add(step);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        for part in &mut self.parts {
+            part.finish()?;
+        }
+        if !self.marked {
+            return Ok(());
+        }
+        let text = self.next_text();
+        let (mark, rest) = text.split_at_checked(MARK).unwrap_or((&text, &[]));
+        self.file.write(instar_disk::from_usize(MARK), rest)?;
+        self.file.flush()?;
+        self.file.write(0, mark)?;
+        self.file.flush()
+    }
+}
+
+/// Bytes of the descriptor by which it is known.
+const MARK: usize = 4;
