@@ -159,20 +159,26 @@ impl Resizer {
         states
     }
 
-    /// The n-th change fails, for every n: the disk is the old one or the new one, and resizing it again succeeds. Gives how many
-    /// changes there are.
+    /// The n-th change fails, for every n: the disk is the old one or the new one, and resizing it again succeeds. Files with the image's
+    /// data are `apart`. Gives how many changes there are.
     ///
     /// # Panics
     /// If not.
-    pub fn recovers(&self, path: &Path, to: To, rounded: u64) -> u64 {
-        let bytes = std::fs::read(path).unwrap();
+    pub fn recovers(&self, path: &Path, apart: &[PathBuf], to: To, rounded: u64) -> u64 {
+        let paths: Vec<&Path> = std::iter::once(path)
+            .chain(apart.iter().map(PathBuf::as_path))
+            .collect();
+        let files: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
         let before = self.disk(path).unwrap();
         let after = before.of_size(rounded);
         for allowed in 0.. {
-            std::fs::write(path, &bytes).unwrap();
+            for (path, bytes) in paths.iter().zip(&files) {
+                std::fs::write(path, bytes).unwrap();
+            }
             let host = Failing::after(allowed);
             let file = File::new(&host, host.native.existing(path));
-            let outcome = (self.edit)(file).and_then(|mut edit| resize(&mut *edit, to, Vec::new()));
+            let others = apart.iter().map(|path| host.native.existing(path)).collect();
+            let outcome = (self.edit)(file).and_then(|mut edit| resize(&mut *edit, to, others));
             let what = format!("{}, {to:?} after {allowed} changes", path.display());
             let found = self
                 .disk(path)
@@ -183,7 +189,7 @@ impl Resizer {
                 return allowed;
             }
             if found == before {
-                self.resize(path, &[], to)
+                self.resize(path, apart, to)
                     .unwrap_or_else(|fault| panic!("{what}, again: {fault:?}"));
                 assert!(self.disk(path).unwrap() == after, "{what}, again: another disk");
             }

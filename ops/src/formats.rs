@@ -101,11 +101,7 @@ pub(crate) fn edit<'h>(session: &Session<'h>, format: Format, file: File<'h>) ->
         Format::Vdi => instar_vdi::edit(file),
         Format::Vpc => instar_vhd::edit(file),
         Format::Vhdx => instar_vhdx::edit(file, seed),
-        Format::Vmdk => {
-            // Bytes that no reader takes for an image are refused in a reader's words.
-            open(format, file, Purpose::Describe)?;
-            instar_vmdk::edit(file)
-        }
+        Format::Vmdk => instar_vmdk::edit(file),
     };
     Ok(Box::new(OnlySize(sizeable?, file.slot(), format)))
 }

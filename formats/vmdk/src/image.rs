@@ -125,14 +125,7 @@ impl<'h> Vmdk<'h> {
 
     /// The extents are files of their own.
     fn separate(file: File<'h>, text: &[u8]) -> Result<Self> {
-        let found = descriptor::parse(text, Home::File).map_err(|fault| {
-            // What is no descriptor at all lacks no single thing.
-            match fault.code {
-                fault::vmdk::DESCRIPTOR if !crate::probe(text) => Fault::new(fault::vmdk::NOT_VMDK),
-                _ => fault,
-            }
-        })?;
-        separate_type(&found)?;
+        let found = separate_descriptor(text)?;
         let mut extents: Vec<Extent<'h>> = Vec::with_capacity(found.extents.len());
         let mut start = 0_u64;
         for line in &found.extents {
@@ -354,10 +347,17 @@ pub(crate) fn wrapped(file: &File<'_>, place: Place) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Whether the type of a descriptor is one whose extents are files of their own.
-pub(crate) fn separate_type(found: &Descriptor) -> Result<()> {
+/// A descriptor whose extents are files of their own.
+pub(crate) fn separate_descriptor(text: &[u8]) -> Result<Descriptor> {
+    let found = descriptor::parse(text, Home::File).map_err(|fault| {
+        // What is no descriptor at all lacks no single thing.
+        match fault.code {
+            fault::vmdk::DESCRIPTOR if !crate::probe(text) => Fault::new(fault::vmdk::NOT_VMDK),
+            _ => fault,
+        }
+    })?;
     match SEPARATE.contains(&&found.create_type[..]) {
-        true => Ok(()),
+        true => Ok(found),
         false => Err(Fault::new(fault::vmdk::CREATE_TYPE).named(&found.create_type)),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use instar_tests::compare::{checks_clean, qemu_info, qemu_map, same_bytes};
+use instar_tests::compare::{checks_clean, checks_clean_as, qemu_info, qemu_map, same_bytes};
+use instar_tests::disk::Piece;
 use instar_tests::holder::Holder;
 use instar_tests::reference::{Reference, VARIABLE};
 use instar_tests::{Bench, Outcome, disk, in_both_sandboxes, ledger, variant};
@@ -215,6 +216,56 @@ in_both_sandboxes! {
         }
     }
 
+    /// Formats that qemu-img does not resize: it reads the disk that was there, cut or with zeros behind it.
+    fn disks_of_other_formats_are_read_by_qemu_img(bench) {
+        for (format, options) in OTHERS {
+            let bench = &Bench::new(bench.sandbox());
+            let mut size = 20 << 20;
+            disk::make(&bench.path("disk.raw"), size, &[Piece::Data(0, 70_000, 1), Piece::Data(5 << 20, 300_000, 2), Piece::Data(size - 4096, 4096, 3)]);
+            bench.qemu(["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image"]).succeeds();
+            let theirs = bench.qemu(["resize", "-f", format, "image", "+1M"]);
+            theirs.fails_with("does not support resize");
+            // More tables, and fewer; ends inside a block, a grain and a track.
+            for (step, next) in [(20 << 20) + 512, 3000 << 20, (5 << 20) + 70_144, 30 << 20, 1 << 20].into_iter().enumerate() {
+                let what = format!("{format} {options}, step {step}: {next}");
+                let bytes = next.to_string();
+                let words = ["resize", "-f", format, "image", &bytes];
+                if next < size {
+                    bench.instar(words).fails_with("--shrink");
+                }
+                let ours = bench.instar([&words[..], &["--shrink"]].concat());
+                assert_eq!(ours.code(), Some(0), "{what}: {ours}");
+                assert_eq!(ours.text(), "Image resized.\n", "{what}");
+                let info = bench.qemu(["info", "-f", format, "--output=json", "image"]);
+                let info: serde_json::Value = serde_json::from_slice(&info.succeeds().stdout).unwrap();
+                size = info["virtual-size"].as_u64().unwrap();
+                // The geometry of a VHD says which sizes there are.
+                assert!(size == next || (*format == "vpc" && !options.contains("force_size") && size > next), "{what}: {size}");
+                fs::OpenOptions::new().write(true).open(bench.path("disk.raw")).unwrap().set_len(size).unwrap();
+                let compared = bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", "image"]);
+                assert_eq!(compared.code(), Some(0), "{what}: {compared}");
+                if *format != "vpc" {
+                    checks_clean_as(bench, format, "image", &what);
+                }
+            }
+        }
+    }
+
+    fn an_extent_elsewhere_is_resized_only_where_that_is_allowed(bench) {
+        fs::create_dir(bench.path("elsewhere")).unwrap();
+        bench.qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "image.vmdk", "1M"]).succeeds();
+        fs::rename(bench.path("image-flat.vmdk"), bench.path("elsewhere/image-flat.vmdk")).unwrap();
+        let text = fs::read_to_string(bench.path("image.vmdk")).unwrap().replace("image-flat", "elsewhere/image-flat");
+        fs::write(bench.path("image.vmdk"), &text).unwrap();
+        let length = || bench.path("elsewhere/image-flat.vmdk").metadata().unwrap().len();
+        bench.instar(["resize", "image.vmdk", "2M"]).fails_with("allow");
+        assert_eq!((length(), fs::read_to_string(bench.path("image.vmdk")).unwrap()), (1 << 20, text));
+        bench.instar(["resize", "--allow-dir", "elsewhere", "image.vmdk", "2M"]).succeeds();
+        assert_eq!(length(), 2 << 20);
+        bench.qemu(["convert", "-f", "vmdk", "-O", "raw", "image.vmdk", "back.raw"]).succeeds();
+        assert_eq!(bench.path("back.raw").metadata().unwrap().len(), 2 << 20);
+    }
+
     fn what_a_smaller_disk_left_behind_does_not_come_back(bench) {
         for image in ["theirs", "ours"] {
             bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
@@ -254,6 +305,19 @@ in_both_sandboxes! {
         ledger::deviates("resize-freed", &shown[0], &shown[1]);
     }
 }
+
+/// Formats that qemu-img does not resize, and ways in which their images are made.
+const OTHERS: &[(&str, &str)] = &[
+    ("vmdk", "subformat=monolithicSparse"),
+    ("vmdk", "subformat=monolithicSparse,zeroed_grain=on"),
+    ("vmdk", "subformat=monolithicFlat"),
+    ("vdi", "static=off"),
+    ("vdi", "static=on"),
+    ("vpc", "subformat=dynamic"),
+    ("vpc", "subformat=fixed,force_size=on"),
+    ("vhdx", "block_size=1M"),
+    ("vhdx", "subformat=fixed"),
+];
 
 /// Images that lines name.
 const IMAGES: &[&str] = &["q", "r", "v2"];

@@ -1,10 +1,13 @@
-//! C2, C3, C4, C5, F1 for the verbs that only read: `map`, `compare`, `snapshot -l`, `info --safety`, `bench`; and for `bench -w`.
+//! C2, C3, C4, C5, F1 for the verbs that only read: `map`, `compare`, `snapshot -l`, `info --safety`, `bench`; and for those that change
+//! images.
 
 use std::fs;
 use std::time::Duration;
 
 use instar_tests::craft::{COPIED, Crafted, field};
 use instar_tests::{Bench, Outcome, in_both_sandboxes};
+
+use crate::changes::changed;
 
 const CLUSTER: u64 = 65536;
 /// What a table may at most be told for: its file has less than 2 MiB.
@@ -36,6 +39,7 @@ fn looked_at(bench: &Bench, image: &str) {
             panic!("{words:?}: {error}");
         }
     }
+    changed(bench, image);
 }
 
 fn plain(bench: &Bench) {

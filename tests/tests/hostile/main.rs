@@ -12,6 +12,7 @@
     reason = "tests: a failure here is a test failure"
 )]
 
+mod changes;
 mod check;
 mod foreign;
 mod formats;

@@ -1,44 +1,14 @@
-//! Images that are hostile to `bitmap` and `amend`: refused in words, or changed into an image, within bounds of time and memory.
+//! Images that are hostile to the verbs that change images: refused in words, or changed into an image, within bounds of time and memory.
 
 use std::fs;
-use std::process::Command;
 
 use instar_tests::craft::{COPIED, Crafted, field};
 use instar_tests::variant::io;
 use instar_tests::{Bench, in_both_sandboxes};
 
-use crate::run;
+use crate::changes::changed;
 
 const CLUSTER: u64 = 65536;
-
-/// Every change, one after the other, on a copy of the image each.
-fn changed(bench: &Bench, image: &str) {
-    for words in [
-        ["bitmap", "--add", "copy", "new"].as_slice(),
-        &["bitmap", "--add", "--merge", "one", "copy", "new"],
-        &["bitmap", "--merge", "two", "copy", "one"],
-        &["bitmap", "--clear", "copy", "one"],
-        &["bitmap", "--remove", "copy", "one"],
-        &["bitmap", "--remove-all", "copy"],
-        &["amend", "-o", "refcount_bits=64", "copy"],
-        &["amend", "-o", "refcount_bits=1", "copy"],
-        &["amend", "-o", "compat=0.10", "copy"],
-        &["amend", "-o", "lazy_refcounts=on", "copy"],
-    ] {
-        let copied = Command::new("cp")
-            .current_dir(bench.directory())
-            .args(["--sparse=always", image, "copy"])
-            .status();
-        assert!(copied.unwrap().success());
-        run(bench, words);
-        let length = fs::metadata(bench.path("copy")).unwrap().len();
-        let before = fs::metadata(bench.path(image)).unwrap().len();
-        assert!(
-            length <= before + (1 << 30),
-            "{words:?}: it grew to {length} bytes"
-        );
-    }
-}
 
 /// An image of 64 MiB with three bitmaps, and the offset of their directory.
 fn with_bitmaps(bench: &Bench) -> (Crafted, u64) {

@@ -11,9 +11,9 @@ use instar_disk::fault::resize as faults;
 use instar_disk::job::Change;
 use instar_disk::{Edit, Fault, File, FileKind, Resizing, Result};
 
-use crate::descriptor::{self, Home};
+use crate::descriptor;
 use crate::header::{self, Found};
-use crate::image::separate_text;
+use crate::image::{separate_descriptor, separate_text};
 use crate::raw::{COWD_MAGIC, SECTOR, SPARSE_MAGIC};
 
 /// Opens a VMDK whose size is to change. Its extents are left to the host, which alone opens files for writing.
@@ -38,7 +38,7 @@ fn read(file: &File<'_>) -> Result<Layout> {
         },
         _ => {
             let text = separate_text(file)?;
-            let found = descriptor::parse(&text, Home::File)?;
+            let found = separate_descriptor(&text)?;
             let sectors = |line: &descriptor::Line| line.sectors;
             let size = found.extents.iter().map(sectors).fold(0, u64::saturating_add);
             let size = size.saturating_mul(SECTOR);

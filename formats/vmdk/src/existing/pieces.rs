@@ -15,10 +15,10 @@ use instar_disk::{
 };
 
 use super::{Existing, renewed, unsupported};
-use crate::descriptor::{self, Descriptor, Home, Line, NO_PARENT};
+use crate::descriptor::{Descriptor, Line, NO_PARENT};
 use crate::extent::{self, ExtentKind};
 use crate::header::{CAPACITY_SECTORS_MAX, Form, Packing};
-use crate::image::{separate_text, separate_type};
+use crate::image::{separate_descriptor, separate_text};
 use crate::raw::SECTOR;
 
 /// The image that the descriptor in `file` describes, whose extents are in these files.
@@ -32,8 +32,7 @@ pub(super) fn open<'h>(
     seed: &Seed,
 ) -> Result<Box<dyn Target + 'h>> {
     let text = separate_text(&file)?;
-    let found = descriptor::parse(&text, Home::File)?;
-    separate_type(&found)?;
+    let found = separate_descriptor(&text)?;
     if has_parent(&found) {
         return Err(unsupported(b"writing into a VMDK with a parent (-n)"));
     }
