@@ -1,11 +1,13 @@
 //! `check -r`: what it repairs, says and leaves is what the installed qemu-img does, byte for byte.
 
 use std::fs;
+use std::process::Command;
 
-use instar_tests::compare::{checks_clean, same_bytes};
+use instar_tests::compare::{checks_clean, checks_clean_as, same_bytes};
 use instar_tests::craft::{COMPRESSED, COPIED, Crafted, field};
 use instar_tests::holder::Holder;
 use instar_tests::ledger::deviates;
+use instar_tests::seal::Edited;
 use instar_tests::variant::io;
 use instar_tests::{Bench, Outcome, in_both_sandboxes};
 
@@ -71,6 +73,22 @@ fn repairs(bench: &Bench, codes: [i32; 2], what: &str) {
         codes.map(Some),
         "{what} is not what the test means to show: {outcomes:?}"
     );
+}
+
+/// Sets the refcount of a cluster where it has so many bits.
+fn set_count(tables: &Tables, bits: u64, cluster: u64, value: u64) {
+    let block = tables.0.get(tables.refcount_table());
+    let at = block + cluster * bits / 8;
+    if bits >= 8 {
+        tables.0.bytes(at, &value.to_be_bytes()[8 - bits as usize / 8..]);
+    } else {
+        let shift = cluster * bits % 8;
+        let mask = (1_u64 << bits) - 1;
+        let old = tables.0.get(at) >> 56;
+        tables
+            .0
+            .byte(at, ((old & !(mask << shift)) | (value << shift)) as u8);
+    }
 }
 
 in_both_sandboxes! {
@@ -325,6 +343,110 @@ in_both_sandboxes! {
                 tables.0.u64(tables.entry(cluster), value);
             }
             alike(bench, bits);
+        }
+    }
+
+    fn repair_corrects_refcounts_of_every_width(bench) {
+        for version in ["", ",lazy_refcounts=on"] {
+            for bits in [1, 2, 4, 8, 32, 64_u64] {
+                let options = format!("refcount_bits={bits}{version}");
+                let most = u64::MAX >> (64 - bits);
+                let data = |tables: &Tables, cluster| (tables.0.get(tables.entry(cluster)) & OFFSET) / CLUSTER;
+                let tables = image(bench, &options);
+                let end = tables.0.end().next_multiple_of(CLUSTER);
+                tables.0.length(end + 4 * CLUSTER);
+                set_count(&tables, bits, end / CLUSTER + 1, 1);
+                set_count(&tables, bits, end / CLUSTER + 3, most);
+                repairs(bench, [0, 0], &format!("{options}: leaks"));
+                let tables = image(bench, &options);
+                set_count(&tables, bits, data(&tables, 1), 0);
+                repairs(bench, [1, 0], &format!("{options}: not counted"));
+                let tables = image(bench, &options);
+                for cluster in 0..4 {
+                    set_count(&tables, bits, data(&tables, cluster), most - most / 2 * (cluster % 2));
+                }
+                repairs(bench, [0, 0], &format!("{options}: too high"));
+                if bits > 1 {
+                    let tables = image(bench, &options);
+                    tables.0.u64(tables.entry(1), tables.0.get(tables.entry(3)));
+                    repairs(bench, [2, 0], &format!("{options}: one cluster twice"));
+                    bench.qemu(["check", "ours"]).succeeds();
+                }
+            }
+        }
+    }
+
+    /// qemu-img counts the snapshots' clusters as leaks and then loses them. It may not be let near such an image.
+    fn repair_keeps_snapshots_beside_bitmaps(bench) {
+        for leak in [false, true] {
+            let tables = with_snapshots(bench);
+            bench.qemu(["bitmap", "--add", "image", "one"]).succeeds();
+            io(bench, "image", &["write -P 3 5M 1M"]);
+            if leak {
+                let end = tables.0.end().next_multiple_of(CLUSTER);
+                tables.0.length(end + CLUSTER);
+                tables.count(end, 1);
+            }
+            let state = |image: &str| {
+                bench.qemu(["convert", "-l", "first", "-O", "raw", image, "state.raw"]);
+                fs::read(bench.path("state.raw")).unwrap_or_default()
+            };
+            let before = (disk(bench, "image"), state("image"), bench.qemu(["snapshot", "-l", "image"]).text());
+            for mode in ["leaks", "all"] {
+                let [theirs, ours] = both(bench, &["check", "-r", mode, "image"]);
+                assert_eq!((theirs.code(), ours.code()), (Some(0), Some(0)), "{theirs}{ours}");
+                assert_eq!(ours.text().contains("1 leaked clusters"), leak, "{ours}");
+                assert!((disk(bench, "ours"), state("ours"), bench.qemu(["snapshot", "-l", "ours"]).text()) == before, "{mode}");
+                let lists = ["theirs", "ours"].map(|image| bench.qemu(["snapshot", "-l", image]).text());
+                deviates("check-repair-snapshots", &lists[0], &lists[1]);
+                checks_clean(bench, "ours", mode);
+                assert!(bench.qemu(["info", "ours"]).text().contains("name: one"), "the bitmap is lost");
+            }
+        }
+    }
+
+    fn repair_replays_the_log_of_a_vhdx_as_qemu_img_does(bench) {
+        bench.qemu(["create", "-q", "-f", "vhdx", "-o", "block_size=1M", "image", "8M"]).succeeds();
+        let mut write = Command::new("qemu-io");
+        Outcome::of(write.current_dir(bench.directory()).args(["-f", "vhdx", "-c", "write -P 7 0 1M", "image"])).succeeds();
+        let edited = Edited::open(&bench.path("image"));
+        let end = edited.end();
+        let place = end - (1 << 20);
+        assert_eq!(edited.get(place, 512), [7; 512], "the block is the last");
+        let guid = [9; 16];
+        let header = edited.get(65536, 80);
+        let log = u64::from_le_bytes(header[72..80].try_into().unwrap());
+        // An entry that makes zeros of two sectors of the block.
+        let mut entry = vec![0; 4096];
+        entry[..4].copy_from_slice(b"loge");
+        entry[8..12].copy_from_slice(&4096_u32.to_le_bytes());
+        entry[16..24].copy_from_slice(&1_u64.to_le_bytes());
+        entry[24..28].copy_from_slice(&1_u32.to_le_bytes());
+        entry[32..48].copy_from_slice(&guid);
+        entry[48..56].copy_from_slice(&end.to_le_bytes());
+        entry[56..64].copy_from_slice(&end.to_le_bytes());
+        entry[64..68].copy_from_slice(b"zero");
+        entry[72..80].copy_from_slice(&8192_u64.to_le_bytes());
+        entry[80..88].copy_from_slice(&(place + 4096).to_le_bytes());
+        entry[88..96].copy_from_slice(&1_u64.to_le_bytes());
+        edited.put(log, &entry).seal_vhdx(log, 4096);
+        for header in [65536, 131_072] {
+            edited.put(header + 48, &guid).seal_vhdx(header, 4096);
+        }
+        let dirty = bench.qemu(["check", "-f", "vhdx", "image"]);
+        assert!(dirty.errors().contains("log that needs to be replayed"), "{dirty}");
+        for mode in ["leaks", "all"] {
+            for more in [[].as_slice(), &["--output=json"], &["-q"]] {
+                let [theirs, ours] = both(bench, &[&["check", "-r", mode, "image"], more].concat());
+                assert_eq!(said(&theirs), said(&ours), "{mode} {more:?}");
+                for image in ["theirs", "ours"] {
+                    bench.qemu(["convert", "-f", "vhdx", "-O", "raw", image, &format!("{image}.raw")]).succeeds();
+                }
+                same_bytes(bench, "theirs.raw", "ours.raw", mode);
+                let bytes = fs::read(bench.path("ours.raw")).unwrap();
+                assert!(bytes[4095..12289].iter().eq([7].iter().chain(&[0; 8192]).chain(&[7])), "the log was not replayed");
+                checks_clean_as(bench, "vhdx", "ours", mode);
+            }
         }
     }
 
