@@ -420,6 +420,16 @@ impl<'h> Ledger<'h> {
             return Ok(offset);
         }
         let offset = self.space.take(1)?;
+        // Its own count may need a larger table. The old one, which counts until the header leads to the new one, must not lead to a
+        // block that it does not count.
+        let (own, _) = self.place(shr(offset, self.layout.cluster_bits()));
+        if own >= self.table.entries {
+            self.grow_table(own)?;
+            if let Some(made) = self.block(block)? {
+                // To count that table it was made already. The cluster that was taken stays free.
+                return Ok(made);
+            }
+        }
         self.pages.create(offset, Level::Counts)?;
         self.pages
             .set_word(Level::CountTable, self.table.offset, block, offset)?;
