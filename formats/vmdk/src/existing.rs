@@ -33,9 +33,9 @@ pub fn existing<'h>(
 ) -> Result<Box<dyn Target + 'h>> {
     let opened = match extents {
         [] => open(file, size, seed).map(|image| -> Box<dyn Target + 'h> { Box::new(image) }),
-        _ if matches!(magic(&file)?, SPARSE_MAGIC | COWD_MAGIC) => Err(unsupported(
-            b"writing into a VMDK that has extents of two kinds (-n)",
-        )),
+        _ if matches!(magic(&file)?, SPARSE_MAGIC | COWD_MAGIC) => {
+            Err(unsupported(b"writing into a VMDK that has extents of two kinds"))
+        }
         _ => pieces::open(file, extents, size, seed),
     };
     opened.map_err(|fault| Fault {
@@ -70,14 +70,11 @@ fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<InPlace<Existing<'
     let plain = sparse
         .filter(|sparse| sparse.packing == Packing::Plain && matches!(sparse.form, Form::Hosted { .. }));
     let (Some(sparse), Some(text)) = (plain, plain.and_then(|sparse| sparse.descriptor)) else {
-        return Err(unsupported(
-            b"writing into a VMDK that is not one sparse file without parent",
-        ));
         let is_elsewhere = |extent: &Extent<'_>| extent.file.slot() != file.slot();
         return Err(unsupported(match image.extents.iter().any(is_elsewhere) {
             // The host found no names that it could open.
-            true => b"writing into a VMDK whose extents are not called after it (-n)",
-            false => b"writing into a VMDK that is compressed, or not without parent (-n)",
+            true => b"writing into a VMDK whose extents are not called after it",
+            false => b"writing into a VMDK that is compressed, or not without parent",
         }));
     };
     InPlace::new(Existing::new(file, sparse, Some(text), seed)?, size)

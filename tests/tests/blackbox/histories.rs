@@ -193,9 +193,6 @@ impl History {
     }
 
     fn commit(&mut self) {
-        if self.size > 20 << 20 {
-            return;
-        }
         let words: &[&str] = if self.dice.below(2) == 0 {
             &["commit", "-d", "image"]
         } else {

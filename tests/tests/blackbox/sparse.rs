@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 use instar_tests::compare::{allocated_ranges, same_bytes, same_disk_space};
-use instar_tests::disk::{mix, pattern};
+use instar_tests::disk::pattern;
 use instar_tests::variant::io;
 use instar_tests::{Bench, Dice, in_both_sandboxes};
 
