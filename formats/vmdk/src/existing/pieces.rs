@@ -103,7 +103,7 @@ struct Part<'h> {
 enum Place<'h> {
     /// Plain bytes from this one of the file on.
     Flat(File<'h>, u64),
-    Sparse(InPlace<Existing<'h>>),
+    Sparse(Box<InPlace<Existing<'h>>>),
 }
 
 impl<'h> Part<'h> {
@@ -124,7 +124,7 @@ impl<'h> Part<'h> {
                 }
                 let blocks = Existing::new(file, sparse, None, seed);
                 let blocks = blocks.map_err(|fault| in_file(fault, file))?;
-                Place::Sparse(InPlace::new(blocks, 0)?)
+                Place::Sparse(Box::new(InPlace::new(blocks, 0)?))
             }
         };
         Ok(Self {
