@@ -1,7 +1,5 @@
 //! Directories for tests that write and judge the same few files thousands of times.
 
-use std::path::Path;
-
 use tempfile::TempDir;
 
 /// A directory in memory if there is room, since a disk spends most of such a test on files that are cut and written again. Otherwise it
@@ -20,15 +18,7 @@ pub fn scratch() -> TempDir {
 }
 
 fn free(directory: &str) -> Option<u64> {
-    let name = std::ffi::CString::new(directory).unwrap();
-    let mut facts = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: the name ends with a zero, and the kernel fills the facts if it gives 0.
-    let result = unsafe { libc::statvfs(name.as_ptr(), facts.as_mut_ptr()) };
-    if result != 0 || !Path::new(directory).is_dir() {
-        return None;
-    }
-    // SAFETY: they have been filled.
-    let facts = unsafe { facts.assume_init() };
+    let facts = rustix::fs::statvfs(directory).ok()?;
     Some(facts.f_bavail * facts.f_frsize)
 }
 
