@@ -347,6 +347,13 @@ impl<'h> Grow<'h> {
     /// Ends the act of a change that has no moment: nothing of it was ever seen.
     pub(super) fn release(mut self) -> Result<Release<'h>> {
         self.settle()?;
+        self.lead_to_counts()?;
+        Ok(Release::of(self.look))
+    }
+
+    /// The header leads to the counts as they were [settled](Self::settle): from here on, live tables may lead to what was taken, even if its
+    /// counts took a longer table. That one counts what the old one did and more, hence a step of its own.
+    pub(super) fn lead_to_counts(&mut self) -> Result<()> {
         let look = &mut self.look;
         if look.ledger.table != look.header.refcount_table {
             let bits = look.layout.cluster_bits();
@@ -354,13 +361,16 @@ impl<'h> Grow<'h> {
             look.sector.write()?;
             look.header.refcount_table = look.ledger.table;
         }
-        Ok(Release::of(self.look))
+        Ok(())
     }
 
     /// The one moment, where more changes than some fields: the first cluster becomes `head`, which leads to `rebuilt` if there is such
     /// a structure.
     pub(super) fn switch_to(mut self, mut head: Head, rebuilt: Option<Rebuilt>) -> Result<Release<'h>> {
         self.settle()?;
+        if rebuilt.is_none() {
+            self.lead_to_counts()?;
+        }
         let look = &mut self.look;
         let bits = look.layout.cluster_bits();
         let (mut table, mut retired) = (look.ledger.table, Vec::new());
@@ -368,10 +378,6 @@ impl<'h> Grow<'h> {
             table = rebuilt.table;
             retired = look.ledger.retired();
             head.set_refcount_order(rebuilt.order);
-        } else if table != look.header.refcount_table {
-            // A longer table counts what the old one did and more: a step of its own.
-            look.sector.set_refcount_table(table, bits)?;
-            look.sector.write()?;
         }
         head.set_refcount_table(table, bits)?;
         head.set_dirty(look.marked);

@@ -5,7 +5,7 @@ use std::path::Path;
 use instar_codecs::Decoder;
 use instar_disk::job::Preallocation;
 use instar_disk::{Distant, Edit, Fault, FileFacts, Resizing, fault};
-use instar_native::Native;
+use instar_native::{Failing, Native};
 
 use crate::power::{act, assert_clean, disk, survives_by};
 use crate::support::{self, Bench, KIB, MIB, assert_same};
@@ -183,6 +183,41 @@ fn space_is_reserved_for_what_is_added() {
         }
     }
     println!("{states} states of power cuts");
+}
+
+/// Blocks for clusters behind the end stand behind space that is set apart, which takes a longer table.
+#[test]
+fn a_stop_while_the_refcount_table_grows_leaves_nothing_uncounted() {
+    let mut refused = 0;
+    for allowed in 0.. {
+        let bench = Bench::new();
+        image(&bench, "cluster_size=512");
+        let host = Failing::after(allowed);
+        let path = bench.path("image");
+        let file = instar_disk::File::new(&host, host.native.existing(&path));
+        let to = To {
+            size: 9 * MIB,
+            preallocation: Preallocation::Metadata,
+        };
+        let mut edit = instar_qcow2::edit(file).unwrap();
+        let outcome = resize(&mut *edit, to, &[], None, &bench, "image");
+        drop(edit);
+        let checked = std::process::Command::new("qemu-img")
+            .args(["check", "-f", "qcow2"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(
+            matches!(checked.status.code(), Some(0 | 3)),
+            "after {allowed} changes: {}",
+            String::from_utf8_lossy(&checked.stderr)
+        );
+        if outcome.is_ok() {
+            break;
+        }
+        refused += 1;
+    }
+    assert!(refused > 10, "{refused}");
 }
 
 #[test]

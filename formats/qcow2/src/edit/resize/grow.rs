@@ -497,6 +497,7 @@ impl<'h> Plan<'h> {
 
     /// Leads from live tables to what was made. Nothing of that is on the old disk.
     fn enter(&self, grow: &mut Grow<'h>, made: &Made) -> Result<()> {
+        grow.lead_to_counts()?;
         if let Some(cleared) = &self.tail.cleared {
             let length = cleared.end.saturating_sub(cleared.start);
             self.data.zero(cleared.start, length, ZeroHow::Keep)?;
