@@ -368,6 +368,19 @@ fn a_failure_at_any_write_leaves_the_same_disk_and_snapshots() {
     }
 }
 
+/// qemu-img says of the image what these options are.
+fn shows(bench: &Bench, options: &str, layout: &str) {
+    let shown = info(bench);
+    for option in options.split(',') {
+        let expected = match option.split_once('=').unwrap() {
+            ("compat", version) => format!("compat: {version}\n"),
+            ("refcount_bits", bits) => format!("refcount bits: {bits}\n"),
+            _ => continue,
+        };
+        assert!(shown.contains(&expected), "{layout}, {options}: {shown}");
+    }
+}
+
 #[test]
 fn a_power_cut_leaves_the_disk_of_before_or_that_of_the_new_size() {
     let mut states = 0;
@@ -431,15 +444,7 @@ fn a_power_cut_leaves_the_disk_of_before_or_that_of_the_new_size() {
             let size = wanted(options).size.unwrap();
             bench.put_sparse("expected.raw", &before.of_size(size));
             assert!(bench.is_disk_of("image", "expected.raw"), "{layout}, {options}");
-            let shown = info(&bench);
-            for option in options.split(',') {
-                let shows = match option.split_once('=').unwrap() {
-                    ("compat", version) => format!("compat: {version}\n"),
-                    ("refcount_bits", bits) => format!("refcount bits: {bits}\n"),
-                    _ => continue,
-                };
-                assert!(shown.contains(&shows), "{layout}, {options}: {shown}");
-            }
+            shows(&bench, options, layout);
         }
         if let Some(old) = old {
             assert_same(&bench.reference("image", "-f qcow2 -l old"), &old, layout);
