@@ -469,6 +469,8 @@ pub struct Qcow2Create {
     pub data_file: Option<(Slot, ImageText)>,
     /// `data_file_raw`.
     pub data_file_raw: bool,
+    /// `keep_data_file`: the data file has the disk's bytes already.
+    pub keeps_data: bool,
 }
 
 impl Default for Qcow2Create {
@@ -485,6 +487,7 @@ impl Default for Qcow2Create {
             backing_format: None,
             data_file: None,
             data_file_raw: false,
+            keeps_data: false,
         }
     }
 }

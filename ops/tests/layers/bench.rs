@@ -37,7 +37,7 @@ pub(crate) struct Into<'a> {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self(TempDir::new().unwrap())
+        Self(instar_native::scratch())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -1,5 +1,6 @@
 //! Options that only the newest release of qemu-img has, beside it. Every profile takes them.
 
+use std::fs;
 use std::process::Command;
 
 use instar_tests::compare::same_bytes;
@@ -139,5 +140,41 @@ in_both_sandboxes! {
             bench.instar(words).succeeds();
             bench.instar(["info", "--qemu-version", profile, "--limits", "-t", "none", "base.raw"]).succeeds();
         }
+    }
+
+    fn a_new_image_keeps_the_data_file_that_exists(bench) {
+        let Some(pair) = Pair::new(bench) else { return };
+        let before = disk::pattern(0, 1_000_000, 5);
+        for (options, size) in [
+            ("data_file=data,data_file_raw=on,keep_data_file=on", "2M"),
+            ("data_file=data,data_file_raw=on,keep_data_file=on", "512k"),
+            ("data_file=data,keep_data_file=on,preallocation=metadata", "1M"),
+            ("data_file=data,keep_data_file=on,extended_l2=on,cluster_size=16k,preallocation=metadata", "1M"),
+            ("data_file=data,keep_data_file=on", "1M"),
+            ("data_file=absent,data_file_raw=on,keep_data_file=on", "1M"),
+            ("keep_data_file=on", "1M"),
+            ("keep_data_file=on,preallocation=falloc", "1M"),
+            ("data_file=data,data_file_raw=on,keep_data_file=on,preallocation=falloc", "1M"),
+            ("data_file=data,data_file_raw=on,keep_data_file=on,preallocation=full", "1M"),
+            ("data_file=data,data_file_raw=on,keep_data_file=on,compat=0.10", "1M"),
+            ("data_file=data,keep_data_file=on,compat=0.10", "1M"),
+        ] {
+            let words = ["create", "-f", "qcow2", "-o", options, "image", size];
+            let run = |program: &dyn Fn(&[&str]) -> Outcome| {
+                fs::write(bench.path("data"), &before).unwrap();
+                let _ = fs::remove_file(bench.path("image"));
+                let outcome = program(&words);
+                let map = pair.theirs(&["convert", "-O", "raw", "image", "disk.raw"]).code() == Some(0);
+                let shown = map.then(|| fs::read(bench.path("disk.raw")).unwrap());
+                let checked = pair.theirs(&["check", "image"]).text();
+                ((outcome.code(), outcome.text(), outcome.message()), fs::read(bench.path("data")).unwrap(), shown, checked)
+            };
+            let theirs = run(&|words| pair.theirs(words));
+            let ours = run(&|words| pair.ours(words));
+            assert_eq!(theirs.0, ours.0, "{options}, {size}");
+            assert!(theirs == ours, "{options}, {size}");
+            assert!(ours.1.starts_with(&before), "{options}, {size}");
+        }
+        ledger::compared("create", &pair.newest.series);
     }
 }

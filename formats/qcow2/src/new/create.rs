@@ -132,7 +132,7 @@ pub(crate) fn check_header(options: &Qcow2Create, layout: &Layout) -> Result<()>
     .map(|_| ())
 }
 
-/// The data file, empty and as long as the disk.
+/// The data file, empty and as long as the disk; or as it is, if it is kept, but no shorter than the disk.
 pub(crate) fn prepare_data_file<'h>(
     data: File<'h>,
     options: &Qcow2Create,
@@ -141,6 +141,12 @@ pub(crate) fn prepare_data_file<'h>(
     if data.kind() == FileKind::Block {
         if data.size() < layout.size() {
             return Err(Fault::new(fault::core::TARGET_TOO_SMALL).in_file(data.slot()));
+        }
+        return Ok(data);
+    }
+    if options.keeps_data {
+        if data.size() < layout.size() {
+            data.resize(layout.size(), Preallocate::Off)?;
         }
         return Ok(data);
     }
@@ -183,7 +189,7 @@ fn preallocate(
 ) -> Result<Fixed> {
     let tables = space.take(layout.l1_entries())?;
     if let Some(data) = data {
-        if data.kind() == FileKind::Block {
+        if data.kind() == FileKind::Block && !options.keeps_data {
             data.zero(0, layout.size(), ZeroHow::Keep)?;
         }
         return Ok(Fixed { tables, data: 0 });

@@ -39,9 +39,18 @@ pub struct Surroundings<'a> {
     /// The name of the new image.
     pub name: &'a OsStr,
     /// Opens a further file that belongs to the image, by its name as it stands in the image.
-    pub companion: &'a mut dyn FnMut(&OsStr) -> Result<Slot, Vec<u8>>,
+    pub companion: &'a mut dyn FnMut(&OsStr, Companion) -> Result<Slot, Vec<u8>>,
     /// The virtual size, for formats whose files depend on it.
     pub size: &'a mut dyn FnMut() -> Result<u64, Vec<u8>>,
+}
+
+/// What becomes of a further file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Companion {
+    /// It is made anew.
+    New,
+    /// It exists and keeps its content.
+    Kept,
 }
 
 impl Settings {
@@ -262,7 +271,7 @@ impl Settings {
             Format::Qcow2 => qcow2::measured(self).map(Create::Qcow2),
             _ => self.create(&mut Surroundings {
                 name: OsStr::new("image"),
-                companion: &mut |_| Ok(Slot(0)),
+                companion: &mut |_, _| Ok(Slot(0)),
                 size: &mut || Ok(0),
             }),
         }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use instar_abi::ImageText;
 use instar_abi::job::{Compression, Preallocation, Qcow2Create};
 
-use super::{Settings, Surroundings, not_accepted};
+use super::{Companion, Settings, Surroundings, not_accepted};
 use crate::value::driver;
 
 /// Cluster sizes that the format allows: spec and reference tool.
@@ -19,15 +19,16 @@ const NAME_BYTES: usize = 1023;
 pub(super) fn create(settings: &Settings, around: &mut Surroundings<'_>) -> Result<Qcow2Create, Vec<u8>> {
     let mut options = values(settings)?;
     combinations(settings, &options)?;
-    if settings.flag("keep_data_file") == Some(true) {
-        let text = "'keep_data_file=on' is not supported, because 'create' replaces an existing data file and never writes into it; leave the option out to replace the file";
-        return Err(text.into());
-    }
     if let Some(name) = settings.text("data_file") {
         if name.len() > NAME_BYTES {
             return Err(b"Data file name too long".to_vec());
         }
-        let slot = (around.companion)(OsStr::from_bytes(name))?;
+        let kind = if options.keeps_data {
+            Companion::Kept
+        } else {
+            Companion::New
+        };
+        let slot = (around.companion)(OsStr::from_bytes(name), kind)?;
         options.data_file = Some((slot, ImageText::new(name)));
     }
     Ok(options)
@@ -73,6 +74,7 @@ fn values(settings: &Settings) -> Result<Qcow2Create, Vec<u8>> {
         backing_format: backing_format.map(ImageText::new),
         data_file: None,
         data_file_raw: settings.flag("data_file_raw").unwrap_or(false),
+        keeps_data: settings.flag("keep_data_file").unwrap_or(false),
     })
 }
 
@@ -156,6 +158,9 @@ fn combinations(settings: &Settings, options: &Qcow2Create) -> Result<(), Vec<u8
     if options.data_file_raw && with_backing {
         return Err(b"Backing file and data-file-raw cannot be used at the same time".to_vec());
     }
+    if options.keeps_data {
+        kept(options, with_data_file)?;
+    }
     if with_data_file && options.version < 3 {
         return Err(needs_v3("External data files are only supported with"));
     }
@@ -163,6 +168,21 @@ fn combinations(settings: &Settings, options: &Qcow2Create) -> Result<(), Vec<u8
         return Err(needs_v3("Non-zlib compression type is only supported with"));
     }
     Ok(())
+}
+
+/// What keeps an existing data file from being seen, or from staying as it is.
+fn kept(options: &Qcow2Create, with_data_file: bool) -> Result<(), Vec<u8>> {
+    let why = match options.preallocation {
+        _ if !with_data_file => "Must not use 'keep_data_file=on' without 'data_file'",
+        Preallocation::Off if !options.data_file_raw => {
+            "'keep_data_file=on' requires 'preallocation=metadata' or 'data_file_raw=on', or the file contents will not be visible"
+        }
+        Preallocation::Falloc | Preallocation::Full => {
+            "Preallocating more than only metadata would overwrite the external data file's content and is therefore incompatible with 'keep_data_file=on'"
+        }
+        Preallocation::Off | Preallocation::Metadata => return Ok(()),
+    };
+    Err(why.into())
 }
 
 fn needs_v3(what: &str) -> Vec<u8> {

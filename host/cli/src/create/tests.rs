@@ -3,12 +3,12 @@ use std::ffi::OsStr;
 use instar_abi::job::{Create, Preallocation, Qcow2Create};
 use instar_abi::{Format, ImageText, Slot};
 
-use super::{Ground, Settings, Surroundings, help, table};
+use super::{Companion, Ground, Settings, Surroundings, help, table};
 
 fn create(format: Format, list: &str) -> Result<Create, String> {
     let settings =
         Settings::parse(format, Some(list.as_bytes())).map_err(|e| String::from_utf8(e).unwrap())?;
-    let mut companion = |_: &OsStr| Ok(Slot(9));
+    let mut companion = |_: &OsStr, _: Companion| Ok(Slot(9));
     let mut around = Surroundings {
         name: OsStr::new("dir.d/disk.vmdk"),
         companion: &mut companion,
@@ -61,7 +61,7 @@ fn a_split_vmdk_has_its_extents_beside_it() {
     ] {
         let settings = Settings::parse(Format::Vmdk, Some(options.as_bytes())).unwrap();
         let mut names = Vec::new();
-        let mut companion = |name: &OsStr| {
+        let mut companion = |name: &OsStr, _: Companion| {
             names.push(name.to_owned());
             Ok(Slot(1))
         };

@@ -8,7 +8,7 @@ use instar_abi::job::{VmdkAdapter, VmdkCreate, VmdkSubformat};
 use instar_abi::vmdk::extent_files;
 use instar_abi::{ImageText, Slot};
 
-use super::{Settings, Surroundings};
+use super::{Companion, Settings, Surroundings};
 
 pub(super) fn create(settings: &Settings, around: &mut Surroundings<'_>) -> Result<VmdkCreate, Vec<u8>> {
     if settings
@@ -74,7 +74,7 @@ fn extents(
     }
     let size = (around.size)()?.checked_next_multiple_of(512).unwrap_or(0);
     extent_files(file_name, subformat, size)
-        .map(|file| (around.companion)(OsStr::from_bytes(&file.name)))
+        .map(|file| (around.companion)(OsStr::from_bytes(&file.name), Companion::New))
         .collect()
 }
 

@@ -15,7 +15,7 @@ use super::files::{self, Names};
 use super::guest::{Ended, Guest};
 use super::progress::Progress;
 use crate::console::Console;
-use crate::create::{Settings, Surroundings};
+use crate::create::{Companion, Settings, Surroundings};
 use crate::program::Program;
 use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
@@ -71,7 +71,7 @@ impl NewTarget<'_> {
             self.settings
                 .create(&mut Surroundings {
                     name: path,
-                    companion: &mut |_| Ok(Slot(0)),
+                    companion: &mut |_, _| Ok(Slot(0)),
                     size: &mut || Ok(0),
                 })
                 .map_err(|why| context(&why))?;
@@ -96,9 +96,15 @@ impl NewTarget<'_> {
             }
             check_device(self.settings, self.creating.is_empty(), &context)?;
         }
-        let mut companion = |name: &OsStr| {
+        let mut companion = |name: &OsStr, kind: Companion| {
             let beside = beside(path.as_bytes(), name.as_bytes());
-            let made = maker.make(OsStr::from_bytes(&beside));
+            let beside = OsStr::from_bytes(&beside);
+            let made = match kind {
+                Companion::New => maker.make(beside),
+                // A copy would overwrite what is to stay.
+                Companion::Kept if !self.keeps => return Err(ONLY_CREATE_KEEPS.into()),
+                Companion::Kept => opened.in_place(&files::typed(beside), &maker.options),
+            };
             made.map(|facts| facts.slot).map_err(|error| files::words(&error))
         };
         let create = self
@@ -127,6 +133,8 @@ impl NewTarget<'_> {
         }
     }
 }
+
+const ONLY_CREATE_KEEPS: &str = "'keep_data_file=on' is only for 'create', because the copied data would overwrite the file; leave the option out to replace the file";
 
 /// What the reference tool says of a device that is not there.
 const NO_DEVICE: &[u8] = b"Protocol driver 'host_device' does not support creating new images, so an existing image must be selected as the target; however, opening the given target as an existing image failed: ";
@@ -347,7 +355,7 @@ fn defaults(format: Format) -> Step<Create> {
     settings
         .create(&mut Surroundings {
             name: OsStr::new(""),
-            companion: &mut |_| Ok(Slot(0)),
+            companion: &mut |_, _| Ok(Slot(0)),
             size: &mut || Ok(0),
         })
         .map_err(Stop::Message)
