@@ -39,10 +39,13 @@ pub struct Surroundings<'a> {
     /// The name of the new image.
     pub name: &'a OsStr,
     /// Opens a further file that belongs to the image, by its name as it stands in the image.
-    pub companion: &'a mut dyn FnMut(&OsStr, Companion) -> Result<Slot, Vec<u8>>,
+    pub companion: &'a mut OpenCompanion<'a>,
     /// The virtual size, for formats whose files depend on it.
     pub size: &'a mut dyn FnMut() -> Result<u64, Vec<u8>>,
 }
+
+/// Opens a further file, or gives the reason why it cannot.
+pub type OpenCompanion<'a> = dyn FnMut(&OsStr, Companion) -> Result<Slot, Vec<u8>> + 'a;
 
 /// What becomes of a further file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -96,17 +96,7 @@ impl NewTarget<'_> {
             }
             check_device(self.settings, self.creating.is_empty(), &context)?;
         }
-        let mut companion = |name: &OsStr, kind: Companion| {
-            let beside = beside(path.as_bytes(), name.as_bytes());
-            let beside = OsStr::from_bytes(&beside);
-            let made = match kind {
-                Companion::New => maker.make(beside),
-                // A copy would overwrite what is to stay.
-                Companion::Kept if !self.keeps => return Err(ONLY_CREATE_KEEPS.into()),
-                Companion::Kept => opened.in_place(&files::typed(beside), &maker.options),
-            };
-            made.map(|facts| facts.slot).map_err(|error| files::words(&error))
-        };
+        let mut companion = |name: &OsStr, kind| maker.companion(path, name, kind);
         let create = self
             .settings
             .create(&mut Surroundings {
@@ -163,6 +153,19 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
+    /// A file of the image at `path` that has this name in it.
+    fn companion(&self, path: &OsStr, name: &OsStr, kind: Companion) -> Result<Slot, Vec<u8>> {
+        let beside = beside(path.as_bytes(), name.as_bytes());
+        let beside = OsStr::from_bytes(&beside);
+        let made = match kind {
+            Companion::New => self.make(beside),
+            // A copy would overwrite what is to stay.
+            Companion::Kept if !self.keeps => return Err(ONLY_CREATE_KEEPS.into()),
+            Companion::Kept => self.opened.in_place(&files::typed(beside), &self.options),
+        };
+        made.map(|facts| facts.slot).map_err(|error| files::words(&error))
+    }
+
     fn make(&self, name: &OsStr) -> Result<FileFacts, OpenError> {
         let name = files::typed(name);
         let facts = if self.keeps {
