@@ -19,6 +19,7 @@
 //!    compile-time assertions and tests.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,

@@ -47,7 +47,6 @@ impl Corpus {
         }
     }
 
-    /// The directory.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }

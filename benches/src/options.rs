@@ -20,7 +20,6 @@ pub(crate) struct Options {
     groups: Vec<Group>,
     only: Option<String>,
     runs: Option<usize>,
-    /// The reference.
     pub(crate) qemu: PathBuf,
     /// Ours.
     pub(crate) instar: PathBuf,

@@ -29,7 +29,6 @@ pub(crate) enum Group {
     Limits,
     /// Verbs that only read.
     Looks,
-    /// New images.
     Making,
     /// Verbs that change an image.
     Changing,
@@ -158,7 +157,6 @@ const fn row(
     }
 }
 
-/// Every row.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
     plain::ROWS
         .iter()

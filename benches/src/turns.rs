@@ -34,7 +34,6 @@ pub(crate) struct Results {
     pub(crate) ours: Vec<Vec<Sample>>,
     /// In the order of the row's peers; none where the peer is not installed.
     pub(crate) peers: Vec<Option<Vec<Sample>>>,
-    /// The machine's.
     pub(crate) limit: Vec<Sample>,
 }
 

@@ -26,9 +26,6 @@ pub trait Blocks: Send {
     fn block_size(&self) -> u64;
 
     /// Where the bytes of `block` are in the file; none: it reads as zeros.
-    ///
-    /// # Errors
-    /// Errors of the host.
     fn place(&mut self, block: u64) -> Result<Option<u64>>;
 
     /// A place for a block behind everything else: where its bytes will be.
@@ -38,56 +35,32 @@ pub trait Blocks: Send {
     fn reserve(&mut self) -> Result<u64>;
 
     /// `block`, which has no place, has that one, which was reserved.
-    ///
-    /// # Errors
-    /// Errors of the host.
     fn link(&mut self, block: u64, place: u64) -> Result<()>;
 
     /// The block at `place` is about to be written to.
-    ///
-    /// # Errors
-    /// Errors of the host.
     fn touch(&mut self, place: u64) -> Result<()> {
         let _ = place;
         Ok(())
     }
 
     /// Takes away what the image is recognised by: it is incomplete until [`Blocks::finish`].
-    ///
-    /// # Errors
-    /// Errors of the host.
     fn mark(&mut self) -> Result<()>;
 
     /// Writes all tables, then what the image is recognised by.
-    ///
-    /// # Errors
-    /// Errors of the host.
     fn finish(&mut self) -> Result<()>;
 
     /// The image stays readable: it is about to be written to.
-    ///
-    /// # Errors
-    /// The host's.
     fn begin(&mut self) -> Result<()> {
         Ok(())
     }
 
     /// Likewise: sees to it that the file has all that [`Blocks::link`] is going to lead to.
-    ///
-    /// # Errors
-    /// The host's.
     fn prepare(&mut self) -> Result<()>;
 
     /// Likewise: writes the tables.
-    ///
-    /// # Errors
-    /// The host's.
     fn put(&mut self) -> Result<()>;
 
     /// Likewise: all is written.
-    ///
-    /// # Errors
-    /// The host's.
     fn end(&mut self) -> Result<()> {
         Ok(())
     }

@@ -47,9 +47,6 @@ impl<'h> Extents<'h> {
 
     /// What is left of the extent that `offset` lies in, at least one byte. Past the file's end: a hole without end.
     /// A block device is data throughout.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn at(&mut self, offset: u64) -> Result<Extent> {
         if offset >= self.file.size() {
             return Ok(Extent {
@@ -78,9 +75,6 @@ impl<'h> Extents<'h> {
     }
 
     /// Bytes of the file that are data: all but its holes. A file in more pieces than is worth asking for has data in the rest.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn present(&mut self) -> Result<u64> {
         let size = self.file.size();
         let (mut at, mut sum) = (0_u64, 0_u64);

@@ -67,9 +67,6 @@ impl<'h> File<'h> {
     }
 
     /// Reads up to the file's end; gives the bytes read.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<usize> {
         let mut io = [Io::new(Action::Read {
             slot: self.slot(),
@@ -97,9 +94,6 @@ impl<'h> File<'h> {
     }
 
     /// Fills `into`; what lies past the file's end reads as zero.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn read_padded(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         let read = self.read(offset, into)?;
         if let Some(rest) = into.get_mut(read..) {
@@ -109,9 +103,6 @@ impl<'h> File<'h> {
     }
 
     /// Writes all of `from`.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn write(&self, offset: u64, from: &[u8]) -> Result<()> {
         self.one(Action::Write {
             slot: self.slot(),
@@ -121,9 +112,6 @@ impl<'h> File<'h> {
     }
 
     /// Sets the length; what is added reads as zero.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn resize(&self, length: u64, preallocate: Preallocate) -> Result<()> {
         self.one(Action::Resize {
             slot: self.slot(),
@@ -134,9 +122,6 @@ impl<'h> File<'h> {
 
     /// Sets the length of an empty file. Unless space is reserved, its first block is written, as the reference tool does: a program
     /// that bypasses the page cache finds the required alignment by reading data, and a hole does not show it.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn extend_from_nothing(&self, length: u64, preallocate: Preallocate) -> Result<()> {
         const BLOCK: usize = 4096;
         self.resize(length, preallocate)?;
@@ -148,9 +133,6 @@ impl<'h> File<'h> {
     }
 
     /// Makes a range read as zero. Nothing is asked of the host for an empty one.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn zero(&self, offset: u64, length: u64, how: ZeroHow) -> Result<()> {
         if length == 0 {
             return Ok(());
@@ -165,9 +147,6 @@ impl<'h> File<'h> {
 
     /// On a device, clears the first sector, as the reference tool does before it makes an image there. Otherwise the device would
     /// still show the image that it held before.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn forget_image(&self) -> Result<()> {
         match self.kind() {
             FileKind::Block => self.zero(0, self.size().min(512), ZeroHow::MayUnmap),
@@ -176,9 +155,6 @@ impl<'h> File<'h> {
     }
 
     /// Data on stable storage, if this run's cache mode asks for it.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn flush(&self) -> Result<()> {
         self.one(Action::Flush { slot: self.slot() })
     }

@@ -218,9 +218,6 @@ impl Status {
 
     /// With what `file` itself has at the place where this data stands: a hole there is zero, too, and the answer ends with
     /// the file's. What lies past the file's end goes with the hole before it.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn look_below(mut self, extents: &mut Extents<'_>, size: u64) -> Result<Self> {
         let Some((_, at)) = self.place.filter(|_| self.data && !self.zero) else {
             return Ok(self);

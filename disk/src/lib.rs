@@ -14,8 +14,11 @@
 //! 2. No code here knows where it runs. The guest supplies a [`Host`] that rings a doorbell; tests supply one
 //!    over ordinary files.
 //! 3. Values from an image are hostile: arithmetic is checked, walks are bounded, and memory is allocated only for bytes present.
+//! 4. Functions that read, write or ask for a file fail with what the host answers. Sections called `# Errors`, here and in the crates of the
+//!    formats, name what there is besides.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,

@@ -68,9 +68,6 @@ pub const fn reservation(preallocation: Preallocation) -> Preallocate {
 }
 
 /// Copies bytes of a file to another place in it; what lies past the file's end is zero. The ranges do not overlap.
-///
-/// # Errors
-/// The host's.
 pub fn copy_within(file: &File<'_>, from: u64, to: u64, length: u64) -> Result<()> {
     let mut buffer = Vec::new();
     let mut done = 0;

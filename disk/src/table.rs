@@ -216,9 +216,6 @@ impl<'h> TableWriter<'h> {
     }
 
     /// Writes what is not in the file yet.
-    ///
-    /// # Errors
-    /// Errors of the host.
     pub fn finish(&mut self) -> Result<()> {
         self.put()?;
         let reached = self.reached.max(self.at);

@@ -95,9 +95,6 @@ pub trait Target: Send {
     }
 
     /// All data that was placed has been written: tables may lead to it.
-    ///
-    /// # Errors
-    /// The host's.
     fn settle(&mut self) -> Result<()> {
         Ok(())
     }
@@ -106,9 +103,6 @@ pub trait Target: Send {
     fn abandon(&mut self) {}
 
     /// Writes all tables that are still in memory, then what makes the image recognisable as complete.
-    ///
-    /// # Errors
-    /// Errors of the host.
     fn finish(&mut self) -> Result<()>;
 }
 

@@ -13,7 +13,6 @@ use crate::{Outcome, Reference, Running, binary, ledger, reference};
 pub enum Sandbox {
     /// A virtual machine.
     Kvm,
-    /// Confined processes.
     Process,
 }
 
@@ -83,7 +82,6 @@ impl Bench {
         self.sandbox
     }
 
-    /// The directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -169,12 +167,10 @@ impl Bench {
         command.args(arguments);
     }
 
-    /// Runs instar.
     pub fn instar<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
         Outcome::of(&mut self.command(arguments))
     }
 
-    /// Starts instar.
     pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
         Running::start(&mut self.command(arguments))
     }

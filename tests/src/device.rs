@@ -40,7 +40,6 @@ impl Loop {
         Self::over(&path)
     }
 
-    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0

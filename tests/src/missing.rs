@@ -9,7 +9,6 @@ use crate::missing::When::{Always, Bits, Not};
 pub struct Rule {
     /// Its number on x86-64.
     pub call: u32,
-    /// When.
     pub when: When,
     /// With this error.
     pub errno: u16,

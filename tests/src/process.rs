@@ -14,11 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Outcome {
     /// What was run.
     pub command: String,
-    /// Its status.
     pub status: ExitStatus,
-    /// Standard output.
     pub stdout: Vec<u8>,
-    /// Standard error.
     pub stderr: Vec<u8>,
     /// From start to end.
     pub took: Duration,

@@ -17,7 +17,6 @@ pub const VARIABLE: &str = "INSTAR_QEMU_VERSION";
 pub struct Reference {
     /// Its first two numbers.
     pub series: String,
-    /// Its number.
     pub version: String,
     /// Where its programs are; none: on the path.
     bin: Option<PathBuf>,

@@ -13,7 +13,6 @@ use crate::disk::{self, Piece, USUAL_BYTES};
 pub struct Variant {
     /// Said when it goes wrong.
     pub name: &'static str,
-    /// Makes it.
     pub make: Make,
     /// How it is named to a verb that reads it: options and operands.
     pub source: &'static [&'static str],
@@ -212,7 +211,6 @@ pub const SNAPSHOTS: &[Variant] = &[
     ),
 ];
 
-/// Raw files.
 pub const RAW: &[Variant] = &[
     made("raw", raw, &["image"]),
     made("raw, named", raw, &["-f", "raw", "image"]),

@@ -42,9 +42,7 @@ pub(crate) fn enter_namespace() {
 /// Kinds of file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileSystem {
-    /// Shares extents.
     Xfs,
-    /// Shares extents.
     Btrfs,
     /// What most machines have.
     Ext4,

@@ -99,7 +99,6 @@ impl Extensions {
     }
 }
 
-/// One extension.
 struct Found {
     pub(crate) magic: u32,
     length: u32,

@@ -26,7 +26,6 @@ impl Features {
         self.incompatible & incompatible::DIRTY != 0
     }
 
-    /// Marked corrupt.
     #[must_use]
     pub const fn corrupt(&self) -> bool {
         self.incompatible & incompatible::CORRUPT != 0

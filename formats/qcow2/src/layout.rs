@@ -21,7 +21,6 @@ pub struct Layout {
 /// Clusters that describe how often clusters are used, themselves included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefcountSpace {
-    /// Refcount blocks.
     pub blocks: u64,
     /// Clusters of the refcount table.
     pub table: u64,

@@ -176,7 +176,6 @@ pub mod autoclear {
 
 /// Values of `crypt_method`.
 pub mod crypt {
-    /// Plain.
     pub const NONE: u32 = 0;
     /// AES-128-CBC, the legacy method.
     pub const AES: u32 = 1;
@@ -226,9 +225,7 @@ pub const SUBCLUSTER_BITS: u32 = 5;
 
 /// Second half of an extended L2 entry: bit n says that subcluster n is allocated, bit 32 + n that it reads as zero.
 pub mod subcluster {
-    /// Allocation bits.
     pub const ALLOCATED: u64 = 0x0000_0000_ffff_ffff;
-    /// Zero bits.
     pub const ZERO: u64 = 0xffff_ffff_0000_0000;
 }
 

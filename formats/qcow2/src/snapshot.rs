@@ -67,7 +67,6 @@ pub(crate) fn find(file: File<'_>, header: &Header, name: &SnapshotName) -> Resu
     by_name.ok_or_else(|| Fault::new(fault::core::NO_SNAPSHOT).in_file(file.slot()))
 }
 
-/// One snapshot.
 pub(crate) struct Entry {
     pub(crate) raw: RawSnapshot,
     /// Where it stands in the file, without the padding behind it.

@@ -34,7 +34,6 @@ pub struct RawHeader {
     pub image_type: U32,
     /// Flags of VirtualBox.
     pub image_flags: U32,
-    /// Free text.
     pub comment: [u8; 256],
     /// Where the block map starts, bytes.
     pub offset_blocks: U32,

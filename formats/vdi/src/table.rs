@@ -51,9 +51,6 @@ impl<'h> BlockMap<'h> {
     }
 
     /// The run that starts with `block`, as far as one page of the map tells.
-    ///
-    /// # Errors
-    /// The host's.
     pub(crate) fn run(&mut self, block: u64) -> Result<Run> {
         if let Some((start, known)) = self.last
             && let Some(skipped) = block.checked_sub(start)

@@ -24,9 +24,6 @@ impl Bitmap {
 
     /// Whether the sector `sector` of `block` is in it, and for how many sectors that holds, as far as one piece tells. The
     /// block's bitmap is `size` bytes at `offset`.
-    ///
-    /// # Errors
-    /// The host's.
     pub(crate) fn run(
         &mut self,
         file: &File<'_>,

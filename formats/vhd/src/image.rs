@@ -72,9 +72,6 @@ fn open_any<'h>(file: File<'h>, rule: SizeRule) -> Result<Opened<'h>> {
 }
 
 /// The footer by which the disk is read, as it stands, and where: in front, or at the end of a fixed disk.
-///
-/// # Errors
-/// The host's.
 pub(crate) fn leading_footer(file: &File<'_>) -> Result<(RawFooter, u64)> {
     let front = read_footer(file, 0)?;
     let at = align_up(file.size(), 512)?.saturating_sub(512);

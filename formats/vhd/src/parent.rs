@@ -9,9 +9,6 @@ use crate::raw::{PLATFORM_W2KU, PLATFORM_W2RU, RawDynamicHeader, RawParentLocato
 
 /// The parent's name: the relative path if there is one, else the last component of the absolute path or of the name in the
 /// header. An absolute path of another machine leads nowhere, but the parent usually lies beside its child.
-///
-/// # Errors
-/// The host's.
 pub(crate) fn parent(file: &File<'_>, raw: &RawDynamicHeader) -> Result<Option<report::Backing>> {
     let name = match path(file, raw, PLATFORM_W2RU)? {
         Some(relative) => Some(relative),

@@ -40,7 +40,6 @@ pub struct RawFooter {
     pub time_stamp: U32,
     /// Who made it.
     pub creator_application: [u8; 4],
-    /// Its version.
     pub creator_version: U32,
     /// On which system.
     pub creator_host_os: [u8; 4],
@@ -81,7 +80,6 @@ pub struct RawDynamicHeader {
     pub cookie: [u8; 8],
     /// [`NOWHERE`].
     pub data_offset: U64,
-    /// The BAT.
     pub table_offset: U64,
     /// Major in the high half, minor in the low.
     pub header_version: U32,

@@ -28,9 +28,6 @@ pub(crate) struct Parent {
 impl Parent {
     /// Reads the locator of `length` bytes at `offset`. The name is the relative path if there is one, else the last component of an
     /// absolute one. An absolute path of another machine leads nowhere, but the parent usually lies beside its child.
-    ///
-    /// # Errors
-    /// The host's.
     pub(crate) fn read(file: &Replayed<'_>, offset: u64, length: u64) -> Result<Self> {
         let mut item: Vec<u8> = alloc::vec![0; to_usize(length.min(LOCATOR))?];
         file.read(offset, &mut item)?;

@@ -111,13 +111,10 @@ pub struct RawRegionTableHeader {
 
 const _: () = assert!(size_of::<RawRegionTableHeader>() == 16);
 
-/// A region.
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct RawRegionTableEntry {
-    /// Which.
     pub guid: Guid,
-    /// Where.
     pub file_offset: U64,
     /// Its bytes.
     pub length: U32,
@@ -147,7 +144,6 @@ const _: () = assert!(size_of::<RawMetadataTableHeader>() == 32);
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct RawMetadataTableEntry {
-    /// Which.
     pub item_id: Guid,
     /// Where in the region, at least 64 KiB.
     pub offset: U32,
@@ -251,7 +247,6 @@ pub struct RawLogDescriptor {
     pub leading_bytes: U64,
     /// Where in the file, a multiple of 4 KiB.
     pub file_offset: U64,
-    /// The entry's.
     pub sequence_number: U64,
 }
 

@@ -137,9 +137,6 @@ impl<'h> Replayed<'h> {
     }
 
     /// Fills `into`; what lies past the end reads as zeros.
-    ///
-    /// # Errors
-    /// The host's.
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         let mut rest = into;
         let mut at = offset;

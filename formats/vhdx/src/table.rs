@@ -29,7 +29,6 @@ pub(crate) struct Table {
 pub(crate) struct Run {
     /// Blocks, at least 1.
     pub(crate) blocks: u64,
-    /// The answer.
     pub(crate) place: Place,
 }
 
@@ -49,7 +48,6 @@ pub(crate) enum Place {
     Unknown {
         /// Its entry of the table.
         entry: u64,
-        /// The state.
         state: u64,
     },
 }

@@ -135,9 +135,6 @@ impl Target for Split<'_> {
 }
 
 /// Writes the descriptor of a split image: the last file, and the one by which it is recognised.
-///
-/// # Errors
-/// The host's.
 pub(crate) fn write_descriptor(file: &File<'_>, text: &[u8]) -> Result<()> {
     file.write(0, text)?;
     settle(file, from_usize(text.len()))?;

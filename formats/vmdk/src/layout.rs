@@ -32,7 +32,6 @@ const DIRECTORY_CHUNK: u64 = 64 << 10;
 pub(crate) struct Layout {
     /// Virtual bytes.
     pub(crate) capacity: u64,
-    /// Grain tables.
     pub(crate) tables: u64,
     /// The redundant directory; its tables follow.
     pub(crate) redundant: u64,
@@ -88,9 +87,6 @@ impl Layout {
     }
 
     /// Writes both directories: they are complete from the start.
-    ///
-    /// # Errors
-    /// The host's.
     pub(crate) fn write_directories(&self, file: &File<'_>) -> Result<()> {
         for directory in [self.redundant, self.directory] {
             let first = self.tables_of(directory)?;
@@ -107,9 +103,6 @@ pub(crate) fn directory_bytes(tables: u64) -> Result<u64> {
 }
 
 /// Writes a directory of `tables` entries at `place`; `table(i)` is the sector of table i.
-///
-/// # Errors
-/// The host's.
 pub(crate) fn write_directory(
     file: &File<'_>,
     place: u64,
@@ -149,9 +142,6 @@ pub(crate) fn common_header(capacity: u64, zeroed_grain: bool) -> RawSparseHeade
 }
 
 /// Makes `file` empty, then `length` bytes long. A block device keeps its size and its content.
-///
-/// # Errors
-/// The host's.
 pub(crate) fn prepare<'h>(file: File<'h>, length: u64) -> Result<File<'h>> {
     if file.kind() == FileKind::Block {
         if file.size() < length {
@@ -169,9 +159,6 @@ pub(crate) fn prepare<'h>(file: File<'h>, length: u64) -> Result<File<'h>> {
 }
 
 /// Sets the final length of a file that is no device.
-///
-/// # Errors
-/// The host's.
 pub(crate) fn settle(file: &File<'_>, length: u64) -> Result<()> {
     if file.kind() == FileKind::Block {
         return Ok(());
@@ -180,9 +167,6 @@ pub(crate) fn settle(file: &File<'_>, length: u64) -> Result<()> {
 }
 
 /// Makes a range that was never written read as zero.
-///
-/// # Errors
-/// The host's.
 pub(crate) fn clear(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
     if file.kind() == FileKind::Fresh {
         return Ok(());
@@ -191,9 +175,6 @@ pub(crate) fn clear(file: &File<'_>, offset: u64, length: u64) -> Result<()> {
 }
 
 /// Writes the descriptor into a file that has everything, then the header that makes it an image.
-///
-/// # Errors
-/// The host's.
 pub(crate) fn write_head(file: &File<'_>, header: &RawSparseHeader, descriptor: &[u8]) -> Result<()> {
     let mut sectors = descriptor.to_vec();
     sectors.resize(to_usize(DESCRIPTOR_BYTES)?, 0);

@@ -38,7 +38,6 @@ pub(crate) struct Stream<'h> {
     directory: Vec<u32>,
     /// The grain table of the grains being written.
     table: Vec<u32>,
-    /// Its number.
     number: u64,
 }
 

@@ -12,7 +12,6 @@ use crate::settings::{self, Policy};
 use crate::stop::{Step, Stop};
 use crate::verbs::{self, Verb};
 
-/// The program.
 #[must_use]
 pub fn main() -> ExitCode {
     word_panics();

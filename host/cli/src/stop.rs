@@ -22,7 +22,6 @@ pub enum Stop {
 }
 
 impl Stop {
-    /// A message.
     #[must_use]
     pub fn say(text: impl Into<Vec<u8>>) -> Self {
         Self::Message(text.into())

@@ -84,9 +84,7 @@ pub struct FileStatus {
 /// A target could not be completed.
 #[derive(Debug)]
 pub struct CommitError {
-    /// Its name.
     pub name: PathBuf,
-    /// Why.
     pub errno: Errno,
 }
 

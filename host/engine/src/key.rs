@@ -8,14 +8,12 @@ use std::path::{Path, PathBuf};
 /// Where the key lies, and who may hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPlace {
-    /// The file.
     pub path: PathBuf,
     /// The configuration names it: it may belong to root and be read by a group, and it is never made here. Else it belongs to
     /// the user alone, and is made on first use.
     pub shared: bool,
 }
 
-/// A secret.
 #[derive(Clone)]
 pub(crate) struct Key(pub(crate) [u8; 32]);
 

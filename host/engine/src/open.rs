@@ -20,11 +20,9 @@ use crate::wishes::Wishes;
 pub struct OpenError {
     /// The name as the user typed it.
     pub name: PathBuf,
-    /// Why.
     pub kind: OpenErrorKind,
 }
 
-/// The reasons.
 #[derive(Debug)]
 pub enum OpenErrorKind {
     /// A protocol other than `file:`.

@@ -143,9 +143,6 @@ impl Files {
 
     /// Opens what `name` in an open image means to the user, whatever the rules say: for looking at a chain before it is
     /// trusted. What is found is looked at by nobody but a guest of its own.
-    ///
-    /// # Errors
-    /// The system's.
     pub fn below(&self, slot: Slot, name: &[u8]) -> Result<(Slot, PathBuf), Errno> {
         let file = self.slots.get(slot).ok_or(Errno::BADF)?;
         let place = file.place.as_ref().ok_or(Errno::NOENT)?;
@@ -170,9 +167,6 @@ impl Files {
     }
 
     /// Takes the record of an open image away.
-    ///
-    /// # Errors
-    /// The system's.
     pub fn distrust(&self, slot: Slot) -> std::io::Result<()> {
         let file = self.slots.get(slot).ok_or(Errno::BADF)?;
         Ok(record::remove(file.fd())?)

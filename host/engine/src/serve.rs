@@ -36,7 +36,6 @@ pub trait Sink: Send + Sync {
 /// What a run may say.
 #[derive(Clone, Copy, Debug)]
 pub struct ReportLimits {
-    /// Reports.
     pub count: u32,
     /// Bytes of all reports.
     pub bytes: u64,
@@ -121,7 +120,6 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         self
     }
 
-    /// The files.
     pub const fn files(&self) -> &Files {
         &self.files
     }

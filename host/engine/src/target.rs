@@ -59,7 +59,6 @@ impl Cache {
 /// How a target is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetOptions {
-    /// Cache mode.
     pub cache: Cache,
     /// No byte past this one is written.
     pub limit: u64,

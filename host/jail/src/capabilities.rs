@@ -26,9 +26,6 @@ pub(crate) fn drop_most(confinement: &Confinement<'_>) -> io::Result<u64> {
 }
 
 /// Gives up what a thread with this work has no use for.
-///
-/// # Errors
-/// The system's.
 pub fn keep_for(role: Role) -> io::Result<()> {
     let naming = if role.is_any_of(Role::CONTROL) { NAMING } else { 0 };
     let opening = if role.is_any_of(Role::GATE) { OPENING } else { 0 };
@@ -36,9 +33,6 @@ pub fn keep_for(role: Role) -> io::Result<()> {
 }
 
 /// The capabilities of the calling thread.
-///
-/// # Errors
-/// The system's.
 pub fn capabilities() -> io::Result<u64> {
     let mut sets = [Set::default(); 2];
     // SAFETY: the kernel reads the header and fills in two sets, as the version says.

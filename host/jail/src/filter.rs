@@ -52,9 +52,6 @@ impl Filter {
     }
 
     /// Puts it in force for the calling thread and those that it starts.
-    ///
-    /// # Errors
-    /// The system's.
     pub fn apply(&self) -> io::Result<()> {
         let program = libc::sock_fprog {
             len: u16::try_from(self.0.len()).map_err(io::Error::other)?,

@@ -220,7 +220,6 @@ impl Plan<'_> {
 enum Step {
     /// Nothing is left to do in this stage.
     Over,
-    /// A batch.
     Batch,
     /// The next request, which starts here, does not lie on the disk.
     PastTheEnd(u64),

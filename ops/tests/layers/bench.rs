@@ -31,7 +31,6 @@ pub(crate) struct Into<'a> {
     pub(crate) empties: bool,
     /// The base's data file.
     pub(crate) data: Option<&'a str>,
-    /// The image's.
     pub(crate) emptied: Option<&'a str>,
 }
 

@@ -6,7 +6,6 @@ use std::process::Command;
 
 use instar_tests::{Bench, Outcome, Sandbox, disk, in_both_sandboxes, instar_path, ledger};
 
-/// Nobody.
 const NOBODY: u32 = 65534;
 
 /// A root directory of its own with the program, one source, one target that exists, and the node of KVM where it is used:

@@ -11,7 +11,6 @@ use super::{Image, last_line};
 pub(super) enum Answer {
     /// Both succeed with the same result.
     Same,
-    /// Both refuse.
     BothRefuse,
     /// Only instar refuses.
     Refused,

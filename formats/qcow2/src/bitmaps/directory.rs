@@ -17,7 +17,6 @@ pub(crate) fn list(file: File<'_>, header: &Header) -> Result<Vec<Bitmap>> {
     Ok(all.into_iter().map(|entry| entry.shown).collect())
 }
 
-/// One bitmap.
 pub(crate) struct Entry {
     /// Where it stands in the file.
     pub(crate) at: u64,

@@ -56,9 +56,6 @@ pub(super) fn open(frame: &Frame<'_>, budget: &mut Budget<'_>) -> Result<Vec<Bit
 
 impl Bitmap {
     /// Runs `each` on every cluster that the table leads to, up to the first entry that is wrong; false if there is one.
-    ///
-    /// # Errors
-    /// The host's.
     pub(super) fn each_entry(&self, frame: &Frame<'_>, mut each: impl FnMut(u64)) -> Result<bool> {
         let present = frame.length.saturating_sub(self.table.offset) / 8;
         let entries = self.table.entries.min(present);

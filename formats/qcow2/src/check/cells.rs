@@ -21,9 +21,7 @@ use crate::num::index;
 pub(super) enum Width {
     /// Two cells a byte.
     Nibble,
-    /// One.
     Byte,
-    /// A quarter.
     Word,
 }
 
@@ -115,7 +113,6 @@ pub(super) struct Cell {
     pub(super) shared: bool,
 }
 
-/// The window.
 #[derive(Debug)]
 pub(super) struct Cells {
     store: Store,

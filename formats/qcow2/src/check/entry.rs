@@ -20,7 +20,6 @@ pub(super) trait Sink {
 /// What an L2 entry leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// No cluster.
     Nowhere,
     /// Bytes of a stream.
     Packed,

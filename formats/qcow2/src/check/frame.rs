@@ -5,7 +5,6 @@ use instar_disk::{Fault, File, FileFacts, Result, fault};
 use crate::header::Header;
 use crate::raw::entry;
 
-/// The image.
 #[derive(Debug)]
 pub(super) struct Frame<'h> {
     pub(super) file: File<'h>,
@@ -37,9 +36,6 @@ impl<'h> Frame<'h> {
     }
 
     /// The image after a change: what its header says now, and a file of at least `bytes` bytes.
-    ///
-    /// # Errors
-    /// The host's.
     pub(super) fn changed(&mut self, bytes: u64) -> Result<()> {
         let header = Header::parse_to_check(self.file)?;
         let facts = self.file.facts();

@@ -26,7 +26,6 @@ pub(super) struct Snapshots {
     pub(super) discarded: u64,
 }
 
-/// One snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Snapshot {
     /// Where its entry stands.
@@ -150,9 +149,6 @@ impl Snapshot {
     }
 
     /// Bytes of its entry when it is written anew.
-    ///
-    /// # Errors
-    /// The host's.
     pub(super) fn whole_bytes(&self, pieces: &mut Pieces<'_>) -> Result<u64> {
         let raw: RawSnapshot = pieces.value(self.place)?;
         let least = from_usize(size_of::<RawSnapshot>().saturating_add(size_of::<RawSnapshotExtra>()));
@@ -160,9 +156,6 @@ impl Snapshot {
     }
 
     /// Its entry with all that version 3 demands, and no more extra data than is kept. `size` is that of the disk.
-    ///
-    /// # Errors
-    /// The host's.
     pub(super) fn whole(&self, file: File<'_>, size: u64) -> Result<Vec<u8>> {
         let mut raw = RawSnapshot::new_zeroed();
         file.read_padded(self.place, raw.as_mut_bytes())?;
@@ -192,9 +185,6 @@ impl Snapshot {
     }
 
     /// Its ID and name, as findings show them.
-    ///
-    /// # Errors
-    /// The host's.
     pub(super) fn title(&self, pieces: &mut Pieces<'_>) -> Result<Vec<u8>> {
         let raw: RawSnapshot = pieces.value(self.place)?;
         let id_at = strings(self.place, &raw);

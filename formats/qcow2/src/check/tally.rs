@@ -132,7 +132,6 @@ impl<'a, 'h> Tally<'a, 'h> {
         offset.saturating_add(run.entries.wrapping_shl(bits))
     }
 
-    /// Any entry.
     fn one(&mut self, number: u64, value: u64, bits: u64, next: u64) -> u64 {
         let frame = self.frame;
         let copied = value & bit::COPIED != 0;

@@ -15,7 +15,6 @@ impl Freed {
         Self(Vec::new())
     }
 
-    /// One more.
     pub(crate) fn push(&mut self, cluster: u64) {
         match self.0.last_mut() {
             Some(last) if last.end == cluster => last.end = cluster.saturating_add(1),

@@ -32,7 +32,6 @@ pub(crate) trait Counts {
 
 /// A structure to which nothing leads yet; it is on stable storage.
 pub(crate) struct Built {
-    /// Its table.
     pub(crate) table: TableRange,
     /// Clusters of the file now.
     pub(crate) clusters: u64,

@@ -22,9 +22,6 @@ impl<'h> Sector<'h> {
     }
 
     /// Clears features that this build does not keep up, where there are such: the specification has a writer do so.
-    ///
-    /// # Errors
-    /// The host's.
     pub(super) fn forget_unknown(&mut self) -> Result<()> {
         if self.version < 3 {
             return Ok(());
@@ -37,9 +34,6 @@ impl<'h> Sector<'h> {
     }
 
     /// Says that counts and flags may disagree, or that they do not. Version 2 cannot say it.
-    ///
-    /// # Errors
-    /// The host's.
     pub(crate) fn set_dirty(&mut self, dirty: bool) -> Result<()> {
         if self.version < 3 {
             return Ok(());
@@ -54,9 +48,6 @@ impl<'h> Sector<'h> {
     }
 
     /// Takes the mark of counts that may be wrong from the image, and that of anything else, if they are there. Version 2 has neither.
-    ///
-    /// # Errors
-    /// The host's.
     pub(crate) fn clear_marks(&mut self, dirty: bool, corrupt: bool) -> Result<()> {
         if self.version < 3 {
             return Ok(());

@@ -7,9 +7,6 @@ use crate::header::Header;
 use crate::raw::extension;
 
 /// Takes their extension out of the header. Where there is no room to do that so that a stop does no harm, it stays: it counts for nothing.
-///
-/// # Errors
-/// The host's.
 pub(crate) fn forget(file: File<'_>, header: &Header) -> Result<()> {
     if header.features.bitmaps() {
         return Ok(());

@@ -134,9 +134,6 @@ impl<'h> Tree<'h> {
     }
 
     /// Whether there is a table with this number or a higher one.
-    ///
-    /// # Errors
-    /// The host's.
     pub(super) fn has_tables(&self, first: u64) -> Result<bool> {
         let mut at = first;
         while at < self.l1.entries {

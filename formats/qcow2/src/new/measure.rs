@@ -11,7 +11,6 @@ use crate::raw::limit;
 /// Bytes of an image of `size` bytes in which every cluster is allocated, and of the disk in whole clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
-    /// The file.
     pub file: u64,
     /// What of it is guest data.
     pub data: u64,

@@ -14,9 +14,6 @@ use crate::header::Header;
 use crate::raw::limit::FILE_END;
 
 /// Whether more clusters have a refcount than the file's storage can hold, by a margin that is the reference tool's.
-///
-/// # Errors
-/// The host's.
 pub(crate) fn detect(file: File<'_>, header: &Header) -> Result<bool> {
     let storage = allocated(file)?;
     let clusters = storage >> header.cluster_bits;

@@ -29,7 +29,6 @@ pub(crate) struct Damage {
     pub(crate) make: fn(&mut Image),
 }
 
-/// All kinds.
 pub(crate) const ALL: &[Damage] = &[
     Damage {
         name: "a leaked cluster behind all others",

@@ -12,7 +12,6 @@ use instar_native::Native;
 pub(crate) enum Step {
     /// Written plain, in pieces of at most this many bytes.
     Data(Range<u64>, u64),
-    /// Made zero.
     Zero(Range<u64>),
     /// Written as units are: encoded where that makes them smaller.
     Units(Range<u64>),

@@ -14,7 +14,6 @@ use crate::reference::{self, succeed};
 /// What an image went through before it is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Past {
-    /// Just created.
     Empty,
     /// Every third 64 KiB written.
     Written,

@@ -23,9 +23,6 @@ pub(super) struct Patch {
 
 impl Patch {
     /// Writes it into the text that starts at `start`.
-    ///
-    /// # Errors
-    /// The host's.
     pub(super) fn write(&self, file: &File<'_>, start: u64) -> Result<()> {
         if self.bytes.is_empty() {
             return Ok(());

@@ -82,7 +82,6 @@ fn has_parent(found: &Descriptor) -> bool {
 }
 
 struct Pieces<'h> {
-    /// The descriptor.
     file: File<'h>,
     text: Vec<u8>,
     content_id: u64,
@@ -92,7 +91,6 @@ struct Pieces<'h> {
     marked: bool,
 }
 
-/// An extent.
 struct Part<'h> {
     /// Where its bytes start on the disk.
     start: u64,

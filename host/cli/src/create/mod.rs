@@ -126,7 +126,6 @@ impl Settings {
         self.driver
     }
 
-    /// The format.
     #[must_use]
     pub const fn format(&self) -> Format {
         self.driver.format()
@@ -321,9 +320,7 @@ impl Settings {
 pub enum Ground {
     /// Nothing was said of it.
     Unknown,
-    /// A file.
     File,
-    /// A device.
     Device,
 }
 

@@ -4,7 +4,6 @@ use instar_abi::Format;
 
 use crate::release::Fact;
 
-/// One option.
 #[derive(Debug)]
 pub(super) struct OptionRow {
     /// Left of `=`.

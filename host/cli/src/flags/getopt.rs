@@ -11,7 +11,6 @@ use crate::release::{self, Fact};
 pub enum Item {
     /// An option with its argument.
     Flag(Id, OsString),
-    /// Anything else.
     Operand(OsString),
 }
 

@@ -11,12 +11,10 @@ pub use getopt::{Getopt, Item, UsageError};
 pub use help::{top_page, verb_page};
 pub use policy::FLAGS as POLICY;
 
-/// One option.
 #[derive(Debug)]
 pub struct Flag {
     /// What it means.
     pub id: Id,
-    /// Its letter.
     pub short: Option<u8>,
     /// Names that the reference tool knows too. They may be abbreviated, and the first is the one shown.
     pub long: &'static [&'static str],
@@ -31,7 +29,6 @@ pub struct Flag {
 /// Options that belong together on a help page.
 #[derive(Debug)]
 pub struct Group {
-    /// Heading.
     pub title: &'static str,
     /// The options. Their order is the order in which an ambiguous abbreviation lists them.
     pub flags: &'static [Flag],
@@ -40,17 +37,14 @@ pub struct Group {
 /// Everything about a verb but what it does.
 #[derive(Debug)]
 pub struct Page {
-    /// Its name.
     pub name: &'static str,
     /// One line for the list of verbs.
     pub summary: &'static str,
     /// What follows the name on the usage line.
     pub usage: &'static str,
-    /// A paragraph.
     pub about: &'static str,
     /// What follows the options.
     pub operands: &'static [(&'static str, &'static str)],
-    /// Its options.
     pub groups: &'static [Group],
     /// Command lines to copy, and what they do.
     pub examples: &'static [(&'static str, &'static str)],

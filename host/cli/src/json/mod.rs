@@ -6,12 +6,10 @@ mod text;
 pub use print::{one_line, pretty};
 pub use text::lossy_codepoints;
 
-/// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Json {
     /// true, false.
     Bool(bool),
-    /// An integer.
     Number(i128),
     /// Text, not necessarily UTF-8; it is printed as valid JSON whatever it is.
     Text(Vec<u8>),
@@ -29,7 +27,6 @@ pub struct Object(Vec<(&'static str, Json)>);
 const BUCKETS: u32 = 512;
 
 impl Object {
-    /// No members.
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())

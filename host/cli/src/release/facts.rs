@@ -30,7 +30,6 @@ pub enum Fact {
 /// A fact, and the releases for which it holds.
 #[derive(Debug)]
 pub struct Row {
-    /// Which.
     pub fact: Fact,
     /// The first release that does it.
     pub since: Series,

@@ -55,7 +55,6 @@ impl Limit {
         started().checked_add(self.time)
     }
 
-    /// The message.
     pub(crate) fn words(self) -> String {
         let seconds = self.time.as_secs_f64();
         if self.asked {

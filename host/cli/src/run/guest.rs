@@ -40,7 +40,6 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// The files.
     pub(crate) fn files(&self) -> &Files {
         self.engine.files()
     }

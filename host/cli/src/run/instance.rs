@@ -76,7 +76,6 @@ pub(crate) fn under(policy: &Policy, verb: &str) -> Step<Command> {
 /// One that is looking.
 pub(crate) struct Asked(std::io::Result<Child>);
 
-/// Starts it.
 pub(crate) fn ask(mut command: Command) -> Asked {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
     Asked(command.stderr(Stdio::piped()).spawn())

@@ -30,7 +30,6 @@ pub(crate) struct NewTarget<'a> {
     pub(crate) given: &'a OsStr,
     /// What was being done, for messages: `error while converting raw`; nothing: the name alone leads to the reason.
     pub(crate) creating: &'a str,
-    /// Its options.
     pub(crate) settings: &'a Settings,
     /// How it is opened.
     pub(crate) options: TargetOptions,

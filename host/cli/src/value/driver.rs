@@ -7,7 +7,6 @@ use super::protocol::Protocol;
 /// A driver that is here: an image of a format, or the plain file or device itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
-    /// A format.
     Format(Format),
     /// `file`: a plain file.
     File,
@@ -32,7 +31,6 @@ impl Driver {
         }
     }
 
-    /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -15,7 +15,6 @@ use super::tree::Tree;
 pub struct Place {
     /// As the user wrote it, for the outer half of messages.
     pub given: OsString,
-    /// The file.
     pub path: OsString,
     /// Its format, unless it is to be detected.
     pub format: Option<Format>,

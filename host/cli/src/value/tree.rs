@@ -11,7 +11,6 @@ pub struct Tree(Vec<(Vec<u8>, Value)>);
 /// A value as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
-    /// Its text.
     pub text: Vec<u8>,
     /// It was a number of JSON.
     pub number: bool,
@@ -29,7 +28,6 @@ impl Leaf {
     }
 }
 
-/// A leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Value {
     /// Text, also of truth values.

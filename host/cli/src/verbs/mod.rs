@@ -56,7 +56,6 @@ const VERBS: &[Verb] = &[
     sandbox::VERB,
 ];
 
-/// A verb.
 pub(crate) struct Verb {
     /// Its help page, with its options.
     pub(crate) page: &'static Page,

@@ -97,9 +97,6 @@ impl Survey {
 
     /// Does without the flag: the disk and every snapshot stay what they are, and so does the version. Gives the length of the file
     /// then, in bytes, at most.
-    ///
-    /// # Errors
-    /// The host's.
     pub(super) fn expand(self, look: Look<'_>) -> Result<u64> {
         let (file, layout, active) = (look.file, look.layout, look.header.l1);
         let mut seen = Seen::new(&look);
@@ -162,7 +159,6 @@ struct Batch {
     tables: Vec<(u64, Vec<U64>, Vec<U64>)>,
     /// Places to be given up, and how many entries did so.
     given_up: Vec<(u64, u64)>,
-    /// Any were.
     lowered: bool,
 }
 

@@ -21,7 +21,6 @@ pub(super) struct Model {
     cluster: u64,
 }
 
-/// One bitmap.
 pub(super) struct Held {
     pub(super) shown: Bitmap,
     /// Its bits are those of all of these.

@@ -40,9 +40,6 @@ pub(in crate::edit) struct Head {
 
 impl Head {
     /// The first cluster of `file`, whose header has been judged.
-    ///
-    /// # Errors
-    /// The host's.
     pub(in crate::edit) fn read(file: File<'_>, header: &Header) -> Result<Self> {
         let mut bytes = alloc::vec![0; to_usize(header.cluster_size())?];
         file.read_padded(0, &mut bytes)?;
@@ -253,9 +250,6 @@ impl Head {
     }
 
     /// Makes it the first cluster of `file`: one write is the moment, and what comes before and after it concerns nobody.
-    ///
-    /// # Errors
-    /// The host's.
     pub(in crate::edit) fn write(&self, file: File<'_>) -> Result<()> {
         for group in self.steps(file)? {
             for (offset, bytes) in group {
@@ -285,7 +279,6 @@ struct Places {
     name: Range<usize>,
 }
 
-/// One extension.
 struct Place {
     magic: u32,
     /// All of it.

@@ -18,7 +18,6 @@ const LARGEST_OFFSET: u64 = (1 << 63) - 1;
 /// What was typed.
 #[derive(Debug)]
 pub(super) struct Args {
-    /// The image.
     pub(super) image: OsString,
     /// How to read it.
     pub(super) source: SourceArgs,

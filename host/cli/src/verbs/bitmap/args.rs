@@ -14,7 +14,6 @@ use crate::verbs::shared::{Line, SourceArgs};
 /// What was typed.
 #[derive(Debug)]
 pub(super) struct Args {
-    /// The image.
     pub(super) image: OsString,
     /// How it is to be opened.
     pub(super) source: SourceArgs,

@@ -6,7 +6,6 @@ use instar_abi::report::Checked;
 
 use crate::json::{Json, Object};
 
-/// For people.
 pub(super) fn human(checked: &Checked) -> String {
     let mut text = String::new();
     if checked.corruptions == 0 && checked.leaks == 0 && checked.check_errors == 0 {

@@ -16,7 +16,6 @@ const LARGEST: u64 = (1 << 63) - 1;
 /// What was typed.
 #[derive(Debug, Default)]
 pub(super) struct Args {
-    /// The image.
     pub(super) image: OsString,
     /// How to read it.
     pub(super) source: SourceArgs,

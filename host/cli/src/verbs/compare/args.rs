@@ -15,7 +15,6 @@ pub(super) const CANNOT_OPEN: u8 = 2;
 /// What was typed.
 #[derive(Debug, Default)]
 pub(super) struct Args {
-    /// The images.
     pub(super) images: [OsString; 2],
     /// How to read them.
     pub(super) sources: [SourceArgs; 2],

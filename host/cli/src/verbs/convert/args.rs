@@ -26,7 +26,6 @@ const LARGEST: u64 = (1 << 63) - 1;
 pub(super) struct Args {
     /// In the order given.
     pub(super) sources: Vec<OsString>,
-    /// Where to.
     pub(super) target: OsString,
     /// How to read the sources.
     pub(super) source: SourceArgs,

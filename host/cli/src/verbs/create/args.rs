@@ -14,7 +14,6 @@ const LARGEST: u64 = (1 << 63) - 1;
 /// What was typed.
 #[derive(Debug, Default)]
 pub(super) struct Args {
-    /// The image.
     pub(super) image: OsString,
     /// `SIZE`, bytes.
     pub(super) size: Option<u64>,

@@ -10,7 +10,6 @@ use crate::verbs::shared::{Line, SourceArgs, only_image, output_is_json};
 /// What was typed.
 #[derive(Debug)]
 pub(super) struct Args {
-    /// The image.
     pub(super) image: OsString,
     /// How to read it.
     pub(super) source: SourceArgs,

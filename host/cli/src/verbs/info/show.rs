@@ -32,11 +32,9 @@ pub(super) struct Layer<'a> {
 pub(super) struct Child {
     /// `file`, `extents.0`.
     pub(super) role: String,
-    /// Its name.
     pub(super) name: Name,
     /// Names and bounds of the raw parts of it that the image stands in, the outermost first.
     pub(super) parts: Vec<(Name, Option<Window>)>,
-    /// Its facts.
     pub(super) file: FileInfo,
 }
 
@@ -89,7 +87,6 @@ impl Layer<'_> {
     }
 }
 
-/// For people.
 pub(super) fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
     let report = layer.report;
     let mut out = b"image: ".to_vec();
@@ -209,7 +206,6 @@ impl Child {
     }
 }
 
-/// For programs.
 pub(super) fn json(layer: &Layer<'_>) -> Json {
     let report = layer.report;
     let snapshots: Vec<Json> = report.snapshots.iter().map(snapshot::object).collect();

@@ -14,7 +14,6 @@ const LARGEST: u64 = (1 << 63) - 1;
 /// What was typed.
 #[derive(Debug)]
 pub(super) struct Args {
-    /// The image.
     pub(super) image: OsString,
     /// How to read it.
     pub(super) source: SourceArgs,

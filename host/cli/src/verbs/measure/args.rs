@@ -35,7 +35,6 @@ pub(super) enum Subject {
     Size(u64),
     /// The image that would be converted.
     Image {
-        /// Its name.
         name: OsString,
         /// How to read it.
         source: SourceArgs,

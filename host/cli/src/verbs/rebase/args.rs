@@ -12,7 +12,6 @@ use crate::verbs::shared::{Line, SourceArgs, only_image};
 /// What was typed.
 #[derive(Debug, Default)]
 pub(super) struct Args {
-    /// The image.
     pub(super) image: OsString,
     /// How to read it.
     pub(super) source: SourceArgs,

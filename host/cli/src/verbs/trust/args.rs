@@ -11,7 +11,6 @@ use crate::verbs::shared::{Line, only_image};
 pub(super) struct Args {
     /// The image on top.
     pub(super) image: OsString,
-    /// Its format.
     pub(super) format: Option<OsString>,
     /// What to do.
     pub(super) action: Action,

@@ -52,7 +52,6 @@ impl Findings<'_> {
         })
     }
 
-    /// For people.
     pub(super) fn human(&self) -> Vec<u8> {
         let mut out = [b"image: ", self.name, b"\n"].concat();
         let mut text = String::new();
@@ -77,7 +76,6 @@ impl Findings<'_> {
         out
     }
 
-    /// For programs.
     pub(super) fn json(&self) -> Json {
         let checks: Vec<Json> = self
             .findings
