@@ -122,6 +122,10 @@ in_both_sandboxes! {
                 }
             }
             for options in SIZES {
+                // Bitmaps that qemu-img leaves in version 2 are the deviation `amend-bitmaps`.
+                if *more == "bitmap" && options.contains("compat=0.10") {
+                    continue;
+                }
                 let what = format!("{layout}, {more}: {options}");
                 let words = ["amend", "--force", "-o", options, "image"];
                 let theirs = qemu_in(bench, "theirs", &words);

@@ -77,7 +77,8 @@ pub(super) fn judge(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Re
 /// What speaks against the size by itself.
 fn look<'h>(file: File<'h>, header: Header, to: &Resizing<'_>) -> Result<(Look<'h>, Lengths<'h>)> {
     let reserves = matches!(to.preallocation, Preallocation::Falloc | Preallocation::Full);
-    if header.version < 3 && to.below > header.virtual_size() && !reserves {
+    let hides = to.size > header.virtual_size() && to.below > header.virtual_size();
+    if header.version < 3 && hides && !reserves {
         return Err(Fault::new(faults::V2_ZEROING).in_file(file.slot()));
     }
     let l1_entries = shr_up(to.size, Layout::of(&header).reach_bits());
