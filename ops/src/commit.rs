@@ -9,6 +9,7 @@
 //! any moment. A base that is too small grows first. What it gains reads as zero, as its end did for the layers above it.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use instar_abi::Report;
 use instar_abi::job::{Change, Commit, NewSize, Preallocation, Resize, Source as Named};
@@ -33,14 +34,14 @@ pub(crate) fn run(session: &Session<'_>, job: &Commit) -> Outcome<Done> {
     let base = Base::find(&chain, job)?;
     session.host.report(&Report::Size(size));
     let file = session.file(job.base).at(Stage::OpenTarget)?;
-    let data = job.data_file.map(|slot| session.file(slot)).transpose();
-    let data = data.at(Stage::OpenTarget)?;
+    let apart = job.apart.iter().map(|slot| session.file(*slot));
+    let apart: Vec<File<'_>> = apart.collect::<instar_disk::Result<_>>().at(Stage::OpenTarget)?;
     // The last sector of a raw image may not be whole.
     let below = match base.format {
         Format::Raw => file.size(),
         _ => base.size,
     };
-    let mut target = base.target(session, file, data)?;
+    let mut target = base.target(session, file, &apart)?;
     let mut chain = chain;
     if size > below {
         drop(target);
@@ -50,7 +51,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Commit) -> Outcome<Done> {
         chain = Chain::open(session, &job.image, Stage::OpenSource(0))?;
         let facts = chain.facts(base.depth).ok_or_else(|| internal(line!()));
         let file = File::new(session.host, facts.at(Stage::Other)?);
-        target = base.target(session, file, data.map(|data| longer(data, size)))?;
+        let apart = grown(&apart, size);
+        target = base.target(session, file, &apart)?;
     }
     let length = align_up(size, target.unit()).at(Stage::Other)?.min(target.size());
     let mut source = Source::above(chain, base.depth, length);
@@ -131,13 +133,13 @@ impl Base {
         &self,
         session: &Session<'h>,
         file: File<'h>,
-        data: Option<File<'h>>,
+        apart: &[File<'h>],
     ) -> Outcome<Box<dyn Target + 'h>> {
         let keeping = Keeping {
             records: true,
             ..Keeping::default()
         };
-        formats::readable(session, self.format, file, data, keeping, self.renews).at(Stage::OpenTarget)
+        formats::readable(session, self.format, file, apart, keeping, self.renews).at(Stage::OpenTarget)
     }
 
     /// Gives it a disk of `size` bytes, which is smaller.
@@ -152,7 +154,7 @@ impl Base {
             size: NewSize::Exactly(size),
             preallocation: Preallocation::Off,
             shrink: false,
-            apart: job.data_file.into_iter().collect(),
+            apart: job.apart.clone(),
         };
         let named = Named::new(job.base, Some(self.format));
         resize::run(session, &named, &mut *image, &wanted)
@@ -177,6 +179,14 @@ fn refused(failure: Failure, size: u64) -> Failure {
     Failure {
         stage: Stage::Write(size),
         fault,
+    }
+}
+
+/// What holds the data of a disk that has grown to `size` bytes; only one that has all of it can have grown.
+fn grown<'h>(apart: &[File<'h>], size: u64) -> Vec<File<'h>> {
+    match apart {
+        [data] => alloc::vec![longer(*data, size)],
+        _ => apart.to_vec(),
     }
 }
 

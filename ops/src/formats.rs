@@ -248,7 +248,7 @@ pub(crate) const fn empties(format: Format) -> bool {
     matches!(format, Format::Qcow2)
 }
 
-/// Takes an image as a target that stays readable. `data` holds its data, if that is another file; `renews`: what remembers the content
+/// Takes an image as a target that stays readable. `apart` hold its data, if those are other files; `renews`: what remembers the content
 /// of this image is to see that it has changed.
 ///
 /// # Errors
@@ -257,18 +257,18 @@ pub(crate) fn readable<'h>(
     session: &Session<'h>,
     format: Format,
     file: File<'h>,
-    data: Option<File<'h>>,
+    apart: &[File<'h>],
     keeping: Keeping,
     renews: bool,
 ) -> Result<Box<dyn Target + 'h>> {
     let seed = &session.job.seed;
     match format {
         Format::Raw => instar_raw::existing(file, 0),
-        Format::Qcow2 => instar_qcow2::readable(file, data, keeping),
+        Format::Qcow2 => instar_qcow2::readable(file, apart.first().copied(), keeping),
         Format::Vdi => instar_vdi::readable(file),
         Format::Vpc => instar_vhd::readable(file),
         Format::Vhdx => instar_vhdx::readable(file, seed, renews),
-        Format::Vmdk => instar_vmdk::readable(file, seed, renews),
+        Format::Vmdk => instar_vmdk::readable(file, apart, seed, renews),
     }
 }
 

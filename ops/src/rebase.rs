@@ -45,7 +45,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Rebase) -> Outcome<Done> {
         covered: job.names.name.is_some(),
         records: false,
     };
-    let target = formats::readable(session, format, file, data, keeping, false).at(Stage::OpenTarget)?;
+    let target =
+        formats::readable(session, format, file, data.as_slice(), keeping, false).at(Stage::OpenTarget)?;
     let work = Work {
         source: Source::differing(chain, other),
         target,

@@ -151,8 +151,8 @@ pub struct Commit {
     pub image: Source,
     /// The layer that it goes into, open for writing. The chain leads to it.
     pub base: Slot,
-    /// The file that holds that layer's data, open for writing, if it names one.
-    pub data_file: Option<Slot>,
+    /// The files that hold that layer's data, open for writing, if it names such: its data file, or its extents in their order.
+    pub apart: Vec<Slot>,
     /// The image is emptied afterwards, if its format can be.
     pub empties: bool,
     /// The file that holds the image's own data, open for writing, if it names one that is to be emptied as well.

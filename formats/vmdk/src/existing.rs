@@ -13,6 +13,7 @@ use instar_disk::{
 };
 use zerocopy::{FromZeros, IntoBytes};
 
+use self::pieces::Meanwhile;
 use crate::extent::{Extent, ExtentKind};
 use crate::header::{Form, Packing, Place, Sparse};
 use crate::image::{Vmdk, magic};
@@ -33,10 +34,7 @@ pub fn existing<'h>(
 ) -> Result<Box<dyn Target + 'h>> {
     let opened = match extents {
         [] => open(file, size, seed).map(|image| -> Box<dyn Target + 'h> { Box::new(image) }),
-        _ if matches!(magic(&file)?, SPARSE_MAGIC | COWD_MAGIC) => {
-            Err(unsupported(b"writing into a VMDK that has extents of two kinds"))
-        }
-        _ => pieces::open(file, extents, size, seed),
+        _ => in_pieces(file, extents, size, seed, Meanwhile::Marked),
     };
     opened.map_err(|fault| Fault {
         slot: fault.slot.or(Some(file.slot())),
@@ -44,18 +42,39 @@ pub fn existing<'h>(
     })
 }
 
-/// Takes the VMDK in `file` as a target that stays readable. `renews`: overlays are to see that it has changed.
+/// Takes the VMDK in `file` as a target that stays readable. Its `extents` are as for [`existing`]. `renews`: overlays are to see that it has changed.
 ///
 /// # Errors
 /// As [`existing`].
-pub fn readable<'h>(file: File<'h>, seed: &Seed, renews: bool) -> Result<Box<dyn Target + 'h>> {
-    match open(file, 0, seed) {
-        Ok(image) => Ok(Box::new(image.with(|blocks| blocks.renews = renews).readable())),
-        Err(fault) => Err(Fault {
-            slot: Some(file.slot()),
-            ..fault
+pub fn readable<'h>(
+    file: File<'h>,
+    extents: &[File<'h>],
+    seed: &Seed,
+    renews: bool,
+) -> Result<Box<dyn Target + 'h>> {
+    let opened = match extents {
+        [] => open(file, 0, seed).map(|image| -> Box<dyn Target + 'h> {
+            Box::new(image.with(|blocks| blocks.renews = renews).readable())
         }),
+        _ => in_pieces(file, extents, 0, seed, Meanwhile::Readable { renews }),
+    };
+    opened.map_err(|fault| Fault {
+        slot: fault.slot.or(Some(file.slot())),
+        ..fault
+    })
+}
+
+fn in_pieces<'h>(
+    file: File<'h>,
+    extents: &[File<'h>],
+    size: u64,
+    seed: &Seed,
+    meanwhile: Meanwhile,
+) -> Result<Box<dyn Target + 'h>> {
+    if matches!(magic(&file)?, SPARSE_MAGIC | COWD_MAGIC) {
+        return Err(unsupported(b"writing into a VMDK that has extents of two kinds"));
     }
+    pieces::open(file, extents, size, seed, meanwhile)
 }
 
 fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<InPlace<Existing<'h>>> {

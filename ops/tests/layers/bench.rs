@@ -154,7 +154,7 @@ impl Bench {
         let verb = Verb::Commit(Commit {
             image: Source::new(top.slot, None),
             base: base.slot,
-            data_file: data.map(|facts| facts.slot),
+            apart: data.iter().map(|facts| facts.slot).collect(),
             empties: into.empties,
             emptied_data: emptied.map(|facts| facts.slot),
             rate: 0,

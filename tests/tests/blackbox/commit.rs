@@ -107,6 +107,73 @@ in_both_sandboxes! {
         }
     }
 
+    fn a_base_in_several_files_takes_what_is_above_it(bench) {
+        for (subformat, size) in [
+            ("monolithicFlat", "5M"),
+            ("twoGbMaxExtentFlat", "5M"),
+            ("twoGbMaxExtentSparse", "5M"),
+            ("twoGbMaxExtentFlat", "4100M"),
+            ("twoGbMaxExtentSparse", "4100M"),
+        ] {
+            for overlay in ["qcow2", "vmdk"] {
+                let bench = &Bench::new(bench.sandbox());
+                let what = format!("{overlay} over {subformat}, {size}");
+                let options = format!("subformat={subformat}");
+                bench.qemu(["create", "-q", "-f", "vmdk", "-o", &options, "base.vmdk", size]).succeeds();
+                let below = ["write -P 1 0 300k", "write -P 2 4M 100k"];
+                variant::io_as(bench, "vmdk", "base.vmdk", &below);
+                if size != "5M" {
+                    variant::io_as(bench, "vmdk", "base.vmdk", &["write -P 3 2047M 2M"]);
+                }
+                bench.qemu(["create", "-q", "-f", overlay, "-b", "base.vmdk", "-F", "vmdk", "image"]).succeeds();
+                variant::io_as(bench, overlay, "image", &["write -P 7 64k 70k", "write -P 9 3M 2k"]);
+                if size != "5M" {
+                    variant::io_as(bench, overlay, "image", &["write -P 8 2048M 3k", "write -P 6 4095M 4M"]);
+                }
+                bench.qemu(["convert", "-O", "qcow2", "image", "before"]).succeeds();
+                let ours = bench.instar(["commit", "image"]);
+                assert_eq!(ours.succeeds().text(), "Image committed.\n", "{what}");
+                for image in ["base.vmdk", "image"] {
+                    bench.qemu(["compare", "before", image]).succeeds();
+                }
+                bench.instar(["compare", "-F", "vmdk", "before", "base.vmdk"]).succeeds();
+            }
+        }
+    }
+
+    fn a_flat_base_that_is_smaller_grows(bench) {
+        bench.qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "base.vmdk", "1000k"]).succeeds();
+        variant::io_as(bench, "vmdk", "base.vmdk", &["write -P 3 100k 50k", "write -P 4 980k 20k"]);
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.vmdk", "-F", "vmdk", "image", "9M"]).succeeds();
+        variant::io(bench, "image", &["write -P 7 64k 70k", "write -P 9 8M 1k"]);
+        keep_disk(bench, "image", "before.raw");
+        let (theirs, ours) = (bench.qemu(["commit", "image"]), bench.instar(["commit", "image"]));
+        deviates("commit-grows", &theirs.code(), &ours.code());
+        ours.succeeds();
+        for image in ["base.vmdk", "image"] {
+            keep_disk(bench, image, "after.raw");
+            same_bytes(bench, "before.raw", "after.raw", image);
+        }
+    }
+
+    fn extents_of_a_base_are_written_where_the_base_may_be(bench) {
+        fs::create_dir(bench.path("elsewhere")).unwrap();
+        bench.qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "base.vmdk", "1M"]).succeeds();
+        fs::rename(bench.path("base-flat.vmdk"), bench.path("elsewhere/base-flat.vmdk")).unwrap();
+        symlink("elsewhere/base-flat.vmdk", bench.path("base-flat.vmdk")).unwrap();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.vmdk", "-F", "vmdk", "image"]).succeeds();
+        variant::io(bench, "image", &["write -P 7 64k 70k"]);
+        let before = fs::read(bench.path("elsewhere/base-flat.vmdk")).unwrap();
+        let refused = bench.instar(["commit", "image"]);
+        refused.fails_with("--allow-dir");
+        assert!(!refused.message().contains("--untrusted"), "{refused}");
+        assert!(fs::read(bench.path("elsewhere/base-flat.vmdk")).unwrap() == before);
+        bench.instar(["commit", "--allow-dir", "elsewhere", "image"]).succeeds();
+        bench.qemu(["compare", "image", "base.vmdk"]).succeeds();
+        let held = bench.instar(["commit", "--untrusted", "image"]);
+        held.fails_with("--untrusted");
+    }
+
     fn a_base_that_is_smaller_than_the_image_grows_first(bench) {
         disk::usual(&bench.path("usual.raw"));
         for options in [

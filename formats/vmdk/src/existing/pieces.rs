@@ -21,6 +21,18 @@ use crate::header::{CAPACITY_SECTORS_MAX, Form, Packing};
 use crate::image::{separate_descriptor, separate_text};
 use crate::raw::SECTOR;
 
+/// What becomes of the image while it is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meanwhile {
+    /// It is none.
+    Marked,
+    /// It stays readable.
+    Readable {
+        /// In the end, overlays are to see that it has changed.
+        renews: bool,
+    },
+}
+
 /// The image that the descriptor in `file` describes, whose extents are in these files.
 ///
 /// # Errors
@@ -30,11 +42,12 @@ pub(super) fn open<'h>(
     extents: &[File<'h>],
     size: u64,
     seed: &Seed,
+    meanwhile: Meanwhile,
 ) -> Result<Box<dyn Target + 'h>> {
     let text = separate_text(&file)?;
     let found = separate_descriptor(&text)?;
     if has_parent(&found) {
-        return Err(unsupported(b"writing into a VMDK with a parent (-n)"));
+        return Err(unsupported(b"writing into a VMDK with a parent"));
     }
     if found.extents.len() != extents.len() {
         let numbers = [extents.len(), found.extents.len()].map(instar_disk::from_usize);
@@ -43,7 +56,7 @@ pub(super) fn open<'h>(
     let mut parts: Vec<Part<'h>> = Vec::with_capacity(extents.len());
     let mut end = 0_u64;
     for (line, extent) in found.extents.iter().zip(extents) {
-        let part = Part::open(&file, line, *extent, end, seed)?;
+        let part = Part::open(&file, line, *extent, end, seed, meanwhile)?;
         end = end.saturating_add(part.bytes);
         if end > CAPACITY_SECTORS_MAX.saturating_mul(SECTOR) {
             return Err(Fault::new(fault::vmdk::CAPACITY).with([end / SECTOR]));
@@ -55,7 +68,7 @@ pub(super) fn open<'h>(
     slots.dedup();
     if slots.len() != extents.len() {
         return Err(unsupported(
-            b"writing into a VMDK of which two extents are one file (-n)",
+            b"writing into a VMDK of which two extents are one file",
         ));
     }
     if end < size {
@@ -67,7 +80,8 @@ pub(super) fn open<'h>(
         content_id: Identifiers::new(seed, b"vmdk").next_u64() >> 32,
         parts,
         size: end,
-        marked: false,
+        meanwhile,
+        changed: false,
     };
     if pieces.plain().is_some() {
         // Nobody will ask where its bytes go.
@@ -88,7 +102,8 @@ struct Pieces<'h> {
     /// In the order of the disk, without gaps; at least one.
     parts: Vec<Part<'h>>,
     size: u64,
-    marked: bool,
+    meanwhile: Meanwhile,
+    changed: bool,
 }
 
 struct Part<'h> {
@@ -105,24 +120,33 @@ enum Place<'h> {
 }
 
 impl<'h> Part<'h> {
-    fn open(namer: &File<'h>, line: &Line, file: File<'h>, start: u64, seed: &Seed) -> Result<Self> {
+    fn open(
+        namer: &File<'h>,
+        line: &Line,
+        file: File<'h>,
+        start: u64,
+        seed: &Seed,
+        meanwhile: Meanwhile,
+    ) -> Result<Self> {
         let extent = extent::opened(namer, line, file, start)?;
         if file.kind() == FileKind::Block {
-            return Err(unsupported(
-                b"writing into a VMDK of which an extent is a device (-n)",
-            ));
+            return Err(unsupported(b"writing into a VMDK of which an extent is a device"));
         }
         let place = match extent.kind {
             ExtentKind::Flat { offset } => Place::Flat(file, offset),
             ExtentKind::Sparse(sparse) => {
                 let plain = sparse.packing == Packing::Plain && matches!(sparse.form, Form::Hosted { .. });
                 if !plain || sparse.entries > ENTRIES {
-                    let what = b"writing into a VMDK of which an extent is compressed, or of ESX (-n)";
+                    let what = b"writing into a VMDK of which an extent is compressed, or of ESX";
                     return Err(unsupported(what));
                 }
                 let blocks = Existing::new(file, sparse, None, seed);
                 let blocks = blocks.map_err(|fault| in_file(fault, file))?;
-                Place::Sparse(Box::new(InPlace::new(blocks, 0)?))
+                let image = InPlace::new(blocks, 0)?;
+                Place::Sparse(Box::new(match meanwhile {
+                    Meanwhile::Marked => image,
+                    Meanwhile::Readable { .. } => image.readable(),
+                }))
             }
         };
         Ok(Self {
@@ -159,6 +183,13 @@ impl<'h> Part<'h> {
         }
     }
 
+    fn sparse(&mut self) -> Option<&mut InPlace<Existing<'h>>> {
+        match &mut self.place {
+            Place::Flat(..) => None,
+            Place::Sparse(image) => Some(image),
+        }
+    }
+
     fn finish(&mut self) -> Result<()> {
         match &mut self.place {
             Place::Flat(file, _) => file.flush(),
@@ -178,14 +209,33 @@ fn in_file(fault: Fault, file: File<'_>) -> Fault {
 const ENTRIES: u64 = 512;
 
 impl<'h> Pieces<'h> {
-    /// From here on it is no VMDK.
+    /// From here on it is no VMDK, unless it stays readable.
     fn begin(&mut self) -> Result<()> {
-        if !self.marked {
+        if !self.changed && self.meanwhile == Meanwhile::Marked {
             self.file.write(0, &[0; MARK])?;
             self.file.flush()?;
-            self.marked = true;
         }
+        self.changed = true;
         Ok(())
+    }
+
+    /// The new content ID takes the place of the old one, if that has the usual length: a descriptor is one at any moment.
+    fn renew(&self) -> Result<()> {
+        let text = self.next_text();
+        let differs = |(old, new): (&u8, &u8)| old != new;
+        let mut pairs = self.text.iter().zip(&text);
+        let Some(first) = pairs.position(differs).filter(|_| text.len() == self.text.len()) else {
+            return Ok(());
+        };
+        let last = self.text.iter().zip(&text).rposition(differs).unwrap_or(first);
+        let end = |text: &[u8]| text.iter().position(|byte| *byte == 0);
+        match (end(&text) == end(&self.text), text.get(first..=last)) {
+            (true, Some(part)) => {
+                self.file.write(instar_disk::from_usize(first), part)?;
+                self.file.flush()
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The extent at `offset`, where in it that is, and how much of `length` it takes.
@@ -256,12 +306,33 @@ impl Target for Pieces<'_> {
         Ok(())
     }
 
+    fn is_full(&self) -> bool {
+        self.parts.iter().any(|part| match &part.place {
+            Place::Flat(..) => false,
+            Place::Sparse(image) => image.is_full(),
+        })
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        let mut images = self.parts.iter_mut().filter_map(Part::sparse);
+        images.try_for_each(|image| image.settle())
+    }
+
+    fn abandon(&mut self) {
+        for image in self.parts.iter_mut().filter_map(Part::sparse) {
+            image.abandon();
+        }
+    }
+
     fn finish(&mut self) -> Result<()> {
         for part in &mut self.parts {
             part.finish()?;
         }
-        if !self.marked {
-            return Ok(());
+        match self.meanwhile {
+            _ if !self.changed => return Ok(()),
+            Meanwhile::Readable { renews: false } => return Ok(()),
+            Meanwhile::Readable { renews: true } => return self.renew(),
+            Meanwhile::Marked => {}
         }
         let text = self.next_text();
         let (mark, rest) = text.split_at_checked(MARK).unwrap_or((&text, &[]));

@@ -128,6 +128,14 @@ fn named_in(found: &Value) -> Option<Vec<u8>> {
     Some(name.as_bytes().to_vec())
 }
 
+/// What the image at `path` calls the files that hold its data, in its order; nothing: it has everything itself.
+pub(crate) fn names_in(found: &Value, path: &OsStr) -> Vec<Vec<u8>> {
+    if let Some(name) = named_in(found) {
+        return vec![name];
+    }
+    extents_in(found, files::typed(path).as_bytes()).unwrap_or_default()
+}
+
 /// The only extent of a VMDK, if that is flat: its path, which starts where the image's does, as its name beside the image.
 fn extent_in(found: &Value, image: &[u8]) -> Option<Vec<u8>> {
     let [extent] = extents(found)? else {

@@ -24,8 +24,8 @@ pub(super) struct Base {
     pub(super) slot: Slot,
     /// Where it is.
     pub(super) path: OsString,
-    /// The file that holds its data.
-    pub(super) data_file: Option<Slot>,
+    /// The files that hold its data: its data file, or its extents in their order.
+    pub(super) apart: Vec<Slot>,
     /// The name of the file that holds the data of the image itself.
     pub(super) own_data: Option<String>,
 }
@@ -149,23 +149,21 @@ impl Way<'_> {
             depth: above.depth,
         };
         let info = self.look(&base)?;
-        let data_file = match text(&info, DATA_FILE) {
-            Some(name) => {
-                let image = data_file::Image {
-                    given: OsStr::from_bytes(&shown),
-                    path: &base.path,
-                    slot: base.slot,
-                };
-                let opened = image.open(name.as_bytes(), self.context, self.files, self.options)?;
-                self.files.make_layer(opened.slot);
-                Some(opened.slot)
-            }
-            None => None,
+        let image = data_file::Image {
+            given: OsStr::from_bytes(&shown),
+            path: &base.path,
+            slot: base.slot,
         };
+        let mut apart = Vec::new();
+        for name in data_file::names_in(&info, &base.path) {
+            let opened = image.open(&name, self.context, self.files, self.options)?;
+            self.files.make_layer(opened.slot);
+            apart.push(opened.slot);
+        }
         Ok(Base {
             slot: base.slot,
             path: OsStr::from_bytes(&shown).to_owned(),
-            data_file,
+            apart,
             own_data: None,
         })
     }
@@ -198,10 +196,9 @@ impl Way<'_> {
         wanted.as_bytes() == name || real(wanted.as_bytes()).is_some_and(|wanted| Some(wanted) == real(name))
     }
 
-    /// What an instance of ourselves that opens nothing else says of one image.
+    /// What an instance of ourselves says of one image.
     fn look(&self, layer: &Layer) -> Step<Value> {
         let mut command = instance::under(self.context.policy, "info")?;
-        command.arg("--untrusted");
         if let Some(format) = &layer.format {
             command.arg("-f").arg(format);
         }

@@ -79,7 +79,7 @@ fn work(
     let Base {
         slot,
         path,
-        data_file,
+        apart,
         own_data,
     } = match found {
         Ok(base) => base,
@@ -94,7 +94,7 @@ fn work(
     let verb = Verb::Commit(job::Commit {
         image,
         base: slot,
-        data_file,
+        apart,
         empties: args.empties(),
         emptied_data: args
             .empties()
