@@ -210,7 +210,12 @@ impl<'h> Disk<'h> {
         let start = last.saturating_add(within);
         let end = last.saturating_add(self.metadata.block_size);
         let present = end.min(self.file.size()).saturating_sub(start);
-        self.file.zero(start, present, ZeroHow::Keep)?;
+        // A fixed disk keeps the space that it may have reserved.
+        let how = match self.metadata.fixed {
+            true => ZeroHow::Keep,
+            false => ZeroHow::MayUnmap,
+        };
+        self.file.zero(start, present, how)?;
         if end > self.file.size() {
             self.file.resize(end, Preallocate::Off)?;
         }

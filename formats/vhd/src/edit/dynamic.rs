@@ -128,7 +128,7 @@ impl<'h> Dynamic<'h> {
                 let data = place.saturating_add(self.header.bitmap_size);
                 let length = block_size.saturating_sub(within);
                 self.file
-                    .zero(data.saturating_add(within), length, ZeroHow::Keep)?;
+                    .zero(data.saturating_add(within), length, ZeroHow::MayUnmap)?;
             }
             Ok(())
         })
