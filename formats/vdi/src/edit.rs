@@ -180,6 +180,11 @@ impl Editor<'_> {
 
         if used.in_the_way > 0 {
             let end = used.end.max(first);
+            // Half way, places are not dense: a full disk is found out before.
+            let moved = self.offset_of(end.saturating_add(used.in_the_way));
+            if moved > self.file.size() {
+                self.file.resize(moved, Preallocate::Falloc)?;
+            }
             self.count(end.saturating_add(used.in_the_way))?;
             self.clear_the_way(first, end)?;
         }

@@ -34,10 +34,10 @@ fn open(file: File<'_>, size: u64) -> Result<InPlace<Existing<'_>>> {
         .map_err(|fault| fault.in_file(file.slot()))?;
     // The map is in the file, all of it.
     BlockMap::new(file, &header)?;
-    let data = behind(&file, 512)?.saturating_sub(header.data_offset);
+    behind(&file, 512)?;
     let mut blocks = Existing {
         map: TableWriter::existing(file, header.map_offset, header.map_bytes()),
-        next: u32::try_from(data.div_ceil(BLOCK)).unwrap_or(DISCARDED),
+        next: 0,
         allocated: 0,
         file,
         header,
@@ -54,6 +54,9 @@ fn open(file: File<'_>, size: u64) -> Result<InPlace<Existing<'_>>> {
                 .in_file(file.slot()));
         }
         blocks.allocated = blocks.allocated.saturating_add(1);
+        // Not behind the file, which may have the places of a run that failed: places are dense.
+        let number = blocks.number(place);
+        blocks.next = blocks.next.max(number.saturating_add(1));
     }
     InPlace::new(blocks, size)
 }
@@ -70,6 +73,12 @@ struct Existing<'h> {
 }
 
 impl Existing<'_> {
+    /// The number of the place that begins there.
+    fn number(&self, place: u64) -> u32 {
+        let number = place.saturating_sub(self.header.data_offset) / BLOCK;
+        u32::try_from(number).unwrap_or(DISCARDED)
+    }
+
     /// The header, which says how many blocks have places.
     fn count(&mut self) -> Result<()> {
         self.raw.blocks_allocated.set(self.allocated);
@@ -105,8 +114,7 @@ impl Blocks for Existing<'_> {
     }
 
     fn link(&mut self, block: u64, place: u64) -> Result<()> {
-        let number = place.saturating_sub(self.header.data_offset) / BLOCK;
-        let number = u32::try_from(number).unwrap_or(DISCARDED);
+        let number = self.number(place);
         self.map.set(block.saturating_mul(4), number.to_le_bytes())?;
         self.allocated = self.allocated.saturating_add(1);
         Ok(())

@@ -5,12 +5,13 @@
 //! `failing.rs`.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, in_both_sandboxes, ledger};
+use instar_tests::{Bench, Outcome, in_both_sandboxes, ledger, variant};
 
 /// Calls that change files.
 const CALLS: &str =
@@ -204,5 +205,62 @@ in_both_sandboxes! {
                 fs::remove_file(name).unwrap();
             }
         }
+    }
+
+    fn an_image_on_a_full_disk_grows_when_there_is_room(bench) {
+        let Some(room) = Room::new(bench) else { return };
+        // Of a VDI, the first block makes room for a longer map.
+        for (format, options, size) in [
+            ("vdi", "static=off", "100G"),
+            ("vpc", "subformat=dynamic", "100G"),
+            ("vmdk", "subformat=monolithicSparse", "100G"),
+            ("vhdx", "block_size=1M", "300G"),
+        ] {
+            room.resize(4096);
+            bench.qemu(["create", "-q", "-f", format, "-o", options, "room/image", "5M"]).succeeds();
+            variant::io_as(bench, format, "room/image", &["write -P 5 0 1M", "write -P 6 3M 200k"]);
+            bench.qemu(["convert", "-f", format, "-O", "qcow2", "room/image", "before"]).succeeds();
+            let held = fs::metadata(bench.path("room/image")).unwrap().blocks().div_ceil(8);
+            for more in [0, 1, 7, 40] {
+                room.resize(held + more);
+                let words = ["resize", "-f", format, "room/image", size];
+                let ours = bench.instar(words);
+                if ours.code() == Some(0) {
+                    break;
+                }
+                ours.fails_with("room/image': No space left on device");
+                if format != "vpc" {
+                    bench.qemu(["check", "-f", format, "room/image"]).succeeds();
+                }
+                bench.qemu(["compare", "-F", format, "before", "room/image"]).succeeds();
+            }
+            room.resize(4096);
+            bench.instar(["resize", "-f", format, "room/image", size]).succeeds();
+            if format != "vpc" {
+                bench.qemu(["check", "-f", format, "room/image"]).succeeds();
+            }
+            fs::remove_file(bench.path("room/image")).unwrap();
+        }
+    }
+
+    fn a_vdi_that_was_committed_to_on_a_full_disk_takes_it_when_there_is_room(bench) {
+        let Some(room) = Room::new(bench) else { return };
+        room.resize(8192);
+        bench.qemu(["create", "-q", "-f", "vdi", "room/base", "8M"]).succeeds();
+        variant::io_as(bench, "vdi", "room/base", &["write -P 9 0 2M"]);
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "room/base", "-F", "vdi", "image"]).succeeds();
+        variant::io(bench, "image", &["write -P 1 1M 300k", "write -P 2 3M 1M", "write -P 3 5M 3M"]);
+        bench.qemu(["convert", "-O", "qcow2", "image", "before"]).succeeds();
+        let held = fs::metadata(bench.path("room/base")).unwrap().blocks().div_ceil(8);
+        for more in [0, 5, 300, 700] {
+            room.resize(held + more);
+            bench.instar(["commit", "--allow-dir", "room", "image"]).fails_with("No space left on device");
+            bench.qemu(["check", "-f", "vdi", "room/base"]).succeeds();
+            bench.qemu(["compare", "before", "image"]).succeeds();
+        }
+        room.resize(8192);
+        bench.instar(["commit", "--allow-dir", "room", "image"]).succeeds();
+        bench.qemu(["check", "-f", "vdi", "room/base"]).succeeds();
+        bench.qemu(["compare", "-F", "vdi", "before", "room/base"]).succeeds();
     }
 }

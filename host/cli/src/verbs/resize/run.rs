@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use instar_abi::fault;
 use instar_abi::job::{Change, ChangeImage, Resize, Verb};
+use instar_abi::report::Stage;
 
 use super::args::Args;
 use crate::run::change::{changeable, opened, warn_of_guess};
@@ -40,8 +41,13 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let scene = RunScene::of(&names, ended.files(), place.given.as_bytes());
     concluded_by(&ended.reports, &scene, context.program, |failure| {
         let why = words::failure(failure, &scene);
-        match failure.fault.code {
-            fault::resize::SHRINK => Stop::Messages(vec![why, SHRINK_WARNING.into()]),
+        match (failure.stage, failure.fault.code) {
+            (_, fault::resize::SHRINK) => Stop::Messages(vec![why, SHRINK_WARNING.into()]),
+            // Nothing but the system's words.
+            (Stage::Change, fault::core::IO) => {
+                let head = [b"Could not resize '", place.given.as_bytes(), b"': "].concat();
+                Stop::Message([head, why].concat())
+            }
             _ => Stop::Message(why),
         }
     })?;
