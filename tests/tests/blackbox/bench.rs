@@ -291,6 +291,29 @@ in_both_sandboxes! {
 
 /// Command lines that are refused, or that look as if they ought to be.
 const WRONG: &str = "\
+--depth=x r
+--depth -1 r
+--depth=2147483648 r
+--buffer-size=0 r
+--step-size=2147483648 r
+--offset=18446744073709551616 r
+--pattern=x r
+--flush-interval=2147483648 r
+--flush-interval=x r
+-w --flush-interval 63 -c 3 -f raw r
+-w --flush-interval 1 -d 1 -c 3 -f raw r
+--cache=off -c 3 -f raw r
+-i io_uring -n -c 3 -f raw r
+-wn -c 3 -f raw r
+-d1 -c3 q
+-c 3 -c x q
+-c 3 -c 4 q
+--image-opts -c 3 driver=raw
+--image-opts -c 3 driver=foo,file.filename=r
+--image-opts -w -c 3 driver=qcow2,file.filename=q
+--image-opts -c 3 driver=qcow2,file.filename=q,foo=bar
+--image-opts -n -t none -c 3 driver=raw,file.filename=r
+--force-share -w -f raw r
 -c 0 r
 -c x r
 -c 1k r
