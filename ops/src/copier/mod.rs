@@ -96,6 +96,8 @@ const PLAIN_BUDGET: u64 = 4 << 20;
 /// Bytes of data in a chunk that goes through a lane's buffer as it is. Ours: measured, 1 MiB is as fast in processes and a tenth
 /// slower in a virtual machine, where a doorbell costs more; 4 MiB fall out of the second-level cache and take half as long again.
 const PLACED_BUDGET: u64 = 2 << 20;
+/// Bytes of data in a chunk that is compared with what other layers have: both are in memory. Ours.
+const COMPARED_BUDGET: u64 = 512 << 10;
 /// Bytes of data in a chunk that is encoded. Ours: many of them wait for their turn.
 const PACKED_BUDGET: u64 = 1 << 20;
 /// The largest cluster of a qcow2 image.
@@ -226,6 +228,7 @@ fn cut(work: &Work<'_>) -> instar_disk::Result<Cut> {
     let (hashing, counted) = (work.hashing.is_some(), if plain { 1 } else { unit });
     let budget = match work.target.encoding() {
         _ if plain && !hashing => PLAIN_BUDGET,
+        None if work.source.compares() => COMPARED_BUDGET,
         None => PLACED_BUDGET,
         Some(_) => PACKED_BUDGET,
     };
