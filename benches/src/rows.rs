@@ -157,6 +157,21 @@ const fn row(
     }
 }
 
+/// A row of which only the time counts.
+const fn timed(
+    group: Group,
+    name: &'static str,
+    needs: &'static [&'static str],
+    words: &'static [&'static str],
+    runs: usize,
+    goal: f64,
+) -> Row {
+    Row {
+        conversion: false,
+        ..row(group, name, needs, words, runs, goal)
+    }
+}
+
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
     plain::ROWS
         .iter()

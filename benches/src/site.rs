@@ -148,21 +148,15 @@ impl Site {
 
     /// A copy of what a row changes, on disk before the clock starts.
     fn copy_for_change(&self, changed: Changed) -> Result<(), String> {
-        let copy = |name: &str, to: &Path| {
-            run(Command::new("cp")
-                .args(["--reflink=never", "--sparse=always"])
-                .arg(self.image(name))
-                .arg(to))
-        };
-        copy(changed.image, &self.output)?;
+        mount::copy(&self.image(changed.image), &self.output)?;
         if let Some(base) = changed.base {
             let below = self.output.with_extension("base");
-            copy(base, &below)?;
+            mount::copy(&self.image(base), &below)?;
             run(Command::new("qemu-img")
                 .args(["rebase", "-u", "-F", "qcow2", "-b"])
                 .args([&below, &self.output]))?;
+            rustix::fs::sync();
         }
-        rustix::fs::sync();
         Ok(())
     }
 

@@ -66,6 +66,13 @@ impl<'h> File<'h> {
         self
     }
 
+    /// The same file after a change that made it at least so long.
+    #[must_use]
+    pub fn grown_to(mut self, length: u64) -> Self {
+        self.facts.size = self.facts.size.max(length);
+        self
+    }
+
     /// Reads up to the file's end; gives the bytes read.
     pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<usize> {
         let mut io = [Io::new(Action::Read {

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use instar_abi::Report;
 use instar_abi::job::{Change, Commit, NewSize, Preallocation, Resize, Source as Named};
 use instar_abi::report::{Done, Failure, Stage};
-use instar_disk::{Fault, File, FileFacts, FileKind, Format, Sparse, Target, align_up, fault};
+use instar_disk::{Fault, File, FileKind, Format, Sparse, Target, align_up, fault};
 use instar_qcow2::Keeping;
 
 use crate::bitmaps::Chosen;
@@ -34,8 +34,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Commit) -> Outcome<Done> {
     let base = Base::find(&chain, job)?;
     session.host.report(&Report::Size(size));
     let file = session.file(job.base).at(Stage::OpenTarget)?;
-    let apart = job.apart.iter().map(|slot| session.file(*slot));
-    let apart: Vec<File<'_>> = apart.collect::<instar_disk::Result<_>>().at(Stage::OpenTarget)?;
+    let apart = session.files(&job.apart).at(Stage::OpenTarget)?;
     // The last sector of a raw image may not be whole.
     let below = match base.format {
         Format::Raw => file.size(),
@@ -182,22 +181,12 @@ fn refused(failure: Failure, size: u64) -> Failure {
     }
 }
 
-/// What holds the data of a disk that has grown to `size` bytes; only one that has all of it can have grown.
+/// What holds the data of a disk that has grown to `size` bytes; only one that has all of it can have grown, and no device.
 fn grown<'h>(apart: &[File<'h>], size: u64) -> Vec<File<'h>> {
     match apart {
-        [data] => alloc::vec![longer(*data, size)],
+        [data] if data.kind() != FileKind::Block => alloc::vec![data.grown_to(size)],
         _ => apart.to_vec(),
     }
-}
-
-/// A data file of a disk that has grown to `size` bytes.
-fn longer(data: File<'_>, size: u64) -> File<'_> {
-    let facts = data.facts();
-    let size = match facts.kind {
-        FileKind::Block => facts.size,
-        FileKind::Regular | FileKind::Fresh => facts.size.max(size),
-    };
-    File::new(data.host(), FileFacts { size, ..facts })
 }
 
 /// Zeros are found in whole units of the base, which are no smaller.

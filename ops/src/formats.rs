@@ -1,7 +1,6 @@
 //! The formats: one line each in every table.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use instar_abi::job::{self, Amend, Change, Create, SizeRule};
 use instar_abi::report::{Backing, Checked};
@@ -216,7 +215,7 @@ pub(crate) fn create<'h>(
         Create::Vhdx(_) if target.existing => instar_vhdx::existing(file, size, seed),
         Create::Vmdk(_) if target.existing && compress => Err(Fault::new(fault::core::NO_COMPRESSION)),
         Create::Vmdk(options) if target.existing => {
-            instar_vmdk::existing(file, &extents(session, options)?, size, seed)
+            instar_vmdk::existing(file, &session.files(&options.extents)?, size, seed)
         }
         Create::Qcow2(options) => {
             let data = data_file(session, options)?;
@@ -225,17 +224,12 @@ pub(crate) fn create<'h>(
         Create::Vdi(options) => instar_vdi::create(file, options, size, seed),
         Create::Vmdk(options) => {
             let parent = backing.and_then(Chain::content_id);
-            instar_vmdk::create(file, &extents(session, options)?, options, size, parent, seed)
+            let extents = session.files(&options.extents)?;
+            instar_vmdk::create(file, &extents, options, size, parent, seed)
         }
         Create::Vpc(options) => instar_vhd::create(file, options, size, seed),
         Create::Vhdx(options) => instar_vhdx::create(file, options, size, seed),
     }
-}
-
-/// The files of a VMDK's extents.
-fn extents<'h>(session: &Session<'h>, options: &job::VmdkCreate) -> Result<Vec<File<'h>>> {
-    let extents = options.extents.iter().map(|slot| session.file(*slot));
-    extents.collect()
 }
 
 /// Whether clusters of an image of this format can be compressed one by one.

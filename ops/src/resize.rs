@@ -6,7 +6,7 @@ use instar_abi::job::{Amend, Below, NewSize, Preallocation, Resize, Source};
 use instar_abi::report::Stage;
 use instar_disk::fault::resize as faults;
 use instar_disk::{
-    Distant, Edit, Fault, FileFacts, Host, Kind, LARGEST_SIZE, Resizing, Result, Slot, from_usize,
+    Distant, Edit, Fault, File, FileFacts, Host, Kind, LARGEST_SIZE, Resizing, Result, Slot, from_usize,
 };
 
 use crate::chain::Chain;
@@ -61,9 +61,8 @@ fn resizing(
     // What is wrong with the chain is said first, as by the reference tool.
     let mut below = below(session, source, image)?;
     let size = judged(image.size()).at(Stage::Change)?;
-    let apart = apart.iter().map(|slot| session.file(*slot));
-    let apart = apart.map(|file| file.map(|file| file.facts()));
-    let apart: Vec<FileFacts> = apart.collect::<Result<_>>().at(Stage::Change)?;
+    let apart = session.files(apart).at(Stage::Change)?;
+    let apart: Vec<FileFacts> = apart.iter().map(File::facts).collect();
     let length = below.as_ref().map_or(0, Chain::size);
     let mut fetch = |from: Distant, into: &mut [u8]| fetch(session.host, below.as_mut(), from, into);
     let mut to = Resizing {

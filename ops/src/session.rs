@@ -34,6 +34,11 @@ impl<'h> Session<'h> {
         found.map_or(0, |(_, start)| *start)
     }
 
+    /// Files that the host opened before the run, in this order.
+    pub(crate) fn files(&self, slots: &[Slot]) -> Result<Vec<File<'h>>> {
+        slots.iter().map(|slot| self.file(*slot)).collect()
+    }
+
     /// A file that the host opened before the run.
     pub(crate) fn file(&self, slot: Slot) -> Result<File<'h>> {
         let facts = self.job.files.iter().find(|facts| facts.slot == slot);

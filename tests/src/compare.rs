@@ -259,3 +259,15 @@ pub fn agree(bench: &Bench, words: &[&str], what: &str) {
     assert_eq!(theirs.code(), ours.code(), "{what}:\n{theirs}{ours}");
     assert_eq!(theirs.text(), ours.text(), "{what}: {}", words.join(" "));
 }
+
+/// A message in which qemu-img calls an image by a number that changes, with that image's name instead.
+#[must_use]
+pub fn called(mut message: String, image: &str) -> String {
+    const NUMBERED: &str = "#block";
+    while let Some(start) = message.find(NUMBERED) {
+        let from = start + NUMBERED.len();
+        let digits = message[from..].chars().take_while(char::is_ascii_digit).count();
+        message.replace_range(start..from + digits, image);
+    }
+    message
+}

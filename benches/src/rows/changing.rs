@@ -1,6 +1,6 @@
 //! Images that are changed in place.
 
-use super::{Changed, Group, Row, row};
+use super::{Changed, Group, Row, timed};
 
 /// A row that changes a copy of `image`.
 const fn change(
@@ -11,9 +11,8 @@ const fn change(
     goal: f64,
 ) -> Row {
     Row {
-        conversion: false,
         changes: Some(Changed { image, base: None }),
-        ..row(Group::Changing, name, &[], words, runs, goal)
+        ..timed(Group::Changing, name, &[], words, runs, goal)
     }
 }
 

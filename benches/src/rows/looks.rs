@@ -1,6 +1,6 @@
 //! Looking at images.
 
-use super::{Group, Row, row};
+use super::{Group, Row, timed};
 
 /// A row that writes nothing.
 const fn look(
@@ -10,10 +10,7 @@ const fn look(
     runs: usize,
     goal: f64,
 ) -> Row {
-    Row {
-        conversion: false,
-        ..row(Group::Looks, name, needs, words, runs, goal)
-    }
+    timed(Group::Looks, name, needs, words, runs, goal)
 }
 
 pub(super) const ROWS: &[Row] = &[

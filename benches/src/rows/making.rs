@@ -1,6 +1,6 @@
 //! New images, and what they would take.
 
-use super::{Group, Row, row};
+use super::{Group, Row, timed};
 
 /// A row of one small run.
 const fn small(
@@ -10,10 +10,7 @@ const fn small(
     runs: usize,
     goal: f64,
 ) -> Row {
-    Row {
-        conversion: false,
-        ..row(Group::Making, name, needs, words, runs, goal)
-    }
+    timed(Group::Making, name, needs, words, runs, goal)
 }
 
 pub(super) const ROWS: &[Row] = &[

@@ -151,7 +151,8 @@ fn mounted(directory: &Path) -> bool {
 
 /// Copies an image, holes as holes, down to the device.
 pub(super) fn copy(source: &Path, target: &Path) -> Result<(), String> {
-    run(Command::new("cp").arg("--sparse=always").arg(source).arg(target))?;
+    let words = ["--sparse=always", "--reflink=never"];
+    run(Command::new("cp").args(words).args([source, target]))?;
     File::open(target)
         .and_then(|file| file.sync_all())
         .map_err(|error| format!("{}: {error}", target.display()))

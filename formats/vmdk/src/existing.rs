@@ -16,8 +16,8 @@ use zerocopy::{FromZeros, IntoBytes};
 use self::pieces::Meanwhile;
 use crate::extent::{Extent, ExtentKind};
 use crate::header::{Form, Packing, Place, Sparse};
-use crate::image::{Vmdk, magic};
-use crate::raw::{COWD_MAGIC, GTE_ZEROED, RawSparseHeader, SECTOR, SPARSE_MAGIC, flags};
+use crate::image::Vmdk;
+use crate::raw::{GTE_ZEROED, RawSparseHeader, SECTOR, SPARSE_MAGIC, flags};
 use crate::table::Tables;
 
 /// Takes the VMDK in `file` as a target of `size` bytes. Its `extents` are the files that the descriptor names, in its order, as far as the
@@ -34,12 +34,9 @@ pub fn existing<'h>(
 ) -> Result<Box<dyn Target + 'h>> {
     let opened = match extents {
         [] => open(file, size, seed).map(|image| -> Box<dyn Target + 'h> { Box::new(image) }),
-        _ => in_pieces(file, extents, size, seed, Meanwhile::Marked),
+        _ => pieces::open(file, extents, size, seed, Meanwhile::Marked),
     };
-    opened.map_err(|fault| Fault {
-        slot: fault.slot.or(Some(file.slot())),
-        ..fault
-    })
+    opened.map_err(|fault| in_file(fault, file))
 }
 
 /// Takes the VMDK in `file` as a target that stays readable. Its `extents` are as for [`existing`]. `renews`: overlays are to see that it has changed.
@@ -56,25 +53,17 @@ pub fn readable<'h>(
         [] => open(file, 0, seed).map(|image| -> Box<dyn Target + 'h> {
             Box::new(image.with(|blocks| blocks.renews = renews).readable())
         }),
-        _ => in_pieces(file, extents, 0, seed, Meanwhile::Readable { renews }),
+        _ => pieces::open(file, extents, 0, seed, Meanwhile::Readable { renews }),
     };
-    opened.map_err(|fault| Fault {
-        slot: fault.slot.or(Some(file.slot())),
-        ..fault
-    })
+    opened.map_err(|fault| in_file(fault, file))
 }
 
-fn in_pieces<'h>(
-    file: File<'h>,
-    extents: &[File<'h>],
-    size: u64,
-    seed: &Seed,
-    meanwhile: Meanwhile,
-) -> Result<Box<dyn Target + 'h>> {
-    if matches!(magic(&file)?, SPARSE_MAGIC | COWD_MAGIC) {
-        return Err(unsupported(b"writing into a VMDK that has extents of two kinds"));
+/// A fault of this file, unless it names another one.
+fn in_file(fault: Fault, file: File<'_>) -> Fault {
+    Fault {
+        slot: fault.slot.or(Some(file.slot())),
+        ..fault
     }
-    pieces::open(file, extents, size, seed, meanwhile)
 }
 
 fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<InPlace<Existing<'h>>> {

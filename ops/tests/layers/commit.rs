@@ -50,6 +50,21 @@ fn images(bench: &Bench, base: &str, image: &str) {
     );
 }
 
+/// `image` goes into `base`, which was made with these options, whenever the power is cut.
+fn goes_into(bench: &Bench, format: &str, options: &str, what: &str) {
+    let before = bench.disk("qcow2", "image");
+    let data = options.contains("data_file").then_some("data");
+    let files: Vec<&str> = ["image", "base"].into_iter().chain(data).collect();
+    let wanted = Into { data, ..into("base") };
+    survives(bench, what, &files, &before, &|bench, native| {
+        bench.commit(native, "image", wanted)
+    });
+    judge(bench, format, &before, what);
+    if ["vdi", "vmdk", "vhdx"].contains(&format) {
+        bench.qemu_img(&format!("check -f {format} base"));
+    }
+}
+
 /// The base holds what the image showed, and the image shows it still.
 fn judge(bench: &Bench, format: &str, before: &[u8], what: &str) {
     assert_same(&bench.disk("qcow2", "image"), before, what);
@@ -141,20 +156,7 @@ fn a_base_of_any_format_that_can_be_written_to_takes_what_is_above_it() {
                 "write -P 10 1400k 8k",
             ],
         );
-        let before = bench.disk("qcow2", "image");
-        let data = options.contains("data_file").then_some("data");
-        let files = match data {
-            Some(_) => vec!["image", "base", "data"],
-            None => vec!["image", "base"],
-        };
-        let wanted = Into { data, ..into("base") };
-        survives(&bench, &what, &files, &before, &|bench, native| {
-            bench.commit(native, "image", wanted)
-        });
-        judge(&bench, format, &before, &what);
-        if format == "vdi" || format == "vmdk" || format == "vhdx" {
-            bench.qemu_img(&format!("check -f {format} base"));
-        }
+        goes_into(&bench, format, options, &what);
     }
 }
 
@@ -180,20 +182,7 @@ fn a_base_that_is_too_small_grows_and_a_power_cut_never_changes_the_disk() {
             "image",
             &["write -P 7 64k 70k", "write -z 240k 64k", "write -P 10 700k 8k"],
         );
-        let before = bench.disk("qcow2", "image");
-        let data = options.contains("data_file").then_some("data");
-        let files = match data {
-            Some(_) => vec!["image", "base", "data"],
-            None => vec!["image", "base"],
-        };
-        let wanted = Into { data, ..into("base") };
-        survives(&bench, &what, &files, &before, &|bench, native| {
-            bench.commit(native, "image", wanted)
-        });
-        judge(&bench, format, &before, &what);
-        if format == "vdi" || format == "vmdk" || format == "vhdx" {
-            bench.qemu_img(&format!("check -f {format} base"));
-        }
+        goes_into(&bench, format, options, &what);
     }
 }
 

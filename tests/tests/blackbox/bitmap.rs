@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use instar_tests::compare::{checks_clean, qemu_info};
+use instar_tests::compare::{called, checks_clean, qemu_info};
 use instar_tests::holder::Holder;
 use instar_tests::ledger::deviates;
 use instar_tests::variant::io;
@@ -350,15 +350,9 @@ fn same_words(words: &[&str], theirs: &instar_tests::Outcome, ours: &instar_test
         text.replace("instar: ", "qemu-img: ")
             .replace("instar bitmap", "qemu-img bitmap")
     };
-    let (mut wanted, found) = (plain(theirs.errors()), plain(ours.errors()));
+    let (wanted, found) = (plain(theirs.errors()), plain(ours.errors()));
     let image = words.iter().rev().nth(1).copied().unwrap_or_default();
-    while let Some(start) = wanted.find("#block") {
-        let digits = wanted[start + 6..]
-            .chars()
-            .take_while(char::is_ascii_digit)
-            .count();
-        wanted.replace_range(start..start + 6 + digits, image);
-    }
+    let wanted = called(wanted, image);
     assert_eq!(found, wanted, "{words:?}");
     assert_eq!(theirs.text(), ours.text(), "{words:?}");
     assert_eq!(theirs.code(), ours.code(), "{words:?}");

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use instar_tests::compare::qemu_info;
+use instar_tests::compare::{called, qemu_info};
 use instar_tests::variant::io;
 use instar_tests::{Bench, Dice, Outcome, Sandbox, disk, in_both_sandboxes};
 
@@ -354,12 +354,7 @@ in_both_sandboxes! {
 
 /// Exit code and words; qemu-img calls some images by a number that changes.
 fn said(outcome: &Outcome) -> (Option<i32>, String, String) {
-    let mut message = outcome.message();
-    if let Some(start) = message.find("'#block") {
-        let length = message[start + 1..].find('\'').unwrap() + 2;
-        message.replace_range(start..start + length, "'image'");
-    }
-    (outcome.code(), outcome.text(), message)
+    (outcome.code(), outcome.text(), called(outcome.message(), "image"))
 }
 
 const SECTOR: u64 = 512;

@@ -1,6 +1,6 @@
 //! What does not change while an image is checked.
 
-use instar_disk::{Fault, File, FileFacts, Result, fault};
+use instar_disk::{Fault, File, Result, fault};
 
 use crate::header::Header;
 use crate::raw::entry;
@@ -38,18 +38,10 @@ impl<'h> Frame<'h> {
     /// The image after a change: what its header says now, and a file of at least `bytes` bytes.
     pub(super) fn changed(&mut self, bytes: u64) -> Result<()> {
         let header = Header::parse_to_check(self.file)?;
-        let facts = self.file.facts();
-        let file = File::new(
-            self.file.host(),
-            FileFacts {
-                size: facts.size.max(bytes),
-                ..facts
-            },
-        );
         *self = Self {
             repairs_all: self.repairs_all,
             zeroes: self.zeroes,
-            ..Self::new(file, header)
+            ..Self::new(self.file.grown_to(bytes), header)
         };
         Ok(())
     }

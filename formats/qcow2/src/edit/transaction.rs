@@ -3,9 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use instar_disk::{
-    Fault, File, FileFacts, FileKind, Preallocate, Result, ZeroHow, fault, from_usize, set_length,
-};
+use instar_disk::{Fault, File, FileKind, Preallocate, Result, ZeroHow, fault, from_usize, set_length};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
@@ -287,14 +285,9 @@ impl<'h> Grow<'h> {
             return Ok(None);
         }
         let clusters = look.ledger.clusters();
-        let size = look.file.size().max(shl(clusters, look.layout.cluster_bits())?);
         // It is as long as that now, if it was taken behind the end.
-        let facts = FileFacts {
-            size,
-            ..look.file.facts()
-        };
+        let file = look.file.grown_to(shl(clusters, look.layout.cluster_bits())?);
         let layout = look.layout.with_refcount_order(order);
-        let file = File::new(look.file.host(), facts);
         let mut counts = Remembered::new(&mut look.ledger, known);
         let built = rebuild::build(file, layout, clusters, &mut counts);
         let built = built.map_err(|fault| match fault.code {
@@ -307,7 +300,7 @@ impl<'h> Grow<'h> {
         Ok(Some(Rebuilt {
             table: built.table,
             order,
-            size: shl(built.clusters, layout.cluster_bits())?.max(size),
+            size: shl(built.clusters, layout.cluster_bits())?.max(file.size()),
         }))
     }
 
@@ -386,11 +379,7 @@ impl<'h> Grow<'h> {
         look.layout = Layout::of(&look.header);
         look.sector = Sector::read(look.file, look.header.version)?;
         if let Some(Rebuilt { size, .. }) = rebuilt {
-            let facts = FileFacts {
-                size,
-                ..look.file.facts()
-            };
-            look.file = File::new(look.file.host(), facts);
+            look.file = look.file.grown_to(size);
             look.ledger = Ledger::open_careful(look.file, &look.header, look.layout)?;
         }
         Ok(Release {

@@ -14,12 +14,12 @@ use instar_disk::{
     Fault, File, FileKind, Identifiers, InPlace, Placement, Result, Slot, Target, ZeroHow, fault,
 };
 
-use super::{Existing, renewed, unsupported};
+use super::{Existing, in_file, renewed, unsupported};
 use crate::descriptor::{Descriptor, Line, NO_PARENT};
 use crate::extent::{self, ExtentKind};
 use crate::header::{CAPACITY_SECTORS_MAX, Form, Packing};
-use crate::image::{separate_descriptor, separate_text};
-use crate::raw::SECTOR;
+use crate::image::{magic, separate_descriptor, separate_text};
+use crate::raw::{COWD_MAGIC, SECTOR, SPARSE_MAGIC};
 
 /// What becomes of the image while it is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,9 @@ pub(super) fn open<'h>(
     seed: &Seed,
     meanwhile: Meanwhile,
 ) -> Result<Box<dyn Target + 'h>> {
+    if matches!(magic(&file)?, SPARSE_MAGIC | COWD_MAGIC) {
+        return Err(unsupported(b"writing into a VMDK that has extents of two kinds"));
+    }
     let text = separate_text(&file)?;
     let found = separate_descriptor(&text)?;
     if has_parent(&found) {
@@ -195,13 +198,6 @@ impl<'h> Part<'h> {
             Place::Flat(file, _) => file.flush(),
             Place::Sparse(image) => image.finish(),
         }
-    }
-}
-
-fn in_file(fault: Fault, file: File<'_>) -> Fault {
-    Fault {
-        slot: fault.slot.or(Some(file.slot())),
-        ..fault
     }
 }
 

@@ -4,8 +4,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use instar_abi::job::{Change, ChangeImage, Source, Verb};
-use instar_abi::report::{Done, Stage};
-use instar_abi::{FileFacts, Format, Report};
+use instar_abi::report::{Done, Failure, Stage};
+use instar_abi::{FileFacts, Format, Report, fault};
 use instar_engine::{Files, Policy as GatePolicy, TargetOptions};
 
 use super::files::{self, Names};
@@ -52,6 +52,17 @@ impl Changing<'_> {
             })
         })
     }
+}
+
+/// Says what was being done, such as `amend`, where a change fails for a reason that is only the system's. Other reasons say it themselves.
+pub(crate) fn worded(doing: &str, place: &Place, failure: &Failure, why: Vec<u8>) -> Stop {
+    Stop::Message(match (failure.stage, failure.fault.code) {
+        (Stage::Change, fault::core::IO) => {
+            let head = format!("Could not {doing} '");
+            [head.as_bytes(), place.given.as_bytes(), b"': ", &why].concat()
+        }
+        _ => why,
+    })
 }
 
 /// Refuses an image of which the user says that it is not to be changed, or which we do not change.

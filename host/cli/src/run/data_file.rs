@@ -41,7 +41,7 @@ pub(crate) fn open(
             }
         }
         Create::Vmdk(create) => {
-            for name in extents_of(context, place) {
+            for name in names_of(context, place, Format::Vmdk) {
                 let facts = image.open(&name, context, opened, options)?;
                 create.extents.push(facts.slot);
             }
@@ -98,19 +98,14 @@ impl Image<'_> {
 
 /// What the image calls its data file.
 pub(crate) fn name_of(context: &Context<'_>, place: &Place) -> Option<Vec<u8>> {
-    let command = looking(context, place, Some(Format::Qcow2))?;
-    named_in(&instance::answer(command).ok()?)
+    names_of(context, place, Format::Qcow2).pop()
 }
 
-/// What a VMDK calls its extents, in its order; nothing: it has everything itself, or cannot be read.
-fn extents_of(context: &Context<'_>, place: &Place) -> Vec<Vec<u8>> {
-    let Some(command) = looking(context, place, Some(Format::Vmdk)) else {
-        return Vec::new();
-    };
-    let found = instance::answer(command).ok();
-    let path = files::typed(&place.path);
-    let names = found.and_then(|found| extents_in(&found, path.as_bytes()));
-    names.unwrap_or_default()
+/// What the image of that format calls the files that hold its data; nothing: it has everything itself, or cannot be read.
+fn names_of(context: &Context<'_>, place: &Place, format: Format) -> Vec<Vec<u8>> {
+    let command = looking(context, place, Some(format));
+    let found = command.and_then(|command| instance::answer(command).ok());
+    found.map_or_else(Vec::new, |found| names_in(&found, &place.path))
 }
 
 /// An instance that says what is in the image.
@@ -123,7 +118,8 @@ fn looking(context: &Context<'_>, place: &Place, format: Option<Format>) -> Opti
     Some(command)
 }
 
-fn named_in(found: &Value) -> Option<Vec<u8>> {
+/// What an answer says that the image calls its data file.
+pub(crate) fn named_in(found: &Value) -> Option<Vec<u8>> {
     let name = found.pointer("/format-specific/data/data-file")?.as_str()?;
     Some(name.as_bytes().to_vec())
 }

@@ -17,7 +17,7 @@ mod zeros;
 use instar_disk::fault::amend as faults;
 use instar_disk::job::Amend;
 use instar_disk::report::Report;
-use instar_disk::{Fault, File, FileFacts, LARGEST_SIZE, Resizing, Result, fault};
+use instar_disk::{Fault, File, LARGEST_SIZE, Resizing, Result, fault};
 
 use self::aim::Aim;
 use self::counts::Counted;
@@ -53,19 +53,13 @@ pub(super) fn amend(
     };
     // In the order of the reference tool. Version 2 cannot do all that a new size may take.
     if downgrade {
-        let file = of_length(file, resize::resize(file, header, to)?);
+        let file = file.grown_to(resize::resize(file, header, to)?);
         let judged = Judged::of(file, &Header::parse(file)?, wanted, None)?;
         return judged.carry_out().map(|_| ());
     }
     let end = judged.carry_out()?;
-    let file = of_length(file, end);
+    let file = file.grown_to(end);
     resize::resize(file, Header::parse(file)?, to).map(|_| ())
-}
-
-/// The file, which has become longer.
-fn of_length(file: File<'_>, length: u64) -> File<'_> {
-    let size = file.size().max(length);
-    File::new(file.host(), FileFacts { size, ..file.facts() })
 }
 
 /// Options that the image can be given.
@@ -140,7 +134,7 @@ impl<'h> Judged<'h> {
         let known = counted.map(|counted| counted.known).unwrap_or_default();
         let mut look = self.look;
         if let Some(zeros) = self.zeros {
-            let file = of_length(file, zeros.expand(look)?);
+            let file = file.grown_to(zeros.expand(look)?);
             look = Look::open(file, Header::parse(file)?)?;
         }
         let mut release = switch(look, &self.aim, self.upgrade.as_ref(), known)?;

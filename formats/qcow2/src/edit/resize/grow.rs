@@ -13,8 +13,7 @@ use alloc::vec::Vec;
 use instar_disk::fault::resize as faults;
 use instar_disk::job::Preallocation;
 use instar_disk::{
-    Fault, File, FileFacts, FileKind, Resizing, Result, ZeroHow, fault, from_usize, reservation, set_length,
-    to_usize,
+    Fault, File, FileKind, Resizing, Result, ZeroHow, fault, from_usize, reservation, set_length, to_usize,
 };
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
@@ -112,12 +111,9 @@ fn clear_behind(mut look: Look<'_>) -> Result<Look<'_>> {
     cut.prepare(&mut grow)?;
     let mut release = grow.switch(&Switch::default())?;
     cut.carry_out(&mut release)?;
-    let facts = FileFacts {
-        size: file.size().max(release.ledger().end()?),
-        ..file.facts()
-    };
+    let file = file.grown_to(release.ledger().end()?);
     let header = release.finish_in_order()?;
-    Look::open(File::new(file.host(), facts), header)
+    Look::open(file, header)
 }
 
 /// Where a cluster is to be.

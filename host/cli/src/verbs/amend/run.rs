@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use instar_abi::job::{Amend, Change, ChangeImage, Verb};
-use instar_abi::report::Stage;
-use instar_abi::{Format, Report, fault};
+use instar_abi::{Format, Report};
 use instar_engine::{Files, Policy as GatePolicy};
 use instar_memory::Violation;
 
 use super::args::{self, Args};
 use crate::create::amend;
-use crate::run::change::{changeable, opened, warn_of_guess};
+use crate::run::change::{changeable, opened, warn_of_guess, worded};
 use crate::run::files::{self, Names};
 use crate::run::guest::Guest;
 use crate::run::progress::Progress;
@@ -110,15 +109,7 @@ fn work(args: &Args, wanted: Option<&Amend>, listener: Begins, context: &Context
     warn_of_guess(&place, &ended.reports);
     let scene = RunScene::of(&names, ended.files(), place.given.as_bytes());
     concluded_by(&ended.reports, &scene, context.program, |failure| {
-        let why = words::failure(failure, &scene);
-        // What speaks against an option says so itself.
-        let before = match (failure.stage, failure.fault.code) {
-            (Stage::Change, fault::core::IO) => {
-                [b"Could not amend '", place.given.as_bytes(), b"': "].concat()
-            }
-            _ => Vec::new(),
-        };
-        Stop::Message([before, why].concat())
+        worded("amend", &place, failure, words::failure(failure, &scene))
     })?;
     let format = ended.reports.iter().find_map(|report| match report {
         Report::Opened(format) => Some(format.name()),

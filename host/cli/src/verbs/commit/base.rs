@@ -27,7 +27,7 @@ pub(super) struct Base {
     /// The files that hold its data: its data file, or its extents in their order.
     pub(super) apart: Vec<Slot>,
     /// The name of the file that holds the data of the image itself.
-    pub(super) own_data: Option<String>,
+    pub(super) own_data: Option<Vec<u8>>,
 }
 
 /// Why there is none.
@@ -76,7 +76,7 @@ impl Way<'_> {
             layer.depth = depth;
             let info = self.look(&layer)?;
             if depth == 0 {
-                own_data = text(&info, DATA_FILE);
+                own_data = data_file::named_in(&info);
             }
             let found = text(&info, "/format");
             *probed_raw |= depth == 0 && layer.format.is_none() && found.as_deref() == Some("raw");
@@ -169,15 +169,13 @@ impl Way<'_> {
     }
 
     /// Opens the file with the data of the image itself, open as `top`. Where it may not be written to, it keeps what nothing needs.
-    pub(super) fn own_data(&self, top: Slot, name: &str) -> Option<Slot> {
+    pub(super) fn own_data(&self, top: Slot, name: &[u8]) -> Option<Slot> {
         let image = data_file::Image {
             given: &self.place.given,
             path: &self.place.path,
             slot: top,
         };
-        let opened = image
-            .open(name.as_bytes(), self.context, self.files, self.options)
-            .ok()?;
+        let opened = image.open(name, self.context, self.files, self.options).ok()?;
         self.files.make_layer(opened.slot);
         Some(opened.slot)
     }
@@ -235,9 +233,6 @@ impl Way<'_> {
         }
     }
 }
-
-/// Where an answer says what an image calls the file with its data.
-const DATA_FILE: &str = "/format-specific/data/data-file";
 
 fn text(info: &Value, at: &str) -> Option<String> {
     info.pointer(at)?.as_str().map(str::to_owned)

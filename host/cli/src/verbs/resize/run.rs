@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use instar_abi::fault;
 use instar_abi::job::{Change, ChangeImage, Resize, Verb};
-use instar_abi::report::Stage;
 
 use super::args::Args;
-use crate::run::change::{changeable, opened, warn_of_guess};
+use crate::run::change::{changeable, opened, warn_of_guess, worded};
 use crate::run::files::{self, Names};
 use crate::run::guest::Guest;
 use crate::run::progress::Progress;
@@ -41,14 +40,9 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let scene = RunScene::of(&names, ended.files(), place.given.as_bytes());
     concluded_by(&ended.reports, &scene, context.program, |failure| {
         let why = words::failure(failure, &scene);
-        match (failure.stage, failure.fault.code) {
-            (_, fault::resize::SHRINK) => Stop::Messages(vec![why, SHRINK_WARNING.into()]),
-            // Nothing but the system's words.
-            (Stage::Change, fault::core::IO) => {
-                let head = [b"Could not resize '", place.given.as_bytes(), b"': "].concat();
-                Stop::Message([head, why].concat())
-            }
-            _ => Stop::Message(why),
+        match failure.fault.code {
+            fault::resize::SHRINK => Stop::Messages(vec![why, SHRINK_WARNING.into()]),
+            _ => worded("resize", &place, failure, why),
         }
     })?;
     if !args.quiet {
