@@ -5,6 +5,7 @@ use instar_abi::request::{Preallocate, ZeroHow};
 use instar_abi::{Fault, FileFacts, FileKind, Slot};
 
 use crate::host::{Action, Host, Io};
+use crate::veil::Veil;
 use crate::{Result, from_usize};
 
 /// An open file: a slot, its facts, and the host that serves it. Cheap to copy.
@@ -12,6 +13,7 @@ use crate::{Result, from_usize};
 pub struct File<'h> {
     host: &'h dyn Host,
     facts: FileFacts,
+    veil: Option<Veil>,
 }
 
 impl core::fmt::Debug for File<'_> {
@@ -24,7 +26,22 @@ impl<'h> File<'h> {
     /// The file behind `facts`.
     #[must_use]
     pub const fn new(host: &'h dyn Host, facts: FileFacts) -> Self {
-        Self { host, facts }
+        Self {
+            host,
+            facts,
+            veil: None,
+        }
+    }
+
+    /// The same file, of which `shown` is read at `at` if there are zeros: what an image is recognised by, which a run that writes to an
+    /// existing image takes away until the end. A run that was stopped left it so; the next one that overwrites the image sees past it.
+    /// Writes go where they always went.
+    pub fn past_the_mark(mut self, at: u64, shown: &'static [u8]) -> Result<Self> {
+        let veil = Veil::new(at, shown);
+        let mut there = alloc::vec![0; shown.len()];
+        self.read_padded(at, &mut there)?;
+        self.veil = there.iter().all(|byte| *byte == 0).then_some(veil);
+        Ok(self)
     }
 
     /// The host that serves the file.
@@ -81,9 +98,21 @@ impl<'h> File<'h> {
             into,
         })];
         self.host.submit(&mut io);
-        let [io] = io;
-        let read = io.outcome.map_err(|error| error.fault(self.slot()))?;
-        crate::to_usize(read)
+        let [
+            Io {
+                action: Action::Read { into, .. },
+                outcome,
+                ..
+            },
+        ] = io
+        else {
+            return Ok(0);
+        };
+        let read = crate::to_usize(outcome.map_err(|error| error.fault(self.slot()))?)?;
+        if let (Some(veil), Some(into)) = (self.veil, into.get_mut(..read)) {
+            veil.cover(offset, into);
+        }
+        Ok(read)
     }
 
     /// Fills `into`.

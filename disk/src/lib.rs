@@ -43,6 +43,7 @@ mod resizing;
 mod table;
 mod target;
 mod turnstile;
+mod veil;
 mod work;
 
 pub use bitmap::{Bitmaps, ReadBits, bitmap_bytes};

@@ -6,15 +6,16 @@ use instar_disk::{Blocks, Fault, File, InPlace, Preallocate, Result, TableWriter
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::header::{BLOCK, Header};
-use crate::raw::{DISCARDED, RawHeader};
+use crate::raw::{DISCARDED, RawHeader, SIGNATURE, SIGNATURE_AT};
 use crate::table::{BlockMap, place_offset};
 
 /// Takes the VDI in `file` as a target of `size` bytes. From the first change on it is no VDI, until
-/// [`finish`](Target::finish).
+/// [`finish`](Target::finish); one that was left so is taken again.
 ///
 /// # Errors
 /// As reading it; `TARGET_TOO_SMALL`, `SHORT_READ`; the host's.
 pub fn existing<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
+    let file = file.past_the_mark(SIGNATURE_AT, const { &SIGNATURE.to_le_bytes() })?;
     Ok(Box::new(open(file, size)?))
 }
 

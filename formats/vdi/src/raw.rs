@@ -3,8 +3,11 @@
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// `signature`, at byte 64.
+/// `signature`.
 pub const SIGNATURE: u32 = 0xbeda_107f;
+
+/// Where `signature` stands.
+pub const SIGNATURE_AT: u64 = 0x40;
 
 /// `version` 1.1: major in the high half, minor in the low.
 pub const VERSION_1_1: u32 = 0x0001_0001;
@@ -75,7 +78,7 @@ pub struct RawHeader {
 pub const HEADER_BYTES: usize = 512;
 
 const _: () = assert!(size_of::<RawHeader>() == HEADER_BYTES);
-const _: () = assert!(core::mem::offset_of!(RawHeader, signature) == 0x40);
+const _: () = assert!(core::mem::offset_of!(RawHeader, signature) == 0x40 && SIGNATURE_AT == 0x40);
 const _: () = assert!(core::mem::offset_of!(RawHeader, offset_blocks) == 0x154);
 const _: () = assert!(core::mem::offset_of!(RawHeader, disk_size) == 0x170);
 const _: () = assert!(core::mem::offset_of!(RawHeader, uuid_create) == 0x188);

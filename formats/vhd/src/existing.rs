@@ -6,7 +6,7 @@ use alloc::collections::BTreeSet;
 use instar_disk::{
     Blocks, Fault, File, InPlace, Preallocate, Result, TableWriter, Target, align_up, behind, fault,
 };
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::IntoBytes;
 
 use crate::header::{DiskType, DynamicHeader, Footer};
 use crate::image::{dynamic_header, read_footer};
@@ -21,7 +21,7 @@ const SECTOR: u64 = 512;
 const TOUCHED: usize = 256;
 
 /// Takes the VHD in `file` as a target of `size` bytes. While it is written it is no VHD, until
-/// [`finish`](Target::finish).
+/// [`finish`](Target::finish); one that was left so is taken again.
 ///
 /// # Errors
 /// As reading it; `UNSUPPORTED` for a differencing disk; `TARGET_TOO_SMALL`, `SHORT_READ`; the host's.
@@ -47,9 +47,15 @@ fn open<'h>(file: File<'h>, size: u64, readable: bool) -> Result<Box<dyn Target 
     if file.size() == 0 {
         return Err(Fault::new(fault::vhd::TOO_SMALL));
     }
-    let front = read_footer(&file, 0)?;
+    let mut front = read_footer(&file, 0)?;
     if front.cookie != FOOTER_COOKIE {
-        return fixed(file, size, readable);
+        let marked = file.past_the_mark(0, &FOOTER_COOKIE)?;
+        front = read_footer(&marked, 0)?;
+        // The first sector of a fixed disk is the guest's.
+        let is_dynamic = !readable && Footer::parse(&front).is_ok();
+        if !is_dynamic || is_fixed(&file)? {
+            return fixed(file, size, readable);
+        }
     }
     let footer = Footer::parse(&front)?;
     let header = DynamicHeader::parse(&dynamic_header(&file, &footer)?, footer.size)?;
@@ -63,7 +69,7 @@ fn open<'h>(file: File<'h>, size: u64, readable: bool) -> Result<Box<dyn Target 
     while block < footer.size.div_ceil(header.block_size.max(1)) {
         block = block.saturating_add(table.run(block)?.blocks);
     }
-    let last = read_footer(&file, align_up(file.size(), SECTOR)?.saturating_sub(SECTOR))?;
+    let last = read_footer(&file, behind_a_fixed_disk(&file)?)?;
     let end = behind(&file, SECTOR)?;
     let next = if last.cookie == FOOTER_COOKIE {
         end.saturating_sub(SECTOR)
@@ -83,9 +89,23 @@ fn open<'h>(file: File<'h>, size: u64, readable: bool) -> Result<Box<dyn Target 
     Ok(Box::new(if readable { image.readable() } else { image }))
 }
 
+/// Whether the footer is where a fixed disk has it, and says so.
+fn is_fixed(file: &File<'_>) -> Result<bool> {
+    let raw = read_footer(file, behind_a_fixed_disk(file)?)?;
+    Ok(Footer::parse(&raw).is_ok_and(|footer| footer.disk_type == DiskType::Fixed))
+}
+
+fn behind_a_fixed_disk(file: &File<'_>) -> Result<u64> {
+    Ok(align_up(file.size(), SECTOR)?.saturating_sub(SECTOR))
+}
+
 /// The footer goes at once, unless the image is to stay readable: guest bytes stand at their own offset, and nobody asks where they go.
 fn fixed<'h>(file: File<'h>, size: u64, readable: bool) -> Result<Box<dyn Target + 'h>> {
-    let at = align_up(file.size(), SECTOR)?.saturating_sub(SECTOR);
+    let at = behind_a_fixed_disk(&file)?;
+    let file = match readable {
+        true => file,
+        false => file.past_the_mark(at, &FOOTER_COOKIE)?,
+    };
     let raw = read_footer(&file, at)?;
     let footer = Footer::parse(&raw)?;
     if footer.disk_type != DiskType::Fixed || footer.size > at {
@@ -95,7 +115,7 @@ fn fixed<'h>(file: File<'h>, size: u64, readable: bool) -> Result<Box<dyn Target
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL));
     }
     if !readable {
-        file.write(at, RawFooter::new_zeroed().as_bytes())?;
+        file.write(at, &[0; FOOTER_COOKIE.len()])?;
         file.flush()?;
     }
     Ok(Box::new(Fixed {
@@ -185,7 +205,7 @@ impl Blocks for Existing<'_> {
     }
 
     fn mark(&mut self) -> Result<()> {
-        self.file.write(0, RawFooter::new_zeroed().as_bytes())
+        self.file.write(0, &[0; FOOTER_COOKIE.len()])
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -18,13 +18,16 @@ use crate::replayed::Replayed;
 use crate::table::Table;
 
 /// Takes the VHDX in `file` as a target of `size` bytes. From the first change on it is no VHDX, until
-/// [`finish`](Target::finish).
+/// [`finish`](Target::finish); one that was left so is taken again.
 ///
 /// # Errors
 /// As reading it; `UNSUPPORTED` for a differencing disk and one whose log must be replayed; `TARGET_TOO_SMALL`,
 /// the host's.
 pub fn existing<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<Box<dyn Target + 'h>> {
-    match open(file, size, seed) {
+    match file
+        .past_the_mark(0, &FILE_SIGNATURE)
+        .and_then(|file| open(file, size, seed))
+    {
         Ok(image) => Ok(Box::new(image)),
         Err(fault) => Err(Fault {
             slot: Some(file.slot()),

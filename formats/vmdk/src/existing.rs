@@ -21,7 +21,8 @@ use crate::raw::{GTE_ZEROED, RawSparseHeader, SECTOR, SPARSE_MAGIC, flags};
 use crate::table::Tables;
 
 /// Takes the VMDK in `file` as a target of `size` bytes. Its `extents` are the files that the descriptor names, in its order, as far as the
-/// host has opened them. From the first change on it is no VMDK, until [`finish`](Target::finish).
+/// host has opened them. From the first change on it is no VMDK, until [`finish`](Target::finish); one that was left so is
+/// taken again.
 ///
 /// # Errors
 /// As reading it; `UNSUPPORTED` for compressed images, overlays, extents that were not opened, and grain tables that are yet to be
@@ -33,7 +34,10 @@ pub fn existing<'h>(
     seed: &Seed,
 ) -> Result<Box<dyn Target + 'h>> {
     let opened = match extents {
-        [] => open(file, size, seed).map(|image| -> Box<dyn Target + 'h> { Box::new(image) }),
+        [] => file
+            .past_the_mark(0, &SPARSE_MAGIC)
+            .and_then(|file| open(file, size, seed))
+            .map(|image| -> Box<dyn Target + 'h> { Box::new(image) }),
         _ => pieces::open(file, extents, size, seed, Meanwhile::Marked),
     };
     opened.map_err(|fault| in_file(fault, file))

@@ -1,6 +1,7 @@
 //! Images that exist and are written to.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use instar_disk::{Action, File, Host, Io, Result, Target};
 
@@ -10,12 +11,15 @@ use crate::{Failing, Native};
 /// Takes an existing image as a target of so many bytes.
 pub type Existing = for<'h> fn(File<'h>, u64) -> Result<Box<dyn Target + 'h>>;
 
-/// The n-th change fails, for every n: what is left is refused, untouched, or complete. Gives how many changes there are.
+/// The n-th change fails, for every n: what is left is refused, untouched, or complete, and is completed by a second run. Gives how many
+/// changes there are.
 ///
 /// # Panics
 /// If not, or if an image that was written to completely is refused.
 pub fn survives_failures(format: &Format, existing: Existing, sound: &Sound) -> u64 {
     let before = std::fs::read(&sound.image).unwrap();
+    // It has no VHDX with sectors of 4096 bytes, for instance.
+    let is_read_by_qemu = qemu_img("info", &[&sound.image]).status.success();
     for allowed in 0.. {
         std::fs::write(&sound.image, &before).unwrap();
         let host = Failing::after(allowed);
@@ -25,16 +29,36 @@ pub fn survives_failures(format: &Format, existing: Existing, sound: &Sound) -> 
         if outcome.is_ok() {
             assert!(is_read, "{}: complete, and refused", sound.name);
             std::fs::write(&sound.image, &before).unwrap();
+            std::fs::remove_file(complete_at(&sound.image)).unwrap();
             return allowed;
         }
         // Only the last flush can be missing where the image is recognised again.
         let untouched = std::fs::read(&sound.image).unwrap() == before;
-        let complete = std::fs::read(&sound.image).unwrap() == finished(existing, &sound.image, &before);
+        finish_beside(existing, &sound.image, &before);
+        let complete =
+            std::fs::read(&sound.image).unwrap() == std::fs::read(complete_at(&sound.image)).unwrap();
         assert!(
             !is_read || untouched || complete,
             "{}: after {allowed} changes it is taken for an image",
             sound.name
         );
+        let host = Native::new(1);
+        let facts = host.existing(&sound.image);
+        let again = existing(File::new(&host, facts), 0).and_then(|target| fill(&host, target));
+        let again = again.and_then(|()| walk(format, &sound.image));
+        assert!(
+            again.is_ok(),
+            "{}: after {allowed} changes, again: {again:?}",
+            sound.name
+        );
+        if is_read_by_qemu {
+            let output = qemu_img("compare", &[&sound.image, &complete_at(&sound.image)]);
+            assert!(
+                output.status.success(),
+                "{}: after {allowed} changes, again: {output:?}",
+                sound.name
+            );
+        }
     }
     0
 }
@@ -71,16 +95,21 @@ pub fn takes_changed_images(existing: Existing, sound: &Sound) -> Tally {
     tally
 }
 
-/// The image after all changes.
-fn finished(existing: Existing, path: &Path, before: &[u8]) -> Vec<u8> {
-    let beside = path.with_extension("finished");
+/// Where [`finish_beside`] leaves the image after all changes.
+fn complete_at(path: &Path) -> PathBuf {
+    path.with_extension("finished")
+}
+
+fn finish_beside(existing: Existing, path: &Path, before: &[u8]) {
+    let beside = complete_at(path);
     std::fs::write(&beside, before).unwrap();
     let host = Native::new(1);
     let facts = host.existing(&beside);
     fill(&host, existing(File::new(&host, facts), 0).unwrap()).unwrap();
-    let bytes = std::fs::read(&beside).unwrap();
-    std::fs::remove_file(beside).unwrap();
-    bytes
+}
+
+fn qemu_img(verb: &str, files: &[&Path]) -> Output {
+    Command::new("qemu-img").arg(verb).args(files).output().unwrap()
 }
 
 /// Data for some units, zeros for others, wherever they are.
