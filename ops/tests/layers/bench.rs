@@ -29,8 +29,8 @@ pub(crate) struct Over<'a> {
 pub(crate) struct Into<'a> {
     pub(crate) base: &'a str,
     pub(crate) empties: bool,
-    /// The base's data file.
-    pub(crate) data: Option<&'a str>,
+    /// The files that hold the base's data.
+    pub(crate) apart: &'a [&'a str],
     pub(crate) emptied: Option<&'a str>,
 }
 
@@ -147,14 +147,18 @@ impl Bench {
         let top = native.existing(self.path(image));
         let base = native.existing(self.path(into.base));
         let mut files = vec![top, base];
-        let data = into.data.map(|name| native.existing(self.path(name)));
-        files.extend(data);
+        let apart: Vec<FileFacts> = into
+            .apart
+            .iter()
+            .map(|name| native.existing(self.path(name)))
+            .collect();
+        files.extend(&apart);
         let emptied = into.emptied.map(|name| native.existing(self.path(name)));
         files.extend(emptied);
         let verb = Verb::Commit(Commit {
             image: Source::new(top.slot, None),
             base: base.slot,
-            apart: data.iter().map(|facts| facts.slot).collect(),
+            apart: apart.iter().map(|facts| facts.slot).collect(),
             empties: into.empties,
             emptied_data: emptied.map(|facts| facts.slot),
             rate: 0,

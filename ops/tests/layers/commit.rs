@@ -11,7 +11,7 @@ fn into(base: &'static str) -> Into<'static> {
     Into {
         base,
         empties: true,
-        data: None,
+        apart: &[],
         emptied: None,
     }
 }
@@ -50,18 +50,28 @@ fn images(bench: &Bench, base: &str, image: &str) {
     );
 }
 
-/// `image` goes into `base`, which was made with these options, whenever the power is cut.
-fn goes_into(bench: &Bench, format: &str, options: &str, what: &str) {
+/// `image` goes into `base` and the files with its data, whenever the power is cut.
+fn goes_into(bench: &Bench, format: &str, apart: &[&str], what: &str) {
     let before = bench.disk("qcow2", "image");
-    let data = options.contains("data_file").then_some("data");
-    let files: Vec<&str> = ["image", "base"].into_iter().chain(data).collect();
-    let wanted = Into { data, ..into("base") };
+    let files: Vec<&str> = ["image", "base"].iter().chain(apart).copied().collect();
+    let wanted = Into {
+        apart,
+        ..into("base")
+    };
     survives(bench, what, &files, &before, &|bench, native| {
         bench.commit(native, "image", wanted)
     });
     judge(bench, format, &before, what);
     if ["vdi", "vmdk", "vhdx"].contains(&format) {
         bench.qemu_img(&format!("check -f {format} base"));
+    }
+}
+
+/// The files that an image with these options keeps its data in.
+fn data_of(options: &str) -> &'static [&'static str] {
+    match options.contains("data_file") {
+        true => &["data"],
+        false => &[],
     }
 }
 
@@ -156,8 +166,60 @@ fn a_base_of_any_format_that_can_be_written_to_takes_what_is_above_it() {
                 "write -P 10 1400k 8k",
             ],
         );
-        goes_into(&bench, format, options, &what);
+        goes_into(&bench, format, data_of(options), &what);
     }
+}
+
+#[test]
+fn a_vmdk_in_several_files_takes_what_is_above_it() {
+    for (layout, pieces) in [
+        ("monolithicFlat", &["base-flat"][..]),
+        ("twoGbMaxExtentFlat", &["base-f001"]),
+        ("twoGbMaxExtentSparse", &["base-s001"]),
+        ("mixed", &["first-s001", "base-flat", "last-s001"]),
+    ] {
+        let bench = Bench::new();
+        match layout {
+            "mixed" => mixed(&bench),
+            _ => {
+                bench.qemu_img(&format!("create -q -f vmdk -o subformat={layout} base 2M"));
+            }
+        }
+        bench.qemu_io("vmdk", "base", &["write -P 3 100k 50k", "write -P 4 900k 100k"]);
+        bench.qemu_img("create -q -f qcow2 -b base -F vmdk image 2M");
+        bench.qemu_io(
+            "qcow2",
+            "image",
+            &[
+                "write -P 7 64k 70k",
+                "write -z 200k 64k",
+                "write -P 9 990k 200k",
+                "write -P 10 1400k 8k",
+            ],
+        );
+        goes_into(&bench, "vmdk", pieces, layout);
+    }
+}
+
+/// A VMDK of a sparse, a flat and another sparse file.
+fn mixed(bench: &Bench) {
+    let mut lines = Vec::new();
+    for (name, layout, size) in [
+        ("first", "twoGbMaxExtentSparse", "640k"),
+        ("base", "monolithicFlat", "704k"),
+        ("last", "twoGbMaxExtentSparse", "704k"),
+    ] {
+        bench.qemu_img(&format!("create -q -f vmdk -o subformat={layout} {name} {size}"));
+        let text = String::from_utf8(bench.bytes(name)).unwrap();
+        lines.extend(
+            text.lines()
+                .filter(|line| line.starts_with("RW "))
+                .map(str::to_owned),
+        );
+    }
+    let text = String::from_utf8(bench.bytes("base")).unwrap();
+    let own = text.lines().find(|line| line.starts_with("RW ")).unwrap();
+    bench.put("base", text.replace(own, &lines.join("\n")).as_bytes());
 }
 
 #[test]
@@ -182,7 +244,7 @@ fn a_base_that_is_too_small_grows_and_a_power_cut_never_changes_the_disk() {
             "image",
             &["write -P 7 64k 70k", "write -z 240k 64k", "write -P 10 700k 8k"],
         );
-        goes_into(&bench, format, options, &what);
+        goes_into(&bench, format, data_of(options), &what);
     }
 }
 
