@@ -51,7 +51,8 @@ in_both_sandboxes! {
                     // Another L1 table; the smallest clusters take qemu-img minutes.
                     let more = if layout.contains("64k") { "1100M" } else { "50M" };
                     let size = if *size == "more" { &more } else { size };
-                    [["resize", "-f", "qcow2", image].as_slice(), &[*size], options].concat()
+                    // The last word is the size in every release.
+                    [["resize", "-f", "qcow2"].as_slice(), options, &[image, *size]].concat()
                 };
                 let what = format!("{layout}: {step:?}");
                 let (theirs, ours) = (bench.qemu(line("theirs")), bench.instar(line("ours")));
@@ -229,11 +230,11 @@ in_both_sandboxes! {
             for (step, next) in [(20 << 20) + 512, 3000 << 20, (5 << 20) + 70_144, 30 << 20, 1 << 20].into_iter().enumerate() {
                 let what = format!("{format} {options}, step {step}: {next}");
                 let bytes = next.to_string();
-                let words = ["resize", "-f", format, "image", &bytes];
+                let words = ["image", &bytes];
                 if next < size {
-                    bench.instar(words).fails_with("--shrink");
+                    bench.instar([&["resize", "-f", format][..], &words].concat()).fails_with("--shrink");
                 }
-                let ours = bench.instar([&words[..], &["--shrink"]].concat());
+                let ours = bench.instar([&["resize", "-f", format, "--shrink"][..], &words].concat());
                 assert_eq!(ours.code(), Some(0), "{what}: {ours}");
                 assert_eq!(ours.text(), "Image resized.\n", "{what}");
                 let info = bench.qemu(["info", "-f", format, "--output=json", "image"]);

@@ -2,7 +2,8 @@
 
 use instar_tests::compare::{checks_clean, qemu_info, same_bytes, same_outcome};
 use instar_tests::holder::Holder;
-use instar_tests::ledger::deviates;
+use instar_tests::ledger::{deviates, skip};
+use instar_tests::reference::lacks_option;
 use instar_tests::variant;
 use instar_tests::{Bench, disk, in_both_sandboxes};
 
@@ -12,9 +13,10 @@ in_both_sandboxes! {
             for variant in variants {
                 let bench = &Bench::new(bench.sandbox());
                 variant.make(bench);
-                for words in [["snapshot", "image"].as_slice(), &["snapshot", "-l", "image"], &["snapshot", "-q", "-l", "image"], &["snapshot", "--list", "-U", "image"]] {
+                for words in [["snapshot", "-l", "image"].as_slice(), &["snapshot", "-q", "-l", "image"], &["snapshot", "--list", "-U", "image"]] {
                     same_outcome(bench, words, variant.name);
                 }
+                lists_without_being_asked(bench, &["snapshot", "image"], variant.name);
             }
         }
     }
@@ -35,11 +37,12 @@ in_both_sandboxes! {
         for words in [
             ["snapshot", "-l", "-f", "qcow2", "image"].as_slice(),
             &["snapshot", "-l", "-f", "raw", "image"],
-            &["snapshot", "--image-opts", "driver=qcow2,file.filename=image"],
             &["info", "image"],
         ] {
             same_outcome(bench, words, "ways to ask");
         }
+        let words = ["snapshot", "--image-opts", "driver=qcow2,file.filename=image"];
+        lists_without_being_asked(bench, &words, "ways to ask");
     }
 
     fn snapshots_that_we_make_apply_and_delete_are_those_of_qemu_img(bench) {
@@ -94,8 +97,11 @@ in_both_sandboxes! {
             &["snapshot", "-c", "x"],
         ] {
             let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+            if lacks_option(&theirs, &ours) {
+                continue;
+            }
             assert_eq!(theirs.code(), ours.code(), "{words:?}: {ours}");
-            assert_eq!(theirs.message(), ours.message(), "{words:?}");
+            assert_eq!(without_number(&theirs.message()), ours.message(), "{words:?}");
         }
     }
 
@@ -210,5 +216,33 @@ fn alike(bench: &Bench, what: &str) {
             bench.qemu(&words).succeeds();
         }
         same_bytes(bench, "theirs.raw", "ours.raw", &format!("{what}, {state:?}"));
+    }
+}
+
+/// `words` list the snapshots, though no action is named.
+fn lists_without_being_asked(bench: &Bench, words: &[&str], what: &str) {
+    let explicit = [&["snapshot", "-l"], &words[1..]].concat();
+    let (asked, theirs) = (bench.qemu(&explicit), bench.qemu(words));
+    if theirs.text() == asked.text() && theirs.errors() == asked.errors() {
+        same_outcome(bench, words, what);
+        return;
+    }
+    let ours = bench.instar(words);
+    assert_eq!(
+        (ours.code(), ours.text(), ours.message()),
+        (asked.code(), asked.text(), asked.message()),
+        "{what}: {words:?}"
+    );
+    skip("qemu-img of Debian 12 lists snapshots only with -l");
+}
+
+/// Until 8.2, the number of the error stood in front of its words, which were in parentheses.
+fn without_number(message: &str) -> String {
+    match message.split_once(": -") {
+        Some((head, tail)) if tail.ends_with(')') => {
+            let words = tail.split_once(" (").map_or(tail, |(_, words)| words);
+            format!("{head}: {}", words.trim_end_matches(')'))
+        }
+        _ => message.to_owned(),
     }
 }
