@@ -53,6 +53,7 @@ impl Stop {
         mut work: impl FnMut(u64, u64) -> Result<(), Interrupted>,
     ) -> Result<(), Stopped> {
         let (mut done, mut step) = (0, FIRST);
+        let most = most(length);
         while done < length {
             let stopped = |why| Stopped { done, why };
             if self.is_set() {
@@ -62,7 +63,7 @@ impl Stop {
             let start = Instant::now();
             work(done, now).map_err(stopped)?;
             done += now;
-            step = next_step(step, start.elapsed());
+            step = next_step(step, start.elapsed(), most);
         }
         Ok(())
     }
@@ -109,10 +110,16 @@ impl From<Stopped> for Failure {
     }
 }
 
+/// Bytes of the longest step. A file of exabytes, which some filesystems have, is nearly all hole: it is not walked through in steps
+/// for which there would be no time.
+fn most(length: u64) -> u64 {
+    MOST.max(length / STEPS)
+}
+
 /// The step behind one that took so long.
-fn next_step(step: u64, took: Duration) -> u64 {
+fn next_step(step: u64, took: Duration, most: u64) -> u64 {
     if took < QUICK {
-        step.saturating_mul(4).min(MOST)
+        step.saturating_mul(4).min(most)
     } else if took > SLOW {
         (step / 4).max(LEAST)
     } else {
@@ -126,6 +133,8 @@ const FIRST: u64 = 64 << 20;
 /// Ours: what the slowest filesystem does in a moment, and what the quickest should not be asked for at once.
 const LEAST: u64 = 4 << 20;
 const MOST: u64 = 16 << 30;
+/// Steps of a length that has more of them than this at [`MOST`]: half a second of calls that find nothing to do. Ours.
+const STEPS: u64 = 1 << 14;
 /// A step that takes less than this may be longer, and one that takes more should be shorter. Ours.
 const QUICK: Duration = Duration::from_millis(10);
 const SLOW: Duration = Duration::from_millis(100);
@@ -149,6 +158,19 @@ mod tests {
     }
 
     #[test]
+    fn exabytes_of_nothing_take_few_steps() {
+        let (mut steps, mut at) = (0, 0);
+        let whole = Stop::default().in_steps(7 << 60, |_, step| {
+            steps += 1;
+            at += step;
+            Ok(())
+        });
+        assert!(whole.is_ok());
+        assert_eq!(at, 7 << 60);
+        assert!(steps < 2 * STEPS, "{steps}");
+    }
+
+    #[test]
     fn a_sign_that_is_raised_ends_steps_and_interrupted_calls() {
         let stop = Stop::default();
         let mut steps = 0;
@@ -165,10 +187,10 @@ mod tests {
 
     #[test]
     fn steps_grow_while_they_are_quick_and_shrink_when_they_are_not() {
-        assert_eq!(next_step(FIRST, Duration::ZERO), 4 * FIRST);
-        assert_eq!(next_step(MOST, Duration::ZERO), MOST);
-        assert_eq!(next_step(FIRST, Duration::from_millis(50)), FIRST);
-        assert_eq!(next_step(FIRST, Duration::from_secs(1)), FIRST / 4);
-        assert_eq!(next_step(LEAST, Duration::from_secs(1)), LEAST);
+        assert_eq!(next_step(FIRST, Duration::ZERO, MOST), 4 * FIRST);
+        assert_eq!(next_step(MOST, Duration::ZERO, MOST), MOST);
+        assert_eq!(next_step(FIRST, Duration::from_millis(50), MOST), FIRST);
+        assert_eq!(next_step(FIRST, Duration::from_secs(1), MOST), FIRST / 4);
+        assert_eq!(next_step(LEAST, Duration::from_secs(1), MOST), LEAST);
     }
 }
