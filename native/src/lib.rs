@@ -51,7 +51,7 @@ pub use counting::{Asked, Counting};
 pub use failing::Failing;
 pub use full::Full;
 pub use instar_abi::Report;
-pub use scratch::scratch;
+pub use scratch::{on_disk, scratch};
 pub use torn::{State, Torn};
 pub use watched::{Watch, Watched};
 pub use words::words;

@@ -59,7 +59,7 @@ impl Bench {
         ledger::ran(sandbox.name(), test);
     }
 
-    /// An empty directory.
+    /// An empty directory, in memory if there is room.
     ///
     /// # Panics
     ///
@@ -67,12 +67,24 @@ impl Bench {
     #[must_use]
     pub fn new(sandbox: Sandbox) -> Self {
         Self {
-            directory: tempfile::Builder::new().prefix("instar-test-").tempdir().unwrap(),
-            state: tempfile::Builder::new()
-                .prefix("instar-state-")
-                .tempdir()
-                .unwrap(),
+            directory: instar_native::scratch(),
+            state: instar_native::scratch(),
             sandbox,
+        }
+    }
+
+    /// Another bench in the same sandbox, on a disk: for tests of what filesystems in memory do in another way or not at all, and for
+    /// those that would fill the memory. Each says beside the call what it needs.
+    ///
+    /// # Panics
+    ///
+    /// If there is no room for one.
+    #[must_use]
+    pub fn on_disk(&self) -> Self {
+        Self {
+            directory: instar_native::on_disk(),
+            state: instar_native::on_disk(),
+            sandbox: self.sandbox,
         }
     }
 

@@ -368,7 +368,8 @@ fn alike(bench: &Bench, what: &str) {
 
 /// The parts of the disk that a bitmap calls dirty, as qemu-nbd tells its clients.
 fn dirty(bench: &Bench, name: &str) -> Vec<(u64, u64)> {
-    let socket = bench.path("socket");
+    // One for each: a server that ends removes its own, and may do so after the next has started.
+    let socket = bench.path(&format!("{name}.socket"));
     let started = Command::new("qemu-nbd")
         .current_dir(bench.directory())
         .args(["-f", "qcow2", "-r", "--fork", "-B", name, "-k"])

@@ -1,14 +1,27 @@
 //! `checksum`: the result matches the specification for any format. An independent program computes it, too.
 
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use instar_tests::compare::same_disk_space;
 use instar_tests::disk;
 use instar_tests::{Bench, in_both_sandboxes, ledger, variant};
 
-/// The specification in another language, as docs/verbs/checksum.md has it.
+/// The specification in another language, as docs/verbs/checksum.md has it. Of files with the same bytes one is given to the program.
 fn by_python(bench: &Bench, file: &str) -> Option<String> {
+    static KNOWN: Mutex<Vec<(Vec<u8>, Option<String>)>> = Mutex::new(Vec::new());
+    let bytes = std::fs::read(bench.path(file)).unwrap();
+    let mut known = KNOWN.lock().unwrap();
+    if let Some((_, sum)) = known.iter().find(|(old, _)| *old == bytes) {
+        return sum.clone();
+    }
+    let sum = run_python(bench, file);
+    known.push((bytes, sum.clone()));
+    sum
+}
+
+fn run_python(bench: &Bench, file: &str) -> Option<String> {
     let page = include_str!("../../../docs/verbs/checksum.md");
     let (_, program) = page.split_once("```python\n").unwrap();
     let (program, _) = program.split_once("```").unwrap();

@@ -27,7 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // Outside the product.
     ("native", &["abi", "disk"]),
-    ("tests", &[]),
+    ("tests", &["native"]),
     ("benches", &[]),
     ("xtask", &[]),
 ];
@@ -90,7 +90,7 @@ fn edge(
     let Some(target) = members.get(name) else {
         return foreign(from, name, dependency.is_normal());
     };
-    if target.place == "native" && !dependency.is_dev() {
+    if target.place == "native" && !dependency.is_dev() && from != "tests" {
         return Some(format!(
             "{from} -> native: test support is allowed only under [dev-dependencies]"
         ));
