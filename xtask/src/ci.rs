@@ -83,6 +83,7 @@ fn tests() -> Outcome {
     let mut all = cargo();
     if exists("cargo-nextest") {
         all.args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
+        all.args(["--test-threads", &tests_at_once().to_string()]);
     } else {
         all.args([
             "test",
@@ -101,6 +102,11 @@ fn tests() -> Outcome {
     account.print(kvm);
     outcome?;
     account.judge(kvm)
+}
+
+/// Two for each processor: half of a test's time goes to programs that start and end, and to virtual machines that are taken down.
+fn tests_at_once() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Runs some tests and says, whatever comes of them, what they skipped.
