@@ -32,6 +32,7 @@ pub mod heap;
 pub mod resizing;
 mod scratch;
 mod sparse;
+mod spawn;
 mod torn;
 mod watched;
 mod words;

@@ -7,6 +7,8 @@ use std::path::Path;
 use rustix::fs::{XattrFlags, setxattr};
 use tempfile::{Builder, TempDir};
 
+use crate::spawn::without_fork;
+
 /// A directory in memory if there is room: most of what tests write is a few megabytes that are flushed, cut and written again, and a
 /// disk takes ten times as long for it. Otherwise it is where temporary files usually are.
 ///
@@ -35,6 +37,8 @@ pub fn on_disk() -> TempDir {
 }
 
 fn named() -> Builder<'static, 'static> {
+    // Whoever has files starts programs.
+    without_fork();
     let mut builder = Builder::new();
     builder.prefix("instar-test-");
     builder
