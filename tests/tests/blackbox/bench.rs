@@ -7,7 +7,8 @@ use instar_tests::compare::{checks_clean, checks_clean_as, qemu_reads, same_byte
 use instar_tests::craft::{COPIED, Crafted, field};
 use instar_tests::disk::{self, Piece, USUAL_BYTES};
 use instar_tests::holder::Holder;
-use instar_tests::ledger::deviates;
+use instar_tests::ledger::{deviates, skip};
+use instar_tests::reference::{Reference, lacks_option};
 use instar_tests::variant::{self, Variant};
 use instar_tests::{Bench, Outcome, in_both_sandboxes};
 
@@ -27,7 +28,13 @@ fn timeless(outcome: &Outcome) -> String {
 #[track_caller]
 fn same(bench: &Bench, words: &[&str], what: &str) -> Outcome {
     let (theirs, ours) = (bench.qemu(words), bench.instar(words));
-    alike(&theirs, &ours, &format!("{what}: {words:?}"));
+    if theirs.code().is_none() && Reference::installed().series == "7.2" {
+        // It divides by the size of the disk.
+        ours.is_civil();
+        skip("qemu-img 7.2 crashes over disks of no bytes");
+    } else if !lacks_option(&theirs, &ours) {
+        alike(&theirs, &ours, &format!("{what}: {words:?}"));
+    }
     ours
 }
 
