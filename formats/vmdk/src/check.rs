@@ -8,7 +8,7 @@ use instar_disk::{Budget, Check, Fault, File, Findings, Format, Image, Result, f
 use crate::extent::{Extent, ExtentKind};
 use crate::image::Vmdk;
 use crate::raw::SECTOR;
-use crate::table::Tables;
+use crate::table::{Tables, Verdict};
 
 /// Opens a VMDK to look it through.
 ///
@@ -37,9 +37,9 @@ impl Check for Checker<'_> {
         let mut budget = Budget::of(files.map(|facts| File::new(host, facts)).collect());
         for extent in &self.0.extents {
             let (code, offset, errno) = match look(extent, &mut budget)? {
-                Found::Nothing => continue,
-                Found::PastEnd(offset) => (fault::check::VMDK_PAST_END, offset, INVALID),
-                Found::Unreadable(offset) => (fault::check::VMDK_NO_OFFSET, offset, NOT_PERMITTED),
+                Verdict::Nothing => continue,
+                Verdict::PastEnd(offset) => (fault::check::VMDK_PAST_END, offset, INVALID),
+                Verdict::Unreadable(offset) => (fault::check::VMDK_NO_OFFSET, offset, NOT_PERMITTED),
             };
             let sector = extent
                 .start
@@ -53,22 +53,12 @@ impl Check for Checker<'_> {
     }
 }
 
-/// What is wrong with an extent, and at which of its bytes.
-pub(crate) enum Found {
-    /// Nothing.
-    Nothing,
-    /// A grain behind the file's end.
-    PastEnd(u64),
-    /// A table that cannot be followed.
-    Unreadable(u64),
-}
-
-fn look(extent: &Extent<'_>, budget: &mut Budget<'_>) -> Result<Found> {
+fn look(extent: &Extent<'_>, budget: &mut Budget<'_>) -> Result<Verdict> {
     match extent.kind {
         ExtentKind::Flat { offset } if extent.bytes > 0 && offset >= extent.file.size() => {
-            Ok(Found::PastEnd(0))
+            Ok(Verdict::PastEnd(0))
         }
-        ExtentKind::Flat { .. } => Ok(Found::Nothing),
+        ExtentKind::Flat { .. } => Ok(Verdict::Nothing),
         ExtentKind::Sparse(sparse) => {
             let mut before = 0;
             Tables::new(extent.file, sparse).look(&mut |work| {

@@ -8,7 +8,6 @@ use instar_disk::{
     fault, from_usize, to_usize,
 };
 
-use crate::check::Found;
 use crate::header::{Form, Packing, Sparse};
 use crate::raw::{GTE_ZEROED, RawGrainMarker, SECTOR};
 
@@ -48,6 +47,16 @@ enum Entry {
     Unallocated,
     Zeroed,
     At(u64),
+}
+
+/// What is wrong with an extent, and at which of its bytes.
+pub(crate) enum Verdict {
+    /// Nothing.
+    Nothing,
+    /// A grain behind the file's end.
+    PastEnd(u64),
+    /// A table that cannot be followed.
+    Unreadable(u64),
 }
 
 impl<'h> Tables<'h> {
@@ -90,7 +99,7 @@ impl<'h> Tables<'h> {
     }
 
     /// Looks at every entry of every table, up to the first that is wrong. `judge` is told what that has taken, table by table.
-    pub(crate) fn look(&mut self, judge: &mut dyn FnMut(Work) -> Result<()>) -> Result<Found> {
+    pub(crate) fn look(&mut self, judge: &mut dyn FnMut(Work) -> Result<()>) -> Result<Verdict> {
         let span = self.sparse.table_span().max(1);
         let mut number = 0_u64;
         while number.saturating_mul(span) < self.sparse.capacity {
@@ -109,12 +118,12 @@ impl<'h> Tables<'h> {
             while index < grains {
                 let at = start.saturating_add(index.saturating_mul(self.sparse.grain));
                 match self.sound(table, index, grains.saturating_sub(index)) {
-                    Ok((0, false)) => return Ok(Found::Unreadable(at)),
+                    Ok((0, false)) => return Ok(Verdict::Unreadable(at)),
                     Ok((sound, past_end)) => {
                         index = index.saturating_add(sound);
                         if past_end {
                             let more = sound.saturating_mul(self.sparse.grain);
-                            return Ok(Found::PastEnd(at.saturating_add(more)));
+                            return Ok(Verdict::PastEnd(at.saturating_add(more)));
                         }
                     }
                     Err(fault) => return unreadable(fault, at),
@@ -122,7 +131,7 @@ impl<'h> Tables<'h> {
             }
             number = number.saturating_add(1);
         }
-        Ok(Found::Nothing)
+        Ok(Verdict::Nothing)
     }
 
     /// How many entries from `index` on can be followed, as far as one page has them, and whether the next is a grain past the
@@ -397,11 +406,11 @@ impl Sparse {
 }
 
 /// What is wrong with tables is a finding; what is wrong with the host is not.
-fn unreadable(fault: Fault, offset: u64) -> Result<Found> {
+fn unreadable(fault: Fault, offset: u64) -> Result<Verdict> {
     if fault.code == fault::core::IO {
         return Err(fault);
     }
-    Ok(Found::Unreadable(offset))
+    Ok(Verdict::Unreadable(offset))
 }
 
 /// Whether `next`, which starts where `run` ends, is more of the same.
