@@ -8,8 +8,8 @@ use instar_abi::job::{self, Below, SizeRule, Window};
 
 use instar_abi::report::{Backing, Failure, Info, Stage};
 use instar_disk::{
-    Bitmaps, Extents, Fault, FileFacts, Format, Host, ImageText, Kind, Mapping, Opened, Result, Role, Slot,
-    Status, align_up, fault, to_usize,
+    Bitmaps, Encoded, Extents, Fault, FileFacts, Format, Host, ImageText, Kind, Mapping, Opened, Result,
+    Role, Slot, Status, align_up, fault, to_usize,
 };
 
 use crate::account::Account;
@@ -34,8 +34,26 @@ pub(crate) struct Chain<'h> {
 pub(crate) struct Located {
     /// Bytes, at least 1.
     pub(crate) length: u64,
-    /// Never `Unallocated`.
-    pub(crate) kind: Kind,
+    pub(crate) from: Origin,
+}
+
+/// Where bytes come from. There is no layer below that could say more: what no layer has is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Data { slot: Slot, offset: u64 },
+    Encoded(Encoded),
+    Zero,
+}
+
+impl Origin {
+    /// Where bytes of that kind come from, if nothing lies below them.
+    pub(crate) const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Zero { .. } | Kind::Unallocated => Self::Zero,
+            Kind::Data { slot, offset } => Self::Data { slot, offset },
+            Kind::Encoded(encoded) => Self::Encoded(encoded),
+        }
+    }
 }
 
 impl<'h> Chain<'h> {
@@ -174,13 +192,13 @@ impl<'h> Chain<'h> {
             if mapping.kind != Kind::Unallocated {
                 return Ok(Located {
                     length,
-                    kind: mapping.kind,
+                    from: Origin::of(mapping.kind),
                 });
             }
         }
         Ok(Located {
             length,
-            kind: Kind::Zero { at: None },
+            from: Origin::Zero,
         })
     }
 

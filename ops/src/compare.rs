@@ -14,12 +14,10 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use instar_abi::Report;
 use instar_abi::job::Compare;
 use instar_abi::report::{Compared, Done, Failure, Stage};
-use instar_disk::{
-    Action, CompareRange, Host, Io, Kind, Result, Slot, Status, Turnstile, align_down, from_usize,
-};
+use instar_disk::{Action, CompareRange, Host, Io, Result, Slot, Status, Turnstile, align_down, from_usize};
 
-use crate::chain::{Chain, Located};
-use crate::copier::{Assembler, From, Piece, Span, lanes_with_room};
+use crate::chain::{Chain, Located, Origin};
+use crate::copier::{Assembler, Piece, Span, lanes_with_room};
 use crate::session::{At, Outcome, Session};
 
 /// Bytes that a lane decodes of each image at a time.
@@ -136,7 +134,7 @@ impl<'h> Side<'h> {
         if at >= self.chain.size() {
             return Ok(Located {
                 length: u64::MAX,
-                kind: Kind::Zero { at: None },
+                from: Origin::Zero,
             });
         }
         self.chain.map(at)
@@ -206,10 +204,10 @@ impl Walk<'_> {
             let one = left.locate(self.at).map_err(|fault| (0, fault))?;
             let two = right.locate(self.at).map_err(|fault| (1, fault))?;
             length = length.min(one.length).min(two.length);
-            let from = [From::of(one.kind), From::of(two.kind)];
+            let from = [one.from, two.from];
             let (room, used) = match from {
                 _ if from[0] == from[1] => (length, None),
-                [From::Encoded(_), _] | [_, From::Encoded(_)] => {
+                [Origin::Encoded(_), _] | [_, Origin::Encoded(_)] => {
                     (BUDGET.saturating_sub(encoded), Some(&mut encoded))
                 }
                 _ => (PLAIN_BUDGET.saturating_sub(plain), Some(&mut plain)),
@@ -246,7 +244,7 @@ impl Walk<'_> {
 }
 
 impl Pairs {
-    fn add(&mut self, at: u64, length: u64, from: [From; 2]) {
+    fn add(&mut self, at: u64, length: u64, from: [Origin; 2]) {
         let plain = |one, other| Plain {
             at,
             length,
@@ -254,12 +252,12 @@ impl Pairs {
             other,
         };
         match from {
-            [From::Data { slot, offset }, From::Zero] | [From::Zero, From::Data { slot, offset }] => {
+            [Origin::Data { slot, offset }, Origin::Zero] | [Origin::Zero, Origin::Data { slot, offset }] => {
                 self.plain.push(plain((slot, offset), None));
             }
             [
-                From::Data { slot, offset },
-                From::Data {
+                Origin::Data { slot, offset },
+                Origin::Data {
                     slot: other,
                     offset: at,
                 },
@@ -347,14 +345,14 @@ fn plain_differs(host: &dyn Host, plain: &[Plain], readers: &mut [Reader; 2]) ->
                 let piece = |(slot, offset)| Piece {
                     target: plain.at,
                     length: plain.length,
-                    from: From::Data { slot, offset },
+                    from: Origin::Data { slot, offset },
                     stretch: 0,
                     look: false,
                 };
                 let other = plain.other.map(piece).unwrap_or(Piece {
                     target: plain.at,
                     length: plain.length,
-                    from: From::Zero,
+                    from: Origin::Zero,
                     stretch: 0,
                     look: false,
                 });

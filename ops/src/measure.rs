@@ -3,9 +3,9 @@
 use instar_abi::job::{Create, Measure, Preallocation, Qcow2Create};
 use instar_abi::report::{Done, Measured, Specific, Stage};
 use instar_abi::{Report, report};
-use instar_disk::{Kind, Result, align_down, align_up};
+use instar_disk::{Result, align_down, align_up};
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Origin};
 use crate::rehearsal::{self, Rehearsal};
 use crate::session::{At, Outcome, Session};
 
@@ -162,7 +162,7 @@ fn each_data(
 fn look(chain: &mut Chain<'_>, account: Account, at: u64) -> Result<(u64, bool)> {
     if account == Account::Converter {
         let located = chain.map(at)?;
-        let is_data = !matches!(located.kind, Kind::Zero { .. } | Kind::Unallocated);
+        let is_data = located.from != Origin::Zero;
         return Ok((located.length, is_data));
     }
     let (status, _) = chain.status(at)?;

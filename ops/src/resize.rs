@@ -6,11 +6,11 @@ use instar_abi::job::{Amend, Below, NewSize, Preallocation, Resize, Source};
 use instar_abi::report::Stage;
 use instar_disk::fault::resize as faults;
 use instar_disk::{
-    Distant, Edit, Fault, File, FileFacts, Host, Kind, LARGEST_SIZE, Resizing, Result, Slot, from_usize,
+    Distant, Edit, Fault, File, FileFacts, Host, LARGEST_SIZE, Resizing, Result, Slot, from_usize,
 };
 
-use crate::chain::Chain;
-use crate::copier::{Assembler, From, Piece};
+use crate::chain::{Chain, Origin};
+use crate::copier::{Assembler, Piece};
 use crate::session::{At, Outcome, Session};
 
 /// Gives the disk of `image`, which stands in the file of `source`, the size that is wanted.
@@ -112,30 +112,30 @@ fn judge(old: u64, wanted: &Resize) -> Result<u64> {
 fn fetch(host: &dyn Host, below: Option<&mut Chain<'_>>, from: Distant, into: &mut [u8]) -> Result<()> {
     let length = from_usize(into.len());
     let mut pieces = Vec::new();
-    let mut add = |at: u64, length: u64, kind: Kind| {
+    let mut add = |at: u64, length: u64, from: Origin| {
         pieces.push(Piece {
             target: at,
             length,
-            from: From::of(kind),
+            from,
             stretch: 0,
             look: false,
         });
     };
     match (from, below) {
-        (Distant::Encoded(encoded), _) => add(0, length, Kind::Encoded(encoded)),
-        (Distant::Below(_), None) => add(0, length, Kind::Unallocated),
+        (Distant::Encoded(encoded), _) => add(0, length, Origin::Encoded(encoded)),
+        (Distant::Below(_), None) => add(0, length, Origin::Zero),
         (Distant::Below(start), Some(chain)) => {
             let mut at = 0;
             while at < length {
                 let offset = start.saturating_add(at);
                 let rest = length.saturating_sub(at);
                 if offset >= chain.size() {
-                    add(at, rest, Kind::Unallocated);
+                    add(at, rest, Origin::Zero);
                     break;
                 }
                 let located = chain.map(offset)?;
                 let step = located.length.min(rest);
-                add(at, step, located.kind);
+                add(at, step, located.from);
                 at = at.saturating_add(step);
             }
         }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use instar_abi::job;
 use instar_abi::report::Stage;
-use instar_disk::{Bitmaps, Fault, Kind, Result, fault};
+use instar_disk::{Bitmaps, Fault, Result, fault};
 
 use crate::chain::{Chain, Located};
 use crate::session::{At, Outcome, Session};
@@ -119,7 +119,8 @@ impl<'h> Source<'h> {
                 let old = part.chain.map_from(1, offset, size)?;
                 let new = other.map_from(0, offset, size)?;
                 let length = length.min(old.length).min(new.length);
-                Ok((!is_same(old.kind, new.kind), length))
+                // As far as that can be told without reading them.
+                Ok((old.from != new.from, length))
             }
             _ => {
                 let part = self.part(offset)?;
@@ -172,10 +173,4 @@ impl<'h> Source<'h> {
             .get_mut(index)
             .ok_or_else(|| crate::session::internal(line!()))
     }
-}
-
-/// Whether bytes of both kinds are the same, as far as that can be told without reading them.
-fn is_same(one: Kind, other: Kind) -> bool {
-    let is_zero = |kind| matches!(kind, Kind::Zero { .. } | Kind::Unallocated);
-    one == other || is_zero(one) && is_zero(other)
 }

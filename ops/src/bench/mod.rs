@@ -25,7 +25,7 @@ use instar_disk::{Fault, Host, Result, Turnstile, fault, to_usize};
 use self::cursor::{Cursor, Next};
 use self::write::{Stretch, Writer};
 use crate::chain::Chain;
-use crate::copier::{Assembler, From, Piece, Span, lanes_with_room};
+use crate::copier::{Assembler, Piece, Span, lanes_with_room};
 use crate::session::{At, Outcome, Session};
 
 /// Bytes that a lane moves in one batch at most: what is longer goes in several. Ours: small enough for the second-level cache.
@@ -279,7 +279,7 @@ impl Lane {
             self.pieces.push(Piece {
                 target: self.used,
                 length,
-                from: From::of(located.kind),
+                from: located.from,
                 stretch: 0,
                 look: false,
             });

@@ -12,11 +12,11 @@ use core::ops::Range;
 use instar_abi::job::{self, Bench, Create};
 use instar_abi::report::Stage;
 use instar_disk::{
-    Action, Format, Host, Io, Kind, Placement, Result, Slot, Target, ZeroHow, align_down, align_up, to_usize,
+    Action, Format, Host, Io, Placement, Result, Slot, Target, ZeroHow, align_down, align_up, to_usize,
 };
 
-use crate::chain::Chain;
-use crate::copier::{Assembler, From, Piece, Span};
+use crate::chain::{Chain, Origin};
+use crate::copier::{Assembler, Piece, Span};
 use crate::formats;
 use crate::session::{At, Outcome, Session, internal};
 
@@ -168,14 +168,14 @@ impl<'h> Writer<'h> {
             let length = located.length.min(end.saturating_sub(at)).max(1);
             let offset = placement.offset.saturating_add(at.saturating_sub(first));
             let slot = placement.slot;
-            match located.kind {
-                Kind::Data {
+            match located.from {
+                Origin::Data {
                     slot: known,
                     offset: place,
                 } if (known, place) == (slot, offset) => {}
-                Kind::Zero { .. } | Kind::Unallocated if placement.fresh => {}
-                Kind::Zero { .. } | Kind::Unallocated => owe(&mut self.copies.zeros, slot, offset, length),
-                kind => self.copies.add(From::of(kind), length, slot, offset),
+                Origin::Zero if placement.fresh => {}
+                Origin::Zero => owe(&mut self.copies.zeros, slot, offset, length),
+                from => self.copies.add(from, length, slot, offset),
             }
             at = at.saturating_add(length);
         }
@@ -194,7 +194,7 @@ impl<'h> Writer<'h> {
 }
 
 impl Copies {
-    fn add(&mut self, from: From, length: u64, slot: Slot, offset: u64) {
+    fn add(&mut self, from: Origin, length: u64, slot: Slot, offset: u64) {
         self.pieces.push(Piece {
             target: self.used,
             length,

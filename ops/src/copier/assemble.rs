@@ -9,8 +9,9 @@ use instar_disk::{
     from_usize, to_usize,
 };
 
-use super::plan::{From, Piece};
+use super::plan::Piece;
 use super::salvage;
+use crate::chain::Origin;
 use crate::session::{At, Outcome, internal};
 
 /// Encoded units nearer together in the file than this are read in one go.
@@ -36,7 +37,7 @@ struct Fill {
     at: usize,
     length: usize,
     target: u64,
-    from: From,
+    from: Origin,
 }
 
 /// A lane's tools for bringing bytes together, reused from chunk to chunk.
@@ -83,7 +84,7 @@ impl Assembler {
         let mut used = 0_usize;
         for piece in pieces
             .iter()
-            .filter(|piece| zeros_too || piece.from != From::Zero)
+            .filter(|piece| zeros_too || piece.from != Origin::Zero)
         {
             let end = align_up(piece.target.saturating_add(piece.length), unit)?;
             let start = align_down(piece.target, unit);
@@ -182,7 +183,7 @@ impl Assembler {
     fn plan_stored(&mut self) -> Result<()> {
         self.reads.clear();
         for fill in &self.fills {
-            if let From::Encoded(Encoded {
+            if let Origin::Encoded(Encoded {
                 slot, offset, stored, ..
             }) = fill.from
             {
@@ -224,7 +225,7 @@ impl Assembler {
         } = self;
         let mut held = None;
         for fill in fills.iter() {
-            let From::Encoded(encoded) = fill.from else {
+            let Origin::Encoded(encoded) = fill.from else {
                 continue;
             };
             let stage = Stage::Read(fill.target);
@@ -314,9 +315,9 @@ fn gather<'b>(batch: &mut Vec<Io<'b>>, fills: &[Fill], buffer: &'b mut [u8]) -> 
         rest = after;
         position = fill.at.saturating_add(fill.length);
         match fill.from {
-            From::Data { slot, offset } => batch.push(Io::new(Action::Read { slot, offset, into })),
-            From::Zero => into.fill(0),
-            From::Encoded(_) => {}
+            Origin::Data { slot, offset } => batch.push(Io::new(Action::Read { slot, offset, into })),
+            Origin::Zero => into.fill(0),
+            Origin::Encoded(_) => {}
         }
     }
     rest.fill(0);
@@ -373,7 +374,9 @@ fn settle(
     for (io, at) in first.iter().zip(first_at) {
         super::runs::check(io, Stage::Write(*at))?;
     }
-    let data = fills.iter().filter(|fill| matches!(fill.from, From::Data { .. }));
+    let data = fills
+        .iter()
+        .filter(|fill| matches!(fill.from, Origin::Data { .. }));
     let data_reads = plain.saturating_sub(writes);
     for (io, fill) in reads.iter_mut().zip(data).take(data_reads) {
         let Action::Read { slot, into, .. } = &mut io.action else {
@@ -412,7 +415,7 @@ pub(super) fn written(
     spans: &mut Vec<Span>,
 ) -> Result<()> {
     spans.clear();
-    let wanted = |piece: &&Piece| !piece.look && (zeros_too || piece.from != From::Zero);
+    let wanted = |piece: &&Piece| !piece.look && (zeros_too || piece.from != Origin::Zero);
     for piece in pieces.iter().filter(wanted) {
         let start = align_down(piece.target, unit);
         let end = align_up(piece.target.saturating_add(piece.length), unit)?;

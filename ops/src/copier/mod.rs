@@ -38,7 +38,7 @@ use crate::tree::LEAF;
 use sift::Carry;
 
 pub(crate) use assemble::{Assembler, Span};
-pub(crate) use plan::{Chunk, Cut, From, Piece, Plan, Stretching};
+pub(crate) use plan::{Chunk, Cut, Piece, Plan, Stretching};
 
 /// A copy: its source, its target and its rules.
 pub(crate) struct Work<'h> {

@@ -12,10 +12,11 @@ use instar_disk::{Placement, Result, Target, ZeroHow, align_down, from_usize, to
 
 use super::assemble::{self, Assembler, Span, trim};
 use super::encode::{Packed, Packer, Packs};
-use super::plan::{Chunk, From, Stretching};
+use super::plan::{Chunk, Stretching};
 use super::runs::{self, Owed, Run};
 use super::sift::{self, Carry, Cell};
 use super::{Ground, Shared};
+use crate::chain::Origin;
 use crate::leaves::Leaf;
 use crate::session::{At, Outcome, internal};
 
@@ -168,7 +169,7 @@ impl Lane {
         }
         let stage = Stage::Read(held.chunk.start);
         let others = &held.chunk.others;
-        let theirs = if others.iter().all(|piece| piece.from == From::Zero) {
+        let theirs = if others.iter().all(|piece| piece.from == Origin::Zero) {
             None
         } else {
             let (spans, theirs) = (&mut held.seen, &mut held.theirs);
@@ -271,7 +272,12 @@ impl Held {
         }
         let spans = &self.spans;
         let mut next = 0_usize;
-        for piece in self.chunk.pieces.iter().filter(|piece| piece.from == From::Zero) {
+        for piece in self
+            .chunk
+            .pieces
+            .iter()
+            .filter(|piece| piece.from == Origin::Zero)
+        {
             let (mut at, end) = (piece.target, piece.target.saturating_add(piece.length));
             while at < end {
                 // Spans cover whole units, so what of a known zero lies outside them is whole units, too.

@@ -9,10 +9,11 @@ use instar_abi::report::Stage;
 use instar_disk::{Action, CopyRange, Io, Result, Slot, Sparse, ZeroHow, align_up, from_usize};
 
 use super::assemble::{self, Assembler, Span};
-use super::plan::{Chunk, From, Piece, Stretching};
+use super::plan::{Chunk, Piece, Stretching};
 use super::runs::{self, Owed, Run};
 use super::sift::{self, Cell, Stretches};
 use super::{Ground, Offload, PAGE, PLAIN_ALIGN, Shared};
+use crate::chain::Origin;
 use crate::leaves::Leaf;
 use crate::session::{At, Outcome};
 
@@ -69,8 +70,13 @@ impl Lane {
     fn step(&mut self, shared: &Shared<'_, '_>, slot: Slot) -> Outcome<()> {
         self.brought.clear();
         let through = shared.data_through_guest();
-        for piece in self.chunk.pieces.iter().filter(|piece| piece.from != From::Zero) {
-            let look = matches!(piece.from, From::Data { .. }) && !through;
+        for piece in self
+            .chunk
+            .pieces
+            .iter()
+            .filter(|piece| piece.from != Origin::Zero)
+        {
+            let look = matches!(piece.from, Origin::Data { .. }) && !through;
             if !look || shared.hashing.is_some() {
                 self.brought.push(Piece { look, ..*piece });
             }
@@ -218,8 +224,8 @@ impl Shared<'_, '_> {
     /// The request by which the host handles a piece without the guest seeing its bytes.
     fn on_host(&self, piece: &Piece, target: Slot, through_guest: bool) -> Option<Action<'static>> {
         match piece.from {
-            From::Data { .. } if through_guest => None,
-            From::Data { slot, offset } => Some(Action::Copy(CopyRange {
+            Origin::Data { .. } if through_guest => None,
+            Origin::Data { slot, offset } => Some(Action::Copy(CopyRange {
                 source: slot,
                 source_offset: offset,
                 target,
@@ -229,7 +235,7 @@ impl Shared<'_, '_> {
                 target_is_zero: self.ground == Ground::Zero,
                 may_clone: self.offload != Offload::No,
             })),
-            From::Zero => {
+            Origin::Zero => {
                 let how = if self.sparse.is_some() {
                     ZeroHow::MayUnmap
                 } else {
@@ -242,7 +248,7 @@ impl Shared<'_, '_> {
                     how,
                 })
             }
-            From::Encoded(_) => None,
+            Origin::Encoded(_) => None,
         }
     }
 }
@@ -251,7 +257,7 @@ impl Piece {
     /// Whether its extents can be shared where files can do that.
     fn is_sharable(&self) -> bool {
         match self.from {
-            From::Data { offset, .. } => {
+            Origin::Data { offset, .. } => {
                 self.length >= PLAIN_ALIGN && offset.is_multiple_of(PAGE) && self.target.is_multiple_of(PAGE)
             }
             _ => false,

@@ -3,10 +3,10 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use instar_disk::{Encoded, Fault, Kind, Result, Slot, align_down, align_up};
+use instar_disk::{Fault, Result, align_down, align_up};
 
 use crate::account;
-use crate::chain::Located;
+use crate::chain::{Located, Origin};
 use crate::source::Source;
 
 /// Pieces in a chunk before it is cut at the next boundary: one doorbell's worth.
@@ -31,30 +31,11 @@ pub(crate) struct Piece {
     pub(crate) target: u64,
     /// Its length in bytes.
     pub(crate) length: u64,
-    pub(crate) from: From,
+    pub(crate) from: Origin,
     /// Where the stretch starts that it is part of ([`Stretching`]); pieces of two stretches are never made one.
     pub(crate) stretch: u64,
     /// To be looked at, not to be written.
     pub(crate) look: bool,
-}
-
-/// Where a piece comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum From {
-    Data { slot: Slot, offset: u64 },
-    Encoded(Encoded),
-    Zero,
-}
-
-impl From {
-    /// Where bytes of that kind come from.
-    pub(crate) const fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Zero { .. } | Kind::Unallocated => Self::Zero,
-            Kind::Data { slot, offset } => Self::Data { slot, offset },
-            Kind::Encoded(encoded) => Self::Encoded(encoded),
-        }
-    }
 }
 
 /// One lane's next work.
@@ -212,8 +193,8 @@ impl<'h> Plan<'h> {
         } else if at < self.cut.inherit_below {
             length = length.min(filling.mixed.saturating_sub(at));
         }
-        let from = From::of(located.kind);
-        if from == From::Zero && !self.cut.zeros_are_data && other.is_none() {
+        let from = located.from;
+        if from == Origin::Zero && !self.cut.zeros_are_data && other.is_none() {
             if at < self.cut.zeros_below && !look {
                 length = self.bound_zeros(filling, at, length)?;
                 push(
@@ -232,8 +213,8 @@ impl<'h> Plan<'h> {
         }
         let stretch = self.stretch(at)?;
         length = length.min(stretch.end.saturating_sub(at));
-        let encoded = |kind| matches!(kind, Kind::Encoded(_));
-        let whole = encoded(located.kind) || other.is_some_and(|other| encoded(other.kind));
+        let encoded = |from| matches!(from, Origin::Encoded(_));
+        let whole = encoded(from) || other.is_some_and(|other| encoded(other.from));
         length = self.fit(filling, at, length, whole)?;
         push(
             &mut chunk.pieces,
@@ -249,7 +230,7 @@ impl<'h> Plan<'h> {
             let piece = Piece {
                 target: at,
                 length,
-                from: From::of(other.kind),
+                from: other.from,
                 stretch: stretch.start,
                 look,
             };
@@ -300,7 +281,7 @@ impl<'h> Plan<'h> {
                 chunk.lost.push((at, fault));
                 Ok(Located {
                     length: SECTOR,
-                    kind: Kind::Zero { at: None },
+                    from: Origin::Zero,
                 })
             }
             located => located,
@@ -401,10 +382,10 @@ fn push(pieces: &mut Vec<Piece>, piece: Piece) {
 impl Piece {
     fn goes_on(&self, next: &Self) -> bool {
         match (self.from, next.from) {
-            (From::Zero, From::Zero) => true,
+            (Origin::Zero, Origin::Zero) => true,
             (
-                From::Data { slot, offset },
-                From::Data {
+                Origin::Data { slot, offset },
+                Origin::Data {
                     slot: next_slot,
                     offset: next_offset,
                 },

@@ -14,8 +14,9 @@ use core::ops::Range;
 use instar_disk::{Result, Sieve, Sparse, align_down, align_up, from_usize, to_usize};
 
 use super::assemble::Span;
-use super::plan::{From, Piece};
+use super::plan::Piece;
 use super::runs::{self, Run};
+use crate::chain::Origin;
 use crate::session::internal;
 
 /// A run of a piece that is all zero, or data in each granule.
@@ -46,7 +47,7 @@ pub(super) fn cells(
             stretch,
             ..
         } = *piece;
-        if from == From::Zero {
+        if from == Origin::Zero {
             cells.push(Cell {
                 stretch: None,
                 target,
