@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nix::sys::signal::{SigSet, Signal};
+use instar_jail::SignalSet;
 use rustix::process::Pid;
 
 type Undo = Box<dyn FnOnce() + Send>;
@@ -63,12 +63,9 @@ pub(crate) fn alive(id: u32) -> bool {
 
 /// From now on a signal that ends the program undoes first what is left to undo. Call it before there are other threads.
 pub(crate) fn on_signals() {
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
-    }
+    let signals = SignalSet::of(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP]);
     // Programs started later get an empty mask: the standard library sees to that.
-    signals.thread_block().unwrap();
+    signals.block();
     std::thread::spawn(move || {
         let signal = signals.wait().unwrap();
         let _forever = locked(&UNDOING);
@@ -78,7 +75,7 @@ pub(crate) fn on_signals() {
         while let Some((_, undo)) = pop() {
             undo();
         }
-        std::process::exit(128 + signal as i32)
+        std::process::exit(128 + signal)
     });
 }
 

@@ -8,7 +8,7 @@ use crate::console::Console;
 use crate::flags::{self, Getopt, Id, Item, Page};
 use crate::program::Program;
 use crate::run::Context;
-use crate::settings::{self, Policy};
+use crate::settings::{self, Settings};
 use crate::stop::{Step, Stop};
 use crate::verbs::{self, Verb};
 
@@ -68,14 +68,14 @@ fn command(
     *verb = Some(found.page.name);
     let mut help = |page: &Page| console.print(flags::verb_page(page, program).as_bytes());
     let command = found.read(getopt.rest(), &mut common, &mut help)?;
-    let policy = settings::with_options(outside?, &common)?;
-    command(&mut Context::begin(&policy, program, console))
+    let settings = settings::with_options(outside?, &common)?;
+    command(&mut Context::begin(&settings.policy, program, console))
 }
 
 /// Settles which release of the reference tool is stood in for, before the command line is judged: it decides what is wrong with it
 /// and how that is said. Gives what the settings outside of the command line come to; what is wrong with them is said later, when
 /// nothing is wrong with the command line, which then names the same `--config` as it does here.
-fn settle_release(words: Vec<OsString>) -> Step<Policy> {
+fn settle_release(words: Vec<OsString>) -> Step<Settings> {
     let mut options = Vec::new();
     let mut keep = |id, value| {
         if matches!(id, Id::QemuVersion | Id::Config) {
@@ -102,11 +102,11 @@ fn settle_release(words: Vec<OsString>) -> Step<Policy> {
         }
     }
     let outside = settings::outside(&options);
-    let policy = outside
+    let settings = outside
         .clone()
-        .and_then(|policy| settings::with_options(policy, &options));
-    if let Ok(policy) = policy {
-        crate::release::settle(policy.release);
+        .and_then(|settings| settings::with_options(settings, &options));
+    if let Ok(settings) = settings {
+        crate::release::settle(settings.release);
     }
     outside
 }
@@ -129,7 +129,7 @@ fn conclude(stop: Stop, program: &Program, verb: Option<&str>, console: &mut Con
         }
         Stop::Message(text) => Console::complain(&program.message(&text)),
         Stop::Signal(number) => {
-            crate::run::die_by(number);
+            instar_run::die_by(number);
             return u8::try_from(number).map_or(1, |number| number.saturating_add(128));
         }
         Stop::Coded(code, text) => {

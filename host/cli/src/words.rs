@@ -1,5 +1,7 @@
 //! The words for what the guest reports: facts come in, messages go out.
 
+pub(crate) mod run;
+
 use std::fmt::Write;
 
 use instar_abi::report::{Checked, Failure, Stage};

@@ -25,6 +25,7 @@ mod limits;
 mod report;
 mod role;
 pub mod rules;
+mod signals;
 mod stopped;
 
 use std::io;
@@ -37,6 +38,7 @@ pub use landlock::{Landlock, supported as landlock_abi};
 pub use limits::{allow_files, is_ignored, limit_allocator};
 pub use report::InForce;
 pub use role::Role;
+pub use signals::{SignalSet, die_by};
 
 /// The access to names that the locked process keeps.
 #[derive(Clone, Debug, Default)]

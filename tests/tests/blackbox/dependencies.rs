@@ -36,6 +36,7 @@ fn shown(package: &str, format: &str) -> String {
 fn host_crates_link_no_format_code() {
     for package in [
         "instar",
+        "instar-run",
         "instar-engine",
         "instar-sandbox",
         "instar-jail",

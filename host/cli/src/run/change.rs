@@ -9,7 +9,6 @@ use instar_abi::{FileFacts, Format, Report, fault};
 use instar_engine::{Files, Policy as GatePolicy, TargetOptions};
 
 use super::files::{self, Names};
-use super::guest::Guest;
 use super::progress::Progress;
 use super::scene::RunScene;
 use super::{Context, concluded_by, target};
@@ -19,6 +18,7 @@ use crate::value::cache::CacheMode;
 use crate::value::nodes::Part;
 use crate::value::place::{Place, cannot_open};
 use crate::words;
+use instar_run::Guest;
 
 /// An image about to be changed.
 pub(crate) struct Changing<'a> {

@@ -9,11 +9,11 @@ use instar_abi::limits::CHAIN_DEPTH;
 use instar_abi::{FileFacts, Slot};
 use instar_engine::{Files, OpenError, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions, Wishes};
 
-use crate::settings::Policy;
 use crate::show::Name;
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
 use crate::value::place::{self, Place, cannot_open};
+use instar_run::Policy;
 
 /// No files yet, under this policy.
 pub(crate) fn none(policy: &Policy, share: bool) -> Step<Files> {

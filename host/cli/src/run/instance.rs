@@ -9,11 +9,10 @@ use std::process::{Child, Command, Output, Stdio};
 use instar_sandbox::Choice;
 use serde_json::Value;
 
-use super::{clock, guest};
-use crate::settings::Policy;
 use crate::show::Escaped;
 use crate::stop::{Step, Stop};
-use crate::words;
+use crate::words::{self, run::NO_LANDLOCK};
+use instar_run::Policy;
 
 /// Why an instance has not answered.
 pub(crate) enum Silence {
@@ -26,13 +25,13 @@ pub(crate) enum Silence {
 /// An instance for `verb` under this policy.
 pub(crate) fn under(policy: &Policy, verb: &str) -> Step<Command> {
     // Whatever forbids to look at an image here forbids it there, where the environment may not be believed.
-    let sandbox = match guest::choice(policy)? {
+    let sandbox = match policy.choice()? {
         Choice::Auto => "auto",
         Choice::Kvm => "kvm",
         Choice::Process => "process",
     };
     if policy.require_landlock && instar_jail::landlock_abi().is_none() {
-        return Err(Stop::say(guest::NO_LANDLOCK));
+        return Err(Stop::say(NO_LANDLOCK));
     }
     let mut command = Command::new("/proc/self/exe");
     command.args([verb, "--output=json", "-U", "--sandbox", sandbox]);
@@ -55,7 +54,7 @@ pub(crate) fn under(policy: &Policy, verb: &str) -> Step<Command> {
             command.arg(option).arg(bytes.to_string());
         }
     }
-    if let Some(left) = clock::left(policy) {
+    if let Some(left) = instar_run::left(policy) {
         command.arg("--timeout").arg(left.as_secs_f64().to_string());
     }
     // What no option says.
@@ -114,7 +113,7 @@ mod tests {
     use std::time::Duration;
 
     use super::under;
-    use crate::settings::{Backend, Policy};
+    use instar_run::{Backend, Policy};
 
     #[test]
     fn an_instance_has_the_same_settings() {

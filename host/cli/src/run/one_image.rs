@@ -14,15 +14,15 @@ use instar_engine::{Files, Policy as GatePolicy};
 
 use super::change;
 use super::files::{self, Names};
-use super::guest::{Ended, Guest};
 use super::progress::Progress;
-use super::reports::Listener;
 use super::scene::RunScene;
 use super::{Context, concluded};
-use crate::settings::Policy;
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
 use crate::value::place::Place;
+use instar_run::Listener;
+use instar_run::Policy;
+use instar_run::{Ended, Guest};
 
 /// An image to be looked at, and how. It is read even while another process writes to it, as the reference tool does.
 pub(crate) struct Look<'a> {

@@ -7,9 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use instar_run::{Limit, Observer};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::console::Console;
+use crate::program::Program;
 use crate::show::human_size;
 use crate::stop::{Step, Stop};
 use crate::value::progress::ShowProgress;
+use crate::words;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,11 +122,6 @@ impl Progress {
         Self::with_style(false, true, true)
     }
 
-    /// Asks for one line on standard error at the next step.
-    pub(crate) fn want_line(&self) {
-        self.wanted.store(true, Ordering::Relaxed);
-    }
-
     /// The work begins: the reference tool shows zero before it opens anything.
     pub(crate) fn begin(&self) {
         self.step(0, 1);
@@ -178,6 +179,32 @@ impl Progress {
             Style::Bar { .. } if state.drawn.is_none() => {}
             Style::Bar { asked: true } => emit(&mut std::io::stdout(), "\n"),
             Style::Bar { asked: false } => emit(&mut std::io::stderr(), "\r\x1b[K"),
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn progress(&self, done: u64, total: u64) {
+        self.step(done, total);
+    }
+
+    /// One line on standard error, at the next step.
+    fn asked(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    fn warnings_left_out(&self, count: u64) {
+        let text = format!("warning: {count} further warnings were left out");
+        Console::complain(&Program::of_process().message(text.as_bytes()));
+    }
+
+    /// Prints the reason, unless standard error is the pipe that nobody reads.
+    fn timed_out(&self, limit: Limit) {
+        let error = std::io::stderr();
+        let mut ready = [PollFd::new(&error, PollFlags::OUT)];
+        if poll(&mut ready, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
+            let text = words::run::limit(limit);
+            Console::complain(&Program::of_process().message(text.as_bytes()));
         }
     }
 }

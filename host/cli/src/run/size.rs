@@ -8,8 +8,8 @@ use instar_abi::job::SnapshotName;
 
 use serde_json::Value;
 
+use super::Context;
 use super::instance::{self, Silence};
-use super::{Context, clock};
 use crate::value::list;
 use crate::value::place::Place;
 
@@ -55,7 +55,7 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
     // A raw image takes what its disk has.
     let answer = instance::answer(command).map_err(|silence| match silence {
         // A bound of the policy, perhaps. It counts from where it began.
-        Silence::Refused(why) => clock::over(context.policy).unwrap_or(why),
+        Silence::Refused(why) => instar_run::over(context.policy).map_or(why, crate::words::run::limit),
         Silence::Broken(why) => why,
     })?;
     answer

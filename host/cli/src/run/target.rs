@@ -12,7 +12,6 @@ use instar_engine::{Files, OpenError, OpenErrorKind, TargetOptions, Verdict};
 
 use super::Context;
 use super::files::{self, Names};
-use super::guest::{Ended, Guest};
 use super::progress::Progress;
 use crate::console::Console;
 use crate::create::{Companion, Settings, Surroundings};
@@ -23,6 +22,7 @@ use crate::value::driver::known;
 use crate::value::place::{self, Place};
 use crate::value::protocol::Protocol;
 use crate::words;
+use instar_run::{Ended, Guest};
 
 /// A target to create.
 pub(crate) struct NewTarget<'a> {
@@ -205,7 +205,7 @@ pub(crate) fn look_at(
         header_bytes: 0,
     });
     let job = context.job(verb, files.facts());
-    guest.run(&job, files, Arc::new(Progress::none()))
+    Ok(guest.run(&job, files, Arc::new(Progress::none()))?)
 }
 
 /// Refuses what the user said is not to be written to.

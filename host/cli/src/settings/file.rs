@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::policy::Policy;
+use super::Settings;
 use crate::stop::{Step, Stop};
 use crate::words;
 
@@ -35,7 +35,7 @@ pub(super) fn read_if_present(path: &Path) -> Step<Option<String>> {
 }
 
 /// Applies the settings of the file.
-pub(super) fn apply(path: &Path, text: &str, policy: &mut Policy) -> Step<()> {
+pub(super) fn apply(path: &Path, text: &str, settings: &mut Settings) -> Step<()> {
     let wrong = |at: usize, why: &str| {
         let line = text
             .as_bytes()
@@ -57,7 +57,7 @@ pub(super) fn apply(path: &Path, text: &str, policy: &mut Policy) -> Step<()> {
                     &format!("{name}: expects a word, a number or a list of words"),
                 )
             })?;
-            policy
+            settings
                 .set(name, word.as_bytes())
                 .map_err(|why| wrong(key.span().start, &format!("{name}: {why}")))?;
         }

@@ -3,13 +3,14 @@
 mod file;
 mod policy;
 
-pub use policy::{Backend, Policy, UNTRUSTED_SIZE};
+pub use policy::Settings;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use instar_engine::KeyPlace;
+use instar_run::Policy;
 
 use crate::flags::Id;
 use crate::stop::{Step, Stop};
@@ -25,14 +26,14 @@ const SYSTEM: &str = "/etc/instar.toml";
 ///
 /// # Errors
 /// A message that names where the wrong value stands.
-pub fn outside(options: &[(Id, OsString)]) -> Step<Policy> {
-    let mut policy = Policy::default();
+pub fn outside(options: &[(Id, OsString)]) -> Step<Settings> {
+    let mut settings = Settings::default();
     // With rights that the caller has not, his environment says nothing.
     let believed = !instar_engine::is_elevated();
     let user_file = if believed { user_file() } else { None };
     for path in [Some(PathBuf::from(SYSTEM)), user_file].into_iter().flatten() {
         if let Some(text) = file::read_if_present(&path)? {
-            file::apply(&path, &text, &mut policy)?;
+            file::apply(&path, &text, &mut settings)?;
         }
     }
     let named = options
@@ -44,19 +45,19 @@ pub fn outside(options: &[(Id, OsString)]) -> Step<Policy> {
     if let Some(path) = named.or_else(from_outside) {
         let path = PathBuf::from(path);
         let text = file::read(&path)?;
-        file::apply(&path, &text, &mut policy)?;
+        file::apply(&path, &text, &mut settings)?;
     }
     if believed {
-        environment(&mut policy)?;
+        environment(&mut settings)?;
     }
-    Ok(policy)
+    Ok(settings)
 }
 
 /// What holds for this run: what was said [`outside`], and then the options.
 ///
 /// # Errors
 /// A message that names the option.
-pub fn with_options(mut policy: Policy, options: &[(Id, OsString)]) -> Step<Policy> {
+pub fn with_options(mut settings: Settings, options: &[(Id, OsString)]) -> Step<Settings> {
     for (id, value) in options {
         let Some(key) = key(*id) else { continue };
         let value = if *id == Id::Untrusted {
@@ -64,11 +65,11 @@ pub fn with_options(mut policy: Policy, options: &[(Id, OsString)]) -> Step<Poli
         } else {
             value.as_bytes()
         };
-        policy
+        settings
             .set(key, value)
             .map_err(|why| Stop::say(format!("--{key}: {why}")))?;
     }
-    Ok(policy)
+    Ok(settings)
 }
 
 /// The configuration key that an option sets.
@@ -88,7 +89,7 @@ const fn key(id: Id) -> Option<&'static str> {
     })
 }
 
-fn environment(policy: &mut Policy) -> Step<()> {
+fn environment(settings: &mut Settings) -> Step<()> {
     for key in policy::KEYS {
         let name = format!("INSTAR_{}", key.to_uppercase().replace('-', "_"));
         let Some(value) = std::env::var_os(&name).filter(|value| !value.is_empty()) else {
@@ -100,7 +101,7 @@ fn environment(policy: &mut Policy) -> Step<()> {
             vec![value.as_bytes()]
         };
         for value in values {
-            policy
+            settings
                 .set(key, value)
                 .map_err(|why| Stop::say(format!("{name}: {why}")))?;
         }

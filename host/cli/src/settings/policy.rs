@@ -4,8 +4,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use instar_abi::layout::{DEFAULT_BYTES, MAX_BYTES, MIN_BYTES};
+use instar_abi::layout::{MAX_BYTES, MIN_BYTES};
 use instar_abi::limits::CHAIN_DEPTH;
+use instar_run::{Backend, Policy};
 
 use crate::release::Release;
 use crate::value::list;
@@ -28,98 +29,42 @@ pub(super) const KEYS: &[&str] = &[
     "qemu-version",
 ];
 
-/// Largest virtual size of an untrusted image unless `max-size` says more. Ours.
-pub const UNTRUSTED_SIZE: u64 = 1 << 40;
-
-/// What holds for this run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// Open nothing that an image names.
-    pub untrusted: bool,
-    /// Directories in which every image may name files and block devices.
-    pub allow_dirs: Vec<PathBuf>,
-    /// Directories in which images are somebody else's.
-    pub untrusted_dirs: Vec<PathBuf>,
-    /// A key for records of images that several users of this host share.
-    pub trust_key: Option<PathBuf>,
-    /// Where images are parsed.
-    pub backend: Backend,
-    /// No other place than a virtual machine will do.
-    pub require_kvm: bool,
-    /// Our own process must be confined by Landlock.
-    pub require_landlock: bool,
-    /// Time after which the run is given up.
-    pub timeout: Option<Duration>,
-    /// Bytes of guest memory.
-    pub memory: u64,
-    /// Largest virtual size.
-    pub max_size: Option<u64>,
-    /// No byte of a target past this one.
-    pub max_output: Option<u64>,
-    /// Longest backing chain.
-    pub max_chain: u32,
+/// What holds for this command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What holds for its run.
+    pub policy: Policy,
     /// The release of the reference tool that is stood in for.
     pub release: Release,
 }
 
-/// Where images are parsed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Backend {
-    /// In a virtual machine if there can be one, else in a process.
-    #[default]
-    Auto,
-    /// In a virtual machine.
-    Kvm,
-    /// In a confined process.
-    Process,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            untrusted: false,
-            allow_dirs: Vec::new(),
-            untrusted_dirs: Vec::new(),
-            trust_key: None,
-            backend: Backend::Auto,
-            require_kvm: false,
-            require_landlock: false,
-            timeout: None,
-            memory: DEFAULT_BYTES,
-            max_size: None,
-            max_output: None,
-            max_chain: 200,
-            release: Release::default(),
-        }
-    }
-}
-
-impl Policy {
+impl Settings {
     /// Sets one key from the word that a file, a variable or an option gives.
     ///
     /// # Errors
     /// What is wrong with it, and what would be right.
     pub fn set(&mut self, key: &str, word: &[u8]) -> Result<(), String> {
+        let policy = &mut self.policy;
         match key {
-            "untrusted" => self.untrusted |= truth(word)?,
-            "require-kvm" => self.require_kvm |= truth(word)?,
-            "require-landlock" => self.require_landlock |= truth(word)?,
-            "allow-dir" => self.allow_dirs.push(path(word, "a directory")?),
-            "untrusted-dir" => self.untrusted_dirs.push(path(word, "a directory")?),
-            "trust-key" => self.trust_key = Some(path(word, "a file")?),
+            "untrusted" => policy.untrusted |= truth(word)?,
+            "require-kvm" => policy.require_kvm |= truth(word)?,
+            "require-landlock" => policy.require_landlock |= truth(word)?,
+            "allow-dir" => policy.allow_dirs.push(path(word, "a directory")?),
+            "untrusted-dir" => policy.untrusted_dirs.push(path(word, "a directory")?),
+            "trust-key" => policy.trust_key = Some(path(word, "a file")?),
             "sandbox" => {
-                self.backend = match word {
+                policy.backend = match word {
                     b"auto" => Backend::Auto,
                     b"kvm" => Backend::Kvm,
                     b"process" => Backend::Process,
                     _ => return Err(format!("expects auto, kvm or process, not '{}'", shown(word))),
                 }
             }
-            "timeout" => self.timeout = Some(seconds(word)?),
-            "memory" => self.memory = memory(word)?,
-            "max-size" => self.max_size = Some(size(word)?),
-            "max-output" => self.max_output = Some(size(word)?),
-            "max-chain" => self.max_chain = layers(word)?,
+            "timeout" => policy.timeout = Some(seconds(word)?),
+            "memory" => policy.memory = memory(word)?,
+            "max-size" => policy.max_size = Some(size(word)?),
+            "max-output" => policy.max_output = Some(size(word)?),
+            "max-chain" => policy.max_chain = layers(word)?,
             "qemu-version" => self.release = Release::parse(word)?,
             _ => return Err(format!("unknown key; the keys are {}", KEYS.join(", "))),
         }

@@ -3,14 +3,15 @@ use std::time::Duration;
 
 use super::file::apply;
 use crate::release::Release;
+use instar_run::{Backend, Policy};
 
-use super::policy::{Backend, Policy};
+use super::Settings;
 use crate::stop::Stop;
 
-fn applied(text: &str) -> Result<Policy, String> {
-    let mut policy = Policy::default();
-    match apply(Path::new("conf.toml"), text, &mut policy) {
-        Ok(()) => Ok(policy),
+fn applied(text: &str) -> Result<Settings, String> {
+    let mut settings = Settings::default();
+    match apply(Path::new("conf.toml"), text, &mut settings) {
+        Ok(()) => Ok(settings),
         Err(Stop::Message(text)) => Err(String::from_utf8(text).unwrap()),
         Err(other) => panic!("{other:?}"),
     }
@@ -18,26 +19,28 @@ fn applied(text: &str) -> Result<Policy, String> {
 
 #[test]
 fn every_key_is_understood() {
-    let policy = applied(
+    let settings = applied(
         "untrusted = true\nallow-dir = [\"/a\", \"/b\"]\nuntrusted-dir = [\"/c\"]\ntrust-key = \"/k\"\nsandbox = \"process\"\nrequire-kvm = false\nrequire-landlock = true\n\
          timeout = 1.5\nmemory = \"64M\"\nmax-size = \"10G\"\nmax-output = 4096\nmax-chain = 5\n\
          qemu-version = \"7.2\"\n",
     );
     assert_eq!(
-        policy,
-        Ok(Policy {
-            untrusted: true,
-            allow_dirs: vec![PathBuf::from("/a"), PathBuf::from("/b")],
-            untrusted_dirs: vec![PathBuf::from("/c")],
-            trust_key: Some(PathBuf::from("/k")),
-            backend: Backend::Process,
-            require_kvm: false,
-            require_landlock: true,
-            timeout: Some(Duration::from_millis(1500)),
-            memory: 64 << 20,
-            max_size: Some(10 << 30),
-            max_output: Some(4096),
-            max_chain: 5,
+        settings,
+        Ok(Settings {
+            policy: Policy {
+                untrusted: true,
+                allow_dirs: vec![PathBuf::from("/a"), PathBuf::from("/b")],
+                untrusted_dirs: vec![PathBuf::from("/c")],
+                trust_key: Some(PathBuf::from("/k")),
+                backend: Backend::Process,
+                require_kvm: false,
+                require_landlock: true,
+                timeout: Some(Duration::from_millis(1500)),
+                memory: 64 << 20,
+                max_size: Some(10 << 30),
+                max_output: Some(4096),
+                max_chain: 5,
+            },
             release: Release::parse(b"7.2").unwrap(),
         })
     );
@@ -75,8 +78,8 @@ fn mistakes_in_a_configuration_are_named_with_file_and_line() {
 
 #[test]
 fn stricter_settings_stay() {
-    let mut policy = Policy::default();
-    policy.set("untrusted", b"on").unwrap();
-    policy.set("untrusted", b"off").unwrap();
-    assert!(policy.untrusted);
+    let mut settings = Settings::default();
+    settings.set("untrusted", b"on").unwrap();
+    settings.set("untrusted", b"off").unwrap();
+    assert!(settings.policy.untrusted);
 }

@@ -13,15 +13,15 @@ use super::args::{self, Args};
 use crate::create::amend;
 use crate::run::change::{changeable, opened, warn_of_guess, worded};
 use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
 use crate::run::progress::Progress;
-use crate::run::reports::Listener;
 use crate::run::scene::RunScene;
 use crate::run::{Context, concluded_by, data_file};
 use crate::stop::{Step, Stop};
 use crate::value::list;
 use crate::value::progress::ShowProgress;
 use crate::words;
+use instar_run::Guest;
+use instar_run::Listener;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let progress = Progress::new(args.progress, args.quiet, context.program.is_reference())?;

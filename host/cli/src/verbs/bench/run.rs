@@ -14,14 +14,14 @@ use super::show;
 use crate::console::Console;
 use crate::run::change::guessed_raw;
 use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
 use crate::run::progress::Progress;
-use crate::run::reports::Listener;
 use crate::run::scene::RunScene;
 use crate::run::{Context, concluded, target};
 use crate::stop::{Step, Stop};
 use crate::value::nodes::Part;
 use crate::value::place::{Place, cannot_open};
+use instar_run::Guest;
+use instar_run::Listener;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
@@ -81,12 +81,12 @@ const LANE_DEPTH: u64 = 8;
 
 fn prepare(args: &Args, context: &Context<'_>) -> Step<Guest> {
     let lanes = if args.mode.is_direct() {
-        Context::direct_lanes(Some(args.depth.min(DIRECT_LANES)))
+        instar_run::direct_lanes(Some(args.depth.min(DIRECT_LANES)))
     } else {
         // A lane with little to do between two doorbells is slower than one that rings for both.
-        Context::lanes(Some(args.depth / LANE_DEPTH))
+        instar_run::lanes(Some(args.depth / LANE_DEPTH))
     };
-    Guest::prepare(context.policy, lanes)
+    Ok(Guest::prepare(context.policy, lanes)?)
 }
 
 fn open_for_writing(

@@ -9,15 +9,15 @@ use instar_engine::Policy as GatePolicy;
 use super::args::Args;
 use crate::json::{Object, pretty};
 use crate::run::Context;
-use crate::run::guest::Guest;
 use crate::run::one_image::Look;
 use crate::run::progress::Progress;
 use crate::stop::Step;
 use crate::verbs::shared::digest;
+use instar_run::Guest;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
-    let guest = Guest::prepare_guarded(context.policy, Context::lanes(args.parallel))?;
+    let guest = Guest::prepare_guarded(context.policy, instar_run::lanes(args.parallel))?;
     let opened = Look::at(&place, GatePolicy::Beside)
         .snapshot(args.snapshot.clone())
         .open_for(guest, context.policy)?;

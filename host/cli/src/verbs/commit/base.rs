@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::args::Args;
 use crate::run::files;
 use crate::run::instance::{self, Silence};
-use crate::run::{Context, clock, data_file};
+use crate::run::{Context, data_file};
 use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
 use crate::value::place::{Place, cannot_open, named};
@@ -202,7 +202,9 @@ impl Way<'_> {
         }
         command.arg("--").arg(files::typed(&layer.path));
         instance::answer(command).map_err(|silence| match silence {
-            Silence::Refused(why) => Stop::say(clock::over(self.context.policy).unwrap_or(why)),
+            Silence::Refused(why) => {
+                Stop::say(instar_run::over(self.context.policy).map_or(why, crate::words::run::limit))
+            }
             Silence::Broken(why) => Stop::Message(cannot_open(&layer.path, why.as_bytes())),
         })
     }

@@ -15,7 +15,6 @@ use super::base::{Absent, Base, Way};
 use crate::console::Console;
 use crate::run::change::{changeable, guessed_raw};
 use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
 use crate::run::{Context, concluded, concluded_by, target};
@@ -24,6 +23,7 @@ use crate::value::cache::CacheMode;
 use crate::value::place::{Below, Place, cannot_open};
 use crate::value::progress::ShowProgress;
 use crate::words;
+use instar_run::Guest;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let mode = args.mode()?;
@@ -52,8 +52,8 @@ fn work(
 ) -> Step<()> {
     committable(place)?;
     let lanes = match mode.is_direct() {
-        true => Context::direct_lanes(None),
-        false => Context::lanes(None),
+        true => instar_run::direct_lanes(None),
+        false => instar_run::lanes(None),
     };
     let guest = Guest::prepare_guarded(context.policy, lanes)?;
     let files = files::none(context.policy, false)?;

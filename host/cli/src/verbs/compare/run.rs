@@ -11,12 +11,12 @@ use instar_memory::Violation;
 
 use super::args::{Args, CANNOT_OPEN};
 use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
 use crate::run::progress::Progress;
-use crate::run::reports::Listener;
 use crate::run::scene::RunScene;
 use crate::run::{Context, concluded};
-use crate::stop::Step;
+use crate::stop::{Step, Stop};
+use instar_run::Guest;
+use instar_run::Listener;
 
 /// The exit code where the images differ: reference tool.
 const DIFFERENT: u8 = 1;
@@ -28,8 +28,8 @@ const CANNOT_READ: u8 = 4;
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     // The reference tool looks at this before it opens anything.
     let mode = args.mode().map_err(|stop| stop.with_code(CANNOT_OPEN))?;
-    let guest =
-        Guest::prepare(context.policy, Context::lanes(None)).map_err(|stop| stop.with_code(CANNOT_OPEN))?;
+    let guest = Guest::prepare(context.policy, instar_run::lanes(None))
+        .map_err(|error| Stop::from(error).with_code(CANNOT_OPEN))?;
     let share = args.sources.iter().any(|source| source.share);
     let files = files::none_naming(context.policy, share, GatePolicy::Beside, true)
         .map_err(|stop| stop.with_code(CANNOT_OPEN))?;
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let progress = Arc::new(progress);
     let listener = Box::new(Opened(Arc::clone(&progress)));
     let ended = guest.run_heard(&job, files, Arc::clone(&progress), Some(listener));
-    let ended = ended.map_err(|stop| stop.with_code(CANNOT_READ));
+    let ended = ended.map_err(|error| Stop::from(error).with_code(CANNOT_READ));
     let code = ended.and_then(|ended| {
         let scene = RunScene {
             sources: args.images.iter().map(|image| image.as_bytes()).collect(),

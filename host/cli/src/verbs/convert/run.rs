@@ -11,7 +11,6 @@ use instar_engine::{Files, TargetOptions};
 use super::args::Args;
 use crate::create::Settings;
 use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
 use crate::run::target::{self, Given, NewTarget};
@@ -22,6 +21,7 @@ use crate::value::driver::Driver;
 use crate::value::place::{Below, Place, Reading, cannot_open};
 use crate::value::progress::ShowProgress;
 use crate::verbs::shared::{digest, ground};
+use instar_run::Guest;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     // The reference tool looks at this before it opens anything.
@@ -109,9 +109,9 @@ fn lanes(args: &Args, source_mode: CacheMode) -> u32 {
     // A bad mode of the target's is said later, after the sources have been opened.
     let direct = source_mode.is_direct() || args.target_mode().is_ok_and(CacheMode::is_direct);
     if direct {
-        Context::direct_lanes(args.parallel)
+        instar_run::direct_lanes(args.parallel)
     } else {
-        Context::lanes(args.parallel)
+        instar_run::lanes(args.parallel)
     }
 }
 

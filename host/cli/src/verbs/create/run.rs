@@ -17,7 +17,6 @@ use instar_engine::Files;
 use super::args::Args;
 use crate::create::{Settings, formatting};
 use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
 use crate::run::target::{self, NewTarget};
@@ -29,6 +28,7 @@ use crate::value::driver::known;
 use crate::value::place::{self, Place, Reading};
 use crate::verbs::shared::{creatable, ground};
 use crate::words::{self, Scene};
+use instar_run::Guest;
 
 /// What follows every failure to open a backing file.
 const NO_BACKING: &[u8] = b"\nCould not open backing image.";

@@ -9,7 +9,6 @@ use super::args::Args;
 use crate::console::Console;
 use crate::create::Settings;
 use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
 use crate::run::target::NewTarget;
@@ -17,12 +16,13 @@ use crate::run::{Context, concluded, size};
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
 use crate::value::progress::ShowProgress;
+use instar_run::Guest;
 
 /// What messages say when the output cannot be made.
 const CREATING: &str = "error while creating output image";
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
-    let guest = Guest::prepare_guarded(context.policy, Context::lanes(None))?;
+    let guest = Guest::prepare_guarded(context.policy, instar_run::lanes(None))?;
     let place = args.source.place(&args.input)?;
     let files = files::none(context.policy, place.share)?;
     let facts = files::source(&files, &place, false)?;

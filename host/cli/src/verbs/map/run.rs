@@ -14,12 +14,12 @@ use super::args::Args;
 use super::show::{MapStyle, MapText};
 use crate::run::one_image::Look;
 use crate::run::progress::Progress;
-use crate::run::reports::Listener;
 use crate::run::scene::RunScene;
 use crate::run::{Context, concluded};
 use crate::show::Name;
 use crate::stop::Step;
 use crate::value::nodes;
+use instar_run::Listener;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;

@@ -13,13 +13,13 @@ use crate::create::Settings;
 use crate::create::luks::Luks;
 use crate::json::{Json, Object, pretty};
 use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
 use crate::run::{Context, concluded};
 use crate::stop::{Step, Stop};
 use crate::value::driver::Driver;
 use crate::verbs::shared::creatable;
+use instar_run::Guest;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let mut names = Names::new();

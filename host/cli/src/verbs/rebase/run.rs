@@ -17,7 +17,6 @@ use super::args::Args;
 use crate::run::change::{changeable, warn_of_guess};
 use crate::run::data_file;
 use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
 use crate::run::target::{self, Given};
@@ -28,6 +27,7 @@ use crate::value::driver;
 use crate::value::place::{self, Below, Place, Reading, cannot_open};
 use crate::value::progress::ShowProgress;
 use crate::words::{self, Scene};
+use instar_run::Guest;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let progress = Arc::new(Progress::new(
@@ -51,8 +51,8 @@ fn work(args: &Args, progress: &Arc<Progress>, context: &mut Context<'_>) -> Ste
     }
     let lanes = match (args.unchecked, mode.is_direct() || backing_mode.is_direct()) {
         (true, _) => 1,
-        (false, true) => Context::direct_lanes(None),
-        (false, false) => Context::lanes(None),
+        (false, true) => instar_run::direct_lanes(None),
+        (false, false) => instar_run::lanes(None),
     };
     let guest = Guest::prepare_guarded(context.policy, lanes)?;
     let files = files::none(context.policy, false)?;

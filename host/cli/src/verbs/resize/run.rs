@@ -9,13 +9,13 @@ use instar_abi::job::{Change, ChangeImage, Resize, Verb};
 use super::args::Args;
 use crate::run::change::{changeable, opened, warn_of_guess, worded};
 use crate::run::files::{self, Names};
-use crate::run::guest::Guest;
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
 use crate::run::{Context, concluded_by, data_file};
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
 use crate::words;
+use instar_run::Guest;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;

@@ -9,9 +9,10 @@ use instar_sandbox::{Choice, Mode, Probe};
 use super::args::Args;
 use crate::json::{Json, Object, pretty};
 use crate::run::Context;
-use crate::run::guest::NO_LANDLOCK;
-use crate::settings::{Backend, Policy, key_place};
+use crate::settings::key_place;
 use crate::stop::Step;
+use crate::words::run::NO_LANDLOCK;
+use instar_run::{Backend, Policy};
 
 /// What holds in either mode, and in which: name, virtual machine, process.
 const PROTECTIONS: &[(&str, &str, bool, bool)] = &[

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::args::{Action, Args};
 use crate::run::instance::{self, Silence};
-use crate::run::{Context, clock, files};
+use crate::run::{Context, files};
 use crate::show::Escaped;
 use crate::stop::{Step, Stop};
 use crate::value::place;
@@ -129,8 +129,8 @@ fn look(context: &Context<'_>, name: &[u8], format: Option<&OsStr>) -> Step<Valu
     command.arg("--").arg(files::typed(OsStr::from_bytes(name)));
     let answer = instance::answer(command);
     // An instance counts its time from its own start, and may be done before it notices that ours is over.
-    if let Some(over) = clock::over(context.policy) {
-        return Err(Stop::say(over));
+    if let Some(over) = instar_run::over(context.policy) {
+        return Err(Stop::say(words::run::limit(over)));
     }
     answer.map_err(|silence| match silence {
         Silence::Refused(why) => Stop::say(why),

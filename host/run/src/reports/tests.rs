@@ -18,7 +18,7 @@ fn sink(verb: Verb) -> (Reports, Arc<Mutex<Kept>>) {
         },
         seed: Seed::default(),
     };
-    Reports::new(&job, Arc::new(Progress::none()), None)
+    Reports::new(&job, Arc::new(()), None)
 }
 
 fn info_job(backing_chain: bool) -> Verb {

@@ -9,17 +9,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use instar_abi::FileFacts;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::aside::aside;
-use super::signals::GRACE;
-use crate::console::Console;
-use crate::program::Program;
-use crate::settings::Policy;
+use crate::Policy;
+use crate::aside::aside;
+use crate::signals::GRACE;
 
-/// How long a command may take.
+/// How long a run may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limit {
+pub struct Limit {
     time: Duration,
     /// The user said so.
     asked: bool,
@@ -55,34 +52,37 @@ impl Limit {
         started().checked_add(self.time)
     }
 
-    pub(crate) fn words(self) -> String {
-        let seconds = self.time.as_secs_f64();
-        if self.asked {
-            format!("Timed out after {seconds} seconds (--timeout)")
-        } else {
-            format!(
-                "Timed out after {seconds} seconds, the limit for an untrusted image of this size; set another with --timeout"
-            )
-        }
+    /// The time from the start of the process's work to the end.
+    #[must_use]
+    pub const fn time(self) -> Duration {
+        self.time
+    }
+
+    /// Whether the policy says so; else it is what an image of this size gets that is not trusted.
+    #[must_use]
+    pub const fn is_asked(self) -> bool {
+        self.asked
     }
 }
 
-/// When this command began: one limit holds for all that it does.
-pub(crate) fn started() -> Instant {
+/// When this process began its work, at the latest now: one limit holds for all that it does.
+pub fn started() -> Instant {
     static STARTED: OnceLock<Instant> = OnceLock::new();
     *STARTED.get_or_init(Instant::now)
 }
 
 /// What is left of the time that the user gave: at least a moment.
-pub(crate) fn left(policy: &Policy) -> Option<Duration> {
+#[must_use]
+pub fn left(policy: &Policy) -> Option<Duration> {
     let left = policy.timeout?.saturating_sub(started().elapsed());
     Some(left.max(Duration::from_millis(1)))
 }
 
-/// The message, if the time that the user gave is over.
-pub(crate) fn over(policy: &Policy) -> Option<String> {
+/// The limit, if the time that the user gave is over.
+#[must_use]
+pub fn over(policy: &Policy) -> Option<Limit> {
     let time = policy.timeout.filter(|time| started().elapsed() >= *time)?;
-    Some(Limit { time, asked: true }.words())
+    Some(Limit { time, asked: true })
 }
 
 /// Ends the program if the work is not over in time. Dropping it says that it is.
@@ -90,8 +90,12 @@ pub(crate) fn over(policy: &Policy) -> Option<String> {
 pub(crate) struct Clock(Arc<AtomicBool>);
 
 impl Clock {
-    /// Starts to wait. `abandon` takes new files away.
-    pub(crate) fn start(limit: Limit, abandon: impl Fn() + Send + 'static) -> Self {
+    /// Starts to wait. `abandon` takes new files away, `say` says why the process ends.
+    pub(crate) fn start(
+        limit: Limit,
+        abandon: impl Fn() + Send + 'static,
+        say: impl Fn() + Send + 'static,
+    ) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&over);
         let wait = move || {
@@ -106,7 +110,7 @@ impl Clock {
             }
             if !seen.swap(true, Ordering::SeqCst) {
                 abandon();
-                last_words(&limit.words());
+                say();
                 std::process::exit(1);
             }
         };
@@ -119,15 +123,6 @@ impl Clock {
 impl Drop for Clock {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
-    }
-}
-
-/// Prints the reason, unless standard error is the pipe that nobody reads.
-fn last_words(text: &str) {
-    let error = std::io::stderr();
-    let mut ready = [PollFd::new(&error, PollFlags::OUT)];
-    if poll(&mut ready, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
-        Console::complain(&Program::of_process().message(text.as_bytes()));
     }
 }
 
@@ -156,6 +151,6 @@ mod tests {
         assert!(limit(u64::MAX, 1) > UNTRUSTED);
         policy.timeout = Some(Duration::from_secs(3));
         let asked = Limit::new(&policy, &[file(u64::MAX)], 0).unwrap();
-        assert_eq!(asked.words(), "Timed out after 3 seconds (--timeout)");
+        assert_eq!((asked.time(), asked.is_asked()), (Duration::from_secs(3), true));
     }
 }

@@ -11,13 +11,13 @@ use instar_abi::{Fault, ImageText, Job, Report};
 use instar_engine::{Files, Sink};
 use instar_memory::Violation;
 
-use super::progress::Progress;
-use super::room::Room;
+use crate::Observer;
+use crate::room::Room;
 
-/// Reports in the order in which they came, and progress as it comes.
+/// Reports in the order in which they came, and progress to its observer.
 pub(crate) struct Reports {
     kept: Arc<Mutex<Kept>>,
-    progress: Arc<Progress>,
+    observer: Arc<dyn Observer>,
     listener: Option<Box<dyn Listener>>,
     room: Room,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Kept {
 }
 
 /// Who hears reports as they come, for output that cannot wait for the end.
-pub(crate) trait Listener: Send + Sync {
+pub trait Listener: Send + Sync {
     /// Takes a report, or gives it back to be kept.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Reports {
     /// None yet; the other half is read when the guest has ended.
     pub(crate) fn new(
         job: &Job,
-        progress: Arc<Progress>,
+        observer: Arc<dyn Observer>,
         listener: Option<Box<dyn Listener>>,
     ) -> (Self, Arc<Mutex<Kept>>) {
         let kept = Arc::new(Mutex::new(Kept {
@@ -51,7 +51,7 @@ impl Reports {
         }));
         let sink = Self {
             kept: Arc::clone(&kept),
-            progress,
+            observer,
             listener,
             room: Room::new(job),
         };
@@ -91,7 +91,7 @@ impl Sink for Reports {
     }
 
     fn progress(&self, done: u64, total: u64) {
-        self.progress.step(done, total);
+        self.observer.progress(done, total);
     }
 }
 

@@ -7,35 +7,46 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, Signal, raise};
+use instar_jail::{SignalSet, die_by, is_ignored};
 
-use super::aside::aside;
+use crate::aside::aside;
 
 /// Signals blocked in this thread and in those that it starts.
 #[derive(Debug)]
-pub(crate) struct Signals(SigSet);
+pub(crate) struct Signals {
+    set: SignalSet,
+    is_empty: bool,
+}
 
 /// A thread that waits for signals until the program ends.
 #[derive(Debug)]
 pub(crate) struct Watch(Arc<AtomicI32>);
 
-const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+/// SIGHUP, SIGINT and SIGTERM, as Linux numbers them.
+const ENDING: [i32; 3] = [1, 2, 15];
+/// SIGUSR1, which asks for a line of progress.
+const SHOW: i32 = 10;
+/// SIGXFSZ, at a write past the limit on the size of files.
+const TOO_LARGE: i32 = 25;
 
 impl Signals {
     /// Blocks them from now on, except those that our caller wants ignored or has blocked: `nohup`, a shell's job in the
     /// background.
     pub(crate) fn block() -> Self {
-        let blocked = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
-        let set: SigSet = ENDING
+        let blocked = SignalSet::blocked();
+        let ours: Vec<i32> = ENDING
             .into_iter()
-            .chain([Signal::SIGUSR1])
-            .filter(|signal| !instar_jail::is_ignored(*signal as i32) && !blocked.contains(*signal))
+            .chain([SHOW])
+            .filter(|signal| !is_ignored(*signal) && !blocked.contains(*signal))
             .collect();
-        // It fails for no set that could be passed here.
-        let _ = set.thread_block();
+        let set = SignalSet::of(&ours);
+        set.block();
         // Past a limit on the size of files, a write must fail and not kill us.
-        let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
-        Self(set)
+        SignalSet::of(&[TOO_LARGE]).block();
+        Self {
+            set,
+            is_empty: ours.is_empty(),
+        }
     }
 
     /// Waits for them on a thread of its own: calls `end` to end the run, `abandon` if it has not ended in time and the
@@ -48,21 +59,21 @@ impl Signals {
     ) -> Watch {
         let caught = Arc::new(AtomicI32::new(0));
         let note = Arc::clone(&caught);
-        let set = self.0;
-        if set.iter().next().is_none() {
+        let set = self.set;
+        if self.is_empty {
             return Watch(caught);
         }
         let wait = move || {
             while let Ok(signal) = set.wait() {
-                if signal == Signal::SIGUSR1 {
+                if signal == SHOW {
                     show();
                 } else {
-                    note.store(signal as i32, Ordering::SeqCst);
+                    note.store(signal, Ordering::SeqCst);
                     end();
                     // The thread that runs the lanes cleans up and dies, unless a lane does not come back in time.
                     std::thread::sleep(GRACE);
                     abandon();
-                    die_by(signal as i32);
+                    die_by(signal);
                 }
             }
         };
@@ -76,14 +87,6 @@ impl Watch {
     /// The signal that ends us, if one came.
     pub(crate) fn caught(&self) -> Option<i32> {
         Some(self.0.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
-    }
-}
-
-/// Lets the signal through, so that our parent sees which signal ended us. Returns only if it is ignored.
-pub(crate) fn die_by(number: i32) {
-    if let Ok(signal) = Signal::try_from(number) {
-        let _ = SigSet::from(signal).thread_unblock();
-        let _ = raise(signal);
     }
 }
 

@@ -1,0 +1,118 @@
+//! The words for what kept a run from its end.
+
+use instar_run::{Error, Limit};
+use instar_sandbox::Choice;
+
+use super::system;
+use crate::show::Escaped;
+use crate::stop::Stop;
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Signal(number) => Self::Signal(number),
+            other => Self::say(words(&other)),
+        }
+    }
+}
+
+fn words(error: &Error) -> String {
+    match error {
+        Error::Contradiction => {
+            "the configuration requires KVM (require-kvm), which contradicts --sandbox process".to_owned()
+        }
+        Error::NoLandlock => NO_LANDLOCK.to_owned(),
+        Error::NoSandbox {
+            choice,
+            required,
+            error,
+        } => no_sandbox(*choice, *required, error),
+        Error::JobNotEncoded => "the job cannot be passed to the sandbox; please report it".to_owned(),
+        Error::JobRefused(error) => system(error),
+        Error::NotConfined(error) => format!("The host process cannot be confined: {}", system(error)),
+        Error::Signal(number) => format!("Ended by signal {number}"),
+        Error::Fault { fault, changed } => {
+            format!("The sandbox stopped the guest: {fault}; {}", touched(*changed))
+        }
+        Error::Violation { violation, changed } => {
+            let touched = touched(*changed);
+            format!("The sandbox stopped the guest: it sent {violation}; {touched}")
+        }
+        Error::Panicked(text) => {
+            let shown = Escaped(text.get(..SAYING).unwrap_or(text));
+            format!("The sandboxed parser panicked: {shown}")
+        }
+        Error::TimedOut(limit) => limit.map(self::limit).unwrap_or_default(),
+        Error::Cancelled => "Interrupted".to_owned(),
+        Error::SandboxFailed(error) => format!("The sandbox cannot run: {}", system(error)),
+    }
+}
+
+/// What `require-landlock` asks for is not there.
+pub(crate) const NO_LANDLOCK: &str = "the configuration requires Landlock (require-landlock), but this kernel does not have it or has it disabled";
+
+/// Bytes of a panicking guest's words that are shown. Ours.
+const SAYING: usize = 400;
+
+fn no_sandbox(choice: Choice, required: bool, error: &std::io::Error) -> String {
+    let what = match choice {
+        Choice::Kvm => "The KVM sandbox cannot be used",
+        Choice::Auto | Choice::Process => "No sandbox can be used on this machine",
+    };
+    let remedy = match choice {
+        Choice::Kvm if !required => "; try --sandbox process, which does not need /dev/kvm",
+        _ => "",
+    };
+    format!("{what}: {}{remedy}", system(error))
+}
+
+const fn touched(changed: bool) -> &'static str {
+    if changed {
+        "the target has been changed and may be incomplete; no other file was changed"
+    } else {
+        "no file was changed"
+    }
+}
+
+/// The words for a time that is over.
+pub(crate) fn limit(limit: Limit) -> String {
+    let seconds = limit.time().as_secs_f64();
+    if limit.is_asked() {
+        format!("Timed out after {seconds} seconds (--timeout)")
+    } else {
+        format!(
+            "Timed out after {seconds} seconds, the limit for an untrusted image of this size; set another with --timeout"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+    use instar_run::Error;
+    use instar_sandbox::{Cause, GuestFault};
+
+    #[test]
+    fn a_guests_own_words_are_escaped_and_short() {
+        let said = [b"a\x1b[2J".to_vec(), vec![b'x'; 1000]].concat();
+        let text = words(&Error::Panicked(said));
+        assert!(text.contains("a\\x1b[2J"));
+        assert!(text.len() < 600);
+    }
+
+    #[test]
+    fn a_guest_that_was_stopped_has_changed_a_file_or_none() {
+        let fault = GuestFault {
+            cause: Cause::Signal(9),
+            instruction: None,
+            address: None,
+        };
+        let untouched = words(&Error::Fault {
+            fault,
+            changed: false,
+        });
+        assert!(untouched.ends_with("; no file was changed"));
+        let touched = words(&Error::Fault { fault, changed: true });
+        assert!(touched.contains("the target has been changed"), "{touched}");
+    }
+}
