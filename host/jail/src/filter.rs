@@ -18,6 +18,7 @@ use std::ptr;
 use libc::sock_filter;
 
 use crate::Role;
+use crate::bpf::{ARCHITECTURE, Instruction, NUMBER, X86_64, argument};
 use crate::rules::{Check, RULES, Rule};
 
 /// The filter of a role, ready to be applied.
@@ -43,9 +44,9 @@ impl Filter {
         }
         let calls: Vec<Call> = calls.into_iter().collect();
         let mut steps = vec![
-            Step::load(ARCHITECTURE_AT),
-            Step::jump(libc::BPF_JEQ, AUDIT_ARCH_X86_64, Go::Skip(0), Go::Trap),
-            Step::load(NUMBER_AT),
+            Step::plain(Instruction::load(ARCHITECTURE)),
+            Step::jump(Instruction::equals(X86_64), Go::Skip(0), Go::Trap),
+            Step::plain(Instruction::load(NUMBER)),
         ];
         search(&calls, &mut steps)?;
         assemble(&steps).map(Self)
@@ -91,7 +92,7 @@ fn search(calls: &[Call], steps: &mut Vec<Step>) -> io::Result<()> {
         return Ok(());
     }
     let branch = steps.len();
-    steps.push(Step::jump(libc::BPF_JGE, middle.0, Go::Trap, Go::Skip(0)));
+    steps.push(Step::jump(Instruction::reaches(middle.0), Go::Trap, Go::Skip(0)));
     search(lower, steps)?;
     let skip = u8::try_from(steps.len() - branch - 1).map_err(io::Error::other)?;
     if let Some(step) = steps.get_mut(branch) {
@@ -104,7 +105,7 @@ fn search(calls: &[Call], steps: &mut Vec<Step>) -> io::Result<()> {
 fn found((number, rules): &Call, steps: &mut Vec<Step>) {
     let unconditional = rules.iter().any(|rule| rule.when.is_empty());
     let yes = if unconditional { Go::Allow } else { Go::Skip(0) };
-    steps.push(Step::jump(libc::BPF_JEQ, *number, yes, Go::Trap));
+    steps.push(Step::jump(Instruction::equals(*number), yes, Go::Trap));
     if unconditional {
         return;
     }
@@ -123,15 +124,15 @@ fn found((number, rules): &Call, steps: &mut Vec<Step>) {
 fn conditions(rule: &Rule, other: Go, steps: &mut Vec<Step>) {
     let mut left = rule.when.len();
     for check in rule.when {
-        let (argument, mask, value) = match *check {
-            Check::Is(argument, value) => (argument, u32::MAX, value),
+        let (index, mask, value) = match *check {
+            Check::Is(index, value) => (index, u32::MAX, value),
             Check::Bits {
                 argument,
                 mask,
                 value,
             } => (argument, mask, value),
-            Check::OwnProcess(argument) => (argument, u32::MAX, std::process::id()),
-            Check::Child(argument) => (argument, u32::MAX, crate::child().unwrap_or_default()),
+            Check::OwnProcess(index) => (index, u32::MAX, std::process::id()),
+            Check::Child(index) => (index, u32::MAX, crate::child().unwrap_or_default()),
         };
         left -= 1;
         let yes = if left == 0 { Go::Allow } else { Go::Skip(0) };
@@ -142,9 +143,9 @@ fn conditions(rule: &Rule, other: Go, steps: &mut Vec<Step>) {
         } else {
             Go::Skip(behind)
         };
-        steps.push(Step::load(ARGUMENTS_AT + 8 * u32::from(argument)));
-        steps.push(Step::plain(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask));
-        steps.push(Step::jump(libc::BPF_JEQ, value, yes, no));
+        steps.push(Step::plain(Instruction::load(argument(u32::from(index)))));
+        steps.push(Step::plain(Instruction::and(mask)));
+        steps.push(Step::jump(Instruction::equals(value), yes, no));
     }
 }
 
@@ -158,21 +159,14 @@ fn assemble(steps: &[Step]) -> io::Result<Vec<sock_filter>> {
             Go::Allow => u8::try_from(to_allow),
             Go::Trap => u8::try_from(to_allow + 1),
         };
-        program.push(sock_filter {
-            code: step.code,
-            jt: distance(step.yes).map_err(io::Error::other)?,
-            jf: distance(step.no).map_err(io::Error::other)?,
-            k: step.k,
-        });
+        let (yes, no) = (distance(step.yes), distance(step.no));
+        let jumping = step
+            .instruction
+            .skipping(yes.map_err(io::Error::other)?, no.map_err(io::Error::other)?);
+        program.push(jumping.raw());
     }
     for action in [libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_TRAP] {
-        let Step { code, k, .. } = Step::plain(libc::BPF_RET | libc::BPF_K, action);
-        program.push(sock_filter {
-            code,
-            jt: 0,
-            jf: 0,
-            k,
-        });
+        program.push(Instruction::give(action).raw());
     }
     Ok(program)
 }
@@ -180,8 +174,7 @@ fn assemble(steps: &[Step]) -> io::Result<Vec<sock_filter>> {
 /// An instruction whose jumps may go to the ends of the program.
 #[derive(Clone, Copy, Debug)]
 struct Step {
-    code: u16,
-    k: u32,
+    instruction: Instruction,
     yes: Go,
     no: Go,
 }
@@ -196,37 +189,14 @@ enum Go {
 }
 
 impl Step {
-    fn load(at: u32) -> Self {
-        Self::plain(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at)
+    const fn plain(instruction: Instruction) -> Self {
+        Self::jump(instruction, Go::Skip(0), Go::Skip(0))
     }
 
-    fn plain(code: u32, k: u32) -> Self {
-        Self {
-            // All codes are below 256.
-            code: u16::try_from(code).unwrap_or(u16::MAX),
-            k,
-            yes: Go::Skip(0),
-            no: Go::Skip(0),
-        }
-    }
-
-    /// Compares what is loaded with `k`.
-    fn jump(comparison: u32, k: u32, yes: Go, no: Go) -> Self {
-        Self {
-            yes,
-            no,
-            ..Self::plain(libc::BPF_JMP | comparison | libc::BPF_K, k)
-        }
+    const fn jump(instruction: Instruction, yes: Go, no: Go) -> Self {
+        Self { instruction, yes, no }
     }
 }
-
-// `struct seccomp_data` of linux/seccomp.h.
-const NUMBER_AT: u32 = 0;
-const ARCHITECTURE_AT: u32 = 4;
-/// Low halves of the arguments: the machine is little-endian, and each is compared as 32 bits.
-const ARGUMENTS_AT: u32 = 16;
-/// EM_X86_64 | __AUDIT_ARCH_64BIT | __AUDIT_ARCH_LE
-const AUDIT_ARCH_X86_64: u32 = 0xC000_003E;
 
 /// Whether the kernel has seccomp filters of the kind used here.
 #[must_use]

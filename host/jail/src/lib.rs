@@ -18,6 +18,7 @@
 //! Order matters: Landlock and no_new_privs come before the threads that inherit them, seccomp after the threads that the
 //! control thread may no longer start. Nothing here can be undone.
 
+pub mod bpf;
 mod capabilities;
 mod filter;
 mod landlock;

@@ -2,70 +2,7 @@
 //!
 //! The numbers are those of x86-64. A call of another architecture, or in the x32 numbering, does not match and kills.
 
-/// One instruction of classic BPF.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Instruction {
-    code: u16,
-    when_true: u8,
-    when_false: u8,
-    operand: u32,
-}
-
-impl Instruction {
-    const fn load(offset: u32) -> Self {
-        Self {
-            code: 0x20,
-            when_true: 0,
-            when_false: 0,
-            operand: offset,
-        }
-    }
-
-    /// Goes on if equal, else skips `otherwise` instructions.
-    const fn only_if(operand: u32, otherwise: u8) -> Self {
-        Self {
-            code: 0x15,
-            when_true: 0,
-            when_false: otherwise,
-            operand,
-        }
-    }
-
-    /// Skips `then` instructions if equal.
-    const fn skip_if(operand: u32, then: u8) -> Self {
-        Self {
-            code: 0x15,
-            when_true: then,
-            when_false: 0,
-            operand,
-        }
-    }
-
-    const fn and(mask: u32) -> Self {
-        Self {
-            code: 0x54,
-            when_true: 0,
-            when_false: 0,
-            operand: mask,
-        }
-    }
-
-    const fn give(action: u32) -> Self {
-        Self {
-            code: 0x06,
-            when_true: 0,
-            when_false: 0,
-            operand: action,
-        }
-    }
-
-    /// As the kernel reads it: `struct sock_filter`.
-    pub(super) fn bytes(self) -> [u8; 8] {
-        let [a, b] = self.code.to_le_bytes();
-        let [e, f, g, h] = self.operand.to_le_bytes();
-        [a, b, self.when_true, self.when_false, e, f, g, h]
-    }
-}
+use instar_jail::bpf::{ARCHITECTURE, Instruction, NUMBER, X86_64, argument};
 
 /// Instructions of the program.
 pub(super) const LENGTH: usize = 15;
@@ -74,31 +11,38 @@ pub(super) const LENGTH: usize = 15;
 pub(super) const fn program() -> [Instruction; LENGTH] {
     [
         Instruction::load(ARCHITECTURE),
-        Instruction::only_if(X86_64, 12),
+        only_if(X86_64, 12),
         Instruction::load(NUMBER),
         // exit_group: the fault handler in the stub.
-        Instruction::skip_if(EXIT_GROUP, 9),
+        skip_if(EXIT_GROUP, 9),
         // exit: harmless, and what a lane that must end could do.
-        Instruction::skip_if(EXIT, 8),
+        skip_if(EXIT, 8),
         // futex: a lane that rings, sleeps or wakes; and the stub, until the parent says go.
-        Instruction::only_if(FUTEX, 8),
+        only_if(FUTEX, 8),
         // Its operation is to wait (0) or to wake (1), private or not.
         Instruction::load(argument(1)),
         Instruction::and(!(FUTEX_PRIVATE | FUTEX_WAKE)),
-        Instruction::only_if(0, 5),
+        only_if(0, 5),
         // It has no time limit: both halves of the pointer are zero.
         Instruction::load(argument(3)),
-        Instruction::only_if(0, 3),
+        only_if(0, 3),
         Instruction::load(argument(3) + 4),
-        Instruction::only_if(0, 1),
+        only_if(0, 1),
         Instruction::give(ALLOW),
         Instruction::give(KILL),
     ]
 }
 
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
-const X86_64: u32 = 0xc000_003e;
+/// Goes on if equal, else skips `otherwise` instructions.
+const fn only_if(operand: u32, otherwise: u8) -> Instruction {
+    Instruction::equals(operand).skipping(0, otherwise)
+}
+
+/// Skips `then` instructions if equal.
+const fn skip_if(operand: u32, then: u8) -> Instruction {
+    Instruction::equals(operand).skipping(then, 0)
+}
+
 const FUTEX: u32 = 202;
 const EXIT: u32 = 60;
 const EXIT_GROUP: u32 = 231;
@@ -106,11 +50,6 @@ const FUTEX_WAKE: u32 = 1;
 const FUTEX_PRIVATE: u32 = 128;
 const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
-
-/// Offset of the low half of an argument in `struct seccomp_data`.
-const fn argument(index: u32) -> u32 {
-    16 + 8 * index
-}
 
 #[cfg(test)]
 mod tests {
@@ -127,8 +66,8 @@ mod tests {
         let mut loaded = 0;
         let mut at = 0;
         loop {
-            let instruction = program[at];
-            let operand = instruction.operand;
+            let instruction = program[at].raw();
+            let operand = instruction.k;
             at += 1;
             match instruction.code {
                 0x20 => {
@@ -136,8 +75,8 @@ mod tests {
                     loaded = u32::from_le_bytes(data[from..from + 4].try_into().unwrap());
                 }
                 0x54 => loaded &= operand,
-                0x15 if loaded == operand => at += usize::from(instruction.when_true),
-                0x15 => at += usize::from(instruction.when_false),
+                0x15 if loaded == operand => at += usize::from(instruction.jt),
+                0x15 => at += usize::from(instruction.jf),
                 0x06 => return operand,
                 other => panic!("{other:x}"),
             }

@@ -22,7 +22,8 @@ use instar_abi::layout::{BACKEND, BASE, JOB, MAILBOX_STRIDE, MAILBOXES, PAGE, ST
 use instar_abi::limits::LANES;
 use instar_memory::GuestMemory;
 
-use super::filter::{self, Instruction};
+use super::filter;
+use instar_jail::bpf::Instruction;
 
 /// Code and parameters: read and execute.
 pub(super) const STUB: u64 = BACKEND;
