@@ -58,7 +58,7 @@ impl Files {
         if !may(rule, &path) {
             return Err(BaseError::Refused);
         }
-        let failed = |kind| BaseError::Open(OpenError::new(path.as_os_str(), kind));
+        let failed = |kind| BaseError::Open(OpenError::new(&path, kind));
         let flags =
             options.cache.flags() | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&landing.parent, &landing.name, flags, Mode::empty())
@@ -75,7 +75,7 @@ impl Files {
         };
         // A reader comes first: the words for what is in its way are those of a layer.
         lock::acquire(fd.as_fd(), Use::Source).map_err(|conflict| failed(OpenErrorKind::Lock(conflict)))?;
-        let mut file = target::taken(fd, &stat, kind, path.as_os_str(), options).map_err(failed)?;
+        let mut file = target::taken(fd, &stat, kind, &path, options).map_err(failed)?;
         file.place = Some(place_of(landing, rule, image).map_err(unknown)?);
         let facts = self.put(file).map_err(failed)?;
         self.make_layer(facts.slot);

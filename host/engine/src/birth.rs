@@ -30,7 +30,7 @@ use crate::file::{Identity, OpenFile};
 use crate::lock::{self, Use};
 use crate::open::own_path;
 use crate::root::Mount;
-use crate::{hidden, name, record, storage, sys};
+use crate::{hidden, record, storage, sys};
 
 /// A new file on its way to its name.
 #[derive(Debug)]
@@ -114,12 +114,11 @@ impl Birth {
     /// no attributes that would be lost, not mounted by itself (a mount cannot be renamed over), in a directory where names may change,
     /// and open nowhere else.
     pub(crate) fn succeed(
-        name: &OsStr,
+        path: &Path,
         old: &OpenFile,
         flags: OFlags,
         directories: &Directories,
     ) -> Result<(OwnedFd, Self), Errno> {
-        let path = name::typed(name).map_err(|_| Errno::NOENT)?;
         let path = std::fs::canonicalize(path).map_err(|_| Errno::NOENT)?;
         let parent = path.parent().ok_or(Errno::NOENT)?;
         let was = fstat(&old.fd)?;

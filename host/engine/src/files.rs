@@ -1,7 +1,6 @@
 //! The files of one run: what the user named, what images named, and what becomes of the targets.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -15,7 +14,6 @@ use crate::directories::Directories;
 use crate::gate::{Gate, Place, Policy};
 use crate::key::KeyPlace;
 use crate::lock::{self, Use};
-use crate::name;
 use crate::open::{self, OpenError, OpenErrorKind};
 use crate::provenance::Provenance;
 use crate::root::Root;
@@ -133,16 +131,16 @@ impl Files {
     ///
     /// # Errors
     /// In qemu-img's words.
-    pub fn source(&self, name: &OsStr, direct: bool) -> Result<FileFacts, OpenError> {
-        self.source_locked(name, direct, self.lock)
+    pub fn source(&self, path: &Path, direct: bool) -> Result<FileFacts, OpenError> {
+        self.source_locked(path, direct, self.lock)
     }
 
     /// As [`Files::source`], for a file that others may be writing: no locks.
     ///
     /// # Errors
     /// In qemu-img's words.
-    pub fn shared_source(&self, name: &OsStr) -> Result<FileFacts, OpenError> {
-        self.source_locked(name, false, false)
+    pub fn shared_source(&self, path: &Path) -> Result<FileFacts, OpenError> {
+        self.source_locked(path, false, false)
     }
 
     /// Takes the locks of a source that was opened without: for verbs that lock by what the image turns out to be.
@@ -155,13 +153,13 @@ impl Files {
             return Ok(());
         };
         lock::acquire(file.fd(), Use::Source)
-            .map_err(|conflict| OpenError::new(file.name.as_os_str(), OpenErrorKind::Lock(conflict)))
+            .map_err(|conflict| OpenError::new(&file.name, OpenErrorKind::Lock(conflict)))
     }
 
-    fn source_locked(&self, name: &OsStr, direct: bool, lock: bool) -> Result<FileFacts, OpenError> {
-        open::source(name, direct, lock)
-            .and_then(|file| self.add(name, file))
-            .map_err(|kind| OpenError::new(name, kind))
+    fn source_locked(&self, path: &Path, direct: bool, lock: bool) -> Result<FileFacts, OpenError> {
+        open::source(path, direct, lock)
+            .and_then(|file| self.add(path, file))
+            .map_err(|kind| OpenError::new(path, kind))
     }
 
     /// Opens an existing file or device that the user named, for reading and writing. Nothing changes before the guest's
@@ -169,10 +167,10 @@ impl Files {
     ///
     /// # Errors
     /// In qemu-img's words.
-    pub fn in_place(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
-        target::in_place(name, options)
-            .and_then(|file| self.add(name, file))
-            .map_err(|kind| OpenError::new(name, kind))
+    pub fn in_place(&self, path: &Path, options: &TargetOptions) -> Result<FileFacts, OpenError> {
+        target::in_place(path, options)
+            .and_then(|file| self.add(path, file))
+            .map_err(|kind| OpenError::new(path, kind))
     }
 
     /// Opens a target that the user named, to be written anew. If there is no such file it is made, and stands under its
@@ -180,23 +178,23 @@ impl Files {
     ///
     /// # Errors
     /// In qemu-img's words.
-    pub fn target(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
-        self.unborn(name, target::anew(name, options, &self.directories))
+    pub fn target(&self, path: &Path, options: &TargetOptions) -> Result<FileFacts, OpenError> {
+        self.unborn(path, target::anew(path, options, &self.directories))
     }
 
     fn unborn(
         &self,
-        name: &OsStr,
+        path: &Path,
         opened: Result<(OpenFile, Option<Birth>), OpenErrorKind>,
     ) -> Result<FileFacts, OpenError> {
         let opened = opened.and_then(|(file, birth)| {
-            let facts = self.add(name, file)?;
+            let facts = self.add(path, file)?;
             if let Some(birth) = birth {
                 self.births().push((facts.slot, birth));
             }
             Ok(facts)
         });
-        opened.map_err(|kind| OpenError::new(name, kind))
+        opened.map_err(|kind| OpenError::new(path, kind))
     }
 
     /// As [`Files::target`], but a regular file that exists stays under its name until [`Files::commit`], wherever a new one can
@@ -206,19 +204,16 @@ impl Files {
     /// In qemu-img's words.
     ///
     /// A preallocation for which there is no room beside the old file gives that up when it begins.
-    pub fn replacement(&self, name: &OsStr, options: &TargetOptions) -> Result<FileFacts, OpenError> {
-        self.unborn(name, target::afresh(name, options, &self.directories))
+    pub fn replacement(&self, path: &Path, options: &TargetOptions) -> Result<FileFacts, OpenError> {
+        self.unborn(path, target::afresh(path, options, &self.directories))
     }
 
-    /// Whether `name`, which an image will have in it without its being opened now, is something that this run overwrites.
+    /// Whether the file at `path`, which an image will have in it without its being opened now, is something that this run overwrites.
     ///
     /// # Errors
     /// If it is.
-    pub fn spares(&self, name: &OsStr) -> Result<(), OpenError> {
-        let Some(stat) = name::typed(name)
-            .ok()
-            .and_then(|path| rustix::fs::stat(path).ok())
-        else {
+    pub fn spares(&self, path: &Path) -> Result<(), OpenError> {
+        let Ok(stat) = rustix::fs::stat(path) else {
             return Ok(());
         };
         match self
@@ -227,8 +222,8 @@ impl Files {
         {
             None => Ok(()),
             Some(target) => {
-                let kind = OpenErrorKind::Overwrites(target.name.clone(), PathBuf::from(name));
-                Err(OpenError::new(name, kind))
+                let kind = OpenErrorKind::Overwrites(target.name.clone(), path.to_owned());
+                Err(OpenError::new(path, kind))
             }
         }
     }
@@ -358,9 +353,8 @@ impl Files {
         each_once(births.iter().map(|(_, birth)| &birth.directory))
     }
 
-    fn add(&self, name: &OsStr, mut file: OpenFile) -> Result<FileFacts, OpenErrorKind> {
+    fn add(&self, path: &Path, mut file: OpenFile) -> Result<FileFacts, OpenErrorKind> {
         if self.gate.policy != Policy::Nothing {
-            let path = name::typed(name).map_err(OpenErrorKind::Protocol)?;
             let directory = path.parent().unwrap_or(Path::new(""));
             // A directory that cannot be opened is one in which names lead nowhere.
             let start = self.directories.root(directory).ok();
@@ -431,7 +425,7 @@ fn present(paths: &[PathBuf]) -> Result<Vec<Root>, OpenError> {
     let opened = paths.iter().filter_map(|path| match Root::open(path) {
         Ok(root) => Some(Ok(root)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => Some(Err(OpenError::new(path.as_os_str(), system(&error)))),
+        Err(error) => Some(Err(OpenError::new(path, system(&error)))),
     });
     opened.collect()
 }

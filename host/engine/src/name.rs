@@ -1,25 +1,10 @@
-//! File names: as a user types them, and as an image holds them.
+//! File names as images hold them. What a user types is a path by the time it comes here.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use instar_abi::Role;
-
-/// The path that a name typed by the user means: qemu-img takes what stands before a colon, ahead of any slash, for a
-/// protocol; only `file:` is one here.
-///
-/// # Errors
-/// The protocol's name.
-pub(crate) fn typed(name: &OsStr) -> Result<&Path, String> {
-    match protocol(name.as_bytes()) {
-        None => Ok(Path::new(name)),
-        Some(b"file") => Ok(Path::new(OsStr::from_bytes(
-            name.as_bytes().get(b"file:".len()..).unwrap_or_default(),
-        ))),
-        Some(other) => Err(String::from_utf8_lossy(other).into_owned()),
-    }
-}
 
 /// The path that a name found in an image means, if it is a plain file name: no URL, no `json:` tree, no option
 /// string, nothing that a C string cannot hold. The pieces of an image are always files, whatever they are called.
@@ -47,27 +32,6 @@ fn protocol(name: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_colon_before_any_slash_makes_a_protocol() {
-        for (name, path) in [
-            ("plain", Ok("plain")),
-            ("file:plain", Ok("plain")),
-            ("file:a:b", Ok("a:b")),
-            ("./a:b", Ok("./a:b")),
-            ("/a:b", Ok("/a:b")),
-            ("nbd://host", Err("nbd")),
-            ("json:{}", Err("json")),
-            (":x", Err("")),
-            ("a:b", Err("a")),
-        ] {
-            assert_eq!(
-                typed(OsStr::new(name)),
-                path.map(Path::new).map_err(str::to_owned),
-                "{name}"
-            );
-        }
-    }
 
     #[test]
     fn names_in_images_are_plain_or_nothing() {

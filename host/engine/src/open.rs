@@ -1,6 +1,5 @@
 //! Opening what the user named.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -11,22 +10,19 @@ use rustix::io::Errno;
 
 use crate::file::{Access, Identity, OpenFile, State};
 use crate::lock::{self, LockConflict, Use};
-use crate::name;
 use crate::storage::Storage;
 use crate::wishes::Wishes;
 
 /// Why a file that the user named was not opened.
 #[derive(Debug)]
 pub struct OpenError {
-    /// The name as the user typed it.
+    /// Where it was looked for.
     pub name: PathBuf,
     pub kind: OpenErrorKind,
 }
 
 #[derive(Debug)]
 pub enum OpenErrorKind {
-    /// A protocol other than `file:`.
-    Protocol(String),
     /// Neither a regular file nor a block device.
     Kind,
     /// The system's error while opening.
@@ -48,7 +44,6 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name.display();
         match &self.kind {
-            OpenErrorKind::Protocol(protocol) => write!(f, "Unknown protocol '{protocol}'"),
             OpenErrorKind::Kind => write!(f, "'file' driver requires '{name}' to be a regular file"),
             OpenErrorKind::Open(errno) => write!(f, "Could not open '{name}': {}", words(*errno)),
             OpenErrorKind::Create(errno) => write!(f, "Could not create '{name}': {}", words(*errno)),
@@ -70,9 +65,9 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {}
 
 impl OpenError {
-    pub(crate) fn new(name: &OsStr, kind: OpenErrorKind) -> Self {
+    pub(crate) fn new(name: &Path, kind: OpenErrorKind) -> Self {
         Self {
-            name: PathBuf::from(name),
+            name: name.to_owned(),
             kind,
         }
     }
@@ -108,8 +103,7 @@ pub fn said(error: &std::io::Error) -> String {
 const TOO_MANY: &str = "Too many open files";
 
 /// Opens an existing file or device. Never waits: a FIFO without a writer is opened, then refused.
-pub(crate) fn existing(name: &OsStr, flags: OFlags) -> Result<(OwnedFd, Stat, FileKind), OpenErrorKind> {
-    let path = name::typed(name).map_err(OpenErrorKind::Protocol)?;
+pub(crate) fn existing(path: &Path, flags: OFlags) -> Result<(OwnedFd, Stat, FileKind), OpenErrorKind> {
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(OpenErrorKind::Open)?;
     let stat = fstat(&fd).map_err(OpenErrorKind::Open)?;
@@ -131,13 +125,13 @@ pub(crate) fn existing(name: &OsStr, flags: OFlags) -> Result<(OwnedFd, Stat, Fi
 const NULL_DEVICE: (u32, u32) = (1, 3);
 
 /// Opens a source.
-pub(crate) fn source(name: &OsStr, direct: bool, lock: bool) -> Result<OpenFile, OpenErrorKind> {
-    let (fd, stat, kind) = existing(name, OFlags::RDONLY)?;
+pub(crate) fn source(path: &Path, direct: bool, lock: bool) -> Result<OpenFile, OpenErrorKind> {
+    let (fd, stat, kind) = existing(path, OFlags::RDONLY)?;
     if lock {
         lock::acquire(fd.as_fd(), Use::Source).map_err(OpenErrorKind::Lock)?;
     }
     let direct = direct
-        .then(|| reopen_direct(fd.as_fd(), OFlags::RDONLY, |flags| by_name(name, flags)))
+        .then(|| reopen_direct(fd.as_fd(), OFlags::RDONLY, |flags| by_path(path, flags)))
         .transpose()?;
     Ok(OpenFile {
         size: size(&fd, &stat, kind).map_err(OpenErrorKind::Open)?,
@@ -147,7 +141,7 @@ pub(crate) fn source(name: &OsStr, direct: bool, lock: bool) -> Result<OpenFile,
         direct,
         kind,
         access: Access::Read,
-        name: PathBuf::from(name),
+        name: path.to_owned(),
         place: None,
         busy: false,
         window: None,
@@ -182,8 +176,7 @@ pub(crate) fn reopen_direct(
 }
 
 /// Opens what the user named once more.
-pub(crate) fn by_name(name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let path = name::typed(name).map_err(|_| Errno::NOENT)?;
+pub(crate) fn by_path(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, flags, Mode::empty())
 }
 

@@ -161,7 +161,7 @@ mod tests {
     fn file(directory: &std::path::Path, name: &str) -> OpenFile {
         let path = directory.join(name);
         std::fs::write(&path, name).unwrap();
-        crate::open::source(path.as_os_str(), false, false).unwrap()
+        crate::open::source(&path, false, false).unwrap()
     }
 
     #[test]

@@ -7,9 +7,8 @@
 //!  block device      written in place
 //! ```
 
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use instar_abi::FileKind;
@@ -20,7 +19,6 @@ use crate::birth::{Birth, Stage};
 use crate::directories::Directories;
 use crate::file::{Access, Identity, OpenFile, State};
 use crate::lock::{self, Use};
-use crate::name;
 use crate::open::{self, OpenErrorKind, existing, reopen_direct};
 use crate::storage::Storage;
 use crate::wishes::Wishes;
@@ -77,9 +75,9 @@ impl Default for TargetOptions {
 }
 
 /// Opens an existing file or device for changes in place.
-pub(crate) fn in_place(name: &OsStr, options: &TargetOptions) -> Result<OpenFile, OpenErrorKind> {
-    let (fd, stat, kind) = existing(name, options.cache.flags())?;
-    taken(fd, &stat, kind, name, options)
+pub(crate) fn in_place(path: &Path, options: &TargetOptions) -> Result<OpenFile, OpenErrorKind> {
+    let (fd, stat, kind) = existing(path, options.cache.flags())?;
+    taken(fd, &stat, kind, path, options)
 }
 
 /// The same for a file that has been opened with the flags of the cache mode.
@@ -87,28 +85,27 @@ pub(crate) fn taken(
     fd: OwnedFd,
     stat: &Stat,
     kind: FileKind,
-    name: &OsStr,
+    path: &Path,
     options: &TargetOptions,
 ) -> Result<OpenFile, OpenErrorKind> {
     lock::acquire(fd.as_fd(), Use::Target).map_err(OpenErrorKind::Lock)?;
-    let direct = again(&fd, name, None, options)?;
-    finish(name, fd, direct, stat, kind, options)
+    let direct = again(&fd, path, None, options)?;
+    finish(path, fd, direct, stat, kind, options)
 }
 
 /// Opens a file that is to be written anew: one that exists, or one still to be born.
 pub(crate) fn anew(
-    name: &OsStr,
+    path: &Path,
     options: &TargetOptions,
     directories: &Directories,
 ) -> Result<(OpenFile, Option<Birth>), OpenErrorKind> {
-    match in_place(name, options) {
+    match in_place(path, options) {
         Ok(file) => Ok((file, None)),
         Err(OpenErrorKind::Open(Errno::NOENT)) => {
-            let path = name::typed(name).map_err(OpenErrorKind::Protocol)?;
             let (flags, direct) = (options.cache.flags(), options.cache.is_direct());
             let (fd, mut birth) =
                 Birth::give(path, flags, direct, directories).map_err(OpenErrorKind::Create)?;
-            let file = made(name, fd, &birth, options).inspect_err(|_| birth.undo())?;
+            let file = made(path, fd, &birth, options).inspect_err(|_| birth.undo())?;
             Ok((file, Some(birth)))
         }
         Err(OpenErrorKind::Open(errno)) => Err(OpenErrorKind::Create(errno)),
@@ -118,19 +115,19 @@ pub(crate) fn anew(
 
 /// As [`anew`], but a regular file that exists is left alone until the new one is complete, where that can be done.
 pub(crate) fn afresh(
-    name: &OsStr,
+    path: &Path,
     options: &TargetOptions,
     directories: &Directories,
 ) -> Result<(OpenFile, Option<Birth>), OpenErrorKind> {
-    let (old, birth) = anew(name, options, directories)?;
+    let (old, birth) = anew(path, options, directories)?;
     if birth.is_some() || old.kind != FileKind::Regular || old.direct.is_some() {
         return Ok((old, birth));
     }
-    let Ok((fd, mut birth)) = Birth::succeed(name, &old, options.cache.flags(), directories) else {
+    let Ok((fd, mut birth)) = Birth::succeed(path, &old, options.cache.flags(), directories) else {
         // Then it is written in place, like a device.
         return Ok((old, None));
     };
-    let mut file = made(name, fd, &birth, options).inspect_err(|_| birth.undo())?;
+    let mut file = made(path, fd, &birth, options).inspect_err(|_| birth.undo())?;
     let predecessor = Arc::new(old.fd);
     birth.replace(&predecessor, old.identity);
     // What goes is the old file: it is that which nothing may be read from.
@@ -140,7 +137,7 @@ pub(crate) fn afresh(
 }
 
 pub(crate) fn made(
-    name: &OsStr,
+    path: &Path,
     fd: OwnedFd,
     birth: &Birth,
     options: &TargetOptions,
@@ -150,8 +147,8 @@ pub(crate) fn made(
         lock::acquire(fd.as_fd(), Use::Target).map_err(OpenErrorKind::Lock)?;
     }
     let stat = fstat(&fd).map_err(OpenErrorKind::Create)?;
-    let direct = again(&fd, name, Some(birth), options)?;
-    let mut file = finish(name, fd, direct, &stat, FileKind::Fresh, options)?;
+    let direct = again(&fd, path, Some(birth), options)?;
+    let mut file = finish(path, fd, direct, &stat, FileKind::Fresh, options)?;
     file.unheeded = file.heed_wishes();
     Ok(file)
 }
@@ -159,7 +156,7 @@ pub(crate) fn made(
 /// The second descriptor of a file whose cache mode wants one.
 fn again(
     fd: &OwnedFd,
-    name: &OsStr,
+    path: &Path,
     birth: Option<&Birth>,
     options: &TargetOptions,
 ) -> Result<Option<OwnedFd>, OpenErrorKind> {
@@ -168,7 +165,7 @@ fn again(
     }
     let flags = options.cache.flags();
     let by_name = |flags: OFlags| match birth.map(|birth| (birth, birth.present())) {
-        None => open::by_name(name, flags),
+        None => open::by_path(path, flags),
         // Without /proc the hidden name leads to it.
         Some((birth, Some(present))) => openat(&birth.directory, present, flags, Mode::empty()),
         Some((_, None)) => Err(Errno::NOENT),
@@ -177,7 +174,7 @@ fn again(
 }
 
 fn finish(
-    name: &OsStr,
+    path: &Path,
     fd: OwnedFd,
     direct: Option<OwnedFd>,
     stat: &Stat,
@@ -192,7 +189,7 @@ fn finish(
         direct,
         kind,
         access: Access::Write { limit: options.limit },
-        name: PathBuf::from(name),
+        name: path.to_owned(),
         place: None,
         busy: false,
         window: None,

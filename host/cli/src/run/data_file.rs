@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::{Context, files, instance};
 use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
-use crate::value::place::{Place, cannot_open, plain_path};
+use crate::value::place::{Place, cannot_open, plain_path, word};
 
 /// Opens the data file of `target`, or its extents, if it has such.
 pub(crate) fn open(
@@ -72,6 +72,7 @@ impl Image<'_> {
         let refused = |why: &[u8]| Stop::Message(cannot_open(self.given, why));
         let plain = plain_path(name).map_err(|why| refused(&why))?;
         let path = beside(self.path.as_bytes(), plain);
+        let path = Path::new(OsStr::from_bytes(&path));
         if context.policy.untrusted {
             let text = format!(
                 "the image keeps its data in another file, '{}', which --untrusted does not allow it to open",
@@ -83,7 +84,7 @@ impl Image<'_> {
             opened.verdict(self.slot, name),
             Verdict::LetIn(Rule::Beside | Rule::Allowed)
         );
-        if !by_rules || !may_write(context, self.path, Path::new(OsStr::from_bytes(&path))) {
+        if !by_rules || !may_write(context, self.path, path) {
             let text = format!(
                 "the image keeps its data in '{}', which is not beside it; if you trust the image, allow the directory of that file with --allow-dir DIR",
                 Escaped(plain)
@@ -91,7 +92,7 @@ impl Image<'_> {
             return Err(refused(text.as_bytes()));
         }
         opened
-            .in_place(&files::typed(OsStr::from_bytes(&path)), options)
+            .in_place(path, options)
             .map_err(|error| refused(&files::words(&error)))
     }
 }
@@ -114,7 +115,7 @@ fn looking(context: &Context<'_>, place: &Place, format: Option<Format>) -> Opti
     if let Some(format) = format {
         command.args(["-f", format.name()]);
     }
-    command.arg("--").arg(files::typed(&place.path));
+    command.arg("--").arg(word(&place.path));
     Some(command)
 }
 
@@ -129,7 +130,7 @@ pub(crate) fn names_in(found: &Value, path: &OsStr) -> Vec<Vec<u8>> {
     if let Some(name) = named_in(found) {
         return vec![name];
     }
-    extents_in(found, files::typed(path).as_bytes()).unwrap_or_default()
+    extents_in(found, word(path).as_bytes()).unwrap_or_default()
 }
 
 /// The only extent of a VMDK, if that is flat: its path, which starts where the image's does, as its name beside the image.
@@ -186,7 +187,7 @@ impl Asked {
             path: &place.path,
             slot,
         };
-        let path = files::typed(&place.path);
+        let path = word(&place.path);
         let named = |found| named_in(found).or_else(|| extent_in(found, path.as_bytes()));
         let names = found.as_ref().and_then(named);
         names

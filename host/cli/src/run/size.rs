@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Context;
 use super::instance::{self, Silence};
 use crate::value::list;
-use crate::value::place::Place;
+use crate::value::place::{self, Place};
 
 /// Bytes of all sources, one after the other.
 pub(crate) fn of_sources(
@@ -48,7 +48,7 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
         command.arg("-l").arg(OsStr::from_bytes(&word(name)));
     }
     command.arg("--").arg(if typed {
-        super::files::typed(&place.path)
+        place::word(&place.path)
     } else {
         place.given.clone()
     });

@@ -163,6 +163,16 @@ pub fn plain_path(text: &[u8]) -> Result<&[u8], Vec<u8>> {
     }
 }
 
+/// A path as a word of a command line: what stands before a colon would be read as a protocol's name.
+#[must_use]
+pub fn word(path: &OsStr) -> OsString {
+    if has_protocol(path.as_bytes()) {
+        OsString::from_vec([b"file:", path.as_bytes()].concat())
+    } else {
+        path.to_owned()
+    }
+}
+
 /// Whether a name would be read as that of another protocol.
 #[must_use]
 pub fn has_protocol(name: &[u8]) -> bool {

@@ -21,7 +21,7 @@ fn by_link(_: &Birth, first: &OsStr) -> Result<(OsString, Naming), Errno> {
 fn make(directory: &Path, how: Make) -> (OpenFile, Birth) {
     let mut birth = Birth::in_directory(Arc::new(open_directory(directory).unwrap()), "out".into());
     let fd = how(&mut birth, OFlags::RDWR | OFlags::CLOEXEC).unwrap();
-    let file = made(OsStr::new("out"), fd, &birth, &TargetOptions::default()).unwrap();
+    let file = made(Path::new("out"), fd, &birth, &TargetOptions::default()).unwrap();
     (file, birth)
 }
 
@@ -113,14 +113,14 @@ fn a_file_that_is_open_elsewhere_has_no_successor() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out");
     std::fs::write(&path, b"old").unwrap();
-    let old = crate::target::in_place(path.as_os_str(), &TargetOptions::default()).unwrap();
+    let old = crate::target::in_place(&path, &TargetOptions::default()).unwrap();
     let elsewhere = File::open(&path).unwrap();
     let (flags, directories) = (OFlags::RDWR, Directories::default());
     assert_eq!(
-        Birth::succeed(path.as_os_str(), &old, flags, &directories).err(),
+        Birth::succeed(&path, &old, flags, &directories).err(),
         Some(Errno::BUSY)
     );
     drop(elsewhere);
-    let (_, mut birth) = Birth::succeed(path.as_os_str(), &old, flags, &directories).unwrap();
+    let (_, mut birth) = Birth::succeed(&path, &old, flags, &directories).unwrap();
     birth.undo();
 }

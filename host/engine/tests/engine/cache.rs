@@ -12,7 +12,7 @@ fn direct_reads_are_exact_whatever_the_alignment() {
     let bytes = pattern(1_000_003, 21);
     std::fs::write(&path, &bytes).unwrap();
     let files = files();
-    let slot = files.source(path.as_os_str(), true).unwrap().slot;
+    let slot = files.source(&path, true).unwrap().slot;
     let guest = Guest::new(files);
     for (offset, length) in [
         (0, 1_000_003),
@@ -45,7 +45,7 @@ fn direct_writes_are_exact_and_keep_the_length() {
             cache,
             ..TargetOptions::default()
         };
-        let slot = files.target(path.as_os_str(), &options).unwrap().slot;
+        let slot = files.target(&path, &options).unwrap().slot;
         let guest = Guest::new(files);
         let mut expected: Vec<u8> = Vec::new();
         for (n, (offset, length)) in [
@@ -89,7 +89,7 @@ fn direct_writers_do_not_disturb_each_other() {
         cache: Cache::None,
         ..TargetOptions::default()
     };
-    let slot = files.target(path.as_os_str(), &options).unwrap().slot;
+    let slot = files.target(&path, &options).unwrap().slot;
     let guest = Guest::new(files);
     let bytes = pattern(1 << 20, 8);
     guest.put(HEAP, &bytes);

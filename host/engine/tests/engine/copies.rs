@@ -44,12 +44,12 @@ fn run(directory: &Path, cache: Cache, bytes: &[u8], old: &[u8], case: &Case) {
     let mut expected = if is_zero { vec![0; old.len()] } else { old.to_vec() };
     std::fs::write(&output, &expected).unwrap();
     let files = files();
-    let from = files.source(input.as_os_str(), cache.is_direct()).unwrap().slot;
+    let from = files.source(&input, cache.is_direct()).unwrap().slot;
     let options = TargetOptions {
         cache,
         ..TargetOptions::default()
     };
-    let to = files.in_place(output.as_os_str(), &options).unwrap().slot;
+    let to = files.in_place(&output, &options).unwrap().slot;
     let guest = Guest::new(files);
     let raw = copy(from, to, case);
     let written = guest.ask(raw).unwrap().value;
@@ -125,11 +125,8 @@ fn zero_granules_are_left_out_and_counted() {
     bytes[600_000] = 0;
     std::fs::write(&input, &bytes).unwrap();
     let files = files();
-    let from = files.source(input.as_os_str(), false).unwrap().slot;
-    let to = files
-        .target(output.as_os_str(), &TargetOptions::default())
-        .unwrap()
-        .slot;
+    let from = files.source(&input, false).unwrap().slot;
+    let to = files.target(&output, &TargetOptions::default()).unwrap().slot;
     let guest = Guest::new(files);
     guest.ask(request(Op::RESIZE, to, 0, 1 << 20)).unwrap();
     let case = Case {
@@ -158,11 +155,8 @@ fn zeros_inside_a_large_granule_are_written() {
     file.set_len(6 << 20).unwrap();
     file.write_at(b"x", (4 << 20) - 1).unwrap();
     let files = files();
-    let from = files.source(input.as_os_str(), false).unwrap().slot;
-    let to = files
-        .target(output.as_os_str(), &TargetOptions::default())
-        .unwrap()
-        .slot;
+    let from = files.source(&input, false).unwrap().slot;
+    let to = files.target(&output, &TargetOptions::default()).unwrap().slot;
     let guest = Guest::new(files);
     guest.ask(request(Op::RESIZE, to, 0, 6 << 20)).unwrap();
     let case = Case {
@@ -195,11 +189,8 @@ fn zeros_between_data_count_by_their_length() {
         file.write_at(b"x", first - 1).unwrap();
         file.write_at(b"x", first + zeros * granule).unwrap();
         let files = files();
-        let from = files.source(input.as_os_str(), false).unwrap().slot;
-        let to = files
-            .target(output.as_os_str(), &TargetOptions::default())
-            .unwrap()
-            .slot;
+        let from = files.source(&input, false).unwrap().slot;
+        let to = files.target(&output, &TargetOptions::default()).unwrap().slot;
         let guest = Guest::new(files);
         guest.ask(request(Op::RESIZE, to, 0, 4 << 20)).unwrap();
         let case = Case {
@@ -223,12 +214,9 @@ fn a_stopped_copy_ends_soon() {
     let input = directory.path().join("in");
     std::fs::File::create(&input).unwrap().set_len(1 << 40).unwrap();
     let files = files();
-    let from = files.source(input.as_os_str(), false).unwrap().slot;
+    let from = files.source(&input, false).unwrap().slot;
     let to = files
-        .target(
-            directory.path().join("out").as_os_str(),
-            &TargetOptions::default(),
-        )
+        .target(&directory.path().join("out"), &TargetOptions::default())
         .unwrap()
         .slot;
     let guest = Guest::new(files);
@@ -275,12 +263,12 @@ fn adjoining_small_copies_are_as_exact_as_single_ones() {
                 };
                 std::fs::write(&output, &expected).unwrap();
                 let files = files();
-                let from = files.source(input.as_os_str(), false).unwrap().slot;
+                let from = files.source(&input, false).unwrap().slot;
                 let options = TargetOptions {
                     cache,
                     ..TargetOptions::default()
                 };
-                let to = files.in_place(output.as_os_str(), &options).unwrap().slot;
+                let to = files.in_place(&output, &options).unwrap().slot;
                 let guest = Guest::new(files);
                 let mut batch = Vec::new();
                 let mut at = random(5000);
@@ -324,13 +312,13 @@ fn a_failure_among_adjoining_copies_is_that_copys_own() {
     let input = directory.path().join("in");
     std::fs::write(&input, pattern(65536, 5)).unwrap();
     let files = files();
-    let from = files.source(input.as_os_str(), false).unwrap().slot;
+    let from = files.source(&input, false).unwrap().slot;
     let options = TargetOptions {
         limit: 10_000,
         ..TargetOptions::default()
     };
     let output = directory.path().join("out");
-    let to = files.target(output.as_os_str(), &options).unwrap().slot;
+    let to = files.target(&output, &options).unwrap().slot;
     let guest = Guest::new(files);
     let case = |n: u64| Case {
         source_offset: n * 4096,
@@ -355,10 +343,7 @@ fn copies_within_one_file_keep_their_order() {
     let path = directory.path().join("file");
     std::fs::write(&path, [[1_u8; 4096], [2; 4096], [3; 4096]].concat()).unwrap();
     let files = files();
-    let slot = files
-        .in_place(path.as_os_str(), &TargetOptions::default())
-        .unwrap()
-        .slot;
+    let slot = files.in_place(&path, &TargetOptions::default()).unwrap().slot;
     let guest = Guest::new(files);
     let case = |source: u64, target: u64| Case {
         source_offset: source,

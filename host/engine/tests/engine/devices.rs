@@ -50,7 +50,7 @@ fn a_block_device_is_read_written_zeroed_and_keeps_its_size() {
             cache,
             ..TargetOptions::default()
         };
-        let facts = files.target(device.0.as_os_str(), &options).unwrap();
+        let facts = files.target(&device.0, &options).unwrap();
         assert_eq!((facts.kind, facts.size), (FileKind::Block, SIZE as u64));
         let slot = facts.slot;
         let guest = Guest::new(files);
@@ -157,10 +157,7 @@ fn extents_are_shared_where_the_filesystem_can() {
         let files = files();
         let from = source(&files, &input).slot;
         let output = mounted.place.join(n.to_string());
-        let to = files
-            .target(output.as_os_str(), &TargetOptions::default())
-            .unwrap()
-            .slot;
+        let to = files.target(&output, &TargetOptions::default()).unwrap().slot;
         let guest = Guest::new(files);
         let raw = RawRequest {
             other: to.0,
@@ -204,10 +201,7 @@ fn copies_between_filesystems_arrive() {
         let files = files();
         let from = source(&files, &input).slot;
         let output = mounted.place.join(n.to_string());
-        let to = files
-            .target(output.as_os_str(), &TargetOptions::default())
-            .unwrap()
-            .slot;
+        let to = files.target(&output, &TargetOptions::default()).unwrap().slot;
         let guest = Guest::new(files);
         let raw = RawRequest {
             other: to.0,

@@ -275,10 +275,7 @@ fn the_target_cannot_be_read_through_a_name() {
     target(&files, &zoo.path().join("images/base"));
     std::fs::hard_link(zoo.path().join("images/base"), zoo.path().join("images/twin")).unwrap();
     let lower = files
-        .in_place(
-            zoo.path().join("images/x:y").as_os_str(),
-            &TargetOptions::default(),
-        )
+        .in_place(&zoo.path().join("images/x:y"), &TargetOptions::default())
         .unwrap();
     let guest = Guest::new(files);
     for name in ["base", "twin", "./x:y"] {
@@ -376,9 +373,7 @@ fn locks_hold_for_files_that_images_name() {
     let (guest, top) = guest(zoo.path(), &Options::default());
     let writer = files();
     let base = zoo.path().join("images/base");
-    writer
-        .in_place(base.as_os_str(), &TargetOptions::default())
-        .unwrap();
+    writer.in_place(&base, &TargetOptions::default()).unwrap();
     assert_eq!(guest.open(top, "base"), Err(status::REFUSED_LOCK));
     let unlocked = Options {
         lock: false,

@@ -182,11 +182,11 @@ pub(crate) fn files() -> Files {
 }
 
 pub(crate) fn source(files: &Files, path: &Path) -> FileFacts {
-    files.source(path.as_os_str(), false).unwrap()
+    files.source(path, false).unwrap()
 }
 
 pub(crate) fn target(files: &Files, path: &Path) -> FileFacts {
-    files.target(path.as_os_str(), &TargetOptions::default()).unwrap()
+    files.target(path, &TargetOptions::default()).unwrap()
 }
 
 /// A named pipe.

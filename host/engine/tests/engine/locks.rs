@@ -63,7 +63,7 @@ fn a_writer_of_qemus_keeps_us_out_in_its_own_words() {
     std::fs::write(&path, vec![0; 1 << 20]).unwrap();
     let server = Server::start(&path, &directory.path().join("socket"), true);
     let theirs = String::from_utf8(read(&path).stderr).unwrap();
-    let error = files().source(path.as_os_str(), false).unwrap_err();
+    let error = files().source(&path, false).unwrap_err();
     let ours = format!(
         "qemu-img: Could not open '{}': {error}\n{}\n",
         path.display(),
@@ -75,19 +75,14 @@ fn a_writer_of_qemus_keeps_us_out_in_its_own_words() {
         lock: false,
         ..Options::default()
     };
-    assert!(
-        Files::new(&unlocked)
-            .unwrap()
-            .source(path.as_os_str(), false)
-            .is_ok()
-    );
-    assert!(files().shared_source(path.as_os_str()).is_ok());
+    assert!(Files::new(&unlocked).unwrap().source(&path, false).is_ok());
+    assert!(files().shared_source(&path).is_ok());
     let late = files();
-    let slot = late.shared_source(path.as_os_str()).unwrap().slot;
+    let slot = late.shared_source(&path).unwrap().slot;
     assert_eq!(late.lock(slot).unwrap_err().to_string(), error.to_string());
     drop(server);
     assert!(late.lock(slot).is_ok());
-    assert!(files().source(path.as_os_str(), false).is_ok());
+    assert!(files().source(&path, false).is_ok());
 }
 
 #[test]
@@ -96,11 +91,11 @@ fn a_reader_of_qemus_shares_reading_and_nothing_more() {
     let path = directory.path().join("image");
     std::fs::write(&path, vec![0; 1 << 20]).unwrap();
     let _server = Server::start(&path, &directory.path().join("socket"), false);
-    assert!(files().source(path.as_os_str(), false).is_ok());
+    assert!(files().source(&path, false).is_ok());
     let theirs = String::from_utf8(grow(&path).stderr).unwrap();
     for error in [
-        files().in_place(path.as_os_str(), &TargetOptions::default()),
-        files().target(path.as_os_str(), &TargetOptions::default()),
+        files().in_place(&path, &TargetOptions::default()),
+        files().target(&path, &TargetOptions::default()),
     ] {
         let error = error.unwrap_err();
         assert!(matches!(error.kind, OpenErrorKind::Lock(conflict) if !conflict.shared));
@@ -148,9 +143,7 @@ fn a_file_is_not_its_own_target() {
     std::fs::write(&path, b"content").unwrap();
     let files = files();
     source(&files, &path);
-    let error = files
-        .target(path.as_os_str(), &TargetOptions::default())
-        .unwrap_err();
+    let error = files.target(&path, &TargetOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "Failed to get \"write\" lock");
     assert_eq!(std::fs::read(&path).unwrap(), b"content");
 }

@@ -64,7 +64,7 @@ impl Host {
     /// Makes an image that names another, as `create -b` does.
     fn make(&self, image: &str, name: &str) {
         let files = Files::new(&self.options()).unwrap();
-        let target = files.replacement(self.path(image).as_os_str(), &TargetOptions::default());
+        let target = files.replacement(&self.path(image), &TargetOptions::default());
         let slot = target.unwrap().slot;
         files.remember(slot, &[name.as_bytes()]);
         files.settle();
@@ -272,10 +272,7 @@ fn writing_to_an_image_takes_its_record_away() {
     let run = |write: bool, keep: bool, commit: bool| {
         host.make("vms/one/disk", NAME);
         let files = Files::new(&host.options()).unwrap();
-        let slot = files
-            .in_place(image.as_os_str(), &TargetOptions::default())
-            .unwrap()
-            .slot;
+        let slot = files.in_place(&image, &TargetOptions::default()).unwrap().slot;
         if keep {
             files.keep_record(slot);
         }
@@ -302,10 +299,7 @@ fn writing_to_an_image_takes_its_record_away() {
     // One that is made anew in its place has none.
     host.make("vms/one/disk", NAME);
     let files = Files::new(&host.options()).unwrap();
-    let slot = files
-        .replacement(image.as_os_str(), &TargetOptions::default())
-        .unwrap()
-        .slot;
+    let slot = files.replacement(&image, &TargetOptions::default()).unwrap().slot;
     files.settle();
     let guest = Guest::new(files);
     guest.write(slot, 0, b"other").unwrap();
@@ -424,10 +418,7 @@ fn an_image_that_is_the_same_at_every_moment_keeps_its_record_and_gets_new_names
     let opens = |name: &str| host.open("vms/one/disk", name).is_ok();
     let run = |names: Option<&[&[u8]]>, commit: bool| {
         let files = Files::new(&host.options()).unwrap();
-        let slot = files
-            .in_place(image.as_os_str(), &TargetOptions::default())
-            .unwrap()
-            .slot;
+        let slot = files.in_place(&image, &TargetOptions::default()).unwrap().slot;
         files.keep_record_throughout(slot);
         if let Some(names) = names {
             files.remember(slot, names);

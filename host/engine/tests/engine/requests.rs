@@ -18,9 +18,7 @@ fn record(length: u64, data: u64) -> ExtentRecord {
 fn guest_with(path: &Path, bytes: &[u8]) -> (Guest, Slot) {
     std::fs::write(path, bytes).unwrap();
     let files = files();
-    let facts = files
-        .in_place(path.as_os_str(), &TargetOptions::default())
-        .unwrap();
+    let facts = files.in_place(path, &TargetOptions::default()).unwrap();
     assert_eq!(facts.kind, FileKind::Regular);
     assert_eq!(facts.size, bytes.len() as u64);
     assert!(facts.writable);
@@ -205,7 +203,7 @@ fn nothing_goes_past_the_output_limit() {
         ..TargetOptions::default()
     };
     let slot = files
-        .target(directory.path().join("out").as_os_str(), &options)
+        .target(&directory.path().join("out"), &options)
         .unwrap()
         .slot;
     let guest = Guest::new(files);
@@ -258,7 +256,7 @@ fn flush_works_in_every_cache_mode() {
             ..TargetOptions::default()
         };
         let path = directory.path().join(format!("{cache:?}"));
-        let slot = files.target(path.as_os_str(), &options).unwrap().slot;
+        let slot = files.target(&path, &options).unwrap().slot;
         let guest = Guest::new(files);
         guest.write(slot, 0, b"bytes").unwrap();
         guest.ask(request(Op::FLUSH, slot, 0, 0)).unwrap();

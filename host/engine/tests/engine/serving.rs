@@ -234,9 +234,7 @@ fn random_requests_are_answered_or_end_the_guest() {
         limit: 1 << 20,
         ..Default::default()
     };
-    files
-        .target(directory.path().join("out").as_os_str(), &options)
-        .unwrap();
+    files.target(&directory.path().join("out"), &options).unwrap();
     let guest = Guest::new(files);
     let mut state = 0x1234_5678_9abc_def1_u64;
     let mut next = || {

@@ -46,7 +46,7 @@ fn info(snapshots: Vec<Snapshot>) -> Report {
 fn files() -> Files {
     let files = Files::new(&Options::default()).unwrap();
     let own = std::env::current_exe().unwrap();
-    files.shared_source(own.as_os_str()).unwrap();
+    files.shared_source(&own).unwrap();
     files
 }
 

@@ -17,7 +17,7 @@ use crate::run::instance::{self, Silence};
 use crate::run::{Context, data_file};
 use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
-use crate::value::place::{Place, cannot_open, named};
+use crate::value::place::{Place, cannot_open, named, word};
 
 /// The layer, open for writing.
 pub(super) struct Base {
@@ -200,7 +200,7 @@ impl Way<'_> {
         if let Some(format) = &layer.format {
             command.arg("-f").arg(format);
         }
-        command.arg("--").arg(files::typed(&layer.path));
+        command.arg("--").arg(word(&layer.path));
         instance::answer(command).map_err(|silence| match silence {
             Silence::Refused(why) => {
                 Stop::say(instar_run::over(self.context.policy).map_or(why, crate::words::run::limit))

@@ -158,7 +158,7 @@ impl Backing {
         let within = |why: Vec<u8>| Stop::Message([why.as_slice(), hint].concat());
         let place = locate(name, format, target).map_err(within)?;
         let facts = opened
-            .shared_source(&files::typed(&place.path))
+            .shared_source(place.path.as_ref())
             .map_err(|error| within(files::words(&error)))?;
         if let (None, Some(format)) = (format, place.format) {
             return Err(Stop::say(format!(
@@ -238,7 +238,7 @@ fn open_target(
         && let Some(Ok(name)) = settings.text("backing_file").map(place::plain_path)
     {
         let below = beside(path.as_bytes(), name);
-        let spared = opened.spares(&files::typed(OsStr::from_bytes(&below)));
+        let spared = opened.spares(OsStr::from_bytes(&below).as_ref());
         spared.map_err(|error| under(&args.image, Stop::Message(files::words(&error))))?;
     }
     Ok(target)

@@ -199,10 +199,10 @@ impl Opening<'_> {
     fn backing(&self, name: &OsStr, format: Option<Format>, names: &mut Names) -> Step<Source> {
         let failed = |why: Vec<u8>| Stop::Message(not_opened(name, &why));
         let place = locate(name, format, &self.place.path).map_err(failed)?;
-        let path = files::typed(&place.path);
+        let path = place.path.as_ref();
         let opened = match self.args.share {
-            true => self.files.shared_source(&path),
-            false => self.files.source(&path, self.direct),
+            true => self.files.shared_source(path),
+            false => self.files.source(path, self.direct),
         };
         let facts: FileFacts = opened.map_err(|error| failed(files::words(&error)))?;
         names.set(facts.slot, place.path.as_bytes());

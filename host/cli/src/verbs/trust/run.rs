@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let path = OsStr::from_bytes(path);
     let files = files::none(context.policy, true)?;
     let facts = files
-        .shared_source(&files::typed(path))
+        .shared_source(path.as_ref())
         .map_err(|error| Stop::Message(files::words(&error)))?;
     if args.action == Action::Remove {
         files
@@ -126,7 +126,7 @@ fn look(context: &Context<'_>, name: &[u8], format: Option<&OsStr>) -> Step<Valu
     if let Some(format) = format {
         command.arg("-f").arg(format);
     }
-    command.arg("--").arg(files::typed(OsStr::from_bytes(name)));
+    command.arg("--").arg(place::word(OsStr::from_bytes(name)));
     let answer = instance::answer(command);
     // An instance counts its time from its own start, and may be done before it notices that ours is over.
     if let Some(over) = instar_run::over(context.policy) {

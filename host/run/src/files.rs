@@ -1,8 +1,7 @@
 //! Opening what the user named, and the names by which messages call open files.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use instar_abi::job::{Below, SnapshotName, Source};
 use instar_abi::limits::CHAIN_DEPTH;
@@ -61,12 +60,12 @@ fn opened_as(
     direct: bool,
     may_be_busy: bool,
 ) -> Result<(FileFacts, bool), Vec<u8>> {
-    let name = typed(&place.path);
-    let shared = || files.shared_source(&name).map_err(|error| words(&error));
+    let path = Path::new(&place.path);
+    let shared = || files.shared_source(path).map_err(|error| words(&error));
     let (facts, busy) = if place.share {
         (shared()?, false)
     } else {
-        match files.source(&name, direct) {
+        match files.source(path, direct) {
             Ok(facts) => (facts, false),
             Err(error) if may_be_busy && matches!(error.kind, OpenErrorKind::Lock(_)) => (shared()?, true),
             Err(error) => return Err(words(&error)),
@@ -136,20 +135,6 @@ pub(crate) fn described(
             .unwrap_or_default(),
         ..Source::new(facts.slot, place.format)
     })
-}
-
-/// A path as the engine takes it: it would read a colon as the end of a protocol's name.
-pub(crate) fn typed(path: &OsStr) -> OsString {
-    let bytes = path.as_bytes();
-    let has_protocol = bytes
-        .iter()
-        .find(|byte| matches!(byte, b':' | b'/'))
-        .is_some_and(|byte| *byte == b':');
-    if has_protocol {
-        OsString::from_vec([b"file:", bytes].concat())
-    } else {
-        path.to_owned()
-    }
 }
 
 /// The engine's words, the hint on a line of its own.

@@ -160,17 +160,16 @@ impl Maker<'_> {
             Companion::New => self.make(beside),
             // A copy would overwrite what is to stay.
             Companion::Kept if !self.keeps => return Err(ONLY_CREATE_KEEPS.into()),
-            Companion::Kept => self.opened.in_place(&files::typed(beside), &self.options),
+            Companion::Kept => self.opened.in_place(beside.as_ref(), &self.options),
         };
         made.map(|facts| facts.slot).map_err(|error| files::words(&error))
     }
 
     fn make(&self, name: &OsStr) -> Result<FileFacts, OpenError> {
-        let name = files::typed(name);
         let facts = if self.keeps {
-            self.opened.replacement(&name, &self.options)
+            self.opened.replacement(name.as_ref(), &self.options)
         } else {
-            self.opened.target(&name, &self.options)
+            self.opened.target(name.as_ref(), &self.options)
         }?;
         if let Some(errno) = self.opened.unheeded(facts.slot) {
             let reason = instar_engine::words(errno);
@@ -224,7 +223,7 @@ pub(crate) fn writable(place: &Place) -> Step<()> {
 pub(crate) fn in_place(opened: &Files, place: &Place, options: &TargetOptions) -> Step<FileFacts> {
     let refused = |why: &[u8]| Stop::Message(place::cannot_open(&place.given, why));
     let facts = opened
-        .in_place(&files::typed(&place.path), options)
+        .in_place(place.path.as_ref(), options)
         .map_err(|error| refused(&files::words(&error)))?;
     let suits = place.protocol.suits(facts.kind, &place.path);
     suits.map_err(|why| refused(&why))?;
@@ -330,7 +329,7 @@ pub(crate) fn backing(
     let plain = place::plain_path(name).map_err(Stop::Message)?;
     let path = beside(target.as_bytes(), plain);
     let facts = opened
-        .source(&files::typed(OsStr::from_bytes(&path)), false)
+        .source(OsStr::from_bytes(&path).as_ref(), false)
         .map_err(|error| {
             let why = [b"Could not open backing file: ".to_vec(), files::words(&error)].concat();
             Stop::Message(place::cannot_open(target, &why))
