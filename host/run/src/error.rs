@@ -1,11 +1,13 @@
 //! Why a run did not take place, or did not end by itself.
 
+use std::ffi::OsString;
 use std::io;
 
+use instar_engine::OpenError;
 use instar_memory::Violation;
 use instar_sandbox::{Choice, GuestFault};
 
-use crate::Limit;
+use crate::{Limit, Refusal};
 
 /// Why a run did not take place, or did not end by itself.
 #[derive(Debug)]
@@ -14,6 +16,17 @@ pub enum Error {
     Contradiction,
     /// The policy requires Landlock, and this kernel has none.
     NoLandlock,
+    /// A directory of the policy is there and cannot be opened.
+    Directory(OpenError),
+    /// An image was not opened.
+    Image {
+        /// What the caller calls it.
+        name: OsString,
+        /// It is a layer below the one that the caller asked for.
+        is_layer: bool,
+        /// Why not.
+        why: Refusal,
+    },
     /// The sandbox cannot be used here.
     NoSandbox {
         /// The one that was asked for.

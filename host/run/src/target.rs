@@ -1,363 +1,146 @@
-//! A new image, or an existing one to write to: what `convert` and `dd` have in common.
+//! Opening what is written to: files of new images, and images that are there.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use instar_abi::job::{Create, Measure, RawCreate, Source, Target, Verb};
-use instar_abi::{FileFacts, FileKind, Format, Slot};
-use instar_engine::{Files, OpenError, OpenErrorKind, TargetOptions, Verdict};
+use instar_abi::job::Source;
+use instar_abi::{FileFacts, Slot};
+use instar_engine::{Files, OpenError, Rule, TargetOptions, Verdict};
 
-use super::Context;
-use super::files::{self, Names};
-use super::progress::Progress;
-use crate::console::Console;
-use crate::create::{Companion, Settings, Surroundings};
-use crate::program::Program;
-use crate::show::{Escaped, beside};
-use crate::stop::{Step, Stop};
-use crate::value::driver::known;
-use crate::value::place::{self, Place};
-use crate::value::protocol::Protocol;
-use crate::words;
-use instar_run::{Ended, Guest};
-
-/// A target to create.
-pub(crate) struct NewTarget<'a> {
-    /// Its name, as the user wrote it.
-    pub(crate) given: &'a OsStr,
-    /// What was being done, for messages: `error while converting raw`; nothing: the name alone leads to the reason.
-    pub(crate) creating: &'a str,
-    pub(crate) settings: &'a Settings,
-    /// How it is opened.
-    pub(crate) options: TargetOptions,
-    /// The words before a warning.
-    pub(crate) program: &'a Program,
-    /// Existing files stay until the new ones are complete.
-    pub(crate) keeps: bool,
-    /// The virtual size, for formats whose files depend on it.
-    pub(crate) size: &'a mut dyn FnMut() -> Result<u64, Vec<u8>>,
-}
-
-impl NewTarget<'_> {
-    /// Opens its files.
-    pub(crate) fn open(self, opened: &Files, backing: Option<Source>) -> Step<Target> {
-        let context = |why: &[u8]| {
-            let doing = if self.creating.is_empty() { "" } else { ": " };
-            let parts = [
-                self.given.as_bytes(),
-                b": ",
-                self.creating.as_bytes(),
-                doing.as_bytes(),
-                why,
-            ];
-            Stop::Message(parts.concat())
-        };
-        let path = path_of(self.given)?;
-        let maker = Maker {
-            opened,
-            program: self.program,
-            keeps: self.keeps,
-            options: TargetOptions {
-                wishes: self.settings.wishes(),
-                ..self.options
-            },
-        };
-        if self.settings.format() == Format::Vmdk {
-            // Its values come first, since the files depend on them.
-            self.settings
-                .create(&mut Surroundings {
-                    name: path,
-                    companion: &mut |_, _| Ok(Slot(0)),
-                    size: &mut || Ok(0),
-                })
-                .map_err(|why| context(&why))?;
-        }
-        self.settings.check_file().map_err(|why| context(&why))?;
-        let protocol = self.protocol();
-        if protocol == Protocol::Device {
-            there(path).map_err(|why| context(&[NO_DEVICE, why.as_slice()].concat()))?;
-        }
-        let made = maker.make(path).map_err(|error| {
-            let why = files::words(&error);
-            match error.kind {
-                // Said once the file has been made.
-                OpenErrorKind::Direct => Stop::Message(place::cannot_open(self.given, &why)),
-                _ => context(&why),
-            }
-        });
-        let FileFacts { slot, kind, .. } = made?;
-        if kind == FileKind::Block {
-            if protocol == Protocol::File {
-                return Err(context(b"Could not resize file: Invalid argument"));
-            }
-            check_device(self.settings, self.creating.is_empty(), &context)?;
-        }
-        let mut companion = |name: &OsStr, kind| maker.companion(path, name, kind);
-        let create = self
-            .settings
-            .create(&mut Surroundings {
-                name: path,
-                companion: &mut companion,
-                size: self.size,
-            })
-            .map_err(|why| context(&why))?;
-        Ok(Target {
-            slot,
-            create,
-            existing: false,
-            backing,
-        })
-    }
-}
-
-impl NewTarget<'_> {
-    /// What its file must be.
-    fn protocol(&self) -> Protocol {
-        match self.settings.driver().protocol() {
-            Protocol::Either => Protocol::of(None, self.given),
-            named => named,
-        }
-    }
-}
-
-const ONLY_CREATE_KEEPS: &str = "'keep_data_file=on' is only for 'create', because the copied data would overwrite the file; leave the option out to replace the file";
-
-/// What the reference tool says of a device that is not there.
-const NO_DEVICE: &[u8] = b"Protocol driver 'host_device' does not support creating new images, so an existing image must be selected as the target; however, opening the given target as an existing image failed: ";
-
-/// Whether there is a device of that name.
-fn there(path: &OsStr) -> Result<(), Vec<u8>> {
-    let found = std::fs::metadata(path).map_err(|error| {
-        let why = words::system(&error);
-        [b"Could not open '", path.as_bytes(), b"': ", why.as_bytes()].concat()
-    })?;
-    let kind = found.file_type();
-    let kind = if kind.is_block_device() || kind.is_char_device() {
-        FileKind::Block
-    } else {
-        FileKind::Regular
-    };
-    Protocol::Device.suits(kind, path)
-}
+use crate::{Error, Image, Policy, Refusal};
 
 /// Makes the files of a new image.
-struct Maker<'a> {
-    opened: &'a Files,
-    program: &'a Program,
-    keeps: bool,
-    options: TargetOptions,
+#[derive(Debug)]
+pub struct Maker<'a> {
+    /// Where they are noted.
+    pub files: &'a Files,
+    /// Existing files stay until the new ones are complete.
+    pub keeps: bool,
+    /// How they are opened.
+    pub options: TargetOptions,
 }
 
 impl Maker<'_> {
-    /// A file of the image at `path` that has this name in it.
-    fn companion(&self, path: &OsStr, name: &OsStr, kind: Companion) -> Result<Slot, Vec<u8>> {
-        let beside = beside(path.as_bytes(), name.as_bytes());
-        let beside = OsStr::from_bytes(&beside);
-        let made = match kind {
-            Companion::New => self.make(beside),
-            // A copy would overwrite what is to stay.
-            Companion::Kept if !self.keeps => return Err(ONLY_CREATE_KEEPS.into()),
-            Companion::Kept => self.opened.in_place(beside.as_ref(), &self.options),
-        };
-        made.map(|facts| facts.slot).map_err(|error| files::words(&error))
-    }
-
-    fn make(&self, name: &OsStr) -> Result<FileFacts, OpenError> {
-        let facts = if self.keeps {
-            self.opened.replacement(name.as_ref(), &self.options)
+    /// Makes one.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn make(&self, path: &Path) -> Result<FileFacts, OpenError> {
+        if self.keeps {
+            self.files.replacement(path, &self.options)
         } else {
-            self.opened.target(name.as_ref(), &self.options)
-        }?;
-        if let Some(errno) = self.opened.unheeded(facts.slot) {
-            let reason = instar_engine::words(errno);
-            let text = format!("warning: Failed to set extent size hint: {reason}");
-            Console::complain(&self.program.message(text.as_bytes()));
+            self.files.target(path, &self.options)
         }
-        Ok(facts)
     }
 }
 
-/// Refuses what a device cannot be asked for. Only `create` names the device when it does not know an option.
-fn check_device(settings: &Settings, names: bool, context: &dyn Fn(&[u8]) -> Stop) -> Step<()> {
-    match settings.unknown_to_devices() {
-        Some(why) if names => return Err(context(&why)),
-        Some(why) => return Err(Stop::Message(why)),
-        None => {}
-    }
-    settings.check_device().map_err(|why| context(&why))
-}
-
-/// Looks at a source when it is known already that there will be no target: what is wrong with the source is said first.
-pub(crate) fn look_at(
-    source: Option<&Source>,
-    guest: Guest,
-    files: Files,
-    context: &Context<'_>,
-) -> Step<Ended> {
-    let verb = Verb::Measure(Measure {
-        source: source.cloned(),
-        size: 0,
-        create: Create::Raw(RawCreate::default()),
-        header_bytes: 0,
-    });
-    let job = context.job(verb, files.facts());
-    Ok(guest.run(&job, files, Arc::new(Progress::none()))?)
-}
-
-/// Refuses what the user said is not to be written to.
-pub(crate) fn writable(place: &Place) -> Step<()> {
-    let why: &[u8] = if place.read_only {
-        b"Block node is read-only"
-    } else if place.forced {
-        b"force-share=on can only be used with read-only images"
-    } else {
-        return Ok(());
-    };
-    Err(Stop::Message(place::cannot_open(&place.given, why)))
-}
-
-/// Opens a file that is there to be written to.
-pub(crate) fn in_place(opened: &Files, place: &Place, options: &TargetOptions) -> Step<FileFacts> {
-    let refused = |why: &[u8]| Stop::Message(place::cannot_open(&place.given, why));
-    let facts = opened
-        .in_place(place.path.as_ref(), options)
-        .map_err(|error| refused(&files::words(&error)))?;
-    let suits = place.protocol.suits(facts.kind, &place.path);
-    suits.map_err(|why| refused(&why))?;
-    Ok(facts)
-}
-
-/// Opens an existing image to be written to.
-pub(crate) fn existing(
-    opened: &Files,
-    place: &Place,
-    format: Format,
-    options: &TargetOptions,
-) -> Step<Target> {
-    let facts = in_place(opened, place, options)?;
-    if format != Format::Raw {
-        // Its names stay in it. A raw disk may hold anything, an image of that name included.
-        opened.keep_record(facts.slot);
-    }
-    Ok(Target {
-        slot: facts.slot,
-        create: defaults(format)?,
-        existing: true,
-        backing: None,
-    })
-}
-
-/// A name that a new image is given.
-pub(crate) struct Given {
-    name: Vec<u8>,
-    /// The directory that it leads into.
-    directory: Option<PathBuf>,
-}
-
-/// Notes the names that the new image at `path` is given, so that it is known to be ours.
-pub(crate) fn remember(opened: &Files, slot: Slot, path: &OsStr, settings: &Settings) -> Vec<Given> {
-    let texts = ["backing_file", "data_file"]
-        .into_iter()
-        .filter_map(|key| settings.text(key));
-    let given: Vec<Given> = texts.filter_map(|name| Given::by(name, path)).collect();
-    if !given.is_empty() {
-        remember_given(opened, slot, &given);
-    }
-    given
-}
-
-/// Notes that these are the names that the image is given, and no others.
-pub(crate) fn remember_given(opened: &Files, slot: Slot, given: &[Given]) {
-    let names: Vec<&[u8]> = given.iter().map(|given| given.name.as_slice()).collect();
-    opened.remember(slot, &names);
-}
-
-impl Given {
-    /// What the user calls a file in the image at `path`, if that is a plain one.
-    pub(crate) fn by(name: &[u8], path: &OsStr) -> Option<Self> {
-        let name = place::named(name)?;
-        let plain = name.strip_prefix(b"file:").unwrap_or(&name);
-        let file = beside(path.as_bytes(), plain);
-        let file = std::fs::canonicalize(OsStr::from_bytes(&file)).ok();
-        let directory = file.as_deref().and_then(Path::parent).map(Path::to_owned);
-        Some(Self { name, directory })
+impl Image {
+    /// Refuses an image that the caller says is not to be written to.
+    ///
+    /// # Errors
+    /// [`Error::Image`]
+    pub fn writable(&self) -> Result<(), Error> {
+        if self.read_only {
+            return Err(self.refused(Refusal::ReadOnly));
+        }
+        if self.forced {
+            return Err(self.refused(Refusal::Shared));
+        }
+        Ok(())
     }
 
-    /// Whether there is such a file now.
-    pub(crate) const fn is_there(&self) -> bool {
-        self.directory.is_some()
+    /// Refuses also an image that is a part of its file: it can be read but not changed.
+    ///
+    /// # Errors
+    /// [`Error::Image`]
+    pub fn changeable(&self) -> Result<(), Error> {
+        self.writable()?;
+        if self.is_part {
+            return Err(self.refused(Refusal::Part));
+        }
+        Ok(())
+    }
+
+    /// Opens it to be written to.
+    ///
+    /// # Errors
+    /// [`Error::Image`]
+    pub fn in_place(&self, files: &Files, options: &TargetOptions) -> Result<FileFacts, Error> {
+        let opened = files.in_place(&self.path, options).map_err(Refusal::File);
+        let suiting = opened.and_then(|facts| {
+            self.protocol.suits(facts.kind, &self.path)?;
+            Ok(facts)
+        });
+        suiting.map_err(|why| self.refused(why))
+    }
+
+    /// Opens it for changes that leave the names in it as they are.
+    ///
+    /// # Errors
+    /// [`Error::Image`]
+    pub fn for_change(&self, files: &Files, options: &TargetOptions) -> Result<(FileFacts, Source), Error> {
+        let facts = self.in_place(files, options)?;
+        files.keep_record_throughout(facts.slot);
+        Ok((facts, self.described(files, facts, None)?))
     }
 }
 
-/// Says at once when a new image could not be read with what it names, and what to do about that.
-pub(crate) fn warn_unless_readable(opened: &Files, slot: Slot, given: &[Given], context: &Context<'_>) {
-    if context.policy.untrusted || opened.is_recorded(slot) {
-        return;
-    }
-    let refused = |given: &&Given| opened.verdict(slot, &given.name) == Verdict::Refused;
-    if let Some(given) = given.iter().find(refused) {
-        let directory = given.directory.as_deref().unwrap_or(Path::new("DIRECTORY"));
-        let text = format!(
-            "warning: '{}' is not beside the image, and permission to open it cannot be recorded here; to read the image, add to /etc/instar.toml: allow-dir = [\"{}\"]",
-            Escaped(&given.name),
-            directory.display()
+/// The file in which an image keeps its data.
+#[derive(Clone, Copy, Debug)]
+pub struct DataFile<'a> {
+    /// The image, which is open.
+    pub slot: Slot,
+    /// Where the image is.
+    pub image: &'a Path,
+    /// What the image calls the file.
+    pub name: &'a [u8],
+    /// The same without a protocol's name before it.
+    pub plain: &'a [u8],
+    /// Where that leads.
+    pub path: &'a Path,
+}
+
+impl Policy {
+    /// Opens a file in which an image that is written to keeps its data. No guest causes that: the caller follows the name, and the
+    /// policy decides.
+    ///
+    /// The gate would let the image read that file because it stands beside the image or in an allowed directory, and so it does where
+    /// all links are followed. A record, by which this machine gave the image the name, is not enough for writing.
+    ///
+    /// # Errors
+    /// [`Refusal::DataUntrusted`], [`Refusal::DataElsewhere`], [`Refusal::File`]
+    pub fn data_file(
+        &self,
+        files: &Files,
+        data: DataFile<'_>,
+        options: &TargetOptions,
+    ) -> Result<FileFacts, Refusal> {
+        if self.untrusted {
+            return Err(Refusal::DataUntrusted(data.plain.to_vec()));
+        }
+        let by_rules = matches!(
+            files.verdict(data.slot, data.name),
+            Verdict::LetIn(Rule::Beside | Rule::Allowed)
         );
-        Console::complain(&context.program.message(text.as_bytes()));
+        if !by_rules || !self.may_write(data.image, data.path) {
+            return Err(Refusal::DataElsewhere(data.plain.to_vec()));
+        }
+        files.in_place(data.path, options).map_err(Refusal::File)
     }
-}
 
-/// The plain file that a target's name stands for.
-pub(crate) fn path_of(given: &OsStr) -> Step<&OsStr> {
-    place::plain_path(given.as_bytes())
-        .map(OsStr::from_bytes)
-        .map_err(Stop::Message)
-}
-
-/// Opens a backing file for a new image, named as it will stand in the image.
-pub(crate) fn backing(
-    opened: &Files,
-    names: &mut Names,
-    target: &OsStr,
-    settings: &Settings,
-) -> Step<Option<Source>> {
-    let Some(name) = settings.text("backing_file") else {
-        return Ok(None);
-    };
-    let plain = place::plain_path(name).map_err(Stop::Message)?;
-    let path = beside(target.as_bytes(), plain);
-    let facts = opened
-        .source(OsStr::from_bytes(&path).as_ref(), false)
-        .map_err(|error| {
-            let why = [b"Could not open backing file: ".to_vec(), files::words(&error)].concat();
-            Stop::Message(place::cannot_open(target, &why))
-        })?;
-    names.set(facts.slot, &path);
-    let format = match settings.text("backing_fmt") {
-        None => None,
-        Some(name) => known_format(name, target)?,
-    };
-    Ok(Some(Source::new(facts.slot, format)))
-}
-
-/// The format that the user says the layer below has.
-fn known_format(name: &[u8], target: &OsStr) -> Step<Option<Format>> {
-    let known = known(name).map_err(|why| {
-        let why = [b"Could not open backing file: ".to_vec(), why].concat();
-        Stop::Message(place::cannot_open(target, &why))
-    });
-    known.map(|known| Some(known.format()))
-}
-
-fn defaults(format: Format) -> Step<Create> {
-    let settings = Settings::parse(format, None).map_err(Stop::Message)?;
-    settings
-        .create(&mut Surroundings {
-            name: OsStr::new(""),
-            companion: &mut |_, _| Ok(Slot(0)),
-            size: &mut || Ok(0),
-        })
-        .map_err(Stop::Message)
+    /// Whether what an image names at `path` stands, all links followed, where it may be written to: beside the image itself, not beside
+    /// a link to it, or in an allowed directory.
+    #[must_use]
+    pub fn may_write(&self, image: &Path, path: &Path) -> bool {
+        let (Ok(file), Ok(image)) = (path.canonicalize(), image.canonicalize()) else {
+            return false;
+        };
+        let within = |directories: &[PathBuf], path: &Path| {
+            let mut known = directories
+                .iter()
+                .filter_map(|directory| directory.canonicalize().ok());
+            known.any(|directory| path.starts_with(directory))
+        };
+        let is_beside = file.parent() == image.parent() && !within(&self.untrusted_dirs, &image);
+        is_beside || within(&self.allow_dirs, &file)
+    }
 }

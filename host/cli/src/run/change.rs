@@ -11,12 +11,11 @@ use instar_engine::{Files, Policy as GatePolicy, TargetOptions};
 use super::files::{self, Names};
 use super::progress::Progress;
 use super::scene::RunScene;
-use super::{Context, concluded_by, target};
+use super::{Context, concluded_by};
 use crate::console::Console;
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
-use crate::value::nodes::Part;
-use crate::value::place::{Place, cannot_open};
+use crate::value::place::Place;
 use crate::words;
 use instar_run::Guest;
 
@@ -32,7 +31,7 @@ impl Changing<'_> {
     /// Carries out the change.
     pub(crate) fn run(&self, change: Change, context: &mut Context<'_>) -> Step<Done> {
         let place = self.place;
-        changeable(place)?;
+        place.image().changeable()?;
         let guest = Guest::prepare(context.policy, 1)?;
         let files = files::none_naming(context.policy, false, GatePolicy::Nothing, false)?;
         let mut names = Names::new();
@@ -65,16 +64,6 @@ pub(crate) fn worded(doing: &str, place: &Place, failure: &Failure, why: Vec<u8>
     })
 }
 
-/// Refuses an image of which the user says that it is not to be changed, or which we do not change.
-pub(crate) fn changeable(place: &Place) -> Step<()> {
-    target::writable(place)?;
-    if place.part != Part::default() || !place.parts.is_empty() {
-        let why = b"an image inside a part of a file can be read but not changed";
-        return Err(Stop::Message(cannot_open(&place.given, why)));
-    }
-    Ok(())
-}
-
 /// Opens the image for changes in place.
 pub(crate) fn opened(
     files: &Files,
@@ -82,11 +71,10 @@ pub(crate) fn opened(
     place: &Place,
     options: &TargetOptions,
 ) -> Step<(FileFacts, Source)> {
-    let facts = target::in_place(files, place, options)?;
     // The names in the image stay as they are.
-    files.keep_record_throughout(facts.slot);
+    let (facts, source) = place.image().for_change(files, options)?;
     names.set(facts.slot, place.path.as_bytes());
-    Ok((facts, files::described(files, facts, place, None)?))
+    Ok((facts, source))
 }
 
 /// Warns of an image that was taken for raw without the user's word.

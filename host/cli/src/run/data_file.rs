@@ -1,9 +1,7 @@
 //! The files in which an existing image that is to be written to keeps its data: that of a qcow2, or the extents of a VMDK.
 //!
 //! What the image calls it only a guest can tell, and no guest causes a file to be opened for writing. Another instance of ourselves
-//! looks at the image and says the name, as `info` does; then the host decides: the gate would let the image read that file because
-//! it stands beside the image or in an allowed directory, and so it does where all links are followed. A record, by which this machine
-//! gave the image the name, is not enough for writing.
+//! looks at the image and says the name, as `info` does; then the policy decides.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -12,13 +10,15 @@ use std::process::Command;
 
 use instar_abi::job::{Create, Target};
 use instar_abi::{FileFacts, Format, ImageText, Slot};
-use instar_engine::{Files, Rule, TargetOptions, Verdict};
+use instar_engine::{Files, TargetOptions};
+use instar_run::DataFile;
 use serde_json::Value;
 
-use super::{Context, files, instance};
-use crate::show::{Escaped, beside};
+use super::{Context, instance};
+use crate::show::beside;
 use crate::stop::{Step, Stop};
 use crate::value::place::{Place, cannot_open, plain_path, word};
+use crate::words;
 
 /// Opens the data file of `target`, or its extents, if it has such.
 pub(crate) fn open(
@@ -72,28 +72,15 @@ impl Image<'_> {
         let refused = |why: &[u8]| Stop::Message(cannot_open(self.given, why));
         let plain = plain_path(name).map_err(|why| refused(&why))?;
         let path = beside(self.path.as_bytes(), plain);
-        let path = Path::new(OsStr::from_bytes(&path));
-        if context.policy.untrusted {
-            let text = format!(
-                "the image keeps its data in another file, '{}', which --untrusted does not allow it to open",
-                Escaped(plain)
-            );
-            return Err(refused(text.as_bytes()));
-        }
-        let by_rules = matches!(
-            opened.verdict(self.slot, name),
-            Verdict::LetIn(Rule::Beside | Rule::Allowed)
-        );
-        if !by_rules || !may_write(context, self.path, path) {
-            let text = format!(
-                "the image keeps its data in '{}', which is not beside it; if you trust the image, allow the directory of that file with --allow-dir DIR",
-                Escaped(plain)
-            );
-            return Err(refused(text.as_bytes()));
-        }
-        opened
-            .in_place(path, options)
-            .map_err(|error| refused(&files::words(&error)))
+        let data = DataFile {
+            slot: self.slot,
+            image: Path::new(self.path),
+            name,
+            plain,
+            path: Path::new(OsStr::from_bytes(&path)),
+        };
+        let opened = context.policy.data_file(opened, data, options);
+        opened.map_err(|why| refused(&words::run::refusal(&why)))
     }
 }
 
@@ -195,21 +182,4 @@ impl Asked {
             .map(|name| image.open(name, context, opened, options))
             .collect()
     }
-}
-
-/// Whether what the user's image names at `path` stands, all links followed, where the policy lets it be written to: beside the image
-/// itself, not beside a link to it.
-pub(crate) fn may_write(context: &Context<'_>, image: &OsStr, path: &Path) -> bool {
-    let (Ok(file), Ok(image)) = (path.canonicalize(), Path::new(image).canonicalize()) else {
-        return false;
-    };
-    let within = |directories: &[std::path::PathBuf], path: &Path| {
-        let mut known = directories
-            .iter()
-            .filter_map(|directory| directory.canonicalize().ok());
-        known.any(|directory| path.starts_with(directory))
-    };
-    let policy = context.policy;
-    let is_beside = file.parent() == image.parent() && !within(&policy.untrusted_dirs, &image);
-    is_beside || within(&policy.allow_dirs, &file)
 }

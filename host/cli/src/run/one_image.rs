@@ -74,7 +74,7 @@ impl<'a> Look<'a> {
     /// Opens it, for a guest of one lane that leaves nothing behind.
     pub(crate) fn open(self, policy: &Policy) -> Step<Opened<'a>> {
         if self.to_change.is_some() {
-            change::changeable(self.place)?;
+            self.place.image().changeable()?;
         }
         let guest = Guest::prepare(policy, 1)?;
         self.open_for(guest, policy)

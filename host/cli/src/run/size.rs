@@ -12,6 +12,7 @@ use super::Context;
 use super::instance::{self, Silence};
 use crate::value::list;
 use crate::value::place::{self, Place};
+use crate::words;
 
 /// Bytes of all sources, one after the other.
 pub(crate) fn of_sources(
@@ -55,7 +56,7 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
     // A raw image takes what its disk has.
     let answer = instance::answer(command).map_err(|silence| match silence {
         // A bound of the policy, perhaps. It counts from where it began.
-        Silence::Refused(why) => instar_run::over(context.policy).map_or(why, crate::words::run::limit),
+        Silence::Refused(why) => instar_run::over(context.policy).map_or(why, words::run::limit),
         Silence::Broken(why) => why,
     })?;
     answer

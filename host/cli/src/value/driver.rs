@@ -2,7 +2,7 @@
 
 use instar_abi::Format;
 
-use super::protocol::Protocol;
+use instar_run::Protocol;
 
 /// A driver that is here: an image of a format, or the plain file or device itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,10 +13,10 @@ use instar_abi::job::{SizeRule, Window};
 
 use super::driver::{Driver, known};
 use super::place::{Below, NO_NAME, Place, Reading, Refusal};
-use super::protocol::Protocol;
 use super::runtime;
 use super::tree::{Leaf, Tree};
 use crate::show::Name;
+use instar_run::Protocol;
 
 /// A raw image, or a part of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,12 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 use instar_abi::Format;
+use instar_run::{Image, Protocol};
 
 use super::driver::{Driver, known, unknown_protocol};
 use super::nodes::{NamedRule, Part};
-use super::protocol::Protocol;
+use super::protocol;
 use super::tree::Tree;
 
 /// A file to open, and what the user said of it.
@@ -101,7 +103,7 @@ impl Place {
         };
         Ok(Self {
             bare_file: matches!(known, Some(Driver::File | Driver::Device)),
-            protocol: Protocol::of(driver, given),
+            protocol: protocol::of(driver, given),
             share: reading.share,
             forced: reading.share,
             ..Self::plain(given, path, known.map(Driver::format))
@@ -143,6 +145,36 @@ impl Place {
             &self.given,
             format!("{what} cannot be given for what this does").as_bytes(),
         ))
+    }
+}
+
+impl Place {
+    /// What it comes to for a run.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        Image {
+            given: self.given.clone(),
+            path: PathBuf::from(&self.path),
+            format: self.format,
+            protocol: self.protocol,
+            share: self.share,
+            direct: self.direct,
+            read_only: self.read_only,
+            forced: self.forced,
+            is_part: self.part != Part::default() || !self.parts.is_empty(),
+            window: self.part.window,
+            inside: self.inside(),
+            size_rule: self
+                .size_rule
+                .as_ref()
+                .map(|named| named.rule)
+                .unwrap_or_default(),
+            below: match &self.below {
+                Below::Named => instar_run::Below::Named,
+                Below::Nothing => instar_run::Below::Nothing,
+                Below::Given(layer) => instar_run::Below::Given(Box::new(layer.image())),
+            },
+        }
     }
 }
 

@@ -1,11 +1,16 @@
 //! The words for what kept a run from its end.
 
-use instar_run::{Error, Limit};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use instar_engine::OpenError;
+use instar_run::{Error, Limit, Refusal};
 use instar_sandbox::Choice;
 
 use super::system;
 use crate::show::Escaped;
 use crate::stop::Stop;
+use crate::value::place::cannot_open;
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
@@ -16,8 +21,13 @@ impl From<Error> for Stop {
     }
 }
 
-fn words(error: &Error) -> String {
-    match error {
+fn words(error: &Error) -> Vec<u8> {
+    let text = match error {
+        Error::Directory(error) => return open(error),
+        Error::Image { name, is_layer, why } => {
+            let layer: &[u8] = if *is_layer { BELOW } else { b"" };
+            return cannot_open(name, &[layer, &refusal(why)].concat());
+        }
         Error::Contradiction => {
             "the configuration requires KVM (require-kvm), which contradicts --sandbox process".to_owned()
         }
@@ -45,7 +55,58 @@ fn words(error: &Error) -> String {
         Error::TimedOut(limit) => limit.map(self::limit).unwrap_or_default(),
         Error::Cancelled => "Interrupted".to_owned(),
         Error::SandboxFailed(error) => format!("The sandbox cannot run: {}", system(error)),
+    };
+    text.into_bytes()
+}
+
+/// What leads from an image to a layer below it that cannot be opened.
+const BELOW: &[u8] = b"Could not open backing file: ";
+
+/// The words for an image that is not opened, without its name.
+pub(crate) fn refusal(why: &Refusal) -> Vec<u8> {
+    match why {
+        Refusal::File(error) => open(error),
+        Refusal::NotAFile(path) => requires("file", path, "a regular file"),
+        Refusal::NotADevice(path) => {
+            requires("host_device", path, "either a character or block device")
+        }
+        Refusal::ReadOnly => b"Block node is read-only".to_vec(),
+        Refusal::Shared => b"force-share=on can only be used with read-only images".to_vec(),
+        Refusal::Part => b"an image inside a part of a file can be read but not changed".to_vec(),
+        Refusal::DataUntrusted(name) => format!(
+            "the image keeps its data in another file, '{}', which --untrusted does not allow it to open",
+            Escaped(name)
+        )
+        .into_bytes(),
+        Refusal::DataElsewhere(name) => format!(
+            "the image keeps its data in '{}', which is not beside it; if you trust the image, allow the directory of that file with --allow-dir DIR",
+            Escaped(name)
+        )
+        .into_bytes(),
     }
+}
+
+fn requires(driver: &str, path: &Path, what: &str) -> Vec<u8> {
+    let path = path.as_os_str().as_bytes();
+    [
+        b"'",
+        driver.as_bytes(),
+        b"' driver requires '",
+        path,
+        b"' to be ",
+        what.as_bytes(),
+    ]
+    .concat()
+}
+
+/// The engine's words, the hint on a line of its own.
+pub(crate) fn open(error: &OpenError) -> Vec<u8> {
+    let mut text = error.to_string();
+    if let Some(hint) = error.hint() {
+        text.push('\n');
+        text.push_str(&hint);
+    }
+    text.into_bytes()
 }
 
 /// What `require-landlock` asks for is not there.
@@ -92,10 +153,14 @@ mod tests {
     use instar_run::Error;
     use instar_sandbox::{Cause, GuestFault};
 
+    fn said_of(error: &Error) -> String {
+        String::from_utf8(words(error)).unwrap()
+    }
+
     #[test]
     fn a_guests_own_words_are_escaped_and_short() {
         let said = [b"a\x1b[2J".to_vec(), vec![b'x'; 1000]].concat();
-        let text = words(&Error::Panicked(said));
+        let text = said_of(&Error::Panicked(said));
         assert!(text.contains("a\\x1b[2J"));
         assert!(text.len() < 600);
     }
@@ -107,12 +172,12 @@ mod tests {
             instruction: None,
             address: None,
         };
-        let untouched = words(&Error::Fault {
+        let untouched = said_of(&Error::Fault {
             fault,
             changed: false,
         });
         assert!(untouched.ends_with("; no file was changed"));
-        let touched = words(&Error::Fault { fault, changed: true });
+        let touched = said_of(&Error::Fault { fault, changed: true });
         assert!(touched.contains("the target has been changed"), "{touched}");
     }
 }

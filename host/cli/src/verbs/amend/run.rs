@@ -11,7 +11,7 @@ use instar_memory::Violation;
 
 use super::args::{self, Args};
 use crate::create::amend;
-use crate::run::change::{changeable, opened, warn_of_guess, worded};
+use crate::run::change::{opened, warn_of_guess, worded};
 use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
@@ -78,7 +78,7 @@ impl Listener for Begins {
 /// Changes the image, or only opens it if it is not known how; gives its format.
 fn work(args: &Args, wanted: Option<&Amend>, listener: Begins, context: &Context<'_>) -> Step<&'static str> {
     let place = args.source.place(&args.image)?;
-    changeable(&place)?;
+    place.image().changeable()?;
     // Only another size takes more than the image's own file.
     let sized = wanted.is_some_and(|wanted| wanted.size.is_some_and(|size| size != 0));
     let (gate, apart) = if sized {

@@ -16,7 +16,7 @@ use crate::run::change::guessed_raw;
 use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
-use crate::run::{Context, concluded, target};
+use crate::run::{Context, concluded};
 use crate::stop::{Step, Stop};
 use crate::value::nodes::Part;
 use crate::value::place::{Place, cannot_open};
@@ -96,19 +96,19 @@ fn open_for_writing(
     names: &mut Names,
     context: &Context<'_>,
 ) -> Step<Source> {
-    target::writable(place)?;
+    place.image().writable()?;
     if place.part != Part::default() || !place.parts.is_empty() {
         let why = b"an image that is a part of a file is read, and not changed";
         return Err(Stop::Message(cannot_open(&place.given, why)));
     }
     let options = files::target_options(args.mode, context.policy);
-    let facts = target::in_place(files, place, &options)?;
+    let facts = place.image().in_place(files, &options)?;
     if place.format != Some(Format::Raw) {
         // Its names stay in it. A raw disk may hold anything, an image of that name included.
         files.keep_record(facts.slot);
     }
     names.set(facts.slot, place.path.as_bytes());
-    files::described(files, facts, place, None)
+    Ok(place.image().described(files, facts, None)?)
 }
 
 /// When the requests began and how long they took.

@@ -9,7 +9,7 @@ use instar_abi::report::{Failure, Stage};
 use instar_engine::Policy as GatePolicy;
 
 use super::args::Args;
-use crate::run::change::{changeable, opened, warn_of_guess};
+use crate::run::change::{opened, warn_of_guess};
 use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         .as_ref()
         .map(|(file, source)| source.place(file))
         .transpose()?;
-    changeable(&place)?;
+    place.image().changeable()?;
     let guest = Guest::prepare(context.policy, 1)?;
     let files = files::none_naming(context.policy, false, GatePolicy::Nothing, false)?;
     let mut names = Names::new();

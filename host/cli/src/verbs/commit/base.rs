@@ -12,12 +12,12 @@ use instar_engine::{BaseError, Files, OpenError, Rule, TargetOptions, Verdict};
 use serde_json::Value;
 
 use super::args::Args;
-use crate::run::files;
 use crate::run::instance::{self, Silence};
 use crate::run::{Context, data_file};
 use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
 use crate::value::place::{Place, cannot_open, named, word};
+use crate::words;
 
 /// The layer, open for writing.
 pub(super) struct Base {
@@ -110,7 +110,7 @@ impl Way<'_> {
                 name: OsStr::from_bytes(&shown).into(),
                 ..error
             };
-            Absent::Certain(self.closed(above, &files::words(&error)))
+            Absent::Certain(self.closed(above, &words::run::open(&error)))
         })?;
         Ok(Layer {
             slot,
@@ -123,7 +123,7 @@ impl Way<'_> {
     /// The layer below, which is written to.
     fn open(&self, above: &Layer, name: &[u8], format: Option<OsString>) -> Result<Base, Absent> {
         let may = |rule, path: &Path| {
-            rule == Rule::Recorded || data_file::may_write(self.context, &above.path, path)
+            rule == Rule::Recorded || self.context.policy.may_write(Path::new(&above.path), path)
         };
         let plain = name.strip_prefix(b"file:").unwrap_or(name);
         let shown = beside(above.path.as_bytes(), plain);
@@ -138,7 +138,7 @@ impl Way<'_> {
                     name: OsStr::from_bytes(&shown).into(),
                     ..error
                 };
-                Absent::Certain(self.closed(above, &files::words(&error)))
+                Absent::Certain(self.closed(above, &words::run::open(&error)))
             }
         })?;
         self.files.keep_record_throughout(facts.slot);
@@ -203,7 +203,7 @@ impl Way<'_> {
         command.arg("--").arg(word(&layer.path));
         instance::answer(command).map_err(|silence| match silence {
             Silence::Refused(why) => {
-                Stop::say(instar_run::over(self.context.policy).map_or(why, crate::words::run::limit))
+                Stop::say(instar_run::over(self.context.policy).map_or(why, words::run::limit))
             }
             Silence::Broken(why) => Stop::Message(cannot_open(&layer.path, why.as_bytes())),
         })

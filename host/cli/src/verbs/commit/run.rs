@@ -13,7 +13,7 @@ use instar_abi::report::{Failure, Stage};
 use super::args::Args;
 use super::base::{Absent, Base, Way};
 use crate::console::Console;
-use crate::run::change::{changeable, guessed_raw};
+use crate::run::change::guessed_raw;
 use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
@@ -58,12 +58,12 @@ fn work(
     let guest = Guest::prepare_guarded(context.policy, lanes)?;
     let files = files::none(context.policy, false)?;
     let options = files::target_options(mode, context.policy);
-    let facts = target::in_place(&files, place, &options)?;
+    let facts = place.image().in_place(&files, &options)?;
     // The image is the same one, or an empty one; its names stay.
     files.keep_record_throughout(facts.slot);
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
-    let image = files::described(&files, facts, place, None)?;
+    let image = place.image().described(&files, facts, None)?;
     let mut probed_raw = false;
     let way = Way {
         args,
@@ -124,7 +124,7 @@ fn work(
 
 /// Refuses an image that is not to be changed, or not by what it names.
 fn committable(place: &Place) -> Step<()> {
-    changeable(place)?;
+    place.image().changeable()?;
     if place.below != Below::Named {
         let why = b"instar commits an image only to its own backing file, not to another 'backing'";
         return Err(Stop::Message(cannot_open(&place.given, why)));

@@ -13,7 +13,7 @@ use crate::create::Settings;
 use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
-use crate::run::target::{self, Given, NewTarget};
+use crate::run::target::{self, NewTarget};
 use crate::run::{Context, concluded, data_file, size};
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
@@ -21,7 +21,7 @@ use crate::value::driver::Driver;
 use crate::value::place::{Below, Place, Reading, cannot_open};
 use crate::value::progress::ShowProgress;
 use crate::verbs::shared::{digest, ground};
-use instar_run::Guest;
+use instar_run::{Given, Guest};
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     // The reference tool looks at this before it opens anything.
@@ -131,9 +131,9 @@ fn open_sources(
     let mut sources = Vec::new();
     for name in &args.sources {
         let place = args.source.place(name)?;
-        let facts = files::source(opened, &place, mode.is_direct())?;
+        let facts = place.image().source(opened, mode.is_direct())?;
         names.set(facts.slot, place.path.as_bytes());
-        sources.push(files::described(opened, facts, &place, args.snapshot.clone())?);
+        sources.push(place.image().described(opened, facts, args.snapshot.clone())?);
         places.push(place);
     }
     Ok((places, sources))
@@ -255,7 +255,7 @@ fn open_existing(args: &Args, driver: Step<Driver>, opened: &Files, context: &Co
             share: false,
         };
         let place = Place::parse(given, reading).map_err(Stop::Message)?;
-        target::writable(&place)?;
+        place.image().writable()?;
         whole(&place).map_err(|why| Stop::Message(cannot_open(given, why)))?;
         let format = place.format.ok_or_else(|| {
             Stop::say("--target-image-opts needs a driver= for the target, because the format of a target is never guessed")

@@ -159,7 +159,7 @@ impl Backing {
         let place = locate(name, format, target).map_err(within)?;
         let facts = opened
             .shared_source(place.path.as_ref())
-            .map_err(|error| within(files::words(&error)))?;
+            .map_err(|error| within(words::run::open(&error)))?;
         if let (None, Some(format)) = (format, place.format) {
             return Err(Stop::say(format!(
                 "Backing file specified without backing format\nDetected format of {}.",
@@ -168,7 +168,7 @@ impl Backing {
         }
         names.set(facts.slot, place.path.as_bytes());
         Ok(Some(Self {
-            source: files::described(opened, facts, &place, None)?,
+            source: place.image().described(opened, facts, None)?,
             place,
         }))
     }
@@ -239,7 +239,7 @@ fn open_target(
     {
         let below = beside(path.as_bytes(), name);
         let spared = opened.spares(OsStr::from_bytes(&below).as_ref());
-        spared.map_err(|error| under(&args.image, Stop::Message(files::words(&error))))?;
+        spared.map_err(|error| under(&args.image, Stop::Message(words::run::open(&error))))?;
     }
     Ok(target)
 }

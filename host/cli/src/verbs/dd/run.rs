@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let guest = Guest::prepare_guarded(context.policy, instar_run::lanes(None))?;
     let place = args.source.place(&args.input)?;
     let files = files::none(context.policy, place.share)?;
-    let facts = files::source(&files, &place, false)?;
+    let facts = place.image().source(&files, false)?;
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
     let settings = Settings::parse(args.target_driver()?, None).map_err(Stop::Message)?;
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     .open(&files, None)?;
     names.set(target.slot, args.output.as_bytes());
     let verb = Verb::Dd(job::Dd {
-        source: files::described(&files, facts, &place, None)?,
+        source: place.image().described(&files, facts, None)?,
         target,
         block_size: args.block_size,
         count: args.count,

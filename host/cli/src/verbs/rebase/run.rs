@@ -14,12 +14,12 @@ use instar_abi::{FileFacts, Format, Slot};
 use instar_engine::{Files, Rule, TargetOptions, Verdict};
 
 use super::args::Args;
-use crate::run::change::{changeable, warn_of_guess};
+use crate::run::change::warn_of_guess;
 use crate::run::data_file;
 use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
-use crate::run::target::{self, Given};
+use crate::run::target;
 use crate::run::{Context, concluded_by};
 use crate::show::beside;
 use crate::stop::{Step, Stop};
@@ -27,7 +27,7 @@ use crate::value::driver;
 use crate::value::place::{self, Below, Place, Reading, cannot_open};
 use crate::value::progress::ShowProgress;
 use crate::words::{self, Scene};
-use instar_run::Guest;
+use instar_run::{Given, Guest};
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let progress = Arc::new(Progress::new(
@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
 fn work(args: &Args, progress: &Arc<Progress>, context: &mut Context<'_>) -> Step<()> {
     let (mode, backing_mode) = args.modes()?;
     let place = args.source.place(&args.image)?;
-    changeable(&place)?;
+    place.image().changeable()?;
     if place.below != Below::Named {
         let why = b"instar changes an image only with its own backing file, not with another 'backing'";
         return Err(Stop::Message(cannot_open(&place.given, why)));
@@ -57,10 +57,10 @@ fn work(args: &Args, progress: &Arc<Progress>, context: &mut Context<'_>) -> Ste
     let guest = Guest::prepare_guarded(context.policy, lanes)?;
     let files = files::none(context.policy, false)?;
     let options = files::target_options(mode, context.policy);
-    let facts = target::in_place(&files, &place, &options)?;
+    let facts = place.image().in_place(&files, &options)?;
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
-    let image = files::described(&files, facts, &place, None)?;
+    let image = place.image().described(&files, facts, None)?;
     let opening = Opening {
         args,
         place: &place,
@@ -149,14 +149,14 @@ impl Opening<'_> {
         let mut given: Vec<Given> = Vec::new();
         given.extend(
             args.name()
-                .and_then(|name| Given::by(name.as_bytes(), &self.place.path)),
+                .and_then(|name| target::given(name.as_bytes(), &self.place.path)),
         );
         if let Some(name) = &data
             && self.files.verdict(slot, name) == Verdict::LetIn(Rule::Recorded)
         {
-            given.extend(Given::by(name, &self.place.path));
+            given.extend(target::given(name, &self.place.path));
         }
-        target::remember_given(self.files, slot, &given);
+        Given::remember(self.files, slot, &given);
         if args.unchecked {
             let change = Change::Rebase(new);
             return Ok(Prepared {
@@ -204,9 +204,9 @@ impl Opening<'_> {
             true => self.files.shared_source(path),
             false => self.files.source(path, self.direct),
         };
-        let facts: FileFacts = opened.map_err(|error| failed(files::words(&error)))?;
+        let facts: FileFacts = opened.map_err(|error| failed(words::run::open(&error)))?;
         names.set(facts.slot, place.path.as_bytes());
-        files::described(self.files, facts, &place, None)
+        Ok(place.image().described(self.files, facts, None)?)
     }
 }
 

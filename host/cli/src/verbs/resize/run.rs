@@ -7,7 +7,7 @@ use instar_abi::fault;
 use instar_abi::job::{Change, ChangeImage, Resize, Verb};
 
 use super::args::Args;
-use crate::run::change::{changeable, opened, warn_of_guess, worded};
+use crate::run::change::{opened, warn_of_guess, worded};
 use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
@@ -19,7 +19,7 @@ use instar_run::Guest;
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
-    changeable(&place)?;
+    place.image().changeable()?;
     let apart = data_file::ask(context, &place);
     let guest = Guest::prepare(context.policy, 1)?;
     let files = files::none(context.policy, false)?;

@@ -8,7 +8,8 @@ use crate::create::Ground;
 use crate::stop::{Step, Stop};
 use crate::value::driver::{self, Driver};
 use crate::value::list;
-use crate::value::protocol::Protocol;
+use crate::value::protocol;
+use instar_run::Protocol;
 
 /// `-o`, which may be repeated: one list.
 pub(crate) fn join_options(options: &mut Option<Vec<u8>>, more: &[u8]) -> Step<()> {
@@ -59,7 +60,7 @@ pub(crate) fn ground(driver: Driver, target: Option<&OsStr>) -> Ground {
     let Some(target) = target else {
         return Ground::Unknown;
     };
-    let device = match (driver.protocol(), Protocol::of(None, target)) {
+    let device = match (driver.protocol(), protocol::of(None, target)) {
         (Protocol::Device, _) | (Protocol::Either, Protocol::Device) => true,
         (Protocol::File, _) | (Protocol::Either, Protocol::File) => false,
         (Protocol::Either, Protocol::Either) => std::fs::metadata(target)

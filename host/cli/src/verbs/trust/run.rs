@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let files = files::none(context.policy, true)?;
     let facts = files
         .shared_source(path.as_ref())
-        .map_err(|error| Stop::Message(files::words(&error)))?;
+        .map_err(|error| Stop::Message(words::run::open(&error)))?;
     if args.action == Action::Remove {
         files
             .distrust(facts.slot)
