@@ -45,6 +45,7 @@ mod provenance;
 mod rate;
 mod record;
 mod resize;
+mod room;
 mod root;
 mod scan;
 mod serve;

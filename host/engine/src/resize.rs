@@ -2,10 +2,11 @@
 
 use instar_abi::FileKind;
 use instar_abi::request::Preallocate;
-use rustix::fs::{FallocateFlags, fallocate, fstat, fstatvfs, ftruncate};
+use rustix::fs::{FallocateFlags, fallocate, fstat, ftruncate};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::file::{OpenFile, Outcome};
+use crate::room::has_room;
 use crate::stop::Stop;
 use crate::zero::write_zeros;
 
@@ -44,16 +45,6 @@ pub(crate) fn resize(file: &OpenFile, length: u64, preallocate: Preallocate, sto
         let _ = set(old);
     }
     reserved
-}
-
-/// Whether the filesystem has so many bytes free, with `more` that could be; where it does not say, trying will tell. Else
-/// everybody's space would be used up, for a moment, by a reservation that fails in the end.
-pub(crate) fn has_room(file: &OpenFile, bytes: u64, more: u64) -> bool {
-    file.kind == FileKind::Block
-        || fstatvfs(&file.fd).map_or(true, |space| {
-            let free = space.f_bfree.saturating_mul(space.f_frsize);
-            space.f_blocks == 0 || free.saturating_add(more) >= bytes
-        })
 }
 
 /// Gives up the file whose name this one will take, if there is room for one of the two only: what happens to it anyway when it is

@@ -9,7 +9,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
 use crate::file::{OpenFile, Outcome, bytes};
-use crate::resize::has_room;
+use crate::room::has_room;
 use crate::stop::Stop;
 
 const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::KEEP_SIZE);

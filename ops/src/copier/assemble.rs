@@ -31,6 +31,14 @@ pub(crate) struct Span {
     pub(crate) length: usize,
 }
 
+/// Where in the buffer a byte of the target lies.
+pub(super) fn place(spans: &[Span], target: u64) -> Option<usize> {
+    let after = spans.partition_point(|span| span.target <= target);
+    let span = spans.get(after.checked_sub(1)?)?;
+    let within = usize::try_from(target.checked_sub(span.target)?).ok()?;
+    (within < span.length).then(|| span.at.saturating_add(within))
+}
+
 /// A piece and its place in the buffer.
 #[derive(Clone, Copy, Debug)]
 struct Fill {
@@ -425,7 +433,7 @@ pub(super) fn written(
             }
             _ => spans.push(Span {
                 target: start,
-                at: super::sift::place(all, start).ok_or_else(|| internal(line!()))?,
+                at: place(all, start).ok_or_else(|| internal(line!()))?,
                 length: to_usize(end.saturating_sub(start))?,
             }),
         }

@@ -323,7 +323,11 @@ impl Held {
                 blanks.push(from..range.end.min(start));
                 from = range.end.min(start);
             }
-            let at = if zero { Some(0) } else { sift::place(spans, from) };
+            let at = if zero {
+                Some(0)
+            } else {
+                assemble::place(spans, from)
+            };
             match (at, to_usize(range.end.saturating_sub(from))) {
                 (_, Ok(0)) => {}
                 (Some(at), Ok(length)) => runs::extend(

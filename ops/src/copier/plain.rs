@@ -192,7 +192,7 @@ impl Lane {
         runs.clear();
         let mut stretches = Stretches::new(sparse);
         let mut found = |range: Range<u64>, zero| {
-            if let Some(at) = sift::place(spans, range.start) {
+            if let Some(at) = assemble::place(spans, range.start) {
                 runs.push(Run {
                     target: range.start,
                     at,

@@ -13,7 +13,7 @@ use core::ops::Range;
 
 use instar_disk::{Result, Sieve, Sparse, align_down, align_up, from_usize, to_usize};
 
-use super::assemble::Span;
+use super::assemble::{Span, place};
 use super::plan::Piece;
 use super::runs::{self, Run};
 use crate::chain::Origin;
@@ -74,14 +74,6 @@ pub(super) fn cells(
         }));
     }
     Ok(())
-}
-
-/// Where in the buffer a byte of the target lies.
-pub(super) fn place(spans: &[Span], target: u64) -> Option<usize> {
-    let after = spans.partition_point(|span| span.target <= target);
-    let span = spans.get(after.checked_sub(1)?)?;
-    let within = usize::try_from(target.checked_sub(span.target)?).ok()?;
-    (within < span.length).then(|| span.at.saturating_add(within))
 }
 
 /// The sieve of the stretch at hand.
