@@ -1,6 +1,9 @@
 //! The zeros that a copy leaves out: one rule for host and guest.
 //!
 //! ```text
+//!  answer    ├───────────── what the source says is alike, at most 2 GiB less a sector ─────────────┤
+//!  stretches ├──── 2 MiB ────┤├──── 2 MiB ────┤├──── 2 MiB ────┤                          ├─ rest ─┤
+//!
 //!  stretch   ├────────────┬────────────┬────────────┬────────────┬───────┤
 //!  granules       zero        data         zero         zero       zero     of the target's offsets, cut off at the ends
 //!  left out  ├────────────┤            ├─────────────────────────────────┤
@@ -8,6 +11,8 @@
 //!
 //! A granule that is not all zero is data. Zero granules between two of data are left out if they are at least `minimum` bytes
 //! together; those at the start or the end of a stretch always are. (qemu-img's rule for `-S`.)
+//!
+//! The guest cuts stretches, because it asks the source; host and guest look for zeros in them with the same [`Sieve`].
 
 use core::ops::Range;
 
@@ -21,6 +26,10 @@ pub struct Sparse {
 impl Sparse {
     /// A sector: the smallest granule, and what the minimum is a multiple of.
     pub const SECTOR: u64 = 512;
+    /// Bytes of a stretch at most: qemu-img's buffer.
+    pub const STRETCH: u64 = 2 << 20;
+    /// Bytes that a source answers for at once, at most: qemu-img's largest request.
+    pub const ANSWER: u64 = (2 << 30) - 512;
     /// The largest minimum: qemu-img's largest `-S`.
     pub const LARGEST: u64 = 16 << 20;
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use instar_disk::{Fault, Result, align_down, align_up};
+use instar_disk::{Fault, Result, Sparse, align_down, align_up};
 
 use crate::account;
 use crate::chain::{Located, Origin};
@@ -15,11 +15,6 @@ const PIECES: usize = 256;
 const STEPS: usize = 4096;
 /// The unit that is given up where a source cannot be mapped (`--salvage`), as in qemu-img.
 const SECTOR: u64 = 512;
-
-/// Bytes of a stretch at most: qemu-img's buffer.
-const STRETCH: u64 = 2 << 20;
-/// Bytes that a source answers for at once, at most: qemu-img's largest request.
-const ANSWER: u64 = (2 << 30) - 512;
 
 /// Decoded bytes in a chunk. Ours: they pass through the buffers of a lane, which must be small and stay in the cache.
 const ENCODED_BUDGET: u64 = 1 << 20;
@@ -82,7 +77,7 @@ pub(crate) struct Cut {
     pub(crate) stretching: Stretching,
 }
 
-/// A stretch is what qemu-img looks for zeros in at a time: at most 2 MiB of what the source answers for at once.
+/// How stretches, in which zeros are looked for by the rule of [`Sparse`], are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stretching {
     /// It makes no difference.
@@ -260,7 +255,7 @@ impl<'h> Plan<'h> {
             return Ok(0..u64::MAX);
         }
         if !self.answer.contains(&at) {
-            let mut limit = self.end.saturating_sub(at).min(ANSWER);
+            let mut limit = self.end.saturating_sub(at).min(Sparse::ANSWER);
             if at < self.cut.backed_below {
                 limit = limit.min(self.cut.backed_below.saturating_sub(at));
             }
@@ -271,8 +266,11 @@ impl<'h> Plan<'h> {
             self.answer = at..at.saturating_add(length);
         }
         let within = at.saturating_sub(self.answer.start);
-        let start = self.answer.start.saturating_add(align_down(within, STRETCH));
-        Ok(start..start.saturating_add(STRETCH).min(self.answer.end))
+        let start = self
+            .answer
+            .start
+            .saturating_add(align_down(within, Sparse::STRETCH));
+        Ok(start..start.saturating_add(Sparse::STRETCH).min(self.answer.end))
     }
 
     fn locate(&mut self, chunk: &mut Chunk, at: u64) -> Result<Located> {
