@@ -29,6 +29,7 @@ pub(crate) fn run() -> Outcome {
         ]),
     )?;
     step("lints of the sandboxed binary", &mut bare_guest())?;
+    advisories()?;
     step(
         "documentation",
         cargo()
@@ -42,6 +43,23 @@ pub(crate) fn run() -> Outcome {
     println!("── table of compatibility");
     compatibility::check()?;
     tests()
+}
+
+/// Looks for known faults in other people's crates, where there is a program that knows them.
+fn advisories() -> Outcome {
+    let unchecked = |why: &str| println!("── known faults of crates: NOT CHECKED, because {why}");
+    if !exists("cargo-deny") {
+        unchecked("cargo-deny is not installed (cargo install cargo-deny)");
+        return Ok(());
+    }
+    if step("database of known faults", cargo().args(["deny", "fetch", "db"])).is_err() {
+        unchecked("their database cannot be reached");
+        return Ok(());
+    }
+    step(
+        "known faults of crates",
+        cargo().args(["deny", "check", "advisories"]),
+    )
 }
 
 /// Lints the code that exists only inside the sandbox, as the build script of the host builds it.

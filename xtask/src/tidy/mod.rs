@@ -2,6 +2,7 @@
 
 mod code;
 mod edges;
+mod foreign;
 mod rust;
 mod text;
 mod unsafety;
@@ -44,6 +45,7 @@ type Rule = fn(&House) -> Result<Vec<String>, String>;
 
 const RULES: &[(&str, Rule)] = &[
     ("imports between crates", edges::check),
+    ("crates of others", foreign::check),
     ("size of files", code::sizes),
     ("first lines of crates", code::heads),
     ("amount of unsafe code", unsafety::check),
