@@ -8,13 +8,14 @@ use instar_abi::job::{self, Below, SizeRule, Window};
 
 use instar_abi::report::{Backing, Failure, Info, Stage};
 use instar_disk::{
-    Bitmaps, Encoded, Extents, Fault, FileFacts, Format, Host, ImageText, Kind, Mapping, Opened, Result,
-    Role, Slot, Status, align_up, fault, to_usize,
+    Bitmaps, Extents, Fault, FileFacts, Format, Host, ImageText, Kind, Mapping, Opened, Result, Role, Slot,
+    Status, align_up, fault, to_usize,
 };
 
 use crate::account::Account;
 use crate::detect::detect;
 use crate::formats::{self, Purpose};
+use crate::located::{Located, Origin};
 use crate::naming;
 use crate::session::{At, Outcome, Session};
 
@@ -27,33 +28,6 @@ const SECTOR: u64 = 512;
 /// Layers, top first.
 pub(crate) struct Chain<'h> {
     layers: Vec<Layer<'h>>,
-}
-
-/// Where guest bytes are, all layers considered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Located {
-    /// Bytes, at least 1.
-    pub(crate) length: u64,
-    pub(crate) from: Origin,
-}
-
-/// Where bytes come from. There is no layer below that could say more: what no layer has is zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    Data { slot: Slot, offset: u64 },
-    Encoded(Encoded),
-    Zero,
-}
-
-impl Origin {
-    /// Where bytes of that kind come from, if nothing lies below them.
-    pub(crate) const fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Zero { .. } | Kind::Unallocated => Self::Zero,
-            Kind::Data { slot, offset } => Self::Data { slot, offset },
-            Kind::Encoded(encoded) => Self::Encoded(encoded),
-        }
-    }
 }
 
 impl<'h> Chain<'h> {

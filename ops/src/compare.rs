@@ -16,8 +16,9 @@ use instar_abi::job::Compare;
 use instar_abi::report::{Compared, Done, Failure, Stage};
 use instar_disk::{Action, CompareRange, Host, Io, Result, Slot, Status, Turnstile, align_down, from_usize};
 
-use crate::chain::{Chain, Located, Origin};
+use crate::chain::Chain;
 use crate::copier::{Assembler, Piece, Span, lanes_with_room};
+use crate::located::{Located, Origin};
 use crate::session::{At, Outcome, Session};
 
 /// Bytes that a lane decodes of each image at a time.

@@ -43,6 +43,7 @@ mod detect;
 mod formats;
 mod info;
 mod leaves;
+mod located;
 mod map;
 mod marks;
 mod measure;

@@ -5,7 +5,8 @@ use instar_abi::report::{Done, Measured, Specific, Stage};
 use instar_abi::{Report, report};
 use instar_disk::{Result, align_down, align_up};
 
-use crate::chain::{Chain, Origin};
+use crate::chain::Chain;
+use crate::located::Origin;
 use crate::rehearsal::{self, Rehearsal};
 use crate::session::{At, Outcome, Session};
 

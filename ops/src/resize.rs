@@ -9,8 +9,9 @@ use instar_disk::{
     Distant, Edit, Fault, File, FileFacts, Host, LARGEST_SIZE, Resizing, Result, Slot, from_usize,
 };
 
-use crate::chain::{Chain, Origin};
+use crate::chain::Chain;
 use crate::copier::{Assembler, Piece};
+use crate::located::Origin;
 use crate::session::{At, Outcome, Session};
 
 /// Gives the disk of `image`, which stands in the file of `source`, the size that is wanted.

@@ -7,7 +7,8 @@ use instar_abi::job;
 use instar_abi::report::Stage;
 use instar_disk::{Bitmaps, Fault, Result, fault};
 
-use crate::chain::{Chain, Located};
+use crate::chain::Chain;
+use crate::located::Located;
 use crate::session::{At, Outcome, Session};
 
 /// Images in a row.

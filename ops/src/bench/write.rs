@@ -15,9 +15,10 @@ use instar_disk::{
     Action, Format, Host, Io, Placement, Result, Slot, Target, ZeroHow, align_down, align_up, to_usize,
 };
 
-use crate::chain::{Chain, Origin};
+use crate::chain::Chain;
 use crate::copier::{Assembler, Piece, Span};
 use crate::formats;
+use crate::located::Origin;
 use crate::session::{At, Outcome, Session, internal};
 
 /// Bytes of one write; a longer stretch is written in several, from the same buffer. Ours.

@@ -11,7 +11,7 @@ use instar_disk::{
 
 use super::plan::Piece;
 use super::salvage;
-use crate::chain::Origin;
+use crate::located::Origin;
 use crate::session::{At, Outcome, internal};
 
 /// Encoded units nearer together in the file than this are read in one go.

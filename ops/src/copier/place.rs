@@ -16,8 +16,8 @@ use super::plan::{Chunk, Stretching};
 use super::runs::{self, Owed, Run};
 use super::sift::{self, Carry, Cell};
 use super::{Ground, Shared};
-use crate::chain::Origin;
 use crate::leaves::Leaf;
+use crate::located::Origin;
 use crate::session::{At, Outcome, internal};
 
 /// Inside a unit that is allocated anyway, zeros are left out of the write in pieces of this size (qemu-img's default

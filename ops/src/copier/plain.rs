@@ -13,8 +13,8 @@ use super::plan::{Chunk, Piece, Stretching};
 use super::runs::{self, Owed, Run};
 use super::sift::{self, Cell, Stretches};
 use super::{Ground, Offload, PAGE, PLAIN_ALIGN, Shared};
-use crate::chain::Origin;
 use crate::leaves::Leaf;
+use crate::located::Origin;
 use crate::session::{At, Outcome};
 
 /// Works until the plan is empty.

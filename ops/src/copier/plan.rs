@@ -6,7 +6,7 @@ use core::ops::Range;
 use instar_disk::{Fault, Result, Sparse, align_down, align_up};
 
 use crate::account;
-use crate::chain::{Located, Origin};
+use crate::located::{Located, Origin};
 use crate::source::Source;
 
 /// Pieces in a chunk before it is cut at the next boundary: one doorbell's worth.

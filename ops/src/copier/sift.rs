@@ -16,7 +16,7 @@ use instar_disk::{Result, Sieve, Sparse, align_down, align_up, from_usize, to_us
 use super::assemble::{Span, place};
 use super::plan::Piece;
 use super::runs::{self, Run};
-use crate::chain::Origin;
+use crate::located::Origin;
 use crate::session::internal;
 
 /// A run of a piece that is all zero, or data in each granule.

@@ -28,7 +28,8 @@ const TWICE: &[(&str, &str)] = &[
     ("syn", "derives of two generations; none is linked"),
 ];
 
-const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+/// How a source begins that is a registry, not a repository of somebody's.
+const REGISTRY: &str = "registry+";
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -58,7 +59,7 @@ fn judge(packages: &[Package]) -> Vec<String> {
         let Some(source) = &package.source else { continue };
         let Package { name, version, .. } = package;
         versions.entry(name).or_default().insert(version);
-        if source != REGISTRY {
+        if !source.starts_with(REGISTRY) {
             findings.push(format!("{name} {version}: comes from {source}"));
         }
         let licence = package.license.as_deref().unwrap_or_default();
