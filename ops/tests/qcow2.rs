@@ -12,11 +12,12 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use common::{conversion, pattern, qemu_img, run, source};
+use common::{conversion, pattern, run, source};
 use instar_abi::Report;
 use instar_abi::job::{Compare, Map, Verb};
 use instar_abi::report::{Compared, MapRun};
-use instar_native::Native;
+use instar_testkit::Native;
+use instar_testkit::oracle::qemu_in;
 
 /// A disk with data, holes, and zeros in data.
 fn disk() -> Vec<u8> {
@@ -45,7 +46,7 @@ fn make(dir: &Path, options: &[&str], name: &str) {
         &["disk.raw", name],
     ]
     .concat();
-    qemu_img(dir, &arguments);
+    qemu_in(dir, &arguments);
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn a_chain_shows_the_view_of_its_top() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("disk.raw"), disk()).unwrap();
     make(dir.path(), &[], "base.qcow2");
-    qemu_img(
+    qemu_in(
         dir.path(),
         &[
             "create",
@@ -91,7 +92,7 @@ fn a_chain_shows_the_view_of_its_top() {
             "4M",
         ],
     );
-    qemu_img(
+    qemu_in(
         dir.path(),
         &[
             "create",
@@ -113,7 +114,7 @@ fn a_chain_shows_the_view_of_its_top() {
     ];
     let report = run(&native, &files, Verb::Convert(conversion(&files)));
     assert!(matches!(report, Report::Done(_)), "{report:?}");
-    qemu_img(dir.path(), &["convert", "-O", "raw", "top.qcow2", "c.raw"]);
+    qemu_in(dir.path(), &["convert", "-O", "raw", "top.qcow2", "c.raw"]);
     assert!(fs::read(dir.path().join("b.raw")).unwrap() == fs::read(dir.path().join("c.raw")).unwrap());
 }
 
@@ -169,11 +170,11 @@ fn maps_are_those_of_qemu_img() {
         .filter(|options| !options.concat().contains("extended_l2"))
     {
         make(dir.path(), options, "a.qcow2");
-        let oracle = qemu_img(dir.path(), &["map", "--output", "json", "a.qcow2"]);
+        let oracle = qemu_in(dir.path(), &["map", "--output", "json", "a.qcow2"]);
         assert_eq!(map(dir.path(), "a.qcow2"), oracle, "{options:?}");
     }
     make(dir.path(), &[], "base.qcow2");
-    qemu_img(
+    qemu_in(
         dir.path(),
         &[
             "create",
@@ -188,7 +189,7 @@ fn maps_are_those_of_qemu_img() {
             "4M",
         ],
     );
-    qemu_img(
+    qemu_in(
         dir.path(),
         &[
             "create",
@@ -203,12 +204,12 @@ fn maps_are_those_of_qemu_img() {
             "8M",
         ],
     );
-    qemu_img(
+    qemu_in(
         dir.path(),
         &["convert", "-f", "raw", "-O", "raw", "disk.raw", "sparse.raw"],
     );
     for name in ["base.qcow2", "mid.qcow2", "top.qcow2", "disk.raw", "sparse.raw"] {
-        let oracle = qemu_img(dir.path(), &["map", "--output", "json", name]);
+        let oracle = qemu_in(dir.path(), &["map", "--output", "json", name]);
         assert_eq!(map(dir.path(), name), oracle, "{name}");
     }
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 use common::{conversion, pattern, raw_target, run, source};
 use instar_abi::job::{Dd, Verb};
 use instar_abi::{FileFacts, Format, Report};
-use instar_native::Native;
+use instar_testkit::Native;
 
 fn convert(native: &Native, files: &[FileFacts], existing: bool) -> Report {
     let mut job = conversion(files);

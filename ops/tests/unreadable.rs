@@ -17,7 +17,7 @@ use instar_abi::job::{Bounds, Create, Dd, Qcow2Create, Seed, Verb};
 use instar_abi::report::{Failure, Stage};
 use instar_abi::{Format, Job, Report, Slot, fault};
 use instar_disk::{Action, IoError};
-use instar_native::{Native, Watch, Watched};
+use instar_testkit::{Native, Watch, Watched};
 
 const EIO: u32 = 5;
 

@@ -67,8 +67,8 @@ impl Bench {
     #[must_use]
     pub fn new(sandbox: Sandbox) -> Self {
         Self {
-            directory: instar_native::scratch(),
-            state: instar_native::scratch(),
+            directory: instar_testkit::scratch(),
+            state: instar_testkit::scratch(),
             sandbox,
         }
     }
@@ -82,8 +82,8 @@ impl Bench {
     #[must_use]
     pub fn on_disk(&self) -> Self {
         Self {
-            directory: instar_native::on_disk(),
-            state: instar_native::on_disk(),
+            directory: instar_testkit::on_disk(),
+            state: instar_testkit::on_disk(),
             sandbox: self.sandbox,
         }
     }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+pub use instar_testkit::pattern::{lines as text, mix, seeded as pattern};
+
 /// A piece of a disk.
 #[derive(Clone, Copy, Debug)]
 pub enum Piece {
@@ -13,26 +15,6 @@ pub enum Piece {
     Zeros(u64, u64),
     /// Text that compresses well, each line naming its offset.
     Text(u64, u64),
-}
-
-/// Bytes that depend on where they stand: no two 8-byte words of a disk are the same.
-#[must_use]
-pub fn pattern(offset: u64, length: u64, seed: u64) -> Vec<u8> {
-    (offset..offset + length)
-        .map(|at| {
-            let word = mix((at >> 3) ^ seed.rotate_left(40));
-            (word >> ((at & 7) * 8)) as u8
-        })
-        .collect()
-}
-
-/// A mixing step whose result looks random and is never zero for long.
-#[must_use]
-pub fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }
 
 /// Makes a sparse raw disk of `size` bytes out of `pieces`.
@@ -61,21 +43,6 @@ pub fn write(file: &File, pieces: &[Piece]) {
             Piece::Text(offset, length) => file.write_all_at(&text(offset, length), offset).unwrap(),
         }
     }
-}
-
-/// Lines that name their offset.
-#[must_use]
-pub fn text(offset: u64, length: u64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(length as usize + 64);
-    while (bytes.len() as u64) < length {
-        let line = format!(
-            "this line stands at byte {:>12} of the disk\n",
-            offset + bytes.len() as u64
-        );
-        bytes.extend_from_slice(line.as_bytes());
-    }
-    bytes.truncate(length as usize);
-    bytes
 }
 
 /// The usual disk of the suite: 4 MiB and a sector, with data, text, written zeros, holes, single sectors, and data at

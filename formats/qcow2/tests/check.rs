@@ -11,7 +11,7 @@ mod support;
 
 use instar_disk::report::Checked;
 use instar_disk::{Fault, File, Findings};
-use instar_native::{Native, Report};
+use instar_testkit::{Native, Report};
 use serde_json::{Map, Value};
 use support::Bench;
 

@@ -15,8 +15,8 @@ mod support;
 use std::ops::Range;
 
 use instar_disk::{File, Opened, Result};
-use instar_native::conformance::{Format, Sound, covers_the_disk, survives_changes, survives_cuts};
 use instar_qcow2::OpenOptions;
+use instar_testkit::conformance::{Format, Sound, covers_the_disk, survives_changes, survives_cuts};
 use support::{Bench, MIB};
 
 /// `open` reads the first cluster and, asked for them, snapshots and bitmaps; `map` pieces of the L1 table and of L2 tables.

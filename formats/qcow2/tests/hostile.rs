@@ -13,9 +13,8 @@ mod support;
 
 use instar_disk::job::SnapshotName;
 use instar_disk::{File, Kind, fault};
-use instar_native::words;
-use instar_native::{Asked, Counting, Native, Report};
 use instar_qcow2::{OpenOptions, raw};
+use instar_testkit::{Asked, Counting, Native, Report, words};
 use support::{Bench, Chain, KIB, MIB, assert_same, edited};
 
 const READ: OpenOptions = OpenOptions { info_only: false };

@@ -12,8 +12,8 @@ mod support;
 use instar_disk::job::Compression;
 use instar_disk::report::{Info, LuksInfo, Qcow2Info, Snapshot, Specific};
 use instar_disk::{File, ImageText};
-use instar_native::Native;
 use instar_qcow2::OpenOptions;
+use instar_testkit::Native;
 use serde_json::{Map, Value, json};
 use support::{Bench, edited};
 

@@ -11,7 +11,7 @@ mod support;
 
 use instar_disk::job::SnapshotName;
 use instar_disk::{File, Kind};
-use instar_native::Native;
+use instar_testkit::Native;
 use serde_json::Value;
 use support::{Bench, Chain, KIB, MIB, assert_same};
 

@@ -12,8 +12,8 @@
 mod support;
 
 use instar_disk::File;
-use instar_native::Native;
 use instar_qcow2::OpenOptions;
+use instar_testkit::Native;
 use support::Bench;
 
 /// Nanoseconds that this thread has run: other work on the machine does not count.

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use instar_native::conformance::{Format, Sound, covers_the_disk, survives_cuts};
+use instar_testkit::conformance::{Format, Sound, covers_the_disk, survives_cuts};
 
 const FORMAT: Format = Format {
     open: instar_raw::open,

@@ -7,13 +7,13 @@
     reason = "a failure is a test failure"
 )]
 
-mod support;
-
-use instar_native::conformance::{
+use instar_testkit::Bench;
+use instar_testkit::conformance::{
     Format, Sound, Tally, covers_the_disk, survives_changes, survives_cuts, survives_failures,
     takes_changed_images,
 };
-use support::{Dir, MIB, qemu, text};
+use instar_testkit::oracle::{qemu, text};
+use instar_testkit::pattern::MIB;
 
 /// `open` reads the header; `map` a page of the block map and, in a static image, extents.
 const FORMAT: Format = Format {
@@ -25,10 +25,10 @@ const FORMAT: Format = Format {
 };
 
 /// An image that qemu-img made, or one with its places in another order.
-fn sound(dir: &Dir, options: &str, size: u64, swapped: bool) -> Sound {
+fn sound(dir: &Bench, options: &str, size: u64, swapped: bool) -> Sound {
     let raw = dir.raw("disk.raw", size, &[(0, 4096), (2 * MIB, MIB), (size - 512, 512)]);
     let name = format!("{options} {size} {swapped}");
-    let image = dir.join(&format!("{name}.vdi"));
+    let image = dir.path(&format!("{name}.vdi"));
     qemu(&[
         "convert",
         "-f",
@@ -62,7 +62,7 @@ fn sound(dir: &Dir, options: &str, size: u64, swapped: bool) -> Sound {
     }
 }
 
-fn images(dir: &Dir) -> Vec<Sound> {
+fn images(dir: &Bench) -> Vec<Sound> {
     vec![
         sound(dir, "static=off", 4 * MIB + 512, false),
         sound(dir, "static=off", 4 * MIB + 512, true),
@@ -73,7 +73,7 @@ fn images(dir: &Dir) -> Vec<Sound> {
 
 #[test]
 fn the_map_covers_every_disk() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for sound in images(&dir) {
         covers_the_disk(&FORMAT, &sound);
     }
@@ -81,7 +81,7 @@ fn the_map_covers_every_disk() {
 
 #[test]
 fn an_image_cut_off_anywhere_is_refused_or_read() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for sound in images(&dir) {
         let tally = survives_cuts(&FORMAT, &sound);
         assert!(tally.read > 4 && tally.refused > 4, "{}: {tally:?}", sound.name);
@@ -90,7 +90,7 @@ fn an_image_cut_off_anywhere_is_refused_or_read() {
 
 #[test]
 fn an_image_changed_anywhere_is_refused_or_read() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let mut tally = Tally::default();
     for sound in images(&dir).iter().take(3) {
         tally += survives_changes(&FORMAT, sound);
@@ -100,7 +100,7 @@ fn an_image_changed_anywhere_is_refused_or_read() {
 
 #[test]
 fn an_image_that_is_written_to_is_incomplete_until_it_is_complete() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for sound in images(&dir).iter().take(3) {
         assert!(survives_failures(&FORMAT, instar_vdi::existing, sound) > 6);
     }
@@ -108,7 +108,7 @@ fn an_image_that_is_written_to_is_incomplete_until_it_is_complete() {
 
 #[test]
 fn a_changed_image_is_written_to_or_refused() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let mut small = sound(&dir, "static=off", 2 * MIB + 512, false);
     small.fields = vec![0x150..0x160, 0x168..0x188];
     let tally = takes_changed_images(instar_vdi::existing, &small);

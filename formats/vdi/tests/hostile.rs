@@ -6,12 +6,12 @@
     reason = "a failure is a test failure"
 )]
 
-mod support;
-
 use std::path::PathBuf;
 
-use instar_native::words;
-use support::{Dir, MIB, pattern, qemu, qemu_complaint, text, walk};
+use instar_testkit::image::walk;
+use instar_testkit::oracle::{qemu, qemu_complaint, text};
+use instar_testkit::pattern::{MIB, pattern};
+use instar_testkit::{Bench, words};
 
 /// Calls that open may make: the header.
 const OPEN_CALLS: u64 = 1;
@@ -19,9 +19,9 @@ const OPEN_CALLS: u64 = 1;
 /// Calls that one map may make: a page of the block map, extents of a static image.
 const MAP_CALLS: u64 = 2;
 
-fn sound(dir: &Dir, options: &str) -> (PathBuf, Vec<u8>) {
+fn sound(dir: &Bench, options: &str) -> (PathBuf, Vec<u8>) {
     let raw = dir.raw("disk.raw", 2 * MIB + 512, &[(MIB, 4096)]);
-    let image = dir.join("disk.vdi");
+    let image = dir.path("disk.vdi");
     qemu(&[
         "convert",
         "-f",
@@ -45,7 +45,7 @@ fn set(bytes: &[u8], at: usize, value: &[u8]) -> Vec<u8> {
 
 #[test]
 fn refuses_what_qemu_img_refuses_in_its_words() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let (image, bytes) = sound(&dir, "static=off");
     let lies: [(usize, &[u8]); 14] = [
         (0x170, &(1_u64 << 60).to_le_bytes()),
@@ -73,7 +73,7 @@ fn refuses_what_qemu_img_refuses_in_its_words() {
 
 #[test]
 fn refuses_a_block_map_that_the_file_does_not_hold() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let (image, bytes) = sound(&dir, "static=off");
     // qemu-img reads such a map as zeros and gives block 0 for every block.
     for lie in [
@@ -98,15 +98,15 @@ fn refuses_a_block_map_that_the_file_does_not_hold() {
 
 #[test]
 fn a_terabyte_in_one_block_costs_one_read_for_each_page_of_its_map() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vdi");
+    let dir = Bench::new();
+    let image = dir.path("disk.vdi");
     qemu(&["create", "-q", "-f", "vdi", text(&image), "1T"]);
     let mut bytes = std::fs::read(&image).unwrap();
     bytes[512..512 + (4 << 20)].fill(0);
     bytes.extend(pattern(0, MIB));
     std::fs::write(&image, &bytes).unwrap();
-    let native = instar_native::Native::new(1);
-    let counting = instar_native::Counting::new(&native);
+    let native = instar_testkit::Native::new(1);
+    let counting = instar_testkit::Counting::new(&native);
     let facts = native.source(&image);
     let mut opened = instar_vdi::open(instar_disk::File::new(&counting, facts)).unwrap();
     let mut at = 0;

@@ -6,11 +6,12 @@
     reason = "a failure is a test failure"
 )]
 
-mod support;
-
 use std::path::Path;
 
-use support::{Dir, MIB, assert_same, pattern, qemu, qemu_reads, read_all, text};
+use instar_testkit::Bench;
+use instar_testkit::image::read_all;
+use instar_testkit::oracle::{qemu, qemu_reads, text};
+use instar_testkit::pattern::{MIB, assert_same, pattern};
 
 /// Sizes around a sector, a block, and a sector of the map (128 blocks).
 const SIZES: [u64; 9] = [
@@ -40,11 +41,11 @@ fn ranges(size: u64) -> Vec<(u64, u64)> {
 
 #[test]
 fn reads_what_qemu_img_converts_to_dynamic_and_static_at_every_boundary() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for size in SIZES {
         for options in ["static=off", "static=on"] {
             let raw = dir.raw("disk.raw", size, &ranges(size));
-            let image = dir.join("disk.vdi");
+            let image = dir.path("disk.vdi");
             qemu(&[
                 "convert",
                 "-f",
@@ -57,15 +58,15 @@ fn reads_what_qemu_img_converts_to_dynamic_and_static_at_every_boundary() {
                 text(&image),
             ]);
             let ours = read_all(instar_vdi::open, &image).unwrap();
-            assert_same(&format!("{size} {options}"), &ours, &std::fs::read(&raw).unwrap());
+            assert_same(&ours, &std::fs::read(&raw).unwrap(), &format!("{size} {options}"));
         }
     }
 }
 
 #[test]
 fn reads_an_image_whose_places_are_out_of_order() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vdi");
+    let dir = Bench::new();
+    let image = dir.path("disk.vdi");
     qemu(&["create", "-q", "-f", "vdi", text(&image), "6M"]);
     for (block, value) in [(4, 4), (1, 1), (2, 2), (0, 9)] {
         let write = format!("write -P {value} {}k 4k", block * 1024 + 512);
@@ -80,7 +81,7 @@ fn reads_an_image_whose_places_are_out_of_order() {
     }
     let ours = read_all(instar_vdi::open, &image).unwrap();
     assert_eq!(ours[4 * 1024 * 1024 + 512 * 1024], 4);
-    assert_same("out of order", &ours, &qemu_reads("vdi", &image));
+    assert_same(&ours, &qemu_reads("vdi", &image), "out of order");
 }
 
 /// A dynamic image by hand: `map` as it stands on disk, pattern in all of the `places` there are.
@@ -107,20 +108,20 @@ fn by_hand(path: &Path, size: u64, map: &[u32], places: u64) -> Vec<u8> {
 
 #[test]
 fn reads_unallocated_discarded_shared_and_missing_places_as_qemu_img_does() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vdi");
+    let dir = Bench::new();
+    let image = dir.path("disk.vdi");
     // Place 1 serves two blocks, place 7 lies past the end of the file, the disk ends inside the last block.
     let map = [1, 0xffff_ffff, 0xffff_fffe, 1, 0, 7, 2];
     by_hand(&image, 7 * MIB - 1000, &map, 3);
     let ours = read_all(instar_vdi::open, &image).unwrap();
     assert_eq!(ours.len() as u64, 7 * MIB - 512);
-    assert_same("by hand", &ours, &qemu_reads("vdi", &image));
+    assert_same(&ours, &qemu_reads("vdi", &image), "by hand");
 }
 
 #[test]
 fn reads_a_file_that_ends_inside_a_block_as_qemu_img_does() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vdi");
+    let dir = Bench::new();
+    let image = dir.path("disk.vdi");
     let bytes = by_hand(&image, 3 * MIB, &[2, 0, 1], 3);
     for cut in [
         1,
@@ -133,16 +134,16 @@ fn reads_a_file_that_ends_inside_a_block_as_qemu_img_does() {
     ] {
         std::fs::write(&image, &bytes[..bytes.len() - cut]).unwrap();
         let ours = read_all(instar_vdi::open, &image).unwrap();
-        assert_same(&format!("cut by {cut}"), &ours, &qemu_reads("vdi", &image));
+        assert_same(&ours, &qemu_reads("vdi", &image), &format!("cut by {cut}"));
     }
 }
 
 #[test]
 fn holes_of_a_static_image_are_mapped_and_not_read() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vdi");
+    let dir = Bench::new();
+    let image = dir.path("disk.vdi");
     qemu(&["create", "-q", "-f", "vdi", "-o", "static=on", text(&image), "1T"]);
-    let native = instar_native::Native::new(1);
+    let native = instar_testkit::Native::new(1);
     let facts = native.source(&image);
     let mut opened = instar_vdi::open(instar_disk::File::new(&native, facts)).unwrap();
     // Past the block map, which is data and shares its last page of the file with the first blocks.
@@ -153,11 +154,11 @@ fn holes_of_a_static_image_are_mapped_and_not_read() {
 
 #[test]
 fn info_says_what_qemu_img_says() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for (size, options) in [("0", "static=off"), ("1000", "static=off"), ("10M", "static=on")] {
-        let image = dir.join("disk.vdi");
+        let image = dir.path("disk.vdi");
         qemu(&["create", "-q", "-f", "vdi", "-o", options, text(&image), size]);
-        let native = instar_native::Native::new(1);
+        let native = instar_testkit::Native::new(1);
         let facts = native.source(&image);
         let info = instar_vdi::open(instar_disk::File::new(&native, facts))
             .unwrap()
@@ -165,11 +166,11 @@ fn info_says_what_qemu_img_says() {
             .unwrap();
         assert_eq!(
             Some(info.virtual_size),
-            support::info_number("vdi", &image, "virtual-size")
+            instar_testkit::oracle::info_number("vdi", &image, "virtual-size")
         );
         assert_eq!(
             info.cluster_size,
-            support::info_number("vdi", &image, "cluster-size")
+            instar_testkit::oracle::info_number("vdi", &image, "cluster-size")
         );
         assert_eq!(info.format.name(), "vdi");
         assert!(!info.dirty && !info.encrypted && !info.compressed);
@@ -179,8 +180,8 @@ fn info_says_what_qemu_img_says() {
 
 #[test]
 fn recognises_a_vdi_by_its_signature_and_nothing_else() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vdi");
+    let dir = Bench::new();
+    let image = dir.path("disk.vdi");
     qemu(&["create", "-q", "-f", "vdi", text(&image), "1M"]);
     let bytes = std::fs::read(&image).unwrap();
     assert!(instar_vdi::probe(&bytes[..512]));

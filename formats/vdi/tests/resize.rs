@@ -6,14 +6,15 @@
     reason = "a failure is a test failure"
 )]
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use instar_disk::fault::resize as faults;
 use instar_disk::job::Preallocation;
-use instar_native::resizing::{Resizer, To, qemu_io, to};
-use support::{Dir, MIB, qemu, text};
+use instar_testkit::Bench;
+use instar_testkit::oracle::qemu_io;
+use instar_testkit::oracle::{qemu, text};
+use instar_testkit::pattern::MIB;
+use instar_testkit::resizing::{Resizer, To, to};
 
 const VDI: Resizer = Resizer {
     format: "vdi",
@@ -22,8 +23,8 @@ const VDI: Resizer = Resizer {
 };
 
 /// An image of 4 MiB and a half with data in some blocks, not in their order.
-fn image(dir: &Dir, options: &str) -> PathBuf {
-    let path = dir.join("image.vdi");
+fn image(dir: &Bench, options: &str) -> PathBuf {
+    let path = dir.path("image.vdi");
     qemu(&["create", "-q", "-f", "vdi", "-o", options, text(&path), "4608k"]);
     let commands = ["write -P 1 4M 512k", "write -P 2 100k 64k", "write -P 3 2M 1M"];
     for command in commands {
@@ -40,7 +41,7 @@ fn checks_clean(path: &Path) {
 fn a_power_cut_leaves_the_old_disk_or_the_new_one() {
     let mut states = 0;
     for options in ["static=off", "static=on"] {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = image(&dir, options);
         // 600 GiB need a map of more than 2 MiB: those blocks that are in its way move.
         let sizes: &[u64] = match options {
@@ -57,7 +58,7 @@ fn a_power_cut_leaves_the_old_disk_or_the_new_one() {
 
 #[test]
 fn a_failure_at_any_change_leaves_an_image_that_can_be_resized() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let path = image(&dir, "static=off");
     for size in [600_000 * MIB, 3 * MIB] {
         assert!(VDI.recovers(&path, &[], to(size), size) > 3);
@@ -67,7 +68,7 @@ fn a_failure_at_any_change_leaves_an_image_that_can_be_resized() {
 
 #[test]
 fn places_stay_dense_for_whoever_writes_next() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let path = image(&dir, "static=off");
     for (size, command) in [
         (600_000 * MIB, "write -P 9 599990M 3M"),
@@ -91,7 +92,7 @@ fn a_static_image_has_a_place_for_every_block() {
         Preallocation::Falloc,
         Preallocation::Full,
     ] {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = image(&dir, "static=on");
         let size = 20 * MIB;
         VDI.resize(&path, &[], To { size, preallocation }).unwrap();
@@ -100,7 +101,7 @@ fn a_static_image_has_a_place_for_every_block() {
         assert_eq!(std::fs::metadata(&path).unwrap().len(), length);
         checks_clean(&path);
     }
-    let dir = Dir::new();
+    let dir = Bench::new();
     let path = image(&dir, "static=off");
     let before = std::fs::read(&path).unwrap();
     let (size, preallocation) = (20 * MIB, Preallocation::Falloc);
@@ -111,7 +112,7 @@ fn a_static_image_has_a_place_for_every_block() {
 
 #[test]
 fn two_blocks_in_one_place_are_found_before_anything_is_written() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let path = image(&dir, "static=off");
     let mut bytes = std::fs::read(&path).unwrap();
     // Blocks 0 and 1 get the place of block 2.

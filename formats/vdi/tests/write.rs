@@ -6,22 +6,22 @@
     reason = "a failure is a test failure"
 )]
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use instar_disk::File;
 use instar_disk::job::{Seed, VdiCreate};
-use instar_native::Native;
-use support::{Dir, MIB, assert_same, pattern, qemu, qemu_info, qemu_reads, run, text, write_disk};
+use instar_testkit::image::write_disk;
+use instar_testkit::oracle::{qemu, qemu_info, qemu_reads, run, text};
+use instar_testkit::pattern::{MIB, assert_same, pattern};
+use instar_testkit::{Bench, Native};
 
 const SEED: Seed = Seed {
     random: [0x5a; 32],
     unix_seconds: 1_700_000_000,
 };
 
-fn write(dir: &Dir, disk: &[u8], static_image: bool, stride: u64) -> PathBuf {
-    let path = dir.join("ours.vdi");
+fn write(dir: &Bench, disk: &[u8], static_image: bool, stride: u64) -> PathBuf {
+    let path = dir.path("ours.vdi");
     let native = Native::new(1);
     let facts = native.target(&path);
     let options = VdiCreate { static_image };
@@ -55,13 +55,13 @@ fn without_identity(path: &Path) -> Vec<u8> {
 
 #[test]
 fn qemu_img_reads_what_we_write_and_finds_nothing_to_say() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for size in [512, MIB - 512, MIB, MIB + 512, 7 * MIB, 20 * MIB + 1024] {
         for (static_image, stride) in [(false, 1), (false, 64), (true, 3)] {
             let disk = disk(size);
             let ours = write(&dir, &disk, static_image, stride);
             let what = format!("{size} static={static_image} stride={stride}");
-            assert_same(&what, &qemu_reads("vdi", &ours), &disk);
+            assert_same(&qemu_reads("vdi", &ours), &disk, &what);
             assert!(
                 qemu(&["check", "-f", "vdi", text(&ours)]).contains("No errors"),
                 "{what}"
@@ -72,14 +72,14 @@ fn qemu_img_reads_what_we_write_and_finds_nothing_to_say() {
 
 #[test]
 fn the_file_is_qemu_img_s_byte_for_byte_but_for_text_and_identifiers() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for size in [0, 512, MIB, MIB + 512, 33 * MIB] {
         for static_image in [false, true] {
             let disk = disk(size);
             let ours = write(&dir, &disk, static_image, 4);
-            let raw = dir.join("disk.raw");
+            let raw = dir.path("disk.raw");
             std::fs::write(&raw, &disk).unwrap();
-            let theirs = dir.join("theirs.vdi");
+            let theirs = dir.path("theirs.vdi");
             let option = if static_image { "static=on" } else { "static=off" };
             qemu(&[
                 "convert",
@@ -93,7 +93,7 @@ fn the_file_is_qemu_img_s_byte_for_byte_but_for_text_and_identifiers() {
                 text(&theirs),
             ]);
             let what = format!("{size} {option}");
-            assert_same(&what, &without_identity(&ours), &without_identity(&theirs));
+            assert_same(&without_identity(&ours), &without_identity(&theirs), &what);
             assert_eq!(qemu_info("vdi", &ours), qemu_info("vdi", &theirs), "{what}");
         }
     }
@@ -101,8 +101,8 @@ fn the_file_is_qemu_img_s_byte_for_byte_but_for_text_and_identifiers() {
 
 #[test]
 fn a_map_of_many_windows_is_filled_where_nothing_was_written() {
-    let dir = Dir::new();
-    let path = dir.join("ours.vdi");
+    let dir = Bench::new();
+    let path = dir.path("ours.vdi");
     let native = Native::new(1);
     let facts = native.target(&path);
     let size = 2 << 40;
@@ -138,8 +138,8 @@ fn a_map_of_many_windows_is_filled_where_nothing_was_written() {
 
 #[test]
 fn zeroing_an_allocated_block_reads_back_as_zeros() {
-    let dir = Dir::new();
-    let path = dir.join("ours.vdi");
+    let dir = Bench::new();
+    let path = dir.path("ours.vdi");
     let native = Native::new(1);
     let facts = native.target(&path);
     let mut target =
@@ -153,14 +153,14 @@ fn zeroing_an_allocated_block_reads_back_as_zeros() {
     target.zero(MIB, 2 * MIB).unwrap();
     target.finish().unwrap();
     let read = qemu_reads("vdi", &path);
-    assert_same("first block", &read[..1 << 20], &disk[..1 << 20]);
+    assert_same(&read[..1 << 20], &disk[..1 << 20], "first block");
     assert!(read[1 << 20..].iter().all(|b| *b == 0));
 }
 
 #[test]
 fn an_unfinished_image_is_not_a_vdi() {
-    let dir = Dir::new();
-    let path = dir.join("ours.vdi");
+    let dir = Bench::new();
+    let path = dir.path("ours.vdi");
     let native = Native::new(1);
     let facts = native.target(&path);
     for static_image in [false, true] {
@@ -174,8 +174,8 @@ fn an_unfinished_image_is_not_a_vdi() {
 
 #[test]
 fn an_existing_file_is_emptied_first() {
-    let dir = Dir::new();
-    let path = dir.join("ours.vdi");
+    let dir = Bench::new();
+    let path = dir.path("ours.vdi");
     std::fs::write(&path, vec![0xee; 9 << 20]).unwrap();
     let native = Native::new(1);
     let facts = native.existing(&path);
@@ -183,12 +183,12 @@ fn an_existing_file_is_emptied_first() {
         instar_vdi::create(File::new(&native, facts), &VdiCreate::default(), 2 * MIB, &SEED).unwrap();
     let disk = disk(2 * MIB);
     write_disk(&native, target.as_mut(), &disk, 8).unwrap();
-    assert_same("emptied", &qemu_reads("vdi", &path), &disk);
+    assert_same(&qemu_reads("vdi", &path), &disk, "emptied");
 }
 
 #[test]
 fn the_same_seed_gives_the_same_file() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let disk = disk(3 * MIB);
     let one = std::fs::read(write(&dir, &disk, false, 1)).unwrap();
     let two = std::fs::read(write(&dir, &disk, false, 9)).unwrap();
@@ -197,17 +197,17 @@ fn the_same_seed_gives_the_same_file() {
 
 #[test]
 fn refuses_the_size_that_qemu_img_refuses_in_its_words() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let native = Native::new(1);
     for (size, fits) in [
         (0x1_ffff_f800_0000_u64, true),
         (0x1_ffff_f800_0200, false),
         (1 << 62, false),
     ] {
-        let path = dir.join("ours.vdi");
+        let path = dir.path("ours.vdi");
         let facts = native.target(&path);
         let made = instar_vdi::create(File::new(&native, facts), &VdiCreate::default(), size, &SEED);
-        let theirs = dir.join("theirs.vdi");
+        let theirs = dir.path("theirs.vdi");
         if fits {
             // qemu-img would write a map of 2 GiB; that the reference page names this limit is proof enough.
             assert!(made.is_ok());
@@ -216,7 +216,7 @@ fn refuses_the_size_that_qemu_img_refuses_in_its_words() {
         let output = run(&["create", "-q", "-f", "vdi", text(&theirs), &size.to_string()]);
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(
-            said.contains(&instar_native::words(&made.err().unwrap())),
+            said.contains(&instar_testkit::words(&made.err().unwrap())),
             "{said}"
         );
     }

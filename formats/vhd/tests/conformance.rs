@@ -7,17 +7,16 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 mod build;
 
 use build::{ByHand, dynamic};
-use instar_native::conformance::{
+use instar_testkit::Bench;
+use instar_testkit::conformance::{
     Format, Sound, Sum, Tally, covers_the_disk, survives_changes, survives_cuts, survives_failures,
     takes_changed_images,
 };
-use support::{Dir, MIB, qemu, text};
+use instar_testkit::oracle::{qemu, text};
+use instar_testkit::pattern::MIB;
 
 /// `open` reads two headers, a locator, a mebibyte of table in pages of 32 KiB; `map` a page of the table, a piece of a bitmap.
 const FORMAT: Format = Format {
@@ -61,7 +60,7 @@ fn structures(sound: Sound, table: u64, blocks: u64) -> Sound {
     }
 }
 
-fn by_hand(dir: &Dir, disk_type: u32) -> Sound {
+fn by_hand(dir: &Bench, disk_type: u32) -> Sound {
     let bytes = dynamic(&ByHand {
         size: 6 * 4096 - 512,
         block_size: 4096,
@@ -70,7 +69,7 @@ fn by_hand(dir: &Dir, disk_type: u32) -> Sound {
         disk_type,
         parent: (disk_type == 4).then_some("p.vhd"),
     });
-    let image = dir.join(&format!("{disk_type}.vhd"));
+    let image = dir.path(&format!("{disk_type}.vhd"));
     std::fs::write(&image, &bytes).unwrap();
     let name = format!("by hand, type {disk_type}");
     let mut sound = structures(
@@ -91,13 +90,13 @@ fn by_hand(dir: &Dir, disk_type: u32) -> Sound {
     sound
 }
 
-fn by_qemu(dir: &Dir, options: &str) -> Sound {
+fn by_qemu(dir: &Bench, options: &str) -> Sound {
     let raw = dir.raw(
         "disk.raw",
         7 * MIB,
         &[(0, 4096), (3 * MIB, MIB), (7 * MIB - 512, 512)],
     );
-    let image = dir.join(&format!("{options}.vhd"));
+    let image = dir.path(&format!("{options}.vhd"));
     qemu(&[
         "convert",
         "-f",
@@ -134,7 +133,7 @@ fn by_qemu(dir: &Dir, options: &str) -> Sound {
     }
 }
 
-fn images(dir: &Dir) -> Vec<Sound> {
+fn images(dir: &Bench) -> Vec<Sound> {
     vec![
         by_hand(dir, 3),
         by_hand(dir, 4),
@@ -145,7 +144,7 @@ fn images(dir: &Dir) -> Vec<Sound> {
 
 #[test]
 fn the_map_covers_every_disk() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for sound in images(&dir) {
         covers_the_disk(&FORMAT, &sound);
     }
@@ -153,7 +152,7 @@ fn the_map_covers_every_disk() {
 
 #[test]
 fn an_image_cut_off_anywhere_is_refused_or_read() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let mut tally = Tally::default();
     for sound in images(&dir) {
         tally += survives_cuts(&FORMAT, &sound);
@@ -163,7 +162,7 @@ fn an_image_cut_off_anywhere_is_refused_or_read() {
 
 #[test]
 fn an_image_changed_anywhere_is_refused_or_read() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for sound in images(&dir) {
         let tally = survives_changes(&FORMAT, &sound);
         assert!(
@@ -176,7 +175,7 @@ fn an_image_changed_anywhere_is_refused_or_read() {
 
 #[test]
 fn an_image_that_is_written_to_is_incomplete_until_it_is_complete() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for sound in [
         by_hand(&dir, 3),
         by_qemu(&dir, "subformat=dynamic"),
@@ -188,7 +187,7 @@ fn an_image_that_is_written_to_is_incomplete_until_it_is_complete() {
 
 #[test]
 fn a_changed_image_is_written_to_or_refused() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let tally = takes_changed_images(instar_vhd::existing, &by_hand(&dir, 3));
     assert!(tally.read > 50 && tally.refused > 50, "{tally:?}");
 }

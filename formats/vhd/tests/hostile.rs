@@ -6,15 +6,14 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 mod build;
 
 use build::{ByHand, dynamic, put, seal};
 use instar_disk::fault::vhd as faults;
-use instar_native::words;
-use support::{Dir, MIB, qemu, qemu_complaint, text, walk};
+use instar_testkit::image::walk;
+use instar_testkit::oracle::{qemu, qemu_complaint, text};
+use instar_testkit::pattern::MIB;
+use instar_testkit::{Bench, words};
 
 /// Calls that open may make: two headers, a locator, a mebibyte of table in pages of 32 KiB.
 const OPEN_CALLS: u64 = 3 + 32;
@@ -36,8 +35,8 @@ fn sound(disk_type: u32) -> Vec<u8> {
 
 #[test]
 fn refuses_what_qemu_img_refuses_in_its_words() {
-    let dir = Dir::new();
-    let image = dir.join("lie.vhd");
+    let dir = Bench::new();
+    let image = dir.path("lie.vhd");
     let bytes = sound(3);
     let size = bytes.len() as u64;
     let lies: [(usize, &[u8]); 17] = [
@@ -78,8 +77,8 @@ fn refuses_what_qemu_img_refuses_in_its_words() {
 
 #[test]
 fn refuses_too_large_a_disk_unknown_types_and_blocks_inside_the_headers() {
-    let dir = Dir::new();
-    let image = dir.join("lie.vhd");
+    let dir = Bench::new();
+    let image = dir.path("lie.vhd");
     let cases: [(usize, &[u8], _); 6] = [
         (48, &(0xff00_0001_u64 << 9).to_be_bytes(), faults::DISK_TOO_LARGE),
         (60, &77_u32.to_be_bytes(), faults::DISK_TYPE),
@@ -100,8 +99,8 @@ fn refuses_too_large_a_disk_unknown_types_and_blocks_inside_the_headers() {
 
 #[test]
 fn locators_that_lead_astray_are_left_alone() {
-    let dir = Dir::new();
-    let image = dir.join("lie.vhd");
+    let dir = Bench::new();
+    let image = dir.path("lie.vhd");
     for (at, value) in [
         (512 + 584, u32::MAX.to_be_bytes()),
         (512 + 584, 5000_u32.to_be_bytes()),
@@ -118,8 +117,8 @@ fn locators_that_lead_astray_are_left_alone() {
 
 #[test]
 fn a_terabyte_in_one_block_costs_one_read_for_each_page_of_its_table() {
-    let dir = Dir::new();
-    let image = dir.join("one.vhd");
+    let dir = Bench::new();
+    let image = dir.path("one.vhd");
     qemu(&[
         "create",
         "-q",
@@ -138,8 +137,8 @@ fn a_terabyte_in_one_block_costs_one_read_for_each_page_of_its_table() {
     }
     bytes.resize(bytes.len() + (2 << 20) + 512, 0xff);
     std::fs::write(&image, &bytes).unwrap();
-    let native = instar_native::Native::new(1);
-    let counting = instar_native::Counting::new(&native);
+    let native = instar_testkit::Native::new(1);
+    let counting = instar_testkit::Counting::new(&native);
     let facts = native.source(&image);
     let mut opened = instar_vhd::open(instar_disk::File::new(&counting, facts)).unwrap();
     let opening = counting.take().requests;

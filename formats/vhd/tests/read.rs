@@ -7,17 +7,16 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 mod build;
 
 use std::process::Command;
 
 use build::{ByHand, dynamic, seal};
 use instar_disk::{File, Kind};
-use instar_native::Native;
-use support::{Dir, MIB, assert_same, info_number, pattern, qemu, qemu_reads, read_all, read_image, text};
+use instar_testkit::image::{read_all, read_image};
+use instar_testkit::oracle::{info_number, qemu, qemu_reads, text};
+use instar_testkit::pattern::{MIB, assert_same, pattern};
+use instar_testkit::{Bench, Native};
 
 /// Around a sector, a block, and a sector of the table (128 blocks of 2 MiB); what they become is the geometry's affair.
 const SIZES: [u64; 8] = [
@@ -45,7 +44,7 @@ fn ranges(size: u64) -> Vec<(u64, u64)> {
 
 #[test]
 fn reads_what_qemu_img_converts_to_dynamic_and_fixed_at_every_boundary() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for size in SIZES {
         for options in [
             "subformat=dynamic",
@@ -54,7 +53,7 @@ fn reads_what_qemu_img_converts_to_dynamic_and_fixed_at_every_boundary() {
             "subformat=fixed,force_size=on",
         ] {
             let raw = dir.raw("disk.raw", size, &ranges(size));
-            let image = dir.join("disk.vhd");
+            let image = dir.path("disk.vhd");
             qemu(&[
                 "convert",
                 "-f",
@@ -77,15 +76,15 @@ fn reads_what_qemu_img_converts_to_dynamic_and_fixed_at_every_boundary() {
                 Some(ours.len() as u64),
                 info_number("vpc", &image, "virtual-size")
             );
-            assert_same(&format!("{size} {options}"), &ours, &wanted);
+            assert_same(&ours, &wanted, &format!("{size} {options}"));
         }
     }
 }
 
 #[test]
 fn reads_blocks_out_of_order_as_qemu_img_does() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhd");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhd");
     qemu(&["create", "-q", "-f", "vpc", text(&image), "12M"]);
     for (block, value) in [(4, 4), (1, 1), (2, 2), (0, 9)] {
         let write = format!("write -P {value} {}k 4k", block * 2048 + 512);
@@ -96,13 +95,13 @@ fn reads_blocks_out_of_order_as_qemu_img_does() {
     }
     let ours = read_all(instar_vhd::open, &image).unwrap();
     assert_eq!(ours[(4 * 2048 + 512) * 1024], 4);
-    assert_same("out of order", &ours, &qemu_reads("vpc", &image));
+    assert_same(&ours, &qemu_reads("vpc", &image), "out of order");
 }
 
 #[test]
 fn reads_any_power_of_two_as_block_size_and_ignores_bitmaps_as_qemu_img_does() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhd");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhd");
     for block_size in [512, 4096, 64 << 10, 512 << 10, 4 << 20, 16 << 20] {
         for bits in [0xff, 0xaa, 0x00] {
             let blocks = 5;
@@ -118,9 +117,9 @@ fn reads_any_power_of_two_as_block_size_and_ignores_bitmaps_as_qemu_img_does() {
             let ours = read_all(instar_vhd::open, &image).unwrap();
             assert!(ours.iter().any(|b| *b != 0));
             assert_same(
-                &format!("{block_size} {bits:x}"),
                 &ours,
                 &qemu_reads("vpc", &image),
+                &format!("{block_size} {bits:x}"),
             );
         }
     }
@@ -128,8 +127,8 @@ fn reads_any_power_of_two_as_block_size_and_ignores_bitmaps_as_qemu_img_does() {
 
 #[test]
 fn the_creator_decides_whether_geometry_or_footer_says_the_size() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhd");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhd");
     qemu(&["create", "-q", "-f", "vpc", text(&image), "10M"]);
     let made = std::fs::read(&image).unwrap();
     let creators: [&[u8; 4]; 12] = [
@@ -176,9 +175,9 @@ fn the_creator_decides_whether_geometry_or_footer_says_the_size() {
 
 #[test]
 fn a_fixed_footer_may_lack_its_last_byte_as_old_versions_wrote_it() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let raw = dir.raw("disk.raw", 3 * MIB, &[(0, 3 * MIB)]);
-    let image = dir.join("disk.vhd");
+    let image = dir.path("disk.vhd");
     qemu(&[
         "convert",
         "-f",
@@ -193,13 +192,13 @@ fn a_fixed_footer_may_lack_its_last_byte_as_old_versions_wrote_it() {
     let bytes = std::fs::read(&image).unwrap();
     std::fs::write(&image, &bytes[..bytes.len() - 1]).unwrap();
     let ours = read_all(instar_vhd::open, &image).unwrap();
-    assert_same("511", &ours, &qemu_reads("vpc", &image));
+    assert_same(&ours, &qemu_reads("vpc", &image), "511");
 }
 
 #[test]
 fn a_fixed_disk_is_found_by_its_footer_only_when_asked_for() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhd");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhd");
     qemu(&[
         "create",
         "-q",
@@ -222,8 +221,8 @@ fn a_fixed_disk_is_found_by_its_footer_only_when_asked_for() {
 
 #[test]
 fn holes_of_a_fixed_disk_are_mapped_and_not_read() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhd");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhd");
     qemu(&[
         "create",
         "-q",
@@ -243,8 +242,8 @@ fn holes_of_a_fixed_disk_are_mapped_and_not_read() {
 
 #[test]
 fn a_differencing_disk_has_some_sectors_and_leaves_the_rest_to_its_parent() {
-    let dir = Dir::new();
-    let image = dir.join("child.vhd");
+    let dir = Bench::new();
+    let image = dir.path("child.vhd");
     // Runs of every length, over byte boundaries; a block of 64 KiB has one sector of bitmap, of which 16 bytes count.
     let bits: [u8; 16] = [
         0xff, 0x00, 0xf0, 0x0f, 0x80, 0x01, 0x7f, 0xfe, 0xaa, 0x55, 0x00, 0x00, 0x3c, 0xff, 0xff, 0x10,
@@ -280,13 +279,13 @@ fn a_differencing_disk_has_some_sectors_and_leaves_the_rest_to_its_parent() {
             );
         }
     }
-    assert_same("differencing", &ours, &wanted);
+    assert_same(&ours, &wanted, "differencing");
 }
 
 #[test]
 fn a_block_of_many_bitmap_pieces_is_read_piece_by_piece() {
-    let dir = Dir::new();
-    let image = dir.join("child.vhd");
+    let dir = Bench::new();
+    let image = dir.path("child.vhd");
     // 64 MiB a block: 16 KiB of bitmap, four pieces.
     let by_hand = ByHand {
         size: 64 * MIB,
@@ -304,13 +303,13 @@ fn a_block_of_many_bitmap_pieces_is_read_piece_by_piece() {
             piece.fill(0);
         }
     }
-    assert_same("pieces", &ours, &wanted);
+    assert_same(&ours, &wanted, "pieces");
 }
 
 #[test]
 fn a_parent_s_name_comes_from_the_best_locator() {
-    let dir = Dir::new();
-    let image = dir.join("child.vhd");
+    let dir = Bench::new();
+    let image = dir.path("child.vhd");
     let name = |parent: Option<&str>| {
         let by_hand = ByHand {
             size: 65536,
@@ -337,8 +336,8 @@ fn a_parent_s_name_comes_from_the_best_locator() {
 
 #[test]
 fn a_fixed_disk_of_no_size_is_read_though_qemu_img_cannot_read_its_own() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhd");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhd");
     qemu(&[
         "create",
         "-q",
@@ -349,20 +348,20 @@ fn a_fixed_disk_of_no_size_is_read_though_qemu_img_cannot_read_its_own() {
         text(&image),
         "0",
     ]);
-    assert!(support::qemu_complaint("vpc", &image).is_some());
+    assert!(instar_testkit::oracle::qemu_complaint("vpc", &image).is_some());
     assert!(read_all(instar_vhd::open, &image).unwrap().is_empty());
 }
 
 #[test]
 fn info_says_what_qemu_img_says() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for options in ["subformat=dynamic", "subformat=fixed", "force_size=on"] {
         for size in ["0", "1000", "10M"] {
             if (options, size) == ("subformat=fixed", "0") {
                 // qemu-img makes such a file and cannot open it.
                 continue;
             }
-            let image = dir.join("disk.vhd");
+            let image = dir.path("disk.vhd");
             qemu(&["create", "-q", "-f", "vpc", "-o", options, text(&image), size]);
             let native = Native::new(1);
             let facts = native.source(&image);

@@ -6,15 +6,15 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 use std::path::PathBuf;
 
 use instar_disk::fault::resize as faults;
 use instar_disk::job::Preallocation;
-use instar_native::resizing::{Resizer, To, qemu_io, to};
-use support::{Dir, MIB, qemu, text};
+use instar_testkit::Bench;
+use instar_testkit::oracle::qemu_io;
+use instar_testkit::oracle::{qemu, text};
+use instar_testkit::pattern::MIB;
+use instar_testkit::resizing::{Resizer, To, to};
 
 const VHD: Resizer = Resizer {
     format: "vpc",
@@ -23,8 +23,8 @@ const VHD: Resizer = Resizer {
 };
 
 /// An image of 5 MiB with data in some blocks, not in their order.
-fn image(dir: &Dir, options: &str) -> PathBuf {
-    let path = dir.join("image.vhd");
+fn image(dir: &Bench, options: &str) -> PathBuf {
+    let path = dir.path("image.vhd");
     qemu(&["create", "-q", "-f", "vpc", "-o", options, text(&path), "5M"]);
     for command in ["write -P 1 4M 900k", "write -P 2 100k 64k"] {
         qemu_io("vpc", &path, command);
@@ -50,7 +50,7 @@ const OPTIONS: [&str; 4] = [
 fn a_power_cut_leaves_the_old_disk_or_the_new_one() {
     let mut states = 0;
     for options in OPTIONS {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = image(&dir, options);
         // A table of more than a sector.
         let large = if options.contains("dynamic") {
@@ -68,7 +68,7 @@ fn a_power_cut_leaves_the_old_disk_or_the_new_one() {
 #[test]
 fn a_failure_at_any_change_leaves_an_image_that_can_be_resized() {
     for options in ["subformat=dynamic", "subformat=fixed"] {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = image(&dir, options);
         for size in [600 * MIB, 3 * MIB] {
             assert!(VHD.recovers(&path, &[], to(size), rounded(options, size)) > 3);
@@ -79,7 +79,7 @@ fn a_failure_at_any_change_leaves_an_image_that_can_be_resized() {
 #[test]
 fn the_image_goes_on_as_if_it_had_been_made_that_large() {
     for options in OPTIONS {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = image(&dir, options);
         for (size, command) in [
             (2000 * MIB, "write -P 9 1990M 3M"),
@@ -106,7 +106,7 @@ fn the_image_goes_on_as_if_it_had_been_made_that_large() {
 #[test]
 fn a_fixed_disk_has_its_footer_behind_its_last_sector() {
     for preallocation in [Preallocation::Off, Preallocation::Falloc, Preallocation::Full] {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = image(&dir, "subformat=fixed,force_size=on");
         for size in [20 * MIB, 20 * MIB + 512] {
             VHD.resize(&path, &[], To { size, preallocation }).unwrap();
@@ -119,7 +119,7 @@ fn a_fixed_disk_has_its_footer_behind_its_last_sector() {
 
 #[test]
 fn what_cannot_be_done_changes_nothing() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for (options, size, preallocation, code) in [
         (
             "subformat=dynamic",

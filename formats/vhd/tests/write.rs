@@ -6,18 +6,14 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use instar_disk::File;
 use instar_disk::job::{Seed, VpcCreate};
-use instar_native::Native;
-use instar_native::words;
-use support::{
-    Dir, MIB, assert_same, info_number, pattern, qemu, qemu_info, qemu_reads, run, text, write_disk,
-};
+use instar_testkit::image::write_disk;
+use instar_testkit::oracle::{info_number, qemu, qemu_info, qemu_reads, run, text};
+use instar_testkit::pattern::{MIB, assert_same, pattern};
+use instar_testkit::{Bench, Native, words};
 
 const SEED: Seed = Seed {
     random: [0x5a; 32],
@@ -41,8 +37,8 @@ fn said(options: VpcCreate) -> String {
     format!("subformat={subformat},force_size={force}")
 }
 
-fn write(dir: &Dir, disk: &[u8], options: VpcCreate, stride: u64) -> PathBuf {
-    let path = dir.join("ours.vhd");
+fn write(dir: &Bench, disk: &[u8], options: VpcCreate, stride: u64) -> PathBuf {
+    let path = dir.path("ours.vhd");
     let native = Native::new(1);
     let facts = native.target(&path);
     let size = disk.len() as u64;
@@ -82,8 +78,8 @@ fn the_sizes_of_the_matrix_are_qemu_img_s() {
         (127 << 30, 136_365_219_840),
         (104_349 * 512, 104_363 * 512),
     ];
-    let dir = Dir::new();
-    let image = dir.join("theirs.vhd");
+    let dir = Bench::new();
+    let image = dir.path("theirs.vhd");
     for (size, rounded) in wanted {
         assert_eq!(
             instar_vhd::rounded_size(size, false).unwrap().0,
@@ -101,8 +97,8 @@ fn the_sizes_of_the_matrix_are_qemu_img_s() {
 
 #[test]
 fn sizes_and_geometries_are_qemu_img_s_around_every_bend_of_the_rule() {
-    let dir = Dir::new();
-    let image = dir.join("theirs.vhd");
+    let dir = Bench::new();
+    let image = dir.path("theirs.vhd");
     // Where heads change, tracks grow to 31, to 63, to 255 sectors, and the geometry ends; and sizes without a pattern.
     let bends = [
         17 * 4 * 1024,
@@ -151,14 +147,14 @@ fn sizes_and_geometries_are_qemu_img_s_around_every_bend_of_the_rule() {
 
 #[test]
 fn qemu_img_reads_what_we_write() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for size in [512, 2 * MIB - 512, 2 * MIB, 2 * MIB + 512, 21 * MIB] {
         for (options, stride) in ALL.into_iter().flat_map(|options| [(options, 1), (options, 7)]) {
             let disk = disk(size);
             let ours = write(&dir, &disk, options, stride);
             let read = qemu_reads("vpc", &ours);
             let (front, rest) = read.split_at(disk.len());
-            assert_same(&format!("{size} {}", said(options)), front, &disk);
+            assert_same(front, &disk, &format!("{size} {}", said(options)));
             assert!(rest.iter().all(|byte| *byte == 0));
         }
     }
@@ -179,7 +175,7 @@ fn without_identity(path: &Path) -> Vec<u8> {
 
 #[test]
 fn the_file_is_qemu_img_s_byte_for_byte_but_for_time_and_identifier() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for size in [0, 512, 34816, 2 * MIB + 512, 21 * MIB] {
         for options in ALL {
             let disk = disk(size);
@@ -189,9 +185,9 @@ fn the_file_is_qemu_img_s_byte_for_byte_but_for_time_and_identifier() {
                 assert_eq!(std::fs::metadata(&ours).unwrap().len(), 512);
                 continue;
             }
-            let raw = dir.join("disk.raw");
+            let raw = dir.path("disk.raw");
             std::fs::write(&raw, &disk).unwrap();
-            let theirs = dir.join("theirs.vhd");
+            let theirs = dir.path("theirs.vhd");
             qemu(&[
                 "convert",
                 "-f",
@@ -204,7 +200,7 @@ fn the_file_is_qemu_img_s_byte_for_byte_but_for_time_and_identifier() {
                 text(&theirs),
             ]);
             let what = format!("{size} {}", said(options));
-            assert_same(&what, &without_identity(&ours), &without_identity(&theirs));
+            assert_same(&without_identity(&ours), &without_identity(&theirs), &what);
             assert_eq!(qemu_info("vpc", &ours), qemu_info("vpc", &theirs), "{what}");
         }
     }
@@ -212,8 +208,8 @@ fn the_file_is_qemu_img_s_byte_for_byte_but_for_time_and_identifier() {
 
 #[test]
 fn more_blocks_than_a_batch_of_bitmaps_in_a_table_of_several_windows() {
-    let dir = Dir::new();
-    let path = dir.join("ours.vhd");
+    let dir = Bench::new();
+    let path = dir.path("ours.vhd");
     let native = Native::new(1);
     let facts = native.target(&path);
     let size = 200 << 30;
@@ -246,7 +242,7 @@ fn more_blocks_than_a_batch_of_bitmaps_in_a_table_of_several_windows() {
         .sum();
     assert_eq!(data, blocks.len() as u64 * 2 * MIB);
     for block in [0, 199, 16384, 16389, 102_399_u64] {
-        let out = dir.join("piece");
+        let out = dir.path("piece");
         let skip = format!("skip={}", block * 4096 + 8);
         let (input, output) = (format!("if={}", path.display()), format!("of={}", out.display()));
         qemu(&[
@@ -262,17 +258,17 @@ fn more_blocks_than_a_batch_of_bitmaps_in_a_table_of_several_windows() {
             &output,
         ]);
         assert_same(
-            "piece",
             &std::fs::read(&out).unwrap(),
             &pattern(block * 2 * MIB, 512),
+            "piece",
         );
     }
 }
 
 #[test]
 fn an_unfinished_image_is_not_a_vhd() {
-    let dir = Dir::new();
-    let path = dir.join("ours.vhd");
+    let dir = Bench::new();
+    let path = dir.path("ours.vhd");
     for options in ALL {
         let native = Native::new(1);
         let facts = native.target(&path);
@@ -285,8 +281,8 @@ fn an_unfinished_image_is_not_a_vhd() {
 
 #[test]
 fn an_existing_file_is_emptied_first_and_zeroed_blocks_read_as_zeros() {
-    let dir = Dir::new();
-    let path = dir.join("ours.vhd");
+    let dir = Bench::new();
+    let path = dir.path("ours.vhd");
     for options in ALL {
         std::fs::write(&path, vec![0xee; 9 << 20]).unwrap();
         let native = Native::new(1);
@@ -301,14 +297,14 @@ fn an_existing_file_is_emptied_first_and_zeroed_blocks_read_as_zeros() {
         target.zero(2 * MIB, 4 * MIB).unwrap();
         target.finish().unwrap();
         let read = qemu_reads("vpc", &path);
-        assert_same("first block", &read[..2 << 20], &pattern(0, 2 * MIB));
+        assert_same(&read[..2 << 20], &pattern(0, 2 * MIB), "first block");
         assert!(read[2 << 20..].iter().all(|byte| *byte == 0));
     }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_file() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let disk = disk(5 * MIB);
     for options in ALL {
         let one = std::fs::read(write(&dir, &disk, options, 1)).unwrap();
@@ -319,9 +315,9 @@ fn the_same_seed_gives_the_same_file() {
 
 #[test]
 fn refuses_the_size_that_qemu_img_refuses_in_its_words() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let native = Native::new(1);
-    let path = dir.join("ours.vhd");
+    let path = dir.path("ours.vhd");
     for (size, force_size) in [
         ((0xff00_0000_u64 << 9) + 1, false),
         ((0xff00_0000 << 9) + 1, true),
@@ -332,7 +328,7 @@ fn refuses_the_size_that_qemu_img_refuses_in_its_words() {
         let fault = instar_vhd::create(File::new(&native, facts), &options, size, &SEED)
             .err()
             .unwrap();
-        let (disk, theirs) = (dir.join("disk.raw"), dir.join("theirs.vhd"));
+        let (disk, theirs) = (dir.path("disk.raw"), dir.path("theirs.vhd"));
         // `create` has words of its own for all formats; a conversion says what the format says.
         let there = std::fs::File::create(&disk).unwrap().set_len(size).is_ok();
         if !there {

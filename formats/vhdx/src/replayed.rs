@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn later_changes_win_and_split_earlier_ones() {
-        let native = instar_native::Native::new(1);
+        let native = instar_testkit::Native::new(1);
         let facts = FileFacts {
             slot: instar_disk::Slot(0),
             size: 1 << 20,

@@ -7,19 +7,18 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 mod build;
 
 use std::ops::Range;
 
 use build::{BAT, ByHand, Change, DATA, LOG, METADATA, entry, log};
-use instar_native::conformance::{
+use instar_testkit::Bench;
+use instar_testkit::conformance::{
     Format, Sound, Sum, covers_the_disk, survives_changes, survives_cuts, survives_failures,
     takes_changed_images,
 };
-use support::{Dir, MIB, qemu, text};
+use instar_testkit::oracle::{qemu, text};
+use instar_testkit::pattern::MIB;
 
 /// `open` reads identifier, headers, regions, metadata, a locator, a mebibyte of BAT in pages of 32 KiB and, in a dirty image, its
 /// log of 1 MiB in pieces of 64 KiB; `map` two pages of the BAT, a piece of a bitmap, extents.
@@ -87,17 +86,17 @@ fn structures(name: &str, image: std::path::PathBuf, bat: u64, metadata: u64, en
     }
 }
 
-fn by_hand(dir: &Dir, name: &str, disk: &ByHand<'_>) -> Sound {
-    let image = dir.join(&format!("{name}.vhdx"));
+fn by_hand(dir: &Bench, name: &str, disk: &ByHand<'_>) -> Sound {
+    let image = dir.path(&format!("{name}.vhdx"));
     std::fs::write(&image, disk.build()).unwrap();
     structures(name, image, BAT, METADATA, 4)
 }
 
-fn dynamic(dir: &Dir) -> Sound {
+fn dynamic(dir: &Bench) -> Sound {
     by_hand(dir, "dynamic", &ByHand::default())
 }
 
-fn large_sectors(dir: &Dir) -> Sound {
+fn large_sectors(dir: &Bench) -> Sound {
     let disk = ByHand {
         sector_size: 4096,
         ..ByHand::default()
@@ -105,7 +104,7 @@ fn large_sectors(dir: &Dir) -> Sound {
     by_hand(dir, "sectors of 4096 bytes", &disk)
 }
 
-fn differencing(dir: &Dir) -> Sound {
+fn differencing(dir: &Bench) -> Sound {
     let disk = ByHand {
         bat: &[(0, 7, 1), (1, 0, 0), (2, 6, 0), (4096, 6, 2)],
         bitmap: (0..1_u32 << 20)
@@ -125,7 +124,7 @@ fn differencing(dir: &Dir) -> Sound {
 }
 
 /// A log of one entry that writes the BAT's first sector, which is lost, and zeros.
-fn dirty(dir: &Dir) -> Sound {
+fn dirty(dir: &Bench) -> Sound {
     let mut bytes = ByHand::default().build();
     let at = usize::try_from(BAT).unwrap();
     let table = bytes[at..at + 4096].to_vec();
@@ -133,7 +132,7 @@ fn dirty(dir: &Dir) -> Sound {
     let end = bytes.len() as u64;
     let changes = [Change::Data(BAT, table), Change::Zero(DATA, 4096)];
     log(&mut bytes, 0, &entry(1, 0, end, end, &changes));
-    let image = dir.join("dirty.vhdx");
+    let image = dir.path("dirty.vhdx");
     std::fs::write(&image, bytes).unwrap();
     let sound = structures("dirty", image, BAT, METADATA, 4);
     Sound {
@@ -149,13 +148,13 @@ fn dirty(dir: &Dir) -> Sound {
     }
 }
 
-fn by_qemu(dir: &Dir, options: &str) -> Sound {
+fn by_qemu(dir: &Bench, options: &str) -> Sound {
     let raw = dir.raw(
         "disk.raw",
         7 * MIB,
         &[(0, 4096), (3 * MIB, MIB), (7 * MIB - 512, 512)],
     );
-    let image = dir.join(&format!("{options}.vhdx"));
+    let image = dir.path(&format!("{options}.vhdx"));
     qemu(&[
         "convert",
         "-f",
@@ -170,7 +169,7 @@ fn by_qemu(dir: &Dir, options: &str) -> Sound {
     structures(options, image, BAT, METADATA, 7)
 }
 
-type Make = fn(&Dir) -> Sound;
+type Make = fn(&Bench) -> Sound;
 
 const IMAGES: [Make; 6] = [
     dynamic,
@@ -183,7 +182,7 @@ const IMAGES: [Make; 6] = [
 
 #[test]
 fn the_map_covers_every_disk() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for make in IMAGES {
         covers_the_disk(&FORMAT, &make(&dir));
     }
@@ -191,7 +190,7 @@ fn the_map_covers_every_disk() {
 
 #[test]
 fn an_image_cut_off_before_its_last_sector_is_refused() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for make in IMAGES {
         let sound = make(&dir);
         let tally = survives_cuts(&FORMAT, &sound);
@@ -200,7 +199,7 @@ fn an_image_cut_off_before_its_last_sector_is_refused() {
 }
 
 fn changed(make: Make) {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let sound = make(&dir);
     let tally = survives_changes(&FORMAT, &sound);
     assert!(
@@ -238,7 +237,7 @@ fn existing<'h>(
 
 #[test]
 fn an_image_that_is_written_to_is_incomplete_until_it_is_complete() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for make in [IMAGES[0], IMAGES[1], IMAGES[4], IMAGES[5]] {
         assert!(survives_failures(&FORMAT, existing, &make(&dir)) > 6);
     }
@@ -246,7 +245,7 @@ fn an_image_that_is_written_to_is_incomplete_until_it_is_complete() {
 
 #[test]
 fn a_changed_image_is_written_to_or_refused() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let mut sound = dynamic(&dir);
     sound.fields = vec![128 * KIB + 8..128 * KIB + 80, 192 * KIB + 32..192 * KIB + 48];
     sound.tables = vec![METADATA + 64 * KIB..METADATA + 64 * KIB + 16, BAT..BAT + 32];
@@ -256,9 +255,9 @@ fn a_changed_image_is_written_to_or_refused() {
 
 #[test]
 fn overlays_and_dirty_images_are_not_written_to() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for make in [differencing, dirty] {
-        let host = instar_native::Native::new(1);
+        let host = instar_testkit::Native::new(1);
         let facts = host.existing(make(&dir).image);
         let refused = existing(instar_disk::File::new(&host, facts), 0).err().unwrap();
         assert_eq!(refused.code, instar_disk::fault::core::UNSUPPORTED);

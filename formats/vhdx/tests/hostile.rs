@@ -6,17 +6,16 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 mod build;
 
 use build::{BAT, ByHand, DATA, METADATA, put, regions, seal};
 use instar_disk::FaultCode;
 use instar_disk::fault::vhdx as faults;
-use instar_native::words;
+use instar_testkit::image::walk;
+use instar_testkit::oracle::qemu_complaint;
+use instar_testkit::pattern::MIB;
+use instar_testkit::{Bench, words};
 use instar_vhdx::raw;
-use support::{Dir, MIB, qemu_complaint, walk};
 
 /// Calls that open may make: identifier, headers, regions, metadata, a locator, a mebibyte of BAT in pages of 32 KiB.
 const OPEN_CALLS: u64 = 5 + 2 + 8 + 1 + 32;
@@ -26,8 +25,8 @@ const MAP_CALLS: u64 = 4;
 
 #[test]
 fn lying_headers_and_metadata_are_refused() {
-    let dir = Dir::new();
-    let image = dir.join("lie.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("lie.vhdx");
     let item = |index: u64, field: u64| METADATA + 32 + 32 * index + field;
     let value = |offset: u64| METADATA + (64 << 10) + offset;
     let cases: [(u64, &[u8], FaultCode); 22] = [
@@ -75,8 +74,8 @@ fn lying_headers_and_metadata_are_refused() {
 
 #[test]
 fn blocks_past_the_end_are_refused_in_qemu_img_s_words() {
-    let dir = Dir::new();
-    let image = dir.join("lie.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("lie.vhdx");
     let end = DATA + 2 * MIB;
     for (entry, offset) in [(0, end), (1, end + 5 * MIB), (3, DATA + 4 * MIB)] {
         let mut bytes = ByHand::default().build();
@@ -102,8 +101,8 @@ fn blocks_past_the_end_are_refused_in_qemu_img_s_words() {
 
 #[test]
 fn refuses_regions_that_overlap_are_misplaced_missing_or_there_twice() {
-    let dir = Dir::new();
-    let image = dir.join("lie.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("lie.vhdx");
     let bat = (raw::REGION_BAT, BAT, MIB, 1);
     let metadata = (raw::REGION_METADATA, METADATA, MIB, 1);
     let other = |start, length| ([0x33; 16], start, length, 0);
@@ -167,8 +166,8 @@ fn refuses_regions_that_overlap_are_misplaced_missing_or_there_twice() {
 
 #[test]
 fn a_differencing_disk_without_a_bitmap_or_with_one_astray_is_refused() {
-    let dir = Dir::new();
-    let image = dir.join("lie.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("lie.vhdx");
     for (state, offset, code) in [
         (0, 0, faults::NO_BITMAP),
         (7, DATA, faults::NO_BITMAP),
@@ -190,8 +189,8 @@ fn a_differencing_disk_without_a_bitmap_or_with_one_astray_is_refused() {
 
 #[test]
 fn many_blocks_in_one_place_cost_one_read_for_each_page_of_the_table() {
-    let dir = Dir::new();
-    let image = dir.join("one.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("one.vhdx");
     // 100 GiB in blocks of 1 MiB, all of them the same megabyte of the file.
     let mut bytes = ByHand {
         size: 100 << 30,
@@ -204,8 +203,8 @@ fn many_blocks_in_one_place_cost_one_read_for_each_page_of_the_table() {
         }
     }
     std::fs::write(&image, &bytes).unwrap();
-    let native = instar_native::Native::new(1);
-    let counting = instar_native::Counting::new(&native);
+    let native = instar_testkit::Native::new(1);
+    let counting = instar_testkit::Counting::new(&native);
     let facts = native.source(&image);
     let mut opened = instar_vhdx::open(instar_disk::File::new(&counting, facts)).unwrap();
     assert!(counting.take().requests <= OPEN_CALLS);

@@ -7,9 +7,6 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 mod build;
 
 use build::Change::{Data, Zero};
@@ -17,9 +14,10 @@ use build::{BAT, ByHand, DATA, LOG, entry, log, put};
 use instar_disk::fault::vhdx as faults;
 use instar_disk::job::Repair;
 use instar_disk::{File, Findings};
-use instar_native::words;
-use instar_native::{Native, State, Torn};
-use support::{Dir, MIB, assert_same, pattern, qemu_complaint, qemu_reads, read_all, run, text, walk};
+use instar_testkit::image::{read_all, walk};
+use instar_testkit::oracle::{qemu_complaint, qemu_reads, run, text};
+use instar_testkit::pattern::{MIB, assert_same, pattern};
+use instar_testkit::{Bench, Native, State, Torn, words};
 
 /// The image and its BAT sector, which is then lost from the file: only a log that holds it can bring it back.
 fn lost_table() -> (Vec<u8>, Vec<u8>) {
@@ -31,8 +29,8 @@ fn lost_table() -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Reads the dirty image, and lets qemu-img repair and read a copy.
-fn assert_as_repaired(dir: &Dir, what: &str, bytes: &[u8]) -> Vec<u8> {
-    let dirty = dir.join("dirty.vhdx");
+fn assert_as_repaired(dir: &Bench, what: &str, bytes: &[u8]) -> Vec<u8> {
+    let dirty = dir.path("dirty.vhdx");
     std::fs::write(&dirty, bytes).unwrap();
     assert!(
         qemu_complaint("vhdx", &dirty)
@@ -65,13 +63,13 @@ fn assert_as_repaired(dir: &Dir, what: &str, bytes: &[u8]) -> Vec<u8> {
         "{what}: {}",
         String::from_utf8_lossy(&repaired.stderr)
     );
-    assert_same(what, &ours, &qemu_reads("vhdx", &dirty));
+    assert_same(&ours, &qemu_reads("vhdx", &dirty), what);
     ours
 }
 
 /// We replay the log into a copy, and qemu-img reads that as it is.
-fn assert_replayed(dir: &Dir, what: &str, word: Repair, bytes: &[u8], disk: &[u8]) {
-    let copy = dir.join("replayed.vhdx");
+fn assert_replayed(dir: &Bench, what: &str, word: Repair, bytes: &[u8], disk: &[u8]) {
+    let copy = dir.path("replayed.vhdx");
     std::fs::write(&copy, bytes).unwrap();
     let native = Native::new(1);
     let file = File::new(&native, native.existing(&copy));
@@ -81,7 +79,7 @@ fn assert_replayed(dir: &Dir, what: &str, word: Repair, bytes: &[u8], disk: &[u8
     assert_eq!((checked.corruptions, checked.corruptions_fixed), (0, 1), "{what}");
     drop(image);
     assert_eq!(qemu_complaint("vhdx", &copy), None, "{what}: not replayed");
-    assert_same(what, disk, &qemu_reads("vhdx", &copy));
+    assert_same(disk, &qemu_reads("vhdx", &copy), what);
     // Nothing is left to do.
     let replayed = std::fs::read(&copy).unwrap();
     let mut image = instar_vhdx::check(file).unwrap();
@@ -98,7 +96,7 @@ fn assert_replayed(dir: &Dir, what: &str, word: Repair, bytes: &[u8], disk: &[u8
 
 #[test]
 fn a_power_cut_while_the_log_is_replayed_leaves_the_same_disk() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let (mut bytes, table) = lost_table();
     let size = size_of(&bytes);
     let changes = [
@@ -107,7 +105,7 @@ fn a_power_cut_while_the_log_is_replayed_leaves_the_same_disk() {
         Data(DATA, vec![7; 4096]),
     ];
     log(&mut bytes, 0, &entry(1, 0, size, size, &changes));
-    let path = dir.join("image.vhdx");
+    let path = dir.path("image.vhdx");
     std::fs::write(&path, &bytes).unwrap();
     let disk = read_all(instar_vhdx::open, &path).unwrap();
     let torn = Torn::default();
@@ -116,13 +114,13 @@ fn a_power_cut_while_the_log_is_replayed_leaves_the_same_disk() {
     let mut image = instar_vhdx::check(File::new(&torn, facts)).unwrap();
     image.repair(Repair::All, &mut findings).unwrap();
     drop(image);
-    let cut = dir.join("cut.vhdx");
+    let cut = dir.path("cut.vhdx");
     let mut number = 0;
     torn.states(&State::from([(facts.slot, bytes)]), &mut |state, what| {
         std::fs::write(&cut, &state[&facts.slot]).unwrap();
         let found =
             read_all(instar_vhdx::open, &cut).unwrap_or_else(|fault| panic!("{what}: {}", words(&fault)));
-        assert_same(what, &found, &disk);
+        assert_same(&found, &disk, what);
         number += 1;
         if number % 10 == 0 {
             assert!(
@@ -131,7 +129,7 @@ fn a_power_cut_while_the_log_is_replayed_leaves_the_same_disk() {
                     .success(),
                 "{what}"
             );
-            assert_same(what, &qemu_reads("vhdx", &cut), &disk);
+            assert_same(&qemu_reads("vhdx", &cut), &disk, what);
         }
     });
     assert!(number > 50, "{number} states of power cuts");
@@ -141,12 +139,12 @@ fn a_power_cut_while_the_log_is_replayed_leaves_the_same_disk() {
 #[test]
 fn a_log_that_changes_itself_or_a_header_is_not_replayed() {
     for place in [LOG, 64 << 10, 0] {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let (mut bytes, table) = lost_table();
         let size = size_of(&bytes);
         let changes = [Data(BAT, table), Zero(place, 4096)];
         log(&mut bytes, 0, &entry(1, 0, size, size, &changes));
-        let path = dir.join("image.vhdx");
+        let path = dir.path("image.vhdx");
         std::fs::write(&path, &bytes).unwrap();
         let native = Native::new(1);
         let mut findings = Findings::new(&native);
@@ -163,17 +161,17 @@ fn size_of(bytes: &[u8]) -> u64 {
 
 #[test]
 fn one_entry_brings_a_table_back() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let (mut bytes, table) = lost_table();
     let size = size_of(&bytes);
     log(&mut bytes, 0, &entry(1, 0, size, size, &[Data(BAT, table)]));
     let disk = assert_as_repaired(&dir, "one entry", &bytes);
-    assert_same("content", &disk[..1 << 20], &ByHand::default().data(1));
+    assert_same(&disk[..1 << 20], &ByHand::default().data(1), "content");
 }
 
 #[test]
 fn the_entry_may_start_anywhere_and_go_around_the_end() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for at in [4096, 64 << 10, MIB - 8192, MIB - 4096] {
         let (mut bytes, table) = lost_table();
         let size = size_of(&bytes);
@@ -182,10 +180,10 @@ fn the_entry_may_start_anywhere_and_go_around_the_end() {
             at,
             &entry(0x1_0000_0007, at, size, size, &[Data(BAT, table)]),
         );
-        let dirty = dir.join("dirty.vhdx");
+        let dirty = dir.path("dirty.vhdx");
         std::fs::write(&dirty, &bytes).unwrap();
         let disk = read_all(instar_vhdx::open, &dirty).unwrap();
-        assert_same(&format!("at {at}"), &disk[..1 << 20], &ByHand::default().data(1));
+        assert_same(&disk[..1 << 20], &ByHand::default().data(1), &format!("at {at}"));
         if at < MIB - 4096 {
             assert_as_repaired(&dir, &format!("at {at}"), &bytes);
         }
@@ -194,7 +192,7 @@ fn the_entry_may_start_anywhere_and_go_around_the_end() {
 
 #[test]
 fn later_entries_win_and_a_sequence_is_replayed_in_order() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let (mut bytes, table) = lost_table();
     let size = size_of(&bytes);
     let mut wrong = table.clone();
@@ -207,26 +205,26 @@ fn later_entries_win_and_a_sequence_is_replayed_in_order() {
         &entry(7, 0, size, size, &[Zero(BAT, 4096), Data(BAT, table)]),
     );
     let disk = assert_as_repaired(&dir, "three entries", &bytes);
-    assert_same("content", &disk[..1 << 20], &ByHand::default().data(1));
+    assert_same(&disk[..1 << 20], &ByHand::default().data(1), "content");
 }
 
 #[test]
 fn entries_before_the_tail_are_not_replayed() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let (mut bytes, table) = lost_table();
     let size = size_of(&bytes);
     // The first entry would zero a payload block; the second says that it is done with.
     log(&mut bytes, 0, &entry(5, 0, size, size, &[Zero(DATA, 2 * MIB)]));
     log(&mut bytes, 4096, &entry(6, 4096, size, size, &[Data(BAT, table)]));
-    let dirty = dir.join("dirty.vhdx");
+    let dirty = dir.path("dirty.vhdx");
     std::fs::write(&dirty, &bytes).unwrap();
     let disk = read_all(instar_vhdx::open, &dirty).unwrap();
-    assert_same("content", &disk[..1 << 20], &ByHand::default().data(1));
+    assert_same(&disk[..1 << 20], &ByHand::default().data(1), "content");
 }
 
 #[test]
 fn the_newest_sequence_counts_and_torn_or_foreign_entries_do_not() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let (mut bytes, table) = lost_table();
     let size = size_of(&bytes);
     // An older sequence that would hide the disk, the one that counts, a torn entry after it, one of another log.
@@ -248,12 +246,12 @@ fn the_newest_sequence_counts_and_torn_or_foreign_entries_do_not() {
     build::seal(&mut foreign, 0, 4096);
     log(&mut bytes, 128 << 10, &foreign);
     let disk = assert_as_repaired(&dir, "newest", &bytes);
-    assert_same("content", &disk[..1 << 20], &ByHand::default().data(1));
+    assert_same(&disk[..1 << 20], &ByHand::default().data(1), "content");
 }
 
 #[test]
 fn changes_to_guest_data_are_mapped_from_the_log() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let mut bytes = ByHand::default().build();
     let size = size_of(&bytes);
     let new = pattern(1 << 50, 4096);
@@ -264,15 +262,15 @@ fn changes_to_guest_data_are_mapped_from_the_log() {
     ];
     log(&mut bytes, 0, &entry(1, 0, size, size, &changes));
     let disk = assert_as_repaired(&dir, "guest data", &bytes);
-    assert_same("block 2", &disk[(2 << 20) + 65536..(2 << 20) + 69632], &new);
-    assert_same("block 0", &disk[12288..16384], &new);
+    assert_same(&disk[(2 << 20) + 65536..(2 << 20) + 69632], &new, "block 2");
+    assert_same(&disk[12288..16384], &new, "block 0");
     assert!(disk[8192..12288].iter().all(|byte| *byte == 0));
 }
 
 #[test]
 fn many_descriptors_fill_several_sectors() {
-    let dir = Dir::new();
-    let dirty = dir.join("dirty.vhdx");
+    let dir = Bench::new();
+    let dirty = dir.path("dirty.vhdx");
     // 126 fit the first sector, 128 each of the next ones. qemu-img cannot read more than 126.
     for count in [126, 127, 254, 255] {
         let (mut bytes, table) = lost_table();
@@ -296,7 +294,7 @@ fn many_descriptors_fill_several_sectors() {
         let wanted = qemu_reads("vhdx", &dirty);
         std::fs::write(&dirty, &bytes).unwrap();
         let ours = read_all(instar_vhdx::open, &dirty).unwrap();
-        assert_same(&format!("{count} descriptors"), &ours, &wanted);
+        assert_same(&ours, &wanted, &format!("{count} descriptors"));
         if count == 126 {
             assert_as_repaired(&dir, "126 descriptors", &bytes);
         }
@@ -305,22 +303,22 @@ fn many_descriptors_fill_several_sectors() {
 
 #[test]
 fn a_log_may_say_that_the_file_grows() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let (mut bytes, mut table) = lost_table();
     let size = size_of(&bytes);
     put(&mut table, 8, &(size | 6).to_le_bytes());
     log(&mut bytes, 0, &entry(1, 0, size, size + MIB, &[Data(BAT, table)]));
-    let dirty = dir.join("dirty.vhdx");
+    let dirty = dir.path("dirty.vhdx");
     std::fs::write(&dirty, &bytes).unwrap();
     let disk = read_all(instar_vhdx::open, &dirty).unwrap();
     assert!(disk[1 << 20..2 << 20].iter().all(|byte| *byte == 0));
-    assert_same("content", &disk[..1 << 20], &ByHand::default().data(1));
+    assert_same(&disk[..1 << 20], &ByHand::default().data(1), "content");
 }
 
 #[test]
 fn a_log_without_a_valid_entry_is_empty_as_in_qemu_img() {
-    let dir = Dir::new();
-    let image = dir.join("dirty.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("dirty.vhdx");
     let mut bytes = ByHand::default().build();
     let size = size_of(&bytes);
     let mut same = 0;
@@ -332,13 +330,13 @@ fn a_log_without_a_valid_entry_is_empty_as_in_qemu_img() {
         let ours = read_all(instar_vhdx::open, &image).unwrap();
         // A descriptor that is none makes qemu-img give up instead of passing over the entry.
         if qemu_complaint("vhdx", &image).is_none() {
-            assert_same(&format!("spoilt at {spoil}"), &ours, &qemu_reads("vhdx", &image));
+            assert_same(&ours, &qemu_reads("vhdx", &image), &format!("spoilt at {spoil}"));
             same += 1;
         }
         assert_same(
-            &format!("spoilt at {spoil}"),
             &ours[..1 << 20],
             &ByHand::default().data(1),
+            &format!("spoilt at {spoil}"),
         );
     }
     assert!(same > 5, "{same}");
@@ -346,8 +344,8 @@ fn a_log_without_a_valid_entry_is_empty_as_in_qemu_img() {
 
 #[test]
 fn a_file_shorter_than_its_log_says_is_refused_as_by_qemu_img() {
-    let dir = Dir::new();
-    let image = dir.join("dirty.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("dirty.vhdx");
     let (mut bytes, table) = lost_table();
     let size = size_of(&bytes);
     log(&mut bytes, 0, &entry(1, 0, size + 1, size, &[Data(BAT, table)]));
@@ -362,8 +360,8 @@ fn a_file_shorter_than_its_log_says_is_refused_as_by_qemu_img() {
 
 #[test]
 fn a_log_that_would_be_read_without_end_is_refused_after_four_passes() {
-    let dir = Dir::new();
-    let image = dir.join("loop.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("loop.vhdx");
     let mut bytes = ByHand::default().build();
     // Every sector starts an entry that claims the whole log and has a wrong checksum, which shows at its end only.
     for sector in 0..256 {
@@ -377,8 +375,8 @@ fn a_log_that_would_be_read_without_end_is_refused_after_four_passes() {
 
 #[test]
 fn cyclic_sequences_and_tails_that_lead_nowhere_end() {
-    let dir = Dir::new();
-    let image = dir.join("cycle.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("cycle.vhdx");
     // The ring is full of entries, each of which follows the one before, the last followed by the first.
     let mut bytes = ByHand::default().build();
     let size = size_of(&bytes);
@@ -407,8 +405,8 @@ fn cyclic_sequences_and_tails_that_lead_nowhere_end() {
 
 #[test]
 fn changes_beyond_all_bounds_are_refused_or_harmless() {
-    let dir = Dir::new();
-    let image = dir.join("far.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("far.vhdx");
     let aligned_max = u64::MAX - 4095;
     for changes in [
         vec![Zero(0, aligned_max)],

@@ -7,9 +7,6 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 mod build;
 
 use std::path::Path;
@@ -18,16 +15,15 @@ use std::process::Command;
 use build::{ByHand, DATA, header, put, regions};
 use instar_disk::fault::vhdx as faults;
 use instar_disk::{File, Kind};
-use instar_native::Native;
+use instar_testkit::image::{read_all, read_image, read_range};
+use instar_testkit::oracle::{info_number, qemu, qemu_complaint, qemu_reads, text};
+use instar_testkit::pattern::{MIB, assert_same, pattern};
+use instar_testkit::{Bench, Native};
 use instar_vhdx::raw;
-use support::{
-    Dir, MIB, assert_same, info_number, pattern, qemu, qemu_complaint, qemu_reads, read_all, read_image,
-    read_range, text,
-};
 
 #[test]
 fn reads_what_qemu_img_converts_at_every_boundary() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let cases = [
         ("block_size=1M", MIB),
         ("block_size=1M,block_state_zero=off", MIB),
@@ -46,7 +42,7 @@ fn reads_what_qemu_img_converts_at_every_boundary() {
             ];
             let ranges: Vec<_> = ranges.into_iter().filter(|(at, _)| *at < size).collect();
             let raw = dir.raw("disk.raw", size, &ranges);
-            let image = dir.join("disk.vhdx");
+            let image = dir.path("disk.vhdx");
             qemu(&[
                 "convert",
                 "-f",
@@ -59,14 +55,14 @@ fn reads_what_qemu_img_converts_at_every_boundary() {
                 text(&image),
             ]);
             let ours = read_all(instar_vhdx::open, &image).unwrap();
-            assert_same(&format!("{size} {options}"), &ours, &std::fs::read(&raw).unwrap());
+            assert_same(&ours, &std::fs::read(&raw).unwrap(), &format!("{size} {options}"));
         }
     }
 }
 
 #[test]
 fn reads_over_the_bitmap_entry_between_two_chunks() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     // Blocks of 1 MiB: 4096 to a chunk; the table's pages of 4096 entries end elsewhere.
     let chunk = 4096 * MIB;
     let ranges = [
@@ -81,7 +77,7 @@ fn reads_over_the_bitmap_entry_between_two_chunks() {
         "block_size=1M",
         "block_size=1M,block_state_zero=off,subformat=fixed",
     ] {
-        let image = dir.join("disk.vhdx");
+        let image = dir.path("disk.vhdx");
         qemu(&[
             "convert",
             "-f",
@@ -108,15 +104,15 @@ fn reads_over_the_bitmap_entry_between_two_chunks() {
                 start,
             )
             .unwrap();
-            assert_same(&format!("{options} {offset}"), &ours, &theirs);
+            assert_same(&ours, &theirs, &format!("{options} {offset}"));
         }
     }
 }
 
 #[test]
 fn reads_blocks_out_of_order_as_qemu_img_does() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhdx");
     qemu(&[
         "create",
         "-q",
@@ -136,13 +132,13 @@ fn reads_blocks_out_of_order_as_qemu_img_does() {
     }
     let ours = read_all(instar_vhdx::open, &image).unwrap();
     assert_eq!(ours[(4 * 1024 + 512) * 1024], 4);
-    assert_same("out of order", &ours, &qemu_reads("vhdx", &image));
+    assert_same(&ours, &qemu_reads("vhdx", &image), "out of order");
 }
 
 #[test]
 fn reads_every_state_of_a_block_as_qemu_img_does() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhdx");
     for state in 0..8 {
         let by_hand = ByHand {
             bat: &[(0, 6, 1), (1, state, 2), (2, 6, 0)],
@@ -152,7 +148,7 @@ fn reads_every_state_of_a_block_as_qemu_img_does() {
         std::fs::write(&image, by_hand.build()).unwrap();
         let ours = read_all(instar_vhdx::open, &image);
         match (ours, qemu_complaint("vhdx", &image)) {
-            (Ok(ours), None) => assert_same(&format!("state {state}"), &ours, &qemu_reads("vhdx", &image)),
+            (Ok(ours), None) => assert_same(&ours, &qemu_reads("vhdx", &image), &format!("state {state}")),
             (Err(fault), Some(_)) => {
                 assert_eq!((fault.code, fault.numbers[1]), (faults::BLOCK_STATE, state));
                 assert!(state == 4 || state == 7);
@@ -164,8 +160,8 @@ fn reads_every_state_of_a_block_as_qemu_img_does() {
 
 #[test]
 fn bits_of_a_table_entry_that_mean_nothing_are_ignored_as_qemu_img_does() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhdx");
     let mut bytes = ByHand::default().build();
     for entry in [0, 2] {
         bytes[usize::try_from(build::BAT).unwrap() + 8 * entry + 1] |= 0xf5;
@@ -173,13 +169,13 @@ fn bits_of_a_table_entry_that_mean_nothing_are_ignored_as_qemu_img_does() {
     std::fs::write(&image, &bytes).unwrap();
     let ours = read_all(instar_vhdx::open, &image).unwrap();
     assert!(ours.iter().any(|byte| *byte != 0));
-    assert_same("reserved bits", &ours, &qemu_reads("vhdx", &image));
+    assert_same(&ours, &qemu_reads("vhdx", &image), "reserved bits");
 }
 
 #[test]
 fn reads_sectors_of_4096_bytes_which_qemu_img_refuses() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhdx");
     // The last block is cut short; its bitmap entries would come every 32768 blocks.
     let by_hand = ByHand {
         size: 4 * MIB - 8192,
@@ -199,7 +195,7 @@ fn reads_sectors_of_4096_bytes_which_qemu_img_refuses() {
     ]
     .concat();
     wanted.truncate(usize::try_from(by_hand.size).unwrap());
-    assert_same("4096", &ours, &wanted);
+    assert_same(&ours, &wanted, "4096");
 }
 
 /// A differencing disk: block 0 in part here, 1 in the parent, 2 here, 3 zeros, 4 in part, 5 unmapped.
@@ -254,8 +250,8 @@ fn differencing(sector_size: u32, bits: &dyn Fn(u64) -> bool) -> (ByHand<'static
 
 #[test]
 fn a_differencing_disk_has_some_sectors_and_leaves_the_rest_to_its_parent() {
-    let dir = Dir::new();
-    let image = dir.join("child.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("child.vhdx");
     for sector_size in [512, 4096] {
         let (by_hand, wanted) = differencing(sector_size, &|sector| {
             sector * sector % 7 < 3 || sector / 64 % 5 == 1
@@ -269,14 +265,14 @@ fn a_differencing_disk_has_some_sectors_and_leaves_the_rest_to_its_parent() {
         assert_eq!(backing.format.unwrap().as_bytes(), b"vhdx");
         let parent = pattern(1 << 40, 6 * MIB - 3 * 8192);
         let ours = read_image(&native, opened.as_mut(), Some(&parent)).unwrap();
-        assert_same(&format!("differencing {sector_size}"), &ours, &wanted);
+        assert_same(&ours, &wanted, &format!("differencing {sector_size}"));
     }
 }
 
 #[test]
 fn a_parent_s_name_comes_from_the_best_key() {
-    let dir = Dir::new();
-    let image = dir.join("child.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("child.vhdx");
     type Pairs = &'static [(&'static str, &'static str)];
     let cases: [(Pairs, Option<&[u8]>); 5] = [
         (
@@ -316,8 +312,8 @@ fn a_parent_s_name_comes_from_the_best_key() {
 
 #[test]
 fn the_valid_header_with_the_higher_number_counts_as_in_qemu_img() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhdx");
     let (one, two) = (64 << 10, 128 << 10);
     type Change<'a> = &'a dyn Fn(&mut [u8]);
     let cases: [(&str, Change<'_>, bool); 8] = [
@@ -360,9 +356,9 @@ fn the_valid_header_with_the_higher_number_counts_as_in_qemu_img() {
         let ours = read_all(instar_vhdx::open, &image);
         assert_eq!(ours.is_ok(), readable, "{what}");
         match qemu_complaint("vhdx", &image) {
-            None => assert_same(what, &ours.unwrap(), &qemu_reads("vhdx", &image)),
+            None => assert_same(&ours.unwrap(), &qemu_reads("vhdx", &image), what),
             Some(said) => assert!(
-                said.contains(&instar_native::words(&ours.unwrap_err())),
+                said.contains(&instar_testkit::words(&ours.unwrap_err())),
                 "{what}: {said}"
             ),
         }
@@ -371,8 +367,8 @@ fn the_valid_header_with_the_higher_number_counts_as_in_qemu_img() {
 
 #[test]
 fn the_second_region_table_serves_when_the_first_is_damaged() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhdx");
     let by_hand = ByHand::default();
     let wanted = [
         by_hand.data(1),
@@ -387,9 +383,9 @@ fn the_second_region_table_serves_when_the_first_is_damaged() {
     // qemu-img looks at the first only.
     assert!(qemu_complaint("vhdx", &image).is_some());
     assert_same(
-        "second table",
         &read_all(instar_vhdx::open, &image).unwrap(),
         &wanted,
+        "second table",
     );
     bytes[256 << 10] ^= 1;
     std::fs::write(&image, &bytes).unwrap();
@@ -401,8 +397,8 @@ fn the_second_region_table_serves_when_the_first_is_damaged() {
 
 #[test]
 fn unknown_regions_and_items_are_refused_only_if_required_as_in_qemu_img() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhdx");
     for required in [0_u32, 1] {
         let mut bytes = ByHand::default().build();
         bytes.resize(bytes.len() + (1 << 20), 0);
@@ -435,8 +431,8 @@ fn unknown_regions_and_items_are_refused_only_if_required_as_in_qemu_img() {
 
 #[test]
 fn a_last_block_that_is_cut_short_is_read() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhdx");
     let by_hand = ByHand {
         size: 2 * MIB + 1024,
         bat: &[(0, 6, 1), (2, 6, 2)],
@@ -446,7 +442,7 @@ fn a_last_block_that_is_cut_short_is_read() {
     let bytes = by_hand.build();
     std::fs::write(&image, &bytes[..usize::try_from(DATA + 2 * MIB + 1024).unwrap()]).unwrap();
     let ours = read_all(instar_vhdx::open, &image).unwrap();
-    assert_same("short", &ours[2 << 20..], &by_hand.data(2)[..1024]);
+    assert_same(&ours[2 << 20..], &by_hand.data(2)[..1024], "short");
 }
 
 fn flip(bytes: &mut [u8], at: u64) {
@@ -464,8 +460,8 @@ fn info(path: &Path) -> instar_disk::report::Info {
 
 #[test]
 fn info_says_what_qemu_img_says() {
-    let dir = Dir::new();
-    let image = dir.join("disk.vhdx");
+    let dir = Bench::new();
+    let image = dir.path("disk.vhdx");
     for options in [
         "subformat=dynamic",
         "subformat=fixed",

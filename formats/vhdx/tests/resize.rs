@@ -6,17 +6,16 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use instar_disk::fault::resize as faults;
 use instar_disk::job::{Preallocation, Seed, VhdxCreate};
 use instar_disk::{Edit, File, Result};
-use instar_native::Native;
-use instar_native::resizing::{Resizer, To, qemu_io, to};
-use support::{Dir, MIB, qemu, text};
+use instar_testkit::oracle::qemu_io;
+use instar_testkit::oracle::{qemu, text};
+use instar_testkit::pattern::MIB;
+use instar_testkit::resizing::{Resizer, To, to};
+use instar_testkit::{Bench, Native};
 
 fn edit<'h>(file: File<'h>) -> Result<Box<dyn Edit + 'h>> {
     instar_vhdx::edit(file, &SEED)
@@ -34,8 +33,8 @@ const VHDX: Resizer = Resizer {
 };
 
 /// An image of 4 MiB and a half, in blocks of 1 MiB, with data in some of them, not in their order.
-fn image(dir: &Dir) -> PathBuf {
-    let path = dir.join("image.vhdx");
+fn image(dir: &Bench) -> PathBuf {
+    let path = dir.path("image.vhdx");
     qemu(&[
         "create",
         "-q",
@@ -53,8 +52,8 @@ fn image(dir: &Dir) -> PathBuf {
 }
 
 /// A fixed one, which qemu-img makes in another way.
-fn fixed(dir: &Dir) -> PathBuf {
-    let path = dir.join("fixed.vhdx");
+fn fixed(dir: &Bench) -> PathBuf {
+    let path = dir.path("fixed.vhdx");
     let native = Native::new(1);
     let options = VhdxCreate {
         fixed: true,
@@ -76,7 +75,7 @@ fn checks_clean(path: &Path) {
 #[test]
 fn a_power_cut_leaves_the_old_disk_or_the_new_one() {
     let mut states = 0;
-    let dir = Dir::new();
+    let dir = Bench::new();
     let path = image(&dir);
     // 200,000 blocks need a longer table.
     for size in [200_000 * MIB, 2 * MIB + 512] {
@@ -92,7 +91,7 @@ fn a_power_cut_leaves_the_old_disk_or_the_new_one() {
 
 #[test]
 fn a_failure_at_any_change_leaves_an_image_that_can_be_resized() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let path = image(&dir);
     for size in [200_000 * MIB, 3 * MIB] {
         assert!(VHDX.recovers(&path, &[], to(size), size) > 3);
@@ -102,7 +101,7 @@ fn a_failure_at_any_change_leaves_an_image_that_can_be_resized() {
 
 #[test]
 fn the_image_goes_on_as_if_it_had_been_made_that_large() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let path = image(&dir);
     for (size, command) in [
         (200_000 * MIB, "write -P 9 199990M 3M"),
@@ -121,7 +120,7 @@ fn the_image_goes_on_as_if_it_had_been_made_that_large() {
 #[test]
 fn a_fixed_image_has_a_place_for_every_block() {
     for preallocation in [Preallocation::Off, Preallocation::Falloc, Preallocation::Full] {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = fixed(&dir);
         let size = 20 * MIB;
         VHDX.resize(&path, &[], To { size, preallocation }).unwrap();
@@ -134,7 +133,7 @@ fn a_fixed_image_has_a_place_for_every_block() {
 
 #[test]
 fn what_cannot_be_done_changes_nothing() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for (size, preallocation, code) in [
         (20 * MIB, Preallocation::Falloc, faults::PREALLOCATION),
         (65 << 40, Preallocation::Off, instar_disk::fault::vhdx::SIZE),

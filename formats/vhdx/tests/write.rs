@@ -6,20 +6,15 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use instar_disk::File;
 use instar_disk::job::{Seed, VhdxCreate};
-use instar_native::Native;
-use instar_native::words;
-use support::{
-    Dir, MIB, as_device, assert_same, info_number, pattern, qemu, qemu_info, qemu_reads, run, text,
-    write_disk,
-};
+use instar_testkit::image::{as_device, write_disk};
+use instar_testkit::oracle::{info_number, qemu, qemu_info, qemu_reads, run, text};
+use instar_testkit::pattern::{MIB, assert_same, pattern};
+use instar_testkit::{Bench, Native, words};
 
 const SEED: Seed = Seed {
     random: [0x5a; 32],
@@ -70,8 +65,8 @@ fn said(options: VhdxCreate) -> String {
     format!("subformat={subformat},block_size={block_size},log_size={log_size},block_state_zero={zero}")
 }
 
-fn write(dir: &Dir, disk: &[u8], options: VhdxCreate, stride: u64) -> PathBuf {
-    let path = dir.join("ours.vhdx");
+fn write(dir: &Bench, disk: &[u8], options: VhdxCreate, stride: u64) -> PathBuf {
+    let path = dir.path("ours.vhdx");
     let native = Native::new(1);
     let facts = native.target(&path);
     let size = disk.len() as u64;
@@ -95,13 +90,13 @@ fn disk(size: u64) -> Vec<u8> {
 
 #[test]
 fn qemu_img_reads_what_we_write_and_finds_nothing_to_say() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for size in [512, MIB - 512, MIB + 512, 8 * MIB, 8 * MIB + 512, 27 * MIB] {
         for (options, stride) in ALL.into_iter().flat_map(|options| [(options, 1), (options, 9)]) {
             let disk = disk(size);
             let ours = write(&dir, &disk, options, stride);
             let what = format!("{size} {}", said(options));
-            assert_same(&what, &qemu_reads("vhdx", &ours), &disk);
+            assert_same(&qemu_reads("vhdx", &ours), &disk, &what);
             assert!(
                 qemu(&["check", "-f", "vhdx", text(&ours)]).contains("No errors"),
                 "{what}"
@@ -127,14 +122,14 @@ fn tables(path: &Path) -> Vec<u8> {
 
 #[test]
 fn tables_and_places_are_those_of_qemu_img() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for size in [0, MIB, 8 * MIB + 512, 17 * MIB] {
         for options in ALL.into_iter().filter(|options| !options.fixed) {
             let disk = disk(size);
             let ours = write(&dir, &disk, options, 4);
-            let raw = dir.join("disk.raw");
+            let raw = dir.path("disk.raw");
             std::fs::write(&raw, &disk).unwrap();
-            let theirs = dir.join("theirs.vhdx");
+            let theirs = dir.path("theirs.vhdx");
             qemu(&[
                 "convert",
                 "-f",
@@ -147,7 +142,7 @@ fn tables_and_places_are_those_of_qemu_img() {
                 text(&theirs),
             ]);
             let what = format!("{size} {}", said(options));
-            assert_same(&what, &tables(&ours), &tables(&theirs));
+            assert_same(&tables(&ours), &tables(&theirs), &what);
             assert_eq!(qemu_info("vhdx", &ours), qemu_info("vhdx", &theirs), "{what}");
         }
     }
@@ -155,21 +150,21 @@ fn tables_and_places_are_those_of_qemu_img() {
 
 #[test]
 fn a_fixed_disk_has_all_its_blocks_in_a_row() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for options in ALL.into_iter().filter(|options| options.fixed) {
         let disk = disk(9 * MIB);
         let ours = write(&dir, &disk, options, 4);
         let block = info_number("vhdx", &ours, "cluster-size").unwrap();
         let file = std::fs::read(&ours).unwrap();
         let data = file.len() - usize::try_from((9 * MIB).next_multiple_of(block)).unwrap();
-        assert_same("fixed", &file[data..data + disk.len()], &disk);
+        assert_same(&file[data..data + disk.len()], &disk, "fixed");
     }
 }
 
 #[test]
 fn block_sizes_are_chosen_and_rounded_as_by_qemu_img() {
-    let dir = Dir::new();
-    let (one, two) = (dir.join("ours.vhdx"), dir.join("theirs.vhdx"));
+    let dir = Bench::new();
+    let (one, two) = (dir.path("ours.vhdx"), dir.path("theirs.vhdx"));
     let sizes = [
         0,
         1,
@@ -216,8 +211,8 @@ fn block_sizes_are_chosen_and_rounded_as_by_qemu_img() {
 
 #[test]
 fn refuses_what_qemu_img_refuses_in_its_words() {
-    let dir = Dir::new();
-    let (one, two) = (dir.join("ours.vhdx"), dir.join("theirs.vhdx"));
+    let dir = Bench::new();
+    let (one, two) = (dir.path("ours.vhdx"), dir.path("theirs.vhdx"));
     for (size, options) in [
         ((64 << 40) + 1, DEFAULT),
         (1 << 62, DEFAULT),
@@ -269,8 +264,8 @@ fn refuses_what_qemu_img_refuses_in_its_words() {
 
 #[test]
 fn blocks_on_both_sides_of_a_bitmap_entry_and_of_a_window_of_the_table() {
-    let dir = Dir::new();
-    let path = dir.join("ours.vhdx");
+    let dir = Bench::new();
+    let path = dir.path("ours.vhdx");
     for block_state_zero in [true, false] {
         let native = Native::new(1);
         let facts = native.target(&path);
@@ -293,13 +288,13 @@ fn blocks_on_both_sides_of_a_bitmap_entry_and_of_a_window_of_the_table() {
         }
         target.finish().unwrap();
         assert!(qemu(&["check", "-f", "vhdx", text(&path)]).contains("No errors"));
-        let raw = dir.join("disk.raw");
+        let raw = dir.path("disk.raw");
         qemu(&["convert", "-f", "vhdx", "-O", "raw", text(&path), text(&raw)]);
         let raw = std::fs::File::open(&raw).unwrap();
         for block in blocks {
             let mut piece = vec![0; 1024];
             raw.read_exact_at(&mut piece, block * MIB + 65536 - 512).unwrap();
-            assert_same("piece", &piece[512..], &pattern(block * MIB, 512));
+            assert_same(&piece[512..], &pattern(block * MIB, 512), "piece");
             assert!(piece[..512].iter().all(|byte| *byte == 0));
         }
     }
@@ -307,8 +302,8 @@ fn blocks_on_both_sides_of_a_bitmap_entry_and_of_a_window_of_the_table() {
 
 #[test]
 fn an_unfinished_image_is_not_a_vhdx() {
-    let dir = Dir::new();
-    let path = dir.join("ours.vhdx");
+    let dir = Bench::new();
+    let path = dir.path("ours.vhdx");
     for options in ALL {
         let native = Native::new(1);
         let facts = native.target(&path);
@@ -321,8 +316,8 @@ fn an_unfinished_image_is_not_a_vhdx() {
 
 #[test]
 fn a_device_with_old_data_shows_none_of_it() {
-    let dir = Dir::new();
-    let path = dir.join("device");
+    let dir = Bench::new();
+    let path = dir.path("device");
     for options in ALL {
         let native = Native::new(1);
         let facts = as_device(&native, &path, 48 << 20);
@@ -336,14 +331,14 @@ fn a_device_with_old_data_shows_none_of_it() {
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 48 << 20);
         let mut wanted = vec![0; 20 << 20];
         wanted[9 << 20..10 << 20].copy_from_slice(&pattern(9 * MIB, MIB));
-        assert_same(&said(options), &qemu_reads("vhdx", &path), &wanted);
+        assert_same(&qemu_reads("vhdx", &path), &wanted, &said(options));
     }
 }
 
 #[test]
 fn an_existing_file_is_emptied_first_and_zeroed_blocks_read_as_zeros() {
-    let dir = Dir::new();
-    let path = dir.join("ours.vhdx");
+    let dir = Bench::new();
+    let path = dir.path("ours.vhdx");
     for options in ALL {
         std::fs::write(&path, vec![0xee; 30 << 20]).unwrap();
         let native = Native::new(1);
@@ -358,14 +353,14 @@ fn an_existing_file_is_emptied_first_and_zeroed_blocks_read_as_zeros() {
         target.zero(MIB, 11 * MIB).unwrap();
         target.finish().unwrap();
         let read = qemu_reads("vhdx", &path);
-        assert_same("first", &read[..1 << 20], &pattern(0, MIB));
+        assert_same(&read[..1 << 20], &pattern(0, MIB), "first");
         assert!(read[1 << 20..].iter().all(|byte| *byte == 0));
     }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_file() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let disk = disk(5 * MIB);
     for options in ALL {
         let one = std::fs::read(write(&dir, &disk, options, 1)).unwrap();

@@ -14,7 +14,7 @@ use common::build::{Hosted, descriptor};
 use common::{Bench, GRAIN, pattern};
 use instar_disk::report::Checked;
 use instar_disk::{File, Findings};
-use instar_native::Native;
+use instar_testkit::Native;
 
 /// Grain tables of one extent, each in a page of its own: a check reads 32 KiB to look at one.
 const TABLES: u32 = 16_400;
@@ -65,7 +65,7 @@ fn a_sound_disk_in_many_files_is_looked_through_to_its_end() {
         .map(|name| format!("RW {} SPARSE \"{name}\"", scattered(&bench, name)))
         .collect();
     let text = descriptor("twoGbMaxExtentSparse", &lines.join("\n"));
-    let path = bench.write("disk.vmdk", text.as_bytes());
+    let path = bench.put("disk.vmdk", text.as_bytes());
     let native = Native::new(1);
     let file = File::new(&native, native.source(path));
     let checked = instar_vmdk::check(file)

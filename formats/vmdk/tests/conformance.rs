@@ -12,7 +12,7 @@ mod common;
 
 use common::build::{Hosted, Places, cowd, descriptor, se_sparse};
 use common::{Bench, GRAIN, disk};
-use instar_native::conformance::{
+use instar_testkit::conformance::{
     Format, Sound, Tally, covers_the_disk, survives_changes, survives_cuts, survives_failures,
     takes_changed_images,
 };
@@ -54,7 +54,7 @@ fn edges(places: &Places) -> Vec<u64> {
 fn hosted(bench: &Bench, name: &str, hosted: &Hosted) -> Sound {
     let (file, places) = hosted.build(&disk(5 * GRAIN + 512));
     let length = file.len() as u64;
-    let image = bench.write(&format!("{name}.vmdk"), &file);
+    let image = bench.put(&format!("{name}.vmdk"), &file);
     let mut fields = vec![0..HEADER];
     if hosted.footer {
         fields.push(length - 1024..length - 1024 + HEADER);
@@ -86,12 +86,12 @@ fn hosted(bench: &Bench, name: &str, hosted: &Hosted) -> Sound {
 /// An extent that ESX made, and its descriptor.
 fn esx(bench: &Bench, name: &str, kind: &str, file: &[u8], sound: Sound) -> Sound {
     let extent = format!("{name}-extent");
-    let victim = Some(bench.write(&extent, file));
+    let victim = Some(bench.put(&extent, file));
     let sectors = disk(5 * GRAIN + 512).len() / 512;
     let text = descriptor(name, &format!("RW {sectors} {kind} \"{extent}\""));
     Sound {
         name: name.to_owned(),
-        image: bench.write(&format!("{name}.vmdk"), text.as_bytes()),
+        image: bench.put(&format!("{name}.vmdk"), text.as_bytes()),
         victim,
         metadata: vec![0..8192],
         ..sound
@@ -122,7 +122,7 @@ fn space_efficient(bench: &Bench) -> Sound {
 
 /// What qemu-img makes: the descriptor suffers.
 fn by_qemu(bench: &Bench, subformat: &str) -> Sound {
-    bench.write("in.raw", &disk(5 * GRAIN + 512));
+    bench.put("in.raw", &disk(5 * GRAIN + 512));
     let name = format!("{subformat}.vmdk");
     let option = format!("subformat={subformat}");
     bench.qemu(&[

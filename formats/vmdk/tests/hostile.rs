@@ -11,10 +11,11 @@
 mod common;
 
 use common::build::{Hosted, Places, cowd, descriptor, marker, se_sparse};
-use common::{Bench, GRAIN, disk, grains, pattern, same};
+use common::{Bench, GRAIN, disk, grains, pattern};
 use instar_disk::{Fault, FaultCode, File, fault};
-use instar_native::Native;
-use instar_native::conformance::{Format, walk};
+use instar_testkit::Native;
+use instar_testkit::conformance::{Format, walk};
+use instar_testkit::pattern::assert_same;
 
 /// What a look at a hostile image may cost; the largest is a text of 1 MiB.
 const FORMAT: Format = Format {
@@ -27,7 +28,7 @@ const FORMAT: Format = Format {
 
 /// One look at `bytes`, by the suite of every format.
 fn look(bench: &Bench, bytes: &[u8]) -> core::result::Result<(), Fault> {
-    walk(&FORMAT, &bench.write("hostile.vmdk", bytes)).map(drop)
+    walk(&FORMAT, &bench.put("hostile.vmdk", bytes)).map(drop)
 }
 
 fn refusal(bench: &Bench, bytes: &[u8]) -> FaultCode {
@@ -46,7 +47,7 @@ fn extents_are_named_by_paths() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("sub")).unwrap();
     for name in ["beside", "sub/below", "p:q"] {
-        bench.write(name, &pattern(512));
+        bench.put(name, &pattern(512));
     }
     let absolute = bench.path("beside").to_str().unwrap().to_owned();
     for name in [&*absolute, "sub/below", "./beside", "sub/../beside", "p:q"] {
@@ -64,8 +65,8 @@ fn the_name_in_an_embedded_descriptor_is_not_followed() {
     let text = descriptor("monolithicSparse", "RW 256 SPARSE \"/etc/passwd\"");
     let mut file = set(&file, 512, &[0; 4096]);
     file[512..][..text.len()].copy_from_slice(text.as_bytes());
-    bench.write("d.vmdk", &file);
-    same(&bench.assert_same("d.vmdk"), &data, "own name");
+    bench.put("d.vmdk", &file);
+    assert_same(&bench.assert_same("d.vmdk"), &data, "own name");
 }
 
 /// Descriptors that lead to descriptors (C7): qemu-img follows them until its stack is used up.
@@ -88,19 +89,19 @@ fn extents_that_are_descriptors_are_refused() {
         file[512..][..text.len()].copy_from_slice(text.as_bytes());
         file
     };
-    bench.write("a.vmdk", &wrapper("b.vmdk"));
-    bench.write("b.vmdk", &wrapper("a.vmdk"));
+    bench.put("a.vmdk", &wrapper("b.vmdk"));
+    bench.put("b.vmdk", &wrapper("a.vmdk"));
     assert_eq!(bench.read("a.vmdk").unwrap_err().code, fault::vmdk::EXTENT_LOOP);
-    bench.write(
+    bench.put(
         "c.vmdk",
         descriptor("twoGbMaxExtentSparse", "RW 1 SPARSE \"b.vmdk\"").as_bytes(),
     );
     assert_eq!(bench.read("c.vmdk").unwrap_err().code, fault::vmdk::EXTENT_LOOP);
-    bench.write(
+    bench.put(
         "e.vmdk",
         descriptor("twoGbMaxExtentSparse", "RW 1 SPARSE \"f.vmdk\"").as_bytes(),
     );
-    bench.write(
+    bench.put(
         "f.vmdk",
         descriptor("twoGbMaxExtentSparse", "RW 1 SPARSE \"e.vmdk\"").as_bytes(),
     );
@@ -219,7 +220,7 @@ fn a_moved_or_contradicting_descriptor_is_refused() {
 #[test]
 fn text_files_are_judged_by_all_of_their_bytes() {
     let bench = Bench::new();
-    bench.write("x", &[0; 512]);
+    bench.put("x", &[0; 512]);
     let good = descriptor("monolithicFlat", "RW 1 FLAT \"x\" 0");
     look(&bench, good.as_bytes()).unwrap();
     look(&bench, &[good.as_bytes(), &[0; 100], &pattern(4096)].concat()).unwrap();
@@ -256,8 +257,8 @@ fn text_files_are_judged_by_all_of_their_bytes() {
 fn extents_that_are_not_what_their_line_says_are_refused() {
     let bench = Bench::new();
     let data = disk(2 * GRAIN);
-    bench.write("flat", &data);
-    bench.write(
+    bench.put("flat", &data);
+    bench.put(
         "sparse",
         &Hosted {
             create_type: None,
@@ -266,8 +267,8 @@ fn extents_that_are_not_what_their_line_says_are_refused() {
         .build(&data)
         .0,
     );
-    bench.write("cowd", &cowd(&data, 8).0);
-    bench.write("se", &se_sparse(&data, None).0);
+    bench.put("cowd", &cowd(&data, 8).0);
+    bench.put("se", &se_sparse(&data, None).0);
     for (line, code) in [
         ("RW 257 FLAT \"flat\" 0", fault::vmdk::TRUNCATED),
         ("RW 256 FLAT \"flat\" 1", fault::vmdk::TRUNCATED),
@@ -386,7 +387,7 @@ fn lying_esx_headers_are_refused() {
     let data = disk(3 * GRAIN);
     let text = descriptor("vmfsSparse", &format!("RW {} VMFSSPARSE \"x\"", data.len() / 512));
     let refused = |file: &[u8]| {
-        bench.write("x", file);
+        bench.put("x", file);
         refusal(&bench, text.as_bytes())
     };
     let (file, places) = cowd(&data, 8);
@@ -416,7 +417,7 @@ fn lying_space_efficient_headers_are_refused() {
     let data = disk(3 * GRAIN);
     let text = descriptor("seSparse", &format!("RW {} SESPARSE \"x\"", data.len() / 512));
     let refused = |file: &[u8]| {
-        bench.write("x", file);
+        bench.put("x", file);
         refusal(&bench, text.as_bytes())
     };
     let (file, places) = se_sparse(&data, Some(1));
@@ -520,7 +521,7 @@ fn lying_grain_markers_are_refused() {
         set(&file, grain + 14, &[0xff; 40]),
         set(&file, grain + 8, &20_u32.to_le_bytes()),
     ] {
-        bench.write("d.vmdk", &lie);
+        bench.put("d.vmdk", &lie);
         assert_eq!(
             bench.read("d.vmdk").unwrap_err().code,
             fault::core::BAD_COMPRESSED_DATA
@@ -589,7 +590,7 @@ fn a_flipped_bit_in_a_header_is_refused_or_read_as_by_qemu_img() {
                 continue;
             };
             accepted += 1;
-            same(&ours, &bench.qemu_read("hostile.vmdk"), &format!("bit {bit}"));
+            assert_same(&ours, &bench.qemu_read("hostile.vmdk"), &format!("bit {bit}"));
         }
     }
     assert!(accepted > 100, "only {accepted} were comparable");
@@ -600,7 +601,7 @@ fn a_flipped_bit_in_a_header_is_refused_or_read_as_by_qemu_img() {
 fn a_changed_byte_in_a_descriptor_is_refused_or_read_as_by_qemu_img() {
     let bench = Bench::new();
     let data = disk(2 * GRAIN);
-    bench.write("flat", &data);
+    bench.put("flat", &data);
     let text = descriptor("monolithicFlat", "RW 100 FLAT \"flat\" 7\nRW 9 FLAT \"flat\" 0");
     let mut accepted = 0;
     for (index, change) in (0..text.len()).flat_map(|index| [(index, 1_u8), (index, 0x10), (index, 0x20)]) {
@@ -615,7 +616,7 @@ fn a_changed_byte_in_a_descriptor_is_refused_or_read_as_by_qemu_img() {
         accepted += 1;
         // Most of the text is comments and geometry; comparing some of those is enough.
         if accepted % 3 == 0 || text.as_bytes()[index].is_ascii_digit() {
-            same(
+            assert_same(
                 &ours,
                 &bench.qemu_read("hostile.vmdk"),
                 &format!("byte {index} ^ {change}"),
@@ -630,7 +631,7 @@ fn a_changed_byte_in_a_descriptor_is_refused_or_read_as_by_qemu_img() {
 fn random_damage_does_no_harm() {
     let bench = Bench::new();
     let data = disk(5 * GRAIN + 512);
-    bench.write("x", &cowd(&data, 16).0);
+    bench.put("x", &cowd(&data, 16).0);
     let text = descriptor("vmfsSparse", &format!("RW {} VMFSSPARSE \"x\"", data.len() / 512));
     let images: [(Vec<u8>, Places); 3] = [
         Hosted::default().build(&data),

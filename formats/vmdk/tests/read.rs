@@ -12,7 +12,7 @@ mod common;
 use common::{Bench, GRAIN, SPLIT, disk, pattern, read_range};
 use instar_disk::report::Specific;
 use instar_disk::{File, fault};
-use instar_native::Native;
+use instar_testkit::Native;
 
 const ALL: [&str; 5] = [
     "monolithicSparse",
@@ -36,7 +36,7 @@ fn every_subformat_is_read_at_every_size_around_a_grain() {
             9 * GRAIN + 1536,
         ] {
             let data = disk(size);
-            bench.write("in.raw", &data);
+            bench.put("in.raw", &data);
             let option = format!("subformat={subformat}");
             bench.qemu(&[
                 "convert", "-f", "raw", "-O", "vmdk", "-o", &option, "in.raw", "d.vmdk",
@@ -53,7 +53,7 @@ fn a_grain_table_and_its_neighbours_are_read() {
     for subformat in ["monolithicSparse", "streamOptimized"] {
         for grains in [511, 512, 513, 1025] {
             let data = common::grains(grains, [0, 1, 509, 510, 511, 512, 513, 1023, 1024]);
-            bench.write("in.raw", &data);
+            bench.put("in.raw", &data);
             let option = format!("subformat={subformat}");
             bench.qemu(&[
                 "convert", "-f", "raw", "-O", "vmdk", "-o", &option, "in.raw", "d.vmdk",
@@ -67,7 +67,7 @@ fn a_grain_table_and_its_neighbours_are_read() {
 fn a_stream_with_more_grains_than_one_batch_of_markers_is_read() {
     let bench = Bench::new();
     let data = common::grains(600, 0..600);
-    bench.write("in.raw", &data);
+    bench.put("in.raw", &data);
     bench.qemu(&[
         "convert",
         "-f",
@@ -122,7 +122,7 @@ fn split_disks_are_read_across_the_two_gibibyte_border() {
 #[test]
 fn zeroed_grains_hide_the_parent() {
     let bench = Bench::new();
-    bench.write("base.raw", &pattern(20 * GRAIN));
+    bench.put("base.raw", &pattern(20 * GRAIN));
     bench.qemu(&["convert", "-f", "raw", "-O", "vmdk", "base.raw", "base.vmdk"]);
     let create = [
         "create",
@@ -150,7 +150,7 @@ fn zeroed_grains_hide_the_parent() {
 #[test]
 fn a_chain_of_three_is_read_and_a_changed_parent_is_refused() {
     let bench = Bench::new();
-    bench.write("a.raw", &pattern(10 * GRAIN));
+    bench.put("a.raw", &pattern(10 * GRAIN));
     bench.qemu(&[
         "convert",
         "-f",
@@ -251,7 +251,7 @@ fn info_is_told_what_qemu_img_says() {
 #[test]
 fn probing_agrees_with_qemu_img() {
     let bench = Bench::new();
-    bench.write("in.raw", &disk(3 * GRAIN));
+    bench.put("in.raw", &disk(3 * GRAIN));
     for subformat in ALL {
         let option = format!("subformat={subformat}");
         bench.qemu(&[
@@ -271,7 +271,7 @@ fn probing_agrees_with_qemu_img() {
         b" \r\nversion=3\n",
     ];
     for bytes in cases {
-        bench.write("probe", bytes);
+        bench.put("probe", bytes);
         let output = bench.try_qemu(&["info", "probe"]);
         let raw = String::from_utf8_lossy(&output.stdout).contains("file format: raw");
         assert_eq!(
@@ -286,7 +286,7 @@ fn probing_agrees_with_qemu_img() {
 fn io(bench: &Bench, name: &str, command: &str) {
     let status = std::process::Command::new("qemu-io")
         .args(["-f", "vmdk", "-c", command, name])
-        .current_dir(bench.directory.path())
+        .current_dir(bench.directory())
         .output()
         .expect("these tests need qemu-io");
     assert!(

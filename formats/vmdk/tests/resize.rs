@@ -6,15 +6,15 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../vdi/tests/support/mod.rs"]
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use instar_disk::fault::{resize as faults, vmdk};
 use instar_disk::job::Preallocation;
-use instar_native::resizing::{Resizer, To, qemu_io, to};
-use support::{Dir, MIB, qemu, text};
+use instar_testkit::Bench;
+use instar_testkit::oracle::qemu_io;
+use instar_testkit::oracle::{qemu, text};
+use instar_testkit::pattern::MIB;
+use instar_testkit::resizing::{Resizer, To, to};
 
 const VMDK: Resizer = Resizer {
     format: "vmdk",
@@ -23,8 +23,8 @@ const VMDK: Resizer = Resizer {
 };
 
 /// An image of 5 MiB and a sector with data in some grains, not in their order.
-fn image(dir: &Dir, options: &str) -> PathBuf {
-    let path = dir.join("image.vmdk");
+fn image(dir: &Bench, options: &str) -> PathBuf {
+    let path = dir.path("image.vmdk");
     let _ = std::fs::remove_file(&path);
     let options = format!("subformat={options}");
     qemu(&[
@@ -59,7 +59,7 @@ const OPTIONS: [&str; 3] = [
 fn a_power_cut_leaves_the_old_disk_or_the_new_one() {
     let mut states = 0;
     for options in OPTIONS {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = image(&dir, options);
         // More grain tables, in a directory of more than a sector.
         let large = if options.contains("Flat") {
@@ -80,7 +80,7 @@ fn a_power_cut_leaves_the_old_disk_or_the_new_one() {
 #[test]
 fn a_failure_at_any_change_leaves_an_image_that_can_be_resized() {
     for options in OPTIONS {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = image(&dir, options);
         let (large, least) = match options {
             "monolithicFlat" => (20 * MIB, 2),
@@ -95,7 +95,7 @@ fn a_failure_at_any_change_leaves_an_image_that_can_be_resized() {
 #[test]
 fn the_image_goes_on_as_if_it_had_been_made_that_large() {
     for options in OPTIONS {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = image(&dir, options);
         for (size, command) in [
             (2000 * MIB, "write -P 9 1990M 3M"),
@@ -132,11 +132,11 @@ fn descriptor(path: &Path) -> String {
 #[test]
 fn the_descriptor_says_the_size_as_in_a_new_image() {
     for options in ["monolithicSparse", "monolithicFlat"] {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = image(&dir, options);
         for size in [20_000 * MIB, 3 * MIB] {
             VMDK.resize(&path, &apart(&path), to(size)).unwrap();
-            let new = dir.join("new.vmdk");
+            let new = dir.path("new.vmdk");
             let option = format!("subformat={options}");
             qemu(&[
                 "create",
@@ -161,7 +161,7 @@ fn the_descriptor_says_the_size_as_in_a_new_image() {
 #[test]
 fn a_flat_extent_is_as_long_as_the_disk() {
     for preallocation in [Preallocation::Off, Preallocation::Falloc, Preallocation::Full] {
-        let dir = Dir::new();
+        let dir = Bench::new();
         let path = image(&dir, "monolithicFlat");
         for size in [20 * MIB, 20 * MIB + 512] {
             VMDK.resize(&path, &apart(&path), To { size, preallocation })
@@ -175,7 +175,7 @@ fn a_flat_extent_is_as_long_as_the_disk() {
 
 #[test]
 fn what_cannot_be_done_changes_nothing() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     for (options, size, preallocation, code) in [
         (
             "monolithicSparse",
@@ -213,7 +213,7 @@ fn what_cannot_be_done_changes_nothing() {
     }
     // An overlay, and a stream.
     let base = image(&dir, "monolithicSparse");
-    let path = dir.join("other.vmdk");
+    let path = dir.path("other.vmdk");
     qemu(&[
         "create",
         "-q",
@@ -239,7 +239,7 @@ fn what_cannot_be_done_changes_nothing() {
 
 #[test]
 fn what_is_wrong_is_found_before_anything_is_written() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let path = image(&dir, "monolithicSparse");
     let good = std::fs::read(&path).unwrap();
     let sector = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..][..4].try_into().unwrap());
@@ -268,7 +268,7 @@ fn what_is_wrong_is_found_before_anything_is_written() {
 
 #[test]
 fn grains_that_are_shared_stay_with_those_that_are_kept() {
-    let dir = Dir::new();
+    let dir = Bench::new();
     let path = image(&dir, "monolithicSparse");
     let mut bytes = std::fs::read(&path).unwrap();
     let sector = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..][..4].try_into().unwrap());

@@ -8,17 +8,18 @@
 mod common;
 
 use common::build::{Hosted, Packing, cowd, descriptor, se_sparse};
-use common::{Bench, GRAIN, disk, grains, same};
+use common::{Bench, GRAIN, disk, grains};
 use instar_disk::fault;
 use instar_disk::report::Specific;
+use instar_testkit::pattern::assert_same;
 
 /// Both read `name`, and both read `expected`.
 fn assert_reads(bench: &Bench, name: &str, expected: &[u8], what: &str) {
     let ours = bench
         .read(name)
         .unwrap_or_else(|fault| panic!("{what}: {fault:?}"));
-    same(&ours, expected, &format!("we, {what}"));
-    same(&bench.qemu_read(name), expected, &format!("qemu-img, {what}"));
+    assert_same(&ours, expected, &format!("we, {what}"));
+    assert_same(&bench.qemu_read(name), expected, &format!("qemu-img, {what}"));
 }
 
 #[test]
@@ -26,7 +27,7 @@ fn every_version_is_read() {
     let bench = Bench::new();
     for version in 1..=3 {
         let data = disk(11 * GRAIN + 512);
-        bench.write(
+        bench.put(
             "d.vmdk",
             &Hosted {
                 version,
@@ -57,7 +58,7 @@ fn odd_grain_and_table_sizes_are_read() {
             entries,
             ..Hosted::default()
         };
-        bench.write("d.vmdk", &hosted.build(&data).0);
+        bench.put("d.vmdk", &hosted.build(&data).0);
         assert_reads(&bench, "d.vmdk", &data, &format!("{grain_sectors} {entries}"));
     }
 }
@@ -67,19 +68,19 @@ fn streams_with_the_directory_at_the_end_are_read() {
     let bench = Bench::new();
     for size in [512, GRAIN, 12 * GRAIN + 1024] {
         let data = disk(size);
-        bench.write("d.vmdk", &Hosted::stream().build(&data).0);
+        bench.put("d.vmdk", &Hosted::stream().build(&data).0);
         assert_reads(&bench, "d.vmdk", &data, "stream");
         let plain = Hosted {
             footer: true,
             ..Hosted::default()
         };
-        bench.write("d.vmdk", &plain.build(&data).0);
+        bench.put("d.vmdk", &plain.build(&data).0);
         assert_reads(&bench, "d.vmdk", &data, "uncompressed, with a footer");
         let front = Hosted {
             footer: false,
             ..Hosted::stream()
         };
-        bench.write("d.vmdk", &front.build(&data).0);
+        bench.put("d.vmdk", &front.build(&data).0);
         assert_reads(
             &bench,
             "d.vmdk",
@@ -101,7 +102,7 @@ fn compressed_grains_without_markers_are_read() {
         create_type: Some("streamOptimized"),
         ..Hosted::default()
     };
-    bench.write("d.vmdk", &bare.build(&data).0);
+    bench.put("d.vmdk", &bare.build(&data).0);
     assert_reads(&bench, "d.vmdk", &data, "bare");
 }
 
@@ -109,10 +110,10 @@ fn compressed_grains_without_markers_are_read() {
 fn flat_extents_start_where_their_line_says() {
     let bench = Bench::new();
     let data = disk(4 * GRAIN);
-    bench.write("whole", &data);
+    bench.put("whole", &data);
     let lines = "RW 8 FLAT \"whole\" 16\nRW 100 FLAT \"whole\" 0\n  RW   3  FLAT  \"whole\"  509  \n";
     for create_type in ["monolithicFlat", "twoGbMaxExtentFlat"] {
-        bench.write("d.vmdk", descriptor(create_type, lines).as_bytes());
+        bench.put("d.vmdk", descriptor(create_type, lines).as_bytes());
         let expected = [&data[16 * 512..24 * 512], &data[..100 * 512], &data[509 * 512..]].concat();
         assert_reads(&bench, "d.vmdk", &expected, create_type);
     }
@@ -122,8 +123,8 @@ fn flat_extents_start_where_their_line_says() {
 fn vmfs_extents_are_read() {
     let bench = Bench::new();
     let data = disk(4 * GRAIN + 512);
-    bench.write("d-flat.vmdk", &data);
-    bench.write(
+    bench.put("d-flat.vmdk", &data);
+    bench.put(
         "d.vmdk",
         descriptor("vmfs", &format!("RW {} VMFS \"d-flat.vmdk\"", data.len() / 512)).as_bytes(),
     );
@@ -144,10 +145,10 @@ fn esx_sparse_extents_are_read() {
         (128, 20 * GRAIN + 512),
     ] {
         let data = disk(size);
-        bench.write("d-delta.vmdk", &cowd(&data, grain_sectors).0);
+        bench.put("d-delta.vmdk", &cowd(&data, grain_sectors).0);
         for (create_type, word) in [("vmfsSparse", "VMFSSPARSE"), ("vmfsSparse", "SPARSE")] {
             let line = format!("RW {} {word} \"d-delta.vmdk\"", data.len() / 512);
-            bench.write("d.vmdk", descriptor(create_type, &line).as_bytes());
+            bench.put("d.vmdk", descriptor(create_type, &line).as_bytes());
             assert_reads(&bench, "d.vmdk", &data, &format!("{grain_sectors} {size} {word}"));
         }
     }
@@ -166,9 +167,9 @@ fn space_efficient_extents_are_read() {
         };
         let mut expected = data.clone();
         expected[..4096.min(size)].fill(0);
-        bench.write("d-sesparse.vmdk", &se_sparse(&data, Some(0)).0);
+        bench.put("d-sesparse.vmdk", &se_sparse(&data, Some(0)).0);
         let line = format!("RW {} SESPARSE \"d-sesparse.vmdk\"", data.len() / 512);
-        bench.write("d.vmdk", descriptor("seSparse", &line).as_bytes());
+        bench.put("d.vmdk", descriptor("seSparse", &line).as_bytes());
         assert_reads(&bench, "d.vmdk", &expected, &format!("seSparse {size}"));
     }
 }
@@ -178,8 +179,8 @@ fn extents_of_different_kinds_make_one_disk() {
     let bench = Bench::new();
     // Whole grains: qemu-img carries its answer for a partial last grain over into the next extent.
     let parts = [disk(3 * GRAIN), disk(2 * GRAIN), disk(GRAIN), disk(5 * GRAIN)];
-    bench.write("a", &parts[0]);
-    bench.write(
+    bench.put("a", &parts[0]);
+    bench.put(
         "b",
         &Hosted {
             create_type: None,
@@ -188,8 +189,8 @@ fn extents_of_different_kinds_make_one_disk() {
         .build(&parts[1])
         .0,
     );
-    bench.write("c", &cowd(&parts[2], 8).0);
-    bench.write(
+    bench.put("c", &cowd(&parts[2], 8).0);
+    bench.put(
         "e",
         &Hosted {
             create_type: None,
@@ -203,11 +204,11 @@ fn extents_of_different_kinds_make_one_disk() {
         "RW {} FLAT \"a\" 0\nRW {} SPARSE \"b\"\nRW {} VMFSSPARSE \"c\"\n",
         sectors[0], sectors[1], sectors[2]
     );
-    bench.write("d.vmdk", descriptor("twoGbMaxExtentSparse", &lines).as_bytes());
+    bench.put("d.vmdk", descriptor("twoGbMaxExtentSparse", &lines).as_bytes());
     assert_reads(&bench, "d.vmdk", &parts[..3].concat(), "mixed");
     assert_eq!(bench.describe("d.vmdk").unwrap().cluster_size, None);
     // qemu-img looks for an extent's footer at the descriptor's end; here only we read on.
-    bench.write(
+    bench.put(
         "d.vmdk",
         descriptor(
             "twoGbMaxExtentSparse",
@@ -215,14 +216,14 @@ fn extents_of_different_kinds_make_one_disk() {
         )
         .as_bytes(),
     );
-    same(&bench.read("d.vmdk").unwrap(), &parts.concat(), "with a stream");
+    assert_same(&bench.read("d.vmdk").unwrap(), &parts.concat(), "with a stream");
 }
 
 #[test]
 fn a_header_may_only_wrap_the_descriptor() {
     let bench = Bench::new();
     let data = disk(2 * GRAIN);
-    bench.write("d-flat", &data);
+    bench.put("d-flat", &data);
     let (mut file, _) = Hosted::default().build(&[0; 512]);
     file[12..20].fill(0);
     let text = descriptor(
@@ -231,7 +232,7 @@ fn a_header_may_only_wrap_the_descriptor() {
     );
     file[512..21 * 512].fill(0);
     file[512..][..text.len()].copy_from_slice(text.as_bytes());
-    bench.write("d.vmdk", &file);
+    bench.put("d.vmdk", &file);
     assert_reads(&bench, "d.vmdk", &data, "wrapper");
 }
 
@@ -239,18 +240,18 @@ fn a_header_may_only_wrap_the_descriptor() {
 fn a_descriptor_may_have_line_ends_of_windows_and_zeros_behind_it() {
     let bench = Bench::new();
     let data = disk(GRAIN);
-    bench.write("d-flat", &data);
+    bench.put("d-flat", &data);
     let text = descriptor("monolithicFlat", "RW 128 FLAT \"d-flat\" 0").replace('\n', "\r\n");
     let mut bytes = text.into_bytes();
     bytes.resize(2048, 0);
-    bench.write("d.vmdk", &bytes);
+    bench.put("d.vmdk", &bytes);
     assert_reads(&bench, "d.vmdk", &data, "crlf");
 }
 
 #[test]
 fn a_piece_of_a_split_image_says_what_to_open_instead() {
     let bench = Bench::new();
-    bench.write(
+    bench.put(
         "d-s001.vmdk",
         &Hosted {
             create_type: None,
@@ -279,7 +280,7 @@ fn a_piece_of_a_split_image_says_what_to_open_instead() {
         bench.read("e-s001.vmdk").unwrap_err().code,
         fault::vmdk::NO_DESCRIPTOR
     );
-    bench.write("f.vmdk", &cowd(&disk(GRAIN), 8).0);
+    bench.put("f.vmdk", &cowd(&disk(GRAIN), 8).0);
     assert_eq!(bench.read("f.vmdk").unwrap_err().code, fault::vmdk::NO_DESCRIPTOR);
     assert!(!bench.try_qemu(&["info", "f.vmdk"]).status.success());
 }

@@ -11,11 +11,12 @@ mod common;
 
 use std::process::Command;
 
-use common::{Bench, GRAIN, SPLIT, disk, pattern, same};
+use common::{Bench, GRAIN, SPLIT, disk, pattern};
 use instar_disk::job::{VmdkAdapter, VmdkCreate, VmdkSubformat};
 use instar_disk::vmdk::extent_files;
 use instar_disk::{File, FileFacts, Host, ImageText, Kind, fault};
-use instar_native::{Failing, Native};
+use instar_testkit::pattern::assert_same;
+use instar_testkit::{Failing, Native};
 
 fn option(subformat: VmdkSubformat) -> String {
     format!("subformat={}", subformat.name())
@@ -54,8 +55,8 @@ fn qemu_img_reads_every_subformat_at_every_size_around_a_grain() {
         ] {
             let data = disk(size);
             bench.create("d.vmdk", subformat, &data);
-            same(&bench.qemu_read("d.vmdk"), &data, subformat.name());
-            same(&bench.read("d.vmdk").unwrap(), &data, subformat.name());
+            assert_same(&bench.qemu_read("d.vmdk"), &data, subformat.name());
+            assert_same(&bench.read("d.vmdk").unwrap(), &data, subformat.name());
             bench.qemu(&["check", "d.vmdk"]);
         }
     }
@@ -69,7 +70,7 @@ fn qemu_img_reads_what_lies_around_a_grain_table() {
             // The third grain table stays empty.
             let data = common::grains(grains, [0, 1, 510, 511, 512, 1023, 1536, 1599]);
             bench.create("d.vmdk", subformat, &data);
-            same(&bench.qemu_read("d.vmdk"), &data, subformat.name());
+            assert_same(&bench.qemu_read("d.vmdk"), &data, subformat.name());
             bench.qemu(&["check", "d.vmdk"]);
         }
     }
@@ -79,7 +80,7 @@ fn qemu_img_reads_what_lies_around_a_grain_table() {
 fn sparse_and_flat_images_are_the_same_bytes_as_qemu_imgs() {
     let bench = Bench::new();
     let data = disk(40 * GRAIN + 512);
-    bench.write("in.raw", &data);
+    bench.put("in.raw", &data);
     for subformat in VmdkSubformat::ALL {
         if subformat == VmdkSubformat::StreamOptimized {
             continue;
@@ -104,7 +105,7 @@ fn sparse_and_flat_images_are_the_same_bytes_as_qemu_imgs() {
             "d.vmdk",
         ]);
         for (name, ours) in names.iter().zip(ours) {
-            same(&ours, &without_cid(bench.bytes(name)), name);
+            assert_same(&ours, &without_cid(bench.bytes(name)), name);
         }
     }
 }
@@ -242,7 +243,7 @@ fn zeroed_grain_is_announced_as_qemu_img_announces_it() {
         let ours = without_cid(bench.bytes(part));
         let all = format!("zeroed_grain=on,{}", option(subformat));
         bench.qemu(&["create", "-q", "-f", "vmdk", "-o", &all, "d.vmdk", "64k"]);
-        same(&ours, &without_cid(bench.bytes(part)), part);
+        assert_same(&ours, &without_cid(bench.bytes(part)), part);
     }
 }
 
@@ -271,8 +272,8 @@ fn an_overlay_hides_what_it_must_and_shows_what_it_should() {
             };
             bench.create_with("top.vmdk", &options, &above, Some(&below));
             let what = format!("{} {zeroed_grain}", subformat.name());
-            same(&bench.qemu_read("top.vmdk"), &above, &what);
-            same(&bench.read("top.vmdk").unwrap(), &above, &what);
+            assert_same(&bench.qemu_read("top.vmdk"), &above, &what);
+            assert_same(&bench.read("top.vmdk").unwrap(), &above, &what);
             bench.qemu(&["check", "top.vmdk"]);
             let ours = info(&bench, "top.vmdk");
             let all = format!("zeroed_grain={zeroed_grain},{}", option(subformat))
@@ -326,7 +327,7 @@ fn split_images_are_written_across_the_two_gibibyte_border() {
             target.finish().unwrap();
             bench.qemu(&["check", "d.vmdk"]);
             let expected = &data[..length as usize];
-            bench.write("part.raw", expected);
+            bench.put("part.raw", expected);
             let skip = format!("skip={}", start / GRAIN as u64);
             bench.qemu(&[
                 "dd",
@@ -340,7 +341,7 @@ fn split_images_are_written_across_the_two_gibibyte_border() {
                 "if=d.vmdk",
                 "of=o.raw",
             ]);
-            same(
+            assert_same(
                 &bench.bytes("o.raw")[..expected.len()],
                 expected,
                 subformat.name(),
@@ -404,7 +405,9 @@ fn the_stream_is_written_from_front_to_end_with_markers_and_a_footer() {
     assert_eq!(
         (grains, tables),
         (
-            data.chunks(GRAIN).filter(|grain| !common::is_zero(grain)).count(),
+            data.chunks(GRAIN)
+                .filter(|grain| !instar_testkit::pattern::is_zero(grain))
+                .count(),
             2
         )
     );
@@ -451,7 +454,7 @@ fn an_existing_file_is_emptied_first() {
     let data = disk(5 * GRAIN);
     for subformat in [VmdkSubformat::MonolithicSparse, VmdkSubformat::StreamOptimized] {
         bench.create("new.vmdk", subformat, &data);
-        bench.write("d.vmdk", &[0xaa; 3 << 20]);
+        bench.put("d.vmdk", &[0xaa; 3 << 20]);
         let host = Native::new(1);
         let file = instar_disk::File::new(&host, host.existing(bench.path("d.vmdk")));
         let options = VmdkCreate {
@@ -607,7 +610,7 @@ fn seven_zip_reads_what_we_write() {
     for subformat in [VmdkSubformat::MonolithicSparse, VmdkSubformat::StreamOptimized] {
         bench.create("d.vmdk", subformat, &data);
         let output = run(&bench, "7zz", &["x", "-so", "-tvmdk", "d.vmdk"]);
-        same(&output, &data, subformat.name());
+        assert_same(&output, &data, subformat.name());
     }
 }
 
@@ -627,14 +630,14 @@ fn libvmdk_reads_what_we_write() {
     for subformat in VmdkSubformat::ALL {
         bench.create("d.vmdk", subformat, &data);
         let output = run(&bench, "/usr/bin/python3", &["-c", program]);
-        same(&output, &data, subformat.name());
+        assert_same(&output, &data, subformat.name());
     }
 }
 
 fn run(bench: &Bench, program: &str, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(program)
         .args(arguments)
-        .current_dir(bench.directory.path())
+        .current_dir(bench.directory())
         .output()
         .unwrap();
     assert!(
@@ -674,11 +677,11 @@ fn map_of_what_we_wrote_covers_the_disk_without_gap_or_overlap() {
 fn split(bench: &Bench) -> [&'static str; 4] {
     let text = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentSparse\"\n\n\
         RW 513 SPARSE \"d-1.vmdk\"\nRW 384 FLAT \"d-2.vmdk\" 3\nRW 128 SPARSE \"d-3.vmdk\"\n";
-    bench.write("d.vmdk", text.as_bytes());
+    bench.put("d.vmdk", text.as_bytes());
     for (name, sectors) in [("d-1.vmdk", 513), ("d-3.vmdk", 128)] {
         bench.qemu(&["create", "-q", "-f", "vmdk", name, &(sectors * 512).to_string()]);
     }
-    bench.write("d-2.vmdk", &[0xee; 387 * 512]);
+    bench.put("d-2.vmdk", &[0xee; 387 * 512]);
     ["d.vmdk", "d-1.vmdk", "d-2.vmdk", "d-3.vmdk"]
 }
 
@@ -711,7 +714,7 @@ fn a_split_image_that_is_written_to_is_incomplete_until_it_is_complete() {
     let old = bench.read("d.vmdk").unwrap();
     for allowed in 0.. {
         for (name, bytes) in names.iter().zip(&before) {
-            bench.write(name, bytes);
+            bench.put(name, bytes);
         }
         let host = Failing::after(allowed);
         let outcome = fill(
@@ -721,7 +724,7 @@ fn a_split_image_that_is_written_to_is_incomplete_until_it_is_complete() {
         );
         let found = bench.read("d.vmdk");
         if outcome.is_ok() {
-            same(&found.unwrap(), &data, "written");
+            assert_same(&found.unwrap(), &data, "written");
             let text = String::from_utf8(bench.bytes("d.vmdk")).unwrap();
             assert!(
                 text.starts_with("# Disk DescriptorFile\n") && !text.contains("CID=1\n"),
@@ -786,7 +789,7 @@ fn extents_that_are_not_what_the_descriptor_says_are_not_written_to() {
     // Two flat extents in one file.
     let text = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentFlat\"\n\n\
         RW 128 FLAT \"d-2.vmdk\" 0\nRW 128 FLAT \"d-2.vmdk\" 128\n";
-    bench.write("d.vmdk", text.as_bytes());
+    bench.put("d.vmdk", text.as_bytes());
     let before = bench.bytes("d-2.vmdk");
     let host = Native::new(1);
     let [file, extent] = ["d.vmdk", "d-2.vmdk"].map(|name| File::new(&host, host.existing(bench.path(name))));

@@ -8,19 +8,17 @@
     reason = "a failure is a test failure"
 )]
 
-#[path = "../../sandbox/tests/common/elf.rs"]
-mod elf;
 mod support;
 
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use elf::{Batch, player};
 use instar_abi::layout::{BACKEND, BASE, CONTROL, HEAP, JOB};
 use instar_abi::report::{Backing, Checked, Done, Failure, Info, Snapshot, Stage};
 use instar_abi::request::{COMPARE_WITH_ZERO, Op, ZERO_MAY_UNMAP};
 use instar_abi::{Fault, FaultCode, Format, ImageText, RawRequest, Report, Slot};
+use instar_testkit::elf::{Batch, player};
 use support::{Room, shown};
 
 const INSTAR: &str = env!("CARGO_BIN_EXE_instar");

@@ -19,10 +19,10 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use common::elf::elf;
 use common::{Engine, modes, run, sandbox};
 use instar_abi::layout::{BASE, DEFAULT_BYTES};
 use instar_sandbox::{Choice, Outcome, Sandbox};
+use instar_testkit::elf::elf;
 
 const LOOP: [u8; 2] = [0xeb, 0xfe];
 

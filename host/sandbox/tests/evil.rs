@@ -11,13 +11,13 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::elf::{Batch, DATA, RODATA, elf, load, player, ringer, system_call};
 use common::{Engine, modes, run, sandbox};
 use instar_abi::layout::{BACKEND, BASE, HEAP, JOB, LAST_WORDS, MAILBOXES, STACK_STRIDE, STACKS};
 use instar_abi::limits::BATCH;
 use instar_abi::request::Op;
 use instar_abi::{BadRequest, RawRequest};
 use instar_sandbox::{Cause, Choice, GuestFault, Mode, Next, Outcome, Violation};
+use instar_testkit::elf::{Batch, DATA, RODATA, elf, load, player, ringer, system_call};
 
 /// Ends the run as a sound guest does.
 const EXIT: RawRequest = RawRequest {

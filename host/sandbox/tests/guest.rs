@@ -11,13 +11,13 @@ mod common;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::elf::{Batch, player};
 use common::{Engine, modes};
 use instar_abi::job::{Bounds, Info, Seed, Source, Verb};
 use instar_abi::layout::DEFAULT_BYTES;
 use instar_abi::request::Op;
 use instar_abi::{FileFacts, FileKind, Format, Job, RawRequest, Report, Slot, encode};
 use instar_sandbox::{Choice, Mode, Outcome, Sandbox};
+use instar_testkit::elf::{Batch, player};
 
 fn info(size: u64) -> Vec<u8> {
     let slot = Slot(0);

@@ -12,12 +12,12 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::elf::{Batch, elf, player};
 use common::{modes, run};
 use instar_abi::RawRequest;
 use instar_abi::layout::DEFAULT_BYTES;
 use instar_abi::request::Op;
 use instar_sandbox::{Choice, Guest, Mode, Outcome, Sandbox};
+use instar_testkit::elf::{Batch, elf, player};
 
 /// A system call that fails with `errno`, if its second argument is `second`, where that is given.
 #[derive(Clone, Copy)]

@@ -7,12 +7,9 @@
     reason = "a failure is a test failure, and not every test uses everything"
 )]
 
-use std::path::Path;
-use std::process::Command;
-
 use instar_abi::job::{Bounds, Convert, Create, RawCreate, Seed, Source, Target, Verb};
 use instar_abi::{FileFacts, Job, Report, Slot};
-use instar_native::Native;
+use instar_testkit::Native;
 
 /// Bytes that tell their own place, none of them zero.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
@@ -65,19 +62,4 @@ pub(crate) fn conversion(files: &[FileFacts]) -> Convert {
         checksum: None,
         bitmaps: instar_abi::job::CopyBitmaps::No,
     }
-}
-
-/// Runs the installed qemu-img in `dir`, which must succeed; gives its output.
-pub(crate) fn qemu_img(dir: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("qemu-img")
-        .current_dir(dir)
-        .args(arguments)
-        .output()
-        .expect("qemu-img is installed (package qemu-utils)");
-    assert!(
-        output.status.success(),
-        "qemu-img {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
 }

@@ -1,18 +1,24 @@
 //! A directory with images over one another, and the verbs on them.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::ops::Deref;
 
 use instar_abi::job::{
     Bounds, Commit, Convert, CopyBitmaps, Create, NewBacking, RawCreate, Rebase, Seed, Source, Target, Verb,
 };
 use instar_abi::{FileFacts, Format, Job, Report};
 use instar_disk::Host;
-use instar_native::Native;
-use tempfile::TempDir;
+use instar_testkit::Native;
 
-/// A directory. The reference tools work in it, so that names are plain.
-pub(crate) struct Bench(TempDir);
+/// A directory with images.
+pub(crate) struct Bench(instar_testkit::Bench);
+
+impl Deref for Bench {
+    type Target = instar_testkit::Bench;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
 
 /// What `rebase` is told.
 #[derive(Clone, Copy, Debug)]
@@ -36,19 +42,7 @@ pub(crate) struct Into<'a> {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self(instar_native::scratch())
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap()
-    }
-
-    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.path(name), bytes).unwrap();
+        Self(instar_testkit::Bench::new())
     }
 
     /// A raw file whose sectors say where they stand and which file it is, with stretches of zeros between.
@@ -71,42 +65,9 @@ impl Bench {
         self.put(name, &bytes);
     }
 
-    pub(crate) fn try_qemu_img(&self, line: &str) -> Output {
-        let mut command = Command::new("qemu-img");
-        command.args(line.split_whitespace()).current_dir(self.0.path());
-        command.output().expect("qemu-img is required by these tests")
-    }
-
-    /// Runs `qemu-img` with the words of `line`; it must succeed.
-    pub(crate) fn qemu_img(&self, line: &str) -> String {
-        let output = self.try_qemu_img(line);
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "qemu-img {line}: {stderr}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Runs commands of `qemu-io` on an image.
-    pub(crate) fn qemu_io(&self, format: &str, image: &str, commands: &[&str]) {
-        let mut command = Command::new("qemu-io");
-        command.current_dir(self.0.path()).args(["-f", format]);
-        for line in commands {
-            command.args(["-c", line]);
-        }
-        let output = command
-            .arg(image)
-            .output()
-            .expect("qemu-io is required by these tests");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let failed = !output.status.success() || text.contains("rror") || text.contains("failed");
-        assert!(!failed, "qemu-io {commands:?}: {text}");
-    }
-
     /// The disk that qemu-img sees in `image`.
     pub(crate) fn disk(&self, format: &str, image: &str) -> Vec<u8> {
-        self.qemu_img(&format!("convert -f {format} -O raw {image} disk.seen"));
-        let bytes = self.bytes("disk.seen");
-        std::fs::remove_file(self.path("disk.seen")).unwrap();
-        bytes
+        self.0.disk(&format!("-f {format}"), image)
     }
 
     /// Nothing is wrong with the image, and nothing leaks, says qemu-img.
@@ -208,13 +169,4 @@ pub(crate) fn run(host: &dyn Host, native: &Native, job: &Job) -> Report {
 
 pub(crate) fn assert_done(report: &Report, what: &str) {
     assert!(matches!(report, Report::Done(_)), "{what}: {report:?}");
-}
-
-pub(crate) fn assert_same(ours: &[u8], theirs: &[u8], what: &str) {
-    assert_eq!(ours.len(), theirs.len(), "{what}: length");
-    // Byte by byte only to say where: that takes a test without optimisation a hundred times longer.
-    if ours != theirs {
-        let first = ours.iter().zip(theirs).position(|(a, b)| a != b);
-        panic!("{what}: first byte that differs: {first:?}");
-    }
 }

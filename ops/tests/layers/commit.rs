@@ -1,9 +1,10 @@
 //! Layers that go into one below them.
 
 use instar_abi::Report;
-use instar_native::{Failing, Native};
+use instar_testkit::pattern::assert_same;
+use instar_testkit::{Failing, Native};
 
-use crate::bench::{Bench, Into, assert_done, assert_same, run};
+use crate::bench::{Bench, Into, assert_done, run};
 use crate::power::survives;
 use crate::rebase::LAYOUTS;
 

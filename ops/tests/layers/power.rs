@@ -2,7 +2,7 @@
 
 use instar_abi::job::Verb;
 use instar_abi::{Job, Report, Slot};
-use instar_native::{Native, State, Torn};
+use instar_testkit::{Native, State, Torn};
 
 use crate::bench::{Bench, assert_done, run};
 

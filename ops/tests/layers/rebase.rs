@@ -1,8 +1,9 @@
 //! Images that go on showing their disk over another layer.
 
-use instar_native::{Failing, Native};
+use instar_testkit::pattern::assert_same;
+use instar_testkit::{Failing, Native};
 
-use crate::bench::{Bench, Over, assert_done, assert_same, run};
+use crate::bench::{Bench, Over, assert_done, run};
 use crate::power::survives;
 
 /// Layouts of the image.

@@ -58,7 +58,7 @@ fn host_crates_link_no_format_code() {
             "instar-vdi",
             "instar-ops",
             "instar-guest",
-            "instar-native",
+            "instar-testkit",
             "zlib-rs",
             "zstd-safe",
             "ruzstd",
@@ -74,7 +74,7 @@ fn host_crates_link_no_format_code() {
 #[test]
 fn the_sandboxed_side_links_few_crates_and_no_system() {
     let linked = tree("instar-guest");
-    for name in ["libc", "rustix", "nix", "tempfile", "instar-native"] {
+    for name in ["libc", "rustix", "nix", "tempfile", "instar-testkit"] {
         assert!(
             !linked.contains(&format!("{name} v")),
             "the guest links {name}:\n{linked}"

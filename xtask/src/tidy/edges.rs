@@ -37,15 +37,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     // Outside the product.
-    ("native", &["abi", "disk"]),
-    ("tests", &["native"]),
+("testkit", &["abi", "disk"]),
+    ("tests", &["testkit"]),
     // Signals are waited for in one way.
     ("benches", &["host/jail"]),
     ("xtask", &[]),
 ];
 
 /// What must never be linked into the process that holds file descriptors.
-const UNTRUSTED_SIDE: &[&str] = &["disk", "codecs", "formats/", "ops", "guest", "native"];
+const UNTRUSTED_SIDE: &[&str] = &["disk", "codecs", "formats/", "ops", "guest", "testkit"];
 
 /// Crates that need an operating system; the sandboxed side has none.
 const NEEDS_SYSTEM: &[&str] = &[
@@ -101,9 +101,9 @@ fn edge(
     let Some(target) = members.get(name) else {
         return foreign(from, name, dependency.is_normal());
     };
-    if target.place == "native" && !dependency.is_dev() && from != "tests" {
+    if target.place == "testkit" && !dependency.is_dev() && from != "tests" {
         return Some(format!(
-            "{from} -> native: test support is allowed only under [dev-dependencies]"
+            "{from} -> testkit: test support is allowed only under [dev-dependencies]"
         ));
     }
     let tolerated = !dependency.is_normal() || allowed.iter().any(|place| within(&target.place, place));
@@ -114,7 +114,7 @@ fn edge(
 fn foreign(from: &str, name: &str, normal: bool) -> Option<String> {
     let untrusted = UNTRUSTED_SIDE
         .iter()
-        .any(|place| *place != "native" && within(from, place));
+        .any(|place| *place != "testkit" && within(from, place));
     if normal && untrusted && NEEDS_SYSTEM.contains(&name) {
         return Some(format!(
             "{from} -> {name}: the sandboxed side has no operating system"
@@ -177,11 +177,11 @@ mod tests {
                 "raw",
                 member(
                     "formats/raw",
-                    r#"[{"name":"disk","kind":null},{"name":"native","kind":"dev"}]"#,
+                    r#"[{"name":"disk","kind":null},{"name":"testkit","kind":"dev"}]"#,
                 ),
             ),
             ("disk", member("disk", "[]")),
-            ("native", member("native", r#"[{"name":"disk","kind":null}]"#)),
+           ("testkit", member("testkit", r#"[{"name":"disk","kind":null}]"#)),
         ]
         .map(|(name, member)| (name.to_owned(), member))
         .into()
@@ -222,9 +222,9 @@ mod tests {
     }
 
     #[test]
-    fn refuses_native_outside_tests() {
-        let findings = broken(&house(r#"[{"name":"native","kind":null}]"#, "[]"));
-        assert!(findings.iter().any(|f| f.contains("native")), "{findings:?}");
+    fn refuses_the_test_kit_outside_tests() {
+        let findings = broken(&house(r#"[{"name":"testkit","kind":null}]"#, "[]"));
+        assert!(findings.iter().any(|f| f.contains("testkit")), "{findings:?}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(super) const ALLOWED: &[&str] = &[
     "host/jail",
     "host/memory",
     "host/sandbox",
-    "native",
+    "testkit",
     "benches",
     "tests",
 ];

@@ -383,7 +383,7 @@ const PIECE_BYTES: u64 = 1 << 20;
 )]
 mod tests {
     use instar_disk::job::Qcow2Create;
-    use instar_native::Native;
+    use instar_testkit::Native;
 
     use super::*;
 
@@ -465,7 +465,7 @@ mod tests {
 
     #[test]
     fn every_cluster_is_counted_the_structure_included_and_places_are_the_reference_s() {
-        let directory = instar_native::scratch();
+        let directory = instar_testkit::scratch();
         let path = directory.path().join("file");
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let mut same = 0;

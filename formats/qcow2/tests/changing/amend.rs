@@ -4,7 +4,7 @@ use std::path::Path;
 
 use instar_disk::job::{Amend, Change};
 use instar_disk::{Edit, Fault, File, FileFacts, fault};
-use instar_native::Failing;
+use instar_testkit::Failing;
 
 use crate::power::{act, assert_clean, change, disk, survives, survives_by};
 use crate::resize::{resizing, to};

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use instar_disk::job::{BitmapAction, ChangeBitmaps, Source};
 use instar_disk::{Action, File, Host, Image, IoError, Slot, Undone, fault};
-use instar_native::{Failing, Native, State, Torn, Watch, Watched};
 use instar_qcow2::OpenOptions;
+use instar_testkit::{Failing, Native, State, Torn, Watch, Watched};
 
 use crate::support::Bench;
 

@@ -2,7 +2,7 @@
 
 use instar_disk::job::{Amend, BitmapAction, Change, ChangeBitmaps, Source};
 use instar_disk::{File, Slot};
-use instar_native::Native;
+use instar_testkit::Native;
 
 use crate::support::Bench;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use instar_disk::job::Change;
 use instar_disk::{Edit, Fault, File, FileFacts, Findings};
-use instar_native::{Native, State, Torn};
+use instar_testkit::{Native, State, Torn};
 
 use crate::support::{Bench, Chain, Sparse};
 

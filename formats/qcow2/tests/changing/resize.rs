@@ -5,7 +5,7 @@ use std::path::Path;
 use instar_codecs::Decoder;
 use instar_disk::job::Preallocation;
 use instar_disk::{Distant, Edit, Fault, FileFacts, Resizing, fault};
-use instar_native::{Failing, Native};
+use instar_testkit::{Failing, Native};
 
 use crate::power::{act, assert_clean, disk, survives_by};
 use crate::support::{self, Bench, KIB, MIB, assert_same};
@@ -312,7 +312,7 @@ fn bitmaps_are_as_long_as_the_disk() {
             before
                 .iter()
                 .zip(data)
-                .for_each(|(bytes, data)| bench.put(data, bytes));
+                .for_each(|(bytes, data)| drop(bench.put(data, bytes)));
             states += becomes(&bench, to(size), &[], data, layout);
             for name in ["fine", "coarse"] {
                 let (ours, theirs) = (

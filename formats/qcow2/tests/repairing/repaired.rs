@@ -3,7 +3,7 @@
 use instar_disk::job::Repair;
 use instar_disk::report::Checked;
 use instar_disk::{Fault, File, Findings};
-use instar_native::Native;
+use instar_testkit::Native;
 
 use crate::damage::{ALL, LAYOUTS, sound};
 use crate::support::{Bench, assert_same};

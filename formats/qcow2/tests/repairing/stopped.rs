@@ -2,7 +2,7 @@
 
 use instar_disk::job::Repair;
 use instar_disk::{File, Findings, Host};
-use instar_native::{Failing, Native, State, Torn};
+use instar_testkit::{Failing, Native, State, Torn};
 
 use crate::damage::{ALL, Damage, Image, LAYOUTS, sound};
 use crate::repaired::{repair, verdict};

@@ -2,7 +2,7 @@
 
 use instar_disk::job::{Change, NewSnapshot};
 use instar_disk::{Fault, File, fault};
-use instar_native::{Full, Native, Report};
+use instar_testkit::{Full, Native, Report};
 
 use crate::damage::{LAYOUTS, sound};
 use crate::repaired::verdict;

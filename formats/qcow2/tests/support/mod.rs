@@ -14,93 +14,47 @@
 )]
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-use std::process::{Command, Output};
 
 use instar_codecs::Decoder;
 use instar_disk::{Action, Fault, File, Host, Image, Io, Kind, Mapping, Opened};
-use instar_native::Native;
 use instar_qcow2::OpenOptions;
-use tempfile::TempDir;
+use instar_testkit::Native;
+pub use instar_testkit::pattern::assert_same;
 
 pub const KIB: u64 = 1 << 10;
 pub const MIB: u64 = 1 << 20;
 
-/// A directory with images in it. The reference tools work in it, so that names are plain.
-pub struct Bench {
-    dir: TempDir,
+/// A directory with images in it, and this crate beside the reference tools.
+pub struct Bench(instar_testkit::Bench);
+
+impl Deref for Bench {
+    type Target = instar_testkit::Bench;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Bench {
     pub fn new() -> Self {
-        Self {
-            dir: instar_native::scratch(),
-        }
+        Self(instar_testkit::Bench::new())
     }
 
     /// One whose files have holes and pages as on a disk.
     pub fn on_disk() -> Self {
-        Self {
-            dir: TempDir::new().unwrap(),
-        }
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Runs `qemu-img` with the words of `line`; it must succeed.
-    pub fn qemu_img(&self, line: &str) -> String {
-        let output = self.try_qemu_img(line);
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "qemu-img {line}: {stderr}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    pub fn try_qemu_img(&self, line: &str) -> Output {
-        let mut command = Command::new("qemu-img");
-        command.args(line.split_whitespace()).current_dir(self.dir.path());
-        command.output().expect("qemu-img is required by these tests")
-    }
-
-    /// What qemu-img says when it refuses `line`.
-    pub fn refusal(&self, line: &str) -> String {
-        let output = self.try_qemu_img(line);
-        assert!(!output.status.success(), "qemu-img {line} was expected to fail");
-        String::from_utf8(output.stderr).unwrap()
+        Self(instar_testkit::Bench::on_disk())
     }
 
     /// Runs commands of `qemu-io` on a qcow2 image.
     pub fn qemu_io(&self, image: &str, commands: &[&str]) {
-        let mut command = Command::new("qemu-io");
-        command.current_dir(self.dir.path()).args(["-f", "qcow2"]);
-        for line in commands {
-            command.args(["-c", line]);
-        }
-        let output = command
-            .arg(image)
-            .output()
-            .expect("qemu-io is required by these tests");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let failed = !output.status.success() || text.contains("rror") || text.contains("failed");
-        assert!(!failed, "qemu-io {commands:?}: {text}");
-    }
-
-    pub fn bytes(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap()
-    }
-
-    pub fn put(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.path(name), bytes).unwrap();
+        self.0.qemu_io("qcow2", image, commands);
     }
 
     /// What qemu-img reads from `image`.
     pub fn reference(&self, image: &str, options: &str) -> Vec<u8> {
-        self.qemu_img(&format!("convert {options} -O raw {image} reference.raw"));
-        let bytes = self.bytes("reference.raw");
-        std::fs::remove_file(self.path("reference.raw")).unwrap();
-        bytes
+        self.disk(options, image)
     }
 
     /// The same without the zeros.
@@ -167,15 +121,6 @@ impl Bench {
         let opened = instar_qcow2::open(File::new(&host, facts), options)
             .and_then(|mut image| image.describe().map(|_| ()));
         opened.expect_err("was expected to be refused")
-    }
-}
-
-pub fn assert_same(ours: &[u8], theirs: &[u8], what: &str) {
-    assert_eq!(ours.len(), theirs.len(), "{what}: length");
-    // Byte by byte only to say where: that takes a test without optimisation a hundred times longer.
-    if ours != theirs {
-        let first = ours.iter().zip(theirs).position(|(a, b)| a != b);
-        panic!("{what}: first byte that differs: {first:?}");
     }
 }
 

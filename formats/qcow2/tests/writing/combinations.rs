@@ -316,7 +316,7 @@ fn blocks_written_between_compressed_streams_are_right() {
         };
         let directory = tempfile::tempdir().unwrap();
         let image = directory.path().join("image.qcow2");
-        let host = instar_native::Native::new(1);
+        let host = instar_testkit::Native::new(1);
         let file = File::new(&host, host.target(&image));
         let units: u64 = 400_000;
         let mut target: Box<dyn Target> =

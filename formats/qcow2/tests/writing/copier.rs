@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use instar_codecs::Encoder;
 use instar_disk::{Action, File, Host, Io, Placement, Slot, Target};
-use instar_native::Native;
+use instar_testkit::Native;
 
 /// What becomes of a range of guest bytes.
 #[derive(Clone, Debug)]

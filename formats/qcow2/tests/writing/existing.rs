@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use instar_disk::job::{Compression, Preallocation, Qcow2Create};
 use instar_disk::{Fault, File, fault};
-use instar_native::Native;
+use instar_testkit::Native;
 use proptest::prelude::*;
 
 use crate::copier::{Copier, Step, as_device, noise};
@@ -36,7 +36,7 @@ struct Used {
 
 impl Used {
     fn new(options: &Qcow2Create, size: u64, past: Past) -> Self {
-        let directory = instar_native::scratch();
+        let directory = instar_testkit::scratch();
         let path = directory.path();
         std::fs::write(path.join("disk.raw"), thirds(size)).unwrap();
         let mut text = reference::option_text(options);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use instar_disk::job::Qcow2Create;
 use instar_disk::{Action, File, Host, ImageText, Io, Result, Target};
-use instar_native::Failing;
+use instar_testkit::Failing;
 
 use crate::reference;
 
@@ -41,7 +41,7 @@ fn each_failure(
     start: impl for<'h> Fn(&'h Failing, &Path) -> Result<Box<dyn Target + 'h>>,
 ) -> u64 {
     for allowed in 0.. {
-        let directory = instar_native::scratch();
+        let directory = instar_testkit::scratch();
         let image = directory.path().join("image.qcow2");
         prepare(&image);
         let before = std::fs::read(&image).ok();

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use instar_disk::job::{Preallocation, Qcow2Create};
-use instar_native::Native;
+use instar_testkit::Native;
 
 use crate::made::target;
 use crate::reference;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use instar_disk::job::{Compression, Preallocation, Qcow2Create};
 use instar_disk::{File, FileFacts, ImageText, Slot, Target};
-use instar_native::Native;
+use instar_testkit::Native;
 
 use crate::copier::{Copier, Step, as_device, pattern};
 use crate::reference;
@@ -41,7 +41,7 @@ impl Order {
     /// Makes the image of `disk` (the bytes that a reader must see where `steps` write), over `backing` if the options name it,
     /// and has qemu-img judge it.
     pub(crate) fn judge(mut self, disk: &[u8], backing: Option<&[u8]>) -> Made {
-        let directory = instar_native::scratch();
+        let directory = instar_testkit::scratch();
         let path = directory.path();
         if let Some(backing) = backing {
             std::fs::write(path.join("backing.raw"), backing).unwrap();

@@ -3,7 +3,7 @@
 use instar_disk::fault;
 use instar_disk::job::{Preallocation, Qcow2Create};
 use instar_disk::{File, ImageText};
-use instar_native::Native;
+use instar_testkit::Native;
 
 use crate::copier::as_device;
 use crate::made::target;
@@ -27,7 +27,7 @@ const VERBS: [&[&str]; 11] = [
 #[test]
 fn an_unfinished_image_is_refused_by_every_verb_and_says_why() {
     for bits in [9, 12, 16, 21] {
-        let directory = instar_native::scratch();
+        let directory = instar_testkit::scratch();
         let image = directory.path().join("image.qcow2");
         let host = Native::new(1);
         let options = Qcow2Create {
@@ -55,7 +55,7 @@ fn an_unfinished_image_is_refused_by_every_verb_and_says_why() {
 
 #[test]
 fn an_unfinished_version_2_image_is_refused_by_every_verb() {
-    let directory = instar_native::scratch();
+    let directory = instar_testkit::scratch();
     let image = directory.path().join("image.qcow2");
     // What was there before does not shine through either.
     reference::succeed(
@@ -108,7 +108,7 @@ fn options_that_do_not_go_together_are_refused_in_the_words_of_the_reference() {
         Qcow2Create { data_file_raw: true, backing_file: name("b"), backing_format: name("raw"), data_file, ..base() },
         Qcow2Create { preallocation: metadata, backing_file: name("b"), backing_format: name("raw"), ..base() },
     ];
-    let directory = instar_native::scratch();
+    let directory = instar_testkit::scratch();
     let host = Native::new(1);
     for options in wrong {
         let text = reference::option_text(&options);
@@ -138,7 +138,7 @@ fn options_that_do_not_go_together_are_refused_in_the_words_of_the_reference() {
 #[test]
 fn sizes_that_need_too_large_a_table_are_refused() {
     let host = Native::new(1);
-    let directory = instar_native::scratch();
+    let directory = instar_testkit::scratch();
     for (bits, extended_l2, limit) in [
         (9, false, 128_u64 << 30),
         (16, false, 1 << 51),
@@ -172,7 +172,7 @@ fn sizes_that_need_too_large_a_table_are_refused() {
 #[test]
 fn names_that_do_not_fit_the_first_cluster_are_refused() {
     let host = Native::new(1);
-    let directory = instar_native::scratch();
+    let directory = instar_testkit::scratch();
     let path = directory.path().join("image.qcow2");
     for (bits, length, code) in [
         (9, 392, None),

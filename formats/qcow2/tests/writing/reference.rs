@@ -1,26 +1,11 @@
 //! The installed qemu-img, which has the last word.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use instar_disk::job::{Compression, Preallocation, Qcow2Create};
 use serde_json::Value;
 
-/// Runs qemu-img in `directory`.
-pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new("qemu-img")
-        .current_dir(directory)
-        .args(arguments)
-        .output()
-        .expect("these tests need qemu-img")
-}
-
-/// Runs qemu-img, which must succeed; gives its standard output.
-pub(crate) fn succeed(directory: &Path, arguments: &[&str]) -> String {
-    let output = run(directory, arguments);
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
+pub(crate) use instar_testkit::oracle::{qemu_in as succeed, run_in as run};
 
 /// The `-o` argument for these options.
 pub(crate) fn option_text(options: &Qcow2Create) -> String {

@@ -1,7 +1,7 @@
 //! VHDs built by hand, for what no tool here writes.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use crate::support::pattern;
+use instar_testkit::pattern::pattern;
 
 /// A dynamic or differencing disk.
 pub(crate) struct ByHand<'a> {

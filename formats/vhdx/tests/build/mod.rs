@@ -3,7 +3,7 @@
 
 use instar_vhdx::{crc32c, raw};
 
-use crate::support::{MIB, pattern};
+use instar_testkit::pattern::{MIB, pattern};
 
 pub(crate) const LOG: u64 = MIB;
 pub(crate) const BAT: u64 = 2 * MIB;

@@ -13,61 +13,45 @@
 
 pub mod build;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::ops::Deref;
+use std::path::Path;
+use std::process::Output;
 
 use instar_codecs::{Decoder, Encoder};
 use instar_disk::job::{Seed, VmdkCreate, VmdkSubformat};
 use instar_disk::report::Info;
 use instar_disk::vmdk::extent_files;
 use instar_disk::{Fault, File, Image, ImageText, Kind, Target};
-use instar_native::Native;
-use tempfile::TempDir;
+use instar_testkit::pattern::{assert_same, is_zero};
+use instar_testkit::{Native, oracle, pattern};
 
 pub const GRAIN: usize = 64 << 10;
 pub const SPLIT: u64 = 2 << 30;
 
-/// A directory, and qemu-img run in it.
-pub struct Bench {
-    pub directory: TempDir,
+/// A directory, and what this crate and qemu-img make in it.
+pub struct Bench(instar_testkit::Bench);
+
+impl Deref for Bench {
+    type Target = instar_testkit::Bench;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Bench {
     pub fn new() -> Self {
-        Self {
-            directory: instar_native::scratch(),
-        }
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        fs::write(self.path(name), bytes).unwrap();
-        self.path(name)
-    }
-
-    pub fn bytes(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap()
+        Self(instar_testkit::Bench::new())
     }
 
     /// Runs qemu-img, whatever comes of it.
     pub fn try_qemu(&self, arguments: &[&str]) -> Output {
-        Command::new("qemu-img")
-            .args(arguments)
-            .current_dir(self.directory.path())
-            .output()
-            .expect("these tests need qemu-img")
+        oracle::run_in(self.directory(), arguments)
     }
 
     /// Runs qemu-img, which must succeed; gives what it printed.
     pub fn qemu(&self, arguments: &[&str]) -> String {
-        let output = self.try_qemu(arguments);
-        let words = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "qemu-img {arguments:?}: {words}");
-        String::from_utf8(output.stdout).unwrap()
+        oracle::qemu_in(self.directory(), arguments)
     }
 
     /// The disk in `name` as qemu-img reads it.
@@ -93,7 +77,7 @@ impl Bench {
         let ours = self
             .read(name)
             .unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
-        same(&ours, &self.qemu_read(name), name);
+        assert_same(&ours, &self.qemu_read(name), name);
         ours
     }
 
@@ -310,16 +294,9 @@ pub fn grains(count: usize, used: impl IntoIterator<Item = usize>) -> Vec<u8> {
     disk
 }
 
-/// Bytes that say where they belong: no 8 bytes are alike.
+/// Bytes that say where they belong.
 pub fn pattern(length: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(length + 8);
-    let mut index = 0_u64;
-    while bytes.len() < length {
-        bytes.extend_from_slice(&(index.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1).to_le_bytes());
-        index += 1;
-    }
-    bytes.truncate(length);
-    bytes
+    pattern::pattern(0, length as u64)
 }
 
 /// A disk with data, holes and partial grains in every order; compressible here and there.
@@ -337,26 +314,4 @@ pub fn disk(length: usize) -> Vec<u8> {
         }
     }
     bytes
-}
-
-/// Whether all is zero; by the library's comparison, which is fast in a debug build too.
-pub fn is_zero(bytes: &[u8]) -> bool {
-    static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
-    bytes
-        .chunks(ZEROS.len())
-        .all(|chunk| chunk == &ZEROS[..chunk.len()])
-}
-
-/// Compares without printing megabytes.
-pub fn same(ours: &[u8], theirs: &[u8], what: &str) {
-    assert_eq!(ours.len(), theirs.len(), "{what}: length");
-    if ours == theirs {
-        return;
-    }
-    if let Some(at) = ours.iter().zip(theirs).position(|(one, two)| one != two) {
-        panic!(
-            "{what}: byte {at}: {:02x} instead of {:02x}",
-            ours[at], theirs[at]
-        );
-    }
 }

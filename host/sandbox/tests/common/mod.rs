@@ -9,8 +9,6 @@
     reason = "test support: a failure is a test failure"
 )]
 
-pub(crate) mod elf;
-
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -247,25 +247,6 @@ fn put(path: &Path, there: &mut Vec<u8>, bytes: &[u8]) {
 /// Bytes that are compared, and written, at a time.
 const PIECE: usize = 4096;
 
-/// Writes to an image by a command of qemu-io.
-///
-/// # Panics
-/// If that fails.
-pub fn qemu_io(format: &str, path: &Path, command: &str) {
-    let mut program = Command::new("qemu-io");
-    let output = program
-        .args(["-f", format, "-c", command])
-        .arg(path)
-        .output()
-        .unwrap();
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && !text.contains("rror"),
-        "qemu-io {command}: {text}"
-    );
-}
-
 fn resize(edit: &mut dyn Edit, to: To, apart: Vec<FileFacts>) -> Result<()> {
     let mut fetch = |_, _: &mut [u8]| panic!("nothing is to be fetched");
     edit.resize(&mut Resizing {

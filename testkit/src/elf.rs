@@ -1,11 +1,5 @@
 //! Guests made by the tests: an ELF of a few bytes around machine code.
 
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    reason = "each test program uses its part; a failure is a test failure"
-)]
-
 use std::arch::global_asm;
 
 use instar_abi::layout::{BASE, BootInfo, CONTROL, DOORBELL_PORT, MAILBOXES};
@@ -14,12 +8,12 @@ use instar_abi::{RawRequest, limits::BATCH};
 use zerocopy::IntoBytes;
 
 /// Where a test's constants lie.
-pub(crate) const RODATA: u64 = BASE + (1 << 20);
+pub const RODATA: u64 = BASE + (1 << 20);
 /// Where a test's data lie.
-pub(crate) const DATA: u64 = BASE + (3 << 20);
+pub const DATA: u64 = BASE + (3 << 20);
 
 /// A static ELF: code at the image's start, constants and a page of data behind it.
-pub(crate) fn elf(code: &[u8], constants: &[u8]) -> Vec<u8> {
+pub fn elf(code: &[u8], constants: &[u8]) -> Vec<u8> {
     let segments = [
         (5_u32, BASE, code, code.len()),
         (4, RODATA, constants, constants.len().max(1)),
@@ -54,7 +48,7 @@ pub(crate) fn elf(code: &[u8], constants: &[u8]) -> Vec<u8> {
 }
 
 /// A system call with small arguments, as machine code.
-pub(crate) fn system_call(number: u32, arguments: [u32; 4]) -> Vec<u8> {
+pub fn system_call(number: u32, arguments: [u32; 4]) -> Vec<u8> {
     let [edi, esi, edx, r10d] = arguments;
     let mut code = Vec::new();
     for (opcode, value) in [
@@ -72,19 +66,19 @@ pub(crate) fn system_call(number: u32, arguments: [u32; 4]) -> Vec<u8> {
 }
 
 /// `mov rax, value`
-pub(crate) fn load(value: u64) -> Vec<u8> {
+pub fn load(value: u64) -> Vec<u8> {
     [&[0x48, 0xb8][..], &value.to_le_bytes()].concat()
 }
 
 /// One batch that the player hands over: the count it claims, and the requests that it really puts there.
 #[derive(Clone, Debug)]
-pub(crate) struct Batch {
-    pub(crate) count: u32,
-    pub(crate) requests: Vec<RawRequest>,
+pub struct Batch {
+    pub count: u32,
+    pub requests: Vec<RawRequest>,
 }
 
 impl Batch {
-    pub(crate) fn of(requests: &[RawRequest]) -> Self {
+    pub fn of(requests: &[RawRequest]) -> Self {
         Self {
             count: u32::try_from(requests.len()).unwrap(),
             requests: requests.to_vec(),
@@ -93,7 +87,7 @@ impl Batch {
 }
 
 /// A guest whose lane 0 plays the batches one after the other, while the others scribble into lane 0's mailbox.
-pub(crate) fn player(batches: &[Batch]) -> Vec<u8> {
+pub fn player(batches: &[Batch]) -> Vec<u8> {
     let mut constants = vec![0; 64];
     constants[..4].copy_from_slice(&u32::try_from(batches.len()).unwrap().to_le_bytes());
     for batch in batches {
@@ -113,7 +107,7 @@ pub(crate) fn player(batches: &[Batch]) -> Vec<u8> {
 }
 
 /// A guest each of whose lanes rings once, with whatever is in its mailbox, and does nothing more.
-pub(crate) fn ringer() -> Vec<u8> {
+pub fn ringer() -> Vec<u8> {
     let (start, end) = (&raw const evil_ringer, &raw const evil_ringer_end);
     // SAFETY: the symbols enclose read-only data.
     let code = unsafe { std::slice::from_raw_parts(start, end.addr() - start.addr()) };

@@ -1,41 +1,7 @@
-//! Test support: a [`Host`] over ordinary files and threads, so that drivers and verbs run in unit tests, fuzzers
-//! and benches without a sandbox.
+//! A [`Host`] over ordinary files and threads.
 //!
-//! ```text
-//!  Native        files by slot, requests by the shortest way
-//!  Watched       the same, and something that looks at each request on its way; so are the next three made
-//!  Counting      the same, and what was asked for
-//!  Failing       the same, until it has carried out so many changes
-//!  Torn          the same, and what a power cut can leave of the changes
-//!  heap          what was allocated meanwhile
-//!  scratch       a directory in memory, where there is enough of it
-//!  resizing      disks made larger and smaller, with a power cut at every moment
-//!  conformance   the suite that every format crate runs, over all of these
-//! ```
-//!
-//! It follows the contract of [`instar_abi::Request`] by the shortest way, not the fastest, and has no gate: names are
-//! resolved beside the file that names them. No release binary links it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "test support: a failure is a test failure"
-)]
-
-pub mod conformance;
-mod counting;
-mod failing;
-mod full;
-pub mod heap;
-pub mod resizing;
-mod scratch;
-mod sparse;
-mod spawn;
-mod torn;
-mod watched;
-mod words;
+//! It follows the contract of [`instar_abi::Request`] by the shortest way, not the fastest, and has no gate: names are resolved beside
+//! the file that names them.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -45,17 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use instar_abi::Report;
 use instar_abi::request::ZeroHow;
 use instar_disk::{Action, Fault, FileFacts, FileKind, Host, Io, IoError, Result, Role, Slot, fault};
 
-pub use counting::{Asked, Counting};
-pub use failing::Failing;
-pub use full::Full;
-pub use instar_abi::Report;
-pub use scratch::{on_disk, scratch};
-pub use torn::{State, Torn};
-pub use watched::{Watch, Watched};
-pub use words::words;
+use crate::sparse;
 
 /// Files by slot, and what was reported.
 #[derive(Debug, Default)]
