@@ -14,7 +14,7 @@
 //! Principles:
 //!
 //! 1. qemu-img is the reference: what instar reads was written by qemu-img, what instar writes is read by qemu-img.
-//! 2. Every case runs in both sandboxes; [`in_both_sandboxes!`] makes two tests of one body.
+//! 2. Every case runs in both sandboxes; [`both_sandboxes!`] makes two tests of one function.
 //! 3. Nothing passes in silence: a test that cannot run says so in the ledger, which `cargo xtask ci` reads.
 #![forbid(unsafe_code)]
 #![allow(
@@ -46,26 +46,20 @@ pub use dice::Dice;
 pub use process::{Outcome, Running};
 pub use reference::Reference;
 
-/// Makes two tests of each body, one a sandbox: `NAME::kvm` and `NAME::process`.
+/// Makes two tests of each function that takes a [`Bench`], one a sandbox: `NAME::kvm` and `NAME::process`.
 #[macro_export]
-macro_rules! in_both_sandboxes {
-    ($($(#[$attribute:meta])* fn $name:ident($bench:ident) $body:block)*) => { $(
-        $(#[$attribute])*
+macro_rules! both_sandboxes {
+    ($($name:ident),+ $(,)?) => { $(
         mod $name {
-            #[allow(unused_imports, reason = "not every module has something to import")]
-            use super::*;
-
-            fn check($bench: &$crate::Bench) $body
-
             #[test]
             fn kvm() {
-                $crate::Bench::with($crate::Sandbox::Kvm, module_path!(), check);
+                $crate::Bench::with($crate::Sandbox::Kvm, module_path!(), super::$name);
             }
 
             #[test]
             fn process() {
-                $crate::Bench::with($crate::Sandbox::Process, module_path!(), check);
+                $crate::Bench::with($crate::Sandbox::Process, module_path!(), super::$name);
             }
         }
-    )* };
+    )+ };
 }

@@ -58,7 +58,7 @@ fn packages(words: &[&str]) -> Result<BTreeSet<String>, String> {
 
 /// Every part of the filter is in the name of the file or in a test that it defines.
 fn holds(file: &str, source: &str, word: &str) -> bool {
-    let defines = source.contains("#[test]") || source.contains("in_both_sandboxes!");
+    let defines = source.contains("#[test]") || source.contains("both_sandboxes!");
     let names: Vec<&str> = source
         .split("fn ")
         .skip(1)
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_filter_finds_the_file_the_module_and_the_test() {
-        let source = "in_both_sandboxes! {\n    fn copies_every_window(bench) {}\n}\n";
+        let source = "both_sandboxes!(copies_every_window);\n\nfn copies_every_window(bench: &Bench) {}\n";
         for word in [
             "dd",
             "dd::copies",
@@ -89,7 +89,7 @@ mod tests {
         ] {
             assert!(holds("tests/tests/blackbox/dd.rs", source, word), "{word}");
         }
-        for word in ["info", "dd::reads", "in_both"] {
+        for word in ["info", "dd::reads", "both_s"] {
             assert!(!holds("tests/tests/blackbox/dd.rs", source, word), "{word}");
         }
         assert!(!holds("ops/src/dd.rs", "fn dd() {}", "dd"));

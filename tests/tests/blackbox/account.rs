@@ -5,7 +5,7 @@ use std::fs;
 use instar_tests::compare::{agree, qemu_info, same_bytes, same_outcome};
 use instar_tests::craft::{COPIED, Crafted, field};
 use instar_tests::variant::io;
-use instar_tests::{Bench, in_both_sandboxes};
+use instar_tests::{Bench, both_sandboxes};
 
 const CLUSTER: u64 = 65536;
 const COMPRESSED: u64 = 1 << 62;
@@ -81,110 +81,176 @@ fn monotonous(bench: &Bench, method: &str, clusters: u64) {
     image.length(image.end().next_multiple_of(CLUSTER));
 }
 
-in_both_sandboxes! {
-    fn empty_vhdx_images_of_any_size_are_mapped_and_measured(bench) {
-        for size in ["100M", "10G", "1T", "63T"] {
-            bench.qemu(["create", "-q", "-f", "vhdx", "image", size]).succeeds();
-            is_welcome(bench, "image");
-            fs::remove_file(bench.path("image")).unwrap();
-        }
-        for (format, size) in [("qcow2", "1T"), ("vmdk", "1T"), ("vpc", "1T"), ("vdi", "1T")] {
-            bench.qemu(["create", "-q", "-f", format, "image", size]).succeeds();
-            is_welcome(bench, "image");
-            fs::remove_file(bench.path("image")).unwrap();
-        }
-    }
+both_sandboxes!(
+    empty_vhdx_images_of_any_size_are_mapped_and_measured,
+    an_overlay_above_a_large_empty_vhdx_is_mapped_and_measured,
+    gigabytes_of_one_byte_in_a_few_megabytes_are_not_an_attack,
+    monotonous_streams_are_read_as_qemu_img_reads_them,
+    erased_flash_that_qemu_img_compressed_is_safe,
+    a_terabyte_of_preallocated_tables_is_not_an_attack,
+    clusters_in_holes_between_others_cost_what_they_store,
+    a_refcount_table_beyond_the_end_of_any_file_does_not_matter_to_map_and_measure,
+    a_raw_image_larger_than_any_file_is_refused_as_by_qemu_img,
+);
 
-    fn an_overlay_above_a_large_empty_vhdx_is_mapped_and_measured(bench) {
-        bench.qemu(["create", "-q", "-f", "vhdx", "base", "1T"]).succeeds();
-        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "vhdx", "top"]).succeeds();
-        io(bench, "top", &["write -P 7 1M 64k", "write -P 8 900G 1M"]);
-        is_welcome(bench, "top");
-        agree(bench, &["compare", "top", "base"], "an overlay");
-    }
-
-    fn gigabytes_of_one_byte_in_a_few_megabytes_are_not_an_attack(bench) {
-        // 16 GiB, as erased flash reads: zstd makes 17 bytes of 64 KiB, zlib some 80.
-        for method in ["zstd", "zlib"] {
-            monotonous(bench, method, 1 << 18);
-            assert!(bench.path("image").metadata().unwrap().len() < 32 << 20);
-            is_welcome(bench, "image");
-            is_safe(bench, &["image"]);
-            bench.qemu(["create", "-q", "-f", "qcow2", "-b", "image", "-F", "qcow2", "top"]).succeeds();
-            io(bench, "top", &["write -P 7 1M 64k"]);
-            is_welcome(bench, "top");
-            fs::remove_file(bench.path("image")).unwrap();
-        }
-    }
-
-    fn monotonous_streams_are_read_as_qemu_img_reads_them(bench) {
-        for method in ["zstd", "zlib"] {
-            monotonous(bench, method, 1 << 10);
-            bench.qemu(["convert", "-O", "raw", "image", "theirs"]).succeeds();
-            bench.instar(["convert", "-O", "raw", "image", "ours"]).succeeds();
-            same_bytes(bench, "theirs", "ours", method);
-        }
-    }
-
-    fn erased_flash_that_qemu_img_compressed_is_safe(bench) {
-        fs::write(bench.path("disk.raw"), vec![0xff; 96 << 20]).unwrap();
-        for method in ["zstd", "zlib"] {
-            let option = format!("compression_type={method}");
-            bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "-c", "-o", &option, "disk.raw", "image"]).succeeds();
-            is_safe(bench, &["image"]);
-            is_welcome(bench, "image");
-        }
-        bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", "disk.raw", "image.vmdk"]).succeeds();
-        is_safe(bench, &["image.vmdk"]);
-        bench.instar(["measure", "-O", "vdi", "image.vmdk"]).succeeds();
-    }
-
-    fn a_terabyte_of_preallocated_tables_is_not_an_attack(bench) {
-        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", "image", "1T"]).succeeds();
+fn empty_vhdx_images_of_any_size_are_mapped_and_measured(bench: &Bench) {
+    for size in ["100M", "10G", "1T", "63T"] {
+        bench
+            .qemu(["create", "-q", "-f", "vhdx", "image", size])
+            .succeeds();
         is_welcome(bench, "image");
-        bench.instar(["convert", "-O", "raw", "image", "out"]).succeeds();
-        assert!(instar_tests::compare::allocated(&bench.path("out")) < 1 << 20);
-        bench.instar(["checksum", "image"]).succeeds();
+        fs::remove_file(bench.path("image")).unwrap();
+    }
+    for (format, size) in [("qcow2", "1T"), ("vmdk", "1T"), ("vpc", "1T"), ("vdi", "1T")] {
+        bench
+            .qemu(["create", "-q", "-f", format, "image", size])
+            .succeeds();
+        is_welcome(bench, "image");
+        fs::remove_file(bench.path("image")).unwrap();
+    }
+}
+
+fn an_overlay_above_a_large_empty_vhdx_is_mapped_and_measured(bench: &Bench) {
+    bench
+        .qemu(["create", "-q", "-f", "vhdx", "base", "1T"])
+        .succeeds();
+    bench
+        .qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "vhdx", "top"])
+        .succeeds();
+    io(bench, "top", &["write -P 7 1M 64k", "write -P 8 900G 1M"]);
+    is_welcome(bench, "top");
+    agree(bench, &["compare", "top", "base"], "an overlay");
+}
+
+fn gigabytes_of_one_byte_in_a_few_megabytes_are_not_an_attack(bench: &Bench) {
+    // 16 GiB, as erased flash reads: zstd makes 17 bytes of 64 KiB, zlib some 80.
+    for method in ["zstd", "zlib"] {
+        monotonous(bench, method, 1 << 18);
+        assert!(bench.path("image").metadata().unwrap().len() < 32 << 20);
+        is_welcome(bench, "image");
         is_safe(bench, &["image"]);
+        bench
+            .qemu(["create", "-q", "-f", "qcow2", "-b", "image", "-F", "qcow2", "top"])
+            .succeeds();
+        io(bench, "top", &["write -P 7 1M 64k"]);
+        is_welcome(bench, "top");
+        fs::remove_file(bench.path("image")).unwrap();
     }
+}
 
-    fn clusters_in_holes_between_others_cost_what_they_store(bench) {
-        // Tables made in advance of which every eighth entry was given up: runs too short for a question each, all in one hole.
-        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", "image", "4G"]).succeeds();
-        let image = Crafted::open(&bench.path("image"));
-        let l1 = image.get(field::L1_TABLE_OFFSET);
-        for table in 0..8 {
-            let l2 = image.get(l1 + table * 8) & L2;
-            for entry in (0..8192).step_by(8) {
-                image.u64(l2 + entry * 8, 0);
-            }
-        }
-        drop(image);
+fn monotonous_streams_are_read_as_qemu_img_reads_them(bench: &Bench) {
+    for method in ["zstd", "zlib"] {
+        monotonous(bench, method, 1 << 10);
+        bench.qemu(["convert", "-O", "raw", "image", "theirs"]).succeeds();
+        bench.instar(["convert", "-O", "raw", "image", "ours"]).succeeds();
+        same_bytes(bench, "theirs", "ours", method);
+    }
+}
+
+fn erased_flash_that_qemu_img_compressed_is_safe(bench: &Bench) {
+    fs::write(bench.path("disk.raw"), vec![0xff; 96 << 20]).unwrap();
+    for method in ["zstd", "zlib"] {
+        let option = format!("compression_type={method}");
+        bench
+            .qemu([
+                "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", &option, "disk.raw", "image",
+            ])
+            .succeeds();
+        is_safe(bench, &["image"]);
         is_welcome(bench, "image");
-        agree(bench, &["compare", "image", "image"], "clusters in holes");
-        bench.instar(["checksum", "image"]).succeeds();
-        bench.instar(["convert", "-O", "raw", "image", "out"]).succeeds();
-        assert_eq!(qemu_info(bench, "out")["virtual-size"], 4_u64 << 30);
-        agree(bench, &["compare", "image", "out"], "clusters in holes");
     }
+    bench
+        .qemu([
+            "convert",
+            "-f",
+            "raw",
+            "-O",
+            "vmdk",
+            "-o",
+            "subformat=streamOptimized",
+            "disk.raw",
+            "image.vmdk",
+        ])
+        .succeeds();
+    is_safe(bench, &["image.vmdk"]);
+    bench.instar(["measure", "-O", "vdi", "image.vmdk"]).succeeds();
+}
 
-    fn a_refcount_table_beyond_the_end_of_any_file_does_not_matter_to_map_and_measure(bench) {
-        for entry in [1_u64 << 63, u64::MAX << 9, (1 << 63) - 512] {
-            let image = Crafted::image(bench, "image", "4M", "", 3 * CLUSTER);
-            let table = image.get(field::REFCOUNT_TABLE_OFFSET);
-            image.u64(table + 8, entry);
-            for words in [["map", "--output=json", "image"].as_slice(), &["measure", "-O", "qcow2", "image"], &["map", "image"]] {
-                same_outcome(bench, words, "a refcount table");
-            }
+fn a_terabyte_of_preallocated_tables_is_not_an_attack(bench: &Bench) {
+    bench
+        .qemu([
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-o",
+            "preallocation=metadata",
+            "image",
+            "1T",
+        ])
+        .succeeds();
+    is_welcome(bench, "image");
+    bench.instar(["convert", "-O", "raw", "image", "out"]).succeeds();
+    assert!(instar_tests::compare::allocated(&bench.path("out")) < 1 << 20);
+    bench.instar(["checksum", "image"]).succeeds();
+    is_safe(bench, &["image"]);
+}
+
+fn clusters_in_holes_between_others_cost_what_they_store(bench: &Bench) {
+    // Tables made in advance of which every eighth entry was given up: runs too short for a question each, all in one hole.
+    bench
+        .qemu([
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-o",
+            "preallocation=metadata",
+            "image",
+            "4G",
+        ])
+        .succeeds();
+    let image = Crafted::open(&bench.path("image"));
+    let l1 = image.get(field::L1_TABLE_OFFSET);
+    for table in 0..8 {
+        let l2 = image.get(l1 + table * 8) & L2;
+        for entry in (0..8192).step_by(8) {
+            image.u64(l2 + entry * 8, 0);
         }
     }
+    drop(image);
+    is_welcome(bench, "image");
+    agree(bench, &["compare", "image", "image"], "clusters in holes");
+    bench.instar(["checksum", "image"]).succeeds();
+    bench.instar(["convert", "-O", "raw", "image", "out"]).succeeds();
+    assert_eq!(qemu_info(bench, "out")["virtual-size"], 4_u64 << 30);
+    agree(bench, &["compare", "image", "out"], "clusters in holes");
+}
 
-    fn a_raw_image_larger_than_any_file_is_refused_as_by_qemu_img(bench) {
-        for size in ["9223372036854775807", "9223372036854775297", "8E"] {
-            let theirs = bench.qemu(["create", "-q", "-f", "raw", "x", size]);
-            let _ = fs::remove_file(bench.path("x"));
-            let ours = bench.instar(["create", "-q", "-f", "raw", "x", size]);
-            assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{size}");
+fn a_refcount_table_beyond_the_end_of_any_file_does_not_matter_to_map_and_measure(bench: &Bench) {
+    for entry in [1_u64 << 63, u64::MAX << 9, (1 << 63) - 512] {
+        let image = Crafted::image(bench, "image", "4M", "", 3 * CLUSTER);
+        let table = image.get(field::REFCOUNT_TABLE_OFFSET);
+        image.u64(table + 8, entry);
+        for words in [
+            ["map", "--output=json", "image"].as_slice(),
+            &["measure", "-O", "qcow2", "image"],
+            &["map", "image"],
+        ] {
+            same_outcome(bench, words, "a refcount table");
         }
+    }
+}
+
+fn a_raw_image_larger_than_any_file_is_refused_as_by_qemu_img(bench: &Bench) {
+    for size in ["9223372036854775807", "9223372036854775297", "8E"] {
+        let theirs = bench.qemu(["create", "-q", "-f", "raw", "x", size]);
+        let _ = fs::remove_file(bench.path("x"));
+        let ours = bench.instar(["create", "-q", "-f", "raw", "x", size]);
+        assert_eq!(
+            (ours.code(), ours.message()),
+            (theirs.code(), theirs.message()),
+            "{size}"
+        );
     }
 }

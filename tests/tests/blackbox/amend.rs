@@ -9,317 +9,504 @@ use instar_tests::holder::Holder;
 use instar_tests::ledger::deviates;
 use instar_tests::reference::Reference;
 use instar_tests::variant::io;
-use instar_tests::{Bench, Outcome, in_both_sandboxes};
+use instar_tests::{Bench, Outcome, both_sandboxes};
 
-in_both_sandboxes! {
-    fn what_we_amend_is_what_qemu_img_amends(bench) {
-        for (layout, below) in LAYOUTS {
-            let bench = &Bench::new(bench.sandbox());
-            for image in ["theirs", "ours"] {
-                make(bench, image, layout, *below);
-            }
-            for (number, options) in STEPS.iter().enumerate() {
-                let what = format!("{layout}, {below}, step {number}: {options}");
-                let with = |image| ["amend", "-o", options, image];
-                let (theirs, ours) = (bench.qemu(with("theirs")), bench.instar(with("ours")));
-                // Where a cluster is by now, depends on who wrote it.
-                let narrow = |outcome: &Outcome| outcome.message().starts_with("Cannot decrease refcount entry width");
-                if !(narrow(&theirs) && narrow(&ours)) {
-                    same_words(&what, &theirs, &ours);
-                }
-                alike(bench, &what);
-                for image in ["theirs", "ours"] {
-                    let offset = number * 100 + 5;
-                    io(bench, image, &[&format!("write -P {} {offset}k 7k", number + 1)]);
-                    if theirs.code() == Some(0) && !options.contains("0.10") && qemu_info(bench, image)["format-specific"]["data"]["compat"] == "1.1" {
-                        io(bench, image, &[&format!("write -z -u {}k 64k", number * 128)]);
-                    }
-                }
-            }
-        }
-    }
+both_sandboxes!(
+    what_we_amend_is_what_qemu_img_amends,
+    an_amend_says_what_qemu_img_says,
+    progress_and_quiet_and_cache_modes_are_taken,
+    another_size_is_that_of_qemu_img,
+    a_disk_gets_shorter_where_the_user_says_so,
+    a_size_takes_what_is_below_and_beside_the_image,
+    a_width_that_has_no_room_names_the_same_cluster,
+    a_data_file_may_have_another_name,
+    what_fails_late_leaves_nothing_of_what_came_before,
+    bitmaps_leave_nothing_behind_in_version_2,
+    a_snapshot_keeps_its_data_where_the_disk_is_zero_in_the_same_place,
+    the_chain_below_is_not_needed,
+    an_image_in_use_is_left_alone_by_amend,
+    what_nobody_knows_in_the_header_stays,
+);
 
-    fn an_amend_says_what_qemu_img_says(bench) {
-        bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
-        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "extended_l2=on,compression_type=zstd", "parts", "1M"]).succeeds();
-        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=data", "apart", "1M"]).succeeds();
-        disk::usual(&bench.path("disk.raw"));
-        bench.qemu(["convert", "-c", "-O", "qcow2", "-o", "compression_type=zstd", "disk.raw", "packed"]).succeeds();
-        bench.qemu(["create", "-q", "-f", "qcow2", "sized", "1M"]).succeeds();
-        bench.qemu(["snapshot", "-c", "small", "sized"]).succeeds();
-        bench.qemu(["resize", "-q", "sized", "2M"]).succeeds();
-        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old", "1M"]).succeeds();
-        bench.qemu(["snapshot", "-c", "first", "old"]).succeeds();
-        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "-b", "sized", "-F", "qcow2", "above", "1M"]).succeeds();
-        for format in ["raw", "vmdk", "vdi", "vpc", "vhdx"] {
-            bench.qemu(["create", "-q", "-f", format, format, "1M"]).succeeds();
-        }
-        let mut lines: Vec<Vec<&str>> = WRONG.iter().map(|line| line.split(' ').collect()).collect();
-        for format in ["raw", "vmdk", "vdi", "vpc", "vhdx"] {
-            lines.push(vec!["-o", "size=2M", format]);
-            lines.push(vec!["-o", "foo", format]);
-            lines.push(vec!["-o", "help", format]);
-            lines.push(vec!["-f", format, "-o", "compat=1.1", format]);
-            lines.push(vec!["-f", format, "-o", "help"]);
-        }
-        for line in &lines {
-            let words = [&["amend"], line.as_slice()].concat();
-            let before = fs::read(bench.path("image")).unwrap();
-            let ours = bench.instar(&words);
-            assert_eq!(fs::read(bench.path("image")).unwrap(), before, "{line:?}");
-            same_words(&line.join(" "), &bench.qemu(&words), &ours);
-            fs::write(bench.path("image"), before).unwrap();
-        }
-    }
-
-    fn progress_and_quiet_and_cache_modes_are_taken(bench) {
-        for words in [
-            ["-p", "-o", "lazy_refcounts=on"].as_slice(),
-            &["-p", "-q", "-o", "lazy_refcounts=off"],
-            &["-p", "-o", "refcount_bits=3"],
-            &["-p", "-o", "foo=3"],
-            &["-q", "-o", "compat=0.10"],
-            &["--progress", "--options", "lazy_refcounts=on", "--format", "qcow2", "--cache", "writethrough"],
-        ] {
-            for image in ["theirs", "ours"] {
-                bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
-            }
-            let with = |image| [&["amend"], words, &[image]].concat();
-            same_words(&words.join(" "), &bench.qemu(with("theirs")), &bench.instar(with("ours")));
-        }
-        for cache in ["none", "writeback", "writethrough", "directsync", "unsafe"] {
-            make(bench, "image", "cluster_size=4k", false);
-            bench.qemu(["convert", "-O", "raw", "image", "before.raw"]).succeeds();
-            bench.instar(["amend", "-t", cache, "-o", "refcount_bits=64", "image"]).succeeds();
-            bench.instar(["amend", "-t", cache, "-o", "refcount_bits=16,compat=0.10", "image"]).succeeds();
-            checks_clean(bench, "image", cache);
-            bench.qemu(["convert", "-O", "raw", "image", "after.raw"]).succeeds();
-            same_bytes(bench, "before.raw", "after.raw", cache);
-        }
-    }
-
-    fn another_size_is_that_of_qemu_img(bench) {
-        for (layout, more) in SIZED {
-            let bench = &Bench::new(bench.sandbox());
-            for who in ["theirs", "ours"] {
-                let home = bench.path(who);
-                fs::create_dir(&home).unwrap();
-                disk::usual(&home.join("base.raw"));
-                let mut words = vec!["create", "-q", "-f", "qcow2", "-o", layout, "image", "3M"];
-                if *more == "below" {
-                    words.splice(4..4, ["-b", "base.raw", "-F", "raw"]);
-                }
-                qemu_in(bench, who, &words).succeeds();
-                if *more == "bitmap" {
-                    qemu_in(bench, who, &["bitmap", "--add", "-g", "512", "image", "fine"]).succeeds();
-                }
-                let image = format!("{who}/image");
-                if !layout.contains("data_file") {
-                    io(bench, &image, &["write -P 7 64k 700k", "write -P 8 2900k 172k"]);
-                }
-                if *more == "snapshot" {
-                    qemu_in(bench, who, &["snapshot", "-c", "first", "image"]).succeeds();
-                }
-            }
-            for options in SIZES {
-                // Bitmaps that qemu-img leaves in version 2 are the deviation `amend-bitmaps`.
-                if *more == "bitmap" && options.contains("compat=0.10") {
-                    continue;
-                }
-                let what = format!("{layout}, {more}: {options}");
-                let words = ["amend", "--force", "-o", options, "image"];
-                let theirs = qemu_in(bench, "theirs", &words);
-                let ours = Outcome::of(bench.command(words).current_dir(bench.path("ours")));
-                same_words(&what, &theirs, &ours);
-                qemu_in(bench, "ours", &["check", "image"]).succeeds();
-                let json = |who| -> serde_json::Value {
-                    let shown = qemu_in(bench, who, &["info", "--output=json", "image"]).succeeds().text();
-                    serde_json::from_str(&shown).unwrap()
-                };
-                if ours.code() != Some(0) {
-                    // Theirs may have got something of it.
-                    let size = format!("size={}", json("ours")["virtual-size"]);
-                    qemu_in(bench, "theirs", &["amend", "-o", &size, "image"]);
-                    continue;
-                }
-                let (their, our) = (json("theirs"), json("ours"));
-                for place in ["/virtual-size", "/format-specific/data"] {
-                    assert_eq!(their.pointer(place), our.pointer(place), "{what}");
-                }
-                for (who, copy) in [("theirs", "../theirs.raw"), ("ours", "../ours.raw")] {
-                    qemu_in(bench, who, &["convert", "-O", "raw", "image", copy]).succeeds();
-                }
-                same_bytes(bench, "theirs.raw", "ours.raw", &what);
-                if layout.contains("data_file") {
-                    same_bytes(bench, "theirs/data", "ours/data", &what);
-                }
-            }
-        }
-    }
-
-    fn a_disk_gets_shorter_where_the_user_says_so(bench) {
+fn what_we_amend_is_what_qemu_img_amends(bench: &Bench) {
+    for (layout, below) in LAYOUTS {
+        let bench = &Bench::new(bench.sandbox());
         for image in ["theirs", "ours"] {
-            bench.qemu(["create", "-q", "-f", "qcow2", image, "2M"]).succeeds();
+            make(bench, image, layout, *below);
         }
-        let before = fs::read(bench.path("ours")).unwrap();
-        let (theirs, ours) = (bench.qemu(["amend", "-o", "size=1M", "theirs"]), bench.instar(["amend", "-o", "size=1M", "ours"]));
-        ours.fails_with("size= would make the disk shorter: what is behind its new end would be lost; --force does so");
-        assert!(fs::read(bench.path("ours")).unwrap() == before);
-        deviates("amend-shorter", &theirs.code(), &ours.code());
-        bench.instar(["amend", "--force", "-o", "size=1M", "ours"]).succeeds();
-        assert_eq!(qemu_info(bench, "ours")["virtual-size"], 1 << 20);
-        checks_clean(bench, "ours", "shorter");
+        for (number, options) in STEPS.iter().enumerate() {
+            let what = format!("{layout}, {below}, step {number}: {options}");
+            let with = |image| ["amend", "-o", options, image];
+            let (theirs, ours) = (bench.qemu(with("theirs")), bench.instar(with("ours")));
+            // Where a cluster is by now, depends on who wrote it.
+            let narrow = |outcome: &Outcome| {
+                outcome
+                    .message()
+                    .starts_with("Cannot decrease refcount entry width")
+            };
+            if !(narrow(&theirs) && narrow(&ours)) {
+                same_words(&what, &theirs, &ours);
+            }
+            alike(bench, &what);
+            for image in ["theirs", "ours"] {
+                let offset = number * 100 + 5;
+                io(bench, image, &[&format!("write -P {} {offset}k 7k", number + 1)]);
+                if theirs.code() == Some(0)
+                    && !options.contains("0.10")
+                    && qemu_info(bench, image)["format-specific"]["data"]["compat"] == "1.1"
+                {
+                    io(bench, image, &[&format!("write -z -u {}k 64k", number * 128)]);
+                }
+            }
+        }
     }
+}
 
-    fn a_size_takes_what_is_below_and_beside_the_image(bench) {
-        bench.qemu(["create", "-q", "-f", "raw", "base", "1M"]).succeeds();
-        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image"]).succeeds();
-        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=data", "apart", "1M"]).succeeds();
-        fs::remove_file(bench.path("base")).unwrap();
-        let words = ["amend", "-o", "size=2M", "image"];
+fn an_amend_says_what_qemu_img_says(bench: &Bench) {
+    bench
+        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
+        .succeeds();
+    bench
+        .qemu([
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-o",
+            "extended_l2=on,compression_type=zstd",
+            "parts",
+            "1M",
+        ])
+        .succeeds();
+    bench
+        .qemu([
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-o",
+            "data_file=data",
+            "apart",
+            "1M",
+        ])
+        .succeeds();
+    disk::usual(&bench.path("disk.raw"));
+    bench
+        .qemu([
+            "convert",
+            "-c",
+            "-O",
+            "qcow2",
+            "-o",
+            "compression_type=zstd",
+            "disk.raw",
+            "packed",
+        ])
+        .succeeds();
+    bench
+        .qemu(["create", "-q", "-f", "qcow2", "sized", "1M"])
+        .succeeds();
+    bench.qemu(["snapshot", "-c", "small", "sized"]).succeeds();
+    bench.qemu(["resize", "-q", "sized", "2M"]).succeeds();
+    bench
+        .qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old", "1M"])
+        .succeeds();
+    bench.qemu(["snapshot", "-c", "first", "old"]).succeeds();
+    bench
+        .qemu([
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-o",
+            "compat=0.10",
+            "-b",
+            "sized",
+            "-F",
+            "qcow2",
+            "above",
+            "1M",
+        ])
+        .succeeds();
+    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx"] {
+        bench
+            .qemu(["create", "-q", "-f", format, format, "1M"])
+            .succeeds();
+    }
+    let mut lines: Vec<Vec<&str>> = WRONG.iter().map(|line| line.split(' ').collect()).collect();
+    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx"] {
+        lines.push(vec!["-o", "size=2M", format]);
+        lines.push(vec!["-o", "foo", format]);
+        lines.push(vec!["-o", "help", format]);
+        lines.push(vec!["-f", format, "-o", "compat=1.1", format]);
+        lines.push(vec!["-f", format, "-o", "help"]);
+    }
+    for line in &lines {
+        let words = [&["amend"], line.as_slice()].concat();
+        let before = fs::read(bench.path("image")).unwrap();
+        let ours = bench.instar(&words);
+        assert_eq!(fs::read(bench.path("image")).unwrap(), before, "{line:?}");
+        same_words(&line.join(" "), &bench.qemu(&words), &ours);
+        fs::write(bench.path("image"), before).unwrap();
+    }
+}
+
+fn progress_and_quiet_and_cache_modes_are_taken(bench: &Bench) {
+    for words in [
+        ["-p", "-o", "lazy_refcounts=on"].as_slice(),
+        &["-p", "-q", "-o", "lazy_refcounts=off"],
+        &["-p", "-o", "refcount_bits=3"],
+        &["-p", "-o", "foo=3"],
+        &["-q", "-o", "compat=0.10"],
+        &[
+            "--progress",
+            "--options",
+            "lazy_refcounts=on",
+            "--format",
+            "qcow2",
+            "--cache",
+            "writethrough",
+        ],
+    ] {
+        for image in ["theirs", "ours"] {
+            bench
+                .qemu(["create", "-q", "-f", "qcow2", image, "1M"])
+                .succeeds();
+        }
+        let with = |image| [&["amend"], words, &[image]].concat();
+        same_words(
+            &words.join(" "),
+            &bench.qemu(with("theirs")),
+            &bench.instar(with("ours")),
+        );
+    }
+    for cache in ["none", "writeback", "writethrough", "directsync", "unsafe"] {
+        make(bench, "image", "cluster_size=4k", false);
+        bench
+            .qemu(["convert", "-O", "raw", "image", "before.raw"])
+            .succeeds();
+        bench
+            .instar(["amend", "-t", cache, "-o", "refcount_bits=64", "image"])
+            .succeeds();
+        bench
+            .instar([
+                "amend",
+                "-t",
+                cache,
+                "-o",
+                "refcount_bits=16,compat=0.10",
+                "image",
+            ])
+            .succeeds();
+        checks_clean(bench, "image", cache);
+        bench
+            .qemu(["convert", "-O", "raw", "image", "after.raw"])
+            .succeeds();
+        same_bytes(bench, "before.raw", "after.raw", cache);
+    }
+}
+
+fn another_size_is_that_of_qemu_img(bench: &Bench) {
+    for (layout, more) in SIZED {
+        let bench = &Bench::new(bench.sandbox());
+        for who in ["theirs", "ours"] {
+            let home = bench.path(who);
+            fs::create_dir(&home).unwrap();
+            disk::usual(&home.join("base.raw"));
+            let mut words = vec!["create", "-q", "-f", "qcow2", "-o", layout, "image", "3M"];
+            if *more == "below" {
+                words.splice(4..4, ["-b", "base.raw", "-F", "raw"]);
+            }
+            qemu_in(bench, who, &words).succeeds();
+            if *more == "bitmap" {
+                qemu_in(bench, who, &["bitmap", "--add", "-g", "512", "image", "fine"]).succeeds();
+            }
+            let image = format!("{who}/image");
+            if !layout.contains("data_file") {
+                io(bench, &image, &["write -P 7 64k 700k", "write -P 8 2900k 172k"]);
+            }
+            if *more == "snapshot" {
+                qemu_in(bench, who, &["snapshot", "-c", "first", "image"]).succeeds();
+            }
+        }
+        for options in SIZES {
+            // Bitmaps that qemu-img leaves in version 2 are the deviation `amend-bitmaps`.
+            if *more == "bitmap" && options.contains("compat=0.10") {
+                continue;
+            }
+            let what = format!("{layout}, {more}: {options}");
+            let words = ["amend", "--force", "-o", options, "image"];
+            let theirs = qemu_in(bench, "theirs", &words);
+            let ours = Outcome::of(bench.command(words).current_dir(bench.path("ours")));
+            same_words(&what, &theirs, &ours);
+            qemu_in(bench, "ours", &["check", "image"]).succeeds();
+            let json = |who| -> serde_json::Value {
+                let shown = qemu_in(bench, who, &["info", "--output=json", "image"])
+                    .succeeds()
+                    .text();
+                serde_json::from_str(&shown).unwrap()
+            };
+            if ours.code() != Some(0) {
+                // Theirs may have got something of it.
+                let size = format!("size={}", json("ours")["virtual-size"]);
+                qemu_in(bench, "theirs", &["amend", "-o", &size, "image"]);
+                continue;
+            }
+            let (their, our) = (json("theirs"), json("ours"));
+            for place in ["/virtual-size", "/format-specific/data"] {
+                assert_eq!(their.pointer(place), our.pointer(place), "{what}");
+            }
+            for (who, copy) in [("theirs", "../theirs.raw"), ("ours", "../ours.raw")] {
+                qemu_in(bench, who, &["convert", "-O", "raw", "image", copy]).succeeds();
+            }
+            same_bytes(bench, "theirs.raw", "ours.raw", &what);
+            if layout.contains("data_file") {
+                same_bytes(bench, "theirs/data", "ours/data", &what);
+            }
+        }
+    }
+}
+
+fn a_disk_gets_shorter_where_the_user_says_so(bench: &Bench) {
+    for image in ["theirs", "ours"] {
+        bench
+            .qemu(["create", "-q", "-f", "qcow2", image, "2M"])
+            .succeeds();
+    }
+    let before = fs::read(bench.path("ours")).unwrap();
+    let (theirs, ours) = (
+        bench.qemu(["amend", "-o", "size=1M", "theirs"]),
+        bench.instar(["amend", "-o", "size=1M", "ours"]),
+    );
+    ours.fails_with(
+        "size= would make the disk shorter: what is behind its new end would be lost; --force does so",
+    );
+    assert!(fs::read(bench.path("ours")).unwrap() == before);
+    deviates("amend-shorter", &theirs.code(), &ours.code());
+    bench
+        .instar(["amend", "--force", "-o", "size=1M", "ours"])
+        .succeeds();
+    assert_eq!(qemu_info(bench, "ours")["virtual-size"], 1 << 20);
+    checks_clean(bench, "ours", "shorter");
+}
+
+fn a_size_takes_what_is_below_and_beside_the_image(bench: &Bench) {
+    bench.qemu(["create", "-q", "-f", "raw", "base", "1M"]).succeeds();
+    bench
+        .qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image"])
+        .succeeds();
+    bench
+        .qemu([
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-o",
+            "data_file=data",
+            "apart",
+            "1M",
+        ])
+        .succeeds();
+    fs::remove_file(bench.path("base")).unwrap();
+    let words = ["amend", "-o", "size=2M", "image"];
+    let before = fs::read(bench.path("image")).unwrap();
+    let ours = bench.instar(words);
+    same_words("without its base", &bench.qemu(words), &ours);
+    assert!(fs::read(bench.path("image")).unwrap() == before);
+    // Nothing besides the image is opened for an image that is not trusted.
+    let before = fs::read(bench.path("apart")).unwrap();
+    let words = ["amend", "--untrusted", "-o", "size=2M", "apart"];
+    bench
+        .instar(words)
+        .fails_with("which --untrusted does not allow it to open");
+    assert!(fs::read(bench.path("apart")).unwrap() == before);
+    bench
+        .instar(["amend", "--untrusted", "-o", "lazy_refcounts=on", "apart"])
+        .succeeds();
+}
+
+fn a_width_that_has_no_room_names_the_same_cluster(bench: &Bench) {
+    for (layout, bits) in [
+        ("cluster_size=4k", "1"),
+        ("cluster_size=512,refcount_bits=64", "1"),
+        ("refcount_bits=8", "1"),
+    ] {
+        make(bench, "image", layout, false);
+        let option = format!("refcount_bits={bits}");
+        let words = ["amend", "-o", &option, "image"];
         let before = fs::read(bench.path("image")).unwrap();
         let ours = bench.instar(words);
-        same_words("without its base", &bench.qemu(words), &ours);
-        assert!(fs::read(bench.path("image")).unwrap() == before);
-        // Nothing besides the image is opened for an image that is not trusted.
-        let before = fs::read(bench.path("apart")).unwrap();
-        let words = ["amend", "--untrusted", "-o", "size=2M", "apart"];
-        bench.instar(words).fails_with("which --untrusted does not allow it to open");
-        assert!(fs::read(bench.path("apart")).unwrap() == before);
-        bench.instar(["amend", "--untrusted", "-o", "lazy_refcounts=on", "apart"]).succeeds();
+        assert_eq!(fs::read(bench.path("image")).unwrap(), before, "{layout}");
+        same_words(layout, &bench.qemu(words), &ours);
+        fs::remove_file(bench.path("image")).unwrap();
     }
+}
 
-    fn a_width_that_has_no_room_names_the_same_cluster(bench) {
-        for (layout, bits) in [("cluster_size=4k", "1"), ("cluster_size=512,refcount_bits=64", "1"), ("refcount_bits=8", "1")] {
-            make(bench, "image", layout, false);
-            let option = format!("refcount_bits={bits}");
-            let words = ["amend", "-o", &option, "image"];
-            let before = fs::read(bench.path("image")).unwrap();
-            let ours = bench.instar(words);
-            assert_eq!(fs::read(bench.path("image")).unwrap(), before, "{layout}");
-            same_words(layout, &bench.qemu(words), &ours);
-            fs::remove_file(bench.path("image")).unwrap();
-        }
+fn a_data_file_may_have_another_name(bench: &Bench) {
+    for image in ["theirs", "ours"] {
+        let options = format!("data_file={image}.data,data_file_raw=on");
+        bench
+            .qemu(["create", "-q", "-f", "qcow2", "-o", &options, image, "1M"])
+            .succeeds();
+        io(bench, image, &["write -P 5 100k 100k"]);
     }
-
-    fn a_data_file_may_have_another_name(bench) {
-        for image in ["theirs", "ours"] {
-            let options = format!("data_file={image}.data,data_file_raw=on");
-            bench.qemu(["create", "-q", "-f", "qcow2", "-o", &options, image, "1M"]).succeeds();
-            io(bench, image, &["write -P 5 100k 100k"]);
-        }
-        for options in ["data_file_raw=on", "data_file=IMAGE,, moved", "data_file_raw=off", "data_file_raw=on", "compat=0.10"] {
-            let with = |image| ["amend".to_owned(), "-o".to_owned(), options.replace("IMAGE", image), image.to_owned()];
-            let (theirs, ours) = (bench.qemu(with("theirs")), bench.instar(with("ours")));
-            same_words(options, &theirs, &ours);
-            if options.starts_with("data_file=") {
-                for image in ["theirs", "ours"] {
-                    fs::rename(bench.path(&format!("{image}.data")), bench.path(&format!("{image}, moved"))).unwrap();
-                }
-            }
-        }
-        let data = &qemu_info(bench, "ours")["format-specific"]["data"];
-        assert_eq!((data["data-file"].as_str(), data["data-file-raw"].as_bool()), (Some("ours, moved"), Some(false)));
-        checks_clean(bench, "ours", "with another name");
-        bench.instar(["convert", "-O", "raw", "ours", "out.raw"]).succeeds();
-        same_bytes(bench, "ours, moved", "out.raw", "through the new name");
-        let words = |image| ["amend", "-o", "data_file=", image];
-        let (theirs, ours) = (bench.qemu(words("theirs")), bench.instar(words("ours")));
-        ours.fails_with("'data-file' is required for this image");
-        deviates("amend-data-file", &theirs.code(), &ours.code());
-    }
-
-    fn what_fails_late_leaves_nothing_of_what_came_before(bench) {
-        let options = "refcount_bits=64,lazy_refcounts=on,backing_file=other,backing_fmt=raw";
-        for image in ["theirs", "ours"] {
-            bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
-        }
-        let with = |image| ["amend", "-o", options, image];
+    for options in [
+        "data_file_raw=on",
+        "data_file=IMAGE,, moved",
+        "data_file_raw=off",
+        "data_file_raw=on",
+        "compat=0.10",
+    ] {
+        let with = |image| {
+            [
+                "amend".to_owned(),
+                "-o".to_owned(),
+                options.replace("IMAGE", image),
+                image.to_owned(),
+            ]
+        };
         let (theirs, ours) = (bench.qemu(with("theirs")), bench.instar(with("ours")));
         same_words(options, &theirs, &ours);
-        let bits = |image| qemu_info(bench, image)["format-specific"]["data"]["refcount-bits"].clone();
-        assert_eq!(bits("ours"), 16);
-        deviates("amend-all-or-nothing", &bits("theirs"), &bits("ours"));
-    }
-
-    fn bitmaps_leave_nothing_behind_in_version_2(bench) {
-        for image in ["theirs", "ours"] {
-            bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
-            bench.qemu(["bitmap", "--add", image, "a"]).succeeds();
-            io(bench, image, &["write 0 100k"]);
+        if options.starts_with("data_file=") {
+            for image in ["theirs", "ours"] {
+                fs::rename(
+                    bench.path(&format!("{image}.data")),
+                    bench.path(&format!("{image}, moved")),
+                )
+                .unwrap();
+            }
         }
-        let with = |image| ["amend", "-o", "compat=0.10", image];
-        bench.qemu(with("theirs"));
-        bench.instar(with("ours")).succeeds();
-        checks_clean(bench, "ours", "bitmaps are gone");
-        deviates("amend-bitmaps", &bench.qemu(["check", "theirs"]).code(), &bench.qemu(["check", "ours"]).code());
     }
+    let data = &qemu_info(bench, "ours")["format-specific"]["data"];
+    assert_eq!(
+        (data["data-file"].as_str(), data["data-file-raw"].as_bool()),
+        (Some("ours, moved"), Some(false))
+    );
+    checks_clean(bench, "ours", "with another name");
+    bench
+        .instar(["convert", "-O", "raw", "ours", "out.raw"])
+        .succeeds();
+    same_bytes(bench, "ours, moved", "out.raw", "through the new name");
+    let words = |image| ["amend", "-o", "data_file=", image];
+    let (theirs, ours) = (bench.qemu(words("theirs")), bench.instar(words("ours")));
+    ours.fails_with("'data-file' is required for this image");
+    deviates("amend-data-file", &theirs.code(), &ours.code());
+}
 
-    fn a_snapshot_keeps_its_data_where_the_disk_is_zero_in_the_same_place(bench) {
-        for image in ["theirs", "ours"] {
-            bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
-            io(bench, image, &["write -P 7 0 128k"]);
-            bench.qemu(["snapshot", "-c", "s", image]).succeeds();
-            io(bench, image, &["write -z 0 64k"]);
-        }
-        let read = |image, out| {
-            bench.qemu(["convert", "-l", "s", "-O", "raw", image, out]).succeeds();
-            fs::read(bench.path(out)).unwrap()
-        };
-        let before = read("ours", "before.raw");
-        let with = |image| ["amend", "-o", "compat=0.10", image];
-        bench.qemu(with("theirs")).succeeds();
-        bench.instar(with("ours")).succeeds();
-        let ours = read("ours", "ours.raw");
-        assert!(ours == before, "the snapshot is another one");
-        checks_clean(bench, "ours", "with its snapshot");
-        deviates("amend-shared-zeros", &(read("theirs", "theirs.raw") == before), &(ours == before));
+fn what_fails_late_leaves_nothing_of_what_came_before(bench: &Bench) {
+    let options = "refcount_bits=64,lazy_refcounts=on,backing_file=other,backing_fmt=raw";
+    for image in ["theirs", "ours"] {
+        bench
+            .qemu(["create", "-q", "-f", "qcow2", image, "1M"])
+            .succeeds();
     }
+    let with = |image| ["amend", "-o", options, image];
+    let (theirs, ours) = (bench.qemu(with("theirs")), bench.instar(with("ours")));
+    same_words(options, &theirs, &ours);
+    let bits = |image| qemu_info(bench, image)["format-specific"]["data"]["refcount-bits"].clone();
+    assert_eq!(bits("ours"), 16);
+    deviates("amend-all-or-nothing", &bits("theirs"), &bits("ours"));
+}
 
-    fn the_chain_below_is_not_needed(bench) {
-        bench.qemu(["create", "-q", "-f", "raw", "base", "1M"]).succeeds();
-        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image"]).succeeds();
-        io(bench, "image", &["write -z 0 100k"]);
-        fs::rename(bench.path("base"), bench.path("elsewhere")).unwrap();
-        let words = ["amend", "-o", "compat=0.10", "image"];
-        let theirs = bench.qemu(words);
-        let ours = bench.instar(words);
-        deviates("amend-alone", &theirs.code(), &ours.code());
-        ours.succeeds();
-        fs::rename(bench.path("elsewhere"), bench.path("base")).unwrap();
-        checks_clean(bench, "image", "with its base");
+fn bitmaps_leave_nothing_behind_in_version_2(bench: &Bench) {
+    for image in ["theirs", "ours"] {
+        bench
+            .qemu(["create", "-q", "-f", "qcow2", image, "1M"])
+            .succeeds();
+        bench.qemu(["bitmap", "--add", image, "a"]).succeeds();
+        io(bench, image, &["write 0 100k"]);
     }
+    let with = |image| ["amend", "-o", "compat=0.10", image];
+    bench.qemu(with("theirs"));
+    bench.instar(with("ours")).succeeds();
+    checks_clean(bench, "ours", "bitmaps are gone");
+    deviates(
+        "amend-bitmaps",
+        &bench.qemu(["check", "theirs"]).code(),
+        &bench.qemu(["check", "ours"]).code(),
+    );
+}
 
-    fn an_image_in_use_is_left_alone_by_amend(bench) {
-        bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
-        let holder = Holder::of(bench, "qcow2", "image");
-        let before = fs::read(bench.path("image")).unwrap();
-        let words = ["amend", "-o", "lazy_refcounts=on", "image"];
-        let ours = bench.instar(words);
-        assert_eq!(ours.message(), bench.qemu(words).message());
-        ours.fails_with("Is another process using the image");
-        assert_eq!(fs::read(bench.path("image")).unwrap(), before);
-        drop(holder);
-        bench.instar(words).succeeds();
+fn a_snapshot_keeps_its_data_where_the_disk_is_zero_in_the_same_place(bench: &Bench) {
+    for image in ["theirs", "ours"] {
+        bench
+            .qemu(["create", "-q", "-f", "qcow2", image, "1M"])
+            .succeeds();
+        io(bench, image, &["write -P 7 0 128k"]);
+        bench.qemu(["snapshot", "-c", "s", image]).succeeds();
+        io(bench, image, &["write -z 0 64k"]);
     }
+    let read = |image, out| {
+        bench
+            .qemu(["convert", "-l", "s", "-O", "raw", image, out])
+            .succeeds();
+        fs::read(bench.path(out)).unwrap()
+    };
+    let before = read("ours", "before.raw");
+    let with = |image| ["amend", "-o", "compat=0.10", image];
+    bench.qemu(with("theirs")).succeeds();
+    bench.instar(with("ours")).succeeds();
+    let ours = read("ours", "ours.raw");
+    assert!(ours == before, "the snapshot is another one");
+    checks_clean(bench, "ours", "with its snapshot");
+    deviates(
+        "amend-shared-zeros",
+        &(read("theirs", "theirs.raw") == before),
+        &(ours == before),
+    );
+}
 
-    fn what_nobody_knows_in_the_header_stays(bench) {
-        let image = Crafted::image(bench, "image", "1M", "", 100_000);
-        image.extensions(&[(0x1234_5678, b"something"), (0x8765_4321, b"")]);
-        // An autoclear feature that nobody keeps up here.
-        image.u64(88, 1 << 20);
-        bench.instar(["amend", "-o", "lazy_refcounts=on,refcount_bits=32", "image"]).succeeds();
-        checks_clean(bench, "image", "amended");
-        let bytes = fs::read(bench.path("image")).unwrap();
-        assert_eq!(bytes[88..96], [0; 8]);
-        let has = |wanted: &[u8]| bytes[..4096].windows(wanted.len()).any(|window| window == wanted);
-        assert!(has(b"\x12\x34\x56\x78\0\0\0\x09something") && has(b"\x87\x65\x43\x21\0\0\0\0"));
-        bench.instar(["amend", "-o", "compat=0.10,refcount_bits=16", "image"]).succeeds();
-        checks_clean(bench, "image", "downgraded");
-        let bytes = fs::read(bench.path("image")).unwrap();
-        let has = |wanted: &[u8]| bytes[..4096].windows(wanted.len()).any(|window| window == wanted);
-        assert!(has(b"\x12\x34\x56\x78\0\0\0\x09something") && !has(b"dirty bit"));
-    }
+fn the_chain_below_is_not_needed(bench: &Bench) {
+    bench.qemu(["create", "-q", "-f", "raw", "base", "1M"]).succeeds();
+    bench
+        .qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image"])
+        .succeeds();
+    io(bench, "image", &["write -z 0 100k"]);
+    fs::rename(bench.path("base"), bench.path("elsewhere")).unwrap();
+    let words = ["amend", "-o", "compat=0.10", "image"];
+    let theirs = bench.qemu(words);
+    let ours = bench.instar(words);
+    deviates("amend-alone", &theirs.code(), &ours.code());
+    ours.succeeds();
+    fs::rename(bench.path("elsewhere"), bench.path("base")).unwrap();
+    checks_clean(bench, "image", "with its base");
+}
+
+fn an_image_in_use_is_left_alone_by_amend(bench: &Bench) {
+    bench
+        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
+        .succeeds();
+    let holder = Holder::of(bench, "qcow2", "image");
+    let before = fs::read(bench.path("image")).unwrap();
+    let words = ["amend", "-o", "lazy_refcounts=on", "image"];
+    let ours = bench.instar(words);
+    assert_eq!(ours.message(), bench.qemu(words).message());
+    ours.fails_with("Is another process using the image");
+    assert_eq!(fs::read(bench.path("image")).unwrap(), before);
+    drop(holder);
+    bench.instar(words).succeeds();
+}
+
+fn what_nobody_knows_in_the_header_stays(bench: &Bench) {
+    let image = Crafted::image(bench, "image", "1M", "", 100_000);
+    image.extensions(&[(0x1234_5678, b"something"), (0x8765_4321, b"")]);
+    // An autoclear feature that nobody keeps up here.
+    image.u64(88, 1 << 20);
+    bench
+        .instar(["amend", "-o", "lazy_refcounts=on,refcount_bits=32", "image"])
+        .succeeds();
+    checks_clean(bench, "image", "amended");
+    let bytes = fs::read(bench.path("image")).unwrap();
+    assert_eq!(bytes[88..96], [0; 8]);
+    let has = |wanted: &[u8]| bytes[..4096].windows(wanted.len()).any(|window| window == wanted);
+    assert!(has(b"\x12\x34\x56\x78\0\0\0\x09something") && has(b"\x87\x65\x43\x21\0\0\0\0"));
+    bench
+        .instar(["amend", "-o", "compat=0.10,refcount_bits=16", "image"])
+        .succeeds();
+    checks_clean(bench, "image", "downgraded");
+    let bytes = fs::read(bench.path("image")).unwrap();
+    let has = |wanted: &[u8]| bytes[..4096].windows(wanted.len()).any(|window| window == wanted);
+    assert!(has(b"\x12\x34\x56\x78\0\0\0\x09something") && !has(b"dirty bit"));
 }
 
 /// Options of an image, and whether it has something below. With larger clusters qemu-img needs minutes for another width.

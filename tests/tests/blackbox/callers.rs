@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use instar_tests::compare::same_bytes;
-use instar_tests::{Bench, Outcome, disk, in_both_sandboxes, instar_path, variant};
+use instar_tests::{Bench, Outcome, both_sandboxes, disk, instar_path, variant};
 
 /// A program that calls qemu-img.
 struct Client {
@@ -452,36 +452,39 @@ fn same(bench: &Bench, name: &str, under: &str, line: &str) {
     }
 }
 
-in_both_sandboxes! {
-    fn every_line_of_every_client_gives_what_qemu_img_gives(bench) {
-        // Direct I/O in memory works in pages, to which qemu-img rounds the length up.
-        let bench = &bench.on_disk();
-        material(bench);
-        for client in CLIENTS {
-            for line in client.lines {
-                same(bench, client.name, client.under, line);
-            }
+both_sandboxes!(
+    every_line_of_every_client_gives_what_qemu_img_gives,
+    limits_on_the_address_space_change_nothing,
+);
+
+fn every_line_of_every_client_gives_what_qemu_img_gives(bench: &Bench) {
+    // Direct I/O in memory works in pages, to which qemu-img rounds the length up.
+    let bench = &bench.on_disk();
+    material(bench);
+    for client in CLIENTS {
+        for line in client.lines {
+            same(bench, client.name, client.under, line);
         }
     }
+}
 
-    /// The address spaces that callers leave us, down to the smallest.
-    fn limits_on_the_address_space_change_nothing(bench) {
-        material(bench);
-        for line in [
-            "info -f qcow2 --output=json image",
-            "convert -f qcow2 -O raw image out",
-            "convert -c -m 16 -W -O qcow2 image out",
-            "convert -O vmdk -o subformat=streamOptimized -f qcow2 image out",
-            "measure --output json -O qcow2 image",
-        ] {
-            let theirs = run(bench, "theirs", "env", line);
-            theirs.succeeds();
-            for room in [1 << 30, 1 << 29, 1 << 28] {
-                let ours = run(bench, "ours", &format!("prlimit --as={room} --cpu=2"), line);
-                assert_eq!(ours.succeeds().text(), theirs.text(), "{line} in {room} bytes");
-                if let Some(target) = target(line) {
-                    same_image(bench, line, target, line);
-                }
+/// The address spaces that callers leave us, down to the smallest.
+fn limits_on_the_address_space_change_nothing(bench: &Bench) {
+    material(bench);
+    for line in [
+        "info -f qcow2 --output=json image",
+        "convert -f qcow2 -O raw image out",
+        "convert -c -m 16 -W -O qcow2 image out",
+        "convert -O vmdk -o subformat=streamOptimized -f qcow2 image out",
+        "measure --output json -O qcow2 image",
+    ] {
+        let theirs = run(bench, "theirs", "env", line);
+        theirs.succeeds();
+        for room in [1 << 30, 1 << 29, 1 << 28] {
+            let ours = run(bench, "ours", &format!("prlimit --as={room} --cpu=2"), line);
+            assert_eq!(ours.succeeds().text(), theirs.text(), "{line} in {room} bytes");
+            if let Some(target) = target(line) {
+                same_image(bench, line, target, line);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Command;
 
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, in_both_sandboxes, ledger};
+use instar_tests::{Bench, Outcome, both_sandboxes, ledger};
 
 /// Calls that read files, change them, or name them.
 const CALLS: &str = "pread64,preadv,pwrite64,pwritev,lseek,ftruncate,fallocate,copy_file_range,linkat,renameat2,fsync,fdatasync";
@@ -217,96 +217,117 @@ fn new_targets(bench: &Bench, calls: &str, error: &str, step: fn(u32) -> u32) {
     }
 }
 
-in_both_sandboxes! {
-    fn a_call_that_fails_leaves_no_new_target(bench) {
-        if !has_strace() {
-            return;
-        }
-        material(bench);
-        new_targets(bench, CALLS, "EIO", next);
-    }
+both_sandboxes!(
+    a_call_that_fails_leaves_no_new_target,
+    a_call_that_finds_no_space_leaves_no_new_target,
+    a_call_that_fails_leaves_no_image_in_an_existing_target,
+    calls_that_a_filesystem_lacks_are_not_needed,
+);
 
-    fn a_call_that_finds_no_space_leaves_no_new_target(bench) {
-        if !has_strace() {
-            return;
-        }
-        material(bench);
-        new_targets(bench, WRITES, "ENOSPC", |when| when + 1 + when / 2);
+fn a_call_that_fails_leaves_no_new_target(bench: &Bench) {
+    if !has_strace() {
+        return;
     }
+    material(bench);
+    new_targets(bench, CALLS, "EIO", next);
+}
 
-    fn a_call_that_fails_leaves_no_image_in_an_existing_target(bench) {
-        if !has_strace() {
-            return;
+fn a_call_that_finds_no_space_leaves_no_new_target(bench: &Bench) {
+    if !has_strace() {
+        return;
+    }
+    material(bench);
+    new_targets(bench, WRITES, "ENOSPC", |when| when + 1 + when / 2);
+}
+
+fn a_call_that_fails_leaves_no_image_in_an_existing_target(bench: &Bench) {
+    if !has_strace() {
+        return;
+    }
+    material(bench);
+    disk::make(
+        &bench.path("old.raw"),
+        8 << 20,
+        &[Piece::Data(0, 200_000, 7), Piece::Data(5 << 20, 100_000, 8)],
+    );
+    for format in EXISTING {
+        bench
+            .qemu(["convert", "-O", format, "old.raw", "target"])
+            .succeeds();
+        if *format == "qcow2" {
+            // Its bits are written last of all.
+            bench
+                .qemu(["bitmap", "--add", "-g", "512", "target", "changes"])
+                .succeeds();
         }
-        material(bench);
-        disk::make(&bench.path("old.raw"), 8 << 20, &[Piece::Data(0, 200_000, 7), Piece::Data(5 << 20, 100_000, 8)]);
-        for format in EXISTING {
-            bench.qemu(["convert", "-O", format, "old.raw", "target"]).succeeds();
-            if *format == "qcow2" {
-                // Its bits are written last of all.
-                bench.qemu(["bitmap", "--add", "-g", "512", "target", "changes"]).succeeds();
-            }
-            let old = fs::read(bench.path("target")).unwrap();
-            for source in ["disk.raw", "packed"] {
-                let words = ["convert", "-n", "-O", format, source, "target"];
-                let (mut when, mut failures) = (1, 0);
-                loop {
-                    fs::write(bench.path("target"), &old).unwrap();
-                    let (outcome, names) = failed(bench, CALLS, "EIO", &when.to_string(), &words);
-                    let what = format!("{words:?}, EIO at call {when}, {names:?}");
-                    if names.is_empty() {
-                        outcome.succeeds();
-                        is_the_disk(bench, source, format, &what);
-                        break;
-                    }
-                    if judge(&outcome, &names, "EIO", &what) {
-                        is_the_disk(bench, source, format, &what);
-                    } else {
-                        failures += 1;
-                        let info = bench.qemu(["info", "-f", format, "target"]);
-                        let untouched = || fs::read(bench.path("target")).unwrap() == old;
-                        // A raw file has nowhere to say that it is incomplete.
-                        assert!(*format == "raw" || info.code() == Some(1) || untouched(), "{what}: taken for an image: {outcome}{info}");
-                    }
-                    when = next(when);
-                    assert!(when < MANY, "{words:?}: never ran through");
+        let old = fs::read(bench.path("target")).unwrap();
+        for source in ["disk.raw", "packed"] {
+            let words = ["convert", "-n", "-O", format, source, "target"];
+            let (mut when, mut failures) = (1, 0);
+            loop {
+                fs::write(bench.path("target"), &old).unwrap();
+                let (outcome, names) = failed(bench, CALLS, "EIO", &when.to_string(), &words);
+                let what = format!("{words:?}, EIO at call {when}, {names:?}");
+                if names.is_empty() {
+                    outcome.succeeds();
+                    is_the_disk(bench, source, format, &what);
+                    break;
                 }
-                assert!(failures > 0, "{words:?}: nothing failed");
+                if judge(&outcome, &names, "EIO", &what) {
+                    is_the_disk(bench, source, format, &what);
+                } else {
+                    failures += 1;
+                    let info = bench.qemu(["info", "-f", format, "target"]);
+                    let untouched = || fs::read(bench.path("target")).unwrap() == old;
+                    // A raw file has nowhere to say that it is incomplete.
+                    assert!(
+                        *format == "raw" || info.code() == Some(1) || untouched(),
+                        "{what}: taken for an image: {outcome}{info}"
+                    );
+                }
+                when = next(when);
+                assert!(when < MANY, "{words:?}: never ran through");
             }
-            fs::remove_file(bench.path("target")).unwrap();
+            assert!(failures > 0, "{words:?}: nothing failed");
         }
+        fs::remove_file(bench.path("target")).unwrap();
     }
+}
 
-    /// What a filesystem cannot do is done in another way, however often it says so.
-    fn calls_that_a_filesystem_lacks_are_not_needed(bench) {
-        if !has_strace() {
-            return;
+/// What a filesystem cannot do is done in another way, however often it says so.
+fn calls_that_a_filesystem_lacks_are_not_needed(bench: &Bench) {
+    if !has_strace() {
+        return;
+    }
+    material(bench);
+    for (calls, error) in [
+        ("fallocate", "EOPNOTSUPP"),
+        ("fallocate", "ENOSYS"),
+        ("copy_file_range", "EXDEV"),
+        ("copy_file_range", "EOPNOTSUPP"),
+        ("copy_file_range", "EINVAL"),
+        ("copy_file_range", "ENOSYS"),
+        ("copy_file_range", "EPERM"),
+        ("linkat", "EPERM"),
+    ] {
+        let mut hits = 0;
+        for (source, options) in NEW {
+            let words: Vec<&str> = ["convert"]
+                .iter()
+                .chain(*options)
+                .chain(&[*source, "target"])
+                .copied()
+                .collect();
+            // The first of the two ways to give a name is the one that may be missing.
+            let when = if calls == "linkat" { "1" } else { "1+" };
+            let (outcome, names) = failed(bench, calls, error, when, &words);
+            let what = format!("{words:?}, {error} at {names:?}");
+            assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
+            outcome.succeeds();
+            is_the_disk(bench, source, options[1], &what);
+            clear(bench);
+            hits += names.len();
         }
-        material(bench);
-        for (calls, error) in [
-            ("fallocate", "EOPNOTSUPP"),
-            ("fallocate", "ENOSYS"),
-            ("copy_file_range", "EXDEV"),
-            ("copy_file_range", "EOPNOTSUPP"),
-            ("copy_file_range", "EINVAL"),
-            ("copy_file_range", "ENOSYS"),
-            ("copy_file_range", "EPERM"),
-            ("linkat", "EPERM"),
-        ] {
-            let mut hits = 0;
-            for (source, options) in NEW {
-                let words: Vec<&str> = ["convert"].iter().chain(*options).chain(&[*source, "target"]).copied().collect();
-                // The first of the two ways to give a name is the one that may be missing.
-                let when = if calls == "linkat" { "1" } else { "1+" };
-                let (outcome, names) = failed(bench, calls, error, when, &words);
-                let what = format!("{words:?}, {error} at {names:?}");
-                assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
-                outcome.succeeds();
-                is_the_disk(bench, source, options[1], &what);
-                clear(bench);
-                hits += names.len();
-            }
-            assert!(hits > 0, "{calls} is never called");
-        }
+        assert!(hits > 0, "{calls} is never called");
     }
 }

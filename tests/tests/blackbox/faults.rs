@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, in_both_sandboxes, ledger, variant};
+use instar_tests::{Bench, Outcome, both_sandboxes, ledger, variant};
 
 /// Calls that change files.
 const CALLS: &str =
@@ -130,137 +130,188 @@ fn clear(bench: &Bench) {
     }
 }
 
-in_both_sandboxes! {
-    fn a_kill_at_any_call_leaves_no_new_target(bench) {
-        if !has_strace() {
-            return;
-        }
-        source(bench);
-        for (format, options) in TARGETS {
-            let mut kills = 0;
-            for when in 1..=MANY {
-                let what = format!("{format} {options:?}, killed at call {when}");
-                let outcome = killed(bench, when, &conversion(format, options, "target"));
-                if outcome.code() == Some(0) {
-                    is_the_disk(bench, format, "target", &what);
-                    break;
-                }
-                assert_eq!(outcome.status.signal(), Some(SIGKILL), "{what}: {outcome}");
-                assert_eq!(bench.names(), ["disk.raw"], "{what}");
-                kills = when;
+both_sandboxes!(
+    a_kill_at_any_call_leaves_no_new_target,
+    a_kill_at_any_call_leaves_no_image_in_an_existing_target,
+    a_full_disk_at_any_point_leaves_no_target,
+    an_image_on_a_full_disk_grows_when_there_is_room,
+    a_vdi_that_was_committed_to_on_a_full_disk_takes_it_when_there_is_room,
+);
+
+fn a_kill_at_any_call_leaves_no_new_target(bench: &Bench) {
+    if !has_strace() {
+        return;
+    }
+    source(bench);
+    for (format, options) in TARGETS {
+        let mut kills = 0;
+        for when in 1..=MANY {
+            let what = format!("{format} {options:?}, killed at call {when}");
+            let outcome = killed(bench, when, &conversion(format, options, "target"));
+            if outcome.code() == Some(0) {
+                is_the_disk(bench, format, "target", &what);
+                break;
             }
-            assert!((2..MANY).contains(&kills), "{format} {options:?}: {kills} kills");
+            assert_eq!(outcome.status.signal(), Some(SIGKILL), "{what}: {outcome}");
+            assert_eq!(bench.names(), ["disk.raw"], "{what}");
+            kills = when;
+        }
+        assert!((2..MANY).contains(&kills), "{format} {options:?}: {kills} kills");
+        clear(bench);
+    }
+}
+
+fn a_kill_at_any_call_leaves_no_image_in_an_existing_target(bench: &Bench) {
+    if !has_strace() {
+        return;
+    }
+    source(bench);
+    let before = disk::pattern(0, 64 << 10, 9);
+    for (format, options) in TARGETS.iter().filter(|(format, _)| *format != "raw") {
+        let mut kills = 0;
+        for when in 1..=MANY {
+            let what = format!("{format} {options:?}, killed at call {when}");
+            fs::write(bench.path("target"), &before).unwrap();
+            let outcome = killed(bench, when, &conversion(format, options, "target"));
+            if outcome.code() == Some(0) {
+                is_the_disk(bench, format, "target", &what);
+                break;
+            }
+            let info = bench.qemu(["info", "-f", format, "target"]);
+            assert_eq!(info.code(), Some(1), "{what}: looks like an image: {info}");
             clear(bench);
+            kills = when;
+        }
+        assert!((2..MANY).contains(&kills), "{format} {options:?}: {kills} kills");
+        clear(bench);
+    }
+}
+
+fn a_full_disk_at_any_point_leaves_no_target(bench: &Bench) {
+    source(bench);
+    let Some(room) = Room::new(bench) else { return };
+    for (format, options) in TARGETS {
+        let (mut pages, mut refusals) = (1, 0);
+        loop {
+            room.resize(pages);
+            let what = format!("{format} {options:?}, {pages} pages");
+            let outcome = bench.instar(conversion(format, options, "room/target"));
+            if outcome.code() == Some(0) {
+                is_the_disk(bench, format, "room/target", &what);
+                break;
+            }
+            outcome.fails_with("No space left on device");
+            assert_eq!(room.names(), [] as [PathBuf; 0], "{what}");
+            refusals += 1;
+            // Metadata comes page by page, then data, which need not be tried at every page.
+            pages += if pages < 24 { 1 } else { 1 + pages / 3 };
+            assert!(pages < 1 << 20, "{format}: never room enough");
+        }
+        assert!(refusals > 2, "{format} {options:?}: {refusals} refusals");
+        for name in room.names() {
+            fs::remove_file(name).unwrap();
         }
     }
+}
 
-    fn a_kill_at_any_call_leaves_no_image_in_an_existing_target(bench) {
-        if !has_strace() {
-            return;
-        }
-        source(bench);
-        let before = disk::pattern(0, 64 << 10, 9);
-        for (format, options) in TARGETS.iter().filter(|(format, _)| *format != "raw") {
-            let mut kills = 0;
-            for when in 1..=MANY {
-                let what = format!("{format} {options:?}, killed at call {when}");
-                fs::write(bench.path("target"), &before).unwrap();
-                let outcome = killed(bench, when, &conversion(format, options, "target"));
-                if outcome.code() == Some(0) {
-                    is_the_disk(bench, format, "target", &what);
-                    break;
-                }
-                let info = bench.qemu(["info", "-f", format, "target"]);
-                assert_eq!(info.code(), Some(1), "{what}: looks like an image: {info}");
-                clear(bench);
-                kills = when;
+fn an_image_on_a_full_disk_grows_when_there_is_room(bench: &Bench) {
+    let Some(room) = Room::new(bench) else { return };
+    // Of a VDI, the first block makes room for a longer map.
+    for (format, options, size) in [
+        ("vdi", "static=off", "100G"),
+        ("vpc", "subformat=dynamic", "100G"),
+        ("vmdk", "subformat=monolithicSparse", "100G"),
+        ("vhdx", "block_size=1M", "300G"),
+    ] {
+        room.resize(4096);
+        bench
+            .qemu(["create", "-q", "-f", format, "-o", options, "room/image", "5M"])
+            .succeeds();
+        variant::io_as(
+            bench,
+            format,
+            "room/image",
+            &["write -P 5 0 1M", "write -P 6 3M 200k"],
+        );
+        bench
+            .qemu(["convert", "-f", format, "-O", "qcow2", "room/image", "before"])
+            .succeeds();
+        let held = fs::metadata(bench.path("room/image"))
+            .unwrap()
+            .blocks()
+            .div_ceil(8);
+        for more in [0, 1, 7, 40] {
+            room.resize(held + more);
+            let words = ["resize", "-f", format, "room/image", size];
+            let ours = bench.instar(words);
+            if ours.code() == Some(0) {
+                break;
             }
-            assert!((2..MANY).contains(&kills), "{format} {options:?}: {kills} kills");
-            clear(bench);
-        }
-    }
-
-    fn a_full_disk_at_any_point_leaves_no_target(bench) {
-        source(bench);
-        let Some(room) = Room::new(bench) else { return };
-        for (format, options) in TARGETS {
-            let (mut pages, mut refusals) = (1, 0);
-            loop {
-                room.resize(pages);
-                let what = format!("{format} {options:?}, {pages} pages");
-                let outcome = bench.instar(conversion(format, options, "room/target"));
-                if outcome.code() == Some(0) {
-                    is_the_disk(bench, format, "room/target", &what);
-                    break;
-                }
-                outcome.fails_with("No space left on device");
-                assert_eq!(room.names(), [] as [PathBuf; 0], "{what}");
-                refusals += 1;
-                // Metadata comes page by page, then data, which need not be tried at every page.
-                pages += if pages < 24 { 1 } else { 1 + pages / 3 };
-                assert!(pages < 1 << 20, "{format}: never room enough");
-            }
-            assert!(refusals > 2, "{format} {options:?}: {refusals} refusals");
-            for name in room.names() {
-                fs::remove_file(name).unwrap();
-            }
-        }
-    }
-
-    fn an_image_on_a_full_disk_grows_when_there_is_room(bench) {
-        let Some(room) = Room::new(bench) else { return };
-        // Of a VDI, the first block makes room for a longer map.
-        for (format, options, size) in [
-            ("vdi", "static=off", "100G"),
-            ("vpc", "subformat=dynamic", "100G"),
-            ("vmdk", "subformat=monolithicSparse", "100G"),
-            ("vhdx", "block_size=1M", "300G"),
-        ] {
-            room.resize(4096);
-            bench.qemu(["create", "-q", "-f", format, "-o", options, "room/image", "5M"]).succeeds();
-            variant::io_as(bench, format, "room/image", &["write -P 5 0 1M", "write -P 6 3M 200k"]);
-            bench.qemu(["convert", "-f", format, "-O", "qcow2", "room/image", "before"]).succeeds();
-            let held = fs::metadata(bench.path("room/image")).unwrap().blocks().div_ceil(8);
-            for more in [0, 1, 7, 40] {
-                room.resize(held + more);
-                let words = ["resize", "-f", format, "room/image", size];
-                let ours = bench.instar(words);
-                if ours.code() == Some(0) {
-                    break;
-                }
-                ours.fails_with("room/image': No space left on device");
-                if format != "vpc" {
-                    bench.qemu(["check", "-f", format, "room/image"]).succeeds();
-                }
-                bench.qemu(["compare", "-F", format, "before", "room/image"]).succeeds();
-            }
-            room.resize(4096);
-            bench.instar(["resize", "-f", format, "room/image", size]).succeeds();
+            ours.fails_with("room/image': No space left on device");
             if format != "vpc" {
                 bench.qemu(["check", "-f", format, "room/image"]).succeeds();
             }
-            fs::remove_file(bench.path("room/image")).unwrap();
+            bench
+                .qemu(["compare", "-F", format, "before", "room/image"])
+                .succeeds();
         }
+        room.resize(4096);
+        bench
+            .instar(["resize", "-f", format, "room/image", size])
+            .succeeds();
+        if format != "vpc" {
+            bench.qemu(["check", "-f", format, "room/image"]).succeeds();
+        }
+        fs::remove_file(bench.path("room/image")).unwrap();
     }
+}
 
-    fn a_vdi_that_was_committed_to_on_a_full_disk_takes_it_when_there_is_room(bench) {
-        let Some(room) = Room::new(bench) else { return };
-        room.resize(8192);
-        bench.qemu(["create", "-q", "-f", "vdi", "room/base", "8M"]).succeeds();
-        variant::io_as(bench, "vdi", "room/base", &["write -P 9 0 2M"]);
-        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "room/base", "-F", "vdi", "image"]).succeeds();
-        variant::io(bench, "image", &["write -P 1 1M 300k", "write -P 2 3M 1M", "write -P 3 5M 3M"]);
-        bench.qemu(["convert", "-O", "qcow2", "image", "before"]).succeeds();
-        let held = fs::metadata(bench.path("room/base")).unwrap().blocks().div_ceil(8);
-        for more in [0, 5, 300, 700] {
-            room.resize(held + more);
-            bench.instar(["commit", "--allow-dir", "room", "image"]).fails_with("No space left on device");
-            bench.qemu(["check", "-f", "vdi", "room/base"]).succeeds();
-            bench.qemu(["compare", "before", "image"]).succeeds();
-        }
-        room.resize(8192);
-        bench.instar(["commit", "--allow-dir", "room", "image"]).succeeds();
+fn a_vdi_that_was_committed_to_on_a_full_disk_takes_it_when_there_is_room(bench: &Bench) {
+    let Some(room) = Room::new(bench) else { return };
+    room.resize(8192);
+    bench
+        .qemu(["create", "-q", "-f", "vdi", "room/base", "8M"])
+        .succeeds();
+    variant::io_as(bench, "vdi", "room/base", &["write -P 9 0 2M"]);
+    bench
+        .qemu([
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-b",
+            "room/base",
+            "-F",
+            "vdi",
+            "image",
+        ])
+        .succeeds();
+    variant::io(
+        bench,
+        "image",
+        &["write -P 1 1M 300k", "write -P 2 3M 1M", "write -P 3 5M 3M"],
+    );
+    bench
+        .qemu(["convert", "-O", "qcow2", "image", "before"])
+        .succeeds();
+    let held = fs::metadata(bench.path("room/base"))
+        .unwrap()
+        .blocks()
+        .div_ceil(8);
+    for more in [0, 5, 300, 700] {
+        room.resize(held + more);
+        bench
+            .instar(["commit", "--allow-dir", "room", "image"])
+            .fails_with("No space left on device");
         bench.qemu(["check", "-f", "vdi", "room/base"]).succeeds();
-        bench.qemu(["compare", "-F", "vdi", "before", "room/base"]).succeeds();
+        bench.qemu(["compare", "before", "image"]).succeeds();
     }
+    room.resize(8192);
+    bench
+        .instar(["commit", "--allow-dir", "room", "image"])
+        .succeeds();
+    bench.qemu(["check", "-f", "vdi", "room/base"]).succeeds();
+    bench
+        .qemu(["compare", "-F", "vdi", "before", "room/base"])
+        .succeeds();
 }

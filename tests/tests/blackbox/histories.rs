@@ -5,7 +5,7 @@ use std::fs;
 
 use instar_tests::compare::{called, qemu_info};
 use instar_tests::variant::io;
-use instar_tests::{Bench, Dice, Outcome, Sandbox, disk, in_both_sandboxes};
+use instar_tests::{Bench, Dice, Outcome, Sandbox, both_sandboxes, disk};
 
 /// Histories for each sandbox; `INSTAR_TEST_HISTORIES` asks for more, and `INSTAR_TEST_HISTORY` for one.
 const HISTORIES: u64 = 6;
@@ -333,22 +333,22 @@ impl std::fmt::Display for History {
     }
 }
 
-in_both_sandboxes! {
-    fn any_history_of_changes_gives_what_qemu_img_gives(bench) {
-        let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-        let histories = match number("INSTAR_TEST_HISTORY") {
-            Some(one) => one..one + 1,
-            None => 0..number("INSTAR_TEST_HISTORIES").unwrap_or(HISTORIES),
-        };
-        for number in histories {
-            let mut history = History::new(bench.sandbox(), number);
-            history.done.insert(0, format!("history {number}"));
-            for _ in 0..STEPS {
-                history.step();
-                history.compare();
-            }
-            history.compare_snapshots();
+both_sandboxes!(any_history_of_changes_gives_what_qemu_img_gives,);
+
+fn any_history_of_changes_gives_what_qemu_img_gives(bench: &Bench) {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let histories = match number("INSTAR_TEST_HISTORY") {
+        Some(one) => one..one + 1,
+        None => 0..number("INSTAR_TEST_HISTORIES").unwrap_or(HISTORIES),
+    };
+    for number in histories {
+        let mut history = History::new(bench.sandbox(), number);
+        history.done.insert(0, format!("history {number}"));
+        for _ in 0..STEPS {
+            history.step();
+            history.compare();
         }
+        history.compare_snapshots();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use instar_tests::{Bench, Outcome, Sandbox, disk, in_both_sandboxes, instar_path, ledger};
+use instar_tests::{Bench, Outcome, Sandbox, both_sandboxes, disk, instar_path, ledger};
 
 /// instar through a link named `qemu-img`.
 fn as_qemu_img(bench: &Bench, words: &[&str]) -> Outcome {
@@ -118,62 +118,151 @@ fn an_unknown_verb_is_refused() {
     assert_eq!(outcome.code(), Some(1), "{outcome}");
 }
 
-in_both_sandboxes! {
-    fn takes_clustered_attached_and_abbreviated_options(bench) {
-        disk::usual(&bench.path("disk.raw"));
-        for words in [
-            ["convert", "-pc", "-fraw", "-Oqcow2", "disk.raw", "out"].as_slice(),
-            &["convert", "disk.raw", "-cO", "qcow2", "out", "-f", "raw"],
-            &["convert", "-O", "qcow2", "--", "disk.raw", "out"],
-            &["convert", "-O", "qcow2", "-o", "cluster_size=4k", "-o", "compat=1.1", "disk.raw", "out"],
-        ] {
-            bench.instar(words).succeeds();
-            instar_tests::compare::qemu_reads(bench, "out", "disk.raw", &words.join(" "));
-        }
-        let theirs = bench.qemu(["info", "--out", "json", "disk.raw"]);
-        assert_eq!(bench.instar(["info", "--out", "json", "disk.raw"]).text(), theirs.succeeds().text());
-    }
+both_sandboxes!(
+    takes_clustered_attached_and_abbreviated_options,
+    real_callers_get_the_output_they_parse,
+);
 
-    fn real_callers_get_the_output_they_parse(bench) {
-        disk::usual(&bench.path("disk.raw"));
-        bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
-        for words in [
-            // Nova
-            ["info", "image", "--force-share", "--output=json"].as_slice(),
-            &["convert", "-t", "none", "-O", "raw", "-f", "qcow2", "image", "out"],
-            &["convert", "-t", "writeback", "-O", "raw", "-f", "qcow2", "image", "out"],
-            // Glance
-            &["convert", "-f", "qcow2", "-O", "raw", "image", "out"],
-            // Cinder
-            &["convert", "-O", "raw", "-t", "none", "-f", "qcow2", "image", "out"],
-            &["convert", "-O", "qcow2", "-c", "-f", "qcow2", "image", "out"],
-            // Ironic agent
-            &["convert", "-O", "raw", "-t", "directsync", "-S", "0", "-f", "qcow2", "-W", "image", "out"],
-            // KubeVirt
-            &["convert", "-t", "writeback", "-p", "-O", "raw", "image", "out"],
-            &["info", "image", "--output", "json"],
-            // Proxmox VE
-            &["convert", "-p", "-n", "-T", "none", "-f", "qcow2", "-O", "raw", "image", "out"],
-            // oVirt
-            &["convert", "-p", "-t", "none", "-T", "none", "-f", "qcow2", "-O", "qcow2", "-o", "compat=1.1", "-W", "image", "out"],
-            // libguestfs
-            &["info", "-U", "--output", "json", "./image"],
-            // Incus
-            &["convert", "-p", "-f", "qcow2", "-O", "raw", "-t", "writeback", "image", "out"],
-            // osbuild, Packer, disk image builders
-            &["convert", "-O", "qcow2", "-c", "-o", "compat=1.1", "-m", "8", "image", "out"],
-            &["convert", "-O", "raw", "image", "out"],
-            &["dd", "if=image", "of=out", "bs=256k", "count=1"],
-        ] {
-            let theirs = bench.qemu(words);
-            let ours = bench.instar(words);
-            assert_eq!(ours.code(), theirs.code(), "{theirs}{ours}");
-            assert_eq!(ours.errors(), theirs.errors(), "{words:?}");
-            if words[0] == "info" {
-                assert_eq!(ours.text(), theirs.text(), "{words:?}");
-            } else if words[0] == "convert" {
-                assert_eq!(bench.qemu(["compare", "disk.raw", "out"]).code(), Some(0), "{words:?}");
-            }
+fn takes_clustered_attached_and_abbreviated_options(bench: &Bench) {
+    disk::usual(&bench.path("disk.raw"));
+    for words in [
+        ["convert", "-pc", "-fraw", "-Oqcow2", "disk.raw", "out"].as_slice(),
+        &["convert", "disk.raw", "-cO", "qcow2", "out", "-f", "raw"],
+        &["convert", "-O", "qcow2", "--", "disk.raw", "out"],
+        &[
+            "convert",
+            "-O",
+            "qcow2",
+            "-o",
+            "cluster_size=4k",
+            "-o",
+            "compat=1.1",
+            "disk.raw",
+            "out",
+        ],
+    ] {
+        bench.instar(words).succeeds();
+        instar_tests::compare::qemu_reads(bench, "out", "disk.raw", &words.join(" "));
+    }
+    let theirs = bench.qemu(["info", "--out", "json", "disk.raw"]);
+    assert_eq!(
+        bench.instar(["info", "--out", "json", "disk.raw"]).text(),
+        theirs.succeeds().text()
+    );
+}
+
+fn real_callers_get_the_output_they_parse(bench: &Bench) {
+    disk::usual(&bench.path("disk.raw"));
+    bench
+        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
+        .succeeds();
+    for words in [
+        // Nova
+        ["info", "image", "--force-share", "--output=json"].as_slice(),
+        &[
+            "convert", "-t", "none", "-O", "raw", "-f", "qcow2", "image", "out",
+        ],
+        &[
+            "convert",
+            "-t",
+            "writeback",
+            "-O",
+            "raw",
+            "-f",
+            "qcow2",
+            "image",
+            "out",
+        ],
+        // Glance
+        &["convert", "-f", "qcow2", "-O", "raw", "image", "out"],
+        // Cinder
+        &[
+            "convert", "-O", "raw", "-t", "none", "-f", "qcow2", "image", "out",
+        ],
+        &["convert", "-O", "qcow2", "-c", "-f", "qcow2", "image", "out"],
+        // Ironic agent
+        &[
+            "convert",
+            "-O",
+            "raw",
+            "-t",
+            "directsync",
+            "-S",
+            "0",
+            "-f",
+            "qcow2",
+            "-W",
+            "image",
+            "out",
+        ],
+        // KubeVirt
+        &["convert", "-t", "writeback", "-p", "-O", "raw", "image", "out"],
+        &["info", "image", "--output", "json"],
+        // Proxmox VE
+        &[
+            "convert", "-p", "-n", "-T", "none", "-f", "qcow2", "-O", "raw", "image", "out",
+        ],
+        // oVirt
+        &[
+            "convert",
+            "-p",
+            "-t",
+            "none",
+            "-T",
+            "none",
+            "-f",
+            "qcow2",
+            "-O",
+            "qcow2",
+            "-o",
+            "compat=1.1",
+            "-W",
+            "image",
+            "out",
+        ],
+        // libguestfs
+        &["info", "-U", "--output", "json", "./image"],
+        // Incus
+        &[
+            "convert",
+            "-p",
+            "-f",
+            "qcow2",
+            "-O",
+            "raw",
+            "-t",
+            "writeback",
+            "image",
+            "out",
+        ],
+        // osbuild, Packer, disk image builders
+        &[
+            "convert",
+            "-O",
+            "qcow2",
+            "-c",
+            "-o",
+            "compat=1.1",
+            "-m",
+            "8",
+            "image",
+            "out",
+        ],
+        &["convert", "-O", "raw", "image", "out"],
+        &["dd", "if=image", "of=out", "bs=256k", "count=1"],
+    ] {
+        let theirs = bench.qemu(words);
+        let ours = bench.instar(words);
+        assert_eq!(ours.code(), theirs.code(), "{theirs}{ours}");
+        assert_eq!(ours.errors(), theirs.errors(), "{words:?}");
+        if words[0] == "info" {
+            assert_eq!(ours.text(), theirs.text(), "{words:?}");
+        } else if words[0] == "convert" {
+            assert_eq!(
+                bench.qemu(["compare", "disk.raw", "out"]).code(),
+                Some(0),
+                "{words:?}"
+            );
         }
     }
 }

@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use instar_tests::compare::checks_clean;
 use instar_tests::disk::{self, Piece};
 use instar_tests::missing::{FEATURES, PLACES};
-use instar_tests::{Bench, Outcome, Sandbox, in_both_sandboxes, variant};
+use instar_tests::{Bench, Outcome, Sandbox, both_sandboxes, variant};
 
 const WITHOUT: &str = env!("CARGO_BIN_EXE_without");
 
@@ -374,25 +374,32 @@ const OF_THE_SANDBOX: &[&str] = &[
     "kvm-ioctls",
 ];
 
-in_both_sandboxes! {
-    fn every_verb_does_without_what_directories_lack(bench) {
-        one_by_one(bench, |name| OF_FILESYSTEMS.contains(&name));
-    }
+both_sandboxes!(
+    every_verb_does_without_what_directories_lack,
+    every_verb_does_without_what_kernels_lack,
+    every_verb_does_without_what_sandboxes_lack_or_says_so,
+    every_verb_works_in_real_places,
+);
 
-    fn every_verb_does_without_what_kernels_lack(bench) {
-        one_by_one(bench, |name| !OF_FILESYSTEMS.contains(&name) && !OF_THE_SANDBOX.contains(&name));
-    }
+fn every_verb_does_without_what_directories_lack(bench: &Bench) {
+    one_by_one(bench, |name| OF_FILESYSTEMS.contains(&name));
+}
 
-    fn every_verb_does_without_what_sandboxes_lack_or_says_so(bench) {
-        one_by_one(bench, |name| OF_THE_SANDBOX.contains(&name));
-    }
+fn every_verb_does_without_what_kernels_lack(bench: &Bench) {
+    one_by_one(bench, |name| {
+        !OF_FILESYSTEMS.contains(&name) && !OF_THE_SANDBOX.contains(&name)
+    });
+}
 
-    fn every_verb_works_in_real_places(bench) {
-        let known = material(bench);
-        let mut table = String::new();
-        for (name, features) in PLACES {
-            survive(bench, &known, name, &features.join(","), &mut table);
-        }
-        print!("{table}");
+fn every_verb_does_without_what_sandboxes_lack_or_says_so(bench: &Bench) {
+    one_by_one(bench, |name| OF_THE_SANDBOX.contains(&name));
+}
+
+fn every_verb_works_in_real_places(bench: &Bench) {
+    let known = material(bench);
+    let mut table = String::new();
+    for (name, features) in PLACES {
+        survive(bench, &known, name, &features.join(","), &mut table);
     }
+    print!("{table}");
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use instar_tests::compare::same_bytes;
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, Reference, in_both_sandboxes, ledger, reference};
+use instar_tests::{Bench, Outcome, Reference, both_sandboxes, ledger, reference};
 
 /// The newest release, and a command of ours that stands in for it.
 struct Pair<'a> {
@@ -84,99 +84,138 @@ fn gallery(pair: &Pair<'_>) -> Vec<&'static str> {
         .collect()
 }
 
-in_both_sandboxes! {
-    fn limits_of_every_layout_are_those_that_qemu_img_works_out(bench) {
-        // Direct I/O in memory works in pages, to which qemu-img aligns more than to the sectors of a disk.
-        let bench = &bench.on_disk();
-        let Some(pair) = Pair::new(bench) else { return };
-        for image in gallery(&pair) {
-            for output in ["--output=human", "--output=json"] {
-                for cache in ["writeback", "none"] {
-                    pair.agree(&["info", "--limits", "-t", cache, output, image]);
-                }
+both_sandboxes!(
+    limits_of_every_layout_are_those_that_qemu_img_works_out,
+    wrong_cache_modes_of_info_are_refused_where_qemu_img_refuses_them,
+    new_letters_of_old_options_mean_the_same,
+    a_new_image_keeps_the_data_file_that_exists,
+);
+
+fn limits_of_every_layout_are_those_that_qemu_img_works_out(bench: &Bench) {
+    // Direct I/O in memory works in pages, to which qemu-img aligns more than to the sectors of a disk.
+    let bench = &bench.on_disk();
+    let Some(pair) = Pair::new(bench) else { return };
+    for image in gallery(&pair) {
+        for output in ["--output=human", "--output=json"] {
+            for cache in ["writeback", "none"] {
+                pair.agree(&["info", "--limits", "-t", cache, output, image]);
             }
         }
-        for output in ["--output=human", "--output=json"] {
-            pair.agree(&["info", "--limits", "--backing-chain", output, "overlay"]);
-            pair.agree(&["info", "--limits", "-f", "raw", output, "raw"]);
-            pair.agree(&["info", "--limits", "-f", "file", output, "raw"]);
-            let part = "driver=raw,offset=512,size=512,file.driver=file,file.filename=raw";
-            pair.agree(&["info", "--limits", "--image-opts", output, part]);
-        }
     }
+    for output in ["--output=human", "--output=json"] {
+        pair.agree(&["info", "--limits", "--backing-chain", output, "overlay"]);
+        pair.agree(&["info", "--limits", "-f", "raw", output, "raw"]);
+        pair.agree(&["info", "--limits", "-f", "file", output, "raw"]);
+        let part = "driver=raw,offset=512,size=512,file.driver=file,file.filename=raw";
+        pair.agree(&["info", "--limits", "--image-opts", output, part]);
+    }
+}
 
-    fn wrong_cache_modes_of_info_are_refused_where_qemu_img_refuses_them(bench) {
-        let Some(pair) = Pair::new(bench) else { return };
-        gallery(&pair);
-        for words in [
-            ["info", "-t", "nonsense", "raw"].as_slice(),
-            &["info", "-t", "nonsense"],
-            &["info", "-t", "unsafe", "absent"],
-            &["info", "--cache", "nonsense", "raw"],
-            &["info", "-t", "nonsense", "--output=nonsense", "raw"],
-        ] {
-            pair.agree(words);
-        }
+fn wrong_cache_modes_of_info_are_refused_where_qemu_img_refuses_them(bench: &Bench) {
+    let Some(pair) = Pair::new(bench) else { return };
+    gallery(&pair);
+    for words in [
+        ["info", "-t", "nonsense", "raw"].as_slice(),
+        &["info", "-t", "nonsense"],
+        &["info", "-t", "unsafe", "absent"],
+        &["info", "--cache", "nonsense", "raw"],
+        &["info", "-t", "nonsense", "--output=nonsense", "raw"],
+    ] {
+        pair.agree(words);
     }
+}
 
-    fn new_letters_of_old_options_mean_the_same(bench) {
-        let Some(pair) = Pair::new(bench) else { return };
-        disk::make(&bench.path("base.raw"), 4 << 20, &[Piece::Data(0, 1 << 20, 3)]);
-        disk::make(&bench.path("disk.raw"), 4 << 20, &[Piece::Data(0, 2 << 20, 3)]);
-        pair.agree(&["measure", "-O", "qcow2", "-s", "1G"]);
-        pair.agree(&["measure", "-O", "qcow2", "-s", "1G", "--output=json"]);
-        pair.agree(&["measure", "-s", "nonsense"]);
-        pair.agree(&["create", "-f", "qcow2", "-b", "base.raw", "-B", "raw", "ours"]);
-        pair.agree(&["create", "-f", "qcow2", "-b", "base.raw", "-B", "nonsense", "ours"]);
-        let words = |target| ["convert", "-f", "raw", "-O", "qcow2", "-b", "base.raw", "-F", "raw", "disk.raw", target];
-        pair.theirs(&words("theirs")).succeeds();
-        pair.ours(&words("ours")).succeeds();
-        for target in ["theirs", "ours"] {
-            pair.theirs(&["convert", "-O", "raw", target, &format!("{target}.raw")]).succeeds();
-        }
-        same_bytes(bench, "disk.raw", "ours.raw", "ours");
-        same_bytes(bench, "theirs.raw", "ours.raw", "both");
-        // They collide with nothing, so every profile takes them.
-        for profile in reference::PROFILES {
-            let words = ["measure", "--qemu-version", profile, "-O", "qcow2", "-s", "1G"];
-            bench.instar(words).succeeds();
-            bench.instar(["info", "--qemu-version", profile, "--limits", "-t", "none", "base.raw"]).succeeds();
-        }
+fn new_letters_of_old_options_mean_the_same(bench: &Bench) {
+    let Some(pair) = Pair::new(bench) else { return };
+    disk::make(&bench.path("base.raw"), 4 << 20, &[Piece::Data(0, 1 << 20, 3)]);
+    disk::make(&bench.path("disk.raw"), 4 << 20, &[Piece::Data(0, 2 << 20, 3)]);
+    pair.agree(&["measure", "-O", "qcow2", "-s", "1G"]);
+    pair.agree(&["measure", "-O", "qcow2", "-s", "1G", "--output=json"]);
+    pair.agree(&["measure", "-s", "nonsense"]);
+    pair.agree(&["create", "-f", "qcow2", "-b", "base.raw", "-B", "raw", "ours"]);
+    pair.agree(&[
+        "create", "-f", "qcow2", "-b", "base.raw", "-B", "nonsense", "ours",
+    ]);
+    let words = |target| {
+        [
+            "convert", "-f", "raw", "-O", "qcow2", "-b", "base.raw", "-F", "raw", "disk.raw", target,
+        ]
+    };
+    pair.theirs(&words("theirs")).succeeds();
+    pair.ours(&words("ours")).succeeds();
+    for target in ["theirs", "ours"] {
+        pair.theirs(&["convert", "-O", "raw", target, &format!("{target}.raw")])
+            .succeeds();
     }
+    same_bytes(bench, "disk.raw", "ours.raw", "ours");
+    same_bytes(bench, "theirs.raw", "ours.raw", "both");
+    // They collide with nothing, so every profile takes them.
+    for profile in reference::PROFILES {
+        let words = ["measure", "--qemu-version", profile, "-O", "qcow2", "-s", "1G"];
+        bench.instar(words).succeeds();
+        bench
+            .instar([
+                "info",
+                "--qemu-version",
+                profile,
+                "--limits",
+                "-t",
+                "none",
+                "base.raw",
+            ])
+            .succeeds();
+    }
+}
 
-    fn a_new_image_keeps_the_data_file_that_exists(bench) {
-        let Some(pair) = Pair::new(bench) else { return };
-        let before = disk::pattern(0, 1_000_000, 5);
-        for (options, size) in [
-            ("data_file=data,data_file_raw=on,keep_data_file=on", "2M"),
-            ("data_file=data,data_file_raw=on,keep_data_file=on", "512k"),
-            ("data_file=data,keep_data_file=on,preallocation=metadata", "1M"),
-            ("data_file=data,keep_data_file=on,extended_l2=on,cluster_size=16k,preallocation=metadata", "1M"),
-            ("data_file=data,keep_data_file=on", "1M"),
-            ("data_file=absent,data_file_raw=on,keep_data_file=on", "1M"),
-            ("keep_data_file=on", "1M"),
-            ("keep_data_file=on,preallocation=falloc", "1M"),
-            ("data_file=data,data_file_raw=on,keep_data_file=on,preallocation=falloc", "1M"),
-            ("data_file=data,data_file_raw=on,keep_data_file=on,preallocation=full", "1M"),
-            ("data_file=data,data_file_raw=on,keep_data_file=on,compat=0.10", "1M"),
-            ("data_file=data,keep_data_file=on,compat=0.10", "1M"),
-        ] {
-            let words = ["create", "-f", "qcow2", "-o", options, "image", size];
-            let run = |program: &dyn Fn(&[&str]) -> Outcome| {
-                fs::write(bench.path("data"), &before).unwrap();
-                let _ = fs::remove_file(bench.path("image"));
-                let outcome = program(&words);
-                let map = pair.theirs(&["convert", "-O", "raw", "image", "disk.raw"]).code() == Some(0);
-                let shown = map.then(|| fs::read(bench.path("disk.raw")).unwrap());
-                let checked = pair.theirs(&["check", "image"]).text();
-                ((outcome.code(), outcome.text(), outcome.message()), fs::read(bench.path("data")).unwrap(), shown, checked)
-            };
-            let theirs = run(&|words| pair.theirs(words));
-            let ours = run(&|words| pair.ours(words));
-            assert_eq!(theirs.0, ours.0, "{options}, {size}");
-            assert!(theirs == ours, "{options}, {size}");
-            assert!(ours.1.starts_with(&before), "{options}, {size}");
-        }
-        ledger::compared("create", &pair.newest.series);
+fn a_new_image_keeps_the_data_file_that_exists(bench: &Bench) {
+    let Some(pair) = Pair::new(bench) else { return };
+    let before = disk::pattern(0, 1_000_000, 5);
+    for (options, size) in [
+        ("data_file=data,data_file_raw=on,keep_data_file=on", "2M"),
+        ("data_file=data,data_file_raw=on,keep_data_file=on", "512k"),
+        ("data_file=data,keep_data_file=on,preallocation=metadata", "1M"),
+        (
+            "data_file=data,keep_data_file=on,extended_l2=on,cluster_size=16k,preallocation=metadata",
+            "1M",
+        ),
+        ("data_file=data,keep_data_file=on", "1M"),
+        ("data_file=absent,data_file_raw=on,keep_data_file=on", "1M"),
+        ("keep_data_file=on", "1M"),
+        ("keep_data_file=on,preallocation=falloc", "1M"),
+        (
+            "data_file=data,data_file_raw=on,keep_data_file=on,preallocation=falloc",
+            "1M",
+        ),
+        (
+            "data_file=data,data_file_raw=on,keep_data_file=on,preallocation=full",
+            "1M",
+        ),
+        (
+            "data_file=data,data_file_raw=on,keep_data_file=on,compat=0.10",
+            "1M",
+        ),
+        ("data_file=data,keep_data_file=on,compat=0.10", "1M"),
+    ] {
+        let words = ["create", "-f", "qcow2", "-o", options, "image", size];
+        let run = |program: &dyn Fn(&[&str]) -> Outcome| {
+            fs::write(bench.path("data"), &before).unwrap();
+            let _ = fs::remove_file(bench.path("image"));
+            let outcome = program(&words);
+            let map = pair.theirs(&["convert", "-O", "raw", "image", "disk.raw"]).code() == Some(0);
+            let shown = map.then(|| fs::read(bench.path("disk.raw")).unwrap());
+            let checked = pair.theirs(&["check", "image"]).text();
+            (
+                (outcome.code(), outcome.text(), outcome.message()),
+                fs::read(bench.path("data")).unwrap(),
+                shown,
+                checked,
+            )
+        };
+        let theirs = run(&|words| pair.theirs(words));
+        let ours = run(&|words| pair.ours(words));
+        assert_eq!(theirs.0, ours.0, "{options}, {size}");
+        assert!(theirs == ours, "{options}, {size}");
+        assert!(ours.1.starts_with(&before), "{options}, {size}");
     }
+    ledger::compared("create", &pair.newest.series);
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use instar_tests::compare::same_bytes;
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, in_both_sandboxes, ledger};
+use instar_tests::{Bench, both_sandboxes, ledger};
 
 /// A mounted filesystem; unmounted when it goes.
 struct Mount(PathBuf);
@@ -49,31 +49,89 @@ impl Drop for Mount {
 
 const DATA: u64 = 64 << 20;
 
-in_both_sandboxes! {
-    fn conversions_to_raw_share_extents(bench) {
-        let mount = match Mount::new(bench) {
-            Ok(mount) => mount,
-            Err(reason) => return ledger::skip(reason),
-        };
-        disk::make(&bench.path("disk.raw"), DATA + (8 << 20), &[Piece::Data(1 << 20, DATA, 7)]);
-        for (format, options) in [("raw", "-S4k"), ("qcow2", "-S4k"), ("qcow2", "-C"), ("raw", "--checksum"), ("qcow2", "--checksum")] {
-            bench.qemu(["convert", "-f", "raw", "-O", format, "disk.raw", "xfs/image"]).succeeds();
-            assert!(Command::new("sync").arg("-f").arg(&mount.0).status().unwrap().success());
-            let before = mount.free();
-            // -S cannot stand beside -C, and 4k is its default.
-            bench.instar(["convert", options, "-f", format, "-O", "raw", "xfs/image", "xfs/out"]).succeeds();
-            assert!(Command::new("sync").arg("-f").arg(&mount.0).status().unwrap().success());
-            let cost = before.saturating_sub(mount.free());
-            assert!(cost < DATA / 8, "{format} {options}: {cost} bytes of new space");
-            same_bytes(bench, "disk.raw", "xfs/out", format);
-            std::fs::remove_file(bench.path("xfs/out")).unwrap();
-            // Space of its own is what `-S 0` asks for.
-            let before = mount.free();
-            bench.instar(["convert", "-S0", "-f", format, "-O", "raw", "xfs/image", "xfs/out"]).succeeds();
-            assert!(Command::new("sync").arg("-f").arg(&mount.0).status().unwrap().success());
-            assert!(before.saturating_sub(mount.free()) >= DATA, "{format}: -S 0 shares extents");
-            same_bytes(bench, "disk.raw", "xfs/out", format);
-            std::fs::remove_file(bench.path("xfs/out")).unwrap();
-        }
+both_sandboxes!(conversions_to_raw_share_extents,);
+
+fn conversions_to_raw_share_extents(bench: &Bench) {
+    let mount = match Mount::new(bench) {
+        Ok(mount) => mount,
+        Err(reason) => return ledger::skip(reason),
+    };
+    disk::make(
+        &bench.path("disk.raw"),
+        DATA + (8 << 20),
+        &[Piece::Data(1 << 20, DATA, 7)],
+    );
+    for (format, options) in [
+        ("raw", "-S4k"),
+        ("qcow2", "-S4k"),
+        ("qcow2", "-C"),
+        ("raw", "--checksum"),
+        ("qcow2", "--checksum"),
+    ] {
+        bench
+            .qemu(["convert", "-f", "raw", "-O", format, "disk.raw", "xfs/image"])
+            .succeeds();
+        assert!(
+            Command::new("sync")
+                .arg("-f")
+                .arg(&mount.0)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let before = mount.free();
+        // -S cannot stand beside -C, and 4k is its default.
+        bench
+            .instar([
+                "convert",
+                options,
+                "-f",
+                format,
+                "-O",
+                "raw",
+                "xfs/image",
+                "xfs/out",
+            ])
+            .succeeds();
+        assert!(
+            Command::new("sync")
+                .arg("-f")
+                .arg(&mount.0)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let cost = before.saturating_sub(mount.free());
+        assert!(cost < DATA / 8, "{format} {options}: {cost} bytes of new space");
+        same_bytes(bench, "disk.raw", "xfs/out", format);
+        std::fs::remove_file(bench.path("xfs/out")).unwrap();
+        // Space of its own is what `-S 0` asks for.
+        let before = mount.free();
+        bench
+            .instar([
+                "convert",
+                "-S0",
+                "-f",
+                format,
+                "-O",
+                "raw",
+                "xfs/image",
+                "xfs/out",
+            ])
+            .succeeds();
+        assert!(
+            Command::new("sync")
+                .arg("-f")
+                .arg(&mount.0)
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(
+            before.saturating_sub(mount.free()) >= DATA,
+            "{format}: -S 0 shares extents"
+        );
+        same_bytes(bench, "disk.raw", "xfs/out", format);
+        std::fs::remove_file(bench.path("xfs/out")).unwrap();
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use instar_tests::craft::{COPIED, Crafted, field};
-use instar_tests::{Bench, Outcome, in_both_sandboxes};
+use instar_tests::{Bench, Outcome, both_sandboxes};
 
 use crate::changes::changed;
 
@@ -69,95 +69,116 @@ fn shared_table(bench: &Bench, options: &str, entries: u32, entry: impl Fn(u64, 
     assert!(image.end() < 2 << 20, "the file is small");
 }
 
-in_both_sandboxes! {
-    fn c2_tables_that_claim_to_be_huge(bench) {
-        plain(bench);
-        for (offset, value) in [(field::L1_SIZE, 4 << 20), (field::REFCOUNT_TABLE_CLUSTERS, 128), (field::NB_SNAPSHOTS, 65_535)] {
-            let image = Crafted::image(bench, "image", "4M", "", CLUSTER);
-            image.u32(offset, value).u64(field::SIZE, 1 << 51).u64(field::SNAPSHOTS_OFFSET, 5 * CLUSTER);
-            looked_at(bench, "image");
-        }
-    }
+both_sandboxes!(
+    c2_tables_that_claim_to_be_huge,
+    c3_one_table_of_data_for_all,
+    c3_one_table_of_zeros_and_nothing_in_turn,
+    c3_one_table_of_nothing,
+    c3_one_table_of_subclusters_in_turn,
+    c4_one_compressed_cluster_for_all,
+    c5_loops_and_chains_without_end,
+    f1_a_name_with_control_characters_cannot_forge_a_line,
+    a_map_that_fails_half_way_is_valid_and_says_so,
+);
 
-    fn c3_one_table_of_data_for_all(bench) {
-        plain(bench);
-        shared_table(bench, "", 131_072, |_, data| data | COPIED);
+fn c2_tables_that_claim_to_be_huge(bench: &Bench) {
+    plain(bench);
+    for (offset, value) in [
+        (field::L1_SIZE, 4 << 20),
+        (field::REFCOUNT_TABLE_CLUSTERS, 128),
+        (field::NB_SNAPSHOTS, 65_535),
+    ] {
+        let image = Crafted::image(bench, "image", "4M", "", CLUSTER);
+        image
+            .u32(offset, value)
+            .u64(field::SIZE, 1 << 51)
+            .u64(field::SNAPSHOTS_OFFSET, 5 * CLUSTER);
         looked_at(bench, "image");
     }
+}
 
-    fn c3_one_table_of_zeros_and_nothing_in_turn(bench) {
-        plain(bench);
-        shared_table(bench, "", 131_072, |index, _| index & 1);
-        looked_at(bench, "image");
-    }
+fn c3_one_table_of_data_for_all(bench: &Bench) {
+    plain(bench);
+    shared_table(bench, "", 131_072, |_, data| data | COPIED);
+    looked_at(bench, "image");
+}
 
-    fn c3_one_table_of_nothing(bench) {
-        plain(bench);
-        shared_table(bench, "", 131_072, |_, _| 0);
-        looked_at(bench, "image");
-    }
+fn c3_one_table_of_zeros_and_nothing_in_turn(bench: &Bench) {
+    plain(bench);
+    shared_table(bench, "", 131_072, |index, _| index & 1);
+    looked_at(bench, "image");
+}
 
-    fn c3_one_table_of_subclusters_in_turn(bench) {
-        plain(bench);
-        shared_table(bench, "extended_l2=on", 131_072, |index, _| if index & 1 == 0 { 0 } else { 0x5555_5555_0000_0000 });
-        looked_at(bench, "image");
-    }
+fn c3_one_table_of_nothing(bench: &Bench) {
+    plain(bench);
+    shared_table(bench, "", 131_072, |_, _| 0);
+    looked_at(bench, "image");
+}
 
-    fn c4_one_compressed_cluster_for_all(bench) {
-        plain(bench);
-        bench.qemu(["create", "-q", "-f", "qcow2", "image", "256G"]).succeeds();
-        fs::write(bench.path("piece"), vec![b'A'; 65536]).unwrap();
-        instar_tests::variant::io(bench, "image", &["write -c -s piece 0 64k"]);
-        let image = Crafted::open(&bench.path("image"));
-        let l2 = image.get(image.get(field::L1_TABLE_OFFSET)) & 0x00ff_ffff_ffff_fe00;
-        let packed = image.get(l2);
-        for entry in 0..8192 {
-            image.u64(l2 + entry * 8, packed);
-        }
-        looked_at(bench, "image");
-        let outcome = bench.instar(["info", "--safety", "image"]);
-        assert!(outcome.text().contains("amplification: unsafe"), "{outcome}");
-    }
+fn c3_one_table_of_subclusters_in_turn(bench: &Bench) {
+    plain(bench);
+    shared_table(bench, "extended_l2=on", 131_072, |index, _| {
+        if index & 1 == 0 { 0 } else { 0x5555_5555_0000_0000 }
+    });
+    looked_at(bench, "image");
+}
 
-    fn c5_loops_and_chains_without_end(bench) {
-        plain(bench);
-        for (name, below) in [("image", "two"), ("two", "image")] {
-            Crafted::image(bench, name, "1M", "", 0).backing(below.as_bytes());
-        }
-        looked_at(bench, "image");
-        bench.instar(["map", "image"]).fails_with("infinite loop");
-        let outcome = bench.instar(["compare", "image", "plain"]);
-        assert_eq!(outcome.code(), Some(2), "{outcome}");
-        assert!(outcome.errors().contains("infinite loop"), "{outcome}");
-        Crafted::image(bench, "layer0", "1M", "", 4096);
-        for number in 1..=300 {
-            let name = format!("layer{number}");
-            fs::copy(bench.path("layer0"), bench.path(&name)).unwrap();
-            Crafted::open(&bench.path(&name)).backing(format!("layer{}", number - 1).as_bytes());
-        }
-        bench.instar(["map", "layer300"]).fails_with("--max-chain");
-        looked_at(bench, "layer300");
+fn c4_one_compressed_cluster_for_all(bench: &Bench) {
+    plain(bench);
+    bench
+        .qemu(["create", "-q", "-f", "qcow2", "image", "256G"])
+        .succeeds();
+    fs::write(bench.path("piece"), vec![b'A'; 65536]).unwrap();
+    instar_tests::variant::io(bench, "image", &["write -c -s piece 0 64k"]);
+    let image = Crafted::open(&bench.path("image"));
+    let l2 = image.get(image.get(field::L1_TABLE_OFFSET)) & 0x00ff_ffff_ffff_fe00;
+    let packed = image.get(l2);
+    for entry in 0..8192 {
+        image.u64(l2 + entry * 8, packed);
     }
+    looked_at(bench, "image");
+    let outcome = bench.instar(["info", "--safety", "image"]);
+    assert!(outcome.text().contains("amplification: unsafe"), "{outcome}");
+}
 
-    fn f1_a_name_with_control_characters_cannot_forge_a_line(bench) {
-        let name = b"a\n0               0x10000\x1b[2J";
-        fs::write(bench.path(str::from_utf8(name).unwrap()), vec![7; 65536]).unwrap();
-        Crafted::image(bench, "image", "1M", "", 0).backing(name);
-        let outcome = bench.instar(["map", "image"]);
-        assert_eq!(outcome.succeeds().text().lines().count(), 2, "{outcome}");
-        assert!(!outcome.stdout.contains(&0x1b));
+fn c5_loops_and_chains_without_end(bench: &Bench) {
+    plain(bench);
+    for (name, below) in [("image", "two"), ("two", "image")] {
+        Crafted::image(bench, name, "1M", "", 0).backing(below.as_bytes());
     }
+    looked_at(bench, "image");
+    bench.instar(["map", "image"]).fails_with("infinite loop");
+    let outcome = bench.instar(["compare", "image", "plain"]);
+    assert_eq!(outcome.code(), Some(2), "{outcome}");
+    assert!(outcome.errors().contains("infinite loop"), "{outcome}");
+    Crafted::image(bench, "layer0", "1M", "", 4096);
+    for number in 1..=300 {
+        let name = format!("layer{number}");
+        fs::copy(bench.path("layer0"), bench.path(&name)).unwrap();
+        Crafted::open(&bench.path(&name)).backing(format!("layer{}", number - 1).as_bytes());
+    }
+    bench.instar(["map", "layer300"]).fails_with("--max-chain");
+    looked_at(bench, "layer300");
+}
 
-    fn a_map_that_fails_half_way_is_valid_and_says_so(bench) {
-        let image = Crafted::image(bench, "image", "1M", "", 4 * CLUSTER);
-        let l2 = image.get(image.get(field::L1_TABLE_OFFSET)) & 0x00ff_ffff_ffff_fe00;
-        image.u64(l2 + 16, COPIED | 0x600);
-        let ours = bench.instar(["map", "--output=json", "image"]);
-        ours.fails_with("Could not read image metadata");
-        let value: serde_json::Value = serde_json::from_slice(&ours.stdout).unwrap();
-        assert_eq!(value.as_array().map(Vec::len), Some(1), "{ours}");
-        let theirs = bench.qemu(["map", "--output=json", "image"]);
-        assert_eq!(theirs.code(), Some(1));
-        instar_tests::ledger::deviates("map-json-is-whole", &theirs.text(), &ours.text());
-    }
+fn f1_a_name_with_control_characters_cannot_forge_a_line(bench: &Bench) {
+    let name = b"a\n0               0x10000\x1b[2J";
+    fs::write(bench.path(str::from_utf8(name).unwrap()), vec![7; 65536]).unwrap();
+    Crafted::image(bench, "image", "1M", "", 0).backing(name);
+    let outcome = bench.instar(["map", "image"]);
+    assert_eq!(outcome.succeeds().text().lines().count(), 2, "{outcome}");
+    assert!(!outcome.stdout.contains(&0x1b));
+}
+
+fn a_map_that_fails_half_way_is_valid_and_says_so(bench: &Bench) {
+    let image = Crafted::image(bench, "image", "1M", "", 4 * CLUSTER);
+    let l2 = image.get(image.get(field::L1_TABLE_OFFSET)) & 0x00ff_ffff_ffff_fe00;
+    image.u64(l2 + 16, COPIED | 0x600);
+    let ours = bench.instar(["map", "--output=json", "image"]);
+    ours.fails_with("Could not read image metadata");
+    let value: serde_json::Value = serde_json::from_slice(&ours.stdout).unwrap();
+    assert_eq!(value.as_array().map(Vec::len), Some(1), "{ours}");
+    let theirs = bench.qemu(["map", "--output=json", "image"]);
+    assert_eq!(theirs.code(), Some(1));
+    instar_tests::ledger::deviates("map-json-is-whole", &theirs.text(), &ours.text());
 }

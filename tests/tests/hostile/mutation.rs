@@ -8,7 +8,7 @@ use instar_tests::compare::same_bytes;
 use instar_tests::craft::Crafted;
 use instar_tests::disk::{self, Piece, mix};
 use instar_tests::variant;
-use instar_tests::{Bench, in_both_sandboxes};
+use instar_tests::{Bench, both_sandboxes};
 
 use crate::changes::{CHANGES, change};
 use crate::run;
@@ -140,27 +140,31 @@ fn differ(bench: &Bench, start: u64) {
     );
 }
 
-in_both_sandboxes! {
-    fn d1_changed_images_are_read_as_qemu_img_reads_them_or_refused(bench) {
-        differ(bench, 0);
-    }
+both_sandboxes!(
+    d1_changed_images_are_read_as_qemu_img_reads_them_or_refused,
+    d1_changed_images_are_changed_or_refused,
+    d1_changed_images_second_series,
+);
 
-    fn d1_changed_images_are_changed_or_refused(bench) {
-        for number in 20_000..20_000 + cases() {
-            if number % 12 == 20_000 % 12 {
-                seed_image(bench, number / 12);
-            }
-            let what = format!("case {number}:{}", mutate(bench, number));
-            println!("{what}");
-            // Each with two of the changes.
-            for turn in [number * 2, number * 2 + 1] {
-                let words = CHANGES[turn as usize % CHANGES.len()];
-                change(bench, "image", words);
-            }
+fn d1_changed_images_are_read_as_qemu_img_reads_them_or_refused(bench: &Bench) {
+    differ(bench, 0);
+}
+
+fn d1_changed_images_are_changed_or_refused(bench: &Bench) {
+    for number in 20_000..20_000 + cases() {
+        if number % 12 == 20_000 % 12 {
+            seed_image(bench, number / 12);
+        }
+        let what = format!("case {number}:{}", mutate(bench, number));
+        println!("{what}");
+        // Each with two of the changes.
+        for turn in [number * 2, number * 2 + 1] {
+            let words = CHANGES[turn as usize % CHANGES.len()];
+            change(bench, "image", words);
         }
     }
+}
 
-    fn d1_changed_images_second_series(bench) {
-        differ(bench, 10_000);
-    }
+fn d1_changed_images_second_series(bench: &Bench) {
+    differ(bench, 10_000);
 }

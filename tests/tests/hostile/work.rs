@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use instar_tests::compare::same_bytes;
 use instar_tests::craft::{COPIED, Crafted, field};
-use instar_tests::{Bench, Outcome, in_both_sandboxes};
+use instar_tests::{Bench, Outcome, both_sandboxes};
 
 const TIB: u64 = 1 << 40;
 const SECTOR: u64 = 512;
@@ -176,56 +176,84 @@ fn grains(bench: &Bench, tables: u64, distance: u64) {
     fs::write(bench.path("image"), file).unwrap();
 }
 
-in_both_sandboxes! {
-    fn c3_every_verb_gives_up_on_subclusters_in_turn(bench) {
-        shared(bench, 14, TIB, true, 1, [0, 0x5555_5555_0000_0000]);
-        each_verb_gives_up(bench, true);
-    }
+both_sandboxes!(
+    c3_every_verb_gives_up_on_subclusters_in_turn,
+    c3_every_verb_gives_up_on_small_clusters_in_turn,
+    c3_every_verb_gives_up_on_empty_tables_that_are_one,
+    c3_every_verb_gives_up_on_the_largest_l1_table,
+    c3_every_verb_gives_up_on_grains_of_a_sector,
+    c3_every_verb_gives_up_on_grain_tables_on_more_pages_than_are_kept,
+    c3_max_output_lifts_the_limits_for_a_trusted_image,
+    c3_a_sparse_file_buys_no_more_tables_than_it_stores,
+);
 
-    fn c3_every_verb_gives_up_on_small_clusters_in_turn(bench) {
-        shared(bench, 12, TIB, false, 1, [1, 0]);
-        each_verb_gives_up(bench, true);
-    }
+fn c3_every_verb_gives_up_on_subclusters_in_turn(bench: &Bench) {
+    shared(bench, 14, TIB, true, 1, [0, 0x5555_5555_0000_0000]);
+    each_verb_gives_up(bench, true);
+}
 
-    fn c3_every_verb_gives_up_on_empty_tables_that_are_one(bench) {
-        shared(bench, 12, TIB, false, 3, [0, 0]);
-        each_verb_gives_up(bench, true);
-    }
+fn c3_every_verb_gives_up_on_small_clusters_in_turn(bench: &Bench) {
+    shared(bench, 12, TIB, false, 1, [1, 0]);
+    each_verb_gives_up(bench, true);
+}
 
-    fn c3_every_verb_gives_up_on_the_largest_l1_table(bench) {
-        shared(bench, 16, 1 << 51, false, 1, [1, 0]);
-        each_verb_gives_up(bench, false);
-    }
+fn c3_every_verb_gives_up_on_empty_tables_that_are_one(bench: &Bench) {
+    shared(bench, 12, TIB, false, 3, [0, 0]);
+    each_verb_gives_up(bench, true);
+}
 
-    fn c3_every_verb_gives_up_on_grains_of_a_sector(bench) {
-        grains(bench, 1, 1);
-        each_verb_gives_up(bench, true);
-    }
+fn c3_every_verb_gives_up_on_the_largest_l1_table(bench: &Bench) {
+    shared(bench, 16, 1 << 51, false, 1, [1, 0]);
+    each_verb_gives_up(bench, false);
+}
 
-    fn c3_every_verb_gives_up_on_grain_tables_on_more_pages_than_are_kept(bench) {
-        grains(bench, 8, 16);
-        each_verb_gives_up(bench, true);
-        bench.instar(["check", "image"]).fails_with("more than one part of the disk");
-    }
+fn c3_every_verb_gives_up_on_grains_of_a_sector(bench: &Bench) {
+    grains(bench, 1, 1);
+    each_verb_gives_up(bench, true);
+}
 
-    fn c3_max_output_lifts_the_limits_for_a_trusted_image(bench) {
-        // 256 MiB by one table: little work, but nothing that a sound image has.
-        shared(bench, 12, 256 << 20, false, 1, [1, 0]);
-        let shared_tables = "more than one part of the disk";
-        bench.instar(["convert", "-O", "raw", "image", "out"]).fails_with(shared_tables);
-        bench.instar(["convert", "--untrusted", "--max-output", "1G", "-O", "raw", "image", "out"]).fails_with(shared_tables);
-        assert!(!bench.path("out").exists());
-        bench.instar(["convert", "--max-output", "1G", "-O", "raw", "image", "out"]).succeeds();
-        bench.qemu(["convert", "-O", "raw", "image", "theirs"]).succeeds();
-        same_bytes(bench, "theirs", "out", "one table for all");
-    }
+fn c3_every_verb_gives_up_on_grain_tables_on_more_pages_than_are_kept(bench: &Bench) {
+    grains(bench, 8, 16);
+    each_verb_gives_up(bench, true);
+    bench
+        .instar(["check", "image"])
+        .fails_with("more than one part of the disk");
+}
 
-    fn c3_a_sparse_file_buys_no_more_tables_than_it_stores(bench) {
-        // Each L1 entry leads to a table of its own, and all of these stand in a hole: 256 GiB of zeros to read.
-        shared(bench, 16, 1 << 51, false, 1, [0, 0]);
-        let image = Crafted::open(&bench.path("image"));
-        let tables: Vec<u8> = (0..4_u64 << 20).flat_map(|index| (((1 << 30) + (index << 16)) | COPIED).to_be_bytes()).collect();
-        image.bytes(2 << 16, &tables).length((1 << 30) + (256 << 30));
-        each_verb_gives_up(bench, false);
-    }
+fn c3_max_output_lifts_the_limits_for_a_trusted_image(bench: &Bench) {
+    // 256 MiB by one table: little work, but nothing that a sound image has.
+    shared(bench, 12, 256 << 20, false, 1, [1, 0]);
+    let shared_tables = "more than one part of the disk";
+    bench
+        .instar(["convert", "-O", "raw", "image", "out"])
+        .fails_with(shared_tables);
+    bench
+        .instar([
+            "convert",
+            "--untrusted",
+            "--max-output",
+            "1G",
+            "-O",
+            "raw",
+            "image",
+            "out",
+        ])
+        .fails_with(shared_tables);
+    assert!(!bench.path("out").exists());
+    bench
+        .instar(["convert", "--max-output", "1G", "-O", "raw", "image", "out"])
+        .succeeds();
+    bench.qemu(["convert", "-O", "raw", "image", "theirs"]).succeeds();
+    same_bytes(bench, "theirs", "out", "one table for all");
+}
+
+fn c3_a_sparse_file_buys_no_more_tables_than_it_stores(bench: &Bench) {
+    // Each L1 entry leads to a table of its own, and all of these stand in a hole: 256 GiB of zeros to read.
+    shared(bench, 16, 1 << 51, false, 1, [0, 0]);
+    let image = Crafted::open(&bench.path("image"));
+    let tables: Vec<u8> = (0..4_u64 << 20)
+        .flat_map(|index| (((1 << 30) + (index << 16)) | COPIED).to_be_bytes())
+        .collect();
+    image.bytes(2 << 16, &tables).length((1 << 30) + (256 << 30));
+    each_verb_gives_up(bench, false);
 }

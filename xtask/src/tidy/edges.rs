@@ -37,7 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     // Outside the product.
-("testkit", &["abi", "disk"]),
+    ("testkit", &["abi", "disk"]),
     ("tests", &["testkit"]),
     // Signals are waited for in one way.
     ("benches", &["host/jail"]),
@@ -181,7 +181,7 @@ mod tests {
                 ),
             ),
             ("disk", member("disk", "[]")),
-           ("testkit", member("testkit", r#"[{"name":"disk","kind":null}]"#)),
+            ("testkit", member("testkit", r#"[{"name":"disk","kind":null}]"#)),
         ]
         .map(|(name, member)| (name.to_owned(), member))
         .into()

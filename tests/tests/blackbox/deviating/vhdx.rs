@@ -5,7 +5,7 @@ use std::fs;
 use instar_tests::disk::{self, Piece};
 use instar_tests::ledger::deviates;
 use instar_tests::seal::Edited;
-use instar_tests::{Bench, in_both_sandboxes};
+use instar_tests::{Bench, both_sandboxes};
 
 use super::{MIB, convert, made, only_we_read, only_we_refuse};
 
@@ -91,84 +91,135 @@ fn identity(image: &Edited) -> String {
     )
 }
 
-in_both_sandboxes! {
-    fn a_differencing_disk_is_read_with_its_parent(bench) {
-        let parent = image(bench);
-        let linkage = identity(&parent);
-        fs::rename(bench.path("image"), bench.path("parent.vhdx")).unwrap();
-        disk::make(&bench.path("child.raw"), 6 * MIB, &[Piece::Data(0, MIB, 3)]);
-        bench.qemu(["convert", "-f", "raw", "-O", "vhdx", "-o", "block_size=1M", "child.raw", "image"]).succeeds();
-        let child = Edited::open(&bench.path("image"));
-        above(&child, "parent.vhdx", &linkage);
-        // Blocks that are not in the child are the parent's; qemu-img writes them as zeros.
-        for block in 1..6 {
-            child.put(TABLE + 8 * block, &[0; 8]);
-        }
-        disk::write(&fs::File::options().write(true).open(bench.path("child.raw")).unwrap(), &[Piece::Data(3 * MIB, 70_000, 2)]);
-        only_we_read(bench, "vhdx-differencing", "vhdx", "child.raw");
-        // A parent that was written to since then is no parent any more.
-        for header in [HEADER, 2 * HEADER] {
-            parent.put(header + 32, &[0x42; 16]).seal_vhdx(header, 4096);
-        }
-        convert(bench, "vhdx")[1].fails_with("or has changed since: its identifier is 4242");
-    }
+both_sandboxes!(
+    a_differencing_disk_is_read_with_its_parent,
+    sectors_of_4096_bytes_are_read,
+    a_dirty_image_is_read_as_it_will_be_when_its_log_is_replayed,
+    the_second_region_table_counts_where_the_first_is_damaged,
+    a_block_inside_the_headers_is_refused,
+    a_fixed_image_has_its_blocks_once,
+);
 
-    fn sectors_of_4096_bytes_are_read(bench) {
-        let image = image(bench);
-        image.put(item(&image, 3), &4096_u32.to_le_bytes());
-        only_we_read(bench, "vhdx-large-sectors", "vhdx", "disk.raw");
-    }
-
-    fn a_dirty_image_is_read_as_it_will_be_when_its_log_is_replayed(bench) {
-        let image = image(bench);
-        // The log has the first sector of the BAT, which the file has lost.
-        let table = image.get(TABLE, 4096);
-        image.put(TABLE, &[0; 4096]);
-        let guid = [0x11; 16];
-        let end = image.end().to_le_bytes();
-        let mut data = table.clone();
-        data[..8].copy_from_slice(b"data\0\0\0\0");
-        data[4092..].copy_from_slice(&1_u32.to_le_bytes());
-        image
-            .put(LOG, b"loge").put(LOG + 8, &8192_u32.to_le_bytes()).put(LOG + 12, &0_u32.to_le_bytes())
-            .put(LOG + 16, &1_u64.to_le_bytes()).put(LOG + 24, &1_u32.to_le_bytes()).put(LOG + 32, &guid)
-            .put(LOG + 48, &end).put(LOG + 56, &end)
-            .put(LOG + 64, b"desc").put(LOG + 68, &table[4092..]).put(LOG + 72, &table[..8])
-            .put(LOG + 80, &TABLE.to_le_bytes()).put(LOG + 88, &1_u64.to_le_bytes())
-            .put(LOG + 4096, &data)
-            .seal_vhdx(LOG, 8192);
-        for header in [HEADER, 2 * HEADER] {
-            image.put(header + 48, &guid).seal_vhdx(header, 4096);
-        }
-        let before = fs::read(bench.path("image")).unwrap();
-        only_we_read(bench, "vhdx-dirty", "vhdx", "disk.raw");
-        assert!(fs::read(bench.path("image")).unwrap() == before, "the source was written to");
-    }
-
-    fn the_second_region_table_counts_where_the_first_is_damaged(bench) {
-        image(bench).put(REGIONS + 4, b"lost");
-        only_we_read(bench, "vhdx-second-region-table", "vhdx", "disk.raw");
-    }
-
-    fn a_block_inside_the_headers_is_refused(bench) {
-        // The identifier, the headers and the region tables: the first mebibyte.
-        image(bench).put(TABLE, &6_u64.to_le_bytes());
-        only_we_refuse(
-            bench,
-            "vhdx-blocks-in-headers",
+fn a_differencing_disk_is_read_with_its_parent(bench: &Bench) {
+    let parent = image(bench);
+    let linkage = identity(&parent);
+    fs::rename(bench.path("image"), bench.path("parent.vhdx")).unwrap();
+    disk::make(&bench.path("child.raw"), 6 * MIB, &[Piece::Data(0, MIB, 3)]);
+    bench
+        .qemu([
+            "convert",
+            "-f",
+            "raw",
+            "-O",
             "vhdx",
-            "inside the image's own header, log or tables",
-        );
+            "-o",
+            "block_size=1M",
+            "child.raw",
+            "image",
+        ])
+        .succeeds();
+    let child = Edited::open(&bench.path("image"));
+    above(&child, "parent.vhdx", &linkage);
+    // Blocks that are not in the child are the parent's; qemu-img writes them as zeros.
+    for block in 1..6 {
+        child.put(TABLE + 8 * block, &[0; 8]);
     }
+    disk::write(
+        &fs::File::options()
+            .write(true)
+            .open(bench.path("child.raw"))
+            .unwrap(),
+        &[Piece::Data(3 * MIB, 70_000, 2)],
+    );
+    only_we_read(bench, "vhdx-differencing", "vhdx", "child.raw");
+    // A parent that was written to since then is no parent any more.
+    for header in [HEADER, 2 * HEADER] {
+        parent.put(header + 32, &[0x42; 16]).seal_vhdx(header, 4096);
+    }
+    convert(bench, "vhdx")[1].fails_with("or has changed since: its identifier is 4242");
+}
 
-    fn a_fixed_image_has_its_blocks_once(bench) {
-        disk::make(&bench.path("disk.raw"), 64 * MIB, &[Piece::Data(0, 64 * MIB, 1)]);
-        let words = |target| ["convert", "-f", "raw", "-O", "vhdx", "-o", "subformat=fixed", "disk.raw", target];
-        bench.qemu(words("theirs")).succeeds();
-        bench.instar(words("ours")).succeeds();
-        bench.qemu(["compare", "-f", "vhdx", "-F", "vhdx", "theirs", "ours"]).succeeds();
-        let [theirs, ours] = ["theirs", "ours"].map(|name| bench.path(name).metadata().unwrap().len() > 128 * MIB);
-        assert!(!ours);
-        deviates("vhdx-fixed", &theirs, &ours);
+fn sectors_of_4096_bytes_are_read(bench: &Bench) {
+    let image = image(bench);
+    image.put(item(&image, 3), &4096_u32.to_le_bytes());
+    only_we_read(bench, "vhdx-large-sectors", "vhdx", "disk.raw");
+}
+
+fn a_dirty_image_is_read_as_it_will_be_when_its_log_is_replayed(bench: &Bench) {
+    let image = image(bench);
+    // The log has the first sector of the BAT, which the file has lost.
+    let table = image.get(TABLE, 4096);
+    image.put(TABLE, &[0; 4096]);
+    let guid = [0x11; 16];
+    let end = image.end().to_le_bytes();
+    let mut data = table.clone();
+    data[..8].copy_from_slice(b"data\0\0\0\0");
+    data[4092..].copy_from_slice(&1_u32.to_le_bytes());
+    image
+        .put(LOG, b"loge")
+        .put(LOG + 8, &8192_u32.to_le_bytes())
+        .put(LOG + 12, &0_u32.to_le_bytes())
+        .put(LOG + 16, &1_u64.to_le_bytes())
+        .put(LOG + 24, &1_u32.to_le_bytes())
+        .put(LOG + 32, &guid)
+        .put(LOG + 48, &end)
+        .put(LOG + 56, &end)
+        .put(LOG + 64, b"desc")
+        .put(LOG + 68, &table[4092..])
+        .put(LOG + 72, &table[..8])
+        .put(LOG + 80, &TABLE.to_le_bytes())
+        .put(LOG + 88, &1_u64.to_le_bytes())
+        .put(LOG + 4096, &data)
+        .seal_vhdx(LOG, 8192);
+    for header in [HEADER, 2 * HEADER] {
+        image.put(header + 48, &guid).seal_vhdx(header, 4096);
     }
+    let before = fs::read(bench.path("image")).unwrap();
+    only_we_read(bench, "vhdx-dirty", "vhdx", "disk.raw");
+    assert!(
+        fs::read(bench.path("image")).unwrap() == before,
+        "the source was written to"
+    );
+}
+
+fn the_second_region_table_counts_where_the_first_is_damaged(bench: &Bench) {
+    image(bench).put(REGIONS + 4, b"lost");
+    only_we_read(bench, "vhdx-second-region-table", "vhdx", "disk.raw");
+}
+
+fn a_block_inside_the_headers_is_refused(bench: &Bench) {
+    // The identifier, the headers and the region tables: the first mebibyte.
+    image(bench).put(TABLE, &6_u64.to_le_bytes());
+    only_we_refuse(
+        bench,
+        "vhdx-blocks-in-headers",
+        "vhdx",
+        "inside the image's own header, log or tables",
+    );
+}
+
+fn a_fixed_image_has_its_blocks_once(bench: &Bench) {
+    disk::make(&bench.path("disk.raw"), 64 * MIB, &[Piece::Data(0, 64 * MIB, 1)]);
+    let words = |target| {
+        [
+            "convert",
+            "-f",
+            "raw",
+            "-O",
+            "vhdx",
+            "-o",
+            "subformat=fixed",
+            "disk.raw",
+            target,
+        ]
+    };
+    bench.qemu(words("theirs")).succeeds();
+    bench.instar(words("ours")).succeeds();
+    bench
+        .qemu(["compare", "-f", "vhdx", "-F", "vhdx", "theirs", "ours"])
+        .succeeds();
+    let [theirs, ours] =
+        ["theirs", "ours"].map(|name| bench.path(name).metadata().unwrap().len() > 128 * MIB);
+    assert!(!ours);
+    deviates("vhdx-fixed", &theirs, &ours);
 }
