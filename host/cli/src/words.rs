@@ -83,13 +83,14 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
             why.as_bytes(),
         ]
         .concat(),
-        Stage::Write(at) => format!("{}: {why}", scene.moving(false, at)).into_bytes(),
+        Stage::Write(at) => named(format!("{}: {why}", scene.moving(false, at)), fault, scene),
         Stage::Finish => [
             scene.target(),
             format!(": could not complete the image: {why}").into_bytes(),
         ]
         .concat(),
         Stage::Check => named(format!("Check failed: {why}"), fault, scene),
+        Stage::Other if is_of_disk(fault) => named(why.clone(), fault, scene),
         Stage::Change | Stage::BitmapAction(_) | Stage::Other => why.clone().into_bytes(),
     };
     if fault.code == fault::core::REFUSED_LOCK {
@@ -265,9 +266,9 @@ fn opened(fault: &Fault, why: &str, scene: &dyn Scene) -> String {
     }
 }
 
-/// The reason, with the file in which it was found, unless that is the one source. Who is told that an image is an attack is told
-/// in any case which one it is.
-fn named(text: String, fault: &Fault, scene: &dyn Scene) -> Vec<u8> {
+/// The reason, with the file in which it was found, unless that is the one source. Who is told that an image is an attack, or that
+/// a disk is full or fails, is told in any case which one it is: behind the words, which are those of the reference tool.
+pub(crate) fn named(text: String, fault: &Fault, scene: &dyn Scene) -> Vec<u8> {
     let mut text = text.into_bytes();
     let file = fault.slot.and_then(|slot| scene.file(slot));
     let attacks = matches!(
@@ -279,11 +280,21 @@ fn named(text: String, fault: &Fault, scene: &dyn Scene) -> Vec<u8> {
             | fault::core::LOOK_LIMIT
     );
     let is_other = |file: &Name| !file.is(&scene.source(0)) && fault.code != fault::core::IO;
-    if let Some(file) = file.filter(|file| attacks || is_other(file)) {
+    if let Some(file) = file.filter(|file| attacks || is_of_disk(fault) || is_other(file)) {
         text.extend_from_slice(format!(" (in '{file}')").as_bytes());
     }
     text
 }
+
+/// Whether it is the disk that does not do what it should.
+fn is_of_disk(fault: &Fault) -> bool {
+    fault.code == fault::core::IO && [EIO, ENOSPC, EDQUOT].contains(&fault.numbers[0])
+}
+
+/// Linux's numbers for "Input/output error", "No space left on device" and "Disk quota exceeded".
+const EIO: u64 = 5;
+const ENOSPC: u64 = 28;
+const EDQUOT: u64 = 122;
 
 #[cfg(test)]
 mod tests {
@@ -372,6 +383,18 @@ mod tests {
             words(Stage::Write(512), Fault::new(faults::core::IO).with([28])),
             "error while writing at byte 512: No space left on device"
         );
+        for (number, said) in [
+            (28, "No space left on device (in 'dir/top.qcow2')"),
+            (5, "Input/output error (in 'dir/top.qcow2')"),
+            (95, "Operation not supported"),
+        ] {
+            let fault = Fault::new(faults::core::IO).with([number]).in_file(Slot(0));
+            assert_eq!(
+                words(Stage::Write(512), fault.clone()),
+                format!("error while writing at byte 512: {said}")
+            );
+            assert_eq!(words(Stage::Check, fault), format!("Check failed: {said}"));
+        }
         assert!(
             words(Stage::OpenSource(0), Fault::new(faults::core::REFUSED_LOCK))
                 .ends_with("\nIs another process using the image [dir/top.qcow2]?")

@@ -49,7 +49,7 @@ impl<'a> Copy<'a> {
 
     /// Copies; gives the bytes of the target that were written as data, shared ones included, and those that are shared.
     pub(crate) fn carry_out(self, buffer: &mut Buffer, stop: &Stop) -> Outcome<(u64, u64)> {
-        self.target.writable_to(self.target_offset + self.length)?;
+        let _change = self.target.writable_to(self.target_offset + self.length)?;
         let in_source = self
             .source
             .length()?

@@ -17,6 +17,7 @@ use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
 use crate::buffer::Buffer;
 use crate::gate::Place;
+use crate::pending::{Change, Pending};
 use crate::stop::{Interrupted, Stop};
 use crate::storage::Storage;
 use crate::sys::{send_range, wait_for_range};
@@ -101,6 +102,8 @@ pub(crate) struct State {
     pub(crate) no_copy: AtomicBool,
     /// Whether something is in the page cache cannot be asked.
     pub(crate) no_probe: AtomicBool,
+    /// What was not flushed yet.
+    pending: Pending,
     /// A flush failed.
     flush_failed: AtomicBool,
     /// It is a target, and a layer of the images whose names lead to it.
@@ -194,14 +197,14 @@ impl OpenFile {
         }
     }
 
-    /// The right to change bytes up to `end`; notes that the file is touched.
-    pub(crate) fn writable_to(&self, end: u64) -> Outcome<()> {
+    /// The right to change bytes up to `end`, to be held until that is done; notes that the file is touched.
+    pub(crate) fn writable_to(&self, end: u64) -> Outcome<Change<'_>> {
         match self.access {
             Access::Read => Err(Errno::BADF.into()),
             Access::Write { limit } if end > limit.min(self.farthest()) => Err(Failure::REFUSED_OUTPUT),
             Access::Write { .. } => {
                 self.state.touched.store(true, Ordering::Relaxed);
-                Ok(())
+                Ok(self.state.pending.change())
             }
         }
     }
@@ -260,7 +263,7 @@ impl OpenFile {
         from: GuestRange,
         buffer: &mut Buffer,
     ) -> Outcome<()> {
-        self.writable_to(offset + from.length)?;
+        let _change = self.writable_to(offset + from.length)?;
         if self.direct.is_none() {
             return match memory.pwrite(self.fd(), from, offset) {
                 Ok(written) if bytes(written) == from.length => Ok(()),
@@ -337,12 +340,23 @@ impl OpenFile {
         if !self.durable || !self.is_target() {
             return Ok(());
         }
-        self.write_out(stop)?;
-        self.sync()
+        self.settle(stop)
+    }
+
+    /// Data and length on stable storage. Once it failed it has failed for good: the kernel reports a lost page once and
+    /// then takes it for clean.
+    pub(crate) fn settle(&self, stop: &Stop) -> Outcome<()> {
+        if self.state.flush_failed.load(Ordering::Acquire) {
+            return Err(Errno::IO.into());
+        }
+        self.state.pending.settle(|| {
+            self.write_out(stop)?;
+            self.sync()
+        })
     }
 
     /// Sends to the disk, in steps, what a flush would otherwise send in one call that nothing can interrupt.
-    pub(crate) fn write_out(&self, stop: &Stop) -> Outcome<()> {
+    fn write_out(&self, stop: &Stop) -> Outcome<()> {
         let mut sent = 0..0;
         let sending = stop.in_steps(self.length()?, |at, step| {
             // The disk has the next step to do while the last one is waited for.
@@ -365,12 +379,7 @@ impl OpenFile {
         }
     }
 
-    /// Data and length on stable storage. Once it failed it has failed for good: the kernel reports a lost page once and
-    /// then takes it for clean.
-    pub(crate) fn sync(&self) -> Outcome<()> {
-        if self.state.flush_failed.load(Ordering::Acquire) {
-            return Err(Errno::IO.into());
-        }
+    fn sync(&self) -> Outcome<()> {
         retry_on_intr(|| rustix::fs::fdatasync(&self.fd)).map_err(|errno| {
             self.lost();
             errno.into()

@@ -303,8 +303,7 @@ impl Files {
         if sync {
             // Before the lock is taken, and in steps, so that a thread that gives up meanwhile can still remove new files and end.
             for (_, file) in self.slots.iter().filter(|(_, file)| file.is_touched()) {
-                file.write_out(&Stop::default())
-                    .and_then(|()| file.sync())
+                file.settle(&Stop::default())
                     .map_err(|failure| file.incomplete(failure))?;
             }
         }

@@ -58,6 +58,11 @@ impl<'a> Gathered<'a> {
         let Some(first) = self.copies.first() else {
             return Vec::new();
         };
+        let end = first.target_offset + self.length;
+        let _change = match first.target.writable_to(end) {
+            Ok(change) => change,
+            Err(failure) => return vec![Err(failure)],
+        };
         let cell = Buffer::payload(false);
         let whole = buffer.scratch(first.target_offset % PAGE, self.length);
         let mut outcomes = Vec::with_capacity(self.copies.len());

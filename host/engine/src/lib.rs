@@ -41,6 +41,7 @@ mod key;
 mod lock;
 mod name;
 mod open;
+mod pending;
 mod provenance;
 mod rate;
 mod record;

@@ -13,14 +13,14 @@ use crate::zero::write_zeros;
 /// Sets the length. A device keeps its own: it is large enough, or there is no space.
 pub(crate) fn resize(file: &OpenFile, length: u64, preallocate: Preallocate, stop: &Stop) -> Outcome<()> {
     if file.kind == FileKind::Block {
-        file.writable_to(length.min(file.size))?;
+        let _change = file.writable_to(length.min(file.size))?;
         return if length <= file.size {
             Ok(())
         } else {
             Err(Errno::NOSPC.into())
         };
     }
-    file.writable_to(length)?;
+    let _change = file.writable_to(length)?;
     let old = file.length()?;
     let set = |length| retry_on_intr(|| ftruncate(&file.fd, length));
     if length <= old || preallocate == Preallocate::Off {

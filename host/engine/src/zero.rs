@@ -16,7 +16,7 @@ const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::K
 
 /// Makes a range read as zero; a file that ends before it grows.
 pub(crate) fn zero(file: &OpenFile, offset: u64, length: u64, how: ZeroHow, stop: &Stop) -> Outcome<()> {
-    file.writable_to(offset + length)?;
+    let _change = file.writable_to(offset + length)?;
     let (mut at, end) = (offset, offset + length);
     if how == ZeroHow::MayUnmap && length > 0 {
         if file.kind != FileKind::Block {
@@ -38,7 +38,8 @@ pub(crate) fn zero(file: &OpenFile, offset: u64, length: u64, how: ZeroHow, stop
 
 /// Gives space back, if the filesystem or device can.
 pub(crate) fn discard(file: &OpenFile, offset: u64, length: u64, stop: &Stop) -> Outcome<()> {
-    file.writable_to(offset + length)?;
+    // No flush waits for that: what the range holds is no matter from here on.
+    file.writable_to(offset + length)?.forget();
     if length > 0 {
         asked(file, PUNCH, offset, length, stop)?;
     }

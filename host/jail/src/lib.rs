@@ -18,6 +18,7 @@
 //! Order matters: Landlock and no_new_privs come before the threads that inherit them, seccomp after the threads that the
 //! control thread may no longer start. Nothing here can be undone.
 
+mod attempt;
 pub mod bpf;
 mod capabilities;
 mod filter;
@@ -33,6 +34,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+pub use attempt::{Half, attempt};
 pub use capabilities::{capabilities, keep_for};
 pub use filter::{Filter, supported as seccomp_supported};
 pub use landlock::{Landlock, supported as landlock_abi};

@@ -9,7 +9,7 @@
 //! sectors. [`Torn::states`] gives such states: every moment with all that was written so far, all but one write, and
 //! random choices of sectors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use instar_disk::{Action, Slot};
@@ -107,6 +107,24 @@ impl Torn {
         }
         let end = with(&durable, &pending, &mut |_, _| Some(u64::MAX));
         tell(&end, "the end");
+        count
+    }
+}
+
+impl Torn {
+    /// Flushes that had something to flush: the turns of the disk that the changes took.
+    pub fn flushes(&self) -> usize {
+        let record = self.watch.0.lock().unwrap();
+        let mut pending = BTreeSet::new();
+        let mut count = 0;
+        for (slot, event) in record.iter() {
+            match event {
+                Event::Flush => count += usize::from(pending.remove(slot)),
+                // Nobody waits for that.
+                Event::Discard(..) => {}
+                _ => _ = pending.insert(*slot),
+            }
+        }
         count
     }
 }

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, both_sandboxes, ledger, variant};
+use instar_tests::ledger::{self, deviates};
+use instar_tests::{Bench, Outcome, both_sandboxes, variant};
 
 /// Calls that change files.
 const CALLS: &str =
@@ -104,6 +105,14 @@ impl Drop for Room {
     }
 }
 
+/// Zeros in place of the first cluster of the refcount table of a qcow2 image.
+fn lose_refcount_table(bench: &Bench, image: &str) {
+    let mut bytes = fs::read(bench.path(image)).unwrap();
+    let at = u64::from_be_bytes(bytes[48..56].try_into().unwrap()) as usize;
+    bytes[at..at + 4096].fill(0);
+    fs::write(bench.path(image), bytes).unwrap();
+}
+
 /// A disk of which every format stores several pieces.
 fn source(bench: &Bench) {
     disk::make(
@@ -135,6 +144,7 @@ both_sandboxes!(
     a_kill_at_any_call_leaves_no_image_in_an_existing_target,
     a_full_disk_at_any_point_leaves_no_target,
     an_image_on_a_full_disk_grows_when_there_is_room,
+    a_message_of_a_full_disk_names_the_file_on_it,
     a_vdi_that_was_committed_to_on_a_full_disk_takes_it_when_there_is_room,
 );
 
@@ -263,6 +273,96 @@ fn an_image_on_a_full_disk_grows_when_there_is_room(bench: &Bench) {
             bench.qemu(["check", "-f", format, "room/image"]).succeeds();
         }
         fs::remove_file(bench.path("room/image")).unwrap();
+    }
+}
+
+fn a_message_of_a_full_disk_names_the_file_on_it(bench: &Bench) {
+    let Some(room) = Room::new(bench) else { return };
+    disk::make(&bench.path("disk.raw"), 6 << 20, &[Piece::Data(0, 6 << 20, 1)]);
+    // What there is besides, and how the message of either program begins.
+    let over_disk = [
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-b",
+        "../disk.raw",
+        "-F",
+        "raw",
+        "room/image",
+    ];
+    let alone = ["create", "-q", "-f", "qcow2", "room/image", "6M"];
+    let over_image = [
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-b",
+        "room/image",
+        "-F",
+        "qcow2",
+        "top",
+    ];
+    let rebase = ["rebase", "-b", "", "room/image"];
+    let convert = [
+        "convert",
+        "-n",
+        "-f",
+        "raw",
+        "-O",
+        "qcow2",
+        "disk.raw",
+        "room/image",
+    ];
+    let check = ["check", "-q", "-r", "all", "room/image"];
+    for (made, words, said) in [
+        (&over_disk[..], &rebase[..], "Error while writing to COW image: "),
+        (&alone, &convert, "error while writing at byte "),
+        (&alone, &check, "Check failed: "),
+        (&alone, &["commit", "top"], "Block job failed: "),
+    ] {
+        let outcomes = [false, true].map(|ours| {
+            room.resize(4096);
+            bench.qemu(made).succeeds();
+            match words[0] {
+                "check" => lose_refcount_table(bench, "room/image"),
+                "commit" => {
+                    bench.qemu(over_image).succeeds();
+                    variant::io(bench, "top", &["write -P 1 0 6M"]);
+                }
+                _ => {}
+            }
+            let held = fs::metadata(bench.path("room/image"))
+                .unwrap()
+                .blocks()
+                .div_ceil(8);
+            room.resize(held + 2);
+            let allowed = [
+                &words[..1],
+                &["--allow-dir", ".", "--allow-dir", "room"],
+                &words[1..],
+            ];
+            let outcome = if ours {
+                bench.instar(allowed.concat())
+            } else {
+                bench.qemu(words)
+            };
+            outcome.fails();
+            fs::remove_file(bench.path("room/image")).unwrap();
+            let last = outcome.errors().lines().last().unwrap_or_default().to_owned();
+            last.split_once(": ").unwrap_or_default().1.to_owned()
+        });
+        let [theirs, ours] = outcomes;
+        assert!(
+            theirs.starts_with(said) && theirs.ends_with("No space left on device"),
+            "{theirs}"
+        );
+        assert!(ours.starts_with(said), "{ours}");
+        assert!(
+            ours.ends_with("No space left on device (in 'room/image')"),
+            "{ours}"
+        );
+        deviates("full-disk-names-the-file", &theirs, &ours);
     }
 }
 

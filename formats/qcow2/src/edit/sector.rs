@@ -33,8 +33,9 @@ impl<'h> Sector<'h> {
         if known == all { Ok(()) } else { self.write() }
     }
 
-    /// Says that counts and flags may disagree, or that they do not. Version 2 cannot say it.
-    pub(crate) fn set_dirty(&mut self, dirty: bool) -> Result<()> {
+    /// Says that counts and flags may disagree, or that they do not, and clears features that this build does not keep up. Version 2
+    /// can say neither.
+    pub(super) fn set_dirty(&mut self, dirty: bool) -> Result<()> {
         if self.version < 3 {
             return Ok(());
         }
@@ -44,7 +45,13 @@ impl<'h> Sector<'h> {
         raw.incompatible_features.set(others | bit);
         let known = raw.autoclear_features.get() & KEPT_UP;
         raw.autoclear_features.set(known);
-        self.write()
+        Ok(())
+    }
+
+    /// [Says so](Self::set_dirty) at once. There is nothing to write in version 2.
+    pub(super) fn write_dirty(&mut self, dirty: bool) -> Result<()> {
+        self.set_dirty(dirty)?;
+        if self.version < 3 { Ok(()) } else { self.write() }
     }
 
     /// Takes the mark of counts that may be wrong from the image, and that of anything else, if they are there. Version 2 has neither.

@@ -4,11 +4,14 @@
 //!           Grow                                                 switch                     Release
 //!  create   counts of the active tree +1, COPIED off;            snapshot table             old snapshot table
 //!           a copy of its L1 table; a longer snapshot table
-//!  apply    counts of the snapshot's tree +1, COPIED off;        active L1 table, size      the tree that was active;
-//!           a copy of its L1 table                                                          COPIED as counted
+//!  apply    counts of the snapshot's tree +1;                    active L1 table, size      the tree that was active
+//!           a copy of its L1 table
 //!  delete   a shorter snapshot table                             snapshot table             the snapshot's tree, old table;
 //!                                                                                           COPIED as counted
 //! ```
+//!
+//! Counts and flags disagree for a while in `create` before the switch, in `delete` after it: there, the image is marked dirty. What
+//! marks or unmarks it at the switch is the same write.
 
 use alloc::vec::Vec;
 
@@ -18,7 +21,7 @@ use instar_disk::{Fault, File, Result, align_up, fault, from_usize, to_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
-use super::transaction::{Grow, Look, Switch};
+use super::transaction::{Flags, Grow, Look, Switch};
 use super::tree::Tree;
 use crate::header::{Header, L1_ENTRY, TableRange};
 use crate::layout::Layout;
@@ -48,10 +51,10 @@ pub(super) fn create(file: File<'_>, header: Header, new: &NewSnapshot) -> Resul
         return Err(Fault::new(fault::core::IO).with([EFBIG]).in_file(file.slot()));
     }
     let (old, size) = (look.header.snapshots, look.header.size);
-    tree.judge(&mut look, true)?;
+    let flagged = tree.judge(&mut look, true)?;
     look.judge_counted_table(old.offset, place)?;
 
-    let mut grow = look.grow()?;
+    let mut grow = look.grow(flagged)?;
     let l1 = copy_of(&tree, &mut grow, tree.l1.entries)?;
     let table = grow.take_bytes(bytes)?;
     stored.write(&mut grow, table, None)?;
@@ -88,7 +91,7 @@ pub(super) fn delete(file: File<'_>, header: Header, name: &[u8]) -> Result<()> 
     look.judge_counted(tree.roots()?)?;
     let bytes = stored.end(Some(number))?;
 
-    let mut grow = look.grow()?;
+    let mut grow = look.grow(false)?;
     let entries = old.entries.saturating_sub(1);
     let mut snapshots = TableRange { offset: 0, entries };
     if entries > 0 {
@@ -97,6 +100,7 @@ pub(super) fn delete(file: File<'_>, header: Header, name: &[u8]) -> Result<()> 
     }
     let mut release = grow.switch(&Switch {
         snapshots: Some(snapshots),
+        flags: Flags::Follow,
         ..Switch::default()
     })?;
     release.lower_table(old.offset, old_bytes)?;
@@ -126,7 +130,7 @@ pub(super) fn apply(file: File<'_>, header: Header, name: &[u8]) -> Result<()> {
     let size = wanted.disk_size.unwrap_or(look.header.size);
     let tree = Tree::of(&look, l1);
     let active = Tree::of(&look, look.header.l1);
-    tree.judge(&mut look, true)?;
+    let flagged = tree.judge(&mut look, true)?;
     active.judge(&mut look, false)?;
     look.judge_counted(active.roots()?)?;
     // A table never gets shorter, as with qemu-img: room for the disk to grow again.
@@ -139,16 +143,15 @@ pub(super) fn apply(file: File<'_>, header: Header, name: &[u8]) -> Result<()> {
         return Err(Fault::new(fault::core::IO).with([EFBIG]).in_file(file.slot()));
     }
 
-    let mut grow = look.grow()?;
+    let mut grow = look.grow(flagged)?;
     let l1 = copy_of(&tree, &mut grow, entries)?;
     let mut release = grow.switch(&Switch {
         l1: Some(l1),
         size: Some(size),
         ..Switch::default()
     })?;
+    // The snapshot still has everything that the disk has now: no count comes down to one.
     active.give_up(&mut release)?;
-    let now = Tree { l1, ..tree };
-    now.mark_copied(&mut release)?;
     release.finish()
 }
 
@@ -171,7 +174,7 @@ pub(crate) fn replace(
     let mut look = Look::open(file, header)?;
     // A table that lies behind the end of the file is not counted: there is nothing to give up.
     let counted = look.judge_counted_table(table.offset, old).is_ok();
-    let mut grow = look.grow()?;
+    let mut grow = look.grow(false)?;
     let offset = grow.take_bytes(bytes)?;
     let mut stream = Stream::new(offset);
     while let Some(entry) = next()? {

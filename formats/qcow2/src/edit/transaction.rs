@@ -49,6 +49,10 @@ pub(super) struct Grow<'h> {
     look: Look<'h>,
     /// Byte ranges that were free before.
     taken: Vec<Range<u64>>,
+    /// Where the file ends with what was taken, once that was seen to.
+    end: u64,
+    /// The file is at least so long when the header leads to what is new.
+    reach: u64,
 }
 
 /// What the one write of the header's first sector changes; what is none stays.
@@ -57,6 +61,17 @@ pub(super) struct Switch {
     pub(super) l1: Option<TableRange>,
     pub(super) size: Option<u64>,
     pub(super) snapshots: Option<TableRange>,
+    pub(super) flags: Flags,
+}
+
+/// COPIED flags and counts of the new disk.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Flags {
+    /// Agree from the one moment on, and to the end.
+    #[default]
+    Agree,
+    /// Are brought into agreement afterwards. Until then the image is marked dirty.
+    Follow,
 }
 
 /// The last act: what only the old state used is given up.
@@ -124,11 +139,16 @@ impl<'h> Look<'h> {
         self.judge_counted(clusters_of(self.layout, offset, bytes)?)
     }
 
-    /// Ends the looking. From here on the image is marked dirty, until [`Release::finish`].
-    pub(super) fn grow(mut self) -> Result<Grow<'h>> {
+    /// Ends the looking, for a change that counts once more what is in use. `flagged`: COPIED flags have to be cleared for that. Then
+    /// the image is marked dirty from here on, until flags and counts agree: at the switch, or at the end.
+    pub(super) fn grow(mut self, flagged: bool) -> Result<Grow<'h>> {
         self.begun = true;
-        self.sector.set_dirty(true)?;
-        self.marked = true;
+        if flagged {
+            self.sector.write_dirty(true)?;
+            self.marked = true;
+        } else {
+            self.sector.forget_unknown()?;
+        }
         Ok(self.grow_unmarked())
     }
 
@@ -138,6 +158,8 @@ impl<'h> Look<'h> {
         Grow {
             look: self,
             taken: Vec::new(),
+            end: 0,
+            reach: 0,
         }
     }
 
@@ -212,6 +234,9 @@ impl<'h> Grow<'h> {
         if old == new {
             return Ok(());
         }
+        if !self.look.marked {
+            return Err(internal(line!()));
+        }
         self.look.file.write(offset, new.as_bytes())
     }
 
@@ -219,10 +244,33 @@ impl<'h> Grow<'h> {
     pub(super) fn settle(&mut self) -> Result<()> {
         let look = &mut self.look;
         look.ledger.pages.flush()?;
-        if look.ledger.has_grown() && look.file.kind() != FileKind::Block {
-            look.file.resize(look.ledger.end()?, Preallocate::Off)?;
+        let end = look.ledger.end()?;
+        if look.ledger.has_grown() && look.file.kind() != FileKind::Block && end != self.end {
+            look.file.resize(end, Preallocate::Off)?;
+            self.end = end;
         }
         look.file.flush()
+    }
+
+    /// Writes what of `head` means nothing yet, so that the moment need not wait for it.
+    pub(super) fn write_ahead(&self, head: &Head) -> Result<()> {
+        head.write_ahead(self.look.file)
+    }
+
+    /// Has the file be so long when the header leads to what is new: a table has more entries than the file had room for. They are zero
+    /// even where the file ends before them, so that it can become longer at the moment itself.
+    pub(super) fn reach_to(&mut self, end: u64) {
+        self.reach = self.reach.max(end);
+    }
+
+    fn lengthen(&self) -> Result<()> {
+        let file = self.look.file;
+        // With what was taken it ends behind everything that there was.
+        let is_long = self.reach <= file.size() || self.look.ledger.has_grown();
+        if is_long || file.kind() == FileKind::Block {
+            return Ok(());
+        }
+        file.resize(self.reach, Preallocate::Off)
     }
 
     /// Takes clusters behind the end of the file, which read as zero, and has them reserved; gives the byte offset of the first.
@@ -364,6 +412,7 @@ impl<'h> Grow<'h> {
         if rebuilt.is_none() {
             self.lead_to_counts()?;
         }
+        self.lengthen()?;
         let look = &mut self.look;
         let bits = look.layout.cluster_bits();
         let (mut table, mut retired) = (look.ledger.table, Vec::new());
@@ -391,6 +440,7 @@ impl<'h> Grow<'h> {
     /// The one moment: until here the disk is the old one, from here on the new one.
     pub(super) fn switch(mut self, switch: &Switch) -> Result<Release<'h>> {
         self.settle()?;
+        self.lengthen()?;
         let look = &mut self.look;
         let sector = &mut look.sector;
         if let Some(l1) = switch.l1 {
@@ -407,7 +457,12 @@ impl<'h> Grow<'h> {
         }
         look.layout = Layout::of(&look.header);
         sector.set_refcount_table(look.ledger.table, look.layout.cluster_bits())?;
+        let marked = switch.flags == Flags::Follow;
+        if marked != look.marked {
+            sector.set_dirty(marked)?;
+        }
         sector.write()?;
+        look.marked = marked;
         Ok(Release::of(self.look))
     }
 }
@@ -477,8 +532,13 @@ impl<'h> Release<'h> {
     /// Ends the change: counts and flags agree, and the image says so.
     pub(super) fn finish(mut self) -> Result<()> {
         self.end()?;
+        self.unmark()
+    }
+
+    /// What was done stays.
+    fn unmark(&mut self) -> Result<()> {
         if self.look.marked {
-            self.look.sector.set_dirty(false)?;
+            self.look.sector.write_dirty(false)?;
         }
         self.look.begun = false;
         Ok(())
@@ -488,9 +548,10 @@ impl<'h> Release<'h> {
     pub(super) fn finish_short(mut self) -> Result<()> {
         self.end()?;
         while self.drop_empty_blocks()? {}
-        // A file that stays long is no fault of the change.
+        self.unmark()?;
+        // Nothing comes after it that it would have to be there for, and a file that stays long is no fault of the change.
         let _ = self.look.cut_file(0);
-        self.finish()
+        Ok(())
     }
 
     /// Drops the last refcount blocks, as far as they count nothing but themselves; says whether there is more to drop, since

@@ -257,11 +257,12 @@ impl<'h> Tree<'h> {
         if self.layout.extended_l2() { 2 } else { 1 }
     }
 
-    /// Whether everything that the tree refers to is counted, and could be counted once more if `more`.
+    /// Whether everything that the tree refers to is counted, and could be counted once more if `more`. Says whether there is a COPIED
+    /// flag in it.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn judge(&self, look: &mut Look<'h>, more: bool) -> Result<()> {
+    pub(super) fn judge(&self, look: &mut Look<'h>, more: bool) -> Result<bool> {
         let most = packed::limit(self.layout.refcount_order());
         let bits = self.layout.cluster_bits();
         let mut same = Same::default();
@@ -283,11 +284,28 @@ impl<'h> Tree<'h> {
             }
             Ok(())
         };
+        let mut flagged = self.has_flagged_roots()?;
         self.each(0, &mut |table| {
             let own = shr(table.offset, bits);
             counted(own..add(own, 1)?)?;
+            let mut words = table.words.iter().step_by(self.step());
+            flagged = flagged || words.any(|word| word.get() & entry::COPIED != 0);
             self.runs(&table, &mut counted)
-        })
+        })?;
+        Ok(flagged)
+    }
+
+    /// Whether there is a COPIED flag in the L1 table.
+    fn has_flagged_roots(&self) -> Result<bool> {
+        let mut at = 0;
+        while at < self.l1.entries {
+            let piece = self.l1_piece(at)?;
+            if piece.iter().any(|word| word.get() & entry::COPIED != 0) {
+                return Ok(true);
+            }
+            at = add(at, from_usize(piece.len()))?;
+        }
+        Ok(false)
     }
 
     /// Counts everything that the tree refers to once more, and takes the COPIED flags from its tables. Gives the L1 table

@@ -13,6 +13,7 @@
 
 mod amend;
 mod bitmaps;
+mod flushes;
 mod layers;
 mod mutations;
 mod power;

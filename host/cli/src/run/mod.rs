@@ -5,6 +5,7 @@
 //!                 (the process sandbox forks here, before any file is open)            └──► commit or abort
 //! ```
 
+pub(crate) mod apart;
 pub(crate) mod change;
 pub(crate) mod data_file;
 pub(crate) mod files;

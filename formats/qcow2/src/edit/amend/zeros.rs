@@ -102,7 +102,7 @@ impl Survey {
         let mut seen = Seen::new(&look);
         // Where places are given up, others may be the only ones there for a while, and not say so.
         let mut grow = if self.shared {
-            look.grow()?
+            look.grow(true)?
         } else {
             look.grow_unmarked()
         };

@@ -73,6 +73,28 @@ impl Model {
                 .all(|((number, held), entry)| held.kept() == Some(number) && held.shown == entry.shown)
     }
 
+    /// The bitmaps that record from now on, or do not, if nothing else has changed.
+    pub(super) fn switched<'s>(&self, stored: &'s [Entry]) -> Option<Vec<(bool, &'s Entry)>> {
+        let mut changed = Vec::new();
+        if self.held.len() != stored.len() {
+            return None;
+        }
+        for ((number, held), entry) in (0..).zip(&self.held).zip(stored) {
+            let auto = held.shown.auto;
+            let same = Bitmap {
+                auto,
+                ..entry.shown.clone()
+            };
+            if held.kept() != Some(number) || held.shown != same {
+                return None;
+            }
+            if auto != entry.shown.auto {
+                changed.push((auto, entry));
+            }
+        }
+        Some(changed)
+    }
+
     /// Carries out one action on the bitmap called `name`.
     ///
     /// # Errors

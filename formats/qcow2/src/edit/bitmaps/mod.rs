@@ -6,13 +6,14 @@
 //!  Release   the old directory; tables and bits of bitmaps that are gone or have new ones
 //! ```
 //!
-//! A bitmap that stays as it is keeps its place. The disk is not touched, no flag of it changes, and hence nobody needs to be told that
+//! Where bitmaps are only switched on or off, that can be one write to the directory. A bitmap that stays as it is keeps its place. The disk is not touched, no flag of it changes, and hence nobody needs to be told that
 //! the image is being changed: at each moment the old bitmaps count, or the new ones.
 
 mod actions;
 mod clusters;
 mod sources;
 mod store;
+mod switched;
 
 pub(super) use clusters::give_up;
 
@@ -59,7 +60,9 @@ impl EditBitmaps for Stored<'_> {
                 break;
             }
         }
-        if !model.is_as_stored(&self.stored) {
+        let done = model.is_as_stored(&self.stored)
+            || switched::write(self.file, &self.header, &model, &self.stored)?;
+        if !done {
             let sources = Sources {
                 file: self.file,
                 header: &self.header,

@@ -45,7 +45,10 @@ pub(super) fn store(
     head.judge(file)?;
 
     let mut grow = look.grow_unmarked();
-    if let Err(fault) = write(&mut grow, model, &mut sources, &mut head).and_then(|()| grow.settle()) {
+    let written = write(&mut grow, model, &mut sources, &mut head)
+        .and_then(|()| grow.write_ahead(&head))
+        .and_then(|()| grow.settle());
+    if let Err(fault) = written {
         grow.abandon();
         return Err(fault);
     }

@@ -260,10 +260,24 @@ impl Head {
         Ok(())
     }
 
-    fn steps(&self, file: File<'_>) -> Result<Vec<steps::Group>> {
+    /// Writes what of it means nothing in the first cluster of `file` as it is: that can be there at any time. What follows need not wait
+    /// for it by itself.
+    pub(in crate::edit) fn write_ahead(&self, file: File<'_>) -> Result<()> {
+        for (offset, bytes) in steps::ahead(&self.old(file)?, &self.compose()?) {
+            file.write(from_usize(offset), &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The first cluster of `file` as it is.
+    fn old(&self, file: File<'_>) -> Result<Vec<u8>> {
         let mut old = alloc::vec![0; self.cluster];
         file.read_padded(0, &mut old)?;
-        steps::plan(&old, &self.compose()?)
+        Ok(old)
+    }
+
+    fn steps(&self, file: File<'_>) -> Result<Vec<steps::Group>> {
+        steps::plan(&self.old(file)?, &self.compose()?)
             .ok_or_else(|| Fault::new(fault::qcow2_write::HEADER_NO_ROOM).with([from_usize(self.cluster)]))
     }
 }

@@ -36,6 +36,23 @@ pub(super) fn plan(old: &[u8], new: &[u8]) -> Option<Vec<Group>> {
     .find_map(|between| all(old, &between, new))
 }
 
+/// What of the way means nothing in `old`, wherever it is on the way: its first group, if that is such.
+pub(super) fn ahead(old: &[u8], new: &[u8]) -> Group {
+    let first = plan(old, new).and_then(|groups| groups.into_iter().next());
+    let live: Vec<Range<usize>> = Places::of(old).live().collect();
+    let means_nothing = |(at, bytes): &(usize, Vec<u8>)| {
+        let all = *at..at.saturating_add(bytes.len());
+        live.iter().all(|range| {
+            let part = range.start.max(all.start)..range.end.min(all.end);
+            let within = part.start.saturating_sub(*at)..part.end.saturating_sub(*at);
+            part.is_empty() || old.get(part) == bytes.get(within)
+        })
+    };
+    first
+        .filter(|group| group.iter().all(means_nothing))
+        .unwrap_or_default()
+}
+
 /// The groups of a way over these states.
 fn all(old: &[u8], between: &[Vec<u8>], new: &[u8]) -> Option<Vec<Group>> {
     let mut groups = Vec::new();

@@ -48,7 +48,7 @@ pub(super) fn grow(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Res
     };
     plan.enter(&mut grow, &made)?;
     let mut release = switch(grow, (file, &header), (to.size, made.l1), made.bitmaps)?;
-    if made.l1.is_some() {
+    if plan.moves_l1(&made) {
         release.lower(plan.tree.roots()?)?;
     }
     if let (Some(edge), Some(_)) = (&plan.edge, made.edge_at) {
@@ -150,6 +150,8 @@ struct Plan<'h> {
     /// The L2 table with the end of the old disk, if that does not end with it.
     edge_number: Option<u64>,
     edge: Option<Table>,
+    /// Entries of the L1 table that there is room for where it is.
+    l1_room: u64,
     /// The file with the data.
     data: File<'h>,
     /// The data file is a raw image, too.
@@ -213,6 +215,7 @@ impl<'h> Plan<'h> {
             tail: Tail::default(),
             edge_number: None,
             edge: None,
+            l1_room: tree.l1.entries,
             data,
             raw,
         };
@@ -220,6 +223,7 @@ impl<'h> Plan<'h> {
             return Ok(plan);
         }
         look.judge_counted(tree.roots()?)?;
+        plan.l1_room = l1_room(look, &tree)?;
         let first = shr_up(old, layout.cluster_bits());
         plan.last = (first != shr(old, layout.cluster_bits())).then(|| first.saturating_sub(1));
         let mask = shl(1, layout.table_bits())?.wrapping_sub(1);
@@ -450,11 +454,21 @@ impl<'h> Plan<'h> {
         Ok(())
     }
 
-    /// A longer L1 table, if the old one is too short.
+    /// Whether the L1 table gets another place.
+    fn moves_l1(&self, made: &Made) -> bool {
+        made.l1.is_some_and(|l1| l1.offset != self.tree.l1.offset)
+    }
+
+    /// A longer L1 table, if the old one is too short: where it is, if what follows it there has no other use, else in another place.
     fn make_l1(&self, grow: &mut Grow<'h>, made: &mut Made) -> Result<()> {
         let old = self.tree.l1;
         let entries = shr_up(self.size, self.layout().reach_bits());
         if entries <= old.entries {
+            return Ok(());
+        }
+        if entries <= self.l1_room {
+            made.l1 = Some(TableRange { entries, ..old });
+            grow.reach_to(shl(self.tree.roots()?.end, self.layout().cluster_bits())?);
             return Ok(());
         }
         let offset = grow.take_bytes(shl(entries, 3)?)?;
@@ -505,7 +519,7 @@ impl<'h> Plan<'h> {
         if let (Some(edge), Some(words), None) = (&self.edge, &made.edge, made.edge_at) {
             grow.write_behind(edge.offset, words.as_bytes())?;
         }
-        if made.l1.is_some() {
+        if self.moves_l1(made) {
             return Ok(());
         }
         let mut piece: Vec<U64> = Vec::new();
@@ -528,6 +542,24 @@ impl<'h> Plan<'h> {
         }
         grow.write_behind(add(self.tree.l1.offset, shl(first, 3)?)?, words.as_bytes())
     }
+}
+
+/// Entries that the L1 table of a tree can have where it is: the rest of its last cluster is zero, and only the table's.
+fn l1_room<'h>(look: &mut Look<'h>, tree: &Tree<'h>) -> Result<u64> {
+    let roots = tree.roots()?;
+    let Some(last) = roots.end.checked_sub(1).filter(|_| !roots.is_empty()) else {
+        return Ok(0);
+    };
+    let l1 = tree.l1;
+    let whole = shl(
+        roots.end.saturating_sub(roots.start),
+        tree.layout.cluster_bits().saturating_sub(3),
+    )?;
+    let mut rest = alloc::vec![U64::ZERO; to_usize(whole.saturating_sub(l1.entries))?];
+    tree.file
+        .read_padded(add(l1.offset, shl(l1.entries, 3)?)?, rest.as_mut_bytes())?;
+    let is_free = look.ledger.count(last)? == 1 && rest.iter().all(|word| *word == U64::ZERO);
+    Ok(if is_free { whole } else { l1.entries })
 }
 
 /// Bytes of L2 tables that are written together. Ours.

@@ -36,7 +36,7 @@ fn switch<'h>(
         return grow.switch(&Switch {
             l1,
             size: Some(size),
-            snapshots: None,
+            ..Switch::default()
         });
     };
     let mut head = Head::read(file, header)?;

@@ -247,13 +247,11 @@ impl Failed<'_> {
         let why = words::fault(&failure.fault);
         let name = self.args.name().unwrap_or_default();
         Stop::Message(match failure.stage {
-            Stage::Change => [
-                b"Could not change the backing file to '".as_slice(),
-                self.args.shown(),
-                b"': ",
-                why.as_bytes(),
-            ]
-            .concat(),
+            Stage::Change => {
+                let why = words::named(why, &failure.fault, self.scene);
+                let head = b"Could not change the backing file to '".as_slice();
+                [head, self.args.shown(), b"': ", &why].concat()
+            }
             Stage::OpenTargetBacking => not_opened(name, why.as_bytes()),
             Stage::OpenBacking(slot) if self.is_new(slot) => {
                 let inner = match &failure.fault.text {
@@ -265,7 +263,10 @@ impl Failed<'_> {
                 };
                 not_opened(name, inner.as_bytes())
             }
-            Stage::ReadSource(..) => format!("error while reading from new backing file: {why}").into_bytes(),
+            Stage::ReadSource(..) => {
+                let why = format!("error while reading from new backing file: {why}");
+                words::named(why, &failure.fault, self.scene)
+            }
             _ => words::failure(failure, self.scene),
         })
     }
