@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_process_with_several_threads_makes_no_copy_of_itself() {
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| std::thread::park());
+            let other = scope.spawn(std::thread::park);
             assert!(super::attempt().is_err());
             other.thread().unpark();
         });
