@@ -29,6 +29,7 @@ mod resize;
 pub(crate) mod sector;
 pub(crate) mod snapshots;
 pub(crate) mod stale;
+mod switch;
 mod transaction;
 mod tree;
 

@@ -13,6 +13,7 @@ use super::head::Head;
 use super::ledger::{Ledger, each_block};
 use super::rebuild;
 use super::sector::Sector;
+pub(super) use super::switch::{Flags, Switch};
 use super::tree::most_tables;
 use crate::check::repair;
 use crate::header::{Header, TableRange};
@@ -53,25 +54,6 @@ pub(super) struct Grow<'h> {
     end: u64,
     /// The file is at least so long when the header leads to what is new.
     reach: u64,
-}
-
-/// What the one write of the header's first sector changes; what is none stays.
-#[derive(Default)]
-pub(super) struct Switch {
-    pub(super) l1: Option<TableRange>,
-    pub(super) size: Option<u64>,
-    pub(super) snapshots: Option<TableRange>,
-    pub(super) flags: Flags,
-}
-
-/// COPIED flags and counts of the new disk.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Flags {
-    /// Agree from the one moment on, and to the end.
-    #[default]
-    Agree,
-    /// Are brought into agreement afterwards. Until then the image is marked dirty.
-    Follow,
 }
 
 /// The last act: what only the old state used is given up.
