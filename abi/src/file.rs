@@ -19,6 +19,8 @@ pub struct FileFacts {
     pub writable: bool,
     /// Another process may be writing to it: only a raw layer is read all the same.
     pub busy: bool,
+    /// Its name ends in `.dmg`, which is all by which the reference tool recognises that format.
+    pub called_dmg: bool,
 }
 
 /// What kind of file stands behind a slot.
@@ -47,11 +49,20 @@ pub enum Format {
     Vhdx,
     /// VirtualBox disk.
     Vdi,
+    /// Growing disk of the emulator Bochs.
+    Bochs,
+    /// Compressed loop device, version 2.
+    Cloop,
+    /// Apple disk image (UDIF).
+    Dmg,
 }
 
 impl Format {
     /// Every format, in the order in which help lists them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
+        Self::Bochs,
+        Self::Cloop,
+        Self::Dmg,
         Self::Qcow2,
         Self::Raw,
         Self::Vdi,
@@ -70,7 +81,16 @@ impl Format {
             Self::Vpc => "vpc",
             Self::Vhdx => "vhdx",
             Self::Vdi => "vdi",
+            Self::Bochs => "bochs",
+            Self::Cloop => "cloop",
+            Self::Dmg => "dmg",
         }
+    }
+
+    /// Whether images of it are read only, and never made or changed.
+    #[must_use]
+    pub const fn is_read_only(self) -> bool {
+        matches!(self, crate::read_only_formats!())
     }
 
     /// The format of that name, if instar knows it.
@@ -80,6 +100,14 @@ impl Format {
             .into_iter()
             .find(|format| format.name().as_bytes() == name)
     }
+}
+
+/// The formats that are read and never written: one arm of a `match`.
+#[macro_export]
+macro_rules! read_only_formats {
+    () => {
+        $crate::Format::Bochs | $crate::Format::Cloop | $crate::Format::Dmg
+    };
 }
 
 /// Why an image names another file. The host's gate decides by it.

@@ -50,6 +50,9 @@ pub const COMPARE_WITH_ZERO: u32 = 1;
 /// Bit of [`crate::RawResult::detail`] of Open: another process may be writing to the file.
 pub const DETAIL_BUSY: u32 = 1 << 8;
 
+/// In the detail of an opened file: [`FileFacts::called_dmg`](crate::FileFacts::called_dmg).
+pub const DETAIL_CALLED_DMG: u32 = 1 << 9;
+
 /// Values of [`crate::RawResult::status`].
 ///
 /// 1 to 4095 are Linux errno values of the host operation.
@@ -176,7 +179,8 @@ pub enum Request {
         slot: Slot,
     },
     /// Opens a file that an image names, through the gate. Result: value = slot (the same slot again for the
-    /// same file), extra = size, detail = kind (0 regular, 2 block), and [`DETAIL_BUSY`].
+    /// same file), extra = size, detail = kind (0 regular, 2 block), [`DETAIL_BUSY`]
+    /// and [`DETAIL_CALLED_DMG`].
     Open {
         /// The file whose bytes name it; relative names start at its directory.
         namer: Slot,

@@ -1,10 +1,14 @@
-//! Decoders: inflate and zstd.
+//! Decoding a unit, whatever its codec.
+
+use alloc::boxed::Box;
 
 use instar_disk::Codec;
-use zlib_rs::{Inflate, InflateFlush};
+use zlib_rs::{Inflate, InflateFlush, Status};
 use zstd_safe::{DCtx, InBuffer, OutBuffer, ResetDirective};
 
-use crate::BadStream;
+use crate::bzip2::Bzip2;
+use crate::lzfse::Lzfse;
+use crate::{BadStream, adc, xz};
 
 /// zlib's largest window; a smaller one in the stream is fine.
 const WINDOW_BITS: u8 = 15;
@@ -14,6 +18,8 @@ const WINDOW_BITS: u8 = 15;
 pub struct Decoder {
     inflate: Option<Inflate>,
     zstd: Option<DCtx<'static>>,
+    bzip2: Option<Box<Bzip2>>,
+    lzfse: Option<Box<Lzfse>>,
 }
 
 impl Decoder {
@@ -23,6 +29,8 @@ impl Decoder {
         Self {
             inflate: None,
             zstd: None,
+            bzip2: None,
+            lzfse: None,
         }
     }
 
@@ -33,13 +41,22 @@ impl Decoder {
     /// [`BadStream`] when the stream is damaged or shorter than `unit`.
     pub fn decode(&mut self, codec: Codec, stored: &[u8], unit: &mut [u8]) -> Result<(), BadStream> {
         match codec {
-            Codec::Deflate => self.inflate(false, stored, unit),
-            Codec::Zlib => self.inflate(true, stored, unit),
+            Codec::Deflate => self.inflate(false, stored, unit).map(|_| ()),
+            Codec::Zlib => self.inflate(true, stored, unit).map(|_| ()),
+            Codec::WholeZlib => match self.inflate(true, stored, unit)? {
+                Status::StreamEnd => Ok(()),
+                Status::Ok | Status::BufError => Err(BadStream),
+            },
+            Codec::Adc => adc::decode(stored, unit),
+            Codec::Bzip2 => self.bzip2.get_or_insert_with(Bzip2::new).decode(stored, unit),
+            Codec::Lzfse => self.lzfse.get_or_insert_with(Lzfse::new).decode(stored, unit),
+            Codec::Xz => xz::decode(stored, unit),
             Codec::Zstd => self.zstd(stored, unit),
         }
     }
 
-    fn inflate(&mut self, zlib_header: bool, stored: &[u8], unit: &mut [u8]) -> Result<(), BadStream> {
+    /// Fills `unit`, and says whether the stream ends there.
+    fn inflate(&mut self, zlib_header: bool, stored: &[u8], unit: &mut [u8]) -> Result<Status, BadStream> {
         let inflate = self
             .inflate
             .get_or_insert_with(|| Inflate::new(zlib_header, WINDOW_BITS));
@@ -47,11 +64,7 @@ impl Decoder {
         let outcome = inflate.decompress(stored, unit, InflateFlush::Finish);
         let filled = usize::try_from(inflate.total_out()) == Ok(unit.len());
         // A full unit is what counts: a stream may have an end marker that did not fit the stored bytes, as in qemu.
-        if outcome.is_ok() && filled {
-            Ok(())
-        } else {
-            Err(BadStream)
-        }
+        outcome.ok().filter(|_| filled).ok_or(BadStream)
     }
 
     fn zstd(&mut self, stored: &[u8], unit: &mut [u8]) -> Result<(), BadStream> {

@@ -23,7 +23,7 @@ enum Kind {
 
 impl Encoder {
     /// An encoder for `codec`; deflate looks back at most 2^`window_bits` bytes (9 to 15). `None` when there is no memory
-    /// for its state.
+    /// for its state, and for what is only decoded.
     #[must_use]
     pub fn new(codec: Codec, window_bits: u8) -> Option<Self> {
         let deflate = |zlib_header: bool| {
@@ -41,6 +41,7 @@ impl Encoder {
             Codec::Deflate => deflate(false),
             Codec::Zlib => deflate(true),
             Codec::Zstd => Kind::Zstd(zstd()?),
+            Codec::WholeZlib | Codec::Adc | Codec::Bzip2 | Codec::Lzfse | Codec::Xz => return None,
         }))
     }
 

@@ -119,6 +119,7 @@ mod tests {
             kind: FileKind::Block,
             writable: false,
             busy: false,
+            called_dmg: false,
         }
     }
 

@@ -206,6 +206,19 @@ impl Status {
         }
     }
 
+    /// What the reference tool knows of the `length` bytes up to the disk's end, for formats that it has no map of.
+    #[must_use]
+    pub const fn unknown(length: u64) -> Self {
+        Self {
+            length,
+            present: true,
+            zero: false,
+            data: true,
+            compressed: false,
+            place: None,
+        }
+    }
+
     /// What is left of it after its first `within` bytes, of which it has more.
     #[must_use]
     pub const fn skip(mut self, within: u64) -> Self {
@@ -279,6 +292,16 @@ pub enum Codec {
     Deflate,
     /// A zlib stream (VMDK).
     Zlib,
+    /// A zlib stream of which the end, with the checksum, must be there (cloop, DMG).
+    WholeZlib,
+    /// Apple Data Compression (DMG).
+    Adc,
+    /// A bzip2 stream (DMG).
+    Bzip2,
+    /// An LZFSE stream, which may hold LZVN (DMG).
+    Lzfse,
+    /// An xz stream (DMG).
+    Xz,
     /// A zstd frame (qcow2).
     Zstd,
 }

@@ -21,6 +21,9 @@ pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
     if job.repair.is_some() {
         session.host.report(&Report::Opened(format));
     }
+    if job.repair.is_some() {
+        formats::refuse_read_only(format, &file).at(stage)?;
+    }
     if job.source.busy && format != Format::Raw {
         return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
     }

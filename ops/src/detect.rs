@@ -7,7 +7,7 @@ use crate::formats;
 /// Bytes that are looked at; qemu-img's own number.
 const HEAD_BYTES: usize = 512;
 
-/// The format of `file` by its first bytes; raw when no format claims it.
+/// The format of `file` by its first bytes; by its name when no format claims it.
 ///
 /// # Errors
 /// `AMBIGUOUS_FORMAT` when two formats claim it: guessing is what lets one tool be shown another image than the next.
@@ -17,7 +17,7 @@ pub(crate) fn detect(file: &File<'_>) -> Result<Format> {
     let head = head.get(..present).unwrap_or_default();
     let mut claims = formats::claims(head);
     match (claims.next(), claims.next()) {
-        (None, _) => Ok(Format::Raw),
+        (None, _) => Ok(unmarked(file)),
         (Some(format), None) => Ok(format),
         (Some(first), Some(second)) => {
             let both = alloc::format!("{} and {}", first.name(), second.name());
@@ -25,5 +25,14 @@ pub(crate) fn detect(file: &File<'_>) -> Result<Format> {
                 .named(both.as_bytes())
                 .in_file(file.slot()))
         }
+    }
+}
+
+/// The format of a file without the signature of any.
+pub(crate) const fn unmarked(file: &File<'_>) -> Format {
+    if file.facts().called_dmg {
+        Format::Dmg
+    } else {
+        Format::Raw
     }
 }

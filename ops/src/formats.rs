@@ -21,15 +21,17 @@ pub(crate) enum Purpose {
     Read,
 }
 
-/// A look at a file's first bytes.
+/// A look at a file's first bytes. Raw disks and dmg images have nothing there.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 5] = [
+const PROBES: [(Format, Probe); 7] = [
     (Format::Qcow2, instar_qcow2::probe),
     (Format::Vdi, instar_vdi::probe),
     (Format::Vhdx, instar_vhdx::probe),
     (Format::Vmdk, instar_vmdk::probe),
     (Format::Vpc, instar_vhd::probe),
+    (Format::Bochs, instar_bochs::probe),
+    (Format::Cloop, instar_cloop::probe),
 ];
 
 /// Every format whose mark `head` bears.
@@ -64,6 +66,9 @@ pub(crate) fn open_by<'h>(
         Format::Vhdx => instar_vhdx::open(file),
         Format::Vmdk => instar_vmdk::open(file),
         Format::Vpc => instar_vhd::open_by(file, rule),
+        Format::Bochs => instar_bochs::open(file),
+        Format::Cloop => instar_cloop::open(file),
+        Format::Dmg => instar_dmg::open(file),
         Format::Qcow2 => {
             let info_only = purpose == Purpose::Describe;
             instar_qcow2::open(file, instar_qcow2::OpenOptions { info_only })
@@ -81,7 +86,7 @@ pub(crate) fn check<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Check 
         Format::Vdi => instar_vdi::check(file),
         Format::Vhdx => instar_vhdx::check(file),
         Format::Vmdk => instar_vmdk::check(file),
-        Format::Raw | Format::Vpc => Ok(Box::new(Unchecked {
+        Format::Raw | Format::Vpc | instar_abi::read_only_formats!() => Ok(Box::new(Unchecked {
             backing: open(format, file, Purpose::Read)?.backing(),
             format,
         })),
@@ -101,8 +106,25 @@ pub(crate) fn edit<'h>(session: &Session<'h>, format: Format, file: File<'h>) ->
         Format::Vpc => instar_vhd::edit(file),
         Format::Vhdx => instar_vhdx::edit(file, seed),
         Format::Vmdk => instar_vmdk::edit(file),
+        instar_abi::read_only_formats!() => return Err(read_only(&file)),
     };
     Ok(Box::new(OnlySize(sizeable?, file.slot(), format)))
+}
+
+/// The refusal to write to an image of a format that is only read.
+fn read_only(file: &File<'_>) -> Fault {
+    Fault::new(fault::core::READ_ONLY_FORMAT).in_file(file.slot())
+}
+
+/// Refuses to write to `file` if it is an image of a format that is only read.
+///
+/// # Errors
+/// `READ_ONLY_FORMAT`.
+pub(crate) fn refuse_read_only(format: Format, file: &File<'_>) -> Result<()> {
+    if format.is_read_only() {
+        return Err(read_only(file));
+    }
+    Ok(())
 }
 
 /// An image of a format in which nothing but the size of the disk can be changed in place.
@@ -263,6 +285,7 @@ pub(crate) fn readable<'h>(
         Format::Vpc => instar_vhd::readable(file),
         Format::Vhdx => instar_vhdx::readable(file, seed, renews),
         Format::Vmdk => instar_vmdk::readable(file, apart, seed, renews),
+        instar_abi::read_only_formats!() => Err(read_only(&file)),
     }
 }
 

@@ -36,10 +36,14 @@ pub(crate) fn of(file: &File<'_>) -> Result<Marks> {
     if let Some(at) = file.size().checked_sub(512) {
         file.read_padded(at, &mut tail)?;
     }
-    let foreign = FOREIGN.iter().filter(|(magic, at, _)| has(head, magic, *at));
+    let ours: Vec<Format> = formats::claims(head).collect();
+    // A variant of a format of ours that we do not read has its signature, too.
+    let foreign = FOREIGN.iter().filter(|(magic, at, name)| {
+        has(head, magic, *at) && !ours.iter().any(|format| format.name() == *name)
+    });
     Ok(Marks {
-        ours: formats::claims(head).collect(),
         others: foreign.map(|(_, _, name)| *name).collect(),
+        ours,
         partitions: has_partitions(head),
         disc: disc == *b"CD001",
         footer: tail == *b"conectix",
@@ -76,6 +80,10 @@ impl Marks {
         if format == Format::Vpc && !self.ours.contains(&Format::Vpc) && self.footer && names.is_empty() {
             // The user must declare a fixed VHD: it is the disk itself, with whatever a disk begins with, and a footer.
             return Some((Level::Note, Fault::new(found::FIXED_VHD)));
+        }
+        if format == Format::Dmg && names.is_empty() {
+            // Chunks that are not compressed stand in front as they are: the disk may well hold partitions, or be a CD.
+            return None;
         }
         if !names.contains(&format.name()) {
             names.insert(0, format.name());
@@ -115,7 +123,7 @@ const SECTOR: usize = 512;
 /// The place of the signature of a CD: the volume descriptor, after 16 sectors of 2 KiB.
 const DISC: u64 = 32769;
 
-/// Signatures of formats that other tools read and instar does not: bytes, offset, name.
+/// Signatures of formats that other tools read and instar does not, and of variants of its own formats: bytes, offset, name.
 const FOREIGN: &[(&[u8], usize, &str)] = &[
     (b"QED\0", 0, "qed"),
     (b"QFI\xfb\0\0\0\x01", 0, "qcow"),

@@ -27,11 +27,12 @@ pub(crate) fn run(session: &Session<'_>, job: &Rebase) -> Outcome<Done> {
     if job.names.compress && !formats::compresses(format) {
         return Err(Fault::new(fault::core::NO_COMPRESSION)).at(Stage::Other);
     }
+    let file = session.file(job.image.slot).at(Stage::Change)?;
+    formats::refuse_read_only(format, &file).at(Stage::OpenSource(0))?;
     let other = match &job.backing {
         Some(backing) => Chain::open(session, backing, Stage::OpenTargetBacking)?,
         None => Chain::none(),
     };
-    let file = session.file(job.image.slot).at(Stage::Change)?;
     let data = job.data_file.map(|slot| session.file(slot)).transpose();
     let data = data.at(Stage::Change)?;
     let change = Change::Rebase(job.names.clone());

@@ -72,6 +72,7 @@ impl Rehearsal {
             kind: FileKind::Fresh,
             writable: true,
             busy: false,
+            called_dmg: false,
         };
         File::new(self, facts)
     }

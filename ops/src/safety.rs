@@ -20,6 +20,7 @@ use instar_abi::safety::{Level, Risk, Safety, Verdict};
 use instar_disk::{Fault, File, Format, Image, Kind, Opened, Result, fault};
 
 use crate::account::{Account, is_limit};
+use crate::detect::unmarked;
 use crate::formats::{self, Purpose};
 use crate::marks;
 use crate::session::{At, Outcome, Session};
@@ -73,7 +74,9 @@ impl<'s, 'h> Look<'s, 'h> {
     fn open(&mut self, source: &Source) -> Result<Option<Opened<'h>>> {
         let marks = marks::of(&self.file)?;
         let given = source.format;
-        let format = given.or_else(|| marks.only()).unwrap_or(Format::Raw);
+        let format = given
+            .or_else(|| marks.only())
+            .unwrap_or_else(|| unmarked(&self.file));
         self.format = Some(format);
         match marks.judge(format, given.is_some()) {
             Some((Level::Unsafe, why)) => self.note(Risk::Format, Level::Unsafe, why),

@@ -133,6 +133,7 @@ fn file(host: &dyn Host, slot: Slot, kind: FileKind) -> File<'_> {
         kind,
         writable: kind == FileKind::Fresh,
         busy: false,
+        called_dmg: false,
     };
     File::new(host, facts)
 }

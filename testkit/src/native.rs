@@ -84,6 +84,7 @@ impl Native {
             kind,
             writable,
             busy: false,
+            called_dmg: false,
         };
         files.push(Entry {
             file,

@@ -2,11 +2,14 @@
 //!
 //! A variant is made in an empty bench and read by the words it gives: usually `["image"]`.
 
+mod read_only;
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 use crate::Bench;
 use crate::disk::{self, Piece, USUAL_BYTES};
+pub use read_only::{BEYOND, BY_NAME, READ_ONLY};
 
 /// One way an image can be.
 #[derive(Clone, Copy, Debug)]

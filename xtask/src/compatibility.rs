@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{cargo, output, step};
-use crate::{Outcome, baselines, references, workspace};
+use crate::{Outcome, baselines, lay, references, workspace};
 
 const PAGE: &str = "README.md";
 const START: &str = "<!-- compatibility: written by `cargo xtask compatibility` from a run beside the installed qemu-img -->\n";
@@ -39,6 +39,20 @@ const VARIANTS: &[(&str, &str, &str)] = &[
     ("vdi, dynamic", "vdi", ""),
     ("vdi, static", "vdi", "static=on"),
 ];
+
+/// What qemu-img reads and never makes: a name to show, the format, and what makes an image of a disk.
+const READ_ONLY: &[(&str, &str, Lay)] = &[
+    ("bochs, growing", "bochs", |disk| {
+        lay::bochs::image(disk, lay::bochs::USUAL)
+    }),
+    ("cloop, version 2", "cloop", |disk| lay::cloop::image(disk, 65536)),
+    ("dmg, zlib", "dmg", |disk| {
+        let chunks = lay::dmg::chunks(disk, 256 << 10, lay::dmg::ZLIB, lay::cloop::zlib);
+        lay::dmg::image(&[&chunks], lay::dmg::Home::List)
+    }),
+];
+
+type Lay = fn(&[u8]) -> Vec<u8>;
 
 /// Tries every variant in both directions and writes the table.
 pub(crate) fn render() -> Outcome {
@@ -88,6 +102,12 @@ fn rows() -> Result<Vec<(String, bool)>, String> {
         let mut row = String::new();
         writeln!(row, "| {name} | {} |", cells.join(" | ")).map_err(|error| error.to_string())?;
         rows.push((row, bench.makes(format, options)));
+    }
+    for (name, format, lay) in READ_ONLY {
+        let cells = bench
+            .read_only_row(format, *lay)?
+            .map(|works| if works { "yes" } else { "**no**" });
+        rows.push((format!("| {name} | {} |  |  |\n", cells.join(" | ")), true));
     }
     Ok(rows)
 }
@@ -164,25 +184,7 @@ impl Bench {
         let made = self
             .qemu(&[&["convert", "-f", "raw"], target.as_slice(), &["disk", "image"]].concat())
             .is_ok();
-        let reads = |verb: &[&str], words: &[&str]| {
-            let theirs = self.qemu(&[verb, words, &["theirs"]].concat());
-            made && theirs.is_ok()
-                && self.ours(&[verb, words, &["ours"]].concat()).is_ok()
-                && self.same("raw")
-        };
-        let from = ["convert", "-f", format, "-O", "raw"];
-        let read = reads(&from, &["image"]);
-        let info = ["human", "json"].iter().all(|kind| {
-            let words = ["info", "--output", kind, "image"];
-            made && self
-                .qemu(&words)
-                .is_ok_and(|theirs| self.ours(&words).is_ok_and(|ours| theirs == ours))
-        });
-        let window = ["dd", "-f", format, "if=image", "bs=1000", "skip=70", "count=4000"];
-        let dd_from = made
-            && self.qemu(&[window.as_slice(), &["of=theirs"]].concat()).is_ok()
-            && self.ours(&[window.as_slice(), &["of=ours"]].concat()).is_ok()
-            && self.same("raw");
+        let [info, read, dd_from] = self.reads(format, "image").map(|works| made && works);
         let to = [&["convert", "-f", "raw"], target.as_slice(), &["disk"]].concat();
         let write = self.qemu(&[to.as_slice(), &["theirs"]].concat()).is_ok()
             && self.ours(&[to.as_slice(), &["ours"]].concat()).is_ok()
@@ -205,6 +207,42 @@ impl Bench {
                 && self.same(format)
         });
         [Some(info), Some(read), Some(dd_from), Some(write), dd_to]
+    }
+
+    /// `info`, read, dd from, of a format that is never written.
+    fn read_only_row(&self, format: &str, lay: Lay) -> Result<[bool; 3], String> {
+        let disk = std::fs::read(self.directory.join("disk")).map_err(|error| error.to_string())?;
+        let name = if format == "dmg" { "image.dmg" } else { "image" };
+        std::fs::write(self.directory.join(name), lay(&disk)).map_err(|error| error.to_string())?;
+        Ok(self.reads(format, name))
+    }
+
+    /// `info`, read, dd from.
+    fn reads(&self, format: &str, image: &str) -> [bool; 3] {
+        let both = |words: &[&str], [theirs, ours]: [&str; 2]| {
+            self.qemu(&[words, &[theirs]].concat()).is_ok()
+                && self.ours(&[words, &[ours]].concat()).is_ok()
+                && self.same("raw")
+        };
+        let read = both(
+            &["convert", "-f", format, "-O", "raw", "image"],
+            ["theirs", "ours"],
+        );
+        let info = ["human", "json"].iter().all(|kind| {
+            let words = ["info", "--output", kind, image];
+            self.qemu(&words)
+                .is_ok_and(|theirs| self.ours(&words).is_ok_and(|ours| theirs == ours))
+        });
+        let window = [
+            "dd",
+            "-f",
+            format,
+            &format!("if={image}"),
+            "bs=1000",
+            "skip=70",
+            "count=4000",
+        ];
+        [info, read, both(&window, ["of=theirs", "of=ours"])]
     }
 
     /// qemu-img sees the same disk in both results; removes them.

@@ -79,6 +79,8 @@ super::faults! {
     TABLE_LIMIT = 29, "a table in the image has {0} entries; the limit is {1}";
     /// Writing to a file that is not a target.
     READ_ONLY = 30, "the file is open only for reading";
+    /// An image of a format that is never written, opened to be written to.
+    READ_ONLY_FORMAT = 62, "Image is read-only";
     /// `create` without a size and without a backing file.
     NO_SIZE = 31, "Image creation needs a size parameter";
     /// Tables are read over and over. Numbers: bytes of tables read, bytes stored, limit.

@@ -6,8 +6,11 @@
 
 pub mod amend;
 pub mod bitmap;
+pub mod bochs;
 pub mod check;
+pub mod cloop;
 pub mod core;
+pub mod dmg;
 pub mod qcow2;
 pub mod qcow2_write;
 pub mod resize;
@@ -102,8 +105,11 @@ pub(crate) use faults;
 const TABLES: &[&[(FaultCode, &str)]] = &[
     amend::TABLE,
     bitmap::TABLE,
+    bochs::TABLE,
     check::TABLE,
+    cloop::TABLE,
     core::TABLE,
+    dmg::TABLE,
     qcow2::TABLE,
     qcow2_write::TABLE,
     resize::TABLE,

@@ -192,6 +192,7 @@ mod tests {
             kind: instar_disk::FileKind::Regular,
             writable: false,
             busy: false,
+            called_dmg: false,
         };
         let mut replayed = Replayed::new(File::new(&native, facts));
         let logged = Change::Logged {

@@ -8,7 +8,9 @@ use instar_abi::fault::core as faults;
 use instar_abi::layout::{HEAP, STACKS};
 use instar_abi::limits::{BATCH, REPORT_BYTES, TRANSFER};
 use instar_abi::report::{Failure, Stage};
-use instar_abi::request::{DETAIL_BUSY, ExtentRecord, Op, Preallocate, ZERO_MAY_UNMAP, ZeroHow, status};
+use instar_abi::request::{
+    DETAIL_BUSY, DETAIL_CALLED_DMG, ExtentRecord, Op, Preallocate, ZERO_MAY_UNMAP, ZeroHow, status,
+};
 use instar_abi::{Fault, FileFacts, FileKind, RawRequest, RawResult, Report, Role, Slot, encode};
 use instar_disk::{Action, Extent, Host, Io, IoError};
 
@@ -85,13 +87,14 @@ impl Host for Client {
                 return Ok(FileFacts {
                     slot: Slot(u32::try_from(result.value).unwrap_or(u32::MAX)),
                     size: result.extra,
-                    kind: if result.detail & !DETAIL_BUSY == 2 {
+                    kind: if result.detail & !(DETAIL_BUSY | DETAIL_CALLED_DMG) == 2 {
                         FileKind::Block
                     } else {
                         FileKind::Regular
                     },
                     writable: false,
                     busy: result.detail & DETAIL_BUSY != 0,
+                    called_dmg: result.detail & DETAIL_CALLED_DMG != 0,
                 });
             }
             status::REFUSED_UNTRUSTED => faults::REFUSED_UNTRUSTED,

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use instar_abi::request::{DETAIL_BUSY, GuestRange};
+use instar_abi::request::{DETAIL_BUSY, DETAIL_CALLED_DMG, GuestRange};
 use instar_abi::{CompareRange, CopyRange, FileKind, Request, Role, Slot};
 use instar_memory::{GuestMemory, Violation};
 use rustix::fs::{Advice, fadvise};
@@ -160,7 +160,9 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
         }
         Ok(Answer {
             value: facts.slot.0.into(),
-            detail: kind_number(facts.kind) | if facts.busy { DETAIL_BUSY } else { 0 },
+            detail: kind_number(facts.kind)
+                | if facts.busy { DETAIL_BUSY } else { 0 }
+                | if facts.called_dmg { DETAIL_CALLED_DMG } else { 0 },
             extra: facts.size,
         })
     }

@@ -5,6 +5,7 @@
 //! coherent, and no read-modify-write can lose a neighbour's bytes or change a file's length.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -156,7 +157,14 @@ impl OpenFile {
             kind: self.kind,
             writable: self.is_target(),
             busy: self.busy,
+            called_dmg: self.is_called_dmg(),
         }
+    }
+
+    /// Longer than the ending alone, which is small letters.
+    fn is_called_dmg(&self) -> bool {
+        let name = self.name.as_os_str().as_bytes();
+        name.len() > 4 && name.ends_with(b".dmg")
     }
 
     /// The same with the length that it has now, if the run may have changed it.

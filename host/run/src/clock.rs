@@ -139,6 +139,7 @@ mod tests {
             kind: FileKind::Regular,
             writable: false,
             busy: false,
+            called_dmg: false,
         };
         let mut policy = Policy::default();
         assert_eq!(Limit::new(&policy, &[file(1 << 40)], 0), None);

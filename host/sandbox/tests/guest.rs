@@ -32,6 +32,7 @@ fn info(size: u64) -> Vec<u8> {
             kind: FileKind::Regular,
             writable: false,
             busy: false,
+            called_dmg: false,
         }],
         bounds: Bounds::default(),
         seed: Seed::default(),

@@ -12,7 +12,8 @@ use core::ops::Range;
 use instar_abi::job::{self, Bench, Create};
 use instar_abi::report::Stage;
 use instar_disk::{
-    Action, Format, Host, Io, Placement, Result, Slot, Target, ZeroHow, align_down, align_up, to_usize,
+    Action, Fault, Format, Host, Io, Placement, Result, Slot, Target, ZeroHow, align_down, align_up, fault,
+    to_usize,
 };
 
 use crate::chain::Chain;
@@ -67,7 +68,8 @@ impl<'h> Writer<'h> {
         let slot = job.image.slot;
         let existing = job::Target {
             slot,
-            create: defaults(format),
+            create: defaults(format)
+                .ok_or_else(|| Fault::new(fault::core::READ_ONLY_FORMAT).in_file(slot))?,
             existing: true,
             backing: None,
         };
@@ -300,8 +302,8 @@ fn submit(host: &dyn Host, batch: &mut [Io<'_>]) -> Result<()> {
 }
 
 /// An image of this format that is there already: of its layout nothing else counts.
-fn defaults(format: Format) -> Create {
-    match format {
+fn defaults(format: Format) -> Option<Create> {
+    Some(match format {
         Format::Raw => Create::Raw(job::RawCreate::default()),
         Format::Qcow2 => Create::Qcow2(job::Qcow2Create::default()),
         Format::Vmdk => Create::Vmdk(job::VmdkCreate::default()),
@@ -313,7 +315,8 @@ fn defaults(format: Format) -> Create {
             block_state_zero: false,
         }),
         Format::Vdi => Create::Vdi(job::VdiCreate::default()),
-    }
+        instar_abi::read_only_formats!() => return None,
+    })
 }
 
 /// A set of units, dense or not.

@@ -131,7 +131,13 @@ both_sandboxes!(
 );
 
 fn reads_images_of_every_format(bench: &Bench) {
-    for variants in [variant::LAYOUTS, variant::STATES, variant::RAW, variant::FOREIGN] {
+    for variants in [
+        variant::LAYOUTS,
+        variant::STATES,
+        variant::RAW,
+        variant::FOREIGN,
+        variant::READ_ONLY,
+    ] {
         for variant in variants {
             let bench = &Bench::new(bench.sandbox());
             variant.make(bench);

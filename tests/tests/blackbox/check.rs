@@ -128,6 +128,7 @@ fn checks_snapshots(bench: &Bench) {
 fn checks_other_formats(bench: &Bench) {
     sound(bench, variant::RAW);
     sound(bench, variant::FOREIGN);
+    sound(bench, variant::READ_ONLY);
 }
 
 fn checks_bitmaps(bench: &Bench) {

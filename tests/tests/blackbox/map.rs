@@ -111,6 +111,7 @@ fn maps_raw_files(bench: &Bench) {
 
 fn maps_foreign_formats(bench: &Bench) {
     all(bench, variant::FOREIGN);
+    all(bench, variant::READ_ONLY);
 }
 
 fn maps_tables_made_in_advance(bench: &Bench) {

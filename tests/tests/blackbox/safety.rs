@@ -58,6 +58,7 @@ fn images_that_stand_alone_are_safe(bench: &Bench) {
         variant::LAYOUTS,
         variant::CLUSTERS,
         variant::FOREIGN,
+        variant::READ_ONLY,
         variant::RAW,
     ]
     .into_iter()

@@ -18,7 +18,12 @@ both_sandboxes!(
 );
 
 fn lists_snapshots_as_the_reference_does(bench: &Bench) {
-    for variants in [variant::STATES, variant::RAW, variant::FOREIGN] {
+    for variants in [
+        variant::STATES,
+        variant::RAW,
+        variant::FOREIGN,
+        variant::READ_ONLY,
+    ] {
         for variant in variants {
             let bench = &Bench::new(bench.sandbox());
             variant.make(bench);

@@ -8,7 +8,7 @@ use super::bench::Bench;
 use super::{Image, Made};
 
 /// bximage's modes whose formats qemu-img reads, with its name of each.
-const MODES: &[(&str, &str)] = &[("vpc", "vpc"), ("vmware4", "vmdk")];
+const MODES: &[(&str, &str)] = &[("vpc", "vpc"), ("vmware4", "vmdk"), ("growing", "bochs")];
 
 pub(super) fn make(bench: &Bench) -> Result<Vec<Made>, String> {
     let apt = bench.apt()?;

@@ -276,6 +276,7 @@ impl FileOf for Native {
             kind: instar_disk::FileKind::Regular,
             writable: true,
             busy: false,
+            called_dmg: false,
         };
         File::new(self, facts)
     }

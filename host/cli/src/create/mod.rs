@@ -20,7 +20,7 @@ use instar_abi::{Format, Slot};
 use instar_engine::Wishes;
 
 use crate::release;
-use crate::value::driver::Driver;
+use crate::value::driver::{Driver, no_creation};
 use crate::value::list::{self, Setting};
 use crate::value::number::{self, Bad};
 pub use line::formatting;
@@ -260,6 +260,8 @@ impl Settings {
                     static_image: self.flag("static").unwrap_or(false),
                 }))
             }
+            // Refused by name, long before.
+            instar_abi::read_only_formats!() => Err(no_creation(self.driver.name())),
         }
     }
 

@@ -48,6 +48,7 @@ pub(super) const fn rows(format: Format) -> &'static [OptionRow] {
         Format::Vpc => VPC,
         Format::Vhdx => VHDX,
         Format::Vdi => VDI,
+        instar_abi::read_only_formats!() => &[],
     }
 }
 

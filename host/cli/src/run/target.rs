@@ -213,6 +213,12 @@ pub(crate) fn existing(
     options: &TargetOptions,
 ) -> Step<Target> {
     let facts = place.image().in_place(opened, options)?;
+    if format.is_read_only() {
+        return Err(Stop::Message(place::cannot_open(
+            &place.given,
+            b"Image is read-only",
+        )));
+    }
     if format != Format::Raw {
         // Its names stay in it. A raw disk may hold anything, an image of that name included.
         opened.keep_record(facts.slot);

@@ -95,20 +95,24 @@ pub fn unknown_driver(name: &[u8]) -> Vec<u8> {
     [b"Unknown driver '", name, b"'"].concat()
 }
 
+/// The words for a format that images are never made in.
+#[must_use]
+pub fn no_creation(name: &str) -> Vec<u8> {
+    format!("Format driver '{name}' does not support image creation").into_bytes()
+}
+
 /// Whether a word is the name of a driver that makes no images even in the reference tool.
 #[must_use]
 pub fn is_never_written(name: &[u8]) -> bool {
-    matches!(
+    let ours = Driver::from_name(name).is_some_and(|driver| driver.format().is_read_only());
+    ours || matches!(
         name,
         b"blkdebug"
             | b"blklogwrites"
             | b"blkverify"
-            | b"bochs"
-            | b"cloop"
             | b"compress"
             | b"copy-before-write"
             | b"copy-on-read"
-            | b"dmg"
             | b"null-aio"
             | b"null-co"
             | b"preallocate"
@@ -131,12 +135,9 @@ const ELSEWHERE: &[&[u8]] = &[
     b"blkdebug",
     b"blklogwrites",
     b"blkverify",
-    b"bochs",
-    b"cloop",
     b"compress",
     b"copy-before-write",
     b"copy-on-read",
-    b"dmg",
     b"luks",
     b"parallels",
     b"preallocate",

@@ -1,5 +1,6 @@
 //! Each deliberate difference from qemu-img: both programs run, and must differ exactly as `deviations.toml` says.
 
+mod bochs;
 mod options;
 mod qcow2;
 mod sparse;

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use instar_abi::Slot;
+use instar_abi::{Format, Slot};
 use instar_engine::{BaseError, Files, OpenError, Rule, TargetOptions, Verdict};
 use serde_json::Value;
 
@@ -80,6 +80,12 @@ impl Way<'_> {
             }
             let found = text(&info, "/format");
             *probed_raw |= depth == 0 && layer.format.is_none() && found.as_deref() == Some("raw");
+            let read_only =
+                |name: &String| Format::from_name(name.as_bytes()).is_some_and(Format::is_read_only);
+            if depth == 0 && found.as_ref().is_some_and(read_only) {
+                let why = cannot_open(&self.place.given, b"Image is read-only");
+                return Err(Absent::Certain(Stop::Message(why)));
+            }
             let Some(name) = text(&info, "/backing-filename") else {
                 return Err(self.not_there().into());
             };

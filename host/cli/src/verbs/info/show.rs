@@ -214,7 +214,11 @@ pub(super) fn json(layer: &Layer<'_>) -> Json {
         .with("filename", layer.name)
         .with("format", layer.format());
     object = object
-        .with("dirty-flag", report.dirty)
+        // The reference tool knows nothing of the state of what is never written.
+        .with_some(
+            "dirty-flag",
+            (!report.format.is_read_only()).then_some(report.dirty),
+        )
         .with("actual-size", layer.allocated())
         .with("virtual-size", report.virtual_size)
         .with_some("cluster-size", report.cluster_size)

@@ -29,16 +29,11 @@ pub(crate) fn join_options(options: &mut Option<Vec<u8>>, more: &[u8]) -> Step<(
 /// The format that can be made under that name; `unknown` words the message for an unknown name.
 pub(crate) fn creatable_or(name: &OsStr, unknown: impl Fn() -> Vec<u8>) -> Step<Driver> {
     let name = name.as_bytes();
+    if driver::is_never_written(name) {
+        return Err(Stop::Message(driver::no_creation(&String::from_utf8_lossy(name))));
+    }
     if let Some(driver) = Driver::from_name(name) {
         return Ok(driver);
-    }
-    if driver::is_never_written(name) {
-        let text = [
-            b"Format driver '".as_slice(),
-            name,
-            b"' does not support image creation",
-        ];
-        return Err(Stop::Message(text.concat()));
     }
     let words = driver::unknown_driver(name);
     Err(Stop::Message(if words.starts_with(b"Unknown") {

@@ -1,0 +1,149 @@
+//! Images that qemu-img never makes: laid out byte by byte.
+
+use std::fs;
+
+use super::{Variant, made};
+use crate::lay::{bochs, cloop, dmg};
+use crate::{Bench, disk};
+
+/// What qemu-img reads and never makes.
+pub const READ_ONLY: &[Variant] = &[
+    made("bochs", |bench| redolog(bench, bochs::USUAL), &["image"]),
+    made(
+        "bochs, version 1",
+        |bench| {
+            redolog(
+                bench,
+                bochs::Layout {
+                    version: 0x10000,
+                    ..bochs::USUAL
+                },
+            )
+        },
+        &["image"],
+    ),
+    made(
+        "bochs, extents of a sector",
+        |bench| {
+            redolog(
+                bench,
+                bochs::Layout {
+                    extent: 512,
+                    bitmap: 1,
+                    ..bochs::USUAL
+                },
+            )
+        },
+        &["image"],
+    ),
+    made(
+        "bochs, large extents, backwards",
+        |bench| {
+            redolog(
+                bench,
+                bochs::Layout {
+                    extent: 1 << 20,
+                    bitmap: 700,
+                    header: 1024,
+                    spare: 0,
+                    backwards: true,
+                    ..bochs::USUAL
+                },
+            )
+        },
+        &["image"],
+    ),
+    made("cloop", |bench| loop_device(bench, 65536), &["image"]),
+    made(
+        "cloop, blocks of a sector",
+        |bench| loop_device(bench, 512),
+        &["image"],
+    ),
+    made(
+        "cloop, blocks of 1.5 MiB",
+        |bench| loop_device(bench, 3 << 19),
+        &["image"],
+    ),
+];
+
+/// The same where the name of the file says what it is.
+pub const BY_NAME: &[Variant] = &[
+    made(
+        "dmg",
+        |bench| apple(bench, 256 << 10, dmg::ZLIB, cloop::zlib, dmg::Home::List),
+        &["image.dmg"],
+    ),
+    made(
+        "dmg, raw chunks",
+        |bench| apple(bench, 100 << 10, dmg::RAW, <[u8]>::to_vec, dmg::Home::List),
+        &["image.dmg"],
+    ),
+    made(
+        "dmg, resource fork, small chunks",
+        |bench| apple(bench, 512, dmg::ZLIB, cloop::zlib, dmg::Home::Fork),
+        &["image.dmg"],
+    ),
+];
+
+/// What only instar reads of it.
+pub const BEYOND: &[Variant] = &[
+    made(
+        "dmg, ADC",
+        |bench| apple(bench, 256 << 10, dmg::ADC, dmg::adc, dmg::Home::List),
+        &["image.dmg"],
+    ),
+    made(
+        "dmg, bzip2",
+        |bench| {
+            apple(
+                bench,
+                256 << 10,
+                dmg::BZIP2,
+                |bytes| dmg::packed_by("bzip2", &["-c"], bytes),
+                dmg::Home::List,
+            )
+        },
+        &["image.dmg"],
+    ),
+    made(
+        "dmg, LZFSE",
+        |bench| apple(bench, 1 << 20, dmg::LZFSE, dmg::lzfse, dmg::Home::List),
+        &["image.dmg"],
+    ),
+    made(
+        "dmg, xz",
+        |bench| {
+            apple(
+                bench,
+                1 << 20,
+                dmg::XZ,
+                |bytes| dmg::packed_by("xz", &["-c"], bytes),
+                dmg::Home::List,
+            )
+        },
+        &["image.dmg"],
+    ),
+];
+
+/// The usual disk.
+fn usual_bytes(bench: &Bench) -> Vec<u8> {
+    disk::usual(&bench.path("disk.raw"));
+    fs::read(bench.path("disk.raw")).unwrap()
+}
+
+fn redolog(bench: &Bench, layout: bochs::Layout) {
+    let image = bochs::image(&usual_bytes(bench), layout);
+    fs::write(bench.path("image"), image).unwrap();
+}
+
+/// In two block tables, the second one smaller.
+fn apple(bench: &Bench, chunk: usize, kind: u32, pack: impl Fn(&[u8]) -> Vec<u8>, home: dmg::Home) {
+    let chunks = dmg::chunks(&usual_bytes(bench), chunk, kind, pack);
+    let (first, second) = chunks.split_at(chunks.len() * 2 / 3);
+    fs::write(bench.path("image.dmg"), dmg::image(&[first, second], home)).unwrap();
+}
+
+fn loop_device(bench: &Bench, block_size: u32) {
+    let image = cloop::image(&usual_bytes(bench), block_size);
+    fs::write(bench.path("image"), image).unwrap();
+}
