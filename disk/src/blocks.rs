@@ -14,7 +14,7 @@ use crate::{File, Placement, Result, Target};
 /// Guest bytes that are placed together at most. Ours: formats have blocks of up to gigabytes.
 const UNIT_MAX: u64 = 1 << 20;
 
-/// The blocks of an image without a parent, as its format describes them.
+/// The blocks of an image, as its format describes them.
 pub trait Blocks: Send {
     /// The file of the image.
     fn file(&self) -> &File<'_>;
@@ -25,8 +25,22 @@ pub trait Blocks: Send {
     /// Guest bytes of a block, a power of two of at least 512.
     fn block_size(&self) -> u64;
 
-    /// Where the bytes of `block` are in the file; none: it reads as zeros.
+    /// Where the bytes of `block` are in the file; none: it reads as zeros, or shows what is below.
     fn place(&mut self, block: u64) -> Result<Option<u64>>;
+
+    /// Something else may show where a block has nothing: blocks are placed as a whole, and zeros are written down.
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    /// `block`, which has no place, reads as zeros. Where something else may show.
+    ///
+    /// # Errors
+    /// `INTERNAL` in formats of which nothing is above something else.
+    fn blank(&mut self, block: u64) -> Result<()> {
+        let _ = block;
+        Err(Fault::new(faults::INTERNAL).with([line!().into()]))
+    }
 
     /// A place for a block behind everything else: where its bytes will be.
     ///
@@ -60,6 +74,11 @@ pub trait Blocks: Send {
     /// Likewise: writes the tables.
     fn put(&mut self) -> Result<()>;
 
+    /// Likewise: what was reserved and not linked was for nothing.
+    fn forget(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Likewise: all is written.
     fn end(&mut self) -> Result<()> {
         Ok(())
@@ -71,8 +90,8 @@ pub trait Blocks: Send {
 pub struct InPlace<B> {
     blocks: B,
     marked: bool,
-    /// The image stays readable: places of blocks that nothing leads to yet.
-    waiting: Option<BTreeMap<u64, u64>>,
+    /// The image stays readable: places of blocks that nothing leads to yet; none: zeros.
+    waiting: Option<BTreeMap<u64, Option<u64>>>,
 }
 
 impl<B: Blocks> InPlace<B> {
@@ -132,24 +151,37 @@ impl<B: Blocks> InPlace<B> {
     fn place(&mut self, block: u64) -> Result<Option<u64>> {
         let waiting = self.waiting.as_ref().and_then(|waiting| waiting.get(&block));
         match waiting {
-            Some(place) => Ok(Some(*place)),
+            Some(place) => Ok(*place),
             None => self.blocks.place(block),
         }
     }
 
-    /// Gives `block`, which has none, a place.
-    fn give(&mut self, block: u64) -> Result<u64> {
+    /// Gives `block`, which has none, a place, of which `written` bytes will be written.
+    fn give(&mut self, block: u64, written: u64) -> Result<u64> {
         let place = self.blocks.reserve()?;
         match &mut self.waiting {
             Some(waiting) => {
-                waiting.insert(block, place);
+                waiting.insert(block, Some(place));
             }
             None => self.blocks.link(block, place)?,
         }
-        // Only the part that is asked for will be written.
         let size = self.blocks.block_size();
-        self.blocks.file().zero(place, size, ZeroHow::MayUnmap)?;
+        if written < size {
+            self.blocks.file().zero(place, size, ZeroHow::MayUnmap)?;
+        }
         Ok(place)
+    }
+
+    /// `block`, which has no place, is to read as zeros.
+    fn blank(&mut self, block: u64) -> Result<()> {
+        self.begin()?;
+        match &mut self.waiting {
+            Some(waiting) => {
+                waiting.insert(block, None);
+                Ok(())
+            }
+            None => self.blocks.blank(block),
+        }
     }
 
     /// What was written is led to. Nothing to do unless the image stays readable.
@@ -160,7 +192,10 @@ impl<B: Blocks> InPlace<B> {
         self.blocks.prepare()?;
         self.blocks.file().flush()?;
         for (block, place) in core::mem::take(waiting) {
-            self.blocks.link(block, place)?;
+            match place {
+                Some(place) => self.blocks.link(block, place)?,
+                None => self.blocks.blank(block)?,
+            }
         }
         self.blocks.put()?;
         self.blocks.file().flush()
@@ -173,7 +208,11 @@ impl<B: Blocks> Target for InPlace<B> {
     }
 
     fn unit(&self) -> u64 {
-        let most = if self.waiting.is_some() { FINE } else { UNIT_MAX };
+        let most = match &self.waiting {
+            _ if self.blocks.is_over() => u64::MAX,
+            Some(_) => FINE,
+            None => UNIT_MAX,
+        };
         self.blocks.block_size().clamp(512, most)
     }
 
@@ -182,7 +221,7 @@ impl<B: Blocks> Target for InPlace<B> {
         let (block, within, length) = self.split(offset, length);
         let place = match self.place(block)? {
             Some(place) => place,
-            None => self.give(block)?,
+            None => self.give(block, length)?,
         };
         self.blocks.touch(place)?;
         Ok(Placement {
@@ -202,6 +241,8 @@ impl<B: Blocks> Target for InPlace<B> {
                 self.blocks.touch(place)?;
                 let start = place.saturating_add(within);
                 self.blocks.file().zero(start, step, ZeroHow::MayUnmap)?;
+            } else if self.blocks.is_over() {
+                self.blank(block)?;
             }
             at = at.saturating_add(step);
             left = left.saturating_sub(step);
@@ -226,6 +267,7 @@ impl<B: Blocks> Target for InPlace<B> {
             // Nothing leads there. Why the work failed is known; what this fails with is of no interest beside it.
             waiting.clear();
             let _ = self.link();
+            let _ = self.blocks.forget();
         }
     }
 

@@ -39,6 +39,7 @@ mod host;
 mod identifiers;
 mod image;
 mod num;
+mod places;
 mod resizing;
 mod table;
 mod target;
@@ -63,6 +64,7 @@ pub use instar_abi::{
     report, vmdk,
 };
 pub use num::{align_down, align_up, from_usize, to_usize};
+pub use places::Places;
 pub use resizing::{Distant, Fetch, LARGEST_SIZE, Resizing, copy_within, reservation, set_length};
 pub use table::{FillEntries, TableReader, TableWriter};
 pub use target::{Encoding, Placement, Target};

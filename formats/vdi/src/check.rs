@@ -4,11 +4,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_disk::report::Checked;
-use instar_disk::{Budget, Check, Fault, File, Findings, Format, Result, fault, to_usize};
+use instar_disk::{Budget, Check, Fault, File, Findings, Format, Places, Result, fault, to_usize};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::header::Header;
-use crate::places::Places;
 use crate::raw::{DISCARDED, RawHeader};
 use crate::table::BlockMap;
 
@@ -44,7 +43,7 @@ impl Check for Checker<'_> {
     /// One bit a block: 64 MiB for the largest disk.
     fn run(&mut self, findings: &mut Findings<'_>) -> Result<Checked> {
         let blocks = self.header.blocks;
-        let mut used = Places::new(blocks)?;
+        let mut used = Places::new(blocks.into())?;
         let mut wrong = 0_u64;
         let mut allocated = 0_u32;
         let mut say = |findings: &mut Findings<'_>, fault| {
@@ -67,7 +66,7 @@ impl Check for Checker<'_> {
                     say(findings, Fault::new(fault::check::VDI_LARGE).with(numbers));
                 } else if place < blocks {
                     allocated = allocated.saturating_add(1);
-                    if used.take(place) {
+                    if used.take(place.into()) {
                         say(
                             findings,
                             Fault::new(fault::check::VDI_SHARED).with([place.into()]),

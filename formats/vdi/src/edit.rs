@@ -16,13 +16,12 @@ use alloc::vec::Vec;
 use instar_disk::fault::{resize as faults, vdi};
 use instar_disk::job::{Change, Preallocation};
 use instar_disk::{
-    Budget, Edit, Fault, File, FileKind, Preallocate, Resizing, Result, ZeroHow, align_up, copy_within,
-    fault, reservation, set_length, to_usize,
+    Budget, Edit, Fault, File, FileKind, Places, Preallocate, Resizing, Result, ZeroHow, align_up,
+    copy_within, fault, reservation, set_length, to_usize,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::header::{BLOCK, DISK_MAX, Header, ImageType};
-use crate::places::Places;
 use crate::raw::{DISCARDED, RawHeader, UNALLOCATED};
 use crate::table::{BlockMap, place_offset};
 
@@ -296,12 +295,12 @@ impl Editor<'_> {
     fn shrink(&mut self, size: u64) -> Result<()> {
         let blocks = size.div_ceil(BLOCK);
         let all = self.used(0)?;
-        let mut kept = Places::new(self.header.blocks.max(narrow(all.end)?))?;
+        let mut kept = Places::new(u64::from(self.header.blocks).max(all.end))?;
         let mut count = 0_u64;
         self.each_piece(blocks, &mut |start, entries| {
             for (block, entry) in (start..).zip(entries.iter()) {
                 let Some(place) = place(*entry) else { continue };
-                if kept.take(narrow(place)?) {
+                if kept.take(place) {
                     return Err(self.damaged(block, place));
                 }
                 count = count.saturating_add(1);
@@ -326,7 +325,7 @@ impl Editor<'_> {
 
     /// Moves blocks from places behind the first `count` to those of them that are free.
     fn close_gaps(&self, blocks: u64, kept: &Places, count: u64) -> Result<()> {
-        let mut free = (0..count).filter(|place| narrow(*place).is_ok_and(|place| !kept.has(place)));
+        let mut free = (0..count).filter(|place| !kept.has(*place));
         self.each_piece(blocks, &mut |start, entries| {
             let mut moved = false;
             for (block, entry) in (start..).zip(entries.iter_mut()) {

@@ -34,7 +34,6 @@ mod existing;
 mod header;
 mod image;
 mod info;
-mod places;
 mod probe;
 pub mod raw;
 mod table;
