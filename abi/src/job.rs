@@ -5,13 +5,13 @@
 mod bench;
 mod change;
 mod check;
+mod create;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::file::{FileFacts, Format, Slot};
-use crate::text::ImageText;
 
 pub use bench::{Bench, BenchWrites};
 pub use change::{
@@ -19,6 +19,10 @@ pub use change::{
     Rebase, Resize,
 };
 pub use check::{Check, Repair};
+pub use create::{
+    Compression, Create, Preallocation, Qcow2Create, RawCreate, VdiCreate, VhdxCreate, VmdkAdapter,
+    VmdkCreate, VmdkSubformat, VpcCreate,
+};
 
 /// One run of the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -376,213 +380,4 @@ pub struct Target {
     pub existing: bool,
     /// The target's backing chain, opened from the top layer that the user named (`-B`, `-o backing_file=`).
     pub backing: Option<Source>,
-}
-
-/// How a new image is laid out: one variant a format, values checked by the host's option parser.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Create {
-    /// A plain file.
-    Raw(RawCreate),
-    /// qcow2.
-    Qcow2(Qcow2Create),
-    /// VMDK.
-    Vmdk(VmdkCreate),
-    /// VHD.
-    Vpc(VpcCreate),
-    /// VHDX.
-    Vhdx(VhdxCreate),
-    /// VDI.
-    Vdi(VdiCreate),
-}
-
-impl Create {
-    /// The format that is written.
-    #[must_use]
-    pub const fn format(&self) -> Format {
-        match self {
-            Self::Raw(_) => Format::Raw,
-            Self::Qcow2(_) => Format::Qcow2,
-            Self::Vmdk(_) => Format::Vmdk,
-            Self::Vpc(_) => Format::Vpc,
-            Self::Vhdx(_) => Format::Vhdx,
-            Self::Vdi(_) => Format::Vdi,
-        }
-    }
-}
-
-/// How space is reserved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Preallocation {
-    /// Not.
-    #[default]
-    Off,
-    /// Tables only.
-    Metadata,
-    /// By fallocate.
-    Falloc,
-    /// By writing zeros.
-    Full,
-}
-
-impl Preallocation {
-    /// Its name on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Metadata => "metadata",
-            Self::Falloc => "falloc",
-            Self::Full => "full",
-        }
-    }
-}
-
-/// Options of a raw target.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RawCreate {
-    /// `preallocation`; never `Metadata`.
-    pub preallocation: Preallocation,
-}
-
-/// Options of a qcow2 target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Qcow2Create {
-    /// 2 or 3.
-    pub version: u32,
-    /// log2 of the cluster size, 9 to 21.
-    pub cluster_bits: u32,
-    /// log2 of the refcount width in bits, 0 to 6.
-    pub refcount_order: u32,
-    /// `lazy_refcounts`.
-    pub lazy_refcounts: bool,
-    /// `extended_l2`.
-    pub extended_l2: bool,
-    /// `compression_type`.
-    pub compression: Compression,
-    /// `preallocation`.
-    pub preallocation: Preallocation,
-    /// `backing_file`, as it is written to the image.
-    pub backing_file: Option<ImageText>,
-    /// `backing_fmt`.
-    pub backing_format: Option<ImageText>,
-    /// `data_file`: its slot and its name as it is written to the image.
-    pub data_file: Option<(Slot, ImageText)>,
-    /// `data_file_raw`.
-    pub data_file_raw: bool,
-    /// `keep_data_file`: the data file has the disk's bytes already.
-    pub keeps_data: bool,
-}
-
-impl Default for Qcow2Create {
-    fn default() -> Self {
-        Self {
-            version: 3,
-            cluster_bits: 16,
-            refcount_order: 4,
-            lazy_refcounts: false,
-            extended_l2: false,
-            compression: Compression::Zlib,
-            preallocation: Preallocation::Off,
-            backing_file: None,
-            backing_format: None,
-            data_file: None,
-            data_file_raw: false,
-            keeps_data: false,
-        }
-    }
-}
-
-/// How clusters are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Compression {
-    /// Deflate.
-    Zlib,
-    /// Zstandard.
-    Zstd,
-}
-
-/// Options of a VMDK target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VmdkCreate {
-    /// `subformat`.
-    pub subformat: VmdkSubformat,
-    /// `adapter_type`.
-    pub adapter: VmdkAdapter,
-    /// Virtual hardware version: `hwversion`, or 6 by `compat6`. Empty: 4.
-    pub hw_version: ImageText,
-    /// `toolsversion`. Empty: 2147483647.
-    pub tools_version: ImageText,
-    /// `zeroed_grain`.
-    pub zeroed_grain: bool,
-    /// `backing_file`, as it is written to the image.
-    pub backing_file: Option<ImageText>,
-    /// The base name of the descriptor file, from which the names of extents are made.
-    pub file_name: ImageText,
-    /// Slots of the extent files, opened by the host under the names that [`crate::vmdk::extent_files`] gives, in order.
-    pub extents: Vec<Slot>,
-}
-
-impl Default for VmdkCreate {
-    fn default() -> Self {
-        Self {
-            subformat: VmdkSubformat::MonolithicSparse,
-            adapter: VmdkAdapter::Ide,
-            hw_version: ImageText::default(),
-            tools_version: ImageText::default(),
-            zeroed_grain: false,
-            backing_file: None,
-            file_name: ImageText::default(),
-            extents: Vec::new(),
-        }
-    }
-}
-
-/// Layouts of a VMDK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names of the VMDK specification")]
-pub enum VmdkSubformat {
-    MonolithicSparse,
-    MonolithicFlat,
-    TwoGbMaxExtentSparse,
-    TwoGbMaxExtentFlat,
-    StreamOptimized,
-}
-
-/// Virtual disk controllers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names of the VMDK specification")]
-pub enum VmdkAdapter {
-    Ide,
-    LsiLogic,
-    BusLogic,
-    LegacyEsx,
-}
-
-/// Options of a VHD target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VpcCreate {
-    /// `subformat=fixed`.
-    pub fixed: bool,
-    /// `force_size`: the byte size is kept, geometry is the largest.
-    pub force_size: bool,
-}
-
-/// Options of a VHDX target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VhdxCreate {
-    /// `subformat=fixed`.
-    pub fixed: bool,
-    /// `block_size` in bytes as the user gave it; 0: chosen by size.
-    pub block_size: u64,
-    /// `log_size` in bytes as the user gave it.
-    pub log_size: u64,
-    /// `block_state_zero`.
-    pub block_state_zero: bool,
-}
-
-/// Options of a VDI target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VdiCreate {
-    /// `static=on`.
-    pub static_image: bool,
 }
