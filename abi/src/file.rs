@@ -49,6 +49,8 @@ pub enum Format {
     Vhdx,
     /// VirtualBox disk.
     Vdi,
+    /// QEMU enhanced disk.
+    Qed,
     /// Growing disk of the emulator Bochs.
     Bochs,
     /// Compressed loop device, version 2.
@@ -59,11 +61,12 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order in which help lists them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bochs,
         Self::Cloop,
         Self::Dmg,
         Self::Qcow2,
+        Self::Qed,
         Self::Raw,
         Self::Vdi,
         Self::Vhdx,
@@ -81,6 +84,7 @@ impl Format {
             Self::Vpc => "vpc",
             Self::Vhdx => "vhdx",
             Self::Vdi => "vdi",
+            Self::Qed => "qed",
             Self::Bochs => "bochs",
             Self::Cloop => "cloop",
             Self::Dmg => "dmg",

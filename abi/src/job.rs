@@ -20,8 +20,8 @@ pub use change::{
 };
 pub use check::{Check, Repair};
 pub use create::{
-    Compression, Create, Preallocation, Qcow2Create, RawCreate, VdiCreate, VhdxCreate, VmdkAdapter,
-    VmdkCreate, VmdkSubformat, VpcCreate,
+    Compression, Create, Preallocation, Qcow2Create, QedCreate, RawCreate, VdiCreate, VhdxCreate,
+    VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
 };
 
 /// One run of the guest.

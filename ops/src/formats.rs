@@ -24,8 +24,9 @@ pub(crate) enum Purpose {
 /// A look at a file's first bytes. Raw disks and dmg images have nothing there.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 7] = [
+const PROBES: [(Format, Probe); 8] = [
     (Format::Qcow2, instar_qcow2::probe),
+    (Format::Qed, instar_qed::probe),
     (Format::Vdi, instar_vdi::probe),
     (Format::Vhdx, instar_vhdx::probe),
     (Format::Vmdk, instar_vmdk::probe),
@@ -62,6 +63,7 @@ pub(crate) fn open_by<'h>(
 ) -> Result<Opened<'h>> {
     match format {
         Format::Raw => instar_raw::open(file),
+        Format::Qed => instar_qed::open(file),
         Format::Vdi => instar_vdi::open(file),
         Format::Vhdx => instar_vhdx::open(file),
         Format::Vmdk => instar_vmdk::open(file),
@@ -83,6 +85,7 @@ pub(crate) fn open_by<'h>(
 pub(crate) fn check<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Check + 'h>> {
     match format {
         Format::Qcow2 => instar_qcow2::check(file),
+        Format::Qed => instar_qed::check(file),
         Format::Vdi => instar_vdi::check(file),
         Format::Vhdx => instar_vhdx::check(file),
         Format::Vmdk => instar_vmdk::check(file),
@@ -102,13 +105,14 @@ pub(crate) fn edit<'h>(session: &Session<'h>, format: Format, file: File<'h>) ->
     let sizeable = match format {
         Format::Qcow2 => return instar_qcow2::edit(file),
         Format::Raw => instar_raw::edit(file),
+        Format::Qed => instar_qed::edit(file),
         Format::Vdi => instar_vdi::edit(file),
         Format::Vpc => instar_vhd::edit(file),
         Format::Vhdx => instar_vhdx::edit(file, seed),
         Format::Vmdk => instar_vmdk::edit(file),
         instar_abi::read_only_formats!() => return Err(read_only(&file)),
     };
-    Ok(Box::new(OnlySize(sizeable?, file.slot(), format)))
+    Ok(Box::new(Simple(sizeable?, file.slot(), format)))
 }
 
 /// The refusal to write to an image of a format that is only read.
@@ -127,22 +131,28 @@ pub(crate) fn refuse_read_only(format: Format, file: &File<'_>) -> Result<()> {
     Ok(())
 }
 
-/// An image of a format in which nothing but the size of the disk can be changed in place.
-struct OnlySize<'h>(Box<dyn Edit + 'h>, Slot, Format);
+/// Whether an image of this format can be given another layer below.
+const fn rebases(format: Format) -> bool {
+    matches!(format, Format::Qcow2 | Format::Qed)
+}
 
-impl OnlySize<'_> {
+/// An image of a format in which no more can be changed in place than the size of the disk and the layer below.
+struct Simple<'h>(Box<dyn Edit + 'h>, Slot, Format);
+
+impl Simple<'_> {
     fn unamendable(&self) -> Fault {
         Fault::new(fault::amend::UNSUPPORTED).named(self.2.name().as_bytes())
     }
 }
 
-impl Edit for OnlySize<'_> {
+impl Edit for Simple<'_> {
     fn change(&mut self, change: &Change) -> Result<()> {
         let fault = match change {
             Change::CreateSnapshot(_) => Fault::new(fault::core::IO).with([EOPNOTSUPP]),
             Change::ApplySnapshot(_) => Fault::new(fault::qcow2_write::NO_SNAPSHOTS),
             Change::DeleteSnapshot(_) => Fault::new(fault::qcow2_write::DELETE_MISSING),
             Change::Amend(_) => self.unamendable(),
+            Change::Rebase(_) if rebases(self.2) => return self.0.change(change),
             Change::Rebase(new) if new.name.is_some() && new.format.is_none() => {
                 Fault::new(fault::qcow2_write::BACKING_FORMAT_MISSING)
             }
@@ -169,8 +179,11 @@ impl Edit for OnlySize<'_> {
     }
 
     fn judge(&mut self, change: &Change) -> Result<()> {
-        // None can be made.
-        self.change(change)
+        match change {
+            Change::Rebase(_) if rebases(self.2) => self.0.judge(change),
+            // None can be made.
+            _ => self.change(change),
+        }
     }
 }
 
@@ -232,6 +245,7 @@ pub(crate) fn create<'h>(
             let data = data_file(session, options)?;
             instar_qcow2::existing(file, size, data, compress)
         }
+        Create::Qed(_) if target.existing => instar_qed::existing(file, size),
         Create::Vdi(_) if target.existing => instar_vdi::existing(file, size),
         Create::Vpc(_) if target.existing => instar_vhd::existing(file, size),
         Create::Vhdx(_) if target.existing => instar_vhdx::existing(file, size, seed),
@@ -243,6 +257,7 @@ pub(crate) fn create<'h>(
             let data = data_file(session, options)?;
             instar_qcow2::create(file, options, size, data, compress)
         }
+        Create::Qed(options) => instar_qed::create(file, options, size),
         Create::Vdi(options) => instar_vdi::create(file, options, size, seed),
         Create::Vmdk(options) => {
             let parent = backing.and_then(Chain::content_id);
@@ -281,6 +296,7 @@ pub(crate) fn readable<'h>(
     match format {
         Format::Raw => instar_raw::existing(file, 0),
         Format::Qcow2 => instar_qcow2::readable(file, apart.first().copied(), keeping),
+        Format::Qed => instar_qed::readable(file, keeping.covered),
         Format::Vdi => instar_vdi::readable(file),
         Format::Vpc => instar_vhd::readable(file),
         Format::Vhdx => instar_vhdx::readable(file, seed, renews),

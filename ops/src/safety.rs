@@ -209,6 +209,10 @@ impl<'s, 'h> Look<'s, 'h> {
             (Some(name), fault::core::REFUSED_UNTRUSTED) => {
                 Fault::new(found::EXTENT_FILES).named(name.as_bytes())
             }
+            (_, fault::qed::ENTRY) => Fault {
+                code: fault::qed::ENTRY_SAID,
+                ..fault
+            },
             _ => fault,
         };
         self.note(risk, Level::Unsafe, fault);
@@ -257,9 +261,10 @@ impl<'s, 'h> Look<'s, 'h> {
 
 /// The risk that a refusal of the reader belongs to.
 fn risk_of(fault: &Fault) -> Risk {
-    use instar_disk::fault::{core, qcow2, vhd, vhdx, vmdk};
+    use instar_disk::fault::{core, qcow2, qed, vhd, vhdx, vmdk};
     match fault.code {
         qcow2::FEATURES
+        | qed::FEATURES
         | vmdk::VERSION
         | vmdk::FLAGS
         | vhd::VERSION

@@ -11,6 +11,11 @@ use crate::Bench;
 use crate::disk::{self, Piece, USUAL_BYTES};
 pub use read_only::{BEYOND, BY_NAME, READ_ONLY};
 
+mod foreign;
+
+pub use foreign::FOREIGN;
+use foreign::{chain_over_qed, chain_qed, chain_qed_small};
+
 /// One way an image can be.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
@@ -178,6 +183,9 @@ pub const CHAINS: &[Variant] = &[
     made("four layers of different cluster sizes", chain_deep, &["image"]),
     made("subclusters over raw", chain_subclusters, &["image"]),
     made("compressed clusters over raw", chain_compressed, &["image"]),
+    made("qed over raw", chain_qed, &["image"]),
+    made("qed over qcow2, small clusters", chain_qed_small, &["image"]),
+    made("qcow2 over qed", chain_over_qed, &["image"]),
 ];
 
 /// Data files, snapshots, and images left in some state.
@@ -221,47 +229,6 @@ pub const RAW: &[Variant] = &[
     made("raw of one byte", raw_byte, &["image"]),
     made("raw of nothing", raw_empty, &["image"]),
     made("raw, all hole", raw_hole, &["image"]),
-];
-
-/// What other products write, in every layout of theirs that qemu-img can make.
-pub const FOREIGN: &[Variant] = &[
-    converted("vmdk", &["-O", "vmdk"]),
-    converted("vmdk, flat", &["-O", "vmdk", "-o", "subformat=monolithicFlat"]),
-    converted(
-        "vmdk, split",
-        &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"],
-    ),
-    converted(
-        "vmdk, split and flat",
-        &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentFlat"],
-    ),
-    converted("vmdk, stream", &["-O", "vmdk", "-o", "subformat=streamOptimized"]),
-    converted("vmdk, zeroed grains", &["-O", "vmdk", "-o", "zeroed_grain=on"]),
-    converted(
-        "vmdk for ESX",
-        &[
-            "-O",
-            "vmdk",
-            "-o",
-            "adapter_type=lsilogic,hwversion=13,toolsversion=11269",
-        ],
-    ),
-    converted("vpc", &["-O", "vpc"]),
-    converted("vpc, fixed", &["-O", "vpc", "-o", "subformat=fixed"]),
-    converted("vpc of the exact size", &["-O", "vpc", "-o", "force_size=on"]),
-    converted(
-        "vpc, fixed, of the exact size",
-        &["-O", "vpc", "-o", "subformat=fixed,force_size=on"],
-    ),
-    converted("vhdx", &["-O", "vhdx"]),
-    converted("vhdx, fixed", &["-O", "vhdx", "-o", "subformat=fixed"]),
-    converted("vhdx, blocks of 1M", &["-O", "vhdx", "-o", "block_size=1M"]),
-    converted(
-        "vhdx, log of 4M",
-        &["-O", "vhdx", "-o", "log_size=4M,block_state_zero=off"],
-    ),
-    converted("vdi", &["-O", "vdi"]),
-    converted("vdi, static", &["-O", "vdi", "-o", "static=on"]),
 ];
 
 /// Writes the bytes of `piece` through qemu-io, after `words` such as `-c`.

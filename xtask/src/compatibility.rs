@@ -38,6 +38,8 @@ const VARIANTS: &[(&str, &str, &str)] = &[
     ("vhdx, fixed", "vhdx", "subformat=fixed"),
     ("vdi, dynamic", "vdi", ""),
     ("vdi, static", "vdi", "static=on"),
+    ("qed", "qed", ""),
+    ("qed, clusters of 4 KiB", "qed", "cluster_size=4k,table_size=2"),
 ];
 
 /// What qemu-img reads and never makes: a name to show, the format, and what makes an image of a disk.

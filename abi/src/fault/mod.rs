@@ -13,6 +13,7 @@ pub mod core;
 pub mod dmg;
 pub mod qcow2;
 pub mod qcow2_write;
+pub mod qed;
 pub mod resize;
 pub mod safety;
 pub mod vdi;
@@ -112,6 +113,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     dmg::TABLE,
     qcow2::TABLE,
     qcow2_write::TABLE,
+    qed::TABLE,
     resize::TABLE,
     safety::TABLE,
     vdi::TABLE,

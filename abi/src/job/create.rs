@@ -22,6 +22,8 @@ pub enum Create {
     Vhdx(VhdxCreate),
     /// VDI.
     Vdi(VdiCreate),
+    /// QED.
+    Qed(QedCreate),
 }
 
 impl Create {
@@ -35,6 +37,7 @@ impl Create {
             Self::Vpc(_) => Format::Vpc,
             Self::Vhdx(_) => Format::Vhdx,
             Self::Vdi(_) => Format::Vdi,
+            Self::Qed(_) => Format::Qed,
         }
     }
 }
@@ -214,4 +217,28 @@ pub struct VhdxCreate {
 pub struct VdiCreate {
     /// `static=on`.
     pub static_image: bool,
+}
+
+/// Options of a QED target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QedCreate {
+    /// `cluster_size`, bytes.
+    pub cluster_size: u64,
+    /// `table_size`, clusters.
+    pub table_size: u64,
+    /// `backing_file`, as it is written to the image.
+    pub backing_file: Option<ImageText>,
+    /// `backing_fmt=raw`, the only one that the format can say.
+    pub backing_raw: bool,
+}
+
+impl Default for QedCreate {
+    fn default() -> Self {
+        Self {
+            cluster_size: 65536,
+            table_size: 4,
+            backing_file: None,
+            backing_raw: false,
+        }
+    }
 }

@@ -118,7 +118,8 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
     let encoding = work.target.encoding();
     let plain = work.target.plain();
     let compares = work.source.compares();
-    let lanes = lanes_with_room(work.source.largest_unit());
+    let unit = work.source.largest_unit().max(work.target.unit());
+    let lanes = lanes_with_room(unit);
     let cut = cut(&work).at(Stage::Create)?;
     let carry = match (cut.stretching, work.sparse) {
         (Stretching::Marked, Some(sparse)) => Some(Carry::new(sparse, work.target.unit())),

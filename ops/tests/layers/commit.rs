@@ -63,7 +63,7 @@ fn goes_into(bench: &Bench, format: &str, apart: &[&str], what: &str) {
         bench.commit(native, "image", wanted)
     });
     judge(bench, format, &before, what);
-    if ["vdi", "vmdk", "vhdx"].contains(&format) {
+    if ["vdi", "vmdk", "vhdx", "qed"].contains(&format) {
         bench.qemu_img(&format!("check -f {format} base"));
     }
 }
@@ -144,6 +144,12 @@ fn a_base_of_any_format_that_can_be_written_to_takes_what_is_above_it() {
         ("raw", "", "1001k"),
         ("raw", "", "2M"),
         ("vdi", "", "2M"),
+        ("qed", "-o cluster_size=16k,table_size=2", "1500k"),
+        (
+            "qed",
+            "-o cluster_size=4k,table_size=2,backing_file=below,backing_fmt=raw",
+            "1500k",
+        ),
         ("vpc", "", "2M"),
         ("vpc", "-o subformat=fixed", "2M"),
         ("vhdx", "", "2M"),
@@ -153,6 +159,7 @@ fn a_base_of_any_format_that_can_be_written_to_takes_what_is_above_it() {
     ] {
         let what = format!("{format} {options} {size}");
         let bench = Bench::new();
+        bench.pattern("below", 2 << 20, 3);
         bench.qemu_img(&format!("create -q -f {format} {options} base {size}"));
         bench.qemu_io(format, "base", &["write -P 3 100k 50k", "write -P 4 900k 100k"]);
         bench.qemu_img(&format!("create -q -f qcow2 -b base -F {format} image 1500k"));
@@ -230,6 +237,7 @@ fn a_base_that_is_too_small_grows_and_a_power_cut_never_changes_the_disk() {
         ("qcow2", "-o backing_file=below,backing_fmt=raw"),
         ("qcow2", "-o data_file=data,data_file_raw=on"),
         ("vdi", ""),
+        ("qed", "-o cluster_size=4k,table_size=2"),
         ("vpc", ""),
         ("vhdx", ""),
         ("vmdk", ""),

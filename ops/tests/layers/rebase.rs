@@ -251,3 +251,25 @@ fn a_failure_at_any_change_leaves_the_disk_and_no_more_than_leaks() {
         }
     }
 }
+
+#[test]
+fn a_power_cut_while_a_qed_is_rebased_never_changes_the_disk() {
+    for (options, target) in [
+        ("table_size=2", Some(("new", "qcow2"))),
+        ("cluster_size=4k,table_size=2", Some(("new.raw", "raw"))),
+        ("cluster_size=4k,table_size=2", None),
+    ] {
+        let what = format!("{options}, {target:?}");
+        let bench = Bench::new();
+        images(&bench, "cluster_size=64k", "1M");
+        bench.qemu_img(&format!("create -q -f qed -o {options} -b old -F qcow2 image 1M"));
+        let commands = ["write -P 7 64k 70k", "write -z 200k 64k", "write -P 9 690k 2k"];
+        bench.qemu_io("qed", "image", &commands);
+        let before = bench.disk("qed", "image");
+        survives(&bench, &what, &["image"], &before, &|bench, native| {
+            bench.rebase(native, "image", over(target))
+        });
+        assert_same(&bench.disk("qed", "image"), &before, &what);
+        bench.qemu_img("check -f qed image");
+    }
+}

@@ -128,13 +128,13 @@ fn an_amend_says_what_qemu_img_says(bench: &Bench) {
             "1M",
         ])
         .succeeds();
-    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx"] {
+    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx", "qed"] {
         bench
             .qemu(["create", "-q", "-f", format, format, "1M"])
             .succeeds();
     }
     let mut lines: Vec<Vec<&str>> = WRONG.iter().map(|line| line.split(' ').collect()).collect();
-    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx"] {
+    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx", "qed"] {
         lines.push(vec!["-o", "size=2M", format]);
         lines.push(vec!["-o", "foo", format]);
         lines.push(vec!["-o", "help", format]);

@@ -183,7 +183,7 @@ fn a_bitmap_verb_says_what_qemu_img_says(bench: &Bench) {
     bench
         .qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old", "1M"])
         .succeeds();
-    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx"] {
+    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx", "qed"] {
         bench
             .qemu(["create", "-q", "-f", format, format, "1M"])
             .succeeds();
@@ -240,7 +240,7 @@ fn a_bitmap_verb_says_what_qemu_img_says(bench: &Bench) {
     ]
     .map(<[&str]>::to_vec)
     .to_vec();
-    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx"] {
+    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx", "qed"] {
         lines.push(vec!["--add", format, "x"]);
         lines.push(vec!["--add", format, ""]);
         lines.push(vec!["--add", "-g", "3", format, "x"]);

@@ -512,6 +512,7 @@ const TARGETS: &[&[&str]] = &[
     &["-O", "vmdk", "-o", "subformat=streamOptimized"],
     &["-O", "vmdk", "-o", "subformat=monolithicFlat"],
     &["-O", "vdi"],
+    &["-O", "qed"],
     &["-O", "vhdx"],
     &["-O", "vpc"],
     &["-O", "vpc", "-o", "subformat=fixed"],

@@ -131,6 +131,7 @@ fn a_base_of_any_format_takes_what_is_above_it(bench: &Bench) {
     for (format, options) in [
         ("raw", ""),
         ("vdi", ""),
+        ("qed", ""),
         ("vpc", "subformat=dynamic"),
         ("vpc", "subformat=fixed"),
         ("vhdx", ""),

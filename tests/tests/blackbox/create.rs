@@ -83,6 +83,16 @@ const OPTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("vdi", &["", "static=off", "static=on"]),
+    (
+        "qed",
+        &[
+            "",
+            "cluster_size=4k",
+            "cluster_size=1M,table_size=16",
+            "table_size=16",
+            "nocow=on",
+        ],
+    ),
 ];
 
 /// A directory for each program, with the same things in both.
@@ -277,6 +287,7 @@ both_sandboxes!(
     makes_vpc_images,
     makes_vhdx_images,
     makes_vdi_images,
+    makes_qed_images,
     makes_images_in_pieces,
     create_makes_layers,
     a_name_of_json_is_a_layer_below,
@@ -322,6 +333,10 @@ fn makes_vdi_images(bench: &Bench) {
     make_all(bench, "vdi", &["0", "513", "3M"]);
 }
 
+fn makes_qed_images(bench: &Bench) {
+    make_all(bench, "qed", &["0", "513", "3M"]);
+}
+
 fn makes_images_in_pieces(bench: &Bench) {
     for list in ["subformat=twoGbMaxExtentSparse", "subformat=twoGbMaxExtentFlat"] {
         let pair = Pair {
@@ -337,7 +352,7 @@ fn makes_images_in_pieces(bench: &Bench) {
 
 fn create_makes_layers(bench: &Bench) {
     disk::usual(&bench.path("base.raw"));
-    for format in ["qcow2", "vmdk", "vpc", "vhdx", "vdi"] {
+    for format in ["qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"] {
         let name = format!("base.{format}");
         bench
             .qemu(["convert", "-f", "raw", "-O", format, "base.raw", &name])
@@ -380,14 +395,18 @@ fn create_makes_layers(bench: &Bench) {
         "-f vmdk -b base.vmdk -F vmdk image 20M",
         "-f vmdk -u -b base.vmdk -F vmdk image 20M",
         "-f vmdk -o zeroed_grain=on -b base.vmdk -F vmdk image",
+        "-f qcow2 -b base.qed -F qed image",
+        "-f qed -b base.raw -F raw image",
+        "-f qed -b base.qed -F qed -o table_size=2,cluster_size=4k image 20M",
+        "-f qed -b layer.qcow2 -F qcow2 image",
+        "-f qed -u -b absent -F raw image 5M",
     ] {
         let all: Vec<&str> = ["create"].into_iter().chain(words.split(' ')).collect();
         assert!(pair.agree(&all), "{words}");
-        let format = if words.contains("-f vmdk") {
-            "vmdk"
-        } else {
-            "qcow2"
-        };
+        let format = ["vmdk", "qed"]
+            .into_iter()
+            .find(|format| words.contains(&format!("-f {format}")))
+            .unwrap_or("qcow2");
         pair.same_files(format, is_laid_out_alike(format, words), words);
         let [theirs, ours] = [pair.theirs, &pair.ours].map(|bench| {
             let info = bench.qemu(["info", "--output=json", "-f", format, "image"]);
@@ -492,7 +511,7 @@ fn a_full_disk_keeps_what_was_there(bench: &Bench) {
 
 fn an_existing_file_is_replaced_in_place_of_its_name(bench: &Bench) {
     use std::os::unix::fs::PermissionsExt;
-    for format in ["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi"] {
+    for format in ["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"] {
         fs::write(bench.path("image"), disk::pattern(0, 300_000, 3)).unwrap();
         fs::set_permissions(bench.path("image"), fs::Permissions::from_mode(0o600)).unwrap();
         bench
@@ -509,7 +528,7 @@ fn an_existing_file_is_replaced_in_place_of_its_name(bench: &Bench) {
 }
 
 fn a_file_with_two_names_is_written_in_place(bench: &Bench) {
-    for format in ["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi"] {
+    for format in ["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"] {
         let _ = fs::remove_file(bench.path("other"));
         fs::write(bench.path("image"), disk::pattern(0, 300_000, 3)).unwrap();
         fs::hard_link(bench.path("image"), bench.path("other")).unwrap();

@@ -31,6 +31,8 @@ fn damaged(bench: &Bench) {
 const IN_PLACE: &[(&str, &str)] = &[
     ("vdi", "static=off"),
     ("vdi", "static=on"),
+    ("qed", "cluster_size=4k"),
+    ("qed", "cluster_size=4M,table_size=2"),
     ("vpc", "force_size=on"),
     ("vpc", "subformat=dynamic"),
     ("vpc", "subformat=fixed"),

@@ -38,6 +38,7 @@ const NEW: &[(&str, &[&str])] = &[
     ("disk.raw", &["-O", "vpc"]),
     ("disk.raw", &["-O", "vhdx", "-t", "directsync"]),
     ("disk.raw", &["-O", "vdi"]),
+    ("disk.raw", &["-O", "qed"]),
     ("packed", &["-O", "raw"]),
     ("packed", &["-O", "raw", "-T", "none"]),
     ("over", &["-O", "raw"]),
@@ -46,7 +47,7 @@ const NEW: &[(&str, &[&str])] = &[
 ];
 
 /// Conversions into images that exist: formats.
-const EXISTING: &[&str] = &["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi"];
+const EXISTING: &[&str] = &["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"];
 
 /// More calls of one thread than any of these conversions makes.
 const MANY: u32 = 400;

@@ -32,6 +32,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("vpc", &[]),
     ("vhdx", &[]),
     ("vdi", &[]),
+    ("qed", &[]),
 ];
 
 const SIGKILL: i32 = 9;

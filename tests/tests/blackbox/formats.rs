@@ -1,4 +1,4 @@
-//! vmdk, vhd, vhdx and vdi: in and out, in all pairs, through `dd` as well.
+//! vmdk, vhd, vhdx, vdi and qed: in and out, in all pairs, through `dd` as well.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use instar_tests::disk::{self, Piece};
 use instar_tests::variant::{self, Make, Variant};
 use instar_tests::{Bench, both_sandboxes};
 
-const FORMATS: &[&str] = &["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi"];
+const FORMATS: &[&str] = &["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"];
 
 /// The format that a variant's words ask for.
 fn format_of(variant: &Variant) -> &'static str {
@@ -175,7 +175,7 @@ fn writes_every_foreign_layout(bench: &Bench) {
             let count = |data: &serde_json::Value| data["extents"].as_array().map(Vec::len);
             assert_eq!(count(theirs), count(ours), "{}", variant.name);
         }
-        if ["vhdx", "vdi"].contains(&format) {
+        if ["vhdx", "vdi", "qed"].contains(&format) {
             let check = bench.qemu(["check", "-f", format, "ours"]);
             assert_eq!(check.code(), Some(0), "{}: {check}", variant.name);
         }
@@ -323,6 +323,7 @@ fn keeps_data_at_the_edges_of_blocks_and_extents(bench: &Bench) {
         &["-O", "vpc"],
         &["-O", "vhdx"],
         &["-O", "vdi"],
+        &["-O", "qed"],
     ] {
         let what = words.join(" ");
         let all = |target| {
@@ -356,6 +357,7 @@ fn a_snapshot_of_a_format_without_snapshots_is_refused_as_by_qemu_img(bench: &Be
         ("vpc", "subformat=dynamic"),
         ("vhdx", "subformat=dynamic"),
         ("vdi", "static=off"),
+        ("qed", "table_size=4"),
     ] {
         bench
             .qemu([

@@ -63,6 +63,7 @@ const BEYOND: &[&[&str]] = &[
     &["-O", "vhdx", "-o", "subformat=fixed"],
     &["-O", "vdi"],
     &["-O", "vdi", "-o", "static=on"],
+    &["-O", "qed"],
 ];
 
 /// Asks both programs for each target, for people and for programs.

@@ -62,6 +62,8 @@ fn gallery(pair: &Pair<'_>) -> Vec<&'static str> {
         ("vmdk", "subformat=twoGbMaxExtentSparse", "pieces"),
         ("vmdk", "subformat=streamOptimized", "stream"),
         ("vdi", "", "vdi"),
+        ("qed", "", "qed"),
+        ("qed", "cluster_size=4M,table_size=2", "large"),
         ("vpc", "", "vpc"),
         ("vhdx", "", "vhdx"),
     ];

@@ -16,7 +16,9 @@ const CLUSTERS: &[&str] = &["512", "4k", "64k", "256k", "2M"];
 
 /// Makes a chain of images and gives its top and the format of that.
 fn source(bench: &Bench, dice: &mut Dice) -> (String, &'static str) {
-    let format = dice.of(&["raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx"]);
+    let format = dice.of(&[
+        "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed",
+    ]);
     let depth = if format == "qcow2" { dice.below(3) } else { 0 };
     let mut below: Option<(String, &str)> = None;
     for layer in 0..=depth {
@@ -51,7 +53,7 @@ fn source(bench: &Bench, dice: &mut Dice) -> (String, &'static str) {
         below = Some((name, format));
     }
     let (name, format) = below.unwrap();
-    let format = ["raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx"]
+    let format = ["raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed"]
         .into_iter()
         .find(|known| *known == format)
         .unwrap();
@@ -92,7 +94,7 @@ fn scribble(bench: &Bench, dice: &mut Dice, name: &str, format: &str) {
 /// Options for a target of some format.
 fn target(dice: &mut Dice) -> (&'static str, Vec<String>) {
     let format = dice.of(&[
-        "raw", "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx",
+        "raw", "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed",
     ]);
     let mut words = vec!["-O".to_owned(), format.to_owned()];
     match format {
@@ -155,7 +157,7 @@ fn any_conversion_gives_the_disk_that_qemu_img_reads(bench: &Bench) {
         bench.instar(&words).succeeds();
         let outcome = bench.qemu(["compare", "-f", from, "-F", to, &top, "out"]);
         assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
-        if ["qcow2", "vdi", "vhdx"].contains(&to) {
+        if ["qcow2", "vdi", "vhdx", "qed"].contains(&to) {
             let outcome = bench.qemu(["check", "-f", to, "out"]);
             assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
         }
@@ -174,6 +176,7 @@ const LAYOUTS: &[&[&str]] = &[
     &["-O", "vpc"],
     &["-O", "vhdx"],
     &["-O", "vdi"],
+    &["-O", "qed"],
 ];
 
 #[test]

@@ -716,7 +716,7 @@ fn repair_looks_at_data_files(bench: &Bench) {
 }
 
 fn repair_of_other_formats_is_that_of_qemu_img(bench: &Bench) {
-    for format in ["raw", "vdi", "vmdk", "vpc", "vhdx"] {
+    for format in ["raw", "vdi", "vmdk", "vpc", "vhdx", "qed"] {
         bench
             .qemu(["create", "-q", "-f", format, "image", "8M"])
             .succeeds();

@@ -295,7 +295,7 @@ fn options_that_a_device_cannot_carry_out_are_refused(bench: &Bench) {
         "nocow=on",
         "extent_size_hint=1M",
     ] {
-        for format in ["raw", "qcow2", "vpc", "vdi", "vhdx"] {
+        for format in ["raw", "qcow2", "vpc", "vdi", "vhdx", "qed"] {
             for words in [
                 &["convert", "-O", format, "-o", option, "a.raw", device][..],
                 &["create", "-q", "-f", format, "-o", option, device, "1M"],

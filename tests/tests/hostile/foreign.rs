@@ -200,6 +200,9 @@ both_sandboxes!(
     b3_a_descriptor_that_is_moved_too_large_or_misspelt_is_refused,
     c2_d1_lying_vdi_headers,
     c2_d1_lying_vdi_maps,
+    c2_d1_lying_qed_headers,
+    c2_d1_lying_qed_tables,
+    c3_all_clusters_of_a_qed_are_one,
     c2_d1_lying_vhd_headers,
     c2_d1_lying_vhd_tables,
     c2_d1_lying_vhdx_headers_and_regions,
@@ -219,7 +222,13 @@ both_sandboxes!(
 
 fn b2_a_file_of_two_formats_is_refused_with_both_named(bench: &Bench) {
     // What stands at byte 0 excludes what else may stand there; a VDI is known by byte 64.
-    for (format, options) in [("vpc", ""), ("vhdx", ""), ("vmdk", ""), ("qcow2", "compat=0.10")] {
+    for (format, options) in [
+        ("vpc", ""),
+        ("vhdx", ""),
+        ("vmdk", ""),
+        ("qed", ""),
+        ("qcow2", "compat=0.10"),
+    ] {
         image(bench, format, options).put(64, &0xbeda_107f_u32.to_le_bytes());
         let outcome = run(bench, &["convert", "--untrusted", "-O", "raw", "image", "out"]);
         outcome.fails_with("more than one format");
@@ -305,6 +314,110 @@ fn c2_d1_lying_vdi_maps(bench: &Bench) {
         le32(&[0, 1, 2, 3, 77, 0xffff_fffd, 0xffff_fffe, 0x7fff_ffff, 1 << 31]),
     )]);
     tell(bench, "vdi", "", &lies, |_| {});
+}
+
+fn c2_d1_lying_qed_headers(bench: &Bench) {
+    let told = lies(vec![
+        (
+            "cluster size",
+            4,
+            le32(&[0, 1, 4095, 4096, 2 << 16, 64 << 20, 128 << 20, u32::MAX]),
+        ),
+        ("table size", 8, le32(&[0, 1, 2, 3, 8, 16, 32, u32::MAX])),
+        ("header size", 12, le32(&[0, 2, 5, 6, 1 << 16, u32::MAX])),
+        ("features", 16, le64(&[1, 2, 4, 7, 8, 1 << 63, u64::MAX])),
+        ("compatible features", 24, le64(&[1, u64::MAX])),
+        ("features of others", 32, le64(&[1, u64::MAX])),
+        (
+            "L1 offset",
+            40,
+            le64(&[
+                0,
+                1,
+                1 << 15,
+                2 << 16,
+                3 << 16,
+                1 << 40,
+                1 << 63,
+                u64::MAX,
+                u64::MAX << 16,
+            ]),
+        ),
+        (
+            "image size",
+            48,
+            le64(&[
+                0,
+                1,
+                511,
+                3 << 20 | 1,
+                1 << 40,
+                1 << 46,
+                (1 << 46) + 512,
+                1 << 63,
+                u64::MAX,
+            ]),
+        ),
+    ]);
+    assert!(tell(bench, "qed", "", &told, |_| {}) > 25);
+    let named = lies(vec![
+        ("name offset", 56, le32(&[0, 1, 65536, u32::MAX])),
+        ("name length", 60, le32(&[1, 4095, 4096, 65536, u32::MAX])),
+    ]);
+    for (what, at, bytes) in named {
+        image(bench, "qed", "")
+            .put(16, &1_u64.to_le_bytes())
+            .put(56, &[64, 0, 0, 0, 3, 0, 0, 0])
+            .put(64, b"abc")
+            .put(at, &bytes);
+        run(bench, &["convert", "-O", "raw", "image", "out"]).fails();
+        run(bench, &["info", "--backing-chain", "image"]);
+        assert!(!bench.path("out").exists(), "{what}");
+    }
+}
+
+fn c2_d1_lying_qed_tables(bench: &Bench) {
+    let l1 = 1 << 16;
+    let entries = [
+        0,
+        1,
+        512,
+        1 << 15,
+        1 << 16,
+        2 << 16,
+        5 << 16,
+        6 << 16,
+        1 << 40,
+        1 << 62,
+        1 << 63,
+        u64::MAX,
+        u64::MAX << 16,
+    ];
+    let table = {
+        let sound = image(bench, "qed", "");
+        u64::from_le_bytes(sound.get(l1, 8).try_into().unwrap())
+    };
+    let lies = lies(vec![
+        ("L1", l1, le64(&entries)),
+        ("L2", table, le64(&entries)),
+        ("L2, later", table + 16, le64(&entries)),
+    ]);
+    tell(bench, "qed", "", &lies, |_| {});
+}
+
+fn c3_all_clusters_of_a_qed_are_one(bench: &Bench) {
+    bench
+        .qemu(["create", "-q", "-f", "qed", "-o", "table_size=16", "image", "1T"])
+        .succeeds();
+    let image = Edited::open(&bench.path("image"));
+    let table = 17 << 16;
+    let cluster = table + (16 << 16);
+    // One L2 table for everything, all of whose entries are one cluster.
+    image
+        .put(1 << 16, &u64::to_le_bytes(table).repeat(16))
+        .put(table, &cluster.to_le_bytes().repeat(1 << 17))
+        .put(cluster, &disk::pattern(0, 1 << 16, 1));
+    is_stopped(bench);
 }
 
 fn c2_d1_lying_vhd_headers(bench: &Bench) {

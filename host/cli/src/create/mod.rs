@@ -8,6 +8,7 @@ mod driver;
 mod line;
 pub mod luks;
 mod qcow2;
+mod qed;
 mod table;
 mod vhdx;
 mod vmdk;
@@ -246,6 +247,7 @@ impl Settings {
             })),
             Format::Qcow2 => qcow2::create(self, around).map(Create::Qcow2),
             Format::Vmdk => vmdk::create(self, around).map(Create::Vmdk),
+            Format::Qed => qed::create(self).map(Create::Qed),
             Format::Vhdx => vhdx::create(self).map(Create::Vhdx),
             Format::Vpc => {
                 self.protocol_preallocation()?;

@@ -48,6 +48,7 @@ pub(super) const fn rows(format: Format) -> &'static [OptionRow] {
         Format::Vpc => VPC,
         Format::Vhdx => VHDX,
         Format::Vdi => VDI,
+        Format::Qed => QED,
         instar_abi::read_only_formats!() => &[],
     }
 }
@@ -232,6 +233,14 @@ const VHDX: &[OptionRow] = &[
 const VDI: &[OptionRow] = &[
     SIZE,
     with_default("static", Bool, "VDI static (pre-allocated) image", "off"),
+];
+
+const QED: &[OptionRow] = &[
+    SIZE,
+    BACKING_FILE,
+    row("backing_fmt", Text, "Image format of the base image"),
+    with_default("cluster_size", Size, "Cluster size (in bytes)", "65536"),
+    row("table_size", Size, "L1/L2 table size (in clusters)"),
 ];
 
 /// LUKS, which is measured but not written.

@@ -3,6 +3,7 @@
 mod bochs;
 mod options;
 mod qcow2;
+mod qed;
 mod sparse;
 mod vdi;
 mod vhd;

@@ -19,6 +19,8 @@ const TRIED: [u64; 5] = [1, 512, 1024, 2048, 4096];
 const PAGE: u64 = 4096;
 /// Pieces that one request may be gathered from (IOV_MAX).
 const PIECES: u64 = 1024;
+/// Bytes of a request: what an `int` can say.
+const LARGEST_REQUEST: u64 = (1 << 31) - 1;
 /// Bytes of a sector.
 const SECTOR: u64 = 512;
 /// Subclusters of an extended cluster.
@@ -90,12 +92,19 @@ impl Limits {
                 (cluster.map(|cluster| cluster / SUBCLUSTERS), cluster)
             }
             (_, Format::Qcow2) => (cluster, cluster),
-            (_, Format::Vmdk) => (cluster, None),
+            (_, Format::Vmdk | Format::Qed) => (cluster, None),
             (_, Format::Raw) => (None, self.file.device.and_then(|device| device.discard)),
             _ => (None, None),
         };
-        let by_sectors = self.guessed_raw || info.encrypted || info.format == Format::Vhdx;
-        self.object(zeroes, if by_sectors { SECTOR } else { 1 }, discard)
+        let by_sectors =
+            self.guessed_raw || info.encrypted || matches!(info.format, Format::Vhdx | Format::Qed);
+        let object = self.object(zeroes, if by_sectors { SECTOR } else { 1 }, discard);
+        // Whole clusters of what a request can have.
+        let most = cluster.filter(|_| info.format == Format::Qed);
+        object.with_some(
+            "max-write-zeroes",
+            most.map(|cluster| LARGEST_REQUEST / cluster * cluster),
+        )
     }
 
     /// Of a raw part of the file.

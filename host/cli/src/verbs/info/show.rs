@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use instar_abi::Format;
 use instar_abi::job::{Compression, Window};
 use instar_abi::report::{Info, LuksInfo, Qcow2Info, Specific, VmdkInfo};
 
@@ -107,7 +108,7 @@ pub(super) fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
     if let Some(size) = report.cluster_size {
         let _ = writeln!(text, "cluster_size: {size}");
     }
-    if report.dirty {
+    if is_shown_dirty(report) {
         text.push_str("cleanly shut down: no\n");
     }
     backing(&mut text, layer);
@@ -217,7 +218,7 @@ pub(super) fn json(layer: &Layer<'_>) -> Json {
         // The reference tool knows nothing of the state of what is never written.
         .with_some(
             "dirty-flag",
-            (!report.format.is_read_only()).then_some(report.dirty),
+            (!report.format.is_read_only()).then_some(is_shown_dirty(report)),
         )
         .with("actual-size", layer.allocated())
         .with("virtual-size", report.virtual_size)
@@ -256,6 +257,11 @@ pub(super) fn json(layer: &Layer<'_>) -> Json {
         .map(|child| child_object(child, layer.limits))
         .collect();
     object.with("children", children).into()
+}
+
+/// The reference tool forgets that a QED image asks for a check before it is asked.
+fn is_shown_dirty(report: &Info) -> bool {
+    report.dirty && report.format != Format::Qed
 }
 
 /// What only a plain file has: nothing.

@@ -1,0 +1,79 @@
+//! Reading.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use instar_disk::report::Backing;
+use instar_disk::{File, Image, Kind, Mapping, Opened, Result, Work, report};
+
+use crate::header::Header;
+use crate::table::{Entry, Tables};
+
+/// Opens a QED image.
+///
+/// # Errors
+/// What the header says that this driver refuses, in qemu-img's words; the host's.
+pub fn open<'h>(file: File<'h>) -> Result<Opened<'h>> {
+    let (header, _) = Header::read(&file)?;
+    Ok(Box::new(Qed {
+        tables: Tables::new(file, &header),
+        file,
+        header,
+    }))
+}
+
+struct Qed<'h> {
+    file: File<'h>,
+    header: Header,
+    tables: Tables<'h>,
+}
+
+impl Image for Qed<'_> {
+    fn size(&self) -> u64 {
+        self.header.size
+    }
+
+    fn map(&mut self, offset: u64) -> Result<Mapping> {
+        let geometry = self.header.geometry;
+        let run = self.tables.run(geometry.cluster_of(offset))?;
+        let within = offset.saturating_sub(geometry.start_of(offset));
+        let length = run
+            .clusters
+            .saturating_mul(geometry.cluster())
+            .saturating_sub(within)
+            .min(self.header.size.saturating_sub(offset));
+        let kind = match run.entry {
+            Entry::None => Kind::Unallocated,
+            Entry::Zero => Kind::Zero { at: None },
+            Entry::At(start) => Kind::Data {
+                slot: self.file.slot(),
+                offset: start.saturating_add(within),
+            },
+        };
+        Ok(Mapping { length, kind })
+    }
+
+    fn status_unit(&self, _: u64) -> u64 {
+        self.header.geometry.span()
+    }
+
+    fn cluster_size(&self) -> Option<u64> {
+        Some(self.header.geometry.cluster())
+    }
+
+    fn work(&self) -> Work {
+        self.tables.work()
+    }
+
+    fn declared_tables(&self) -> Vec<(u64, u64)> {
+        [(self.header.l1_offset, self.header.geometry.table_bytes())].into()
+    }
+
+    fn backing(&self) -> Option<Backing> {
+        self.header.backing()
+    }
+
+    fn describe(&mut self) -> Result<report::Info> {
+        Ok(crate::info::describe(self.file.slot(), &self.header))
+    }
+}
