@@ -226,10 +226,7 @@ impl Bench {
                 && self.ours(&[words, &[ours]].concat()).is_ok()
                 && self.same("raw")
         };
-        let read = both(
-            &["convert", "-f", format, "-O", "raw", "image"],
-            ["theirs", "ours"],
-        );
+        let read = both(&["convert", "-f", format, "-O", "raw", image], ["theirs", "ours"]);
         let info = ["human", "json"].iter().all(|kind| {
             let words = ["info", "--output", kind, image];
             self.qemu(&words)

@@ -296,6 +296,12 @@ fn words_that_are_wrong_are_refused_in_the_same_order(bench: &Bench) {
     bench.qemu(["create", "-q", "-f", "qcow2", "q", "1M"]).succeeds();
     fs::create_dir(bench.path("d")).unwrap();
     for line in WRONG.lines() {
+        if Reference::installed().series == "7.2"
+            && ["-c 0 ", "-d 0 "].iter().any(|zero| line.starts_with(zero))
+        {
+            skip("qemu-img 7.2 takes a count of 0 for bench, and waits for ever with a depth of 0");
+            continue;
+        }
         let words: Vec<&str> = line.split(' ').collect();
         same(bench, &[&["bench"], words.as_slice()].concat(), line);
     }

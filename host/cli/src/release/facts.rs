@@ -8,9 +8,11 @@ use super::Series;
 pub enum Fact {
     InfoShowsChildren,
     MapShowsCompressed,
+    SnapshotErrorsAreWords,
     WideSnapshotColumns,
     NegativeSizesAreOutOfRange,
     DetachedLuksHeader,
+    MissingDeviceIsExplained,
     GetoptComplains,
     ShortHint,
     BadNumbersAreQuoted,
@@ -80,6 +82,11 @@ pub const FACTS: &[Row] = &[
         "`map --output=json` has `compressed` for each extent",
     ),
     since(
+        (8, 2),
+        Fact::SnapshotErrorsAreWords,
+        "`snapshot -c` fails with the words of the system's error; before, with its number, and the words in parentheses",
+    ),
+    since(
         (9, 0),
         Fact::DetachedLuksHeader,
         "`detached-header` is an option of luks, and `info` shows it",
@@ -93,6 +100,11 @@ pub const FACTS: &[Row] = &[
         (10, 0),
         Fact::GetoptComplains,
         "an unknown option is reported in getopt's words, after the verb, and the hint names the verb; before, as `unrecognized option`",
+    ),
+    since(
+        (10, 0),
+        Fact::MissingDeviceIsExplained,
+        "a `host_device` to write to that is not there is reported with what to select instead; before, as a failure to open the image",
     ),
     between(
         (10, 0),

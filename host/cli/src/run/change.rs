@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use instar_abi::job::{Change, ChangeImage, Source, Verb};
 use instar_abi::report::{Done, Failure, Stage};
-use instar_abi::{FileFacts, Format, Report, fault};
+use instar_abi::{Fault, FileFacts, Format, Report, fault};
 use instar_engine::{Files, Policy as GatePolicy, TargetOptions};
 
 use super::files::{self, Names};
@@ -23,8 +23,8 @@ use instar_run::Guest;
 pub(crate) struct Changing<'a> {
     /// Where it is.
     pub(crate) place: &'a Place,
-    /// How a message begins when the change itself fails.
-    pub(crate) failed: &'a [u8],
+    /// The message when the change itself fails, for that reason.
+    pub(crate) failed: &'a dyn Fn(&Fault, &[u8]) -> Vec<u8>,
 }
 
 impl Changing<'_> {
@@ -46,7 +46,7 @@ impl Changing<'_> {
         concluded_by(&ended.reports, &scene, context.program, |failure| {
             let why = words::failure(failure, &scene);
             Stop::Message(match failure.stage {
-                Stage::Change => [self.failed, &why].concat(),
+                Stage::Change => (self.failed)(&failure.fault, &why),
                 _ => why,
             })
         })

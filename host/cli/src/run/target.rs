@@ -16,6 +16,7 @@ use super::progress::Progress;
 use crate::console::Console;
 use crate::create::{Companion, Settings, Surroundings};
 use crate::program::Program;
+use crate::release::{self, Fact};
 use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
 use crate::value::driver::known;
@@ -80,7 +81,7 @@ impl NewTarget<'_> {
         self.settings.check_file().map_err(|why| context(&why))?;
         let protocol = self.protocol();
         if protocol == Protocol::Device {
-            there(path).map_err(|why| context(&[NO_DEVICE, why.as_slice()].concat()))?;
+            there(path).map_err(|why| context(&[no_device(), &why].concat()))?;
         }
         let made = maker.make(path).map_err(|error| {
             let why = words::run::open(&error);
@@ -128,7 +129,12 @@ impl NewTarget<'_> {
 const ONLY_CREATE_KEEPS: &str = "'keep_data_file=on' is only for 'create', because the copied data would overwrite the file; leave the option out to replace the file";
 
 /// What the reference tool says of a device that is not there.
-const NO_DEVICE: &[u8] = b"Protocol driver 'host_device' does not support creating new images, so an existing image must be selected as the target; however, opening the given target as an existing image failed: ";
+fn no_device() -> &'static [u8] {
+    match release::has(Fact::MissingDeviceIsExplained) {
+        true => b"Protocol driver 'host_device' does not support creating new images, so an existing image must be selected as the target; however, opening the given target as an existing image failed: ",
+        false => b"Protocol driver 'host_device' does not support image creation, and opening the image failed: ",
+    }
+}
 
 /// Whether there is a device of that name.
 fn there(path: &OsStr) -> Result<(), Vec<u8>> {

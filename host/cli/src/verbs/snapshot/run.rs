@@ -4,11 +4,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use instar_abi::Report;
 use instar_abi::job::{Change, NewSnapshot, Verb};
+use instar_abi::{Fault, Report, fault};
 use instar_engine::Policy as GatePolicy;
 
 use super::args::{Action, Args};
+use crate::release::{self, Fact};
 use crate::run::Context;
 use crate::run::change::Changing;
 use crate::run::one_image::Look;
@@ -24,12 +25,18 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         Action::Apply(name) => ("apply", name, Change::ApplySnapshot(name.as_bytes().to_vec())),
         Action::Delete(name) => ("delete", name, Change::DeleteSnapshot(name.as_bytes().to_vec())),
     };
-    let failed = [
-        format!("Could not {doing} snapshot '").as_bytes(),
-        name.as_bytes(),
-        b"': ",
-    ]
-    .concat();
+    let failed = |fault: &Fault, why: &[u8]| {
+        let head = format!("Could not {doing} snapshot '");
+        let with_number =
+            matches!(args.action, Action::Create(_)) && !release::has(Fact::SnapshotErrorsAreWords);
+        let why = match fault.code {
+            fault::core::IO if with_number => {
+                [format!("-{} (", fault.numbers[0]).as_bytes(), why, b")"].concat()
+            }
+            _ => why.to_vec(),
+        };
+        [head.as_bytes(), name.as_bytes(), b"': ", &why].concat()
+    };
     Changing {
         place: &place,
         failed: &failed,
