@@ -90,7 +90,7 @@ impl Bench {
             Source::new(facts.slot, Format::from_name(format.as_bytes()))
         });
         let verb = Verb::Rebase(Rebase {
-            image: Source::new(top.slot, Some(Format::Qcow2)),
+            image: Source::new(top.slot, None),
             data_file: data.map(|facts| facts.slot),
             backing: below,
             names: NewBacking {
