@@ -30,7 +30,11 @@ impl<'h> Writer<'h> {
     pub(crate) fn new(file: File<'h>, geometry: Geometry, l1_offset: u64) -> Self {
         let bytes = geometry.table_bytes();
         let l1 = TableWriter::new(file, l1_offset, bytes, 0);
-        Self::of(file, geometry, l1, l1_offset.saturating_add(bytes))
+        Self {
+            // Whatever it had is gone.
+            length: 0,
+            ..Self::of(file, geometry, l1, l1_offset.saturating_add(bytes))
+        }
     }
 
     /// Those of the image in `file`, whose tables are sound.

@@ -70,6 +70,21 @@ fn qemu_img_reads_what_we_write_and_finds_nothing_to_say() {
 }
 
 #[test]
+fn a_longer_file_is_overwritten() {
+    let dir = Bench::new();
+    let path = dir.path("ours.qed");
+    std::fs::write(&path, vec![0xaa; 3 << 20]).unwrap();
+    let disk = disk(512);
+    let native = Native::new(1);
+    let facts = native.existing(&path);
+    let mut target =
+        instar_qed::create(File::new(&native, facts), &options(65536, 4), disk.len() as u64).unwrap();
+    write_disk(&native, target.as_mut(), &disk, 1).unwrap();
+    assert_same(&qemu_reads("qed", &path), &disk, "over a longer file");
+    is_clean(&path, "over a longer file");
+}
+
+#[test]
 fn an_unfinished_image_is_not_a_qed() {
     let dir = Bench::new();
     let path = dir.path("ours.qed");

@@ -456,7 +456,7 @@ fn a_base_that_cannot_grow_is_left_alone(bench: &Bench) {
     deviates("plainer-words", &theirs.message(), &ours.message());
     assert_eq!(
         ours.message(),
-        "Block job failed: Can't resize a v2 image which has snapshots"
+        "Block job failed: Can't resize a v2 image which has snapshots (in 'base')"
     );
     assert!(fs::read(bench.path("base")).unwrap() == before);
 }
