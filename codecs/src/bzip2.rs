@@ -396,7 +396,7 @@ fn follower(entry: u32) -> Result<usize, BadStream> {
 #[cfg(test)]
 mod tests {
     use super::Bzip2;
-    use crate::program::packed as packed_by;
+    use instar_testkit::packed as packed_by;
 
     fn packed(level: &str, bytes: &[u8]) -> Vec<u8> {
         packed_by("bzip2", &["-c", level], bytes)

@@ -26,8 +26,6 @@ mod encode;
 mod lzfse;
 mod lzvn;
 mod noise;
-#[cfg(test)]
-mod program;
 mod xz;
 
 pub use decode::Decoder;

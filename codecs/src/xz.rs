@@ -134,7 +134,7 @@ fn number(from: &mut From<'_>) -> Result<u64, BadStream> {
 #[cfg(test)]
 mod tests {
     use super::decode;
-    use crate::program::packed;
+    use instar_testkit::packed;
 
     fn disk() -> Vec<u8> {
         (0..30_000_u32)

@@ -10,6 +10,7 @@
 //!  heap          what was allocated meanwhile
 //!  conformance   the suite that every format crate runs, over all of these
 //!  resizing      disks made larger and smaller, with a power cut at every moment
+//!  lay           images of formats that qemu-img reads and never makes, byte by byte
 //!  elf           sandboxed programs that break the contract
 //! ```
 #![allow(
@@ -28,8 +29,10 @@ pub mod elf;
 pub mod faults;
 pub mod heap;
 pub mod image;
+pub mod lay;
 mod native;
 pub mod oracle;
+mod packed;
 pub mod pattern;
 pub mod resizing;
 mod sparse;
@@ -40,4 +43,5 @@ pub use bench::{Bench, on_disk, scratch};
 pub use faults::{Asked, Counting, Failing, Full, State, Torn, Watch, Watched};
 pub use instar_abi::Report;
 pub use native::Native;
+pub use packed::packed;
 pub use words::words;

@@ -7,7 +7,6 @@
 //!    ├─ variant  images that qemu-img made of such a disk, one for each feature
 //!    ├─ craft    images that qemu-img would never make, edited byte by byte
 //!    ├─ seal     the same for foreign formats, checksums made right
-//!    ├─ lay      images of formats that qemu-img only reads, laid out byte by byte
 //!    ├─ missing  kernels and filesystems that lack something
 //!    └─ compare  byte for byte, JSON for JSON
 //! ```
@@ -34,7 +33,6 @@ pub mod device;
 mod dice;
 pub mod disk;
 pub mod holder;
-pub mod lay;
 pub mod ledger;
 pub mod missing;
 mod process;

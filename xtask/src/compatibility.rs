@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use instar_testkit::lay;
+
 use crate::run::{cargo, output, step};
-use crate::{Outcome, baselines, lay, references, workspace};
+use crate::{Outcome, baselines, references, workspace};
 
 const PAGE: &str = "README.md";
 const START: &str = "<!-- compatibility: written by `cargo xtask compatibility` from a run beside the installed qemu-img -->\n";

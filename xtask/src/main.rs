@@ -24,15 +24,6 @@ mod dd_matrix;
 mod demo;
 mod deviations;
 mod filter;
-#[path = "../../tests/src/lay/mod.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    clippy::cast_possible_truncation,
-    clippy::unwrap_used,
-    reason = "it belongs to the tests, which use the rest of it, too"
-)]
-mod lay;
 mod references;
 mod run;
 mod tidy;

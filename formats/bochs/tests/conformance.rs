@@ -8,12 +8,9 @@
     reason = "a failure is a test failure"
 )]
 
-#[allow(dead_code, unreachable_pub, reason = "each test uses its part")]
-#[path = "../../../tests/src/lay/bochs.rs"]
-mod lay;
-
 use instar_testkit::Bench;
 use instar_testkit::conformance::{Format, Sound, Tally, covers_the_disk, survives_changes, survives_cuts};
+use instar_testkit::lay::bochs as lay;
 use instar_testkit::pattern::pattern;
 
 /// `open` reads the header; `map` a page of the catalog and a bitmap.

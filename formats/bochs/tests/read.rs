@@ -7,12 +7,9 @@
     reason = "a failure is a test failure"
 )]
 
-#[allow(dead_code, unreachable_pub, reason = "each test uses its part")]
-#[path = "../../../tests/src/lay/bochs.rs"]
-mod lay;
-
 use instar_testkit::Bench;
 use instar_testkit::image::{read_all, walk};
+use instar_testkit::lay::bochs as lay;
 use instar_testkit::oracle::{info_number, qemu_complaint, qemu_reads};
 use instar_testkit::pattern::{assert_same, pattern};
 use instar_testkit::words;

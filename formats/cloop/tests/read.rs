@@ -7,12 +7,9 @@
     reason = "a failure is a test failure"
 )]
 
-#[allow(dead_code, unreachable_pub, reason = "each test uses its part")]
-#[path = "../../../tests/src/lay/cloop.rs"]
-mod lay;
-
 use instar_testkit::Bench;
 use instar_testkit::image::walk;
+use instar_testkit::lay::cloop as lay;
 use instar_testkit::oracle::{info_number, qemu_complaint};
 use instar_testkit::pattern::pattern;
 use instar_testkit::words;

@@ -8,12 +8,9 @@
     reason = "a failure is a test failure"
 )]
 
-#[allow(dead_code, unreachable_pub, reason = "each test uses its part")]
-#[path = "../../../tests/src/lay/dmg.rs"]
-mod lay;
-
 use instar_testkit::Bench;
 use instar_testkit::conformance::{Format, Sound, Tally, covers_the_disk, survives_changes, survives_cuts};
+use instar_testkit::lay::dmg as lay;
 use instar_testkit::pattern::pattern;
 
 /// `open` reads the window of the trailer, the trailer, and all tables at once; `map` reads nothing.

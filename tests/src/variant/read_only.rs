@@ -3,8 +3,9 @@
 use std::fs;
 
 use super::{Variant, made};
-use crate::lay::{bochs, cloop, dmg};
 use crate::{Bench, disk};
+use instar_testkit::lay::{bochs, cloop, dmg};
+use instar_testkit::packed;
 
 /// What qemu-img reads and never makes.
 pub const READ_ONLY: &[Variant] = &[
@@ -99,7 +100,7 @@ pub const BEYOND: &[Variant] = &[
                 bench,
                 256 << 10,
                 dmg::BZIP2,
-                |bytes| dmg::packed_by("bzip2", &["-c"], bytes),
+                |bytes| packed("bzip2", &["-c"], bytes),
                 dmg::Home::List,
             )
         },
@@ -117,7 +118,7 @@ pub const BEYOND: &[Variant] = &[
                 bench,
                 1 << 20,
                 dmg::XZ,
-                |bytes| dmg::packed_by("xz", &["-c"], bytes),
+                |bytes| packed("xz", &["-c"], bytes),
                 dmg::Home::List,
             )
         },

@@ -3,9 +3,9 @@
 use std::fs;
 use std::process::Command;
 
+use instar_testkit::lay::cloop::zlib;
+use instar_testkit::lay::dmg::{self, Chunk, Home};
 use instar_tests::compare::{same_bytes, same_outcome};
-use instar_tests::lay::cloop::zlib;
-use instar_tests::lay::dmg::{self, Chunk, Home};
 use instar_tests::ledger::deviates;
 use instar_tests::variant;
 use instar_tests::{Bench, Outcome, both_sandboxes, disk, ledger};

@@ -41,7 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tests", &["testkit"]),
     // Signals are waited for in one way.
     ("benches", &["host/jail"]),
-    ("xtask", &[]),
+    ("xtask", &["testkit"]),
 ];
 
 /// What must never be linked into the process that holds file descriptors.
@@ -101,7 +101,7 @@ fn edge(
     let Some(target) = members.get(name) else {
         return foreign(from, name, dependency.is_normal());
     };
-    if target.place == "testkit" && !dependency.is_dev() && from != "tests" {
+    if target.place == "testkit" && !dependency.is_dev() && !["tests", "xtask"].contains(&from.as_str()) {
         return Some(format!(
             "{from} -> testkit: test support is allowed only under [dev-dependencies]"
         ));

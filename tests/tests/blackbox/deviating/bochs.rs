@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use instar_testkit::lay::bochs;
 use instar_tests::disk;
-use instar_tests::lay::bochs;
 use instar_tests::seal::Edited;
 use instar_tests::{Bench, both_sandboxes};
 

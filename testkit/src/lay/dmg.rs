@@ -1,8 +1,5 @@
 //! Apple disk images.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 pub const ZERO: u32 = 0;
 pub const RAW: u32 = 1;
 pub const IGNORE: u32 = 2;
@@ -229,27 +226,4 @@ pub fn lzfse(bytes: &[u8]) -> Vec<u8> {
     }
     stream.extend_from_slice(b"bvx$");
     stream
-}
-
-/// What a program that compresses makes of `bytes`.
-///
-/// # Panics
-///
-/// If it is not here, or fails.
-#[must_use]
-pub fn packed_by(program: &str, words: &[&str], bytes: &[u8]) -> Vec<u8> {
-    let mut child = Command::new(program)
-        .args(words)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    std::thread::scope(|scope| {
-        // The program writes before it has read everything.
-        scope.spawn(move || input.write_all(bytes).unwrap());
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{program}");
-        output.stdout
-    })
 }
