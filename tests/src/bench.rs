@@ -119,9 +119,8 @@ impl Bench {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.directory()).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
     }
@@ -137,8 +136,7 @@ impl Bench {
         if !options.is_empty() {
             words.extend(["-o", options]);
         }
-        self.qemu(words.into_iter().chain(["disk.raw", "image"]))
-            .succeeds();
+        self.qemu(words.into_iter().chain(["disk.raw", "image"])).succeeds();
     }
 
     /// instar, ready to run in the directory and in this sandbox.

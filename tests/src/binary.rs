@@ -7,17 +7,8 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 /// Directories whose sources end up in the binary.
-const SOURCES: &[&str] = &[
-    "abi",
-    "codecs",
-    "disk",
-    "formats",
-    "guest",
-    "host",
-    "ops",
-    "Cargo.lock",
-    ".cargo",
-];
+const SOURCES: &[&str] =
+    &["abi", "codecs", "disk", "formats", "guest", "host", "ops", "Cargo.lock", ".cargo"];
 
 /// Where the binary is; built first if it is missing or older than its sources.
 ///
@@ -68,11 +59,7 @@ fn build(profile: &Path) {
 }
 
 fn newest_source() -> Option<SystemTime> {
-    SOURCES
-        .iter()
-        .map(|place| newest(&root().join(place)))
-        .max()
-        .flatten()
+    SOURCES.iter().map(|place| newest(&root().join(place))).max().flatten()
 }
 
 fn newest(path: &Path) -> Option<SystemTime> {

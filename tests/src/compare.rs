@@ -14,15 +14,9 @@ use crate::Bench;
 #[track_caller]
 pub fn same_bytes(bench: &Bench, reference: &str, ours: &str, what: &str) {
     let (left, right) = (bench.path(reference), bench.path(ours));
-    let lengths = [&left, &right].map(|path| {
-        path.metadata()
-            .unwrap_or_else(|e| panic!("{what}: {}: {e}", path.display()))
-            .len()
-    });
-    assert_eq!(
-        lengths[0], lengths[1],
-        "{what}: {reference} and {ours} differ in length"
-    );
+    let lengths = [&left, &right]
+        .map(|path| path.metadata().unwrap_or_else(|e| panic!("{what}: {}: {e}", path.display())).len());
+    assert_eq!(lengths[0], lengths[1], "{what}: {reference} and {ours} differ in length");
     if let Some(offset) = first_difference(&left, &right) {
         panic!("{what}: {reference} and {ours} differ at byte {offset}");
     }
@@ -53,9 +47,7 @@ fn first_difference(left: &Path, right: &Path) -> Option<u64> {
 /// If not.
 #[track_caller]
 pub fn qemu_reads(bench: &Bench, image: &str, disk: &str, what: &str) {
-    bench
-        .qemu(["convert", "-O", "raw", image, "read-back.raw"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "raw", image, "read-back.raw"]).succeeds();
     same_bytes(bench, disk, "read-back.raw", what);
     std::fs::remove_file(bench.path("read-back.raw")).unwrap();
 }
@@ -80,10 +72,7 @@ pub fn checks_clean_as(bench: &Bench, format: &str, image: &str, what: &str) {
     let outcome = bench.qemu(["check", "-f", format, image]);
     assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
     assert!(outcome.stderr.is_empty(), "{what}: {outcome}");
-    assert!(
-        outcome.text().starts_with("No errors were found on the image."),
-        "{what}: {outcome}"
-    );
+    assert!(outcome.text().starts_with("No errors were found on the image."), "{what}: {outcome}");
 }
 
 /// What `qemu-img info` says of `image`, as JSON.
@@ -113,13 +102,8 @@ pub fn qemu_map(bench: &Bench, image: &str) -> Vec<(u64, u64, u64, bool, bool)> 
     for extent in map.as_array().unwrap() {
         let number = |key: &str| extent[key].as_u64().unwrap();
         let flag = |key: &str| extent[key].as_bool().unwrap();
-        let next = (
-            number("start"),
-            number("length"),
-            number("depth"),
-            flag("zero") && !flag("data"),
-            flag("data"),
-        );
+        let next =
+            (number("start"), number("length"), number("depth"), flag("zero") && !flag("data"), flag("data"));
         match extents.last_mut() {
             Some(last) if (last.2, last.3, last.4) == (next.2, next.3, next.4) => last.1 += next.1,
             _ => extents.push(next),
@@ -168,10 +152,7 @@ pub fn allocated_ranges(bench: &Bench, format: &str, image: &str) -> Vec<(u64, u
     }
     for extent in map.as_array().unwrap() {
         if extent["data"].as_bool().unwrap() {
-            add(
-                extent["start"].as_u64().unwrap(),
-                extent["length"].as_u64().unwrap(),
-            );
+            add(extent["start"].as_u64().unwrap(), extent["length"].as_u64().unwrap());
         }
     }
     ranges
@@ -185,10 +166,7 @@ pub fn allocated_ranges(bench: &Bench, format: &str, image: &str) -> Vec<(u64, u
 #[track_caller]
 pub fn same_disk_space(bench: &Bench, format: &str, reference: &str, ours: &str, what: &str) {
     let [reference, ours] = [reference, ours].map(|image| allocated_ranges(bench, format, image));
-    let differs = reference
-        .iter()
-        .zip(&ours)
-        .find(|(reference, ours)| reference != ours);
+    let differs = reference.iter().zip(&ours).find(|(reference, ours)| reference != ours);
     assert!(
         reference == ours,
         "{what}: qemu-img has {} ranges, instar {}; first to differ: {differs:?}",
@@ -223,18 +201,8 @@ pub fn same_outcome(bench: &Bench, words: &[&str], what: &str) -> crate::Outcome
     }
     // All but the name of the program.
     let errors = |text: String| text.replace("instar: ", "qemu-img: ");
-    assert_eq!(
-        theirs.text(),
-        ours.text(),
-        "{what}: {}\n{theirs}{ours}",
-        words.join(" ")
-    );
-    assert_eq!(
-        errors(theirs.errors()),
-        errors(ours.errors()),
-        "{what}: {}",
-        words.join(" ")
-    );
+    assert_eq!(theirs.text(), ours.text(), "{what}: {}\n{theirs}{ours}", words.join(" "));
+    assert_eq!(errors(theirs.errors()), errors(ours.errors()), "{what}: {}", words.join(" "));
     assert_eq!(theirs.code(), ours.code(), "{what}: {}", words.join(" "));
     ours
 }

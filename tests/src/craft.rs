@@ -127,9 +127,7 @@ impl Crafted {
     pub fn extensions(&self, extensions: &[(u32, &[u8])]) -> &Self {
         let mut at = 112;
         for (kind, content) in extensions {
-            self.u32(at, *kind)
-                .u32(at + 4, u32::try_from(content.len()).unwrap())
-                .bytes(at + 8, content);
+            self.u32(at, *kind).u32(at + 4, u32::try_from(content.len()).unwrap()).bytes(at + 8, content);
             at += 8 + (content.len() as u64).next_multiple_of(8);
         }
         self.u64(at, 0)
@@ -137,8 +135,7 @@ impl Crafted {
 
     /// Names an external data file.
     pub fn data_file(&self, name: &[u8]) -> &Self {
-        self.extensions(&[(EXTENSION_DATA_FILE, name)])
-            .u64(field::INCOMPATIBLE_FEATURES, 4)
+        self.extensions(&[(EXTENSION_DATA_FILE, name)]).u64(field::INCOMPATIBLE_FEATURES, 4)
     }
 
     /// Sets the length of the file.

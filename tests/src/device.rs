@@ -33,10 +33,7 @@ impl Loop {
     #[must_use]
     pub fn of_size(bench: &Bench, file: &str, mebibytes: u64) -> Option<Self> {
         let path = bench.path(file);
-        std::fs::File::create(&path)
-            .unwrap()
-            .set_len(mebibytes << 20)
-            .unwrap();
+        std::fs::File::create(&path).unwrap().set_len(mebibytes << 20).unwrap();
         Self::over(&path)
     }
 

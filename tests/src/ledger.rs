@@ -32,14 +32,8 @@ pub fn compared(verb: &str, series: &str) {
 /// If the table has no such entry, or nothing differs.
 pub fn deviates<T: PartialEq + std::fmt::Debug>(name: &str, reference: &T, ours: &T) {
     let table = include_str!("../deviations.toml");
-    assert!(
-        table.contains(&format!("name = \"{name}\"")),
-        "deviations.toml has no entry {name}"
-    );
-    assert!(
-        reference != ours,
-        "{name}: no longer a deviation, both give {ours:?}"
-    );
+    assert!(table.contains(&format!("name = \"{name}\"")), "deviations.toml has no entry {name}");
+    assert!(reference != ours, "{name}: no longer a deviation, both give {ours:?}");
     note(&format!("deviation {name}"));
 }
 

@@ -103,10 +103,7 @@ const fn feature(name: &'static str, rules: &'static [Rule]) -> Feature {
 
 /// What can be missing, one by one.
 pub const FEATURES: &[Feature] = &[
-    feature(
-        "unnamed-files",
-        &[bits(OPENAT, 2, 0x41_0000, 0x41_0000, EOPNOTSUPP)],
-    ),
+    feature("unnamed-files", &[bits(OPENAT, 2, 0x41_0000, 0x41_0000, EOPNOTSUPP)]),
     feature("links", &[always(LINKAT, EPERM), always(LINK, EPERM)]),
     feature(
         "exclusive-rename",
@@ -116,14 +113,7 @@ pub const FEATURES: &[Feature] = &[
             errno: EINVAL,
         }],
     ),
-    feature(
-        "rename",
-        &[
-            always(RENAME, EPERM),
-            always(RENAMEAT, EPERM),
-            always(RENAMEAT2, EPERM),
-        ],
-    ),
+    feature("rename", &[always(RENAME, EPERM), always(RENAMEAT, EPERM), always(RENAMEAT2, EPERM)]),
     feature("unlink", &[always(UNLINK, EPERM), always(UNLINKAT, EPERM)]),
     feature(
         "locks",
@@ -138,10 +128,7 @@ pub const FEATURES: &[Feature] = &[
     ),
     feature("leases", &[is(FCNTL, 1, 1024, EINVAL)]),
     feature("data-seek", &[is(LSEEK, 2, 3, EINVAL), is(LSEEK, 2, 4, EINVAL)]),
-    feature(
-        "data-seek-without-errors",
-        &[is(LSEEK, 2, 3, EIO), is(LSEEK, 2, 4, EIO)],
-    ),
+    feature("data-seek-without-errors", &[is(LSEEK, 2, 3, EIO), is(LSEEK, 2, 4, EIO)]),
     feature("fallocate", &[always(FALLOCATE, EOPNOTSUPP)]),
     feature("plain-fallocate", &[is(FALLOCATE, 1, 0, EOPNOTSUPP)]),
     feature("punching", &[bits(FALLOCATE, 1, 2, 2, EOPNOTSUPP)]),
@@ -169,43 +156,23 @@ pub const FEATURES: &[Feature] = &[
     feature("openat2-allowed", &[always(OPENAT2, EPERM)]),
     feature("close-range", &[always(CLOSE_RANGE, ENOSYS)]),
     feature("close-range-allowed", &[always(CLOSE_RANGE, EPERM)]),
-    feature(
-        "pidfd-signals",
-        &[always(PIDFD_SEND_SIGNAL, EPERM), always(PIDFD_OPEN, EPERM)],
-    ),
+    feature("pidfd-signals", &[always(PIDFD_SEND_SIGNAL, EPERM), always(PIDFD_OPEN, EPERM)]),
     feature(
         "pidfds",
-        &[
-            is(WAITID, 0, 3, EINVAL),
-            always(PIDFD_SEND_SIGNAL, ENOSYS),
-            always(PIDFD_OPEN, ENOSYS),
-        ],
+        &[is(WAITID, 0, 3, EINVAL), always(PIDFD_SEND_SIGNAL, ENOSYS), always(PIDFD_OPEN, ENOSYS)],
     ),
     feature("clone3", &[always(CLONE3, ENOSYS)]),
     feature("clone3-allowed", &[always(CLONE3, EPERM)]),
-    feature(
-        "threads",
-        &[always(CLONE3, ENOSYS), bits(CLONE, 0, 0x1_0000, 0x1_0000, EAGAIN)],
-    ),
-    feature(
-        "processes",
-        &[always(CLONE3, ENOSYS), bits(CLONE, 0, 0x1_0000, 0, EAGAIN)],
-    ),
+    feature("threads", &[always(CLONE3, ENOSYS), bits(CLONE, 0, 0x1_0000, 0x1_0000, EAGAIN)]),
+    feature("processes", &[always(CLONE3, ENOSYS), bits(CLONE, 0, 0x1_0000, 0, EAGAIN)]),
     feature("timers", &[always(TIMER_CREATE, EAGAIN)]),
     feature("random", &[always(GETRANDOM, ENOSYS)]),
     feature(
         "landlock",
-        &[
-            always(LANDLOCK[0], ENOSYS),
-            always(LANDLOCK[1], ENOSYS),
-            always(LANDLOCK[2], ENOSYS),
-        ],
+        &[always(LANDLOCK[0], ENOSYS), always(LANDLOCK[1], ENOSYS), always(LANDLOCK[2], ENOSYS)],
     ),
     feature("seccomp", &[always(SECCOMP, ENOSYS), is(PRCTL, 0, 22, EINVAL)]),
-    feature(
-        "executable-memory",
-        &[bits(MMAP, 2, 6, 6, EPERM), bits(MPROTECT, 2, 4, 4, EPERM)],
-    ),
+    feature("executable-memory", &[bits(MMAP, 2, 6, 6, EPERM), bits(MPROTECT, 2, 4, 4, EPERM)]),
     feature("kvm-ioctls", &[bits(IOCTL, 1, 0xFF00, 0xAE00, EPERM)]),
 ];
 
@@ -289,25 +256,13 @@ pub const PLACES: &[(&str, &[&str])] = &[
             "attributes",
         ],
     ),
-    (
-        "RHEL 8",
-        &["openat2", "close-range", "pidfds", "clone3", "landlock"],
-    ),
+    ("RHEL 8", &["openat2", "close-range", "pidfds", "clone3", "landlock"]),
     ("Ubuntu 20.04", &["openat2", "close-range", "landlock"]),
     (
         "Docker 20.10",
-        &[
-            "openat2-allowed",
-            "close-range-allowed",
-            "clone3-allowed",
-            "landlock",
-            "pidfd-signals",
-        ],
+        &["openat2-allowed", "close-range-allowed", "clone3-allowed", "landlock", "pidfd-signals"],
     ),
-    (
-        "systemd unit with every restriction",
-        &["openat2", "clone3", "executable-memory", "kvm-ioctls"],
-    ),
+    ("systemd unit with every restriction", &["openat2", "clone3", "executable-memory", "kvm-ioctls"]),
 ];
 
 /// The features of a list with commas, or the unknown name in it.

@@ -46,9 +46,7 @@ impl Outcome {
         let line = errors.lines().next().unwrap_or_default();
         let named = |head: &str| {
             let program = head.split(' ').next().unwrap_or_default();
-            ["qemu-img", "instar"]
-                .iter()
-                .any(|name| program.rsplit('/').next() == Some(name))
+            ["qemu-img", "instar"].iter().any(|name| program.rsplit('/').next() == Some(name))
         };
         let line = match line.split_once(": ") {
             Some((head, tail)) if named(head) => tail,
@@ -95,10 +93,7 @@ impl Outcome {
     #[track_caller]
     pub fn fails_with(&self, words: &str) -> &Self {
         self.fails();
-        assert!(
-            self.errors().contains(words),
-            "the message lacks {words:?}: {self}"
-        );
+        assert!(self.errors().contains(words), "the message lacks {words:?}: {self}");
         self
     }
 
@@ -123,11 +118,7 @@ impl Outcome {
     /// If not.
     #[track_caller]
     pub fn within(&self, bound: Duration) -> &Self {
-        assert!(
-            self.took < bound,
-            "took {:?}, the bound is {bound:?}: {self}",
-            self.took
-        );
+        assert!(self.took < bound, "took {:?}, the bound is {bound:?}: {self}", self.took);
         self
     }
 }
@@ -189,10 +180,7 @@ impl Running {
     ///
     /// If the process is gone.
     pub fn signal(&self, name: &str) {
-        let done = Command::new("kill")
-            .args(["-s", name, &self.id().to_string()])
-            .status()
-            .unwrap();
+        let done = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().unwrap();
         assert!(done.success(), "{} is gone", self.command);
     }
 

@@ -39,10 +39,8 @@ impl Reference {
     pub fn live() -> &'static [Self] {
         static LIVE: OnceLock<Vec<Reference>> = OnceLock::new();
         LIVE.get_or_init(|| {
-            let mut live: Vec<Self> = PROFILES
-                .iter()
-                .filter_map(|series| Self::at(Some(fetched(series))))
-                .collect();
+            let mut live: Vec<Self> =
+                PROFILES.iter().filter_map(|series| Self::at(Some(fetched(series)))).collect();
             let installed = Self::installed();
             if !live.iter().any(|known| known.series == installed.series) {
                 live.push(installed.clone());
@@ -58,18 +56,13 @@ impl Reference {
     }
 
     fn at(bin: Option<PathBuf>) -> Option<Self> {
-        let program = bin
-            .as_ref()
-            .map_or_else(|| PathBuf::from("qemu-img"), |bin| bin.join("qemu-img"));
+        let program = bin.as_ref().map_or_else(|| PathBuf::from("qemu-img"), |bin| bin.join("qemu-img"));
         if bin.is_some() && !program.exists() {
             return None;
         }
         let outcome = Outcome::of(Command::new(program).arg("--version"));
         let text = outcome.text();
-        let version = text
-            .strip_prefix("qemu-img version ")?
-            .split_whitespace()
-            .next()?;
+        let version = text.strip_prefix("qemu-img version ")?.split_whitespace().next()?;
         let series: Vec<&str> = version.split('.').take(2).collect();
         Some(Self {
             series: series.join("."),
@@ -99,9 +92,7 @@ impl Reference {
 }
 
 fn fetched(series: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/references"))
-        .join(series)
-        .join("bin")
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/references")).join(series).join("bin")
 }
 
 /// The installed release complains about an option that we take because another has it: then there is nothing to compare.
@@ -109,24 +100,16 @@ fn fetched(series: &str) -> PathBuf {
 pub fn lacks_option(theirs: &Outcome, ours: &Outcome) -> bool {
     let installed = Reference::installed();
     let errors = theirs.errors();
-    let complains = [
-        "unrecognized option",
-        "invalid option",
-        "is ambiguous",
-        "'qom-type'",
-    ]
-    .iter()
-    .any(|words| errors.contains(words));
+    let complains = ["unrecognized option", "invalid option", "is ambiguous", "'qom-type'"]
+        .iter()
+        .any(|words| errors.contains(words));
     if installed.series == "10.0"
         || !complains
         || (theirs.code() == ours.code() && theirs.message() == ours.message())
     {
         return false;
     }
-    ledger::skip(&format!(
-        "qemu-img {} has not all the names of options that we take",
-        installed.series
-    ));
+    ledger::skip(&format!("qemu-img {} has not all the names of options that we take", installed.series));
     true
 }
 

@@ -45,10 +45,7 @@ impl Variant {
         match self.make {
             Make::Convert(words) => {
                 disk::usual(&bench.path("disk.raw"));
-                let all = ["convert", "-f", "raw"]
-                    .iter()
-                    .chain(words)
-                    .chain(&["disk.raw", "image"]);
+                let all = ["convert", "-f", "raw"].iter().chain(words).chain(&["disk.raw", "image"]);
                 bench.qemu(all).succeeds();
             }
             Make::By(make) => make(bench),
@@ -88,14 +85,8 @@ pub const LAYOUTS: &[Variant] = &[
     converted("clusters of 1M", &["-O", "qcow2", "-o", "cluster_size=1M"]),
     converted("clusters of 2M", &["-O", "qcow2", "-o", "cluster_size=2M"]),
     converted("version 2", &["-O", "qcow2", "-o", "compat=0.10"]),
-    converted(
-        "version 2, clusters of 512",
-        &["-O", "qcow2", "-o", "compat=0.10,cluster_size=512"],
-    ),
-    converted(
-        "version 2, clusters of 2M",
-        &["-O", "qcow2", "-o", "compat=0.10,cluster_size=2M"],
-    ),
+    converted("version 2, clusters of 512", &["-O", "qcow2", "-o", "compat=0.10,cluster_size=512"]),
+    converted("version 2, clusters of 2M", &["-O", "qcow2", "-o", "compat=0.10,cluster_size=2M"]),
     converted("refcounts of 1 bit", &["-O", "qcow2", "-o", "refcount_bits=1"]),
     converted("refcounts of 2 bits", &["-O", "qcow2", "-o", "refcount_bits=2"]),
     converted("refcounts of 4 bits", &["-O", "qcow2", "-o", "refcount_bits=4"]),
@@ -103,18 +94,9 @@ pub const LAYOUTS: &[Variant] = &[
     converted("refcounts of 32 bits", &["-O", "qcow2", "-o", "refcount_bits=32"]),
     converted("refcounts of 64 bits", &["-O", "qcow2", "-o", "refcount_bits=64"]),
     converted("lazy refcounts", &["-O", "qcow2", "-o", "lazy_refcounts=on"]),
-    converted(
-        "preallocated tables",
-        &["-O", "qcow2", "-o", "preallocation=metadata"],
-    ),
-    converted(
-        "preallocated by falloc",
-        &["-O", "qcow2", "-o", "preallocation=falloc"],
-    ),
-    converted(
-        "preallocated in full",
-        &["-O", "qcow2", "-o", "preallocation=full"],
-    ),
+    converted("preallocated tables", &["-O", "qcow2", "-o", "preallocation=metadata"]),
+    converted("preallocated by falloc", &["-O", "qcow2", "-o", "preallocation=falloc"]),
+    converted("preallocated in full", &["-O", "qcow2", "-o", "preallocation=full"]),
     converted("everything written", &["-O", "qcow2", "-S", "0"]),
 ];
 
@@ -122,52 +104,21 @@ pub const LAYOUTS: &[Variant] = &[
 pub const CLUSTERS: &[Variant] = &[
     converted("zlib", &["-O", "qcow2", "-c"]),
     converted("zlib, version 2", &["-O", "qcow2", "-c", "-o", "compat=0.10"]),
-    converted(
-        "zlib, clusters of 512",
-        &["-O", "qcow2", "-c", "-o", "cluster_size=512"],
-    ),
-    converted(
-        "zlib, clusters of 4k",
-        &["-O", "qcow2", "-c", "-o", "cluster_size=4k"],
-    ),
-    converted(
-        "zlib, clusters of 2M",
-        &["-O", "qcow2", "-c", "-o", "cluster_size=2M"],
-    ),
+    converted("zlib, clusters of 512", &["-O", "qcow2", "-c", "-o", "cluster_size=512"]),
+    converted("zlib, clusters of 4k", &["-O", "qcow2", "-c", "-o", "cluster_size=4k"]),
+    converted("zlib, clusters of 2M", &["-O", "qcow2", "-c", "-o", "cluster_size=2M"]),
     converted("zstd", &["-O", "qcow2", "-c", "-o", "compression_type=zstd"]),
     converted(
         "zstd, clusters of 512",
-        &[
-            "-O",
-            "qcow2",
-            "-c",
-            "-o",
-            "compression_type=zstd,cluster_size=512",
-        ],
+        &["-O", "qcow2", "-c", "-o", "compression_type=zstd,cluster_size=512"],
     ),
-    converted(
-        "zstd, clusters of 2M",
-        &["-O", "qcow2", "-c", "-o", "compression_type=zstd,cluster_size=2M"],
-    ),
+    converted("zstd, clusters of 2M", &["-O", "qcow2", "-c", "-o", "compression_type=zstd,cluster_size=2M"]),
     converted("subclusters", &["-O", "qcow2", "-o", "extended_l2=on"]),
-    converted(
-        "subclusters of 512",
-        &["-O", "qcow2", "-o", "extended_l2=on,cluster_size=16k"],
-    ),
-    converted(
-        "subclusters of 64k",
-        &["-O", "qcow2", "-o", "extended_l2=on,cluster_size=2M"],
-    ),
-    converted(
-        "subclusters, compressed",
-        &["-O", "qcow2", "-c", "-o", "extended_l2=on"],
-    ),
+    converted("subclusters of 512", &["-O", "qcow2", "-o", "extended_l2=on,cluster_size=16k"]),
+    converted("subclusters of 64k", &["-O", "qcow2", "-o", "extended_l2=on,cluster_size=2M"]),
+    converted("subclusters, compressed", &["-O", "qcow2", "-c", "-o", "extended_l2=on"]),
     made("every kind of cluster", every_kind, &["image"]),
-    made(
-        "every kind of cluster, version 2",
-        every_kind_version_2,
-        &["image"],
-    ),
+    made("every kind of cluster, version 2", every_kind_version_2, &["image"]),
     made("every kind of subcluster", every_kind_of_subcluster, &["image"]),
 ];
 
@@ -205,21 +156,9 @@ pub const STATES: &[Variant] = &[
 pub const SNAPSHOTS: &[Variant] = &[
     made("snapshot by name", snapshots, &["-l", "second", "image"]),
     made("snapshot by ID", snapshots, &["-l", "1", "image"]),
-    made(
-        "snapshot by exact name",
-        snapshots,
-        &["-l", "snapshot.name=first", "image"],
-    ),
-    made(
-        "snapshot by exact ID",
-        snapshots,
-        &["-l", "snapshot.id=2", "image"],
-    ),
-    made(
-        "snapshot by both",
-        snapshots,
-        &["-l", "snapshot.id=2,snapshot.name=second", "image"],
-    ),
+    made("snapshot by exact name", snapshots, &["-l", "snapshot.name=first", "image"]),
+    made("snapshot by exact ID", snapshots, &["-l", "snapshot.id=2", "image"]),
+    made("snapshot by both", snapshots, &["-l", "snapshot.id=2,snapshot.name=second", "image"]),
 ];
 
 pub const RAW: &[Variant] = &[
@@ -239,11 +178,7 @@ fn write(bench: &Bench, image: &str, words: &str, offset: u64, length: u64, seed
         disk::pattern(offset, length, seed)
     };
     fs::write(bench.path("piece"), bytes).unwrap();
-    io(
-        bench,
-        image,
-        &[&format!("write {words} -s piece {offset} {length}")],
-    );
+    io(bench, image, &[&format!("write {words} -s piece {offset} {length}")]);
     fs::remove_file(bench.path("piece")).unwrap();
 }
 
@@ -259,9 +194,7 @@ pub fn io(bench: &Bench, image: &str, commands: &[&str]) {
 /// The same for an image of another format.
 pub fn io_as(bench: &Bench, format: &str, image: &str, commands: &[&str]) {
     let mut command = std::process::Command::new("qemu-io");
-    command
-        .current_dir(bench.directory())
-        .args(["-f", format, "-d", "unmap"]);
+    command.current_dir(bench.directory()).args(["-f", format, "-d", "unmap"]);
     for words in commands {
         command.args(["-c", words]);
     }
@@ -271,9 +204,7 @@ pub fn io_as(bench: &Bench, format: &str, image: &str, commands: &[&str]) {
 }
 
 fn create(bench: &Bench, words: &[&str]) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2"].iter().chain(words))
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2"].iter().chain(words)).succeeds();
 }
 
 fn raw_base(bench: &Bench) {
@@ -284,22 +215,14 @@ fn raw_base(bench: &Bench) {
 fn overlay(bench: &Bench, image: &str, seed: u64) {
     write(bench, image, "", 2048, 8192, seed);
     write(bench, image, "", (1 << 20) + 5 * 512, 100 << 10, seed);
-    io(
-        bench,
-        image,
-        &["write -z 128k 64k", "write -z 2M 100k", "discard 3M 64k"],
-    );
+    io(bench, image, &["write -z 128k 64k", "write -z 2M 100k", "discard 3M 64k"]);
     write(bench, image, "", (3 << 20) + (400 << 10), 512, seed);
 }
 
 fn every_kind(bench: &Bench) {
     create(bench, &["image", "8M"]);
     fill_with_every_kind(bench);
-    io(
-        bench,
-        "image",
-        &["write -z 3M 64k", "write -z -u 4M 128k", "discard 512k 64k"],
-    );
+    io(bench, "image", &["write -z 3M 64k", "write -z -u 4M 128k", "discard 512k 64k"]);
 }
 
 fn every_kind_version_2(bench: &Bench) {
@@ -325,16 +248,7 @@ fn every_kind_of_subcluster(bench: &Bench) {
     write(bench, "image", "", 65536 + 1024, 512, 9);
     write(bench, "image", "", 1 << 20, 256 << 10, 9);
     write(bench, "image", "-c", 2 << 20, 64 << 10, 9);
-    io(
-        bench,
-        "image",
-        &[
-            "write -z 4k 2k",
-            "write -z 1049k 3k",
-            "write -z 1088k 64k",
-            "discard 1156k 6k",
-        ],
-    );
+    io(bench, "image", &["write -z 4k 2k", "write -z 1049k 3k", "write -z 1088k 64k", "discard 1156k 6k"]);
     write(bench, "image", "", (4 << 20) - 2048, 2048, 9);
 }
 
@@ -366,18 +280,7 @@ fn chain_file_prefix(bench: &Bench) {
 
 fn qcow2_base(bench: &Bench) {
     raw_base(bench);
-    bench
-        .qemu([
-            "convert",
-            "-f",
-            "raw",
-            "-O",
-            "qcow2",
-            "-c",
-            "base.raw",
-            "base.qcow2",
-        ])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "-c", "base.raw", "base.qcow2"]).succeeds();
     fs::remove_file(bench.path("base.raw")).unwrap();
 }
 
@@ -403,52 +306,19 @@ fn chain_odd(bench: &Bench) {
 
 fn chain_deep(bench: &Bench) {
     raw_base(bench);
-    create(
-        bench,
-        &[
-            "-b",
-            "base.raw",
-            "-F",
-            "raw",
-            "-o",
-            "cluster_size=4k",
-            "one",
-            "5M",
-        ],
-    );
+    create(bench, &["-b", "base.raw", "-F", "raw", "-o", "cluster_size=4k", "one", "5M"]);
     overlay(bench, "one", 10);
-    create(
-        bench,
-        &["-b", "one", "-F", "qcow2", "-o", "cluster_size=2M", "two", "4M"],
-    );
+    create(bench, &["-b", "one", "-F", "qcow2", "-o", "cluster_size=2M", "two", "4M"]);
     write(bench, "two", "", 2 << 20, 4096, 11);
-    create(
-        bench,
-        &[
-            "-b",
-            "two",
-            "-F",
-            "qcow2",
-            "-o",
-            "cluster_size=512",
-            "three",
-            "6M",
-        ],
-    );
+    create(bench, &["-b", "two", "-F", "qcow2", "-o", "cluster_size=512", "three", "6M"]);
     overlay(bench, "three", 12);
-    create(
-        bench,
-        &["-b", "three", "-F", "qcow2", "-o", "extended_l2=on", "image"],
-    );
+    create(bench, &["-b", "three", "-F", "qcow2", "-o", "extended_l2=on", "image"]);
     write(bench, "image", "", 70_000 / 512 * 512, 2048, 13);
 }
 
 fn chain_subclusters(bench: &Bench) {
     raw_base(bench);
-    create(
-        bench,
-        &["-b", "base.raw", "-F", "raw", "-o", "extended_l2=on", "image"],
-    );
+    create(bench, &["-b", "base.raw", "-F", "raw", "-o", "extended_l2=on", "image"]);
     overlay(bench, "image", 14);
     io(bench, "image", &["write -z 1100k 2k", "discard 1110k 10k"]);
 }
@@ -466,10 +336,7 @@ fn data_file(bench: &Bench) {
 }
 
 fn data_file_raw(bench: &Bench) {
-    create(
-        bench,
-        &["-o", "data_file=image.data,data_file_raw=on", "image", "4M"],
-    );
+    create(bench, &["-o", "data_file=image.data,data_file_raw=on", "image", "4M"]);
     overlay(bench, "image", 17);
 }
 
@@ -527,9 +394,7 @@ fn bitmap(bench: &Bench) {
     create(bench, &["image", "4M"]);
     write(bench, "image", "", 0, 128 << 10, 23);
     bench.qemu(["bitmap", "--add", "image", "changes"]).succeeds();
-    bench
-        .qemu(["bitmap", "--add", "--disable", "-g", "4096", "image", "second"])
-        .succeeds();
+    bench.qemu(["bitmap", "--add", "--disable", "-g", "4096", "image", "second"]).succeeds();
 }
 
 fn odd_sectors(bench: &Bench) {
@@ -546,10 +411,7 @@ fn raw_odd(bench: &Bench) {
 }
 
 fn raw_byte(bench: &Bench) {
-    File::create(bench.path("image"))
-        .unwrap()
-        .write_all_at(b"x", 0)
-        .unwrap();
+    File::create(bench.path("image")).unwrap().write_all_at(b"x", 0).unwrap();
 }
 
 fn raw_empty(bench: &Bench) {
@@ -557,8 +419,5 @@ fn raw_empty(bench: &Bench) {
 }
 
 fn raw_hole(bench: &Bench) {
-    File::create(bench.path("image"))
-        .unwrap()
-        .set_len(256 << 20)
-        .unwrap();
+    File::create(bench.path("image")).unwrap().set_len(256 << 20).unwrap();
 }

@@ -42,12 +42,6 @@ fn take_away(program: &[missing::Instruction]) {
         filter: filter.as_mut_ptr(),
     };
     // SAFETY: the kernel copies the program, which lives until after the call.
-    let done = unsafe {
-        libc::prctl(
-            libc::PR_SET_SECCOMP,
-            libc::SECCOMP_MODE_FILTER,
-            &raw const program,
-        )
-    };
+    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
     assert_eq!(done, 0, "no seccomp here");
 }

@@ -9,59 +9,31 @@ use crate::{Bench, disk};
 pub const FOREIGN: &[Variant] = &[
     converted("vmdk", &["-O", "vmdk"]),
     converted("vmdk, flat", &["-O", "vmdk", "-o", "subformat=monolithicFlat"]),
-    converted(
-        "vmdk, split",
-        &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"],
-    ),
-    converted(
-        "vmdk, split and flat",
-        &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentFlat"],
-    ),
+    converted("vmdk, split", &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"]),
+    converted("vmdk, split and flat", &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentFlat"]),
     converted("vmdk, stream", &["-O", "vmdk", "-o", "subformat=streamOptimized"]),
     converted("vmdk, zeroed grains", &["-O", "vmdk", "-o", "zeroed_grain=on"]),
-    converted(
-        "vmdk for ESX",
-        &[
-            "-O",
-            "vmdk",
-            "-o",
-            "adapter_type=lsilogic,hwversion=13,toolsversion=11269",
-        ],
-    ),
+    converted("vmdk for ESX", &["-O", "vmdk", "-o", "adapter_type=lsilogic,hwversion=13,toolsversion=11269"]),
     converted("vpc", &["-O", "vpc"]),
     converted("vpc, fixed", &["-O", "vpc", "-o", "subformat=fixed"]),
     converted("vpc of the exact size", &["-O", "vpc", "-o", "force_size=on"]),
-    converted(
-        "vpc, fixed, of the exact size",
-        &["-O", "vpc", "-o", "subformat=fixed,force_size=on"],
-    ),
+    converted("vpc, fixed, of the exact size", &["-O", "vpc", "-o", "subformat=fixed,force_size=on"]),
     converted("vhdx", &["-O", "vhdx"]),
     converted("vhdx, fixed", &["-O", "vhdx", "-o", "subformat=fixed"]),
     converted("vhdx, blocks of 1M", &["-O", "vhdx", "-o", "block_size=1M"]),
-    converted(
-        "vhdx, log of 4M",
-        &["-O", "vhdx", "-o", "log_size=4M,block_state_zero=off"],
-    ),
+    converted("vhdx, log of 4M", &["-O", "vhdx", "-o", "log_size=4M,block_state_zero=off"]),
     converted("vdi", &["-O", "vdi"]),
     converted("vdi, static", &["-O", "vdi", "-o", "static=on"]),
     converted("qed", &["-O", "qed"]),
     converted("qed, everything written", &["-O", "qed", "-S", "0"]),
-    converted(
-        "qed, clusters of 4k",
-        &["-O", "qed", "-o", "cluster_size=4k,table_size=2"],
-    ),
-    converted(
-        "qed, clusters of 1M",
-        &["-O", "qed", "-o", "cluster_size=1M,table_size=16"],
-    ),
+    converted("qed, clusters of 4k", &["-O", "qed", "-o", "cluster_size=4k,table_size=2"]),
+    converted("qed, clusters of 1M", &["-O", "qed", "-o", "cluster_size=1M,table_size=16"]),
 ];
 
 /// A QED image over `base`, with data, zeros, and both in one cluster.
 fn qed_over(bench: &Bench, image: &str, base: [&str; 2], options: &str) {
     let [below, format] = base;
-    let words = [
-        "create", "-q", "-f", "qed", "-o", options, "-b", below, "-F", format, image, "5M",
-    ];
+    let words = ["create", "-q", "-f", "qed", "-o", options, "-b", below, "-F", format, image, "5M"];
     bench.qemu(words).succeeds();
     fs::write(bench.path("piece"), disk::pattern(0, 100 << 10, 27)).unwrap();
     io_as(

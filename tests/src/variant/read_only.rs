@@ -55,25 +55,13 @@ pub const READ_ONLY: &[Variant] = &[
         &["image"],
     ),
     made("cloop", |bench| loop_device(bench, 65536), &["image"]),
-    made(
-        "cloop, blocks of a sector",
-        |bench| loop_device(bench, 512),
-        &["image"],
-    ),
-    made(
-        "cloop, blocks of 1.5 MiB",
-        |bench| loop_device(bench, 3 << 19),
-        &["image"],
-    ),
+    made("cloop, blocks of a sector", |bench| loop_device(bench, 512), &["image"]),
+    made("cloop, blocks of 1.5 MiB", |bench| loop_device(bench, 3 << 19), &["image"]),
 ];
 
 /// The same where the name of the file says what it is.
 pub const BY_NAME: &[Variant] = &[
-    made(
-        "dmg",
-        |bench| apple(bench, 256 << 10, dmg::ZLIB, cloop::zlib, dmg::Home::List),
-        &["image.dmg"],
-    ),
+    made("dmg", |bench| apple(bench, 256 << 10, dmg::ZLIB, cloop::zlib, dmg::Home::List), &["image.dmg"]),
     made(
         "dmg, raw chunks",
         |bench| apple(bench, 100 << 10, dmg::RAW, <[u8]>::to_vec, dmg::Home::List),
@@ -88,22 +76,10 @@ pub const BY_NAME: &[Variant] = &[
 
 /// What only instar reads of it.
 pub const BEYOND: &[Variant] = &[
-    made(
-        "dmg, ADC",
-        |bench| apple(bench, 256 << 10, dmg::ADC, dmg::adc, dmg::Home::List),
-        &["image.dmg"],
-    ),
+    made("dmg, ADC", |bench| apple(bench, 256 << 10, dmg::ADC, dmg::adc, dmg::Home::List), &["image.dmg"]),
     made(
         "dmg, bzip2",
-        |bench| {
-            apple(
-                bench,
-                256 << 10,
-                dmg::BZIP2,
-                |bytes| packed("bzip2", &["-c"], bytes),
-                dmg::Home::List,
-            )
-        },
+        |bench| apple(bench, 256 << 10, dmg::BZIP2, |bytes| packed("bzip2", &["-c"], bytes), dmg::Home::List),
         &["image.dmg"],
     ),
     made(
@@ -113,15 +89,7 @@ pub const BEYOND: &[Variant] = &[
     ),
     made(
         "dmg, xz",
-        |bench| {
-            apple(
-                bench,
-                1 << 20,
-                dmg::XZ,
-                |bytes| packed("xz", &["-c"], bytes),
-                dmg::Home::List,
-            )
-        },
+        |bench| apple(bench, 1 << 20, dmg::XZ, |bytes| packed("xz", &["-c"], bytes), dmg::Home::List),
         &["image.dmg"],
     ),
 ];

@@ -38,14 +38,8 @@ fn monotonous(bench: &Bench, method: &str, clusters: u64) {
     fs::write(bench.path("ff"), vec![0xff; 65536]).unwrap();
     let option = format!("compression_type={method}");
     let size = (clusters * CLUSTER).to_string();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-o", &option, "image", &size])
-        .succeeds();
-    io(
-        bench,
-        "image",
-        &["write -c -s ff 0 64k", "write -c -s ff 64k 64k"],
-    );
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", &option, "image", &size]).succeeds();
+    io(bench, "image", &["write -c -s ff 0 64k", "write -c -s ff 64k 64k"]);
     let image = Crafted::open(&bench.path("image"));
     let l1 = image.get(field::L1_TABLE_OFFSET);
     let l2 = image.get(l1) & L2;
@@ -62,12 +56,8 @@ fn monotonous(bench: &Bench, method: &str, clusters: u64) {
     let tables = image.end().next_multiple_of(CLUSTER);
     let count = clusters.div_ceil(8192);
     let data = tables + count * CLUSTER;
-    let streams: Vec<u8> = stream
-        .iter()
-        .copied()
-        .cycle()
-        .take(stream.len() * usize::try_from(clusters).unwrap())
-        .collect();
+    let streams: Vec<u8> =
+        stream.iter().copied().cycle().take(stream.len() * usize::try_from(clusters).unwrap()).collect();
     let entries = (0..clusters).map(|number| {
         let start = data + number * length;
         let more = (start + length - 1) / 512 - start / 512;
@@ -95,28 +85,20 @@ both_sandboxes!(
 
 fn empty_vhdx_images_of_any_size_are_mapped_and_measured(bench: &Bench) {
     for size in ["100M", "10G", "1T", "63T"] {
-        bench
-            .qemu(["create", "-q", "-f", "vhdx", "image", size])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "vhdx", "image", size]).succeeds();
         is_welcome(bench, "image");
         fs::remove_file(bench.path("image")).unwrap();
     }
     for (format, size) in [("qcow2", "1T"), ("vmdk", "1T"), ("vpc", "1T"), ("vdi", "1T")] {
-        bench
-            .qemu(["create", "-q", "-f", format, "image", size])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", format, "image", size]).succeeds();
         is_welcome(bench, "image");
         fs::remove_file(bench.path("image")).unwrap();
     }
 }
 
 fn an_overlay_above_a_large_empty_vhdx_is_mapped_and_measured(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "vhdx", "base", "1T"])
-        .succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "vhdx", "top"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "vhdx", "base", "1T"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "vhdx", "top"]).succeeds();
     io(bench, "top", &["write -P 7 1M 64k", "write -P 8 900G 1M"]);
     is_welcome(bench, "top");
     agree(bench, &["compare", "top", "base"], "an overlay");
@@ -129,9 +111,7 @@ fn gigabytes_of_one_byte_in_a_few_megabytes_are_not_an_attack(bench: &Bench) {
         assert!(bench.path("image").metadata().unwrap().len() < 32 << 20);
         is_welcome(bench, "image");
         is_safe(bench, &["image"]);
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", "-b", "image", "-F", "qcow2", "top"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "image", "-F", "qcow2", "top"]).succeeds();
         io(bench, "top", &["write -P 7 1M 64k"]);
         is_welcome(bench, "top");
         fs::remove_file(bench.path("image")).unwrap();
@@ -152,9 +132,7 @@ fn erased_flash_that_qemu_img_compressed_is_safe(bench: &Bench) {
     for method in ["zstd", "zlib"] {
         let option = format!("compression_type={method}");
         bench
-            .qemu([
-                "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", &option, "disk.raw", "image",
-            ])
+            .qemu(["convert", "-f", "raw", "-O", "qcow2", "-c", "-o", &option, "disk.raw", "image"])
             .succeeds();
         is_safe(bench, &["image"]);
         is_welcome(bench, "image");
@@ -177,18 +155,7 @@ fn erased_flash_that_qemu_img_compressed_is_safe(bench: &Bench) {
 }
 
 fn a_terabyte_of_preallocated_tables_is_not_an_attack(bench: &Bench) {
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "preallocation=metadata",
-            "image",
-            "1T",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", "image", "1T"]).succeeds();
     is_welcome(bench, "image");
     bench.instar(["convert", "-O", "raw", "image", "out"]).succeeds();
     assert!(instar_tests::compare::allocated(&bench.path("out")) < 1 << 20);
@@ -198,18 +165,7 @@ fn a_terabyte_of_preallocated_tables_is_not_an_attack(bench: &Bench) {
 
 fn clusters_in_holes_between_others_cost_what_they_store(bench: &Bench) {
     // Tables made in advance of which every eighth entry was given up: runs too short for a question each, all in one hole.
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "preallocation=metadata",
-            "image",
-            "4G",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", "image", "4G"]).succeeds();
     let image = Crafted::open(&bench.path("image"));
     let l1 = image.get(field::L1_TABLE_OFFSET);
     for table in 0..8 {
@@ -247,10 +203,6 @@ fn a_raw_image_larger_than_any_file_is_refused_as_by_qemu_img(bench: &Bench) {
         let theirs = bench.qemu(["create", "-q", "-f", "raw", "x", size]);
         let _ = fs::remove_file(bench.path("x"));
         let ours = bench.instar(["create", "-q", "-f", "raw", "x", size]);
-        assert_eq!(
-            (ours.code(), ours.message()),
-            (theirs.code(), theirs.message()),
-            "{size}"
-        );
+        assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{size}");
     }
 }

@@ -39,11 +39,8 @@ fn what_we_amend_is_what_qemu_img_amends(bench: &Bench) {
             let with = |image| ["amend", "-o", options, image];
             let (theirs, ours) = (bench.qemu(with("theirs")), bench.instar(with("ours")));
             // Where a cluster is by now, depends on who wrote it.
-            let narrow = |outcome: &Outcome| {
-                outcome
-                    .message()
-                    .starts_with("Cannot decrease refcount entry width")
-            };
+            let narrow =
+                |outcome: &Outcome| outcome.message().starts_with("Cannot decrease refcount entry width");
             if !(narrow(&theirs) && narrow(&ours)) {
                 same_words(&what, &theirs, &ours);
             }
@@ -63,54 +60,19 @@ fn what_we_amend_is_what_qemu_img_amends(bench: &Bench) {
 }
 
 fn an_amend_says_what_qemu_img_says(bench: &Bench) {
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
+        .qemu(["create", "-q", "-f", "qcow2", "-o", "extended_l2=on,compression_type=zstd", "parts", "1M"])
         .succeeds();
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "extended_l2=on,compression_type=zstd",
-            "parts",
-            "1M",
-        ])
-        .succeeds();
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "data_file=data",
-            "apart",
-            "1M",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=data", "apart", "1M"]).succeeds();
     disk::usual(&bench.path("disk.raw"));
     bench
-        .qemu([
-            "convert",
-            "-c",
-            "-O",
-            "qcow2",
-            "-o",
-            "compression_type=zstd",
-            "disk.raw",
-            "packed",
-        ])
+        .qemu(["convert", "-c", "-O", "qcow2", "-o", "compression_type=zstd", "disk.raw", "packed"])
         .succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "sized", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "sized", "1M"]).succeeds();
     bench.qemu(["snapshot", "-c", "small", "sized"]).succeeds();
     bench.qemu(["resize", "-q", "sized", "2M"]).succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old", "1M"]).succeeds();
     bench.qemu(["snapshot", "-c", "first", "old"]).succeeds();
     bench
         .qemu([
@@ -129,9 +91,7 @@ fn an_amend_says_what_qemu_img_says(bench: &Bench) {
         ])
         .succeeds();
     for format in ["raw", "vmdk", "vdi", "vpc", "vhdx", "qed"] {
-        bench
-            .qemu(["create", "-q", "-f", format, format, "1M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", format, format, "1M"]).succeeds();
     }
     let mut lines: Vec<Vec<&str>> = WRONG.iter().map(|line| line.split(' ').collect()).collect();
     for format in ["raw", "vmdk", "vdi", "vpc", "vhdx", "qed"] {
@@ -158,50 +118,21 @@ fn progress_and_quiet_and_cache_modes_are_taken(bench: &Bench) {
         &["-p", "-o", "refcount_bits=3"],
         &["-p", "-o", "foo=3"],
         &["-q", "-o", "compat=0.10"],
-        &[
-            "--progress",
-            "--options",
-            "lazy_refcounts=on",
-            "--format",
-            "qcow2",
-            "--cache",
-            "writethrough",
-        ],
+        &["--progress", "--options", "lazy_refcounts=on", "--format", "qcow2", "--cache", "writethrough"],
     ] {
         for image in ["theirs", "ours"] {
-            bench
-                .qemu(["create", "-q", "-f", "qcow2", image, "1M"])
-                .succeeds();
+            bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
         }
         let with = |image| [&["amend"], words, &[image]].concat();
-        same_words(
-            &words.join(" "),
-            &bench.qemu(with("theirs")),
-            &bench.instar(with("ours")),
-        );
+        same_words(&words.join(" "), &bench.qemu(with("theirs")), &bench.instar(with("ours")));
     }
     for cache in ["none", "writeback", "writethrough", "directsync", "unsafe"] {
         make(bench, "image", "cluster_size=4k", false);
-        bench
-            .qemu(["convert", "-O", "raw", "image", "before.raw"])
-            .succeeds();
-        bench
-            .instar(["amend", "-t", cache, "-o", "refcount_bits=64", "image"])
-            .succeeds();
-        bench
-            .instar([
-                "amend",
-                "-t",
-                cache,
-                "-o",
-                "refcount_bits=16,compat=0.10",
-                "image",
-            ])
-            .succeeds();
+        bench.qemu(["convert", "-O", "raw", "image", "before.raw"]).succeeds();
+        bench.instar(["amend", "-t", cache, "-o", "refcount_bits=64", "image"]).succeeds();
+        bench.instar(["amend", "-t", cache, "-o", "refcount_bits=16,compat=0.10", "image"]).succeeds();
         checks_clean(bench, "image", cache);
-        bench
-            .qemu(["convert", "-O", "raw", "image", "after.raw"])
-            .succeeds();
+        bench.qemu(["convert", "-O", "raw", "image", "after.raw"]).succeeds();
         same_bytes(bench, "before.raw", "after.raw", cache);
     }
 }
@@ -241,9 +172,7 @@ fn another_size_is_that_of_qemu_img(bench: &Bench) {
             same_words(&what, &theirs, &ours);
             qemu_in(bench, "ours", &["check", "image"]).succeeds();
             let json = |who| -> serde_json::Value {
-                let shown = qemu_in(bench, who, &["info", "--output=json", "image"])
-                    .succeeds()
-                    .text();
+                let shown = qemu_in(bench, who, &["info", "--output=json", "image"]).succeeds().text();
                 serde_json::from_str(&shown).unwrap()
             };
             if ours.code() != Some(0) {
@@ -269,44 +198,25 @@ fn another_size_is_that_of_qemu_img(bench: &Bench) {
 
 fn a_disk_gets_shorter_where_the_user_says_so(bench: &Bench) {
     for image in ["theirs", "ours"] {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", image, "2M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", image, "2M"]).succeeds();
     }
     let before = fs::read(bench.path("ours")).unwrap();
-    let (theirs, ours) = (
-        bench.qemu(["amend", "-o", "size=1M", "theirs"]),
-        bench.instar(["amend", "-o", "size=1M", "ours"]),
-    );
+    let (theirs, ours) =
+        (bench.qemu(["amend", "-o", "size=1M", "theirs"]), bench.instar(["amend", "-o", "size=1M", "ours"]));
     ours.fails_with(
         "size= would make the disk shorter: what is behind its new end would be lost; --force does so",
     );
     assert!(fs::read(bench.path("ours")).unwrap() == before);
     deviates("amend-shorter", &theirs.code(), &ours.code());
-    bench
-        .instar(["amend", "--force", "-o", "size=1M", "ours"])
-        .succeeds();
+    bench.instar(["amend", "--force", "-o", "size=1M", "ours"]).succeeds();
     assert_eq!(qemu_info(bench, "ours")["virtual-size"], 1 << 20);
     checks_clean(bench, "ours", "shorter");
 }
 
 fn a_size_takes_what_is_below_and_beside_the_image(bench: &Bench) {
     bench.qemu(["create", "-q", "-f", "raw", "base", "1M"]).succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image"])
-        .succeeds();
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "data_file=data",
-            "apart",
-            "1M",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=data", "apart", "1M"]).succeeds();
     fs::remove_file(bench.path("base")).unwrap();
     let words = ["amend", "-o", "size=2M", "image"];
     let before = fs::read(bench.path("image")).unwrap();
@@ -316,21 +226,15 @@ fn a_size_takes_what_is_below_and_beside_the_image(bench: &Bench) {
     // Nothing besides the image is opened for an image that is not trusted.
     let before = fs::read(bench.path("apart")).unwrap();
     let words = ["amend", "--untrusted", "-o", "size=2M", "apart"];
-    bench
-        .instar(words)
-        .fails_with("which --untrusted does not allow it to open");
+    bench.instar(words).fails_with("which --untrusted does not allow it to open");
     assert!(fs::read(bench.path("apart")).unwrap() == before);
-    bench
-        .instar(["amend", "--untrusted", "-o", "lazy_refcounts=on", "apart"])
-        .succeeds();
+    bench.instar(["amend", "--untrusted", "-o", "lazy_refcounts=on", "apart"]).succeeds();
 }
 
 fn a_width_that_has_no_room_names_the_same_cluster(bench: &Bench) {
-    for (layout, bits) in [
-        ("cluster_size=4k", "1"),
-        ("cluster_size=512,refcount_bits=64", "1"),
-        ("refcount_bits=8", "1"),
-    ] {
+    for (layout, bits) in
+        [("cluster_size=4k", "1"), ("cluster_size=512,refcount_bits=64", "1"), ("refcount_bits=8", "1")]
+    {
         make(bench, "image", layout, false);
         let option = format!("refcount_bits={bits}");
         let words = ["amend", "-o", &option, "image"];
@@ -345,9 +249,7 @@ fn a_width_that_has_no_room_names_the_same_cluster(bench: &Bench) {
 fn a_data_file_may_have_another_name(bench: &Bench) {
     for image in ["theirs", "ours"] {
         let options = format!("data_file={image}.data,data_file_raw=on");
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", "-o", &options, image, "1M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", &options, image, "1M"]).succeeds();
         io(bench, image, &["write -P 5 100k 100k"]);
     }
     for options in [
@@ -357,23 +259,14 @@ fn a_data_file_may_have_another_name(bench: &Bench) {
         "data_file_raw=on",
         "compat=0.10",
     ] {
-        let with = |image| {
-            [
-                "amend".to_owned(),
-                "-o".to_owned(),
-                options.replace("IMAGE", image),
-                image.to_owned(),
-            ]
-        };
+        let with =
+            |image| ["amend".to_owned(), "-o".to_owned(), options.replace("IMAGE", image), image.to_owned()];
         let (theirs, ours) = (bench.qemu(with("theirs")), bench.instar(with("ours")));
         same_words(options, &theirs, &ours);
         if options.starts_with("data_file=") {
             for image in ["theirs", "ours"] {
-                fs::rename(
-                    bench.path(&format!("{image}.data")),
-                    bench.path(&format!("{image}, moved")),
-                )
-                .unwrap();
+                fs::rename(bench.path(&format!("{image}.data")), bench.path(&format!("{image}, moved")))
+                    .unwrap();
             }
         }
     }
@@ -383,9 +276,7 @@ fn a_data_file_may_have_another_name(bench: &Bench) {
         (Some("ours, moved"), Some(false))
     );
     checks_clean(bench, "ours", "with another name");
-    bench
-        .instar(["convert", "-O", "raw", "ours", "out.raw"])
-        .succeeds();
+    bench.instar(["convert", "-O", "raw", "ours", "out.raw"]).succeeds();
     same_bytes(bench, "ours, moved", "out.raw", "through the new name");
     let words = |image| ["amend", "-o", "data_file=", image];
     let (theirs, ours) = (bench.qemu(words("theirs")), bench.instar(words("ours")));
@@ -396,9 +287,7 @@ fn a_data_file_may_have_another_name(bench: &Bench) {
 fn what_fails_late_leaves_nothing_of_what_came_before(bench: &Bench) {
     let options = "refcount_bits=64,lazy_refcounts=on,backing_file=other,backing_fmt=raw";
     for image in ["theirs", "ours"] {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", image, "1M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
     }
     let with = |image| ["amend", "-o", options, image];
     let (theirs, ours) = (bench.qemu(with("theirs")), bench.instar(with("ours")));
@@ -410,9 +299,7 @@ fn what_fails_late_leaves_nothing_of_what_came_before(bench: &Bench) {
 
 fn bitmaps_leave_nothing_behind_in_version_2(bench: &Bench) {
     for image in ["theirs", "ours"] {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", image, "1M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
         bench.qemu(["bitmap", "--add", image, "a"]).succeeds();
         io(bench, image, &["write 0 100k"]);
     }
@@ -420,26 +307,18 @@ fn bitmaps_leave_nothing_behind_in_version_2(bench: &Bench) {
     bench.qemu(with("theirs"));
     bench.instar(with("ours")).succeeds();
     checks_clean(bench, "ours", "bitmaps are gone");
-    deviates(
-        "amend-bitmaps",
-        &bench.qemu(["check", "theirs"]).code(),
-        &bench.qemu(["check", "ours"]).code(),
-    );
+    deviates("amend-bitmaps", &bench.qemu(["check", "theirs"]).code(), &bench.qemu(["check", "ours"]).code());
 }
 
 fn a_snapshot_keeps_its_data_where_the_disk_is_zero_in_the_same_place(bench: &Bench) {
     for image in ["theirs", "ours"] {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", image, "1M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
         io(bench, image, &["write -P 7 0 128k"]);
         bench.qemu(["snapshot", "-c", "s", image]).succeeds();
         io(bench, image, &["write -z 0 64k"]);
     }
     let read = |image, out| {
-        bench
-            .qemu(["convert", "-l", "s", "-O", "raw", image, out])
-            .succeeds();
+        bench.qemu(["convert", "-l", "s", "-O", "raw", image, out]).succeeds();
         fs::read(bench.path(out)).unwrap()
     };
     let before = read("ours", "before.raw");
@@ -449,18 +328,12 @@ fn a_snapshot_keeps_its_data_where_the_disk_is_zero_in_the_same_place(bench: &Be
     let ours = read("ours", "ours.raw");
     assert!(ours == before, "the snapshot is another one");
     checks_clean(bench, "ours", "with its snapshot");
-    deviates(
-        "amend-shared-zeros",
-        &(read("theirs", "theirs.raw") == before),
-        &(ours == before),
-    );
+    deviates("amend-shared-zeros", &(read("theirs", "theirs.raw") == before), &(ours == before));
 }
 
 fn the_chain_below_is_not_needed(bench: &Bench) {
     bench.qemu(["create", "-q", "-f", "raw", "base", "1M"]).succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image"]).succeeds();
     io(bench, "image", &["write -z 0 100k"]);
     fs::rename(bench.path("base"), bench.path("elsewhere")).unwrap();
     let words = ["amend", "-o", "compat=0.10", "image"];
@@ -473,9 +346,7 @@ fn the_chain_below_is_not_needed(bench: &Bench) {
 }
 
 fn an_image_in_use_is_left_alone_by_amend(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     let holder = Holder::of(bench, "qcow2", "image");
     let before = fs::read(bench.path("image")).unwrap();
     let words = ["amend", "-o", "lazy_refcounts=on", "image"];
@@ -492,17 +363,13 @@ fn what_nobody_knows_in_the_header_stays(bench: &Bench) {
     image.extensions(&[(0x1234_5678, b"something"), (0x8765_4321, b"")]);
     // An autoclear feature that nobody keeps up here.
     image.u64(88, 1 << 20);
-    bench
-        .instar(["amend", "-o", "lazy_refcounts=on,refcount_bits=32", "image"])
-        .succeeds();
+    bench.instar(["amend", "-o", "lazy_refcounts=on,refcount_bits=32", "image"]).succeeds();
     checks_clean(bench, "image", "amended");
     let bytes = fs::read(bench.path("image")).unwrap();
     assert_eq!(bytes[88..96], [0; 8]);
     let has = |wanted: &[u8]| bytes[..4096].windows(wanted.len()).any(|window| window == wanted);
     assert!(has(b"\x12\x34\x56\x78\0\0\0\x09something") && has(b"\x87\x65\x43\x21\0\0\0\0"));
-    bench
-        .instar(["amend", "-o", "compat=0.10,refcount_bits=16", "image"])
-        .succeeds();
+    bench.instar(["amend", "-o", "compat=0.10,refcount_bits=16", "image"]).succeeds();
     checks_clean(bench, "image", "downgraded");
     let bytes = fs::read(bench.path("image")).unwrap();
     let has = |wanted: &[u8]| bytes[..4096].windows(wanted.len()).any(|window| window == wanted);
@@ -668,10 +535,8 @@ fn same_words(what: &str, theirs: &Outcome, ours: &Outcome) {
     if instar_tests::reference::lacks_option(theirs, ours) {
         return;
     }
-    let plain = |text: String| {
-        text.replace("instar: ", "qemu-img: ")
-            .replace("instar amend", "qemu-img amend")
-    };
+    let plain =
+        |text: String| text.replace("instar: ", "qemu-img: ").replace("instar amend", "qemu-img amend");
     assert_eq!(plain(ours.errors()), plain(theirs.errors()), "{what}");
     assert_eq!(ours.text(), theirs.text(), "{what}");
     assert_eq!(ours.code(), theirs.code(), "{what}");

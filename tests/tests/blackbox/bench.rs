@@ -74,12 +74,8 @@ fn write_both(bench: &Bench, format: &str, options: &str, what: &str) {
     alike(&theirs, &ours, &format!("{what}: {options}"));
     // The one that fails ends in the middle of what others have begun.
     if theirs.code() == Some(0) {
-        bench
-            .qemu(["convert", "-f", format, "-O", "raw", "theirs", "theirs.raw"])
-            .succeeds();
-        bench
-            .qemu(["convert", "-f", format, "-O", "raw", "ours", "ours.raw"])
-            .succeeds();
+        bench.qemu(["convert", "-f", format, "-O", "raw", "theirs", "theirs.raw"]).succeeds();
+        bench.qemu(["convert", "-f", format, "-O", "raw", "ours", "ours.raw"]).succeeds();
         same_bytes(bench, "theirs.raw", "ours.raw", &format!("{what}: {options}"));
     }
 }
@@ -131,13 +127,7 @@ both_sandboxes!(
 );
 
 fn reads_images_of_every_format(bench: &Bench) {
-    for variants in [
-        variant::LAYOUTS,
-        variant::STATES,
-        variant::RAW,
-        variant::FOREIGN,
-        variant::READ_ONLY,
-    ] {
+    for variants in [variant::LAYOUTS, variant::STATES, variant::RAW, variant::FOREIGN, variant::READ_ONLY] {
         for variant in variants {
             let bench = &Bench::new(bench.sandbox());
             variant.make(bench);
@@ -153,23 +143,14 @@ fn reads_through_chains(bench: &Bench) {
     for chain in variant::CHAINS {
         let bench = &Bench::new(bench.sandbox());
         chain.make(bench);
-        same(
-            bench,
-            &["bench", "-c", "300", "-s", "20000", "-d", "9", "image"],
-            chain.name,
-        );
+        same(bench, &["bench", "-c", "300", "-s", "20000", "-d", "9", "image"], chain.name);
     }
 }
 
 fn writes_into_raw_files(bench: &Bench) {
     for length in [USUAL_BYTES, 4 << 20, (4 << 20) + 1, (4 << 20) + 511] {
         disk::usual(&bench.path("image"));
-        fs::File::options()
-            .write(true)
-            .open(bench.path("image"))
-            .unwrap()
-            .set_len(length)
-            .unwrap();
+        fs::File::options().write(true).open(bench.path("image")).unwrap().set_len(length).unwrap();
         for options in REQUESTS {
             write_both(bench, "raw", options, &format!("{length} bytes"));
         }
@@ -187,11 +168,7 @@ fn writes_into_compressed_clusters_and_subclusters(bench: &Bench) {
 fn writes_into_other_formats(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
     for (format, options) in IN_PLACE {
-        bench
-            .qemu([
-                "convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image",
-            ])
-            .succeeds();
+        bench.qemu(["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image"]).succeeds();
         for requests in REQUESTS {
             write_both(bench, format, requests, &format!("{format} {options}"));
             if !matches!(*format, "vpc") {
@@ -203,9 +180,7 @@ fn writes_into_other_formats(bench: &Bench) {
 
 fn writes_into_an_overlay_bring_up_what_lies_below(bench: &Bench) {
     disk::usual(&bench.path("base.raw"));
-    bench
-        .qemu(["convert", "-c", "-f", "raw", "-O", "qcow2", "base.raw", "middle"])
-        .succeeds();
+    bench.qemu(["convert", "-c", "-f", "raw", "-O", "qcow2", "base.raw", "middle"]).succeeds();
     // Shorter and longer than what is below, data of its own, zeros over data, and a snapshot that shares clusters.
     for (size, cluster) in [("4M", "64k"), ("6M", "4k"), ("5000k", "2M"), ("3M", "512")] {
         let options = format!("cluster_size={cluster}");
@@ -214,22 +189,14 @@ fn writes_into_an_overlay_bring_up_what_lies_below(bench: &Bench) {
                 "create", "-q", "-f", "qcow2", "-o", &options, "-b", "middle", "-F", "qcow2", "image", size,
             ])
             .succeeds();
-        variant::io(
-            bench,
-            "image",
-            &["write -P 3 100k 30k", "write -z 1M 100k", "write -P 4 2M 128k"],
-        );
+        variant::io(bench, "image", &["write -P 3 100k 30k", "write -z 1M 100k", "write -P 4 2M 128k"]);
         bench.qemu(["snapshot", "-c", "kept", "image"]).succeeds();
         variant::io(bench, "image", &["write -P 5 2M 64k", "write -z -u 1500k 64k"]);
-        bench
-            .qemu(["convert", "-l", "kept", "-O", "raw", "image", "kept.raw"])
-            .succeeds();
+        bench.qemu(["convert", "-l", "kept", "-O", "raw", "image", "kept.raw"]).succeeds();
         for requests in REQUESTS {
             write_both(bench, "qcow2", requests, &options);
             checks_clean(bench, "ours", requests);
-            bench
-                .qemu(["convert", "-l", "kept", "-O", "raw", "ours", "kept-now.raw"])
-                .succeeds();
+            bench.qemu(["convert", "-l", "kept", "-O", "raw", "ours", "kept-now.raw"]).succeeds();
             same_bytes(bench, "kept.raw", "kept-now.raw", requests);
         }
         fs::remove_file(bench.path("image")).unwrap();
@@ -239,9 +206,7 @@ fn writes_into_an_overlay_bring_up_what_lies_below(bench: &Bench) {
 fn a_request_past_the_end_fails_after_the_first_line(bench: &Bench) {
     disk::usual(&bench.path("image"));
     fs::write(bench.path("empty"), "").unwrap();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "none", "0"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "none", "0"]).succeeds();
     for words in [
         ["bench", "-f", "raw", "-o", "4M", "image"].as_slice(),
         &["bench", "-f", "raw", "-o", "9223372036854775807", "image"],
@@ -260,9 +225,7 @@ fn a_request_past_the_end_fails_after_the_first_line(bench: &Bench) {
     // As long as the failing one is not sent, nothing is wrong.
     same(
         bench,
-        &[
-            "bench", "-f", "raw", "-c", "1000", "-s", "512", "-S", "1024", "-o", "512", "image",
-        ],
+        &["bench", "-f", "raw", "-c", "1000", "-s", "512", "-S", "1024", "-o", "512", "image"],
         "to the very end",
     );
 }
@@ -270,19 +233,7 @@ fn a_request_past_the_end_fails_after_the_first_line(bench: &Bench) {
 fn a_queue_of_any_depth_is_taken(bench: &Bench) {
     disk::usual(&bench.path("image"));
     for words in [
-        [
-            "bench",
-            "-f",
-            "raw",
-            "-s",
-            "1M",
-            "-c",
-            "4",
-            "-d",
-            "2147483647",
-            "image",
-        ]
-        .as_slice(),
+        ["bench", "-f", "raw", "-s", "1M", "-c", "4", "-d", "2147483647", "image"].as_slice(),
         &["bench", "-f", "raw", "-s", "1", "-d", "2147483647", "image"],
     ] {
         let ours = bench.instar(words);
@@ -309,9 +260,7 @@ fn words_that_are_wrong_are_refused_in_the_same_order(bench: &Bench) {
 
 fn an_image_that_another_process_writes_to_is_not_written_to(bench: &Bench) {
     for format in ["raw", "qcow2"] {
-        bench
-            .qemu(["create", "-q", "-f", format, "image", "4M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", format, "image", "4M"]).succeeds();
         let _holder = Holder::of(bench, format, "image");
         for words in [
             ["bench", "-f", format, "-c", "10", "image"].as_slice(),
@@ -334,13 +283,9 @@ fn a_damaged_image_fails_where_it_is_damaged(bench: &Bench) {
     let image = Crafted::image(bench, "image", "1M", "", 4 * 65536);
     let l2 = image.get(image.get(field::L1_TABLE_OFFSET)) & 0x00ff_ffff_ffff_fe00;
     image.u64(l2 + 16, COPIED | 0x600);
-    for words in [
-        ["bench", "-c", "256", "image"].as_slice(),
-        &["bench", "-c", "1", "-o", "128k", "image"],
-    ] {
+    for words in [["bench", "-c", "256", "image"].as_slice(), &["bench", "-c", "1", "-o", "128k", "image"]] {
         let ours = bench.instar(words);
-        ours.fails_with("Failed request: ")
-            .within(Duration::from_secs(20));
+        ours.fails_with("Failed request: ").within(Duration::from_secs(20));
         assert_eq!(bench.qemu(words).code(), ours.code());
     }
 }
@@ -349,19 +294,10 @@ fn a_device_queue_past_the_page_cache(bench: &Bench) {
     bench.make_image(USUAL_BYTES, &disk::usual_pieces(1), "qcow2", "");
     for mode in ["none", "directsync", "writeback", "writethrough", "unsafe"] {
         same(bench, &["bench", "-t", mode, "-c", "300", "image"], mode);
-        write_both(
-            bench,
-            "qcow2",
-            &format!("-t {mode} -c 30 -s 5000 -S 9000 -d 8 --flush-interval 8"),
-            mode,
-        );
+        write_both(bench, "qcow2", &format!("-t {mode} -c 30 -s 5000 -S 9000 -d 8 --flush-interval 8"), mode);
         checks_clean(bench, "ours", mode);
     }
-    same(
-        bench,
-        &["bench", "-t", "none", "-n", "-c", "30", "image"],
-        "native",
-    );
+    same(bench, &["bench", "-t", "none", "-n", "-c", "30", "image"], "native");
 }
 
 fn images_that_cannot_be_written_in_place_stay_as_they_are(bench: &Bench) {
@@ -381,9 +317,7 @@ fn images_that_cannot_be_written_in_place_stay_as_they_are(bench: &Bench) {
             ])
             .succeeds();
         let before = fs::read(bench.path("image")).unwrap();
-        bench
-            .instar(["bench", "-w", "-c", "1", "image"])
-            .fails_with("Could not open 'image': ");
+        bench.instar(["bench", "-w", "-c", "1", "image"]).fails_with("Could not open 'image': ");
         assert!(fs::read(bench.path("image")).unwrap() == before, "{subformat}");
     }
     // A part of a file.
@@ -399,13 +333,7 @@ fn images_that_cannot_be_written_in_place_stay_as_they_are(bench: &Bench) {
         .fails_with("is read, and not changed");
     same(
         bench,
-        &[
-            "bench",
-            "-c",
-            "9",
-            "--image-opts",
-            "driver=raw,offset=1M,size=1M,file.filename=disk.raw",
-        ],
+        &["bench", "-c", "9", "--image-opts", "driver=raw,offset=1M,size=1M,file.filename=disk.raw"],
         "a part",
     );
 }
@@ -413,11 +341,7 @@ fn images_that_cannot_be_written_in_place_stay_as_they_are(bench: &Bench) {
 /// Every unit that a request reaches into keeps what stands beside it, however requests lie in their units.
 fn small_writes_at_random_places_leave_the_rest_alone(bench: &Bench) {
     disk::make(&bench.path("base.raw"), 8 << 20, &[Piece::Data(0, 8 << 20, 9)]);
-    bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "image",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "image"]).succeeds();
     for prime in [4099_u64, 65_537, 104_729, 1_299_709] {
         let options = format!("-c 400 -s 700 -S {prime} -o {}", prime / 3);
         write_both(bench, "qcow2", &options, "primes");

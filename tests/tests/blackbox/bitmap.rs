@@ -31,9 +31,7 @@ fn bitmaps_that_we_make_and_change_are_those_of_qemu_img(bench: &Bench) {
         let bench = &Bench::new(bench.sandbox());
         let (words, size) = layout.rsplit_once(' ').unwrap();
         for image in ["theirs", "ours"] {
-            bench
-                .qemu(["create", "-q", "-f", "qcow2", "-o", words, image, size])
-                .succeeds();
+            bench.qemu(["create", "-q", "-f", "qcow2", "-o", words, image, size]).succeeds();
         }
         for (number, step) in STEPS.iter().enumerate() {
             let what = format!("{layout}, step {number}: {step:?}");
@@ -58,30 +56,12 @@ fn what_they_say_is_what_qemu_nbd_reads_of_them(bench: &Bench) {
     for (cluster, granularity) in [("64k", "4k"), ("512", "512"), ("2M", "1M"), ("4k", "64k")] {
         let bench = &Bench::new(bench.sandbox());
         let options = format!("cluster_size={cluster}");
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", "-o", &options, "image", "20001K"])
-            .succeeds();
-        bench
-            .instar(["bitmap", "--add", "-g", "512", "image", "exact"])
-            .succeeds();
-        io(
-            bench,
-            "image",
-            &["write 100k 33k", "write 5000k 3M", "write 20000K 1k"],
-        );
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", &options, "image", "20001K"]).succeeds();
+        bench.instar(["bitmap", "--add", "-g", "512", "image", "exact"]).succeeds();
+        io(bench, "image", &["write 100k 33k", "write 5000k 3M", "write 20000K 1k"]);
         bench.instar(["bitmap", "--disable", "image", "exact"]).succeeds();
         bench
-            .instar([
-                "bitmap",
-                "--add",
-                "--disable",
-                "-g",
-                granularity,
-                "--merge",
-                "exact",
-                "image",
-                "copy",
-            ])
+            .instar(["bitmap", "--add", "--disable", "-g", granularity, "--merge", "exact", "image", "copy"])
             .succeeds();
         let unit = if granularity.ends_with('M') {
             1 << 20
@@ -90,14 +70,7 @@ fn what_they_say_is_what_qemu_nbd_reads_of_them(bench: &Bench) {
         };
         let unit = if granularity == "512" { 512 } else { unit };
         let exact = dirty(bench, "exact");
-        assert_eq!(
-            exact,
-            [
-                (100 << 10, 133 << 10),
-                (5000 << 10, 8072 << 10),
-                (20000 << 10, 20001 << 10)
-            ]
-        );
+        assert_eq!(exact, [(100 << 10, 133 << 10), (5000 << 10, 8072 << 10), (20000 << 10, 20001 << 10)]);
         let mut wanted: Vec<(u64, u64)> = Vec::new();
         for (start, end) in exact {
             let (start, end) = (start / unit * unit, end.next_multiple_of(unit).min(20001 << 10));
@@ -111,40 +84,17 @@ fn what_they_say_is_what_qemu_nbd_reads_of_them(bench: &Bench) {
 }
 
 fn bitmaps_of_another_image_are_joined_as_qemu_img_joins_them(bench: &Bench) {
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "cluster_size=4k",
-            "other",
-            "8M",
-        ])
-        .succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "short", "4M"])
-        .succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "vmdk", "foreign", "8M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", "other", "8M"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "short", "4M"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "vmdk", "foreign", "8M"]).succeeds();
     for image in ["other", "short"] {
         bench.qemu(["bitmap", "--add", "-g", "1k", image, "x"]).succeeds();
     }
-    io(
-        bench,
-        "other",
-        &["write 5k 1k", "write 64k 700k", "write 8191k 1k"],
-    );
+    io(bench, "other", &["write 5k 1k", "write 64k 700k", "write 8191k 1k"]);
     for image in ["theirs", "ours"] {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", image, "8M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", image, "8M"]).succeeds();
         bench.qemu(["bitmap", "--add", image, "a"]).succeeds();
-        bench
-            .qemu(["bitmap", "--add", "-g", "512", image, "b"])
-            .succeeds();
+        bench.qemu(["bitmap", "--add", "-g", "512", image, "b"]).succeeds();
     }
     for words in [
         ["--merge", "x", "-b", "other", "IMAGE", "a"].as_slice(),
@@ -157,14 +107,10 @@ fn bitmaps_of_another_image_are_joined_as_qemu_img_joins_them(bench: &Bench) {
         &["--merge", "x", "-b", "other", "-F", "raw", "IMAGE", "a"],
         &["--merge", "x", "-b", "other", "-F", "foo", "IMAGE", "a"],
         &["--merge", "x", "-b", "other", "-F", "vmdk", "IMAGE", "a"],
-        &[
-            "--add", "--merge", "x", "--merge", "y", "-b", "other", "IMAGE", "kept",
-        ],
+        &["--add", "--merge", "x", "--merge", "y", "-b", "other", "IMAGE", "kept"],
     ] {
         let with = |image: &'static str| {
-            let named = words
-                .iter()
-                .map(|word| if *word == "IMAGE" { image } else { word });
+            let named = words.iter().map(|word| if *word == "IMAGE" { image } else { word });
             std::iter::once("bitmap").chain(named).collect::<Vec<_>>()
         };
         let (theirs, ours) = (bench.qemu(with("theirs")), bench.instar(with("ours")));
@@ -174,19 +120,11 @@ fn bitmaps_of_another_image_are_joined_as_qemu_img_joins_them(bench: &Bench) {
 }
 
 fn a_bitmap_verb_says_what_qemu_img_says(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "large", "4T"])
-        .succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "large", "4T"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old", "1M"]).succeeds();
     for format in ["raw", "vmdk", "vdi", "vpc", "vhdx", "qed"] {
-        bench
-            .qemu(["create", "-q", "-f", format, format, "1M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", format, format, "1M"]).succeeds();
     }
     bench.qemu(["bitmap", "--add", "image", "there"]).succeeds();
     let long = "n".repeat(1024);
@@ -217,26 +155,9 @@ fn a_bitmap_verb_says_what_qemu_img_says(bench: &Bench) {
         &["--add", "-f", "raw", "image", "x"],
         &["--add", "image", "x", "y"],
         &["--add", "image"],
-        &[
-            "--add",
-            "--image-opts",
-            "driver=qcow2,file.filename=image,read-only=on",
-            "x",
-        ],
-        &[
-            "--add",
-            "--image-opts",
-            "driver=qcow2,file.filename=image,force-share=on",
-            "x",
-        ],
-        &[
-            "--add",
-            "--image-opts",
-            "-f",
-            "qcow2",
-            "driver=qcow2,file.filename=image",
-            "x",
-        ],
+        &["--add", "--image-opts", "driver=qcow2,file.filename=image,read-only=on", "x"],
+        &["--add", "--image-opts", "driver=qcow2,file.filename=image,force-share=on", "x"],
+        &["--add", "--image-opts", "-f", "qcow2", "driver=qcow2,file.filename=image", "x"],
     ]
     .map(<[&str]>::to_vec)
     .to_vec();
@@ -257,9 +178,7 @@ fn a_bitmap_verb_says_what_qemu_img_says(bench: &Bench) {
 }
 
 fn an_inconsistent_bitmap_can_be_removed_and_nothing_else(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     for name in ["good", "torn"] {
         bench.qemu(["bitmap", "--add", "image", name]).succeeds();
     }
@@ -283,15 +202,10 @@ fn an_inconsistent_bitmap_can_be_removed_and_nothing_else(bench: &Bench) {
     bench.instar(["bitmap", "--add", "image", "new"]).succeeds();
     let flags = |bench: &Bench| {
         let all = bitmaps(bench, "image");
-        all.into_iter()
-            .map(|bitmap| (bitmap.0, bitmap.1))
-            .collect::<Vec<_>>()
+        all.into_iter().map(|bitmap| (bitmap.0, bitmap.1)).collect::<Vec<_>>()
     };
     let owned = |name: &str, flags| (name.to_owned(), flags);
-    assert_eq!(
-        flags(bench),
-        [owned("good", 2), owned("torn", 3), owned("new", 2)]
-    );
+    assert_eq!(flags(bench), [owned("good", 2), owned("torn", 3), owned("new", 2)]);
     bench.instar(["bitmap", "--remove", "image", "torn"]).succeeds();
     assert_eq!(flags(bench), [owned("good", 2), owned("new", 2)]);
     checks_clean(bench, "image", "the inconsistent one is gone");
@@ -299,9 +213,7 @@ fn an_inconsistent_bitmap_can_be_removed_and_nothing_else(bench: &Bench) {
 
 fn stale_bitmaps_are_none(bench: &Bench) {
     for image in ["theirs", "ours"] {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", image, "1M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
         bench.qemu(["bitmap", "--add", image, "old"]).succeeds();
         let mut bytes = fs::read(bench.path(image)).unwrap();
         bytes[95] = 0;
@@ -313,36 +225,20 @@ fn stale_bitmaps_are_none(bench: &Bench) {
         // Theirs has forgotten them by now although it changed nothing.
         assert_eq!(theirs.code(), ours.code(), "{step:?}");
     }
-    let names = |image| {
-        bitmaps(bench, image)
-            .into_iter()
-            .map(|bitmap| bitmap.0)
-            .collect::<Vec<_>>()
-    };
+    let names = |image| bitmaps(bench, image).into_iter().map(|bitmap| bitmap.0).collect::<Vec<_>>();
     assert_eq!(names("ours"), ["new", "second"]);
     assert_eq!(names("theirs"), names("ours"));
 }
 
 fn earlier_actions_are_kept_where_a_later_one_fails(bench: &Bench) {
     for image in ["theirs", "ours"] {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", image, "1M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
     }
     for words in [
         ["--add", "--merge", "nope", "--disable", "a"].as_slice(),
         &["--disable", "--add", "--enable", "a"],
         &["--remove", "--remove", "a"],
-        &[
-            "--add",
-            "--disable",
-            "--remove",
-            "--add",
-            "-g",
-            "4k",
-            "--add",
-            "a",
-        ],
+        &["--add", "--disable", "--remove", "--add", "-g", "4k", "--add", "a"],
     ] {
         let (name, actions) = words.split_last().unwrap();
         let with = |image| [&["bitmap"], actions, &[image, name]].concat();
@@ -353,60 +249,34 @@ fn earlier_actions_are_kept_where_a_later_one_fails(bench: &Bench) {
 }
 
 fn all_bitmaps_are_removed_at_once(bench: &Bench) {
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "cluster_size=4k",
-            "image",
-            "8M",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", "image", "8M"]).succeeds();
     bench.instar(["bitmap", "--remove-all", "image"]).succeeds();
     for name in ["a", "b", "c"] {
         bench.qemu(["bitmap", "--add", "image", name]).succeeds();
     }
     io(bench, "image", &["write 5k 1M"]);
-    bench
-        .instar(["bitmap", "--remove-all", "image", "a"])
-        .fails_with("Expecting filename");
+    bench.instar(["bitmap", "--remove-all", "image", "a"]).fails_with("Expecting filename");
     bench
         .instar(["bitmap", "--remove-all", "--add", "image"])
         .fails_with("Expecting filename and bitmap name");
-    bench
-        .instar(["bitmap", "--remove-all", "--add", "image", "b"])
-        .succeeds();
-    let names = |bench: &Bench| {
-        bitmaps(bench, "image")
-            .into_iter()
-            .map(|bitmap| bitmap.0)
-            .collect::<Vec<_>>()
-    };
+    bench.instar(["bitmap", "--remove-all", "--add", "image", "b"]).succeeds();
+    let names =
+        |bench: &Bench| bitmaps(bench, "image").into_iter().map(|bitmap| bitmap.0).collect::<Vec<_>>();
     assert_eq!(names(bench), ["b"]);
     checks_clean(bench, "image", "two gone");
     bench.instar(["bitmap", "--remove-all", "image"]).succeeds();
     assert!(names(bench).is_empty());
     checks_clean(bench, "image", "all gone");
-    bench
-        .qemu(["create", "-q", "-f", "vdi", "other", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "vdi", "other", "1M"]).succeeds();
     bench.instar(["bitmap", "--remove-all", "other"]).succeeds();
 }
 
 fn an_image_in_use_is_left_alone(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     let holder = Holder::of(bench, "qcow2", "image");
     let before = fs::read(bench.path("image")).unwrap();
     let ours = bench.instar(["bitmap", "--add", "image", "x"]);
-    assert_eq!(
-        ours.message(),
-        bench.qemu(["bitmap", "--add", "image", "x"]).message()
-    );
+    assert_eq!(ours.message(), bench.qemu(["bitmap", "--add", "image", "x"]).message());
     ours.fails_with("Is another process using the image");
     assert_eq!(fs::read(bench.path("image")).unwrap(), before);
     drop(holder);
@@ -414,9 +284,7 @@ fn an_image_in_use_is_left_alone(bench: &Bench) {
 }
 
 fn a_granularity_that_has_more_than_32_bits_is_not_cut(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     let words = ["bitmap", "--add", "-g", "5G", "image", "x"];
     let ours = bench.instar(words);
     ours.fails_with("Granularity must be power of 2 and at least 512");
@@ -424,18 +292,7 @@ fn a_granularity_that_has_more_than_32_bits_is_not_cut(bench: &Bench) {
 }
 
 fn the_file_that_has_the_data_is_not_needed(bench: &Bench) {
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "data_file=data",
-            "image",
-            "1M",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=data", "image", "1M"]).succeeds();
     fs::rename(bench.path("data"), bench.path("elsewhere")).unwrap();
     let words = ["bitmap", "--add", "image", "x"];
     let theirs = bench.qemu(words);
@@ -448,9 +305,7 @@ fn the_file_that_has_the_data_is_not_needed(bench: &Bench) {
 }
 
 fn a_damaged_bitmap_can_be_removed(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     for name in ["good", "damaged"] {
         bench.qemu(["bitmap", "--add", "image", name]).succeeds();
     }
@@ -458,17 +313,12 @@ fn a_damaged_bitmap_can_be_removed(bench: &Bench) {
     crafted.u64(crafted.get(place), 0x12345);
     let words = ["bitmap", "--remove", "image", "damaged"];
     let theirs = bench.qemu(words);
-    bench
-        .instar(["bitmap", "--merge", "damaged", "image", "good"])
-        .fails_with("damaged");
+    bench.instar(["bitmap", "--merge", "damaged", "image", "good"]).fails_with("damaged");
     let ours = bench.instar(words);
     deviates("bitmap-damaged", &theirs.code(), &ours.code());
     ours.succeeds();
     checks_clean(bench, "image", "without it");
-    let names: Vec<_> = bitmaps(bench, "image")
-        .into_iter()
-        .map(|bitmap| bitmap.0)
-        .collect();
+    let names: Vec<_> = bitmaps(bench, "image").into_iter().map(|bitmap| bitmap.0).collect();
     assert_eq!(names, ["good"]);
 }
 
@@ -518,10 +368,8 @@ fn same_words(words: &[&str], theirs: &instar_tests::Outcome, ours: &instar_test
     if instar_tests::reference::lacks_option(theirs, ours) {
         return;
     }
-    let plain = |text: String| {
-        text.replace("instar: ", "qemu-img: ")
-            .replace("instar bitmap", "qemu-img bitmap")
-    };
+    let plain =
+        |text: String| text.replace("instar: ", "qemu-img: ").replace("instar bitmap", "qemu-img bitmap");
     let (wanted, found) = (plain(theirs.errors()), plain(ours.errors()));
     let image = words.iter().rev().nth(1).copied().unwrap_or_default();
     let wanted = called(wanted, image);
@@ -559,11 +407,6 @@ fn dirty(bench: &Bench, name: &str) -> Vec<(u64, u64)> {
     let number = |extent: &serde_json::Value, key: &str| extent[key].as_u64().unwrap();
     let all = map.as_array().unwrap().iter();
     all.filter(|extent| !extent["data"].as_bool().unwrap())
-        .map(|extent| {
-            (
-                number(extent, "start"),
-                number(extent, "start") + number(extent, "length"),
-            )
-        })
+        .map(|extent| (number(extent, "start"), number(extent, "start") + number(extent, "length")))
         .collect()
 }

@@ -21,9 +21,7 @@ fn source(bench: &Bench) {
 
 /// A source that takes minutes to read and fills no disk: a terabyte whose clusters are all the same compressed zeros.
 fn endless(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "endless", "1T"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "endless", "1T"]).succeeds();
     std::fs::write(bench.path("piece"), vec![0; 65536]).unwrap();
     variant::io(bench, "endless", &["write -c -s piece 0 64k"]);
     std::fs::remove_file(bench.path("piece")).unwrap();
@@ -40,18 +38,10 @@ fn endless(bench: &Bench) {
 
 /// Starts a conversion without end and waits until it is at work.
 fn slow(bench: &Bench, words: &[&str]) -> Running {
-    let mut running = bench.start(
-        ["convert", "--max-output", "2T"]
-            .iter()
-            .chain(words)
-            .chain(&["endless", "out"]),
-    );
+    let mut running =
+        bench.start(["convert", "--max-output", "2T"].iter().chain(words).chain(&["endless", "out"]));
     std::thread::sleep(Duration::from_millis(500));
-    assert!(
-        running.runs(),
-        "the conversion ended before it could be stopped: {}",
-        running.finish()
-    );
+    assert!(running.runs(), "the conversion ended before it could be stopped: {}", running.finish());
     running
 }
 
@@ -69,9 +59,7 @@ both_sandboxes!(
 
 fn every_verb_fits_into_256_mebibytes_of_address_space(bench: &Bench) {
     source(bench);
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     bench
         .qemu([
             "convert",
@@ -86,11 +74,7 @@ fn every_verb_fits_into_256_mebibytes_of_address_space(bench: &Bench) {
             "packed",
         ])
         .succeeds();
-    let little = |words: &[&str]| {
-        Outcome::of(&mut bench.command_under(LITTLE, words))
-            .succeeds()
-            .text()
-    };
+    let little = |words: &[&str]| Outcome::of(&mut bench.command_under(LITTLE, words)).succeeds().text();
     little(&["sandbox"]);
     assert_eq!(
         little(&["info", "--output=json", "image"]),
@@ -104,11 +88,7 @@ fn every_verb_fits_into_256_mebibytes_of_address_space(bench: &Bench) {
     ] {
         assert_eq!(little(words), bench.qemu(words).text());
     }
-    bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-b", "image", "-F", "qcow2", "over",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "image", "-F", "qcow2", "over"]).succeeds();
     variant::io(bench, "over", &["write -P 1 1M 9M"]);
     // The disk stays, or is made and unmade.
     for words in [
@@ -132,9 +112,7 @@ fn every_verb_fits_into_256_mebibytes_of_address_space(bench: &Bench) {
         checks_clean(bench, "over", &words.join(" "));
         variant::io(bench, "over", &["read -P 1 1M 9M"]);
     }
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     assert!(little(&["info", "--safety", "packed"]).contains("verdict: safe"));
     for image in ["image", "packed"] {
         little(&["convert", "-O", "raw", image, "out"]);
@@ -143,18 +121,7 @@ fn every_verb_fits_into_256_mebibytes_of_address_space(bench: &Bench) {
         same_bytes(bench, "disk.raw", "out", image);
     }
     for sparse in ["4k", "3M"] {
-        little(&[
-            "convert",
-            "-O",
-            "raw",
-            "--checksum",
-            "-m",
-            "16",
-            "-S",
-            sparse,
-            "image",
-            "out",
-        ]);
+        little(&["convert", "-O", "raw", "--checksum", "-m", "16", "-S", sparse, "image", "out"]);
         same_bytes(bench, "disk.raw", "out", sparse);
     }
     for words in [
@@ -166,25 +133,10 @@ fn every_verb_fits_into_256_mebibytes_of_address_space(bench: &Bench) {
         &["-O", "qcow2", "-c", "-o", "cluster_size=2M"],
         &["-O", "qcow2", "-o", "cluster_size=512"],
         &["-O", "qcow2", "-o", "cluster_size=2M", "--checksum", "-m", "16"],
-        &[
-            "-O",
-            "qcow2",
-            "-o",
-            "cluster_size=512",
-            "--checksum",
-            "-m",
-            "16",
-            "-S",
-            "3M",
-        ],
+        &["-O", "qcow2", "-o", "cluster_size=512", "--checksum", "-m", "16", "-S", "3M"],
         &["-O", "qcow2", "-c", "--checksum=sha256", "-m", "16"],
     ] {
-        let all: Vec<&str> = ["convert"]
-            .iter()
-            .chain(words)
-            .chain(&["packed", "out"])
-            .copied()
-            .collect();
+        let all: Vec<&str> = ["convert"].iter().chain(words).chain(&["packed", "out"]).copied().collect();
         little(&all);
         checks_clean(bench, "out", &words.join(" "));
         qemu_reads(bench, "out", "disk.raw", &words.join(" "));
@@ -194,17 +146,8 @@ fn every_verb_fits_into_256_mebibytes_of_address_space(bench: &Bench) {
 fn a_time_limit_ends_the_work_and_leaves_nothing(bench: &Bench) {
     endless(bench);
     for format in ["raw", "qcow2"] {
-        let outcome = bench.instar([
-            "convert",
-            "--max-output",
-            "2T",
-            "--timeout",
-            "1",
-            "-O",
-            format,
-            "endless",
-            "out",
-        ]);
+        let outcome =
+            bench.instar(["convert", "--max-output", "2T", "--timeout", "1", "-O", format, "endless", "out"]);
         outcome.fails();
         outcome.within(Duration::from_secs(3));
         assert!(outcome.took > Duration::from_millis(900), "{outcome}");
@@ -236,16 +179,10 @@ fn a_kill_leaves_nothing_under_the_name(bench: &Bench) {
         let children = descendants(running.id());
         running.signal("KILL");
         running.finish();
-        assert!(
-            !bench.path("out").exists(),
-            "{format}: a partial target stands under its name"
-        );
+        assert!(!bench.path("out").exists(), "{format}: a partial target stands under its name");
         std::thread::sleep(Duration::from_millis(200));
         for child in children {
-            assert!(
-                !alive(child),
-                "{format}: process {child} outlived the one that was killed"
-            );
+            assert!(!alive(child), "{format}: process {child} outlived the one that was killed");
         }
     }
 }
@@ -254,9 +191,7 @@ fn an_existing_qcow2_target_is_unmistakably_incomplete_after_a_kill(bench: &Benc
     endless(bench);
     disk::usual(&bench.path("old.raw"));
     for signal in ["INT", "KILL"] {
-        bench
-            .qemu(["convert", "-f", "raw", "-O", "qcow2", "old.raw", "out"])
-            .succeeds();
+        bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "old.raw", "out"]).succeeds();
         let running = slow(bench, &["-S", "0", "-c", "-O", "qcow2"]);
         running.signal(signal);
         running.finish();
@@ -290,31 +225,15 @@ fn a_slow_rate_is_kept(bench: &Bench) {
 
 fn an_output_limit_is_kept(bench: &Bench) {
     source(bench);
-    let outcome = bench.instar([
-        "convert",
-        "--max-output",
-        "4M",
-        "-S",
-        "0",
-        "-O",
-        "raw",
-        "disk.raw",
-        "out",
-    ]);
+    let outcome = bench.instar(["convert", "--max-output", "4M", "-S", "0", "-O", "raw", "disk.raw", "out"]);
     outcome.fails();
     assert_eq!(bench.names(), ["disk.raw"], "{outcome}");
 }
 
 fn a_size_limit_is_kept(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1G"])
-        .succeeds();
-    bench
-        .instar(["convert", "--max-size", "512M", "-O", "raw", "image", "out"])
-        .fails_with("--max-size");
-    bench
-        .instar(["convert", "--max-size", "1G", "-O", "raw", "image", "out"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1G"]).succeeds();
+    bench.instar(["convert", "--max-size", "512M", "-O", "raw", "image", "out"]).fails_with("--max-size");
+    bench.instar(["convert", "--max-size", "1G", "-O", "raw", "image", "out"]).succeeds();
 }
 
 /// Every process below `id`.
@@ -330,12 +249,7 @@ fn descendants(id: u32) -> Vec<u32> {
     let mut found = vec![id];
     let mut next = 0;
     while let Some(&parent) = found.get(next) {
-        found.extend(
-            pairs
-                .iter()
-                .filter(|(_, of)| *of == parent)
-                .map(|(child, _)| *child),
-        );
+        found.extend(pairs.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
         next += 1;
     }
     found.remove(0);

@@ -215,12 +215,7 @@ const CLIENTS: &[Client] = &[
     Client {
         name: "cloud-utils",
         under: "env",
-        lines: &[
-            "info image",
-            "info disk.raw",
-            "info split.vmdk",
-            "convert -f raw -O qcow2 disk.raw out",
-        ],
+        lines: &["info image", "info disk.raw", "info split.vmdk", "convert -f raw -O qcow2 disk.raw out"],
     },
     Client {
         name: "Lima",
@@ -351,10 +346,7 @@ fn settled(outcome: &Outcome) -> String {
             continue;
         };
         let value: f64 = step.parse().unwrap_or_else(|_| panic!("{part:?}: {outcome}"));
-        assert!(
-            value >= last && value <= 100.0 && part.starts_with("    ("),
-            "{outcome}"
-        );
+        assert!(value >= last && value <= 100.0 && part.starts_with("    ("), "{outcome}");
         assert_eq!(step.split('.').nth(1).map(str::len), Some(2), "{outcome}");
         last = value;
         if value == 0.0 || value == 100.0 {
@@ -366,11 +358,9 @@ fn settled(outcome: &Outcome) -> String {
 
 /// The file of `place` that a line writes.
 fn target(line: &str) -> Option<&'static str> {
-    ["out", "large.raw", "large.qcow2"].into_iter().find(|name| {
-        words(line)
-            .iter()
-            .any(|word| word.trim_start_matches("of=") == *name)
-    })
+    ["out", "large.raw", "large.qcow2"]
+        .into_iter()
+        .find(|name| words(line).iter().any(|word| word.trim_start_matches("of=") == *name))
 }
 
 /// qemu-img sees the same image of the same format in both places.

@@ -39,11 +39,7 @@ fn agree(bench: &Bench, image: &str, what: &str) -> Outcome {
 #[track_caller]
 fn finds(bench: &Bench, code: i32, what: &str) {
     let theirs = agree(bench, "image", what);
-    assert_eq!(
-        theirs.code(),
-        Some(code),
-        "{what} is not what the test means to show: {theirs}"
-    );
+    assert_eq!(theirs.code(), Some(code), "{what} is not what the test means to show: {theirs}");
 }
 
 /// Sound images of each variant.
@@ -186,29 +182,19 @@ fn check_takes_the_options_of_qemu_img(bench: &Bench) {
     ] {
         let theirs = bench.qemu(words);
         assert_eq!(theirs.code(), Some(1), "{theirs}");
-        assert_eq!(
-            theirs.message(),
-            bench.instar(words).fails().message(),
-            "{words:?}"
-        );
+        assert_eq!(theirs.message(), bench.instar(words).fails().message(), "{words:?}");
     }
 }
 
 fn check_needs_the_backing_file(bench: &Bench) {
-    bench
-        .qemu([
-            "create", "-q", "-u", "-f", "qcow2", "-b", "absent", "-F", "raw", "image", "1M",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-u", "-f", "qcow2", "-b", "absent", "-F", "raw", "image", "1M"]).succeeds();
     finds(bench, 1, "backing file");
 }
 
 fn check_finds_wrong_refcounts(bench: &Bench) {
-    for (what, cluster, refcount, code) in [
-        ("too low", 1_u64, 0_u16, 2),
-        ("too high", 2, 2, 2),
-        ("far too high", 0, 0xffff, 2),
-    ] {
+    for (what, cluster, refcount, code) in
+        [("too low", 1_u64, 0_u16, 2), ("too high", 2, 2, 2), ("far too high", 0, 0xffff, 2)]
+    {
         let tables = image(bench, "");
         let data = tables.0.get(tables.entry(cluster)) & OFFSET;
         tables.count(data, refcount);
@@ -219,10 +205,7 @@ fn check_finds_wrong_refcounts(bench: &Bench) {
     finds(bench, 3, "the header in use twice");
     let tables = image(bench, "");
     for cluster in 30..50 {
-        tables.count(
-            tables.0.end().next_multiple_of(CLUSTER) - cluster / 10 * CLUSTER,
-            3,
-        );
+        tables.count(tables.0.end().next_multiple_of(CLUSTER) - cluster / 10 * CLUSTER, 3);
     }
     finds(bench, 2, "many at once");
 }
@@ -335,10 +318,7 @@ fn check_finds_broken_subclusters(bench: &Bench) {
     ] {
         let tables = image(bench, "extended_l2=on");
         let place = tables.l2() + 16;
-        tables
-            .0
-            .u64(place, value.unwrap_or_else(|| tables.0.get(place)))
-            .u64(place + 8, bits);
+        tables.0.u64(place, value.unwrap_or_else(|| tables.0.get(place))).u64(place + 8, bits);
         agree(bench, "image", what);
     }
 }
@@ -361,10 +341,7 @@ fn check_finds_broken_refcount_structures(bench: &Bench) {
     tables.0.u64(tables.refcount_table() + 8, 2 * CLUSTER);
     finds(bench, 2, "a block twice");
     let tables = image(bench, "");
-    tables
-        .0
-        .u64(tables.refcount_table() + 16, 1 << 40)
-        .u64(tables.refcount_table() + 24, 3);
+    tables.0.u64(tables.refcount_table() + 16, 1 << 40).u64(tables.refcount_table() + 24, 3);
     finds(bench, 2, "blocks for what is not there");
     image(bench, "").0.u32(field::REFCOUNT_TABLE_CLUSTERS, 0);
     finds(bench, 2, "no table at all");
@@ -411,10 +388,7 @@ fn check_finds_broken_snapshots(bench: &Bench) {
             tables.0.bytes(place, &value[8 - bytes..]);
         }
         let theirs = agree(bench, "image", what);
-        assert!(
-            theirs.code() == Some(code) || code == 2 || code == 0,
-            "{what}: {theirs}"
-        );
+        assert!(theirs.code() == Some(code) || code == 2 || code == 0, "{what}: {theirs}");
     }
     for (what, count, offset) in [
         ("more than there are", 3, None),
@@ -445,15 +419,9 @@ fn check_finds_broken_snapshots(bench: &Bench) {
         "1M",
     ];
     bench.qemu(words).succeeds();
-    let (theirs, ours) = (
-        bench.qemu(["check", "encrypted"]),
-        bench.instar(["check", "encrypted"]),
-    );
+    let (theirs, ours) = (bench.qemu(["check", "encrypted"]), bench.instar(["check", "encrypted"]));
     deviates("check-encrypted", &theirs.code(), &ours.code());
-    assert!(
-        ours.succeeds().text().starts_with("No errors were found"),
-        "{ours}"
-    );
+    assert!(ours.succeeds().text().starts_with("No errors were found"), "{ours}");
     let tables = with_snapshots(bench);
     tables.0.u64(tables.snapshots(), 0xffff_ffff_ffff_0000);
     let (theirs, ours) = (bench.qemu(["check", "image"]), bench.instar(["check", "image"]));
@@ -517,36 +485,18 @@ fn check_finds_broken_bitmaps(bench: &Bench) {
     assert_eq!((theirs.code(), theirs.text()), (Some(3), ours.text()));
     deviates("check-hint-ends-its-line", &said(&theirs).2, &said(&ours).2);
     let hint = "to fix.";
-    assert_eq!(
-        said(&theirs).2.replacen(hint, &format!("{hint}\n"), 1),
-        said(&ours).2
-    );
+    assert_eq!(said(&theirs).2.replacen(hint, &format!("{hint}\n"), 1), said(&ours).2);
 }
 
 fn check_reports_broken_headers_as_qemu_img_does(bench: &Bench) {
     for (what, offset, bytes, values) in [
-        (
-            "incompatible features",
-            field::INCOMPATIBLE_FEATURES,
-            8,
-            &[1_u64, 2, 3, 1 << 20][..],
-        ),
+        ("incompatible features", field::INCOMPATIBLE_FEATURES, 8, &[1_u64, 2, 3, 1 << 20][..]),
         ("version", field::VERSION, 4, &[2, 4]),
         ("cluster bits", field::CLUSTER_BITS, 4, &[8, 15, 17, 22]),
         ("L1 size", field::L1_SIZE, 4, &[0, 3, 40, 0xffff_ffff]),
-        (
-            "L1 offset",
-            field::L1_TABLE_OFFSET,
-            8,
-            &[0, 0x200, 1 << 40, 1 << 62],
-        ),
+        ("L1 offset", field::L1_TABLE_OFFSET, 8, &[0, 0x200, 1 << 40, 1 << 62]),
         ("refcount order", field::REFCOUNT_ORDER, 4, &[3, 5, 6, 7]),
-        (
-            "refcount table clusters",
-            field::REFCOUNT_TABLE_CLUSTERS,
-            4,
-            &[2, 9, 200],
-        ),
+        ("refcount table clusters", field::REFCOUNT_TABLE_CLUSTERS, 4, &[2, 9, 200]),
         ("size", field::SIZE, 8, &[0, 1000, 1 << 40]),
     ] {
         for value in values {
@@ -563,18 +513,9 @@ fn check_reports_broken_headers_as_qemu_img_does(bench: &Bench) {
 
 fn checks_truncated_images(bench: &Bench) {
     let whole = image(bench, "").0.end();
-    for length in [
-        512,
-        65536,
-        65537,
-        131_072,
-        200_000,
-        300_000,
-        whole / 2,
-        whole - 70_000,
-        whole - 512,
-        whole - 1,
-    ] {
+    for length in
+        [512, 65536, 65537, 131_072, 200_000, 300_000, whole / 2, whole - 70_000, whole - 512, whole - 1]
+    {
         image(bench, "").0.length(length);
         agree(bench, "image", &format!("cut at {length}"));
     }
@@ -588,22 +529,13 @@ fn checks_data_files(bench: &Bench) {
     };
     made(bench);
     finds(bench, 0, "sound");
-    for (what, change) in [
-        ("flag cleared", COPIED),
-        ("compressed", COMPRESSED),
-        ("unaligned", 512),
-    ] {
+    for (what, change) in [("flag cleared", COPIED), ("compressed", COMPRESSED), ("unaligned", 512)] {
         let tables = made(bench);
-        tables
-            .0
-            .u64(tables.entry(2), tables.0.get(tables.entry(2)) ^ change);
+        tables.0.u64(tables.entry(2), tables.0.get(tables.entry(2)) ^ change);
         finds(bench, 2, what);
     }
     let tables = made(bench);
-    tables
-        .0
-        .u32(field::NB_SNAPSHOTS, 1)
-        .u64(field::SNAPSHOTS_OFFSET, 10 * CLUSTER);
+    tables.0.u32(field::NB_SNAPSHOTS, 1).u64(field::SNAPSHOTS_OFFSET, 10 * CLUSTER);
     agree(bench, "image", "a snapshot");
     fs::remove_file(bench.path("data")).unwrap();
     finds(bench, 1, "without the data file");
@@ -646,16 +578,7 @@ fn check_finds_broken_vhdx_tables(bench: &Bench) {
         finds(bench, code, what);
     }
     bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "vhdx",
-            "-o",
-            "subformat=fixed,block_size=1M",
-            "image",
-            "8M",
-        ])
+        .qemu(["create", "-q", "-f", "vhdx", "-o", "subformat=fixed,block_size=1M", "image", "8M"])
         .succeeds();
     let crafted = Crafted::open(&bench.path("image"));
     crafted.length(crafted.end() - (3 << 19));
@@ -681,16 +604,7 @@ fn check_finds_broken_vmdk_tables(bench: &Bench) {
         finds(bench, code, what);
     }
     bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "vmdk",
-            "-o",
-            "subformat=monolithicFlat",
-            "flat.vmdk",
-            "1M",
-        ])
+        .qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "flat.vmdk", "1M"])
         .succeeds();
     agree(bench, "flat.vmdk", "flat");
 }

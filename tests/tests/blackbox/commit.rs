@@ -16,9 +16,7 @@ use crate::layouts::attributes;
 fn images(bench: &Bench, base: &str, image: &str) {
     disk::usual(&bench.path("below.raw"));
     let create = |options: &str, below: &str, format: &str, name: &str| {
-        let words = [
-            "create", "-q", "-f", "qcow2", "-o", options, "-b", below, "-F", format, name, "5M",
-        ];
+        let words = ["create", "-q", "-f", "qcow2", "-o", options, "-b", below, "-F", format, name, "5M"];
         bench.qemu(words).succeeds();
     };
     create(base, "below.raw", "raw", "base");
@@ -26,11 +24,7 @@ fn images(bench: &Bench, base: &str, image: &str) {
     create("cluster_size=64k", "base", "qcow2", "middle");
     variant::io(bench, "middle", &["write -P 4 130k 50k", "write -z 700k 30k"]);
     create(image, "middle", "qcow2", "image");
-    variant::io(
-        bench,
-        "image",
-        &["write -P 7 64k 70k", "write -z 200k 64k", "write -P 9 3M 2k"],
-    );
+    variant::io(bench, "image", &["write -P 7 64k 70k", "write -z 200k 64k", "write -P 9 3M 2k"]);
 }
 
 fn keep_disk(bench: &Bench, image: &str, name: &str) {
@@ -77,18 +71,11 @@ fn an_image_goes_into_the_layer_below_as_with_qemu_img(bench: &Bench) {
     .into_iter()
     .enumerate()
     {
-        for image in [
-            "cluster_size=64k",
-            "cluster_size=4k,lazy_refcounts=on",
-            "cluster_size=64k,extended_l2=on",
-        ] {
-            let ways: &[&[&str]] = &[
-                &[],
-                &["-b", "base"],
-                &["-d"],
-                &["-q", "-t", "none"],
-                &["-r", "1G", "-b", "below.raw"],
-            ];
+        for image in
+            ["cluster_size=64k", "cluster_size=4k,lazy_refcounts=on", "cluster_size=64k,extended_l2=on"]
+        {
+            let ways: &[&[&str]] =
+                &[&[], &["-b", "base"], &["-d"], &["-q", "-t", "none"], &["-r", "1G", "-b", "below.raw"]];
             for options in ways.iter().copied().take(if number == 0 { 5 } else { 2 }) {
                 let bench = &Bench::new(bench.sandbox());
                 let what = format!("{image} into {base}, {options:?}");
@@ -97,11 +84,7 @@ fn an_image_goes_into_the_layer_below_as_with_qemu_img(bench: &Bench) {
                 keep_disk(bench, "image", "before.raw");
                 let ours = bench.instar([&["commit"], options, &["image"]].concat());
                 let theirs = bench.qemu([&["commit"], options, &["theirs/image"]].concat());
-                assert_eq!(
-                    (ours.code(), ours.message()),
-                    (theirs.code(), theirs.message()),
-                    "{what}"
-                );
+                assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{what}");
                 assert_eq!(ours.succeeds().text(), theirs.text(), "{what}");
                 for name in ALL {
                     keep_disk(bench, name, "ours.raw");
@@ -117,11 +100,7 @@ fn an_image_goes_into_the_layer_below_as_with_qemu_img(bench: &Bench) {
                 // qemu-img does not write all of the last cluster.
                 let most = length("theirs/base").next_multiple_of(2 << 20);
                 assert!(length("base") <= most, "{what}: {} bytes", length("base"));
-                assert!(
-                    length("image") <= length("theirs/image"),
-                    "{what}: {} bytes",
-                    length("image")
-                );
+                assert!(length("image") <= length("theirs/image"), "{what}: {} bytes", length("image"));
             }
         }
     }
@@ -140,38 +119,16 @@ fn a_base_of_any_format_takes_what_is_above_it(bench: &Bench) {
         let bench = &Bench::new(bench.sandbox());
         let what = format!("{format} {options}");
         fs::write(bench.path("content.raw"), disk::text(0, 4 << 20)).unwrap();
-        let convert = [
-            "convert",
-            "-f",
-            "raw",
-            "-O",
-            format,
-            "-o",
-            options,
-            "content.raw",
-            "base",
-        ];
+        let convert = ["convert", "-f", "raw", "-O", format, "-o", options, "content.raw", "base"];
         bench
-            .qemu(
-                convert
-                    .into_iter()
-                    .filter(|word| !options.is_empty() || !["-o", ""].contains(word)),
-            )
+            .qemu(convert.into_iter().filter(|word| !options.is_empty() || !["-o", ""].contains(word)))
             .succeeds();
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", format, "image"])
-            .succeeds();
-        variant::io(
-            bench,
-            "image",
-            &["write -P 7 64k 70k", "write -z 1M 1M", "write -P 9 3M 2k"],
-        );
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", format, "image"]).succeeds();
+        variant::io(bench, "image", &["write -P 7 64k 70k", "write -z 1M 1M", "write -P 9 3M 2k"]);
         keep_disk(bench, "image", "before.raw");
         let ours = bench.instar(["commit", "image"]);
         assert_eq!(ours.succeeds().text(), "Image committed.\n", "{what}");
-        bench
-            .qemu(["convert", "-f", format, "-O", "raw", "base", "after.raw"])
-            .succeeds();
+        bench.qemu(["convert", "-f", format, "-O", "raw", "base", "after.raw"]).succeeds();
         same_bytes(bench, "before.raw", "after.raw", &what);
         keep_disk(bench, "image", "after.raw");
         same_bytes(bench, "before.raw", "after.raw", &what);
@@ -190,89 +147,34 @@ fn a_base_in_several_files_takes_what_is_above_it(bench: &Bench) {
             let bench = &Bench::new(bench.sandbox());
             let what = format!("{overlay} over {subformat}, {size}");
             let options = format!("subformat={subformat}");
-            bench
-                .qemu(["create", "-q", "-f", "vmdk", "-o", &options, "base.vmdk", size])
-                .succeeds();
+            bench.qemu(["create", "-q", "-f", "vmdk", "-o", &options, "base.vmdk", size]).succeeds();
             let below = ["write -P 1 0 300k", "write -P 2 4M 100k"];
             variant::io_as(bench, "vmdk", "base.vmdk", &below);
             if size != "5M" {
                 variant::io_as(bench, "vmdk", "base.vmdk", &["write -P 3 2047M 2M"]);
             }
-            bench
-                .qemu([
-                    "create",
-                    "-q",
-                    "-f",
-                    overlay,
-                    "-b",
-                    "base.vmdk",
-                    "-F",
-                    "vmdk",
-                    "image",
-                ])
-                .succeeds();
-            variant::io_as(
-                bench,
-                overlay,
-                "image",
-                &["write -P 7 64k 70k", "write -P 9 3M 2k"],
-            );
+            bench.qemu(["create", "-q", "-f", overlay, "-b", "base.vmdk", "-F", "vmdk", "image"]).succeeds();
+            variant::io_as(bench, overlay, "image", &["write -P 7 64k 70k", "write -P 9 3M 2k"]);
             if size != "5M" {
-                variant::io_as(
-                    bench,
-                    overlay,
-                    "image",
-                    &["write -P 8 2048M 3k", "write -P 6 4095M 4M"],
-                );
+                variant::io_as(bench, overlay, "image", &["write -P 8 2048M 3k", "write -P 6 4095M 4M"]);
             }
-            bench
-                .qemu(["convert", "-O", "qcow2", "image", "before"])
-                .succeeds();
+            bench.qemu(["convert", "-O", "qcow2", "image", "before"]).succeeds();
             let ours = bench.instar(["commit", "image"]);
             assert_eq!(ours.succeeds().text(), "Image committed.\n", "{what}");
             for image in ["base.vmdk", "image"] {
                 bench.qemu(["compare", "before", image]).succeeds();
             }
-            bench
-                .instar(["compare", "-F", "vmdk", "before", "base.vmdk"])
-                .succeeds();
+            bench.instar(["compare", "-F", "vmdk", "before", "base.vmdk"]).succeeds();
         }
     }
 }
 
 fn a_flat_base_that_is_smaller_grows(bench: &Bench) {
     bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "vmdk",
-            "-o",
-            "subformat=monolithicFlat",
-            "base.vmdk",
-            "1000k",
-        ])
+        .qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "base.vmdk", "1000k"])
         .succeeds();
-    variant::io_as(
-        bench,
-        "vmdk",
-        "base.vmdk",
-        &["write -P 3 100k 50k", "write -P 4 980k 20k"],
-    );
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "base.vmdk",
-            "-F",
-            "vmdk",
-            "image",
-            "9M",
-        ])
-        .succeeds();
+    variant::io_as(bench, "vmdk", "base.vmdk", &["write -P 3 100k 50k", "write -P 4 980k 20k"]);
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.vmdk", "-F", "vmdk", "image", "9M"]).succeeds();
     variant::io(bench, "image", &["write -P 7 64k 70k", "write -P 9 8M 1k"]);
     keep_disk(bench, "image", "before.raw");
     let (theirs, ours) = (bench.qemu(["commit", "image"]), bench.instar(["commit", "image"]));
@@ -287,45 +189,18 @@ fn a_flat_base_that_is_smaller_grows(bench: &Bench) {
 fn extents_of_a_base_are_written_where_the_base_may_be(bench: &Bench) {
     fs::create_dir(bench.path("elsewhere")).unwrap();
     bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "vmdk",
-            "-o",
-            "subformat=monolithicFlat",
-            "base.vmdk",
-            "1M",
-        ])
+        .qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "base.vmdk", "1M"])
         .succeeds();
-    fs::rename(
-        bench.path("base-flat.vmdk"),
-        bench.path("elsewhere/base-flat.vmdk"),
-    )
-    .unwrap();
+    fs::rename(bench.path("base-flat.vmdk"), bench.path("elsewhere/base-flat.vmdk")).unwrap();
     symlink("elsewhere/base-flat.vmdk", bench.path("base-flat.vmdk")).unwrap();
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "base.vmdk",
-            "-F",
-            "vmdk",
-            "image",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.vmdk", "-F", "vmdk", "image"]).succeeds();
     variant::io(bench, "image", &["write -P 7 64k 70k"]);
     let before = fs::read(bench.path("elsewhere/base-flat.vmdk")).unwrap();
     let refused = bench.instar(["commit", "image"]);
     refused.fails_with("--allow-dir");
     assert!(!refused.message().contains("--untrusted"), "{refused}");
     assert!(fs::read(bench.path("elsewhere/base-flat.vmdk")).unwrap() == before);
-    bench
-        .instar(["commit", "--allow-dir", "elsewhere", "image"])
-        .succeeds();
+    bench.instar(["commit", "--allow-dir", "elsewhere", "image"]).succeeds();
     bench.qemu(["compare", "image", "base.vmdk"]).succeeds();
     let held = bench.instar(["commit", "--untrusted", "image"]);
     held.fails_with("--untrusted");
@@ -346,40 +221,23 @@ fn a_base_that_is_smaller_than_the_image_grows_first(bench: &Bench) {
         let what = format!("{options:?}");
         let bench = &Bench::new(bench.sandbox());
         disk::usual(&bench.path("usual.raw"));
-        bench
-            .qemu([&["create", "-q"], options, &["base", "1000k"]].concat())
-            .succeeds();
+        bench.qemu([&["create", "-q"], options, &["base", "1000k"]].concat()).succeeds();
         let [_, format, ..] = options else { unreachable!() };
-        variant::io_as(
-            bench,
-            format,
-            "base",
-            &["write -P 3 100k 50k", "write -P 4 980k 20k"],
-        );
-        bench
-            .qemu([
-                "create", "-q", "-f", "qcow2", "-b", "base", "-F", format, "image", "9M",
-            ])
-            .succeeds();
+        variant::io_as(bench, format, "base", &["write -P 3 100k 50k", "write -P 4 980k 20k"]);
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", format, "image", "9M"]).succeeds();
         variant::io(bench, "image", &["write -P 7 64k 70k", "write -P 9 8M 1k"]);
         keep_disk(bench, "image", "before.raw");
         let data = options.contains(&"data_file=data").then_some("data");
         let names: Vec<&str> = ["usual.raw", "base", "image"].into_iter().chain(data).collect();
         copies(bench, &names);
-        let (ours, theirs) = (
-            bench.instar(["commit", "image"]),
-            bench.qemu(["commit", "theirs/image"]),
-        );
+        let (ours, theirs) = (bench.instar(["commit", "image"]), bench.qemu(["commit", "theirs/image"]));
         assert_eq!(ours.succeeds().text(), theirs.succeeds().text(), "{what}");
         for name in ["base", "image"] {
             keep_disk(bench, name, "ours.raw");
             same_bytes(bench, "before.raw", "ours.raw", &format!("{what}: {name}"));
             let length = |name: &str| fs::metadata(bench.path(name)).unwrap().len();
             let (ours, theirs) = (length(name), length(&format!("theirs/{name}")));
-            assert!(
-                ours <= theirs,
-                "{what}: {name} has {ours} bytes, with qemu-img {theirs}"
-            );
+            assert!(ours <= theirs, "{what}: {name} has {ours} bytes, with qemu-img {theirs}");
         }
         if *format == "qcow2" {
             checks_clean(bench, "base", &what);
@@ -399,20 +257,9 @@ fn a_base_that_qemu_img_cannot_make_larger_grows_too(bench: &Bench) {
     ] {
         let what = format!("{format} {options}");
         let bench = &Bench::new(bench.sandbox());
-        bench
-            .qemu(["create", "-q", "-f", format, "-o", options, "base", "1000k"])
-            .succeeds();
-        variant::io_as(
-            bench,
-            format,
-            "base",
-            &["write -P 3 100k 50k", "write -P 4 980k 20k"],
-        );
-        bench
-            .qemu([
-                "create", "-q", "-f", "qcow2", "-b", "base", "-F", format, "image", "9M",
-            ])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", format, "-o", options, "base", "1000k"]).succeeds();
+        variant::io_as(bench, format, "base", &["write -P 3 100k 50k", "write -P 4 980k 20k"]);
+        bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", format, "image", "9M"]).succeeds();
         variant::io(bench, "image", &["write -P 7 64k 70k", "write -P 9 8M 1k"]);
         keep_disk(bench, "image", "before.raw");
         let theirs = bench.qemu(["commit", "image"]);
@@ -420,16 +267,9 @@ fn a_base_that_qemu_img_cannot_make_larger_grows_too(bench: &Bench) {
         deviates("commit-grows", &theirs.code(), &ours.code());
         assert_eq!(theirs.message(), "Block job failed: Operation not supported");
         assert_eq!(ours.succeeds().text(), "Image committed.\n", "{what}");
-        bench
-            .qemu(["convert", "-f", format, "-O", "raw", "base", "after.raw"])
-            .succeeds();
+        bench.qemu(["convert", "-f", format, "-O", "raw", "base", "after.raw"]).succeeds();
         // A VHD has whole cylinders.
-        fs::File::options()
-            .write(true)
-            .open(bench.path("after.raw"))
-            .unwrap()
-            .set_len(9 << 20)
-            .unwrap();
+        fs::File::options().write(true).open(bench.path("after.raw")).unwrap().set_len(9 << 20).unwrap();
         same_bytes(bench, "before.raw", "after.raw", &what);
         keep_disk(bench, "image", "after.raw");
         same_bytes(bench, "before.raw", "after.raw", &what);
@@ -440,24 +280,15 @@ fn a_base_that_qemu_img_cannot_make_larger_grows_too(bench: &Bench) {
 }
 
 fn a_base_that_cannot_grow_is_left_alone(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "base", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "base", "1M"]).succeeds();
     bench.qemu(["snapshot", "-c", "old", "base"]).succeeds();
-    bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-b", "base", "-F", "qcow2", "image", "4M",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "qcow2", "image", "4M"]).succeeds();
     variant::io(bench, "image", &["write -P 7 64k 70k"]);
     let before = fs::read(bench.path("base")).unwrap();
     let (ours, theirs) = (bench.instar(["commit", "image"]), bench.qemu(["commit", "image"]));
     assert_eq!(ours.code(), theirs.code());
     deviates("plainer-words", &theirs.message(), &ours.message());
-    assert_eq!(
-        ours.message(),
-        "Block job failed: Can't resize a v2 image which has snapshots (in 'base')"
-    );
+    assert_eq!(ours.message(), "Block job failed: Can't resize a v2 image which has snapshots (in 'base')");
     assert!(fs::read(bench.path("base")).unwrap() == before);
 }
 
@@ -465,9 +296,7 @@ fn data_of_an_emptied_image_in_another_file_goes_as_with_qemu_img(bench: &Bench)
     disk::usual(&bench.path("base"));
     let options = "data_file=data";
     bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-o", options, "-b", "base", "-F", "raw", "image",
-        ])
+        .qemu(["create", "-q", "-f", "qcow2", "-o", options, "-b", "base", "-F", "raw", "image"])
         .succeeds();
     variant::io(bench, "image", &["write -P 7 64k 70k", "write -P 9 300k 1k"]);
     for words in [&["commit", "-d", "image"][..], &["commit", "image"]] {
@@ -482,26 +311,14 @@ fn data_of_an_emptied_image_in_another_file_goes_as_with_qemu_img(bench: &Bench)
         same_bytes(bench, "base", "ours.base", &format!("{words:?}"));
         same_bytes(bench, "data", "ours.data", &format!("{words:?}"));
     }
-    assert!(
-        fs::read(bench.path("data"))
-            .unwrap()
-            .iter()
-            .all(|byte| *byte == 0)
-    );
+    assert!(fs::read(bench.path("data")).unwrap().iter().all(|byte| *byte == 0));
 }
 
 fn an_overlay_of_a_vmdk_is_readable_when_it_was_committed(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "vmdk", "base", "2M"])
-        .succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "vmdk", "-b", "base", "-F", "vmdk", "image"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "vmdk", "base", "2M"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "vmdk", "-b", "base", "-F", "vmdk", "image"]).succeeds();
     let words = ["-f", "vmdk", "-c", "write -P 7 64k 70k", "image"];
-    let written = std::process::Command::new("qemu-io")
-        .args(words)
-        .current_dir(bench.directory())
-        .output();
+    let written = std::process::Command::new("qemu-io").args(words).current_dir(bench.directory()).output();
     assert!(written.unwrap().status.success());
     copies(bench, &["base", "image"]);
     keep_disk(bench, "image", "before.raw");
@@ -510,9 +327,7 @@ fn an_overlay_of_a_vmdk_is_readable_when_it_was_committed(bench: &Bench) {
     keep_disk(bench, "image", "after.raw");
     same_bytes(bench, "before.raw", "after.raw", "through the overlay");
     // What remembers the content of the base finds what it remembers.
-    bench
-        .instar(["convert", "-O", "raw", "image", "after.raw"])
-        .succeeds();
+    bench.instar(["convert", "-O", "raw", "image", "after.raw"]).succeeds();
     same_bytes(bench, "before.raw", "after.raw", "as instar sees it");
 }
 
@@ -550,23 +365,10 @@ fn a_base_is_found_by_every_name_that_qemu_img_finds_it_by(bench: &Bench) {
         fs::rename(bench.path(name), bench.path(&format!("sub/{name}"))).unwrap();
     }
     let absolute = bench.path("sub/base").display().to_string();
-    for name in [
-        "base",
-        "./base",
-        "sub/base",
-        &absolute,
-        "../sub/base",
-        "middle",
-        "below.raw",
-        "image",
-    ] {
+    for name in ["base", "./base", "sub/base", &absolute, "../sub/base", "middle", "below.raw", "image"] {
         let words = ["commit", "-b", name, "sub/image"];
         let (theirs, ours) = (bench.qemu(words), bench.instar(words));
-        assert_eq!(
-            (ours.code(), ours.message()),
-            (theirs.code(), theirs.message()),
-            "{name}"
-        );
+        assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{name}");
         assert_eq!(ours.text(), theirs.text(), "{name}");
     }
 }
@@ -574,18 +376,11 @@ fn a_base_is_found_by_every_name_that_qemu_img_finds_it_by(bench: &Bench) {
 fn an_image_in_use_is_not_committed_nor_is_one_over_a_base_in_use(bench: &Bench) {
     images(bench, "cluster_size=64k", "cluster_size=64k");
     for held in ["image", "middle", "base"] {
-        let before: Vec<_> = ALL
-            .iter()
-            .map(|name| fs::read(bench.path(name)).unwrap())
-            .collect();
+        let before: Vec<_> = ALL.iter().map(|name| fs::read(bench.path(name)).unwrap()).collect();
         let holder = Holder::of(bench, "qcow2", held);
         let ours = bench.instar(["commit", "-b", "base", "image"]);
         let theirs = bench.qemu(["commit", "-b", "base", "image"]);
-        assert_eq!(
-            (ours.code(), ours.message()),
-            (theirs.code(), theirs.message()),
-            "{held}"
-        );
+        assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{held}");
         ours.fails_with("Is another process using the image");
         drop(holder);
         for (name, bytes) in ALL.iter().zip(&before) {
@@ -600,51 +395,27 @@ fn no_image_makes_a_file_elsewhere_writable(bench: &Bench) {
     disk::usual(&bench.path("a/base.raw"));
     let before = fs::read(bench.path("a/base.raw")).unwrap();
     let same = || fs::read(bench.path("a/base.raw")).unwrap() == before;
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "../a/base.raw",
-            "-F",
-            "raw",
-            "b/image",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "../a/base.raw", "-F", "raw", "b/image"]).succeeds();
     variant::io(bench, "b/image", &["write -P 7 64k 70k"]);
     bench.instar(["commit", "b/image"]).fails_with("--allow-dir");
     assert!(same());
     // A link beside the image leads there, too.
     symlink("../a/base.raw", bench.path("b/link")).unwrap();
-    bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-b", "link", "-F", "raw", "b/linked",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "link", "-F", "raw", "b/linked"]).succeeds();
     variant::io(bench, "b/linked", &["write -P 7 64k 70k"]);
     bench.instar(["commit", "b/linked"]).fails_with("--allow-dir");
     assert!(same());
-    for strict in [
-        ["--untrusted"].as_slice(),
-        &["--untrusted-dir", "b"],
-        &["--untrusted", "--allow-dir", "a"],
-    ] {
+    for strict in
+        [["--untrusted"].as_slice(), &["--untrusted-dir", "b"], &["--untrusted", "--allow-dir", "a"]]
+    {
         bench.instar([&["commit"], strict, &["b/image"]].concat()).fails();
         assert!(same(), "{strict:?}");
     }
     // Beside the image: so an upload must not stand beside what is precious, or be called untrusted.
     fs::copy(bench.path("a/base.raw"), bench.path("b/base.raw")).unwrap();
-    bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "b/beside",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "b/beside"]).succeeds();
     variant::io(bench, "b/beside", &["write -P 7 64k 70k"]);
-    bench
-        .instar(["commit", "--untrusted", "b/beside"])
-        .fails_with("--untrusted");
+    bench.instar(["commit", "--untrusted", "b/beside"]).fails_with("--untrusted");
     assert!(fs::read(bench.path("b/base.raw")).unwrap() == before);
     bench.instar(["commit", "b/beside"]).succeeds();
     assert!(fs::read(bench.path("b/base.raw")).unwrap() != before);
@@ -660,27 +431,13 @@ fn a_base_elsewhere_that_this_machine_recorded_is_written_to(bench: &Bench) {
     fs::create_dir(bench.path("a")).unwrap();
     fs::create_dir(bench.path("b")).unwrap();
     disk::usual(&bench.path("a/base.raw"));
-    bench
-        .instar([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "../a/base.raw",
-            "-F",
-            "raw",
-            "b/image",
-        ])
-        .succeeds();
+    bench.instar(["create", "-q", "-f", "qcow2", "-b", "../a/base.raw", "-F", "raw", "b/image"]).succeeds();
     variant::io(bench, "b/image", &["write -P 7 64k 70k"]);
     keep_disk(bench, "b/image", "before.raw");
     bench.instar(["commit", "b/image"]).succeeds();
     same_bytes(bench, "before.raw", "a/base.raw", "recorded");
     // And the record is still there.
-    bench
-        .instar(["convert", "-O", "raw", "b/image", "after.raw"])
-        .succeeds();
+    bench.instar(["convert", "-O", "raw", "b/image", "after.raw"]).succeeds();
     same_bytes(bench, "before.raw", "after.raw", "afterwards");
 }
 
@@ -688,14 +445,8 @@ fn progress_ends_before_the_last_word(bench: &Bench) {
     images(bench, "cluster_size=64k", "cluster_size=64k");
     let text = bench.instar(["commit", "-p", "image"]).succeeds().text();
     assert!(text.starts_with("    (0.00/100%)\r"), "{text:?}");
-    assert!(
-        text.ends_with("    (100.00/100%)\r\nImage committed.\n"),
-        "{text:?}"
-    );
-    assert_eq!(
-        bench.instar(["commit", "-p", "-q", "image"]).succeeds().text(),
-        ""
-    );
+    assert!(text.ends_with("    (100.00/100%)\r\nImage committed.\n"), "{text:?}");
+    assert_eq!(bench.instar(["commit", "-p", "-q", "image"]).succeeds().text(), "");
 }
 
 fn snapshots_and_bitmaps_are_kept(bench: &Bench) {
@@ -716,9 +467,7 @@ fn snapshots_and_bitmaps_are_kept(bench: &Bench) {
 fn a_kill_at_any_moment_leaves_the_disk_that_the_image_shows(bench: &Bench) {
     for format in ["qcow2", "raw", "vmdk"] {
         fs::write(bench.path("content.raw"), disk::text(0, 48 << 20)).unwrap();
-        bench
-            .qemu(["convert", "-f", "raw", "-O", format, "content.raw", "fresh.base"])
-            .succeeds();
+        bench.qemu(["convert", "-f", "raw", "-O", format, "content.raw", "fresh.base"]).succeeds();
         let create = [
             "create",
             "-q",

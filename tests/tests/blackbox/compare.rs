@@ -10,12 +10,10 @@ use instar_tests::{Bench, both_sandboxes};
 /// Images that are made of the disk in one command.
 fn converted() -> impl Iterator<Item = (&'static Variant, &'static [&'static str])> {
     let all = [variant::LAYOUTS, variant::CLUSTERS, variant::FOREIGN];
-    all.into_iter()
-        .flatten()
-        .filter_map(|variant| match variant.make {
-            Make::Convert(words) => Some((variant, words)),
-            Make::By(_) => None,
-        })
+    all.into_iter().flatten().filter_map(|variant| match variant.make {
+        Make::Convert(words) => Some((variant, words)),
+        Make::By(_) => None,
+    })
 }
 
 /// The same disk, and the same but for one byte, in every format.
@@ -24,29 +22,18 @@ fn each_against(bench: &Bench, other: &str) {
     disk::usual(&bench.path("disk.raw"));
     disk::usual(&bench.path("other.raw"));
     let change = [Piece::Data((3 << 20) + 12_345, 1, 77)];
-    disk::write(
-        &std::fs::File::options()
-            .write(true)
-            .open(bench.path("other.raw"))
-            .unwrap(),
-        &change,
-    );
+    disk::write(&std::fs::File::options().write(true).open(bench.path("other.raw")).unwrap(), &change);
     let [reference, changed] = ["reference", "changed"].map(|name| {
         let from = if name == "reference" {
             "disk.raw"
         } else {
             "other.raw"
         };
-        bench
-            .qemu(["convert", "-f", "raw", "-O", other, from, name])
-            .succeeds();
+        bench.qemu(["convert", "-f", "raw", "-O", other, from, name]).succeeds();
         name
     });
     for (variant, words) in converted() {
-        let convert = ["convert", "-f", "raw"]
-            .iter()
-            .chain(words)
-            .chain(&["disk.raw", "image"]);
+        let convert = ["convert", "-f", "raw"].iter().chain(words).chain(&["disk.raw", "image"]);
         bench.qemu(convert).succeeds();
         for words in [
             ["compare", "image", reference].as_slice(),
@@ -122,34 +109,14 @@ fn compares_chains_with_the_disks_they_show(bench: &Bench) {
 fn compare_names_the_first_difference_wherever_it_is(bench: &Bench) {
     let sector = |at: u64| at / 512 * 512;
     disk::usual(&bench.path("disk.raw"));
-    for at in [
-        0,
-        1,
-        511,
-        512,
-        4095,
-        4096,
-        70_000,
-        (1 << 20) - 1,
-        1 << 20,
-        (2 << 20) + 7,
-        USUAL_BYTES - 1,
-    ] {
+    for at in [0, 1, 511, 512, 4095, 4096, 70_000, (1 << 20) - 1, 1 << 20, (2 << 20) + 7, USUAL_BYTES - 1] {
         std::fs::copy(bench.path("disk.raw"), bench.path("other.raw")).unwrap();
-        let other = std::fs::File::options()
-            .write(true)
-            .open(bench.path("other.raw"))
-            .unwrap();
+        let other = std::fs::File::options().write(true).open(bench.path("other.raw")).unwrap();
         disk::write(&other, &[Piece::Data(at, 1, 99)]);
-        bench
-            .qemu(["convert", "-c", "-O", "qcow2", "other.raw", "other"])
-            .succeeds();
+        bench.qemu(["convert", "-c", "-O", "qcow2", "other.raw", "other"]).succeeds();
         for image in ["other.raw", "other"] {
             let ours = same_outcome(bench, &["compare", "disk.raw", image], "one byte");
-            assert_eq!(
-                ours.text(),
-                format!("Content mismatch at offset {}!\n", sector(at))
-            );
+            assert_eq!(ours.text(), format!("Content mismatch at offset {}!\n", sector(at)));
             assert_eq!(ours.code(), Some(1));
         }
     }
@@ -158,14 +125,9 @@ fn compare_names_the_first_difference_wherever_it_is(bench: &Bench) {
 fn an_image_that_is_longer_by_zeros_is_the_same(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
     std::fs::copy(bench.path("disk.raw"), bench.path("long.raw")).unwrap();
-    let long = std::fs::File::options()
-        .write(true)
-        .open(bench.path("long.raw"))
-        .unwrap();
+    let long = std::fs::File::options().write(true).open(bench.path("long.raw")).unwrap();
     long.set_len(40 << 20).unwrap();
-    bench
-        .qemu(["convert", "-O", "qcow2", "-S", "0", "long.raw", "long"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "qcow2", "-S", "0", "long.raw", "long"]).succeeds();
     for words in [
         ["compare", "disk.raw", "long.raw"].as_slice(),
         &["compare", "long", "disk.raw"],
@@ -190,9 +152,7 @@ fn files_that_end_inside_a_sector_are_compared_to_their_last_byte(bench: &Bench)
         std::fs::write(bench.path("short.raw"), disk::pattern(0, length, 1)).unwrap();
         std::fs::write(bench.path("long.raw"), disk::pattern(0, 8192, 1)).unwrap();
         std::fs::write(bench.path("other.raw"), disk::pattern(0, length, 2)).unwrap();
-        bench
-            .qemu(["convert", "-O", "qcow2", "long.raw", "long"])
-            .succeeds();
+        bench.qemu(["convert", "-O", "qcow2", "long.raw", "long"]).succeeds();
         for pair in [
             ["short.raw", "long.raw"],
             ["long.raw", "short.raw"],
@@ -207,36 +167,17 @@ fn files_that_end_inside_a_sector_are_compared_to_their_last_byte(bench: &Bench)
 
 fn compare_takes_the_options_of_qemu_img(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     for words in [
         ["compare", "-f", "raw", "-F", "qcow2", "disk.raw", "image"].as_slice(),
-        &[
-            "compare",
-            "--a-format=raw",
-            "--b-format=qcow2",
-            "disk.raw",
-            "image",
-        ],
-        &[
-            "compare",
-            "--left-format=raw",
-            "--right-format=qcow2",
-            "disk.raw",
-            "image",
-        ],
+        &["compare", "--a-format=raw", "--b-format=qcow2", "disk.raw", "image"],
+        &["compare", "--left-format=raw", "--right-format=qcow2", "disk.raw", "image"],
         &["compare", "-f", "qcow2", "disk.raw", "image"],
         &["compare", "-f", "raw", "-F", "raw", "disk.raw", "image"],
         &["compare", "-T", "none", "disk.raw", "image"],
         &["compare", "-T", "writeback", "disk.raw", "image"],
         &["compare", "-T", "nonsense", "disk.raw", "image"],
-        &[
-            "compare",
-            "--image-opts",
-            "driver=raw,file.filename=disk.raw",
-            "driver=qcow2,file.filename=image",
-        ],
+        &["compare", "--image-opts", "driver=raw,file.filename=disk.raw", "driver=qcow2,file.filename=image"],
         &["compare", "-U", "disk.raw", "image"],
         &["compare", "disk.raw", "absent"],
         &["compare", "absent", "disk.raw"],
@@ -247,10 +188,7 @@ fn compare_takes_the_options_of_qemu_img(bench: &Bench) {
     let shown = bench.instar(["compare", "-p", "disk.raw", "image"]);
     let text = shown.succeeds().text();
     assert!(text.starts_with("    (0.00/100%)\r"), "{text:?}");
-    assert!(
-        text.contains("    (100.00/100%)\rImages are identical.\n"),
-        "{text:?}"
-    );
+    assert!(text.contains("    (100.00/100%)\rImages are identical.\n"), "{text:?}");
 }
 
 fn large_equal_images_are_compared_in_time(bench: &Bench) {
@@ -258,17 +196,10 @@ fn large_equal_images_are_compared_in_time(bench: &Bench) {
     disk::make(
         &bench.path("disk.raw"),
         size,
-        &[
-            Piece::Data(5 << 20, 40 << 20, 3),
-            Piece::Data(200 << 20, 30 << 20, 4),
-        ],
+        &[Piece::Data(5 << 20, 40 << 20, 3), Piece::Data(200 << 20, 30 << 20, 4)],
     );
-    bench
-        .qemu(["convert", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
-    bench
-        .qemu(["convert", "-O", "qcow2", "-c", "disk.raw", "packed"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "qcow2", "disk.raw", "image"]).succeeds();
+    bench.qemu(["convert", "-O", "qcow2", "-c", "disk.raw", "packed"]).succeeds();
     for image in ["image", "packed"] {
         same_outcome(bench, &["compare", "disk.raw", image], image).within(Duration::from_secs(30));
     }

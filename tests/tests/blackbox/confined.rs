@@ -51,9 +51,7 @@ fn in_cell(bench: &Bench, line: &str) -> Outcome {
 
 fn source(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
 }
 
 both_sandboxes!(
@@ -99,10 +97,8 @@ fn instar_needs_only_its_source_and_its_target(bench: &Bench) {
     }
     let refused = in_cell(bench, "convert -f qcow2 -O raw image new");
     refused.fails_with("Permission denied");
-    let mut names: Vec<_> = fs::read_dir(bench.path("cell"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let mut names: Vec<_> =
+        fs::read_dir(bench.path("cell")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["dev", "image", "out", "qemu-img"]);
 }
@@ -118,10 +114,7 @@ fn instar_touches_only_its_source_and_its_target(bench: &Bench) {
     for (line, inputs) in [
         ("convert -f qcow2 -O raw image out", ["image", "out"]),
         ("convert -f qcow2 -O qcow2 -c image out", ["image", "out"]),
-        (
-            "convert -f qcow2 -O raw -t none -T none image out",
-            ["image", "out"],
-        ),
+        ("convert -f qcow2 -O raw -t none -T none image out", ["image", "out"]),
         ("convert -f raw -O vhdx disk.raw out", ["disk.raw", "out"]),
         ("convert -n -f qcow2 -O raw -t none image old", ["image", "old"]),
     ] {
@@ -131,10 +124,7 @@ fn instar_touches_only_its_source_and_its_target(bench: &Bench) {
         Outcome::of(&mut bench.command_under(&wrapper, line.split_whitespace())).succeeds();
         let trace = fs::read_to_string(bench.path("trace")).unwrap();
         let mut seen = 0;
-        for call in trace
-            .lines()
-            .filter(|call| !call.contains("execve(") && !call.contains("getcwd("))
-        {
+        for call in trace.lines().filter(|call| !call.contains("execve(") && !call.contains("getcwd(")) {
             let Some(name) = call.split('"').nth(1) else {
                 assert!(!call.contains("socket"), "{line}: {call}");
                 continue;
@@ -145,9 +135,8 @@ fn instar_touches_only_its_source_and_its_target(bench: &Bench) {
                 || name.ends_with("/instar/trust.key")
                 // Whether a name can be given at the end is tried out with this.
                 || name.starts_with(".out.instar-");
-            let is_input = inputs
-                .iter()
-                .any(|input| *input == name || bench.path(input).to_str() == Some(name));
+            let is_input =
+                inputs.iter().any(|input| *input == name || bench.path(input).to_str() == Some(name));
             assert!(of_the_machine || is_input, "{line} touches {name}: {call}");
             seen += usize::from(is_input);
         }
@@ -170,32 +159,15 @@ fn a_directory_sealed_but_for_the_target_gets_the_target(bench: &Bench) {
         let text = fs::read_to_string(bench.path("trace")).unwrap();
         let birth = text.lines().find(|call| call.contains("O_TMPFILE")).unwrap();
         let process = birth.split(' ').next().unwrap();
-        let before = text
-            .lines()
-            .filter(|call| call.starts_with(process))
-            .position(|call| call == birth)
-            .unwrap();
+        let before =
+            text.lines().filter(|call| call.starts_with(process)).position(|call| call == birth).unwrap();
         fs::remove_file(bench.path("out")).unwrap();
         let inject = format!("inject=openat:error=EACCES:when={}..{}", before + 1, before + 3);
-        let trace = [
-            "strace",
-            "-f",
-            "-qq",
-            "-o",
-            "trace",
-            "-e",
-            "trace=openat",
-            "-e",
-            &inject,
-        ];
+        let trace = ["strace", "-f", "-qq", "-o", "trace", "-e", "trace=openat", "-e", &inject];
         Outcome::of(&mut bench.command_under(&trace, words)).succeeds();
         let text = fs::read_to_string(bench.path("trace")).unwrap();
         assert_eq!(text.matches("(INJECTED)").count(), 3, "{text}");
-        assert!(
-            text.lines()
-                .any(|call| call.contains("\"out\"") && call.contains("O_EXCL")),
-            "{text}"
-        );
+        assert!(text.lines().any(|call| call.contains("\"out\"") && call.contains("O_EXCL")), "{text}");
         let compared = bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", "out"]);
         assert_eq!(compared.code(), Some(0), "{format}: {compared}");
         fs::remove_file(bench.path("out")).unwrap();
@@ -207,17 +179,7 @@ fn a_directory_sealed_but_for_the_target_gets_the_target(bench: &Bench) {
         assert_eq!(bench.names(), ["disk.raw", "image"], "{format}");
         // The same with a hidden file.
         let inject = format!("inject=openat:error=EOPNOTSUPP:when={}", before + 1);
-        let trace = [
-            "strace",
-            "-f",
-            "-qq",
-            "-o",
-            "trace",
-            "-e",
-            "trace=openat",
-            "-e",
-            &inject,
-        ];
+        let trace = ["strace", "-f", "-qq", "-o", "trace", "-e", "trace=openat", "-e", &inject];
         Outcome::of(&mut bench.command_under(&trace, &limited)).fails_with("--max-output");
         let text = fs::read_to_string(bench.path("trace")).unwrap();
         assert!(text.contains("\".out.instar-"), "{text}");

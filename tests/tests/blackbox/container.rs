@@ -16,10 +16,7 @@ struct Group(PathBuf);
 impl Group {
     fn new(bench: &Bench) -> Result<Self, &'static str> {
         let name = format!("instar-test-{}-{}", bench.sandbox().name(), std::process::id());
-        let places = [
-            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-            ("/sys/fs/cgroup", "memory.max"),
-        ];
+        let places = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
         for (place, file) in places {
             let group = Self(PathBuf::from(place).join(&name));
             if fs::create_dir(&group.0).is_ok() && fs::write(group.0.join(file), LIMIT.to_string()).is_ok() {
@@ -57,9 +54,7 @@ fn a_container_with_little_memory_is_enough(bench: &Bench) {
     for (format, options) in [("raw", "-S4k"), ("raw", "-C"), ("qcow2", "-S4k")] {
         let line = ["convert", options, "-f", "raw", "-O", format, "disk.raw", "out"];
         Outcome::of(&mut bench.command_under(&words, line)).succeeds();
-        bench
-            .qemu(["convert", "-f", format, "-O", "raw", "out", "seen"])
-            .succeeds();
+        bench.qemu(["convert", "-f", format, "-O", "raw", "out", "seen"]).succeeds();
         same_bytes(bench, "disk.raw", "seen", format);
         fs::remove_file(bench.path("out")).unwrap();
     }

@@ -62,37 +62,13 @@ const OPTIONS: &[(&str, &[&str])] = &[
             "hwversion=7,toolsversion=10",
         ],
     ),
-    (
-        "vpc",
-        &[
-            "",
-            "subformat=dynamic",
-            "subformat=fixed",
-            "force_size=on",
-            "subformat=fixed,force_size",
-        ],
-    ),
+    ("vpc", &["", "subformat=dynamic", "subformat=fixed", "force_size=on", "subformat=fixed,force_size"]),
     (
         "vhdx",
-        &[
-            "",
-            "subformat=fixed",
-            "block_size=1M",
-            "block_size=256M,log_size=2M",
-            "block_state_zero=off",
-        ],
+        &["", "subformat=fixed", "block_size=1M", "block_size=256M,log_size=2M", "block_state_zero=off"],
     ),
     ("vdi", &["", "static=off", "static=on"]),
-    (
-        "qed",
-        &[
-            "",
-            "cluster_size=4k",
-            "cluster_size=1M,table_size=16",
-            "table_size=16",
-            "nocow=on",
-        ],
-    ),
+    ("qed", &["", "cluster_size=4k", "cluster_size=1M,table_size=16", "table_size=16", "nocow=on"]),
 ];
 
 /// A directory for each program, with the same things in both.
@@ -220,10 +196,8 @@ fn masked(format: &str, mut bytes: Vec<u8>) -> Vec<u8> {
 /// The page 83 data, a GUID in the metadata region.
 fn vhdx_without_page_83(mut bytes: Vec<u8>) -> Vec<u8> {
     let signature = b"metadata";
-    let start = (0x10_0000..bytes.len())
-        .step_by(0x10_0000)
-        .find(|at| bytes[*at..].starts_with(signature))
-        .unwrap();
+    let start =
+        (0x10_0000..bytes.len()).step_by(0x10_0000).find(|at| bytes[*at..].starts_with(signature)).unwrap();
     bytes[start + 0x10010..start + 0x10020].fill(0);
     bytes
 }
@@ -261,12 +235,8 @@ fn make_all(bench: &Bench, format: &str, sizes: &[&str]) {
                 ours: Bench::new(bench.sandbox()),
             };
             let options: &[&str] = if list.is_empty() { &[] } else { &["-o", list] };
-            let words: Vec<&str> = ["create", "-f", format]
-                .iter()
-                .chain(options)
-                .chain(&["image", size])
-                .copied()
-                .collect();
+            let words: Vec<&str> =
+                ["create", "-f", format].iter().chain(options).chain(&["image", size]).copied().collect();
             let what = words.join(" ");
             assert!(pair.agree(&words), "{what}");
             pair.same_files(format, is_laid_out_alike(format, list), &what);
@@ -354,23 +324,9 @@ fn create_makes_layers(bench: &Bench) {
     disk::usual(&bench.path("base.raw"));
     for format in ["qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"] {
         let name = format!("base.{format}");
-        bench
-            .qemu(["convert", "-f", "raw", "-O", format, "base.raw", &name])
-            .succeeds();
+        bench.qemu(["convert", "-f", "raw", "-O", format, "base.raw", &name]).succeeds();
     }
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "base.qcow2",
-            "-F",
-            "qcow2",
-            "layer.qcow2",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "layer.qcow2"]).succeeds();
     let pair = Pair::new(bench);
     for words in [
         "-f qcow2 -b base.raw -F raw image",
@@ -465,10 +421,7 @@ fn a_create_that_fails_keeps_what_was_there(bench: &Bench) {
         fs::write(bench.path("image"), &before).unwrap();
         let all: Vec<&str> = ["create"].into_iter().chain(words.split(' ')).collect();
         bench.instar(&all).fails();
-        assert!(
-            fs::read(bench.path("image")).unwrap() == before,
-            "{words}: the old file is gone"
-        );
+        assert!(fs::read(bench.path("image")).unwrap() == before, "{words}: the old file is gone");
         assert_eq!(bench.names(), ["base.raw", "image"]);
         let theirs = bench.qemu(&all);
         assert_eq!(theirs.code(), Some(1), "{theirs}");
@@ -501,10 +454,7 @@ fn a_full_disk_keeps_what_was_there(bench: &Bench) {
         // The limit on file sizes stands in for a full disk.
         let outcome = Outcome::of(&mut bench.command_under(&["prlimit", "--fsize=4194304"], all));
         outcome.fails();
-        assert!(
-            fs::read(bench.path("image")).unwrap() == before,
-            "{words}: the old file is gone"
-        );
+        assert!(fs::read(bench.path("image")).unwrap() == before, "{words}: the old file is gone");
         assert_eq!(bench.names(), ["image"], "{words}");
     }
 }
@@ -514,16 +464,11 @@ fn an_existing_file_is_replaced_in_place_of_its_name(bench: &Bench) {
     for format in ["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"] {
         fs::write(bench.path("image"), disk::pattern(0, 300_000, 3)).unwrap();
         fs::set_permissions(bench.path("image"), fs::Permissions::from_mode(0o600)).unwrap();
-        bench
-            .instar(["create", "-q", "-f", format, "image", "1M"])
-            .succeeds();
+        bench.instar(["create", "-q", "-f", format, "image", "1M"]).succeeds();
         bench.qemu(["create", "-q", "-f", format, "new", "1M"]).succeeds();
         let outcome = bench.qemu(["compare", "-f", format, "-F", format, "image", "new"]);
         assert_eq!(outcome.code(), Some(0), "{outcome}");
-        assert_eq!(
-            bench.path("image").metadata().unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(bench.path("image").metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 }
 
@@ -532,9 +477,7 @@ fn a_file_with_two_names_is_written_in_place(bench: &Bench) {
         let _ = fs::remove_file(bench.path("other"));
         fs::write(bench.path("image"), disk::pattern(0, 300_000, 3)).unwrap();
         fs::hard_link(bench.path("image"), bench.path("other")).unwrap();
-        bench
-            .instar(["create", "-q", "-f", format, "image", "1M"])
-            .succeeds();
+        bench.instar(["create", "-q", "-f", format, "image", "1M"]).succeeds();
         bench.qemu(["create", "-q", "-f", format, "new", "1M"]).succeeds();
         let outcome = bench.qemu(["compare", "-f", format, "-F", format, "other", "new"]);
         assert_eq!(outcome.code(), Some(0), "{format}: {outcome}");
@@ -546,29 +489,20 @@ fn a_kill_leaves_no_target_and_keeps_the_old_one(bench: &Bench) {
     let bench = &bench.on_disk();
     let before = disk::pattern(0, 300_000, 9);
     for old in [false, true] {
-        for words in [
-            "-f raw -o preallocation=full image 20G",
-            "-f qcow2 -o preallocation=full image 20G",
-        ] {
+        for words in ["-f raw -o preallocation=full image 20G", "-f qcow2 -o preallocation=full image 20G"] {
             let _ = fs::remove_file(bench.path("image"));
             if old {
                 fs::write(bench.path("image"), &before).unwrap();
             }
             let mut running = bench.start(["create"].into_iter().chain(words.split(' ')));
             std::thread::sleep(std::time::Duration::from_millis(400));
-            assert!(
-                running.runs(),
-                "the image was complete before it could be stopped"
-            );
+            assert!(running.runs(), "the image was complete before it could be stopped");
             running.signal("KILL");
             running.finish();
             if old {
                 assert!(fs::read(bench.path("image")).unwrap() == before, "{words}");
             } else {
-                assert!(
-                    !bench.path("image").exists(),
-                    "{words}: a partial image stands under its name"
-                );
+                assert!(!bench.path("image").exists(), "{words}: a partial image stands under its name");
             }
         }
     }
@@ -577,17 +511,7 @@ fn a_kill_leaves_no_target_and_keeps_the_old_one(bench: &Bench) {
 fn names_in_a_layer_below_open_by_the_gates_policies(bench: &Bench) {
     fs::create_dir(bench.path("elsewhere")).unwrap();
     disk::usual(&bench.path("elsewhere/deep.raw"));
-    let layer = [
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-b",
-        "elsewhere/deep.raw",
-        "-F",
-        "raw",
-        "layer",
-    ];
+    let layer = ["create", "-q", "-f", "qcow2", "-b", "elsewhere/deep.raw", "-F", "raw", "layer"];
     bench.qemu(layer).succeeds();
     let hostile = Crafted::image(bench, "hostile", "4M", "", 0);
     hostile.backing(b"/etc/passwd");
@@ -596,39 +520,18 @@ fn names_in_a_layer_below_open_by_the_gates_policies(bench: &Bench) {
     for below in ["layer", "hostile"] {
         let made = bench.instar(above(below));
         assert_eq!(made.code(), Some(0), "{made}");
-        assert!(
-            made.message().starts_with("warning: ") && made.errors().contains("--allow-dir"),
-            "{made}"
-        );
-        bench
-            .instar(["convert", "-O", "raw", "image", "never"])
-            .fails_with("--allow-dir");
+        assert!(made.message().starts_with("warning: ") && made.errors().contains("--allow-dir"), "{made}");
+        bench.instar(["convert", "-O", "raw", "image", "never"]).fails_with("--allow-dir");
     }
-    let untrusted = |below| {
-        [
-            "create",
-            "--untrusted",
-            "-f",
-            "qcow2",
-            "-b",
-            below,
-            "-F",
-            "qcow2",
-            "image",
-        ]
-    };
+    let untrusted = |below| ["create", "--untrusted", "-f", "qcow2", "-b", below, "-F", "qcow2", "image"];
     bench.instar(untrusted("layer")).fails_with("--untrusted");
-    let unchecked = [
-        "create", "-q", "-u", "-f", "qcow2", "-b", "hostile", "-F", "qcow2", "image", "4M",
-    ];
+    let unchecked = ["create", "-q", "-u", "-f", "qcow2", "-b", "hostile", "-F", "qcow2", "image", "4M"];
     bench.instar(unchecked).succeeds();
 }
 
 fn command_lines_of_callers_work_under_their_limits(bench: &Bench) {
     disk::usual(&bench.path("base.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "base.raw", "base.qcow2"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "base.raw", "base.qcow2"]).succeeds();
     let limits: &[&str] = &["prlimit", "--cpu=2", "--as=1073741824"];
     let little: &[&str] = &["prlimit", "--as=268435456"];
     for limits in [limits, little] {
@@ -658,13 +561,7 @@ fn command_lines_of_callers_work_under_their_limits(bench: &Bench) {
 }
 
 fn create_names_what_it_does_not_support(bench: &Bench) {
-    let words = [
-        "create",
-        "-f",
-        "qcow2",
-        "-o",
-        "encrypt.format=luks,encrypt.key-secret=s",
-    ];
+    let words = ["create", "-f", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=s"];
     let object = ["--object", "secret,id=s,data=x", "-o", "encrypt.iter-time=10"];
     let all = || words.iter().chain(&object).chain(&["image", "1M"]).copied();
     let theirs = bench.qemu(all());
@@ -694,58 +591,22 @@ fn a_new_raw_image_has_its_first_block(bench: &Bench) {
         empty.set_len(bytes).unwrap();
         for line in [
             ["create", "-q", "-f", "raw", "TARGET", size].as_slice(),
-            &[
-                "create",
-                "-q",
-                "-f",
-                "raw",
-                "-o",
-                "preallocation=falloc",
-                "TARGET",
-                size,
-            ],
-            &[
-                "create",
-                "-q",
-                "-f",
-                "raw",
-                "-o",
-                "preallocation=full",
-                "TARGET",
-                size,
-            ],
+            &["create", "-q", "-f", "raw", "-o", "preallocation=falloc", "TARGET", size],
+            &["create", "-q", "-f", "raw", "-o", "preallocation=full", "TARGET", size],
             &["convert", "-f", "raw", "-O", "raw", "holes", "TARGET"],
-            &[
-                "convert", "-f", "raw", "-O", "raw", "-t", "none", "holes", "TARGET",
-            ],
+            &["convert", "-f", "raw", "-O", "raw", "-t", "none", "holes", "TARGET"],
             &["convert", "-C", "-f", "raw", "-O", "raw", "holes", "TARGET"],
-            &[
-                "create",
-                "-q",
-                "-f",
-                "vpc",
-                "-o",
-                "subformat=fixed",
-                "TARGET",
-                "1M",
-            ],
+            &["create", "-q", "-f", "vpc", "-o", "subformat=fixed", "TARGET", "1M"],
         ] {
             let words = |target| {
-                line.iter()
-                    .map(|word| if *word == "TARGET" { target } else { *word })
-                    .collect::<Vec<_>>()
+                line.iter().map(|word| if *word == "TARGET" { target } else { *word }).collect::<Vec<_>>()
             };
             let what = line.join(" ");
             bench.qemu(words("theirs")).succeeds();
             bench.instar(words("ours")).succeeds();
             assert_eq!(allocated("theirs"), allocated("ours"), "{what} of {size}");
             // The first block is data, not space that is kept for it.
-            let map = |image| {
-                bench
-                    .qemu(["map", "--output=json", "-f", "raw", image])
-                    .succeeds()
-                    .text()
-            };
+            let map = |image| bench.qemu(["map", "--output=json", "-f", "raw", image]).succeeds().text();
             if !what.contains("vpc") && !what.contains("falloc") {
                 assert_eq!(map("theirs"), map("ours"), "{what} of {size}");
             }
@@ -758,12 +619,8 @@ fn a_new_raw_image_has_its_first_block(bench: &Bench) {
 
 fn leaves_holes_where_qemu_img_writes_zeros(bench: &Bench) {
     let allocated = |name: &str| instar_tests::compare::allocated(&bench.path(name));
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "theirs", "1G"])
-        .succeeds();
-    bench
-        .instar(["create", "-q", "-f", "qcow2", "ours", "1G"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "theirs", "1G"]).succeeds();
+    bench.instar(["create", "-q", "-f", "qcow2", "ours", "1G"]).succeeds();
     let [theirs, ours] = ["theirs", "ours"].map(allocated);
     assert!(ours < theirs, "{ours} bytes allocated, {theirs} by qemu-img");
     ledger::deviates("create-keeps-holes", &theirs, &ours);

@@ -12,21 +12,19 @@ fn tree(package: &str) -> String {
 fn shown(package: &str, format: &str) -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .args([
-            "tree",
-            "--offline",
-            "--locked",
-            "--edges",
-            "normal,no-proc-macro",
-            "--prefix",
-            "none",
-            "--format",
-            format,
-            "--package",
-            package,
-        ]);
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).args([
+        "tree",
+        "--offline",
+        "--locked",
+        "--edges",
+        "normal,no-proc-macro",
+        "--prefix",
+        "none",
+        "--format",
+        format,
+        "--package",
+        package,
+    ]);
     let outcome = Outcome::of(&mut command);
     assert_eq!(outcome.code(), Some(0), "{outcome}");
     outcome.text()
@@ -34,19 +32,10 @@ fn shown(package: &str, format: &str) -> String {
 
 #[test]
 fn host_crates_link_no_format_code() {
-    for package in [
-        "instar",
-        "instar-run",
-        "instar-engine",
-        "instar-sandbox",
-        "instar-jail",
-        "instar-memory",
-    ] {
+    for package in ["instar", "instar-run", "instar-engine", "instar-sandbox", "instar-jail", "instar-memory"]
+    {
         let linked = tree(package);
-        assert!(
-            linked.contains("instar-abi"),
-            "{package} does not even link abi: {linked}"
-        );
+        assert!(linked.contains("instar-abi"), "{package} does not even link abi: {linked}");
         for name in [
             "instar-disk",
             "instar-codecs",
@@ -63,10 +52,7 @@ fn host_crates_link_no_format_code() {
             "zstd-safe",
             "ruzstd",
         ] {
-            assert!(
-                !linked.contains(&format!("{name} v")),
-                "{package} links {name}:\n{linked}"
-            );
+            assert!(!linked.contains(&format!("{name} v")), "{package} links {name}:\n{linked}");
         }
     }
 }
@@ -75,31 +61,18 @@ fn host_crates_link_no_format_code() {
 fn the_sandboxed_side_links_few_crates_and_no_system() {
     let linked = tree("instar-guest");
     for name in ["libc", "rustix", "nix", "tempfile", "instar-testkit"] {
-        assert!(
-            !linked.contains(&format!("{name} v")),
-            "the guest links {name}:\n{linked}"
-        );
+        assert!(!linked.contains(&format!("{name} v")), "the guest links {name}:\n{linked}");
     }
-    let mut foreign: Vec<&str> = linked
-        .lines()
-        .filter(|line| !line.starts_with("instar-") && !line.is_empty())
-        .collect();
+    let mut foreign: Vec<&str> =
+        linked.lines().filter(|line| !line.starts_with("instar-") && !line.is_empty()).collect();
     foreign.sort_unstable();
     foreign.dedup_by_key(|line| line.split(' ').next());
     println!("{} foreign crates: {foreign:?}", foreign.len());
 }
 
 /// Licences that ask for nothing but to be named.
-const LICENCES: &[&str] = &[
-    "MIT",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "Zlib",
-    "Unlicense",
-    "CC0-1.0",
-    "0BSD",
-    "Apache-2.0",
-];
+const LICENCES: &[&str] =
+    &["MIT", "BSD-2-Clause", "BSD-3-Clause", "Zlib", "Unlicense", "CC0-1.0", "0BSD", "Apache-2.0"];
 
 #[test]
 fn every_linked_crate_has_a_permissive_licence() {
@@ -121,10 +94,8 @@ fn every_linked_crate_has_a_permissive_licence() {
 fn no_crate_is_linked_in_two_versions() {
     for package in ["instar", "instar-guest"] {
         let linked = tree(package);
-        let mut crates: Vec<(&str, &str)> = linked
-            .lines()
-            .filter_map(|line| line.trim_end_matches(" (*)").split_once(' '))
-            .collect();
+        let mut crates: Vec<(&str, &str)> =
+            linked.lines().filter_map(|line| line.trim_end_matches(" (*)").split_once(' ')).collect();
         crates.sort_unstable();
         crates.dedup();
         // The crates for KVM still use the first bitflags.

@@ -11,9 +11,7 @@ const DEVICE_BYTES: u64 = 16 << 20;
 /// A device of 16 MiB, and an image of a smaller disk.
 fn material(bench: &Bench) -> Option<Loop> {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     Loop::of_size(bench, "lun", DEVICE_BYTES >> 20)
 }
 
@@ -39,27 +37,8 @@ fn space_cannot_be_reserved_on_a_device(bench: &Bench) {
         }
     }
     for words in [
-        [
-            "create",
-            "-q",
-            "-f",
-            "raw",
-            "-o",
-            "preallocation=metadata",
-            name,
-            "4M",
-        ]
-        .as_slice(),
-        &[
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "preallocation=metadata",
-            name,
-            "4M",
-        ],
+        ["create", "-q", "-f", "raw", "-o", "preallocation=metadata", name, "4M"].as_slice(),
+        &["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", name, "4M"],
         &["create", "-f", "raw", "-o", "nocow=on", name, "4M"],
         &["create", "-f", "qcow2", "-o", "extent_size_hint=1M", name, "4M"],
         &["create", "-f", "raw", "-o", "help", name],
@@ -97,12 +76,7 @@ fn a_device_may_be_named_as_one(bench: &Bench) {
             };
             (outcome.code(), outcome.message(), fs::read(name).unwrap())
         });
-        assert!(
-            ours == theirs,
-            "{target}: {:?}, {:?}",
-            (ours.0, ours.1),
-            (theirs.0, theirs.1)
-        );
+        assert!(ours == theirs, "{target}: {:?}, {:?}", (ours.0, ours.1), (theirs.0, theirs.1));
         if target == name {
             let usual = disk::USUAL_BYTES as usize;
             assert!(ours.2[..usual] == fs::read(bench.path("disk.raw")).unwrap());
@@ -118,23 +92,11 @@ fn a_device_may_be_named_as_one(bench: &Bench) {
             }
         }
     }
-    same_outcome(
-        bench,
-        &["dd", "-O", "host_device", "if=disk.raw", &format!("of={name}")],
-        "dd",
-    );
+    same_outcome(bench, &["dd", "-O", "host_device", "if=disk.raw", &format!("of={name}")], "dd");
     for words in [
         ["create", "-f", "host_device", name, "400M"].as_slice(),
         &["create", "-f", "host_device", name],
-        &[
-            "create",
-            "-f",
-            "host_device",
-            "-o",
-            "preallocation=full",
-            name,
-            "4M",
-        ],
+        &["create", "-f", "host_device", "-o", "preallocation=full", name, "4M"],
         &["create", "-f", "host_device", "-o", "nocow=on", name, "4M"],
         &["create", "-f", "host_device", "absent", "4M"],
         &["create", "-f", "host_device", "disk.raw", "4M"],

@@ -73,15 +73,7 @@ fn material(bench: &Bench) {
     for words in [
         ["convert", "-O", "qcow2", "disk.raw", "base"].as_slice(),
         &["convert", "-c", "-O", "qcow2", "disk.raw", "packed"],
-        &[
-            "convert",
-            "-O",
-            "vmdk",
-            "-o",
-            "subformat=streamOptimized",
-            "disk.raw",
-            "stream",
-        ],
+        &["convert", "-O", "vmdk", "-o", "subformat=streamOptimized", "disk.raw", "stream"],
         &["create", "-q", "-f", "qcow2", "-b", "base", "-F", "qcow2", "over"],
     ] {
         bench.qemu(words).succeeds();
@@ -100,17 +92,7 @@ fn failed(
     let place = bench.path("trace");
     let trace = format!("trace={calls}");
     let inject = format!("inject={calls}:error={error}:syscall=getpid:when={when}");
-    let wrapper = [
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        place.to_str().unwrap(),
-        "-e",
-        &trace,
-        "-e",
-        &inject,
-    ];
+    let wrapper = ["strace", "-f", "-qq", "-o", place.to_str().unwrap(), "-e", &trace, "-e", &inject];
     let outcome = Outcome::of(&mut bench.command_under(&wrapper, words));
     let text = fs::read_to_string(&place).unwrap();
     fs::remove_file(place).unwrap();
@@ -124,10 +106,7 @@ fn judge(outcome: &Outcome, failed: &BTreeSet<String>, error: &str, what: &str) 
     outcome.is_civil();
     if outcome.code() == Some(0) {
         let spared = failed.iter().all(|call| DISPENSABLE.contains(&call.as_str()));
-        assert!(
-            spared,
-            "{what}: {failed:?} failed, and it succeeded all the same: {outcome}"
-        );
+        assert!(spared, "{what}: {failed:?} failed, and it succeeded all the same: {outcome}");
         outcome.succeeds();
         return true;
     }
@@ -136,15 +115,7 @@ fn judge(outcome: &Outcome, failed: &BTreeSet<String>, error: &str, what: &str) 
         _ => "No space left on device",
     };
     outcome.fails_with(words);
-    let names = [
-        "target",
-        "disk.raw",
-        "packed",
-        "over",
-        "stream",
-        "base",
-        "error while",
-    ];
+    let names = ["target", "disk.raw", "packed", "over", "stream", "base", "error while"];
     assert!(
         names.iter().any(|name| outcome.message().contains(name)),
         "{what}: says nothing of where: {outcome}"
@@ -173,12 +144,8 @@ fn is_the_disk(bench: &Bench, source: &str, format: &str, what: &str) {
 fn new_targets(bench: &Bench, calls: &str, error: &str, step: fn(u32) -> u32) {
     let before = bench.names();
     for (source, options) in NEW {
-        let words: Vec<&str> = ["convert"]
-            .iter()
-            .chain(*options)
-            .chain(&[*source, "target"])
-            .copied()
-            .collect();
+        let words: Vec<&str> =
+            ["convert"].iter().chain(*options).chain(&[*source, "target"]).copied().collect();
         let (mut when, mut failures) = (1, 0);
         loop {
             let (outcome, names) = failed(bench, calls, error, &when.to_string(), &words);
@@ -194,11 +161,8 @@ fn new_targets(bench: &Bench, calls: &str, error: &str, step: fn(u32) -> u32) {
                 clear(bench);
                 if names.contains("pread64") {
                     // It has to be made again: where nothing goes well any more, the work fails. One lane makes all calls.
-                    let alone: Vec<&str> = ["convert", "-m", "1"]
-                        .iter()
-                        .chain(&words[1..])
-                        .copied()
-                        .collect();
+                    let alone: Vec<&str> =
+                        ["convert", "-m", "1"].iter().chain(&words[1..]).copied().collect();
                     let (outcome, names) = failed(bench, calls, error, &format!("{when}+"), &alone);
                     if names.is_empty() {
                         clear(bench);
@@ -252,14 +216,10 @@ fn a_call_that_fails_leaves_no_image_in_an_existing_target(bench: &Bench) {
         &[Piece::Data(0, 200_000, 7), Piece::Data(5 << 20, 100_000, 8)],
     );
     for format in EXISTING {
-        bench
-            .qemu(["convert", "-O", format, "old.raw", "target"])
-            .succeeds();
+        bench.qemu(["convert", "-O", format, "old.raw", "target"]).succeeds();
         if *format == "qcow2" {
             // Its bits are written last of all.
-            bench
-                .qemu(["bitmap", "--add", "-g", "512", "target", "changes"])
-                .succeeds();
+            bench.qemu(["bitmap", "--add", "-g", "512", "target", "changes"]).succeeds();
         }
         let old = fs::read(bench.path("target")).unwrap();
         for source in ["disk.raw", "packed"] {
@@ -313,12 +273,8 @@ fn calls_that_a_filesystem_lacks_are_not_needed(bench: &Bench) {
     ] {
         let mut hits = 0;
         for (source, options) in NEW {
-            let words: Vec<&str> = ["convert"]
-                .iter()
-                .chain(*options)
-                .chain(&[*source, "target"])
-                .copied()
-                .collect();
+            let words: Vec<&str> =
+                ["convert"].iter().chain(*options).chain(&[*source, "target"]).copied().collect();
             // The first of the two ways to give a name is the one that may be missing.
             let when = if calls == "linkat" { "1" } else { "1+" };
             let (outcome, names) = failed(bench, calls, error, when, &words);

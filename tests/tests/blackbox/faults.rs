@@ -52,17 +52,7 @@ fn has_strace() -> bool {
 fn killed(bench: &Bench, when: u32, words: &[&str]) -> Outcome {
     let inject = format!("inject={CALLS}:signal=KILL:when={when}");
     let trace = format!("trace={CALLS}");
-    let wrapper = [
-        "strace",
-        "-f",
-        "-q",
-        "-o",
-        "/dev/null",
-        "-e",
-        &trace,
-        "-e",
-        &inject,
-    ];
+    let wrapper = ["strace", "-f", "-q", "-o", "/dev/null", "-e", &trace, "-e", &inject];
     Outcome::of(&mut bench.command_under(&wrapper, words))
 }
 
@@ -84,19 +74,12 @@ impl Room {
 
     fn resize(&self, pages: u64) {
         let size = format!("remount,size={}k", pages * 4);
-        let outcome = Command::new("mount")
-            .args(["-o", &size])
-            .arg(&self.0)
-            .status()
-            .unwrap();
+        let outcome = Command::new("mount").args(["-o", &size]).arg(&self.0).status().unwrap();
         assert!(outcome.success());
     }
 
     fn names(&self) -> Vec<PathBuf> {
-        fs::read_dir(&self.0)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect()
+        fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 }
 
@@ -235,22 +218,10 @@ fn an_image_on_a_full_disk_grows_when_there_is_room(bench: &Bench) {
         ("vhdx", "block_size=1M", "300G"),
     ] {
         room.resize(4096);
-        bench
-            .qemu(["create", "-q", "-f", format, "-o", options, "room/image", "5M"])
-            .succeeds();
-        variant::io_as(
-            bench,
-            format,
-            "room/image",
-            &["write -P 5 0 1M", "write -P 6 3M 200k"],
-        );
-        bench
-            .qemu(["convert", "-f", format, "-O", "qcow2", "room/image", "before"])
-            .succeeds();
-        let held = fs::metadata(bench.path("room/image"))
-            .unwrap()
-            .blocks()
-            .div_ceil(8);
+        bench.qemu(["create", "-q", "-f", format, "-o", options, "room/image", "5M"]).succeeds();
+        variant::io_as(bench, format, "room/image", &["write -P 5 0 1M", "write -P 6 3M 200k"]);
+        bench.qemu(["convert", "-f", format, "-O", "qcow2", "room/image", "before"]).succeeds();
+        let held = fs::metadata(bench.path("room/image")).unwrap().blocks().div_ceil(8);
         for more in [0, 1, 7, 40] {
             room.resize(held + more);
             let words = ["resize", "-f", format, "room/image", size];
@@ -262,14 +233,10 @@ fn an_image_on_a_full_disk_grows_when_there_is_room(bench: &Bench) {
             if format != "vpc" {
                 bench.qemu(["check", "-f", format, "room/image"]).succeeds();
             }
-            bench
-                .qemu(["compare", "-F", format, "before", "room/image"])
-                .succeeds();
+            bench.qemu(["compare", "-F", format, "before", "room/image"]).succeeds();
         }
         room.resize(4096);
-        bench
-            .instar(["resize", "-f", format, "room/image", size])
-            .succeeds();
+        bench.instar(["resize", "-f", format, "room/image", size]).succeeds();
         if format != "vpc" {
             bench.qemu(["check", "-f", format, "room/image"]).succeeds();
         }
@@ -281,40 +248,11 @@ fn a_message_of_a_full_disk_names_the_file_on_it(bench: &Bench) {
     let Some(room) = Room::new(bench) else { return };
     disk::make(&bench.path("disk.raw"), 6 << 20, &[Piece::Data(0, 6 << 20, 1)]);
     // What there is besides, and how the message of either program begins.
-    let over_disk = [
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-b",
-        "../disk.raw",
-        "-F",
-        "raw",
-        "room/image",
-    ];
+    let over_disk = ["create", "-q", "-f", "qcow2", "-b", "../disk.raw", "-F", "raw", "room/image"];
     let alone = ["create", "-q", "-f", "qcow2", "room/image", "6M"];
-    let over_image = [
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-b",
-        "room/image",
-        "-F",
-        "qcow2",
-        "top",
-    ];
+    let over_image = ["create", "-q", "-f", "qcow2", "-b", "room/image", "-F", "qcow2", "top"];
     let rebase = ["rebase", "-b", "", "room/image"];
-    let convert = [
-        "convert",
-        "-n",
-        "-f",
-        "raw",
-        "-O",
-        "qcow2",
-        "disk.raw",
-        "room/image",
-    ];
+    let convert = ["convert", "-n", "-f", "raw", "-O", "qcow2", "disk.raw", "room/image"];
     let check = ["check", "-q", "-r", "all", "room/image"];
     for (made, words, said) in [
         (&over_disk[..], &rebase[..], "Error while writing to COW image: "),
@@ -333,16 +271,9 @@ fn a_message_of_a_full_disk_names_the_file_on_it(bench: &Bench) {
                 }
                 _ => {}
             }
-            let held = fs::metadata(bench.path("room/image"))
-                .unwrap()
-                .blocks()
-                .div_ceil(8);
+            let held = fs::metadata(bench.path("room/image")).unwrap().blocks().div_ceil(8);
             room.resize(held + 2);
-            let allowed = [
-                &words[..1],
-                &["--allow-dir", ".", "--allow-dir", "room"],
-                &words[1..],
-            ];
+            let allowed = [&words[..1], &["--allow-dir", ".", "--allow-dir", "room"], &words[1..]];
             let outcome = if ours {
                 bench.instar(allowed.concat())
             } else {
@@ -354,15 +285,9 @@ fn a_message_of_a_full_disk_names_the_file_on_it(bench: &Bench) {
             last.split_once(": ").unwrap_or_default().1.to_owned()
         });
         let [theirs, ours] = outcomes;
-        assert!(
-            theirs.starts_with(said) && theirs.ends_with("No space left on device"),
-            "{theirs}"
-        );
+        assert!(theirs.starts_with(said) && theirs.ends_with("No space left on device"), "{theirs}");
         assert!(ours.starts_with(said), "{ours}");
-        assert!(
-            ours.ends_with("No space left on device (in 'room/image')"),
-            "{ours}"
-        );
+        assert!(ours.ends_with("No space left on device (in 'room/image')"), "{ours}");
         deviates("full-disk-names-the-file", &theirs, &ours);
     }
 }
@@ -370,49 +295,20 @@ fn a_message_of_a_full_disk_names_the_file_on_it(bench: &Bench) {
 fn a_vdi_that_was_committed_to_on_a_full_disk_takes_it_when_there_is_room(bench: &Bench) {
     let Some(room) = Room::new(bench) else { return };
     room.resize(8192);
-    bench
-        .qemu(["create", "-q", "-f", "vdi", "room/base", "8M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "vdi", "room/base", "8M"]).succeeds();
     variant::io_as(bench, "vdi", "room/base", &["write -P 9 0 2M"]);
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "room/base",
-            "-F",
-            "vdi",
-            "image",
-        ])
-        .succeeds();
-    variant::io(
-        bench,
-        "image",
-        &["write -P 1 1M 300k", "write -P 2 3M 1M", "write -P 3 5M 3M"],
-    );
-    bench
-        .qemu(["convert", "-O", "qcow2", "image", "before"])
-        .succeeds();
-    let held = fs::metadata(bench.path("room/base"))
-        .unwrap()
-        .blocks()
-        .div_ceil(8);
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "room/base", "-F", "vdi", "image"]).succeeds();
+    variant::io(bench, "image", &["write -P 1 1M 300k", "write -P 2 3M 1M", "write -P 3 5M 3M"]);
+    bench.qemu(["convert", "-O", "qcow2", "image", "before"]).succeeds();
+    let held = fs::metadata(bench.path("room/base")).unwrap().blocks().div_ceil(8);
     for more in [0, 5, 300, 700] {
         room.resize(held + more);
-        bench
-            .instar(["commit", "--allow-dir", "room", "image"])
-            .fails_with("No space left on device");
+        bench.instar(["commit", "--allow-dir", "room", "image"]).fails_with("No space left on device");
         bench.qemu(["check", "-f", "vdi", "room/base"]).succeeds();
         bench.qemu(["compare", "before", "image"]).succeeds();
     }
     room.resize(8192);
-    bench
-        .instar(["commit", "--allow-dir", "room", "image"])
-        .succeeds();
+    bench.instar(["commit", "--allow-dir", "room", "image"]).succeeds();
     bench.qemu(["check", "-f", "vdi", "room/base"]).succeeds();
-    bench
-        .qemu(["compare", "-F", "vdi", "before", "room/base"])
-        .succeeds();
+    bench.qemu(["compare", "-F", "vdi", "before", "room/base"]).succeeds();
 }

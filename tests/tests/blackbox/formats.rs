@@ -67,12 +67,8 @@ fn reads_every_foreign_layout(bench: &Bench) {
     for variant in variant::FOREIGN {
         let bench = &Bench::new(bench.sandbox());
         variant.make(bench);
-        let words = |target| {
-            ["convert"]
-                .into_iter()
-                .chain(named(variant))
-                .chain(["-O", "raw", "image", target])
-        };
+        let words =
+            |target| ["convert"].into_iter().chain(named(variant)).chain(["-O", "raw", "image", target]);
         bench.qemu(words("theirs")).succeeds();
         let ours = bench.instar(words("ours"));
         assert_eq!(ours.code(), Some(0), "{}: {ours}", variant.name);
@@ -83,29 +79,18 @@ fn reads_every_foreign_layout(bench: &Bench) {
 
 /// A file is counted in sectors: the rest of the last one reads as zeros.
 fn a_file_that_lost_part_of_its_last_sector_is_read_as_by_qemu_img(bench: &Bench) {
-    for options in [
-        "qcow2",
-        "vmdk",
-        "vdi",
-        "vhdx -o block_size=1M",
-        "vhdx -o subformat=fixed,block_size=1M",
-    ] {
+    for options in ["qcow2", "vmdk", "vdi", "vhdx -o block_size=1M", "vhdx -o subformat=fixed,block_size=1M"]
+    {
         let words: Vec<&str> = options.split(' ').collect();
         fs::write(bench.path("disk"), disk::pattern(0, 4 << 20, 12)).unwrap();
-        bench
-            .qemu([&["convert", "-f", "raw", "-O"], &words[..], &["disk", "whole"]].concat())
-            .succeeds();
+        bench.qemu([&["convert", "-f", "raw", "-O"], &words[..], &["disk", "whole"]].concat()).succeeds();
         for lost in [1, 511, 512] {
             fs::copy(bench.path("whole"), bench.path("image")).unwrap();
             let file = fs::File::options().write(true).open(bench.path("image")).unwrap();
             file.set_len(file.metadata().unwrap().len() - lost).unwrap();
             let words = |target| ["convert", "-f", words[0], "-O", "raw", "image", target];
             let (theirs, ours) = (bench.qemu(words("theirs")), bench.instar(words("ours")));
-            assert_eq!(
-                theirs.code(),
-                ours.code(),
-                "{options}, {lost} bytes fewer: {ours}"
-            );
+            assert_eq!(theirs.code(), ours.code(), "{options}, {lost} bytes fewer: {ours}");
             if theirs.code() == Some(0) {
                 same_bytes(bench, "theirs", "ours", options);
             }
@@ -136,10 +121,7 @@ fn writes_every_foreign_layout(bench: &Bench) {
             panic!("{} is not converted", variant.name)
         };
         let words = |target| {
-            ["convert", "-f", "raw"]
-                .into_iter()
-                .chain(layout.iter().copied())
-                .chain(["disk.raw", target])
+            ["convert", "-f", "raw"].into_iter().chain(layout.iter().copied()).chain(["disk.raw", target])
         };
         bench.qemu(words("theirs")).succeeds();
         let ours = bench.instar(words("ours"));
@@ -148,12 +130,7 @@ fn writes_every_foreign_layout(bench: &Bench) {
         for image in ["theirs", "ours"] {
             let raw = format!("{image}.back");
             bench
-                .qemu(
-                    ["convert"]
-                        .into_iter()
-                        .chain(named(variant))
-                        .chain(["-O", "raw", image, &raw]),
-                )
+                .qemu(["convert"].into_iter().chain(named(variant)).chain(["-O", "raw", image, &raw]))
                 .succeeds();
         }
         same_bytes(bench, "theirs.back", "ours.back", variant.name);
@@ -167,10 +144,7 @@ fn writes_every_foreign_layout(bench: &Bench) {
             assert_eq!(theirs[key], ours[key], "{}: {key}", variant.name);
         }
         if format == "vmdk" {
-            let (theirs, ours) = (
-                &theirs["format-specific"]["data"],
-                &ours["format-specific"]["data"],
-            );
+            let (theirs, ours) = (&theirs["format-specific"]["data"], &ours["format-specific"]["data"]);
             assert_eq!(theirs["create-type"], ours["create-type"], "{}", variant.name);
             let count = |data: &serde_json::Value| data["extents"].as_array().map(Vec::len);
             assert_eq!(count(theirs), count(ours), "{}", variant.name);
@@ -186,9 +160,7 @@ fn writes_every_foreign_layout(bench: &Bench) {
 fn converts_between_all_pairs(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
     for source in FORMATS {
-        bench
-            .qemu(["convert", "-f", "raw", "-O", source, "disk.raw", "source"])
-            .succeeds();
+        bench.qemu(["convert", "-f", "raw", "-O", source, "disk.raw", "source"]).succeeds();
         for target in FORMATS {
             let words = |image| ["convert", "-f", source, "-O", target, "source", image];
             bench.qemu(words("theirs")).succeeds();
@@ -216,11 +188,7 @@ fn copies_windows_of_every_format(bench: &Bench) {
             "bs=1M skip=1 count=1",
         ] {
             let words = |target| {
-                ["dd"]
-                    .into_iter()
-                    .chain(named(variant))
-                    .chain(["if=image", target])
-                    .chain(window.split(' '))
+                ["dd"].into_iter().chain(named(variant)).chain(["if=image", target]).chain(window.split(' '))
             };
             bench.qemu(words("of=theirs")).succeeds();
             bench.instar(words("of=ours")).succeeds();
@@ -232,16 +200,11 @@ fn copies_windows_of_every_format(bench: &Bench) {
 fn writes_windows_in_every_format(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
     for format in FORMATS {
-        for window in [
-            "bs=64k skip=2 count=9",
-            "bs=1000 skip=1 count=77",
-            "bs=100 count=77 skip=5",
-            "bs=1M skip=1",
-        ] {
+        for window in
+            ["bs=64k skip=2 count=9", "bs=1000 skip=1 count=77", "bs=100 count=77 skip=5", "bs=1M skip=1"]
+        {
             let words = |target| {
-                ["dd", "-f", "raw", "-O", format, "if=disk.raw", target]
-                    .into_iter()
-                    .chain(window.split(' '))
+                ["dd", "-f", "raw", "-O", format, "if=disk.raw", target].into_iter().chain(window.split(' '))
             };
             bench.qemu(words("of=theirs")).succeeds();
             let ours = bench.instar(words("of=ours"));
@@ -253,9 +216,7 @@ fn writes_windows_in_every_format(bench: &Bench) {
             assert_eq!(sizes[0], sizes[1], "{format}: {window}");
             for image in ["theirs", "ours"] {
                 let raw = format!("{image}.back");
-                bench
-                    .qemu(["convert", "-f", format, "-O", "raw", image, &raw])
-                    .succeeds();
+                bench.qemu(["convert", "-f", format, "-O", "raw", image, &raw]).succeeds();
             }
             same_bytes(bench, "theirs.back", "ours.back", &format!("{format}: {window}"));
             clear(bench, &["theirs", "ours"]);
@@ -282,39 +243,18 @@ fn empty_windows_give_what_qemu_img_gives(bench: &Bench) {
 fn rounds_sizes_of_vhds_as_qemu_img_does(bench: &Bench) {
     for (wanted, size) in VHD_SIZES {
         disk::make(&bench.path("disk.raw"), *wanted, &[Piece::Data(0, 512, 1)]);
-        bench
-            .instar(["convert", "-f", "raw", "-O", "vpc", "disk.raw", "ours"])
-            .succeeds();
+        bench.instar(["convert", "-f", "raw", "-O", "vpc", "disk.raw", "ours"]).succeeds();
         assert_eq!(qemu_info(bench, "ours")["virtual-size"], *size, "{wanted} bytes");
-        bench
-            .qemu(["convert", "-f", "raw", "-O", "vpc", "disk.raw", "theirs"])
-            .succeeds();
-        assert_eq!(
-            qemu_info(bench, "theirs")["virtual-size"],
-            *size,
-            "{wanted} bytes"
-        );
+        bench.qemu(["convert", "-f", "raw", "-O", "vpc", "disk.raw", "theirs"]).succeeds();
+        assert_eq!(qemu_info(bench, "theirs")["virtual-size"], *size, "{wanted} bytes");
     }
 }
 
 fn keeps_data_at_the_edges_of_blocks_and_extents(bench: &Bench) {
     const GIB: u64 = 1 << 30;
-    let edges = [
-        65_536,
-        1 << 20,
-        2 << 20,
-        8 << 20,
-        16 << 20,
-        32 << 20,
-        GIB,
-        2 * GIB,
-        2 * GIB + (32 << 20),
-        4 * GIB,
-    ];
-    let pieces: Vec<Piece> = edges
-        .iter()
-        .map(|edge| Piece::Data(edge - 1024, 2048, *edge))
-        .collect();
+    let edges =
+        [65_536, 1 << 20, 2 << 20, 8 << 20, 16 << 20, 32 << 20, GIB, 2 * GIB, 2 * GIB + (32 << 20), 4 * GIB];
+    let pieces: Vec<Piece> = edges.iter().map(|edge| Piece::Data(edge - 1024, 2048, *edge)).collect();
     disk::make(&bench.path("disk.raw"), 4 * GIB + (1 << 20), &pieces);
     for words in [
         ["-O", "vmdk"].as_slice(),
@@ -327,10 +267,7 @@ fn keeps_data_at_the_edges_of_blocks_and_extents(bench: &Bench) {
     ] {
         let what = words.join(" ");
         let all = |target| {
-            ["convert", "-f", "raw"]
-                .into_iter()
-                .chain(words.iter().copied())
-                .chain(["disk.raw", target])
+            ["convert", "-f", "raw"].into_iter().chain(words.iter().copied()).chain(["disk.raw", target])
         };
         bench.qemu(all("theirs")).succeeds();
         bench.instar(all("ours")).succeeds();
@@ -339,9 +276,7 @@ fn keeps_data_at_the_edges_of_blocks_and_extents(bench: &Bench) {
             let outcome = bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", image]);
             assert_eq!(outcome.code(), Some(0), "{what}: {image}: {outcome}");
         }
-        bench
-            .instar(["convert", "-f", format, "-O", "raw", "theirs", "back"])
-            .succeeds();
+        bench.instar(["convert", "-f", format, "-O", "raw", "theirs", "back"]).succeeds();
         let outcome = bench.qemu(["compare", "-f", "raw", "-F", "raw", "disk.raw", "back"]);
         assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
         clear(bench, &["theirs", "ours", "back"]);
@@ -359,91 +294,43 @@ fn a_snapshot_of_a_format_without_snapshots_is_refused_as_by_qemu_img(bench: &Be
         ("vdi", "static=off"),
         ("qed", "table_size=4"),
     ] {
-        bench
-            .qemu([
-                "convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image",
-            ])
-            .succeeds();
+        bench.qemu(["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image"]).succeeds();
         let words = ["convert", "-l", "1", "-f", format, "-O", "raw", "image", "out"];
         let (theirs, ours) = (bench.qemu(words), bench.instar(words));
-        assert_eq!(
-            ours.fails().message(),
-            theirs.fails().message(),
-            "{format} {options}"
-        );
+        assert_eq!(ours.fails().message(), theirs.fails().message(), "{format} {options}");
         clear(bench, &["image"]);
     }
 }
 
 fn reads_chains_of_vmdk(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "vmdk", "disk.raw", "base.vmdk"])
-        .succeeds();
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "vmdk",
-            "-b",
-            "base.vmdk",
-            "-F",
-            "vmdk",
-            "image",
-        ])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "disk.raw", "base.vmdk"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "image"]).succeeds();
     fs::write(bench.path("piece"), disk::pattern(0, 70_000 / 512 * 512, 77)).unwrap();
     let mut write = std::process::Command::new("qemu-io");
-    write
-        .current_dir(bench.directory())
-        .args(["-f", "vmdk", "-c", "write -s piece 1M 69632", "image"]);
+    write.current_dir(bench.directory()).args(["-f", "vmdk", "-c", "write -s piece 1M 69632", "image"]);
     assert_eq!(instar_tests::Outcome::of(&mut write).code(), Some(0));
     for words in [["-O", "raw"].as_slice(), &["-O", "qcow2"], &["-O", "vmdk"]] {
-        let all = |target| {
-            ["convert"]
-                .into_iter()
-                .chain(words.iter().copied())
-                .chain(["image", target])
-        };
+        let all = |target| ["convert"].into_iter().chain(words.iter().copied()).chain(["image", target]);
         bench.qemu(all("theirs")).succeeds();
         bench.instar(all("ours")).succeeds();
-        assert_eq!(
-            bench.qemu(["compare", "theirs", "ours"]).code(),
-            Some(0),
-            "{words:?}"
-        );
+        assert_eq!(bench.qemu(["compare", "theirs", "ours"]).code(), Some(0), "{words:?}");
     }
-    for words in [
-        ["info", "image"].as_slice(),
-        &["info", "--backing-chain", "--output=json", "image"],
-    ] {
+    for words in [["info", "image"].as_slice(), &["info", "--backing-chain", "--output=json", "image"]] {
         let theirs = bench.qemu(words);
         assert_eq!(bench.instar(words).succeeds().text(), theirs.text());
     }
 }
 
 fn a_snapshot_becomes_a_vmdk_in_pieces(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "3G"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "3G"]).succeeds();
     fs::write(bench.path("piece"), disk::pattern(0, 65536, 5)).unwrap();
     variant::io(bench, "image", &["write -s piece 0 64k"]);
     bench.qemu(["snapshot", "-c", "one, two", "image"]).succeeds();
     variant::io(bench, "image", &["write -z 0 64k"]);
     for name in ["one, two", "1", "snapshot.name=one,, two", "snapshot.id=1"] {
         let words = |target| {
-            [
-                "convert",
-                "-l",
-                name,
-                "-O",
-                "vmdk",
-                "-o",
-                "subformat=twoGbMaxExtentSparse",
-                "image",
-                target,
-            ]
+            ["convert", "-l", name, "-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "image", target]
         };
         bench.qemu(words("theirs.vmdk")).succeeds();
         bench.instar(words("ours.vmdk")).succeeds();

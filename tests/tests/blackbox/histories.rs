@@ -70,9 +70,7 @@ impl History {
             if overlay {
                 words.extend(["-b", "one", "-F", "qcow2"]);
             }
-            bench
-                .qemu(words.into_iter().chain(["image", size.as_str()]))
-                .succeeds();
+            bench.qemu(words.into_iter().chain(["image", size.as_str()])).succeeds();
         }
         let [ours, theirs, mixed] = benches;
         Self {
@@ -162,10 +160,7 @@ impl History {
             self.bitmaps.push(name);
             return;
         }
-        let (one, other) = (
-            self.one_of(&self.bitmaps.clone()),
-            self.one_of(&self.bitmaps.clone()),
-        );
+        let (one, other) = (self.one_of(&self.bitmaps.clone()), self.one_of(&self.bitmaps.clone()));
         match way {
             3 => self.both(&["bitmap", "--merge", &other, "image", &one]),
             _ => {
@@ -270,13 +265,7 @@ impl History {
                 .as_array()
                 .into_iter()
                 .flatten()
-                .map(|one| {
-                    [
-                        one["id"].clone(),
-                        one["name"].clone(),
-                        one["vm-state-size"].clone(),
-                    ]
-                })
+                .map(|one| [one["id"].clone(), one["name"].clone(), one["vm-state-size"].clone()])
                 .collect();
             let data = &info["format-specific"]["data"];
             let facts = [
@@ -317,9 +306,7 @@ impl History {
         for snapshot in info["snapshots"].as_array().into_iter().flatten() {
             let id = format!("snapshot.id={}", snapshot["id"].as_str().unwrap());
             let disks = self.benches().map(|bench| {
-                bench
-                    .qemu(["convert", "-l", &id, "-O", "raw", "image", "snapshot.raw"])
-                    .succeeds();
+                bench.qemu(["convert", "-l", &id, "-O", "raw", "image", "snapshot.raw"]).succeeds();
                 fs::read(bench.path("snapshot.raw")).unwrap()
             });
             assert!(disks[0] == disks[1] && disks[1] == disks[2], "{id}: {self}");

@@ -59,9 +59,7 @@ fn describes_raw_files(bench: &Bench) {
 
 fn describes_with_the_format_given(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     for words in [
         ["info", "-f", "qcow2", "image"].as_slice(),
         &["info", "image", "--output=json", "-f", "qcow2"],
@@ -93,18 +91,7 @@ fn rounds_sizes_as_qemu_img_does(bench: &Bench) {
         "0", "512", "999424", "1000448", "1023488", "1M", "1049088", "1047552", "10485248", "999M", "1000M",
         "1023M", "1G", "1536M", "10G", "999G", "1T", "1500G", "8T", "100T", "1P",
     ] {
-        bench
-            .qemu([
-                "create",
-                "-q",
-                "-f",
-                "qcow2",
-                "-o",
-                "cluster_size=2M",
-                "image",
-                size,
-            ])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", "image", size]).succeeds();
         agree(bench, &["info", "image"], size);
     }
 }
@@ -133,11 +120,7 @@ fn names_a_backing_file_without_opening_it(bench: &Bench) {
     let image = Crafted::image(bench, "image", "1M", "", 0);
     image.backing(b"/nowhere/at/all.raw");
     agree(bench, &["info", "image"], "backing file that does not exist");
-    agree(
-        bench,
-        &["info", "--output=json", "image"],
-        "backing file that does not exist",
-    );
+    agree(bench, &["info", "--output=json", "image"], "backing file that does not exist");
 }
 
 fn info_prints_json_that_can_be_parsed(bench: &Bench) {

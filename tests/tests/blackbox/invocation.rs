@@ -46,15 +46,7 @@ fn under_the_name_of_qemu_img_messages_are_the_same() {
         &["convert", "-O", "nonsense", "disk.raw", "out"],
         &["convert", "-O", "qcow2", "absent", "out"],
         &["convert", "-O", "qcow2", "disk.raw", "absent/out"],
-        &[
-            "convert",
-            "-O",
-            "qcow2",
-            "-o",
-            "cluster_size=3",
-            "disk.raw",
-            "out",
-        ],
+        &["convert", "-O", "qcow2", "-o", "cluster_size=3", "disk.raw", "out"],
         &["convert", "disk.raw"],
         &["convert"],
         &["dd", "if=disk.raw"],
@@ -81,20 +73,12 @@ fn under_the_name_of_qemu_img_messages_are_the_same() {
 #[test]
 fn help_names_every_verb_and_each_verb_has_a_page() {
     let bench = Bench::new(Sandbox::Process);
-    let all = Outcome::of(Command::new(instar_path()).arg("--help"))
-        .succeeds()
-        .text();
+    let all = Outcome::of(Command::new(instar_path()).arg("--help")).succeeds().text();
     for verb in ["info", "convert", "dd", "sandbox"] {
         assert!(all.contains(verb), "--help does not name {verb}");
         let page = bench.instar([verb, "--help"]);
-        assert!(
-            page.succeeds().text().contains("Examples") || page.text().contains("example"),
-            "{page}"
-        );
-        assert!(
-            page.text().lines().all(|line| line.chars().count() <= 100),
-            "{page}"
-        );
+        assert!(page.succeeds().text().contains("Examples") || page.text().contains("example"), "{page}");
+        assert!(page.text().lines().all(|line| line.chars().count() <= 100), "{page}");
     }
 }
 
@@ -102,11 +86,7 @@ fn help_names_every_verb_and_each_verb_has_a_page() {
 fn a_closed_pipe_does_not_crash() {
     let bench = Bench::new(Sandbox::Process);
     let line = format!("{} --help | true", instar_path().display());
-    let outcome = Outcome::of(
-        Command::new("bash")
-            .current_dir(bench.directory())
-            .args(["-c", &line]),
-    );
+    let outcome = Outcome::of(Command::new("bash").current_dir(bench.directory()).args(["-c", &line]));
     assert!(outcome.stderr.is_empty(), "{outcome}");
 }
 
@@ -118,10 +98,7 @@ fn an_unknown_verb_is_refused() {
     assert_eq!(outcome.code(), Some(1), "{outcome}");
 }
 
-both_sandboxes!(
-    takes_clustered_attached_and_abbreviated_options,
-    real_callers_get_the_output_they_parse,
-);
+both_sandboxes!(takes_clustered_attached_and_abbreviated_options, real_callers_get_the_output_they_parse,);
 
 fn takes_clustered_attached_and_abbreviated_options(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
@@ -129,79 +106,35 @@ fn takes_clustered_attached_and_abbreviated_options(bench: &Bench) {
         ["convert", "-pc", "-fraw", "-Oqcow2", "disk.raw", "out"].as_slice(),
         &["convert", "disk.raw", "-cO", "qcow2", "out", "-f", "raw"],
         &["convert", "-O", "qcow2", "--", "disk.raw", "out"],
-        &[
-            "convert",
-            "-O",
-            "qcow2",
-            "-o",
-            "cluster_size=4k",
-            "-o",
-            "compat=1.1",
-            "disk.raw",
-            "out",
-        ],
+        &["convert", "-O", "qcow2", "-o", "cluster_size=4k", "-o", "compat=1.1", "disk.raw", "out"],
     ] {
         bench.instar(words).succeeds();
         instar_tests::compare::qemu_reads(bench, "out", "disk.raw", &words.join(" "));
     }
     let theirs = bench.qemu(["info", "--out", "json", "disk.raw"]);
-    assert_eq!(
-        bench.instar(["info", "--out", "json", "disk.raw"]).text(),
-        theirs.succeeds().text()
-    );
+    assert_eq!(bench.instar(["info", "--out", "json", "disk.raw"]).text(), theirs.succeeds().text());
 }
 
 fn real_callers_get_the_output_they_parse(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     for words in [
         // Nova
         ["info", "image", "--force-share", "--output=json"].as_slice(),
-        &[
-            "convert", "-t", "none", "-O", "raw", "-f", "qcow2", "image", "out",
-        ],
-        &[
-            "convert",
-            "-t",
-            "writeback",
-            "-O",
-            "raw",
-            "-f",
-            "qcow2",
-            "image",
-            "out",
-        ],
+        &["convert", "-t", "none", "-O", "raw", "-f", "qcow2", "image", "out"],
+        &["convert", "-t", "writeback", "-O", "raw", "-f", "qcow2", "image", "out"],
         // Glance
         &["convert", "-f", "qcow2", "-O", "raw", "image", "out"],
         // Cinder
-        &[
-            "convert", "-O", "raw", "-t", "none", "-f", "qcow2", "image", "out",
-        ],
+        &["convert", "-O", "raw", "-t", "none", "-f", "qcow2", "image", "out"],
         &["convert", "-O", "qcow2", "-c", "-f", "qcow2", "image", "out"],
         // Ironic agent
-        &[
-            "convert",
-            "-O",
-            "raw",
-            "-t",
-            "directsync",
-            "-S",
-            "0",
-            "-f",
-            "qcow2",
-            "-W",
-            "image",
-            "out",
-        ],
+        &["convert", "-O", "raw", "-t", "directsync", "-S", "0", "-f", "qcow2", "-W", "image", "out"],
         // KubeVirt
         &["convert", "-t", "writeback", "-p", "-O", "raw", "image", "out"],
         &["info", "image", "--output", "json"],
         // Proxmox VE
-        &[
-            "convert", "-p", "-n", "-T", "none", "-f", "qcow2", "-O", "raw", "image", "out",
-        ],
+        &["convert", "-p", "-n", "-T", "none", "-f", "qcow2", "-O", "raw", "image", "out"],
         // oVirt
         &[
             "convert",
@@ -223,31 +156,9 @@ fn real_callers_get_the_output_they_parse(bench: &Bench) {
         // libguestfs
         &["info", "-U", "--output", "json", "./image"],
         // Incus
-        &[
-            "convert",
-            "-p",
-            "-f",
-            "qcow2",
-            "-O",
-            "raw",
-            "-t",
-            "writeback",
-            "image",
-            "out",
-        ],
+        &["convert", "-p", "-f", "qcow2", "-O", "raw", "-t", "writeback", "image", "out"],
         // osbuild, Packer, disk image builders
-        &[
-            "convert",
-            "-O",
-            "qcow2",
-            "-c",
-            "-o",
-            "compat=1.1",
-            "-m",
-            "8",
-            "image",
-            "out",
-        ],
+        &["convert", "-O", "qcow2", "-c", "-o", "compat=1.1", "-m", "8", "image", "out"],
         &["convert", "-O", "raw", "image", "out"],
         &["dd", "if=image", "of=out", "bs=256k", "count=1"],
     ] {
@@ -258,11 +169,7 @@ fn real_callers_get_the_output_they_parse(bench: &Bench) {
         if words[0] == "info" {
             assert_eq!(ours.text(), theirs.text(), "{words:?}");
         } else if words[0] == "convert" {
-            assert_eq!(
-                bench.qemu(["compare", "disk.raw", "out"]).code(),
-                Some(0),
-                "{words:?}"
-            );
+            assert_eq!(bench.qemu(["compare", "disk.raw", "out"]).code(), Some(0), "{words:?}");
         }
     }
 }
@@ -271,12 +178,9 @@ fn real_callers_get_the_output_they_parse(bench: &Bench) {
 #[test]
 fn protocols_are_refused_with_a_message() {
     let bench = Bench::new(Sandbox::Process);
-    for name in [
-        "nbd://127.0.0.1:1/x",
-        "http://127.0.0.1:1/x",
-        "ssh://127.0.0.1/x",
-        "json:{\"driver\":\"nbd\"}",
-    ] {
+    for name in
+        ["nbd://127.0.0.1:1/x", "http://127.0.0.1:1/x", "ssh://127.0.0.1/x", "json:{\"driver\":\"nbd\"}"]
+    {
         bench.instar(["info", name]).fails();
         bench.instar(["convert", "-O", "raw", name, "out"]).fails();
     }

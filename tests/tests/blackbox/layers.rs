@@ -10,31 +10,14 @@ use instar_tests::{Bench, both_sandboxes};
 /// Two bases with the same disk, a layer above one of them, and an empty layer above the other for each program.
 fn material(bench: &Bench, options: &str) {
     for base in ["source", "copy"] {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", base, "10M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", base, "10M"]).succeeds();
         io(bench, base, &["write -P 1 0 5M"]);
     }
-    bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-b", "source", "-F", "qcow2", "top",
-        ])
-        .succeeds();
-    io(
-        bench,
-        "top",
-        &[
-            "write -P 2 0 64k",
-            "write -z 1M 128k",
-            "write -P 3 3M 64k",
-            "write -P 4 9M 64k",
-        ],
-    );
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "source", "-F", "qcow2", "top"]).succeeds();
+    io(bench, "top", &["write -P 2 0 64k", "write -z 1M 128k", "write -P 3 3M 64k", "write -P 4 9M 64k"]);
     for target in ["theirs", "ours"] {
         bench
-            .qemu([
-                "create", "-q", "-f", "qcow2", "-o", options, "-b", "copy", "-F", "qcow2", target,
-            ])
+            .qemu(["create", "-q", "-f", "qcow2", "-o", options, "-b", "copy", "-F", "qcow2", target])
             .succeeds();
     }
 }
@@ -53,9 +36,7 @@ fn copied(bench: &Bench, words: &[&str], options: &str) {
         // Version 2 has no zero clusters: there ours are holes in the file.
         let zeros = if options.contains("0.10") { "data" } else { "zero" };
         let kinds = ["start", "length", "depth", "present", zeros, "data"];
-        runs.iter()
-            .map(|run| kinds.map(|kind| run[kind].to_string()).join(" "))
-            .collect::<Vec<_>>()
+        runs.iter().map(|run| kinds.map(|kind| run[kind].to_string()).join(" ")).collect::<Vec<_>>()
     };
     assert_eq!(map("theirs"), map("ours"), "{what}");
     let sizes = ["theirs", "ours"].map(|name| fs::metadata(bench.path(name)).unwrap().size());
@@ -78,17 +59,11 @@ both_sandboxes!(
 
 fn a_layer_is_copied_without_what_lies_below_it(bench: &Bench) {
     for (words, options) in [
-        (
-            ["-B", "copy", "-f", "qcow2", "-O", "qcow2"].as_slice(),
-            "cluster_size=64k",
-        ),
+        (["-B", "copy", "-f", "qcow2", "-O", "qcow2"].as_slice(), "cluster_size=64k"),
         (&["-B", "copy", "-F", "qcow2", "-O", "qcow2"], "cluster_size=64k"),
         (&["-B", "copy", "-O", "qcow2", "-S", "0"], "cluster_size=64k"),
         (&["-B", "copy", "-O", "qcow2", "-S", "64k"], "cluster_size=64k"),
-        (
-            &["-B", "copy", "-O", "qcow2", "-W", "-t", "none", "-T", "none"],
-            "cluster_size=64k",
-        ),
+        (&["-B", "copy", "-O", "qcow2", "-W", "-t", "none", "-T", "none"], "cluster_size=64k"),
         (&["-B", "copy", "-O", "qcow2", "-c"], "cluster_size=64k"),
         (&["-B", "copy", "-O", "qcow2", "--salvage"], "cluster_size=64k"),
         // What -B names is not looked at.
@@ -104,20 +79,14 @@ fn a_layer_is_copied_without_what_lies_below_it(bench: &Bench) {
 /// vdsm copies a layer and then holds source and target side by side.
 fn a_copied_layer_is_strictly_equal(bench: &Bench) {
     material(bench, "cluster_size=64k");
-    bench
-        .instar([
-            "convert", "-n", "-B", "copy", "-f", "qcow2", "-O", "qcow2", "top", "ours",
-        ])
-        .succeeds();
+    bench.instar(["convert", "-n", "-B", "copy", "-f", "qcow2", "-O", "qcow2", "top", "ours"]).succeeds();
     same_outcome(bench, &["compare", "-s", "top", "ours"], "strict").succeeds();
 }
 
 fn a_copied_layer_fits_where_the_whole_disk_does_not(bench: &Bench) {
     material(bench, "cluster_size=64k");
     let line = ["convert", "-n", "-B", "copy", "-O", "qcow2", "top", "ours"];
-    bench
-        .instar([&line[..1], &["--max-output", "1M"], &line[1..]].concat())
-        .succeeds();
+    bench.instar([&line[..1], &["--max-output", "1M"], &line[1..]].concat()).succeeds();
     assert!(fs::metadata(bench.path("ours")).unwrap().size() <= 1 << 20);
 }
 
@@ -147,9 +116,7 @@ fn writing_all_zeros_does_not_copy_the_backing_file(bench: &Bench) {
     material(bench, "cluster_size=64k");
     for target in ["theirs", "ours"] {
         fs::remove_file(bench.path(target)).unwrap();
-        let words = [
-            "convert", "-S", "0", "-O", "qcow2", "-B", "copy", "-F", "qcow2", "top", target,
-        ];
+        let words = ["convert", "-S", "0", "-O", "qcow2", "-B", "copy", "-F", "qcow2", "top", target];
         if target == "ours" {
             bench.instar(words)
         } else {

@@ -14,12 +14,8 @@ use instar_tests::{Bench, Outcome, both_sandboxes, disk, instar_path};
 /// Whether files here keep attributes of users and times of birth, without which nothing is recorded.
 pub(crate) fn attributes(bench: &Bench) -> bool {
     fs::write(bench.path("probe"), b"x").unwrap();
-    let set = rustix::fs::setxattr(
-        bench.path("probe"),
-        "user.instar.probe",
-        b"x",
-        rustix::fs::XattrFlags::empty(),
-    );
+    let set =
+        rustix::fs::setxattr(bench.path("probe"), "user.instar.probe", b"x", rustix::fs::XattrFlags::empty());
     let born = fs::metadata(bench.path("probe")).unwrap().created().is_ok();
     fs::remove_file(bench.path("probe")).unwrap();
     let works = born && set.is_ok();
@@ -36,11 +32,7 @@ pub(crate) fn elevated(bench: &Bench) -> Option<PathBuf> {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
     fs::set_permissions(bench.directory(), fs::Permissions::from_mode(0o755)).unwrap();
     let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
-    let tried = Command::new("setpriv")
-        .args(nobody)
-        .arg(&program)
-        .arg("--version")
-        .output();
+    let tried = Command::new("setpriv").args(nobody).arg(&program).arg("--version").output();
     let works = tried.is_ok_and(|tried| tried.status.success());
     if !works {
         skip("only root can give rights to a program");
@@ -52,11 +44,7 @@ pub(crate) fn elevated(bench: &Bench) -> Option<PathBuf> {
 fn configured(bench: &Bench, page: &str) {
     let path = format!("{}/../docs/callers/{page}.md", env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(&path).unwrap();
-    let lines = page
-        .split("```toml\n")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next())
-        .unwrap();
+    let lines = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let moved = |word: &str| match word.starts_with('/') && !word.starts_with("/dev") {
         true => bench.path(&word[1..]).to_str().unwrap().to_owned(),
         false => word.to_owned(),
@@ -86,36 +74,24 @@ fn directories(bench: &Bench, names: &[&str]) {
 /// An image with the usual disk; its raw twin is `disk.raw`.
 fn image(bench: &Bench, name: &str) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", name])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", name]).succeeds();
 }
 
 fn overlay(bench: &Bench, name: &str, below: &str) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-b", below, "-F", "qcow2", name])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", below, "-F", "qcow2", name]).succeeds();
 }
 
 /// An upload that names a file of somebody else's.
 fn evil(bench: &Bench, name: &str, below: &str) {
-    bench
-        .qemu([
-            "create", "-q", "-u", "-f", "qcow2", "-b", below, "-F", "raw", name, "1M",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-u", "-f", "qcow2", "-b", below, "-F", "raw", name, "1M"]).succeeds();
 }
 
 /// Reads the image as the caller does, and finds the usual disk.
 #[track_caller]
 fn reads(bench: &Bench, image: &str) {
-    bench
-        .instar(["convert", "-f", "qcow2", "-O", "raw", image, "ours"])
-        .succeeds();
+    bench.instar(["convert", "-f", "qcow2", "-O", "raw", image, "ours"]).succeeds();
     same_bytes(bench, "disk.raw", "ours", image);
-    bench
-        .instar(["info", "--output=json", "--backing-chain", image])
-        .succeeds();
+    bench.instar(["info", "--output=json", "--backing-chain", image]).succeeds();
 }
 
 #[track_caller]
@@ -144,23 +120,11 @@ fn nova_reads_its_overlays_and_no_upload_reads_a_base(bench: &Bench) {
         return;
     }
     configured(bench, "nova");
-    directories(
-        bench,
-        &["var/lib/nova/instances/_base", "var/lib/nova/instances/one"],
-    );
+    directories(bench, &["var/lib/nova/instances/_base", "var/lib/nova/instances/one"]);
     image(bench, "var/lib/nova/instances/_base/0a");
     let below = bench.path("var/lib/nova/instances/_base/0a");
     let option = format!("backing_file={},backing_fmt=qcow2", below.display());
-    bench
-        .instar([
-            "create",
-            "-f",
-            "qcow2",
-            "-o",
-            &option,
-            "var/lib/nova/instances/one/disk",
-        ])
-        .succeeds();
+    bench.instar(["create", "-f", "qcow2", "-o", &option, "var/lib/nova/instances/one/disk"]).succeeds();
     reads(bench, "var/lib/nova/instances/one/disk");
     // The hypervisor's own snapshot above it.
     overlay(bench, "var/lib/nova/instances/one/disk.snap", "disk");
@@ -183,10 +147,7 @@ fn cinder_reads_its_snapshots_and_no_upload_beside_others(bench: &Bench) {
 
 fn glance_reads_uploads_and_none_reads_another(bench: &Bench) {
     configured(bench, "glance");
-    directories(
-        bench,
-        &["var/lib/glance/os_glance_staging_store", "var/lib/glance/images"],
-    );
+    directories(bench, &["var/lib/glance/os_glance_staging_store", "var/lib/glance/images"]);
     for place in ["os_glance_staging_store", "images"] {
         let at = |name: &str| format!("var/lib/glance/{place}/{name}");
         image(bench, &at("one"));
@@ -210,13 +171,7 @@ fn ironic_reads_images_and_none_reads_another(bench: &Bench) {
 
 fn vdsm_reads_volumes_through_its_directories_of_links(bench: &Bench) {
     configured(bench, "vdsm");
-    directories(
-        bench,
-        &[
-            "rhev/data-center/mnt/server/domain/images/disk",
-            "run/vdsm/storage/domain",
-        ],
-    );
+    directories(bench, &["rhev/data-center/mnt/server/domain/images/disk", "run/vdsm/storage/domain"]);
     image(bench, "rhev/data-center/mnt/server/domain/images/disk/one");
     overlay(bench, "rhev/data-center/mnt/server/domain/images/disk/two", "one");
     symlink(
@@ -225,10 +180,7 @@ fn vdsm_reads_volumes_through_its_directories_of_links(bench: &Bench) {
     )
     .unwrap();
     symlink("mnt/server/domain", bench.path("rhev/data-center/pool")).unwrap();
-    for way in [
-        "run/vdsm/storage/domain/disk/two",
-        "rhev/data-center/pool/images/disk/two",
-    ] {
+    for way in ["run/vdsm/storage/domain/disk/two", "rhev/data-center/pool/images/disk/two"] {
         reads(bench, way);
         let words = ["check", "--output", "json", "-f", "qcow2", way];
         assert_eq!(bench.instar(words).succeeds().text(), bench.qemu(words).text());
@@ -240,11 +192,7 @@ fn vdsm_reads_volumes_through_its_directories_of_links(bench: &Bench) {
         bench.path("rhev/data-center/mnt/server/domain/images/template/one"),
     )
     .unwrap();
-    symlink(
-        "../template/one",
-        bench.path("rhev/data-center/mnt/server/domain/images/disk/one"),
-    )
-    .unwrap();
+    symlink("../template/one", bench.path("rhev/data-center/mnt/server/domain/images/disk/one")).unwrap();
     reads(bench, "rhev/data-center/mnt/server/domain/images/disk/two");
 }
 
@@ -257,16 +205,10 @@ fn vdsm_reads_volumes_that_are_devices(bench: &Bench) {
         return;
     };
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", lower.name()])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", lower.name()]).succeeds();
     directories(bench, &["rhev/data-center/domain/images/disk"]);
     for (device, name) in [(&lower, "one"), (&upper, "two")] {
-        symlink(
-            device.name(),
-            bench.path("rhev/data-center/domain/images/disk").join(name),
-        )
-        .unwrap();
+        symlink(device.name(), bench.path("rhev/data-center/domain/images/disk").join(name)).unwrap();
     }
     Outcome::of(
         Command::new("qemu-img")
@@ -309,37 +251,22 @@ fn libvirt_reads_layers_across_its_pools(bench: &Bench) {
 
 fn proxmox_reads_linked_clones(bench: &Bench) {
     configured(bench, "proxmox");
-    directories(
-        bench,
-        &[
-            "var/lib/vz/images/100",
-            "var/lib/vz/images/101",
-            "var/lib/vz/import",
-        ],
-    );
+    directories(bench, &["var/lib/vz/images/100", "var/lib/vz/images/101", "var/lib/vz/import"]);
     image(bench, "var/lib/vz/images/100/base-100-disk-0.qcow2");
-    Outcome::of(
-        Command::new("qemu-img")
-            .current_dir(bench.path("var/lib/vz/images/101"))
-            .args([
-                "create",
-                "-q",
-                "-f",
-                "qcow2",
-                "-b",
-                "../100/base-100-disk-0.qcow2",
-                "-F",
-                "qcow2",
-                "vm-101-disk-0.qcow2",
-            ]),
-    )
+    Outcome::of(Command::new("qemu-img").current_dir(bench.path("var/lib/vz/images/101")).args([
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-b",
+        "../100/base-100-disk-0.qcow2",
+        "-F",
+        "qcow2",
+        "vm-101-disk-0.qcow2",
+    ]))
     .succeeds();
     reads(bench, "var/lib/vz/images/101/vm-101-disk-0.qcow2");
-    evil(
-        bench,
-        "var/lib/vz/import/upload.qcow2",
-        "../images/100/base-100-disk-0.qcow2",
-    );
+    evil(bench, "var/lib/vz/import/upload.qcow2", "../images/100/base-100-disk-0.qcow2");
     refuses(bench, "var/lib/vz/import/upload.qcow2");
 }
 
@@ -355,13 +282,7 @@ fn cdi_reads_uploads_and_opens_nothing_that_they_name(bench: &Bench) {
 
 fn incus_reads_images_that_it_unpacked(bench: &Bench) {
     configured(bench, "incus");
-    directories(
-        bench,
-        &[
-            "var/lib/incus/images",
-            "var/lib/incus/storage-pools/default/virtual-machines/one",
-        ],
-    );
+    directories(bench, &["var/lib/incus/images", "var/lib/incus/storage-pools/default/virtual-machines/one"]);
     image(bench, "var/lib/incus/images/rootfs.img");
     reads(bench, "var/lib/incus/images/rootfs.img");
     fs::write(bench.path("var/lib/incus/images/other"), b"another's").unwrap();
@@ -370,9 +291,7 @@ fn incus_reads_images_that_it_unpacked(bench: &Bench) {
     let Some(volume) = Loop::of_size(bench, "volume", 40) else {
         return;
     };
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", volume.name()])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", volume.name()]).succeeds();
     let top = "var/lib/incus/storage-pools/default/virtual-machines/one/root.img";
     overlay(bench, top, volume.name());
     reads(bench, top);
@@ -382,11 +301,7 @@ fn lima_reads_its_disk_above_the_image_beside_it(bench: &Bench) {
     configured(bench, "lima");
     directories(bench, &["lima/default", "cache"]);
     image(bench, "lima/default/basedisk");
-    overlay(
-        bench,
-        "lima/default/diffdisk",
-        bench.path("lima/default/basedisk").to_str().unwrap(),
-    );
+    overlay(bench, "lima/default/diffdisk", bench.path("lima/default/basedisk").to_str().unwrap());
     reads(bench, "lima/default/diffdisk");
     evil(bench, "lima/default/other", "../../.ssh/id");
     refuses(bench, "lima/default/other");

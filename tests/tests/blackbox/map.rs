@@ -37,40 +37,16 @@ fn all(bench: &Bench, variants: &[Variant]) {
 /// Images whose tables were made before their data, in part written since.
 const PREALLOCATED: &[(&str, &str, &str)] = &[
     ("metadata", "preallocation=metadata", "100M"),
-    (
-        "metadata, clusters of 512",
-        "preallocation=metadata,cluster_size=512",
-        "3M",
-    ),
-    (
-        "metadata, clusters of 2M",
-        "preallocation=metadata,cluster_size=2M",
-        "1G",
-    ),
-    (
-        "metadata, subclusters",
-        "preallocation=metadata,extended_l2=on",
-        "64M",
-    ),
-    (
-        "metadata, refcounts of 1 bit",
-        "preallocation=metadata,refcount_bits=1",
-        "64M",
-    ),
-    (
-        "metadata, refcounts of 64 bits",
-        "preallocation=metadata,refcount_bits=64",
-        "64M",
-    ),
+    ("metadata, clusters of 512", "preallocation=metadata,cluster_size=512", "3M"),
+    ("metadata, clusters of 2M", "preallocation=metadata,cluster_size=2M", "1G"),
+    ("metadata, subclusters", "preallocation=metadata,extended_l2=on", "64M"),
+    ("metadata, refcounts of 1 bit", "preallocation=metadata,refcount_bits=1", "64M"),
+    ("metadata, refcounts of 64 bits", "preallocation=metadata,refcount_bits=64", "64M"),
     ("metadata, version 2", "preallocation=metadata,compat=0.10", "64M"),
     ("metadata, an odd size", "preallocation=metadata", "1300992"),
     ("falloc", "preallocation=falloc", "32M"),
     ("full", "preallocation=full", "4M"),
-    (
-        "metadata, data file",
-        "preallocation=metadata,data_file=data",
-        "16M",
-    ),
+    ("metadata, data file", "preallocation=metadata,data_file=data", "16M"),
     ("raw data file", "data_file_raw=on,data_file=data", "16M"),
 ];
 
@@ -117,22 +93,11 @@ fn maps_foreign_formats(bench: &Bench) {
 fn maps_tables_made_in_advance(bench: &Bench) {
     for (what, options, size) in PREALLOCATED {
         let bench = &Bench::new(bench.sandbox());
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", "-o", options, "image", size])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", options, "image", size]).succeeds();
         for words in [["map", "image"].as_slice(), &["map", "--output=json", "image"]] {
             same_outcome(bench, words, what);
         }
-        io(
-            bench,
-            "image",
-            &[
-                "write 64k 3k",
-                "write -z 300k 64k",
-                "write 1M 100k",
-                "discard 128k 64k",
-            ],
-        );
+        io(bench, "image", &["write 64k 3k", "write -z 300k 64k", "write 1M 100k", "discard 128k 64k"]);
         for words in QUESTIONS {
             same_outcome(bench, words, what);
         }
@@ -142,36 +107,13 @@ fn maps_tables_made_in_advance(bench: &Bench) {
 fn maps_a_chain_of_four_with_every_kind_of_layer(bench: &Bench) {
     disk::usual(&bench.path("base.raw"));
     for (name, options, below, format, size, writes) in [
-        (
-            "one",
-            "cluster_size=64k",
-            "base.raw",
-            "raw",
-            "5M",
-            "write 100k 100k",
-        ),
+        ("one", "cluster_size=64k", "base.raw", "raw", "5M", "write 100k 100k"),
         ("two", "extended_l2=on", "one", "qcow2", "3M", "write 2k 2k"),
-        (
-            "three",
-            "cluster_size=4k",
-            "two",
-            "qcow2",
-            "6M",
-            "write -z 12k 4k",
-        ),
-        (
-            "image",
-            "preallocation=metadata,extended_l2=on",
-            "three",
-            "qcow2",
-            "8M",
-            "write 33k 4k",
-        ),
+        ("three", "cluster_size=4k", "two", "qcow2", "6M", "write -z 12k 4k"),
+        ("image", "preallocation=metadata,extended_l2=on", "three", "qcow2", "8M", "write 33k 4k"),
     ] {
         bench
-            .qemu([
-                "create", "-q", "-f", "qcow2", "-o", options, "-b", below, "-F", format, name, size,
-            ])
+            .qemu(["create", "-q", "-f", "qcow2", "-o", options, "-b", below, "-F", format, name, size])
             .succeeds();
         io(bench, name, &[writes, "write -z 1M 200k", "write 2M 5k"]);
     }
@@ -190,53 +132,23 @@ fn names_files_as_they_are_reached(bench: &Bench) {
     std::fs::create_dir(bench.path("sub")).unwrap();
     disk::usual(&bench.path("disk.raw"));
     disk::usual(&bench.path("a:b"));
+    bench.qemu(["convert", "-O", "qcow2", "disk.raw", "sub/base"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "./base", "-F", "qcow2", "sub/top"]).succeeds();
     bench
-        .qemu(["convert", "-O", "qcow2", "disk.raw", "sub/base"])
+        .qemu(["convert", "-O", "qcow2", "-o", "data_file=sub/data", "disk.raw", "sub/external"])
         .succeeds();
     bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-b", "./base", "-F", "qcow2", "sub/top",
-        ])
-        .succeeds();
-    bench
-        .qemu([
-            "convert",
-            "-O",
-            "qcow2",
-            "-o",
-            "data_file=sub/data",
-            "disk.raw",
-            "sub/external",
-        ])
-        .succeeds();
-    bench
-        .qemu([
-            "convert",
-            "-O",
-            "vmdk",
-            "-o",
-            "subformat=twoGbMaxExtentFlat",
-            "disk.raw",
-            "sub/split.vmdk",
-        ])
+        .qemu(["convert", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", "disk.raw", "sub/split.vmdk"])
         .succeeds();
     let absolute = bench.path("sub/top");
-    for name in [
-        "./a:b",
-        "file:a:b",
-        "sub/top",
-        "./sub/../sub/top",
-        absolute.to_str().unwrap(),
-        "sub/split.vmdk",
-    ] {
+    for name in
+        ["./a:b", "file:a:b", "sub/top", "./sub/../sub/top", absolute.to_str().unwrap(), "sub/split.vmdk"]
+    {
         same_outcome(bench, &["map", name], name);
     }
     for words in [
         ["map", "--image-opts", "driver=qcow2,file.filename=sub/top"].as_slice(),
-        &[
-            "map",
-            r#"json:{"driver":"qcow2","file":{"driver":"file","filename":"sub/top"}}"#,
-        ],
+        &["map", r#"json:{"driver":"qcow2","file":{"driver":"file","filename":"sub/top"}}"#],
         &["map", "-f", "raw", "sub/top"],
         &["map", "-f", "file", "sub/top"],
         &["map", "-f", "raw", "--output=json", "sub/split.vmdk"],
@@ -247,18 +159,7 @@ fn names_files_as_they_are_reached(bench: &Bench) {
 
 fn a_million_answers_are_printed_as_they_come(bench: &Bench) {
     // Every cluster's neighbour stands elsewhere: no two can be told together.
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "preallocation=metadata",
-            "image",
-            "16G",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", "image", "16G"]).succeeds();
     let image = Crafted::open(&bench.path("image"));
     let l1 = image.get(40);
     for table in 0..32 {
@@ -278,9 +179,7 @@ fn a_million_answers_are_printed_as_they_come(bench: &Bench) {
 }
 
 fn a_terabyte_of_nothing_is_mapped_at_once(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "64T"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "64T"]).succeeds();
     File::create(bench.path("raw")).unwrap().set_len(1 << 40).unwrap();
     for image in ["image", "raw"] {
         for words in [["map", image].as_slice(), &["map", "--output=json", image]] {
@@ -291,9 +190,7 @@ fn a_terabyte_of_nothing_is_mapped_at_once(bench: &Bench) {
 
 fn reads_a_raw_image_while_another_writes_to_it(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     for (name, format) in [("disk.raw", "raw"), ("image", "qcow2")] {
         let holder = Holder::of(bench, format, name);
         for words in [
@@ -314,11 +211,7 @@ fn reads_a_raw_image_while_another_writes_to_it(bench: &Bench) {
         ] {
             same_outcome(bench, words, "in use");
         }
-        bench
-            .qemu([
-                "create", "-q", "-u", "-f", "qcow2", "-b", name, "-F", format, "over", "8M",
-            ])
-            .succeeds();
+        bench.qemu(["create", "-q", "-u", "-f", "qcow2", "-b", name, "-F", format, "over", "8M"]).succeeds();
         for words in [
             ["map", "over"].as_slice(),
             &["check", "over"],

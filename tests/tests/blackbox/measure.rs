@@ -30,14 +30,7 @@ const ENCRYPTED: &[&[&str]] = &[
         "-o",
         "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10",
     ],
-    &[
-        "-O",
-        "luks",
-        "--object",
-        "secret,id=s,data=x",
-        "-o",
-        "key-secret=s",
-    ],
+    &["-O", "luks", "--object", "secret,id=s,data=x", "-o", "key-secret=s"],
     &[
         "-O",
         "luks",
@@ -74,13 +67,8 @@ fn all(bench: &Bench, variants: &[Variant]) {
         variant.make(bench);
         for target in TARGETS {
             for output in [&[][..], &["--output=json"]] {
-                let words: Vec<&str> = ["measure"]
-                    .iter()
-                    .chain(*target)
-                    .chain(output)
-                    .chain(variant.source)
-                    .copied()
-                    .collect();
+                let words: Vec<&str> =
+                    ["measure"].iter().chain(*target).chain(output).chain(variant.source).copied().collect();
                 let [theirs, ours] = [bench.qemu(&words), bench.instar(&words)];
                 assert_eq!(theirs.code(), ours.code(), "{}: {theirs}{ours}", variant.name);
                 assert_eq!(theirs.text(), ours.text(), "{}: {theirs}{ours}", variant.name);
@@ -104,9 +92,7 @@ fn converted(bench: &Bench, target: &[&str], source: &str) -> u64 {
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir(&directory).unwrap();
     let operands = [source, "out/image"];
-    bench
-        .instar(["convert"].iter().chain(target).chain(&operands))
-        .succeeds();
+    bench.instar(["convert"].iter().chain(target).chain(&operands)).succeeds();
     let files = fs::read_dir(&directory).unwrap();
     files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
 }
@@ -153,23 +139,13 @@ fn measures_raw_files(bench: &Bench) {
 fn measures_other_formats(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
     let mut asked = 0;
-    for words in BEYOND
-        .iter()
-        .chain(&[&["-O", "vmdk", "-o", "subformat=streamOptimized"][..]])
-    {
-        let made = ["convert", "-f", "raw"]
-            .iter()
-            .chain(*words)
-            .chain(&["disk.raw", "image"]);
+    for words in BEYOND.iter().chain(&[&["-O", "vmdk", "-o", "subformat=streamOptimized"][..]]) {
+        let made = ["convert", "-f", "raw"].iter().chain(*words).chain(&["disk.raw", "image"]);
         bench.qemu(made).succeeds();
         let format = words[1];
         for target in TARGETS {
-            let all: Vec<&str> = ["measure", "-f", format]
-                .iter()
-                .chain(*target)
-                .chain(&["image"])
-                .copied()
-                .collect();
+            let all: Vec<&str> =
+                ["measure", "-f", format].iter().chain(*target).chain(&["image"]).copied().collect();
             let [theirs, ours] = [bench.qemu(&all), bench.instar(&all)];
             assert_eq!(
                 (theirs.code(), theirs.text()),
@@ -185,73 +161,34 @@ fn measures_other_formats(bench: &Bench) {
 fn measures_new_images_of_any_size(bench: &Bench) {
     let mut asked = 0;
     for target in TARGETS {
-        for size in [
-            "0",
-            "1",
-            "513",
-            "1M",
-            "5G",
-            "1T",
-            "30T",
-            "3E",
-            "9223372036854775807",
-        ] {
-            let words: Vec<&str> = ["measure"]
-                .iter()
-                .chain(*target)
-                .chain(&["--size", size])
-                .copied()
-                .collect();
+        for size in ["0", "1", "513", "1M", "5G", "1T", "30T", "3E", "9223372036854775807"] {
+            let words: Vec<&str> =
+                ["measure"].iter().chain(*target).chain(&["--size", size]).copied().collect();
             let [theirs, ours] = [bench.qemu(&words), bench.instar(&words)];
-            assert_eq!(
-                (theirs.code(), theirs.text()),
-                (ours.code(), ours.text()),
-                "{theirs}{ours}"
-            );
+            assert_eq!((theirs.code(), theirs.text()), (ours.code(), ours.text()), "{theirs}{ours}");
             assert_eq!(theirs.message(), ours.message());
             asked += 1;
         }
     }
     for target in ENCRYPTED {
-        let words: Vec<&str> = ["measure"]
-            .iter()
-            .chain(*target)
-            .chain(&["--size", "1073742337"])
-            .copied()
-            .collect();
+        let words: Vec<&str> =
+            ["measure"].iter().chain(*target).chain(&["--size", "1073742337"]).copied().collect();
         let [theirs, ours] = [bench.qemu(&words), bench.instar(&words)];
-        assert_eq!(
-            (theirs.code(), theirs.text()),
-            (ours.code(), ours.text()),
-            "{theirs}{ours}"
-        );
+        assert_eq!((theirs.code(), theirs.text()), (ours.code(), ours.text()), "{theirs}{ours}");
         asked += 1;
     }
     eprintln!("{asked} measurements agree");
 }
 
 fn measure_counts_bitmaps(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "8G"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "8G"]).succeeds();
     for (name, granularity) in [("one", "512"), ("another", "2M"), ("a third of them", "64k")] {
-        bench
-            .qemu(["bitmap", "--add", "-g", granularity, "image", name])
-            .succeeds();
+        bench.qemu(["bitmap", "--add", "-g", granularity, "image", name]).succeeds();
     }
     for target in TARGETS {
-        let words: Vec<&str> = ["measure"]
-            .iter()
-            .chain(*target)
-            .chain(&["image"])
-            .copied()
-            .collect();
+        let words: Vec<&str> = ["measure"].iter().chain(*target).chain(&["image"]).copied().collect();
         let [theirs, ours] = [bench.qemu(&words), bench.instar(&words)];
-        assert_eq!(
-            (theirs.code(), theirs.text()),
-            (ours.code(), ours.text()),
-            "{theirs}{ours}"
-        );
+        assert_eq!((theirs.code(), theirs.text()), (ours.code(), ours.text()), "{theirs}{ours}");
     }
 }
 
@@ -267,24 +204,15 @@ fn a_conversion_gives_exactly_what_was_measured(bench: &Bench) {
             Piece::Data((40 << 20) - 4096, 4096, 4),
         ],
     );
-    bench
-        .instar(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "disk.qcow2"])
-        .succeeds();
+    bench.instar(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "disk.qcow2"]).succeeds();
     fs::write(bench.path("full.raw"), disk::pattern(0, 40 << 20, 5)).unwrap();
     for target in BEYOND {
-        let measure: Vec<&str> = ["measure", "--output=json"]
-            .iter()
-            .chain(*target)
-            .copied()
-            .collect();
+        let measure: Vec<&str> = ["measure", "--output=json"].iter().chain(*target).copied().collect();
         for source in ["disk.raw", "disk.qcow2", "full.raw"] {
             let words: Vec<&str> = measure.iter().chain(&[source]).copied().collect();
             let (measured, full) = required(bench, &words);
             let length = converted(bench, target, source);
-            let named = if target
-                .iter()
-                .any(|word| word.contains("twoGb") || word.contains("Flat"))
-            {
+            let named = if target.iter().any(|word| word.contains("twoGb") || word.contains("Flat")) {
                 // The descriptor of an image in pieces repeats its name.
                 64
             } else {
@@ -307,24 +235,15 @@ fn a_conversion_gives_exactly_what_was_measured(bench: &Bench) {
 fn measure_gives_an_upper_bound_for_compressed_streams(bench: &Bench) {
     fs::write(bench.path("full.raw"), disk::pattern(0, 8 << 20, 5)).unwrap();
     let target: &[&str] = &["-O", "vmdk", "-o", "subformat=streamOptimized"];
-    let measure: Vec<&str> = ["measure", "--output=json"]
-        .iter()
-        .chain(target)
-        .chain(&["full.raw"])
-        .copied()
-        .collect();
+    let measure: Vec<&str> =
+        ["measure", "--output=json"].iter().chain(target).chain(&["full.raw"]).copied().collect();
     let (measured, _) = required(bench, &measure);
     let length = converted(bench, target, "full.raw");
-    assert!(
-        length <= measured && measured <= length + length / 50,
-        "{length} bytes, {measured} measured"
-    );
+    assert!(length <= measured && measured <= length + length / 50, "{length} bytes, {measured} measured");
 }
 
 fn measure_ends_on_tables_that_repeat(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "64T"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "64T"]).succeeds();
     fs::write(bench.path("piece"), disk::pattern(0, 65536, 1)).unwrap();
     variant::io(bench, "image", &["write -s piece 0 64k"]);
     let image = instar_tests::craft::Crafted::open(&bench.path("image"));

@@ -53,16 +53,10 @@ const WORK: &[Work] = &[
     work("convert -f raw -O qcow2 disk.raw out", Done::Copies),
     work("convert -f raw -C -O raw disk.raw out", Done::Makes),
     work("convert -c -O qcow2 over out", Done::Copies),
-    work(
-        "convert -O vmdk -o subformat=monolithicFlat image out",
-        Done::Copies,
-    ),
+    work("convert -O vmdk -o subformat=monolithicFlat image out", Done::Copies),
     work("convert -O qcow2 -B base -F qcow2 over out", Done::Copies),
     work("convert -f raw -t none -T none -O raw disk.raw out", Done::Makes),
-    work(
-        "convert -t writeback -O raw -o preallocation=falloc image out",
-        Done::Reserves,
-    ),
+    work("convert -t writeback -O raw -o preallocation=falloc image out", Done::Reserves),
     work("convert -O raw -o preallocation=full image out", Done::Reserves),
     work("convert -O raw image old", Done::Makes),
     work("convert -n -O raw over old", Done::Copies),
@@ -94,30 +88,10 @@ const fn work(line: &'static str, done: Done) -> Work {
 
 /// What cannot be done: features, the start of the work, the sandbox, and the words of the message.
 const CANNOT: &[(&str, &str, Option<Sandbox>, &str)] = &[
-    (
-        "direct-io",
-        "convert -f raw -t none",
-        None,
-        "filesystem does not support O_DIRECT",
-    ),
-    (
-        "kvm-ioctls",
-        "",
-        Some(Sandbox::Kvm),
-        "The KVM sandbox cannot be used",
-    ),
-    (
-        "executable-memory",
-        "",
-        Some(Sandbox::Process),
-        "protecting the guest's memory",
-    ),
-    (
-        "processes",
-        "",
-        Some(Sandbox::Process),
-        "No sandbox can be used on this machine",
-    ),
+    ("direct-io", "convert -f raw -t none", None, "filesystem does not support O_DIRECT"),
+    ("kvm-ioctls", "", Some(Sandbox::Kvm), "The KVM sandbox cannot be used"),
+    ("executable-memory", "", Some(Sandbox::Process), "protecting the guest's memory"),
+    ("processes", "", Some(Sandbox::Process), "No sandbox can be used on this machine"),
     ("seccomp", "", None, "seccomp"),
 ];
 
@@ -147,10 +121,7 @@ fn material(bench: &Bench) -> Vec<Expected> {
     disk::make(
         &bench.path("disk.raw"),
         2 << 20,
-        &[
-            Piece::Data(0, 300_000, 1),
-            Piece::Data((1 << 20) + 512, 70_000, 2),
-        ],
+        &[Piece::Data(0, 300_000, 1), Piece::Data((1 << 20) + 512, 70_000, 2)],
     );
     for line in [
         "convert -f raw -O qcow2 disk.raw image",
@@ -184,9 +155,7 @@ fn prepare(bench: &Bench, work: &Work) {
     }
     fs::write(bench.path("old"), vec![7; 2 << 20]).unwrap();
     if work.line.contains("old.qcow2") {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", "old.qcow2", "2M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "old.qcow2", "2M"]).succeeds();
     }
     if matches!(work.done, Done::Changes) {
         fs::copy(bench.path("kept"), bench.path("old.over")).unwrap();
@@ -199,8 +168,7 @@ fn target(work: &Work) -> &'static str {
         .line
         .split(' ')
         .filter(|word| word.contains("o") && (word.ends_with("out") || word.starts_with("old")));
-    last.next_back()
-        .map_or("out", |word| word.trim_start_matches("of="))
+    last.next_back().map_or("out", |word| word.trim_start_matches("of="))
 }
 
 /// Standard output, the bytes of the target, and its space.
@@ -211,9 +179,7 @@ fn expected(bench: &Bench, work: &Work) -> Expected {
     prepare(bench, work);
     if matches!(work.done, Done::Sums) {
         // The same disk in one plain file.
-        let sum = bench
-            .instar(["checksum", "-a", "sha256", "-f", "raw", "disk.raw"])
-            .text();
+        let sum = bench.instar(["checksum", "-a", "sha256", "-f", "raw", "disk.raw"]).text();
         return (sum.split(' ').next().unwrap().to_owned(), Vec::new(), 0);
     }
     let outcome = bench.qemu(work.line.split(' '));
@@ -233,9 +199,7 @@ fn expected(bench: &Bench, work: &Work) -> Expected {
 
 /// The disk that the reference tool sees in an image.
 fn shown(bench: &Bench, image: &str) -> Vec<u8> {
-    bench
-        .qemu(["convert", "-O", "raw", image, "shown.out"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "raw", image, "shown.out"]).succeeds();
     let disk = fs::read(bench.path("shown.out")).unwrap();
     fs::remove_file(bench.path("shown.out")).unwrap();
     disk
@@ -254,10 +218,7 @@ fn printed_here(bench: &Bench, work: &Work, features: &str) -> Option<Expected> 
 }
 
 fn judge(bench: &Bench, work: &Work, outcome: &Outcome, expected: &Expected, what: &str) {
-    assert!(
-        outcome.code() == Some(0) && outcome.stderr.is_empty(),
-        "{what}: {outcome}"
-    );
+    assert!(outcome.code() == Some(0) && outcome.stderr.is_empty(), "{what}: {outcome}");
     let (text, made, space) = expected;
     let name = target(work);
     let place = bench.path(name);
@@ -271,10 +232,7 @@ fn judge(bench: &Bench, work: &Work, outcome: &Outcome, expected: &Expected, wha
         Done::Makes => assert!(fs::read(&place).unwrap() == *made, "{what}: other bytes"),
         Done::Reserves => {
             assert!(fs::read(&place).unwrap() == *made, "{what}: other bytes");
-            assert!(
-                instar_tests::compare::allocated(&place) >= *space,
-                "{what}: less space"
-            );
+            assert!(instar_tests::compare::allocated(&place) >= *space, "{what}: less space");
         }
         Done::Copies => {
             let same = bench.qemu(["compare", "-f", "raw", "disk.raw", name]);
@@ -323,10 +281,7 @@ fn survive(bench: &Bench, known: &[Expected], called: &str, features: &str, tabl
         }
     }
     if wants_table {
-        let _ = writeln!(
-            table,
-            "{called}: {works} work, {falls_back} fall back, {says} say why not"
-        );
+        let _ = writeln!(table, "{called}: {works} work, {falls_back} fall back, {says} say why not");
     }
 }
 
@@ -386,9 +341,7 @@ fn every_verb_does_without_what_directories_lack(bench: &Bench) {
 }
 
 fn every_verb_does_without_what_kernels_lack(bench: &Bench) {
-    one_by_one(bench, |name| {
-        !OF_FILESYSTEMS.contains(&name) && !OF_THE_SANDBOX.contains(&name)
-    });
+    one_by_one(bench, |name| !OF_FILESYSTEMS.contains(&name) && !OF_THE_SANDBOX.contains(&name));
 }
 
 fn every_verb_does_without_what_sandboxes_lack_or_says_so(bench: &Bench) {

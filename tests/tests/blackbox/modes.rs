@@ -16,10 +16,7 @@ impl Plain {
     fn new(bench: &Bench) -> Option<Self> {
         let place = bench.path("plain");
         fs::create_dir(&place).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "ramfs", "ramfs"])
-            .arg(&place)
-            .output();
+        let mounted = Command::new("mount").args(["-t", "ramfs", "ramfs"]).arg(&place).output();
         if mounted.is_ok_and(|outcome| outcome.status.success()) {
             return Some(Self(place));
         }
@@ -44,63 +41,17 @@ fn missing_direct_io_is_refused_with_a_message(bench: &Bench) {
     let Some(plain) = Plain::new(bench) else { return };
     disk::usual(&bench.path("disk.raw"));
     for (words, code) in [
-        (
-            ["convert", "-t", "none", "-O", "raw", "disk.raw", "plain/out"].as_slice(),
-            1,
-        ),
-        (
-            &[
-                "convert",
-                "-t",
-                "directsync",
-                "-O",
-                "qcow2",
-                "disk.raw",
-                "plain/out",
-            ],
-            1,
-        ),
+        (["convert", "-t", "none", "-O", "raw", "disk.raw", "plain/out"].as_slice(), 1),
+        (&["convert", "-t", "directsync", "-O", "qcow2", "disk.raw", "plain/out"], 1),
         (&["convert", "-O", "raw", "disk.raw", "plain/old"], 0),
         (&["convert", "-T", "none", "-O", "raw", "plain/old", "out"], 1),
-        (
-            &["convert", "-T", "directsync", "-O", "raw", "plain/old", "out"],
-            1,
-        ),
-        (
-            &[
-                "convert",
-                "-n",
-                "-t",
-                "none",
-                "-O",
-                "raw",
-                "disk.raw",
-                "plain/old",
-            ],
-            1,
-        ),
-        (
-            &[
-                "convert",
-                "-t",
-                "writethrough",
-                "-T",
-                "writethrough",
-                "-O",
-                "raw",
-                "plain/old",
-                "plain/new",
-            ],
-            0,
-        ),
+        (&["convert", "-T", "directsync", "-O", "raw", "plain/old", "out"], 1),
+        (&["convert", "-n", "-t", "none", "-O", "raw", "disk.raw", "plain/old"], 1),
+        (&["convert", "-t", "writethrough", "-T", "writethrough", "-O", "raw", "plain/old", "plain/new"], 0),
     ] {
         let ours = same_outcome(bench, words, "direct I/O");
         assert_eq!(ours.code(), Some(code), "{ours}");
-        assert_eq!(
-            code == 1,
-            ours.errors().contains("filesystem does not support O_DIRECT"),
-            "{ours}"
-        );
+        assert_eq!(code == 1, ours.errors().contains("filesystem does not support O_DIRECT"), "{ours}");
         // What the other program left behind.
         let _ = fs::remove_file(bench.path("plain/out"));
     }
@@ -117,9 +68,7 @@ fn a_signal_prints_one_line_of_progress(bench: &Bench) {
     assert_eq!(outcome.code(), Some(0), "{outcome}");
     assert!(outcome.text().is_empty(), "{outcome}");
     let errors = outcome.errors();
-    let step = errors
-        .strip_prefix("    (")
-        .and_then(|rest| rest.strip_suffix("/100%)\n"));
+    let step = errors.strip_prefix("    (").and_then(|rest| rest.strip_suffix("/100%)\n"));
     let step: f64 = step.unwrap_or_else(|| panic!("{outcome}")).parse().unwrap();
     assert!(step > 0.0 && step <= 100.0, "{outcome}");
     // Where nothing is to be shown it ends nothing either.
@@ -136,10 +85,7 @@ fn a_terminal_gets_a_bar_and_a_pipe_gets_percentages(bench: &Bench) {
     disk::make(&bench.path("disk.raw"), 4 << 20, &[Piece::Data(0, 4 << 20, 1)]);
     std::os::unix::fs::symlink(instar_path(), bench.path("qemu-img")).unwrap();
     let shown = |program: &str| {
-        let line = format!(
-            "{program} convert --sandbox {} -p -O raw disk.raw out",
-            bench.sandbox().name()
-        );
+        let line = format!("{program} convert --sandbox {} -p -O raw disk.raw out", bench.sandbox().name());
         let outcome = Running::start(Command::new("script").current_dir(bench.directory()).args([
             "-qec",
             &line,
@@ -153,14 +99,8 @@ fn a_terminal_gets_a_bar_and_a_pipe_gets_percentages(bench: &Bench) {
     assert!(bar.contains('%') && !bar.contains("/100%)"), "{bar:?}");
     // Under the name of qemu-img the same text goes to a terminal as to a pipe.
     let text = shown("./qemu-img");
-    assert!(
-        text.contains("    (0.00/100%)\r") && text.contains("    (100.00/100%)\r"),
-        "{text:?}"
-    );
+    assert!(text.contains("    (0.00/100%)\r") && text.contains("    (100.00/100%)\r"), "{text:?}");
     let piped: Outcome = bench.instar(["convert", "-p", "-O", "raw", "disk.raw", "out"]);
-    assert!(
-        piped.succeeds().text().starts_with("    (0.00/100%)\r"),
-        "{piped}"
-    );
+    assert!(piped.succeeds().text().starts_with("    (0.00/100%)\r"), "{piped}");
     assert!(piped.text().ends_with("    (100.00/100%)\r\n"), "{piped}");
 }

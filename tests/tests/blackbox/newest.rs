@@ -29,12 +29,7 @@ impl<'a> Pair<'a> {
 
     fn theirs(&self, words: &[&str]) -> Outcome {
         let mut command: Command = self.newest.program("qemu-img");
-        Outcome::of(
-            command
-                .current_dir(self.bench.directory())
-                .env("LC_ALL", "C")
-                .args(words),
-        )
+        Outcome::of(command.current_dir(self.bench.directory()).env("LC_ALL", "C").args(words))
     }
 
     fn ours(&self, words: &[&str]) -> Outcome {
@@ -74,16 +69,9 @@ fn gallery(pair: &Pair<'_>) -> Vec<&'static str> {
         }
         pair.theirs(&[&words[..], &[name, "10M"]].concat()).succeeds();
     }
-    pair.theirs(&[
-        "create", "-q", "-f", "qcow2", "-b", "qcow2", "-F", "qcow2", "overlay",
-    ])
-    .succeeds();
+    pair.theirs(&["create", "-q", "-f", "qcow2", "-b", "qcow2", "-F", "qcow2", "overlay"]).succeeds();
     pair.theirs(&["snapshot", "-c", "old", "overlay"]).succeeds();
-    images
-        .iter()
-        .map(|(_, _, name)| *name)
-        .chain(["overlay"])
-        .collect()
+    images.iter().map(|(_, _, name)| *name).chain(["overlay"]).collect()
 }
 
 both_sandboxes!(
@@ -135,19 +123,13 @@ fn new_letters_of_old_options_mean_the_same(bench: &Bench) {
     pair.agree(&["measure", "-O", "qcow2", "-s", "1G", "--output=json"]);
     pair.agree(&["measure", "-s", "nonsense"]);
     pair.agree(&["create", "-f", "qcow2", "-b", "base.raw", "-B", "raw", "ours"]);
-    pair.agree(&[
-        "create", "-f", "qcow2", "-b", "base.raw", "-B", "nonsense", "ours",
-    ]);
-    let words = |target| {
-        [
-            "convert", "-f", "raw", "-O", "qcow2", "-b", "base.raw", "-F", "raw", "disk.raw", target,
-        ]
-    };
+    pair.agree(&["create", "-f", "qcow2", "-b", "base.raw", "-B", "nonsense", "ours"]);
+    let words =
+        |target| ["convert", "-f", "raw", "-O", "qcow2", "-b", "base.raw", "-F", "raw", "disk.raw", target];
     pair.theirs(&words("theirs")).succeeds();
     pair.ours(&words("ours")).succeeds();
     for target in ["theirs", "ours"] {
-        pair.theirs(&["convert", "-O", "raw", target, &format!("{target}.raw")])
-            .succeeds();
+        pair.theirs(&["convert", "-O", "raw", target, &format!("{target}.raw")]).succeeds();
     }
     same_bytes(bench, "disk.raw", "ours.raw", "ours");
     same_bytes(bench, "theirs.raw", "ours.raw", "both");
@@ -155,17 +137,7 @@ fn new_letters_of_old_options_mean_the_same(bench: &Bench) {
     for profile in reference::PROFILES {
         let words = ["measure", "--qemu-version", profile, "-O", "qcow2", "-s", "1G"];
         bench.instar(words).succeeds();
-        bench
-            .instar([
-                "info",
-                "--qemu-version",
-                profile,
-                "--limits",
-                "-t",
-                "none",
-                "base.raw",
-            ])
-            .succeeds();
+        bench.instar(["info", "--qemu-version", profile, "--limits", "-t", "none", "base.raw"]).succeeds();
     }
 }
 
@@ -176,26 +148,14 @@ fn a_new_image_keeps_the_data_file_that_exists(bench: &Bench) {
         ("data_file=data,data_file_raw=on,keep_data_file=on", "2M"),
         ("data_file=data,data_file_raw=on,keep_data_file=on", "512k"),
         ("data_file=data,keep_data_file=on,preallocation=metadata", "1M"),
-        (
-            "data_file=data,keep_data_file=on,extended_l2=on,cluster_size=16k,preallocation=metadata",
-            "1M",
-        ),
+        ("data_file=data,keep_data_file=on,extended_l2=on,cluster_size=16k,preallocation=metadata", "1M"),
         ("data_file=data,keep_data_file=on", "1M"),
         ("data_file=absent,data_file_raw=on,keep_data_file=on", "1M"),
         ("keep_data_file=on", "1M"),
         ("keep_data_file=on,preallocation=falloc", "1M"),
-        (
-            "data_file=data,data_file_raw=on,keep_data_file=on,preallocation=falloc",
-            "1M",
-        ),
-        (
-            "data_file=data,data_file_raw=on,keep_data_file=on,preallocation=full",
-            "1M",
-        ),
-        (
-            "data_file=data,data_file_raw=on,keep_data_file=on,compat=0.10",
-            "1M",
-        ),
+        ("data_file=data,data_file_raw=on,keep_data_file=on,preallocation=falloc", "1M"),
+        ("data_file=data,data_file_raw=on,keep_data_file=on,preallocation=full", "1M"),
+        ("data_file=data,data_file_raw=on,keep_data_file=on,compat=0.10", "1M"),
         ("data_file=data,keep_data_file=on,compat=0.10", "1M"),
     ] {
         let words = ["create", "-f", "qcow2", "-o", options, "image", size];

@@ -48,10 +48,7 @@ fn judge(bench: &Bench, writer: &Writer) {
             .output()
             .is_ok_and(|output| output.status.success());
     if !here {
-        ledger::skip(&format!(
-            "no images by {}; it comes with {}",
-            writer.name, writer.remedy
-        ));
+        ledger::skip(&format!("no images by {}; it comes with {}", writer.name, writer.remedy));
         return;
     }
     let pieces = [
@@ -81,15 +78,10 @@ fn judge(bench: &Bench, writer: &Writer) {
             writer.name
         );
     }
-    bench
-        .instar(["info", "--safety", "-f", writer.format, "image"])
-        .succeeds();
+    bench.instar(["info", "--safety", "-f", writer.format, "image"]).succeeds();
 }
 
-both_sandboxes!(
-    a_stream_optimised_vmdk_of_vmdkstream_is_read,
-    a_dynamic_vhd_of_pyvhd_is_read,
-);
+both_sandboxes!(a_stream_optimised_vmdk_of_vmdkstream_is_read, a_dynamic_vhd_of_pyvhd_is_read,);
 
 fn a_stream_optimised_vmdk_of_vmdkstream_is_read(bench: &Bench) {
     judge(bench, &VMDKSTREAM);

@@ -81,10 +81,7 @@ fn an_image_inside_a_file_is_read_in_every_verb(bench: &Bench) {
             }
             for (words, target) in [
                 (["convert", "-O", "raw", &name, "ours"].as_slice(), "ours"),
-                (
-                    &["convert", "-O", "raw", "--checksum=sha256", &name, "ours"],
-                    "ours",
-                ),
+                (&["convert", "-O", "raw", "--checksum=sha256", &name, "ours"], "ours"),
                 (&["convert", "-C", "-O", "raw", &name, "ours"], "ours"),
                 (&["dd", "bs=64k", &format!("if={name}"), "of=ours"], "ours"),
             ] {
@@ -92,10 +89,7 @@ fn an_image_inside_a_file_is_read_in_every_verb(bench: &Bench) {
                 let mut read = fs::read(bench.path(target)).unwrap();
                 assert!(read.len() as u64 >= disk::USUAL_BYTES, "{words:?}");
                 let rest = read.split_off(disk::USUAL_BYTES as usize);
-                assert!(
-                    rest.iter().all(|byte| *byte == 0),
-                    "{words:?}: bytes from behind the part"
-                );
+                assert!(rest.iter().all(|byte| *byte == 0), "{words:?}: bytes from behind the part");
                 fs::write(bench.path("read"), read).unwrap();
                 same_bytes(bench, "disk.raw", "read", &words.join(" "));
             }
@@ -121,12 +115,7 @@ fn parts_of_parts_and_options_are_named_as_the_reference_names_them(bench: &Benc
         r#"json:{"file":{"driver":"raw","file":{"driver":"raw","file":{"filename":"disk.raw"}}}}"#.to_owned(),
         r#"json:{"file":{"driver":"raw","offset":512,"size":512,"file":{"filename":"disk.raw"}}}"#.to_owned(),
     ] {
-        for verb in [
-            ["info"].as_slice(),
-            &["info", "--output=json"],
-            &["map", "--output=json"],
-            &["map"],
-        ] {
+        for verb in [["info"].as_slice(), &["info", "--output=json"], &["map", "--output=json"], &["map"]] {
             agree(bench, &[verb, &[&name]].concat(), &name);
         }
     }
@@ -142,10 +131,7 @@ fn a_part_that_does_not_lie_in_its_file_is_refused(bench: &Bench) {
     container(bench);
     let length = fs::metadata(bench.path("disk.ova")).unwrap().len();
     for file in [
-        format!(
-            r#""driver":"raw","offset":{},"file":{{"filename":"disk.ova"}}"#,
-            length + 1
-        ),
+        format!(r#""driver":"raw","offset":{},"file":{{"filename":"disk.ova"}}"#, length + 1),
         format!(r#""driver":"raw","offset":512,"size":{length},"file":{{"filename":"disk.ova"}}"#),
         r#""driver":"raw","offset":512,"size":45,"file":{"filename":"disk.ova"}"#.to_owned(),
         r#""driver":"raw","offset":-1,"file":{"filename":"disk.ova"}"#.to_owned(),
@@ -155,38 +141,18 @@ fn a_part_that_does_not_lie_in_its_file_is_refused(bench: &Bench) {
         r#""driver":"raw","file":{"driver":"host_device","filename":"disk.ova"}"#.to_owned(),
     ] {
         let name = format!(r#"json:{{"driver":"qcow2","file":{{{file}}}}}"#);
-        assert_eq!(
-            same_outcome(bench, &["info", &name], &name).code(),
-            Some(1),
-            "{name}"
-        );
+        assert_eq!(same_outcome(bench, &["info", &name], &name).code(), Some(1), "{name}");
     }
 }
 
 fn a_vhd_may_be_read_by_its_geometry_or_by_its_size(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-O", "vpc", "disk.raw", "image"])
-        .succeeds();
-    bench
-        .qemu([
-            "convert",
-            "-O",
-            "vpc",
-            "-o",
-            "force_size=on",
-            "disk.raw",
-            "forced",
-        ])
-        .succeeds();
+    bench.qemu(["convert", "-O", "vpc", "disk.raw", "image"]).succeeds();
+    bench.qemu(["convert", "-O", "vpc", "-o", "force_size=on", "disk.raw", "forced"]).succeeds();
     for image in ["image", "forced"] {
         for rule in ["chs", "current_size", "nonsense"] {
             let name = format!("driver=vpc,force_size_calc={rule},file.filename={image}");
-            for verb in [
-                ["info"].as_slice(),
-                &["info", "--output=json"],
-                &["measure", "-O", "raw"],
-            ] {
+            for verb in [["info"].as_slice(), &["info", "--output=json"], &["measure", "-O", "raw"]] {
                 agree(bench, &[verb, &["--image-opts", &name]].concat(), &name);
             }
             if rule != "nonsense" {

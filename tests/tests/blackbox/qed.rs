@@ -44,57 +44,28 @@ fn images(bench: &Bench, options: &str) {
         ("qed", options, "old", "qcow2", "image"),
     ] {
         bench
-            .qemu([
-                "create", "-q", "-f", format, "-o", options, "-b", below, "-F", of, name, "5M",
-            ])
+            .qemu(["create", "-q", "-f", format, "-o", options, "-b", below, "-F", of, name, "5M"])
             .succeeds();
     }
     let commands = ["write -P 7 64k 70k", "write -z 200k 64k", "write -P 9 3M 2k"];
     variant::io_as(bench, "qed", "image", &commands);
-    variant::io_as(
-        bench,
-        "qed",
-        "new",
-        &["write -P 3 130k 50k", "write -z 300k 400k"],
-    );
+    variant::io_as(bench, "qed", "new", &["write -P 3 130k 50k", "write -z 300k 400k"]);
 }
 
-const LAYOUTS: &[&str] = &[
-    "cluster_size=64k",
-    "cluster_size=4k,table_size=2",
-    "cluster_size=1M,table_size=16",
-];
+const LAYOUTS: &[&str] =
+    &["cluster_size=64k", "cluster_size=4k,table_size=2", "cluster_size=1M,table_size=16"];
 
 fn keep_disk(bench: &Bench, image: &str, name: &str) {
-    bench
-        .qemu(["convert", "-f", "qed", "-O", "raw", image, name])
-        .succeeds();
+    bench.qemu(["convert", "-f", "qed", "-O", "raw", image, name]).succeeds();
 }
 
 fn lines(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
+    bench.qemu(["convert", "-f", "raw", "-O", "qed", "disk.raw", "base"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qed", "-b", "base", "-F", "qed", "image", "3M"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qed", "empty", "3M"]).succeeds();
     bench
-        .qemu(["convert", "-f", "raw", "-O", "qed", "disk.raw", "base"])
-        .succeeds();
-    bench
-        .qemu([
-            "create", "-q", "-f", "qed", "-b", "base", "-F", "qed", "image", "3M",
-        ])
-        .succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "qed", "empty", "3M"])
-        .succeeds();
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qed",
-            "small",
-            "-o",
-            "cluster_size=4k,table_size=2",
-            "3M",
-        ])
+        .qemu(["create", "-q", "-f", "qed", "small", "-o", "cluster_size=4k,table_size=2", "3M"])
         .succeeds();
 }
 
@@ -186,10 +157,7 @@ fn qed_is_handled_in_the_words_of_qemu_img(bench: &Bench) {
     let pair = Pair::new(bench, &lines);
     let mut done = 0;
     for line in LINES {
-        let words: Vec<&str> = line
-            .split(' ')
-            .map(|word| if word == "_" { "" } else { word })
-            .collect();
+        let words: Vec<&str> = line.split(' ').map(|word| if word == "_" { "" } else { word }).collect();
         if !line.contains("image x") || line.contains("--remove") {
             done += usize::from(pair.agree(&words));
         } else {
@@ -236,10 +204,7 @@ fn a_qed_shows_the_same_disk_over_whatever_layer(bench: &Bench) {
             let named = |image: &str| {
                 let info = bench.qemu(["info", "--output=json", image]);
                 let info: serde_json::Value = serde_json::from_slice(&info.succeeds().stdout).unwrap();
-                (
-                    info["backing-filename"].clone(),
-                    info["backing-filename-format"].clone(),
-                )
+                (info["backing-filename"].clone(), info["backing-filename-format"].clone())
             };
             assert_eq!(named("image"), named("theirs"), "{what}");
         }
@@ -257,12 +222,7 @@ fn a_qed_and_what_is_above_it_are_committed(bench: &Bench) {
             let what = format!("{layout} into {below:?}");
             disk::usual(&bench.path("disk.raw"));
             bench
-                .qemu(
-                    ["convert", "-f", "raw", "-O"]
-                        .iter()
-                        .chain(&below)
-                        .chain(&["disk.raw", "base"]),
-                )
+                .qemu(["convert", "-f", "raw", "-O"].iter().chain(&below).chain(&["disk.raw", "base"]))
                 .succeeds();
             bench
                 .qemu([
@@ -273,19 +233,11 @@ fn a_qed_and_what_is_above_it_are_committed(bench: &Bench) {
             variant::io_as(bench, "qed", "image", &commands);
             keep_disk(bench, "image", "before.raw");
             let overlay = fs::read(bench.path("image")).unwrap();
-            assert_eq!(
-                bench.instar(["commit", "image"]).succeeds().text(),
-                "Image committed.\n"
-            );
-            assert!(
-                fs::read(bench.path("image")).unwrap() == overlay,
-                "{what}: the image stays"
-            );
+            assert_eq!(bench.instar(["commit", "image"]).succeeds().text(), "Image committed.\n");
+            assert!(fs::read(bench.path("image")).unwrap() == overlay, "{what}: the image stays");
             keep_disk(bench, "image", "after.raw");
             same_bytes(bench, "before.raw", "after.raw", &what);
-            bench
-                .qemu(["convert", "-f", below[0], "-O", "raw", "base", "base.raw"])
-                .succeeds();
+            bench.qemu(["convert", "-f", below[0], "-O", "raw", "base", "base.raw"]).succeeds();
             same_bytes(bench, "before.raw", "base.raw", &what);
             if below[0] != "raw" {
                 checks_clean_as(bench, below[0], "base", &what);
@@ -317,11 +269,7 @@ fn an_image_that_asks_for_a_check_is_repaired_before_it_is_changed(bench: &Bench
             if looks[1] != "--output=json" {
                 pair.agree(looks);
             }
-            assert_eq!(
-                Edited::open(&pair.ours.path("image")).get(16, 1),
-                [2],
-                "only looked at"
-            );
+            assert_eq!(Edited::open(&pair.ours.path("image")).get(16, 1), [2], "only looked at");
         }
         assert!(pair.agree(words), "{words:?}");
         for bench in [&pair.theirs, &pair.ours] {
@@ -341,66 +289,16 @@ fn a_chain_of_qed_follows_the_rules_for_names(bench: &Bench) {
     fs::create_dir(bench.path("elsewhere")).unwrap();
     disk::usual(&bench.path("elsewhere/base.raw"));
     bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qed",
-            "-b",
-            "elsewhere/../elsewhere/base.raw",
-            "-F",
-            "raw",
-            "image",
-        ])
+        .qemu(["create", "-q", "-f", "qed", "-b", "elsewhere/../elsewhere/base.raw", "-F", "raw", "image"])
         .succeeds();
     fs::create_dir(bench.path("in")).unwrap();
     fs::rename(bench.path("image"), bench.path("in/image")).unwrap();
-    bench
-        .qemu([
-            "rebase",
-            "-u",
-            "-b",
-            "../elsewhere/base.raw",
-            "-F",
-            "raw",
-            "in/image",
-        ])
-        .succeeds();
-    bench
-        .instar(["convert", "-O", "raw", "in/image", "out"])
-        .fails_with("no rule lets it open");
-    bench
-        .instar([
-            "convert",
-            "--allow-dir",
-            "elsewhere",
-            "-O",
-            "raw",
-            "in/image",
-            "out",
-        ])
-        .succeeds();
+    bench.qemu(["rebase", "-u", "-b", "../elsewhere/base.raw", "-F", "raw", "in/image"]).succeeds();
+    bench.instar(["convert", "-O", "raw", "in/image", "out"]).fails_with("no rule lets it open");
+    bench.instar(["convert", "--allow-dir", "elsewhere", "-O", "raw", "in/image", "out"]).succeeds();
     same_bytes(bench, "elsewhere/base.raw", "out", "allowed");
     // The format is not remembered: the layer is probed.
-    bench
-        .qemu([
-            "convert",
-            "-f",
-            "raw",
-            "-O",
-            "qcow2",
-            "elsewhere/base.raw",
-            "in/base",
-        ])
-        .succeeds();
-    bench
-        .qemu([
-            "create", "-q", "-f", "qed", "-b", "base", "-F", "qcow2", "in/image",
-        ])
-        .succeeds();
-    same_outcome(
-        bench,
-        &["compare", "-F", "raw", "in/image", "elsewhere/base.raw"],
-        "probed",
-    );
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "elsewhere/base.raw", "in/base"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qed", "-b", "base", "-F", "qcow2", "in/image"]).succeeds();
+    same_outcome(bench, &["compare", "-F", "raw", "in/image", "elsewhere/base.raw"], "probed");
 }

@@ -16,9 +16,7 @@ const CLUSTERS: &[&str] = &["512", "4k", "64k", "256k", "2M"];
 
 /// Makes a chain of images and gives its top and the format of that.
 fn source(bench: &Bench, dice: &mut Dice) -> (String, &'static str) {
-    let format = dice.of(&[
-        "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed",
-    ]);
+    let format = dice.of(&["raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed"]);
     let depth = if format == "qcow2" { dice.below(3) } else { 0 };
     let mut below: Option<(String, &str)> = None;
     for layer in 0..=depth {
@@ -78,13 +76,7 @@ fn scribble(bench: &Bench, dice: &mut Dice, name: &str, format: &str) {
             io(bench, name, &[&format!("write {what} {start} {length}")]);
         } else {
             let mut write = Command::new("qemu-io");
-            let words = [
-                "-f",
-                format,
-                "-c",
-                &format!("write {what} {start} {length}"),
-                name,
-            ];
+            let words = ["-f", format, "-c", &format!("write {what} {start} {length}"), name];
             let outcome = write.current_dir(bench.directory()).args(words).output().unwrap();
             assert!(outcome.status.success(), "{outcome:?}");
         }
@@ -93,20 +85,14 @@ fn scribble(bench: &Bench, dice: &mut Dice, name: &str, format: &str) {
 
 /// Options for a target of some format.
 fn target(dice: &mut Dice) -> (&'static str, Vec<String>) {
-    let format = dice.of(&[
-        "raw", "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed",
-    ]);
+    let format = dice.of(&["raw", "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed"]);
     let mut words = vec!["-O".to_owned(), format.to_owned()];
     match format {
         "qcow2" => {
             words.extend(["-o".to_owned(), format!("cluster_size={}", dice.of(CLUSTERS))]);
             match dice.below(4) {
                 0 => words.push("-c".to_owned()),
-                1 => words.extend([
-                    "-c".to_owned(),
-                    "-o".to_owned(),
-                    "compression_type=zstd".to_owned(),
-                ]),
+                1 => words.extend(["-c".to_owned(), "-o".to_owned(), "compression_type=zstd".to_owned()]),
                 2 => words.extend([
                     "-o".to_owned(),
                     format!("preallocation={}", dice.of(&["off", "metadata", "falloc"])),
@@ -115,22 +101,15 @@ fn target(dice: &mut Dice) -> (&'static str, Vec<String>) {
             }
         }
         "vmdk" => {
-            let layout = dice.of(&[
-                "monolithicSparse",
-                "monolithicFlat",
-                "twoGbMaxExtentSparse",
-                "streamOptimized",
-            ]);
+            let layout =
+                dice.of(&["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "streamOptimized"]);
             words.extend(["-o".to_owned(), format!("subformat={layout}")]);
         }
         "vpc" => words.extend(["-o".to_owned(), "force_size=on".to_owned()]),
         _ => {}
     }
     if !words.iter().any(|word| word == "-c") {
-        words.extend([
-            "-S".to_owned(),
-            dice.of(&["0", "512", "4k", "64k", "1M"]).to_owned(),
-        ]);
+        words.extend(["-S".to_owned(), dice.of(&["0", "512", "4k", "64k", "1M"]).to_owned()]);
     }
     words.extend(["-m".to_owned(), (1 + dice.below(16)).to_string()]);
     (format, words)
@@ -192,23 +171,15 @@ fn the_same_seed_gives_the_same_bytes_with_any_number_of_lanes_both_sandboxes() 
         });
     }
     instar_tests::disk::make(&bench.path("disk.raw"), 30 << 20, &pieces);
-    let kvm = fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm")
-        .is_ok();
+    let kvm = fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
     if !kvm {
         ledger::skip("/dev/kvm cannot be opened");
     }
     for layout in LAYOUTS {
         let run = |sandbox: &str, lanes: &str, name: &str| {
             let mut command = Command::new(instar_tests::instar_path());
-            command
-                .current_dir(bench.directory())
-                .env("INSTAR_SEED", "a seed");
-            command
-                .args(["convert", "--sandbox", sandbox, "-f", "raw", "-m", lanes])
-                .args(*layout);
+            command.current_dir(bench.directory()).env("INSTAR_SEED", "a seed");
+            command.args(["convert", "--sandbox", sandbox, "-f", "raw", "-m", lanes]).args(*layout);
             // A descriptor names its own file.
             instar_tests::Outcome::of(command.args(["disk.raw", "out"])).succeeds();
             fs::rename(bench.path("out"), bench.path(name)).unwrap();
@@ -217,12 +188,7 @@ fn the_same_seed_gives_the_same_bytes_with_any_number_of_lanes_both_sandboxes() 
         for lanes in ["2", "3", "7", "16"] {
             for sandbox in ["process", "kvm"].into_iter().take(1 + usize::from(kvm)) {
                 run(sandbox, lanes, "again");
-                same_bytes(
-                    &bench,
-                    "first",
-                    "again",
-                    &format!("{layout:?}, {lanes} lanes, {sandbox}"),
-                );
+                same_bytes(&bench, "first", "again", &format!("{layout:?}, {lanes} lanes, {sandbox}"));
                 fs::remove_file(bench.path("again")).unwrap();
             }
         }

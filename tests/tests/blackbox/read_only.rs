@@ -15,9 +15,7 @@ fn format_of(variant: &Variant) -> &'static str {
 
 /// The words of a line about a variant.
 fn words(line: &str, variant: &Variant) -> Vec<String> {
-    let line = line
-        .replace("FORMAT", format_of(variant))
-        .replace("IMAGE", variant.source[0]);
+    let line = line.replace("FORMAT", format_of(variant)).replace("IMAGE", variant.source[0]);
     line.split(' ')
         .map(|word| {
             if word == "''" {
@@ -109,17 +107,7 @@ fn reads_every_layout(bench: &Bench) {
                     bench.instar(words)
                 };
                 assert_eq!(outcome.code(), Some(0), "{}: {outcome}", variant.name);
-                bench
-                    .qemu([
-                        "convert",
-                        "-f",
-                        target,
-                        "-O",
-                        "raw",
-                        image,
-                        &format!("{image}.raw"),
-                    ])
-                    .succeeds();
+                bench.qemu(["convert", "-f", target, "-O", "raw", image, &format!("{image}.raw")]).succeeds();
             }
             same_bytes(bench, "theirs.raw", "ours.raw", variant.name);
         }
@@ -136,20 +124,14 @@ fn describes_every_layout(bench: &Bench) {
             "info --backing-chain --output=json IMAGE",
         ] {
             let words = words(line, variant);
-            agree(
-                bench,
-                &words.iter().map(String::as_str).collect::<Vec<_>>(),
-                variant.name,
-            );
+            agree(bench, &words.iter().map(String::as_str).collect::<Vec<_>>(), variant.name);
         }
     });
 }
 
 fn looks_at_every_layout_as_the_reference_does(bench: &Bench) {
     each(bench, |bench, variant| {
-        bench
-            .qemu(words("create -q -f qcow2 -b IMAGE -F FORMAT over", variant))
-            .succeeds();
+        bench.qemu(words("create -q -f qcow2 -b IMAGE -F FORMAT over", variant)).succeeds();
         for line in [
             "compare -s -F raw IMAGE disk.raw",
             "compare IMAGE over",
@@ -191,23 +173,10 @@ fn checksums_are_those_of_the_disk(bench: &Bench) {
     each(bench, |bench, variant| {
         let sum = |line: &str| {
             let outcome = bench.instar(words(line, variant));
-            outcome
-                .succeeds()
-                .text()
-                .split_whitespace()
-                .next()
-                .unwrap()
-                .to_owned()
+            outcome.succeeds().text().split_whitespace().next().unwrap().to_owned()
         };
-        bench
-            .qemu(words("convert -O raw IMAGE theirs", variant))
-            .succeeds();
-        assert_eq!(
-            sum("checksum IMAGE"),
-            sum("checksum -f raw theirs"),
-            "{}",
-            variant.name
-        );
+        bench.qemu(words("convert -O raw IMAGE theirs", variant)).succeeds();
+        assert_eq!(sum("checksum IMAGE"), sum("checksum -f raw theirs"), "{}", variant.name);
     });
 }
 
@@ -218,40 +187,22 @@ fn every_way_of_writing_is_refused_in_the_words_of_the_reference(bench: &Bench) 
             same(bench, line, variant);
             assert!(!bench.path("out").exists(), "{line}");
         }
-        assert_eq!(
-            fs::read(bench.path(variant.source[0])).unwrap(),
-            before,
-            "{}",
-            variant.name
-        );
+        assert_eq!(fs::read(bench.path(variant.source[0])).unwrap(), before, "{}", variant.name);
     });
 }
 
 fn a_layer_above_is_written_to_and_reads_through(bench: &Bench) {
     each(bench, |bench, variant| {
         for over in ["theirs", "ours"] {
-            bench
-                .qemu(words(
-                    &format!("create -q -f qcow2 -b IMAGE -F FORMAT {over}"),
-                    variant,
-                ))
-                .succeeds();
+            bench.qemu(words(&format!("create -q -f qcow2 -b IMAGE -F FORMAT {over}"), variant)).succeeds();
             variant::io(bench, over, &["write -P 7 100k 70k", "write -z 1M 64k"]);
         }
-        bench
-            .qemu(["convert", "-O", "raw", "theirs", "theirs.raw"])
-            .succeeds();
-        bench
-            .instar(["convert", "-O", "raw", "ours", "ours.raw"])
-            .succeeds();
+        bench.qemu(["convert", "-O", "raw", "theirs", "theirs.raw"]).succeeds();
+        bench.instar(["convert", "-O", "raw", "ours", "ours.raw"]).succeeds();
         same_bytes(bench, "theirs.raw", "ours.raw", variant.name);
         disk::usual(&bench.path("base"));
-        bench
-            .qemu(["rebase", "-b", "base", "-F", "raw", "theirs"])
-            .succeeds();
-        bench
-            .instar(["rebase", "-b", "base", "-F", "raw", "ours"])
-            .succeeds();
+        bench.qemu(["rebase", "-b", "base", "-F", "raw", "theirs"]).succeeds();
+        bench.instar(["rebase", "-b", "base", "-F", "raw", "ours"]).succeeds();
         bench.qemu(["compare", "theirs", "ours"]).succeeds();
     });
 }
@@ -266,9 +217,7 @@ fn a_signature_with_another_content_is_unsafe(bench: &Bench) {
     };
     is_unsafe("info --safety -f raw image", "carries the signature of bochs");
     // A partition from sector 1 on.
-    image
-        .put(446, &[0x80, 0, 0, 0, 0x83, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0])
-        .put(510, &[0x55, 0xaa]);
+    image.put(446, &[0x80, 0, 0, 0, 0x83, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0]).put(510, &[0x55, 0xaa]);
     is_unsafe("info --safety image", "a disk with partitions");
     // A redolog that lies above another disk is none of ours, and looks like a raw disk.
     image.put(48, b"Undoable");
@@ -280,16 +229,9 @@ fn a_signature_with_another_content_is_unsafe(bench: &Bench) {
 /// The base cannot be written to. The reference stumbles over its own second attempt at opening it.
 fn nothing_is_committed_into_one(bench: &Bench) {
     each(bench, |bench, variant| {
-        bench
-            .qemu(words("create -q -f qcow2 -b IMAGE -F FORMAT over", variant))
-            .succeeds();
+        bench.qemu(words("create -q -f qcow2 -b IMAGE -F FORMAT over", variant)).succeeds();
         variant::io(bench, "over", &["write -P 7 100k 70k"]);
         let [theirs, ours] = [bench.qemu(["commit", "over"]), bench.instar(["commit", "over"])];
-        assert_eq!(
-            (theirs.code(), ours.code()),
-            (Some(1), Some(1)),
-            "{}: {theirs}{ours}",
-            variant.name
-        );
+        assert_eq!((theirs.code(), ours.code()), (Some(1), Some(1)), "{}: {theirs}{ours}", variant.name);
     });
 }

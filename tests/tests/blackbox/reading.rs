@@ -15,10 +15,7 @@ fn all(bench: &Bench, variants: &[Variant]) {
         variant.make(bench);
         for format in ["raw", "qcow2"] {
             let words = |target| {
-                ["convert", "-O", format]
-                    .into_iter()
-                    .chain(variant.source.iter().copied())
-                    .chain([target])
+                ["convert", "-O", format].into_iter().chain(variant.source.iter().copied()).chain([target])
             };
             bench.qemu(words("theirs")).succeeds();
             let ours = bench.instar(words("ours"));
@@ -28,17 +25,8 @@ fn all(bench: &Bench, variants: &[Variant]) {
                 same_bytes(bench, "theirs", "ours", variant.name);
             } else {
                 let outcome = bench.qemu(["compare", "-s", "-f", "qcow2", "-F", "qcow2", "theirs", "ours"]);
-                assert!(
-                    outcome.code().is_some_and(|code| code <= 1),
-                    "{}: {outcome}",
-                    variant.name
-                );
-                assert_eq!(
-                    bench.qemu(["compare", "theirs", "ours"]).code(),
-                    Some(0),
-                    "{}",
-                    variant.name
-                );
+                assert!(outcome.code().is_some_and(|code| code <= 1), "{}: {outcome}", variant.name);
+                assert_eq!(bench.qemu(["compare", "theirs", "ours"]).code(), Some(0), "{}", variant.name);
                 instar_tests::compare::checks_clean(bench, "ours", variant.name);
             }
         }
@@ -85,15 +73,10 @@ fn reads_raw_files_of_any_length(bench: &Bench) {
 
 fn snapshots_differ_from_the_active_state(bench: &Bench) {
     variant::SNAPSHOTS[0].make(bench);
-    for (target, words) in [
-        ("active", vec![]),
-        ("first", vec!["-l", "first"]),
-        ("second", vec!["-l", "second"]),
-    ] {
-        let all = ["convert", "-O", "raw"]
-            .into_iter()
-            .chain(words)
-            .chain(["image", target]);
+    for (target, words) in
+        [("active", vec![]), ("first", vec!["-l", "first"]), ("second", vec!["-l", "second"])]
+    {
+        let all = ["convert", "-O", "raw"].into_iter().chain(words).chain(["image", target]);
         bench.instar(all).succeeds();
     }
     let read = |name| fs::read(bench.path(name)).unwrap();
@@ -107,22 +90,9 @@ fn snapshots_differ_from_the_active_state(bench: &Bench) {
 fn puts_several_sources_one_after_the_other(bench: &Bench) {
     disk::usual(&bench.path("one.raw"));
     disk::make(&bench.path("two.raw"), USUAL_BYTES, &disk::usual_pieces(2));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "two.raw", "two.qcow2"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "two.raw", "two.qcow2"]).succeeds();
     fs::write(bench.path("odd"), disk::pattern(0, 1000, 3)).unwrap();
-    let words = |target| {
-        [
-            "convert",
-            "-O",
-            "raw",
-            "one.raw",
-            "two.qcow2",
-            "odd",
-            "one.raw",
-            target,
-        ]
-    };
+    let words = |target| ["convert", "-O", "raw", "one.raw", "two.qcow2", "odd", "one.raw", target];
     bench.qemu(words("theirs")).succeeds();
     bench.instar(words("ours")).succeeds();
     same_bytes(bench, "theirs", "ours", "four sources");
@@ -133,45 +103,14 @@ fn reads_backing_files_only_where_allowed(bench: &Bench) {
     fs::create_dir_all(bench.path("here")).unwrap();
     disk::usual(&bench.path("elsewhere/base.raw"));
     bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "../elsewhere/base.raw",
-            "-F",
-            "raw",
-            "here/image",
-        ])
+        .qemu(["create", "-q", "-f", "qcow2", "-b", "../elsewhere/base.raw", "-F", "raw", "here/image"])
         .succeeds();
-    bench
-        .instar(["convert", "-O", "raw", "here/image", "out"])
-        .fails_with("--allow-dir");
+    bench.instar(["convert", "-O", "raw", "here/image", "out"]).fails_with("--allow-dir");
     assert!(!bench.path("out").exists());
-    bench
-        .instar([
-            "convert",
-            "--allow-dir",
-            "elsewhere",
-            "-O",
-            "raw",
-            "here/image",
-            "out",
-        ])
-        .succeeds();
+    bench.instar(["convert", "--allow-dir", "elsewhere", "-O", "raw", "here/image", "out"]).succeeds();
     same_bytes(bench, "elsewhere/base.raw", "out", "allowed directory");
     bench
-        .instar([
-            "convert",
-            "--untrusted",
-            "--allow-dir",
-            "elsewhere",
-            "-O",
-            "raw",
-            "here/image",
-            "no",
-        ])
+        .instar(["convert", "--untrusted", "--allow-dir", "elsewhere", "-O", "raw", "here/image", "no"])
         .fails_with("--untrusted");
 }
 
@@ -179,9 +118,7 @@ fn a_source_that_is_changed_by_another_process_is_locked_unless_shared(bench: &B
     let source = instar_tests::craft::Crafted::image(bench, "image", "4M", "", 65536);
     drop(source);
     let mut writer = std::process::Command::new("qemu-io");
-    writer
-        .current_dir(bench.directory())
-        .args(["-f", "qcow2", "-c", "sleep 4000", "image"]);
+    writer.current_dir(bench.directory()).args(["-f", "qcow2", "-c", "sleep 4000", "image"]);
     let mut writer = instar_tests::Running::start(&mut writer);
     std::thread::sleep(std::time::Duration::from_millis(400));
     let theirs = bench.qemu(["convert", "-O", "raw", "image", "theirs"]);
@@ -196,9 +133,7 @@ fn a_source_that_is_changed_by_another_process_is_locked_unless_shared(bench: &B
 
 fn salvages_what_can_be_read(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "-c", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "-c", "disk.raw", "image"]).succeeds();
     damage_compressed_data(bench);
     bench.instar(["convert", "-O", "raw", "image", "out"]).fails();
     assert!(!bench.path("out").exists());
@@ -214,11 +149,7 @@ fn damage_compressed_data(bench: &Bench) {
     let image = instar_tests::craft::Crafted::open(&bench.path("image"));
     let table = image.get(image.get(40)) & 0x00ff_ffff_ffff_fe00;
     let entry = image.get(table + 2 * 8);
-    assert_ne!(
-        entry & instar_tests::craft::COMPRESSED,
-        0,
-        "the cluster is not compressed"
-    );
+    assert_ne!(entry & instar_tests::craft::COMPRESSED, 0, "the cluster is not compressed");
     let offset = entry & ((1 << 54) - 1);
     image.bytes(offset, &[0xff; 64]);
     drop(File::open(bench.path("image")));

@@ -17,9 +17,7 @@ fn images(bench: &Bench, layout: &str) {
     disk::usual(&bench.path("old.raw"));
     fs::write(bench.path("new.raw"), disk::text(0, 3 << 20)).unwrap();
     let create = |options: &str, below: &str, format: &str, name: &str| {
-        let words = [
-            "create", "-q", "-f", "qcow2", "-o", options, "-b", below, "-F", format, name, "5M",
-        ];
+        let words = ["create", "-q", "-f", "qcow2", "-o", options, "-b", below, "-F", format, name, "5M"];
         bench.qemu(words).succeeds();
     };
     create("cluster_size=4k", "old.raw", "raw", "old");
@@ -27,18 +25,12 @@ fn images(bench: &Bench, layout: &str) {
     variant::io(bench, "old", &["write -P 3 100k 50k", "write -z 300k 100k"]);
     variant::io(bench, "new", &["write -P 3 130k 50k", "write -P 4 300k 30k"]);
     create(layout, "old", "qcow2", "image");
-    variant::io(
-        bench,
-        "image",
-        &["write -P 7 64k 70k", "write -z 200k 64k", "write -P 9 3M 2k"],
-    );
+    variant::io(bench, "image", &["write -P 7 64k 70k", "write -z 200k 64k", "write -P 9 3M 2k"]);
 }
 
 /// The disk of `image`, as qemu-img sees it.
 fn keep_disk(bench: &Bench, image: &str, name: &str) {
-    bench
-        .qemu(["convert", "-f", "qcow2", "-O", "raw", image, name])
-        .succeeds();
+    bench.qemu(["convert", "-f", "qcow2", "-O", "raw", image, name]).succeeds();
 }
 
 /// What `info` shows but for the sizes of files.
@@ -100,23 +92,14 @@ fn an_image_shows_the_same_disk_over_whatever_layer_as_with_qemu_img(bench: &Ben
                 deviates("rebase-aborts", &theirs.code(), &ours.code());
                 fs::copy(bench.path("image"), bench.path("theirs")).unwrap();
             } else {
-                assert_eq!(
-                    (ours.code(), ours.message()),
-                    (theirs.code(), theirs.message()),
-                    "{what}"
-                );
+                assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{what}");
                 assert_eq!(ours.text(), theirs.text(), "{what}");
             }
             keep_disk(bench, "image", "after.raw");
             same_bytes(bench, "before.raw", "after.raw", &what);
             checks_clean(bench, "image", &what);
             assert_eq!(shown(bench, "image"), shown(bench, "theirs"), "{what}");
-            let bytes = |image| {
-                qemu_own_ranges(bench, image)
-                    .iter()
-                    .map(|(_, length)| length)
-                    .sum::<u64>()
-            };
+            let bytes = |image| qemu_own_ranges(bench, image).iter().map(|(_, length)| length).sum::<u64>();
             assert!(bytes("image") <= bytes("theirs"), "{what}: more was copied");
         }
     }
@@ -139,22 +122,14 @@ fn zeros_that_are_copied_take_no_space(bench: &Bench) {
 fn a_disk_of_version_2_keeps_its_zeros(bench: &Bench) {
     fs::write(bench.path("below.raw"), vec![9; 1 << 20]).unwrap();
     for image in ["theirs", "ours"] {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", image, "1M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", image, "1M"]).succeeds();
         instar_tests::variant::io(bench, image, &["write -P 7 256k 128k"]);
     }
-    bench
-        .qemu(["convert", "-O", "raw", "ours", "before.raw"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "raw", "ours", "before.raw"]).succeeds();
     let with = |image| ["rebase", "-b", "below.raw", "-F", "raw", image];
     bench.qemu(with("theirs")).succeeds();
     bench.instar(with("ours")).succeeds();
-    let kept = |image| {
-        bench
-            .qemu(["compare", "-q", "-f", "raw", "before.raw", image])
-            .code()
-    };
+    let kept = |image| bench.qemu(["compare", "-q", "-f", "raw", "before.raw", image]).code();
     assert_eq!(kept("ours"), Some(0));
     deviates("rebase-zeros", &kept("theirs"), &kept("ours"));
 }
@@ -175,19 +150,12 @@ fn only_the_name_is_changed_when_the_user_says_so(bench: &Bench) {
         fs::copy(bench.path("image"), bench.path("theirs")).unwrap();
         let with = |image| [&["rebase"], options, &[image]].concat();
         let (theirs, ours) = (bench.qemu(with("theirs")), bench.instar(with("image")));
-        assert_eq!(
-            (ours.code(), ours.message()),
-            (theirs.code(), theirs.message()),
-            "{options:?}"
-        );
+        assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{options:?}");
         assert_eq!(ours.text(), theirs.text(), "{options:?}");
         let named = |image| {
             let outcome = bench.qemu(["info", "-U", "--output=json", image]);
             let info: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap_or_default();
-            (
-                info["backing-filename"].clone(),
-                info["backing-filename-format"].clone(),
-            )
+            (info["backing-filename"].clone(), info["backing-filename-format"].clone())
         };
         assert_eq!(named("image"), named("theirs"), "{options:?}");
     }
@@ -196,12 +164,8 @@ fn only_the_name_is_changed_when_the_user_says_so(bench: &Bench) {
 
 fn rebase_says_what_qemu_img_says(bench: &Bench) {
     images(bench, "cluster_size=64k");
-    bench
-        .qemu(["create", "-q", "-f", "vmdk", "other", "1M"])
-        .succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "vdi", "third", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "vmdk", "other", "1M"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "vdi", "third", "1M"]).succeeds();
     disk::usual(&bench.path("alone.raw"));
     let long = "x".repeat(1024);
     for words in [
@@ -227,29 +191,9 @@ fn rebase_says_what_qemu_img_says(bench: &Bench) {
         &["rebase", "-b", "missing", "-F", "raw", "alone.raw"],
         &["rebase", "-f", "raw", "-b", "missing", "alone.raw"],
         &["rebase", "-u", "-b", "missing", "alone.raw"],
-        &[
-            "rebase",
-            "-c",
-            "-f",
-            "raw",
-            "-b",
-            "new",
-            "-F",
-            "qcow2",
-            "alone.raw",
-        ],
+        &["rebase", "-c", "-f", "raw", "-b", "new", "-F", "qcow2", "alone.raw"],
         &["rebase", "-f", "raw", "-b", "new", "-F", "qcow2", "alone.raw"],
-        &[
-            "rebase",
-            "-f",
-            "raw",
-            "-u",
-            "-b",
-            "new",
-            "-F",
-            "qcow2",
-            "alone.raw",
-        ],
+        &["rebase", "-f", "raw", "-u", "-b", "new", "-F", "qcow2", "alone.raw"],
         &["rebase", "-u", "-b", "new", "-F", "qcow2", "alone.raw"],
         &["rebase", "-u", "-c", "-b", "new", "-F", "qcow2", "alone.raw"],
         &["rebase", "-u", "-b", "x", "-F", "raw", "other"],
@@ -266,9 +210,7 @@ fn rebase_says_what_qemu_img_says(bench: &Bench) {
             "driver=qcow2,file.filename=new",
             "driver=qcow2,file.filename=image",
         ],
-        &[
-            "rebase", "--object", "foo,id=x", "-b", "new", "-F", "qcow2", "image",
-        ],
+        &["rebase", "--object", "foo,id=x", "-b", "new", "-F", "qcow2", "image"],
     ] {
         let (theirs, ours) = (bench.qemu(words), bench.instar(words));
         if lacks_option(&theirs, &ours) {
@@ -298,19 +240,7 @@ fn what_speaks_against_it_is_found_before_anything_is_copied(bench: &Bench) {
 fn two_long_names_that_do_not_fit_side_by_side_are_refused(bench: &Bench) {
     fs::write(bench.path("base.raw"), [1; 512]).unwrap();
     let long = format!("{}base.raw", "./".repeat(250));
-    let create = [
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-o",
-        "cluster_size=1k",
-        "-b",
-        &long,
-        "-F",
-        "raw",
-        "image",
-    ];
+    let create = ["create", "-q", "-f", "qcow2", "-o", "cluster_size=1k", "-b", &long, "-F", "raw", "image"];
     bench.qemu(create).succeeds();
     fs::copy(bench.path("image"), bench.path("theirs")).unwrap();
     let other = format!("/{}base.raw", "./".repeat(250));
@@ -328,20 +258,14 @@ fn an_image_in_use_is_not_rebased_and_a_layer_in_use_only_when_told(bench: &Benc
     for held in ["image", "new", "old"] {
         let holder = Holder::of(bench, "qcow2", held);
         let (theirs, ours) = (bench.qemu(words), bench.instar(words));
-        assert_eq!(
-            (ours.code(), ours.message()),
-            (theirs.code(), theirs.message()),
-            "{held}"
-        );
+        assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{held}");
         ours.fails_with("Is another process using the image");
         assert!(fs::read(bench.path("image")).unwrap() == before, "{held}");
         drop(holder);
     }
     keep_disk(bench, "image", "before.raw");
     let holder = Holder::of(bench, "raw", "new.raw");
-    let words = [
-        "rebase", "-U", "-f", "qcow2", "-b", "new.raw", "-F", "raw", "image",
-    ];
+    let words = ["rebase", "-U", "-f", "qcow2", "-b", "new.raw", "-F", "raw", "image"];
     fs::copy(bench.path("image"), bench.path("theirs")).unwrap();
     let mut theirs = words;
     theirs[8] = "theirs";
@@ -358,18 +282,10 @@ fn an_image_that_the_user_calls_read_only_is_not_rebased(bench: &Bench) {
     for options in ["read-only=on", "force-share=on", "file.read-only=on"] {
         let image = list(options);
         for unchecked in [["-u"].as_slice(), &[]] {
-            let words = [
-                &["rebase", "--image-opts"],
-                unchecked,
-                &["-b", "new", "-F", "qcow2", &image],
-            ]
-            .concat();
+            let words =
+                [&["rebase", "--image-opts"], unchecked, &["-b", "new", "-F", "qcow2", &image]].concat();
             let (theirs, ours) = (bench.qemu(&words), bench.instar(&words));
-            assert_eq!(
-                (ours.code(), ours.message()),
-                (theirs.code(), theirs.message()),
-                "{words:?}"
-            );
+            assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{words:?}");
         }
     }
     assert!(fs::read(bench.path("image")).unwrap() == before);
@@ -390,64 +306,33 @@ fn a_layer_elsewhere_that_the_user_names_is_recorded(bench: &Bench) {
     }
     keep_disk(bench, "b/image", "before.raw");
     let reads = |what: &str| {
-        bench
-            .instar(["convert", "-O", "raw", "b/image", "after.raw"])
-            .succeeds();
+        bench.instar(["convert", "-O", "raw", "b/image", "after.raw"]).succeeds();
         same_bytes(bench, "before.raw", "after.raw", what);
     };
-    bench
-        .instar(["rebase", "-b", "../a/new", "-F", "qcow2", "b/image"])
-        .succeeds();
+    bench.instar(["rebase", "-b", "../a/new", "-F", "qcow2", "b/image"]).succeeds();
     reads("over a layer elsewhere");
     // Another program that does the same leaves nothing to go by.
     bench
-        .qemu([
-            "rebase",
-            "-u",
-            "-b",
-            &bench.path("a/new").display().to_string(),
-            "-F",
-            "qcow2",
-            "b/image",
-        ])
+        .qemu(["rebase", "-u", "-b", &bench.path("a/new").display().to_string(), "-F", "qcow2", "b/image"])
         .succeeds();
-    bench
-        .instar(["convert", "-O", "raw", "b/image", "stolen"])
-        .fails_with("instar trust");
-    bench
-        .instar(["rebase", "-u", "-b", "../a/new", "-F", "qcow2", "b/image"])
-        .succeeds();
+    bench.instar(["convert", "-O", "raw", "b/image", "stolen"]).fails_with("instar trust");
+    bench.instar(["rebase", "-u", "-b", "../a/new", "-F", "qcow2", "b/image"]).succeeds();
     reads("named anew");
     bench.instar(["snapshot", "-c", "one", "b/image"]).succeeds();
     reads("after a snapshot");
     bench.instar(["rebase", "-b", "", "b/image"]).succeeds();
     reads("alone");
-    bench
-        .qemu(["rebase", "-u", "-b", "../a/new", "-F", "qcow2", "b/image"])
-        .succeeds();
-    bench
-        .instar(["convert", "-O", "raw", "b/image", "stolen"])
-        .fails_with("instar trust");
+    bench.qemu(["rebase", "-u", "-b", "../a/new", "-F", "qcow2", "b/image"]).succeeds();
+    bench.instar(["convert", "-O", "raw", "b/image", "stolen"]).fails_with("instar trust");
 }
 
 fn names_in_untrusted_images_lead_nowhere(bench: &Bench) {
     images(bench, "cluster_size=64k");
     let before = fs::read(bench.path("image")).unwrap();
-    bench
-        .instar(["rebase", "--untrusted", "-b", "new", "-F", "qcow2", "image"])
-        .fails_with("--untrusted");
+    bench.instar(["rebase", "--untrusted", "-b", "new", "-F", "qcow2", "image"]).fails_with("--untrusted");
     assert!(fs::read(bench.path("image")).unwrap() == before);
     bench
-        .instar([
-            "rebase",
-            "-b",
-            "new",
-            "-F",
-            "qcow2",
-            "--untrusted-dir",
-            ".",
-            "image",
-        ])
+        .instar(["rebase", "-b", "new", "-F", "qcow2", "--untrusted-dir", ".", "image"])
         .fails_with("untrusted-dir");
     assert!(fs::read(bench.path("image")).unwrap() == before);
 }
@@ -458,9 +343,7 @@ fn an_image_with_a_data_file_is_rebased_only_where_that_may_be_written(bench: &B
     for (data, allowed) in [("data", true), ("sub/data", false)] {
         let options = format!("data_file={data}");
         bench
-            .qemu([
-                "create", "-q", "-f", "qcow2", "-o", &options, "-b", "old", "-F", "qcow2", "apart", "5M",
-            ])
+            .qemu(["create", "-q", "-f", "qcow2", "-o", &options, "-b", "old", "-F", "qcow2", "apart", "5M"])
             .succeeds();
         variant::io(bench, "apart", &["write -P 7 64k 70k", "write -P 8 2M 64k"]);
         keep_disk(bench, "apart", "before.raw");
@@ -469,18 +352,7 @@ fn an_image_with_a_data_file_is_rebased_only_where_that_may_be_written(bench: &B
             ours.succeeds();
         } else {
             ours.fails_with("--allow-dir");
-            bench
-                .instar([
-                    "rebase",
-                    "-b",
-                    "new",
-                    "-F",
-                    "qcow2",
-                    "--allow-dir",
-                    "sub",
-                    "apart",
-                ])
-                .succeeds();
+            bench.instar(["rebase", "-b", "new", "-F", "qcow2", "--allow-dir", "sub", "apart"]).succeeds();
         }
         keep_disk(bench, "apart", "after.raw");
         same_bytes(bench, "before.raw", "after.raw", data);
@@ -493,19 +365,8 @@ fn a_kill_at_any_moment_leaves_the_disk(bench: &Bench) {
     disk::make(&bench.path("old.raw"), 48 << 20, &disk::usual_pieces(1));
     fs::write(bench.path("old.raw"), disk::pattern(0, 48 << 20, 1)).unwrap();
     fs::write(bench.path("new.raw"), disk::pattern(0, 48 << 20, 2)).unwrap();
-    let create = [
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-o",
-        "cluster_size=4k",
-        "-b",
-        "old.raw",
-        "-F",
-        "raw",
-        "fresh",
-    ];
+    let create =
+        ["create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", "-b", "old.raw", "-F", "raw", "fresh"];
     bench.qemu(create).succeeds();
     variant::io(bench, "fresh", &["write -P 7 1M 3M"]);
     keep_disk(bench, "fresh", "before.raw");

@@ -31,11 +31,7 @@ impl Mount {
 
     /// Bytes free.
     fn free(&self) -> u64 {
-        let outcome = Command::new("df")
-            .args(["-B1", "--output=avail"])
-            .arg(&self.0)
-            .output()
-            .unwrap();
+        let outcome = Command::new("df").args(["-B1", "--output=avail"]).arg(&self.0).output().unwrap();
         let text = String::from_utf8(outcome.stdout).unwrap();
         text.lines().nth(1).unwrap().trim().parse().unwrap()
     }
@@ -56,81 +52,25 @@ fn conversions_to_raw_share_extents(bench: &Bench) {
         Ok(mount) => mount,
         Err(reason) => return ledger::skip(reason),
     };
-    disk::make(
-        &bench.path("disk.raw"),
-        DATA + (8 << 20),
-        &[Piece::Data(1 << 20, DATA, 7)],
-    );
-    for (format, options) in [
-        ("raw", "-S4k"),
-        ("qcow2", "-S4k"),
-        ("qcow2", "-C"),
-        ("raw", "--checksum"),
-        ("qcow2", "--checksum"),
-    ] {
-        bench
-            .qemu(["convert", "-f", "raw", "-O", format, "disk.raw", "xfs/image"])
-            .succeeds();
-        assert!(
-            Command::new("sync")
-                .arg("-f")
-                .arg(&mount.0)
-                .status()
-                .unwrap()
-                .success()
-        );
+    disk::make(&bench.path("disk.raw"), DATA + (8 << 20), &[Piece::Data(1 << 20, DATA, 7)]);
+    for (format, options) in
+        [("raw", "-S4k"), ("qcow2", "-S4k"), ("qcow2", "-C"), ("raw", "--checksum"), ("qcow2", "--checksum")]
+    {
+        bench.qemu(["convert", "-f", "raw", "-O", format, "disk.raw", "xfs/image"]).succeeds();
+        assert!(Command::new("sync").arg("-f").arg(&mount.0).status().unwrap().success());
         let before = mount.free();
         // -S cannot stand beside -C, and 4k is its default.
-        bench
-            .instar([
-                "convert",
-                options,
-                "-f",
-                format,
-                "-O",
-                "raw",
-                "xfs/image",
-                "xfs/out",
-            ])
-            .succeeds();
-        assert!(
-            Command::new("sync")
-                .arg("-f")
-                .arg(&mount.0)
-                .status()
-                .unwrap()
-                .success()
-        );
+        bench.instar(["convert", options, "-f", format, "-O", "raw", "xfs/image", "xfs/out"]).succeeds();
+        assert!(Command::new("sync").arg("-f").arg(&mount.0).status().unwrap().success());
         let cost = before.saturating_sub(mount.free());
         assert!(cost < DATA / 8, "{format} {options}: {cost} bytes of new space");
         same_bytes(bench, "disk.raw", "xfs/out", format);
         std::fs::remove_file(bench.path("xfs/out")).unwrap();
         // Space of its own is what `-S 0` asks for.
         let before = mount.free();
-        bench
-            .instar([
-                "convert",
-                "-S0",
-                "-f",
-                format,
-                "-O",
-                "raw",
-                "xfs/image",
-                "xfs/out",
-            ])
-            .succeeds();
-        assert!(
-            Command::new("sync")
-                .arg("-f")
-                .arg(&mount.0)
-                .status()
-                .unwrap()
-                .success()
-        );
-        assert!(
-            before.saturating_sub(mount.free()) >= DATA,
-            "{format}: -S 0 shares extents"
-        );
+        bench.instar(["convert", "-S0", "-f", format, "-O", "raw", "xfs/image", "xfs/out"]).succeeds();
+        assert!(Command::new("sync").arg("-f").arg(&mount.0).status().unwrap().success());
+        assert!(before.saturating_sub(mount.free()) >= DATA, "{format}: -S 0 shares extents");
         same_bytes(bench, "disk.raw", "xfs/out", format);
         std::fs::remove_file(bench.path("xfs/out")).unwrap();
     }

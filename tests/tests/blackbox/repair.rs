@@ -68,11 +68,7 @@ fn alike(bench: &Bench, what: &str) -> [Outcome; 2] {
 fn repairs(bench: &Bench, codes: [i32; 2], what: &str) {
     let outcomes = alike(bench, what);
     let found = outcomes.each_ref().map(Outcome::code);
-    assert_eq!(
-        found,
-        codes.map(Some),
-        "{what} is not what the test means to show: {outcomes:?}"
-    );
+    assert_eq!(found, codes.map(Some), "{what} is not what the test means to show: {outcomes:?}");
 }
 
 /// Sets the refcount of a cluster where it has so many bits.
@@ -85,9 +81,7 @@ fn set_count(tables: &Tables, bits: u64, cluster: u64, value: u64) {
         let shift = cluster * bits % 8;
         let mask = (1_u64 << bits) - 1;
         let old = tables.0.get(at) >> 56;
-        tables
-            .0
-            .byte(at, ((old & !(mask << shift)) | (value << shift)) as u8);
+        tables.0.byte(at, ((old & !(mask << shift)) | (value << shift)) as u8);
     }
 }
 
@@ -122,10 +116,7 @@ fn repair_leaves_sound_images_alone(bench: &Bench) {
     with_snapshots(bench);
     repairs(bench, [0, 0], "two snapshots");
     let before = fs::read(bench.path("image")).unwrap();
-    assert!(
-        fs::read(bench.path("ours")).unwrap() == before,
-        "it was written to"
-    );
+    assert!(fs::read(bench.path("ours")).unwrap() == before, "it was written to");
     image(bench, "compat=0.10");
     repairs(bench, [0, 0], "version 2");
 }
@@ -169,10 +160,7 @@ fn repair_frees_leaked_clusters(bench: &Bench) {
     repairs(bench, [0, 0], "entries cleared");
     use std::os::unix::fs::MetadataExt;
     let [theirs, ours] = ["theirs", "ours"].map(|image| fs::metadata(bench.path(image)).unwrap().blocks());
-    assert!(
-        ours <= theirs,
-        "the space of freed clusters was not given back: {ours} blocks, {theirs}"
-    );
+    assert!(ours <= theirs, "the space of freed clusters was not given back: {ours} blocks, {theirs}");
     let tables = image(bench, "");
     tables.0.u64(tables.l1(), 0);
     repairs(bench, [0, 0], "a whole table cleared");
@@ -213,11 +201,9 @@ fn repair_corrects_copied_flags(bench: &Bench) {
 }
 
 fn repair_names_broken_l1_entries(bench: &Bench) {
-    for (what, change) in [
-        ("reserved bits", 1_u64),
-        ("high reserved bits", 1 << 56),
-        ("past the end", 1 << 40),
-    ] {
+    for (what, change) in
+        [("reserved bits", 1_u64), ("high reserved bits", 1 << 56), ("past the end", 1 << 40)]
+    {
         let tables = image(bench, "");
         tables.0.u64(tables.l1(), tables.0.get(tables.l1()) ^ change);
         alike(bench, what);
@@ -274,10 +260,7 @@ fn repair_names_broken_subclusters(bench: &Bench) {
     ] {
         let tables = image(bench, "extended_l2=on");
         let place = tables.l2() + 16;
-        tables
-            .0
-            .u64(place, value.unwrap_or_else(|| tables.0.get(place)))
-            .u64(place + 8, bits);
+        tables.0.u64(place, value.unwrap_or_else(|| tables.0.get(place))).u64(place + 8, bits);
         alike(bench, what);
     }
 }
@@ -321,19 +304,13 @@ fn repair_rebuilds_refcount_structures(bench: &Bench) {
     tables.0.u64(tables.refcount_table(), 0);
     repairs(bench, [1, 0], "no block, snapshots");
     let ours = fs::read(bench.path("ours")).unwrap();
-    assert!(
-        ours == fs::read(bench.path("theirs")).unwrap(),
-        "the new structure is elsewhere"
-    );
+    assert!(ours == fs::read(bench.path("theirs")).unwrap(), "the new structure is elsewhere");
 }
 
 fn repair_rebuilds_what_qemu_img_does_not(bench: &Bench) {
     let tables = image(bench, "");
     let length = tables.0.end();
-    tables.0.u64(
-        tables.refcount_table() + 8,
-        length.next_multiple_of(CLUSTER) + 64 * CLUSTER,
-    );
+    tables.0.u64(tables.refcount_table() + 8, length.next_multiple_of(CLUSTER) + 64 * CLUSTER);
     let [theirs, ours] = both(bench, &["check", "-r", "all", "image"]);
     assert_eq!(ours.code(), Some(0), "{ours}");
     let lengths = ["theirs", "ours"].map(|image| fs::metadata(bench.path(image)).unwrap().len());
@@ -341,20 +318,14 @@ fn repair_rebuilds_what_qemu_img_does_not(bench: &Bench) {
     assert!(lengths[1] <= length + 3 * CLUSTER, "{lengths:?}");
     assert_eq!(theirs.code(), ours.code());
     checks_clean(bench, "ours", "a wild pointer");
-    for (what, value) in [
-        ("misaligned", 2 * CLUSTER + 512),
-        ("reserved bits", 2 * CLUSTER + 1),
-    ] {
+    for (what, value) in [("misaligned", 2 * CLUSTER + 512), ("reserved bits", 2 * CLUSTER + 1)] {
         let tables = image(bench, "");
         let before = disk(bench, "image");
         tables.0.u64(tables.refcount_table(), value);
         let [theirs, ours] = both(bench, &["check", "-r", "all", "image"]);
         deviates("check-repair-misaligned", &theirs.code(), &ours.code());
         assert_eq!(ours.code(), Some(0), "{what}: {ours}");
-        assert!(
-            ours.text().contains("Double checking the fixed image now..."),
-            "{what}: {ours}"
-        );
+        assert!(ours.text().contains("Double checking the fixed image now..."), "{what}: {ours}");
         checks_clean(bench, "ours", what);
         assert!(disk(bench, "ours") == before, "{what}: another disk");
     }
@@ -362,18 +333,7 @@ fn repair_rebuilds_what_qemu_img_does_not(bench: &Bench) {
 
 fn repair_destroys_nothing_that_it_cannot_count(bench: &Bench) {
     // Two clusters of L1 table, and the file ends in the first.
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "cluster_size=512",
-            "image",
-            "20M",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "cluster_size=512", "image", "20M"]).succeeds();
     io(bench, "image", &["write -P 5 0 20M"]);
     let crafted = Crafted::open(&bench.path("image"));
     let table = crafted.get(field::L1_TABLE_OFFSET);
@@ -385,19 +345,12 @@ fn repair_destroys_nothing_that_it_cannot_count(bench: &Bench) {
         let [theirs, ours] = both(bench, &["check", "-r", mode, "image"]);
         deviates("check-repair-cut", &theirs.code(), &ours.code());
         ours.fails_with("a table continues past the end of the file");
-        assert!(
-            fs::read(bench.path("ours")).unwrap() == before,
-            "something was written"
-        );
+        assert!(fs::read(bench.path("ours")).unwrap() == before, "something was written");
     }
     // A table in the place of data, whose bytes look like wrong flags.
     let tables = image(bench, "");
     let data = tables.0.get(tables.entry(1)) & OFFSET;
-    tables
-        .0
-        .u64(data, 3 * CLUSTER)
-        .u64(tables.l1(), tables.0.get(tables.l1()))
-        .u32(field::L1_SIZE, 2);
+    tables.0.u64(data, 3 * CLUSTER).u64(tables.l1(), tables.0.get(tables.l1())).u32(field::L1_SIZE, 2);
     tables.0.u64(tables.l1() + 8, COPIED | data);
     let [_, ours] = both(bench, &["check", "-r", "all", "image"]);
     let contents = ["theirs", "ours"]
@@ -405,10 +358,7 @@ fn repair_destroys_nothing_that_it_cannot_count(bench: &Bench) {
     deviates("check-repair-shared", &contents[0], &contents[1]);
     assert_eq!(ours.code(), Some(2), "{ours}");
     let image_bytes = fs::read(bench.path("image")).unwrap();
-    assert!(
-        image_bytes[data as usize..][..CLUSTER as usize] == contents[1],
-        "data was changed"
-    );
+    assert!(image_bytes[data as usize..][..CLUSTER as usize] == contents[1], "data was changed");
 }
 
 fn repair_says_what_a_refcount_cannot_say(bench: &Bench) {
@@ -439,12 +389,7 @@ fn repair_corrects_refcounts_of_every_width(bench: &Bench) {
             repairs(bench, [1, 0], &format!("{options}: not counted"));
             let tables = image(bench, &options);
             for cluster in 0..4 {
-                set_count(
-                    &tables,
-                    bits,
-                    data(&tables, cluster),
-                    most - most / 2 * (cluster % 2),
-                );
+                set_count(&tables, bits, data(&tables, cluster), most - most / 2 * (cluster % 2));
             }
             repairs(bench, [0, 0], &format!("{options}: too high"));
             if bits > 1 {
@@ -472,45 +417,28 @@ fn repair_keeps_snapshots_beside_bitmaps(bench: &Bench) {
             bench.qemu(["convert", "-l", "first", "-O", "raw", image, "state.raw"]);
             fs::read(bench.path("state.raw")).unwrap_or_default()
         };
-        let before = (
-            disk(bench, "image"),
-            state("image"),
-            bench.qemu(["snapshot", "-l", "image"]).text(),
-        );
+        let before = (disk(bench, "image"), state("image"), bench.qemu(["snapshot", "-l", "image"]).text());
         for mode in ["leaks", "all"] {
             let [theirs, ours] = both(bench, &["check", "-r", mode, "image"]);
             assert_eq!((theirs.code(), ours.code()), (Some(0), Some(0)), "{theirs}{ours}");
             assert_eq!(ours.text().contains("1 leaked clusters"), leak, "{ours}");
             assert!(
-                (
-                    disk(bench, "ours"),
-                    state("ours"),
-                    bench.qemu(["snapshot", "-l", "ours"]).text()
-                ) == before,
+                (disk(bench, "ours"), state("ours"), bench.qemu(["snapshot", "-l", "ours"]).text()) == before,
                 "{mode}"
             );
             let lists = ["theirs", "ours"].map(|image| bench.qemu(["snapshot", "-l", image]).text());
             deviates("check-repair-snapshots", &lists[0], &lists[1]);
             checks_clean(bench, "ours", mode);
-            assert!(
-                bench.qemu(["info", "ours"]).text().contains("name: one"),
-                "the bitmap is lost"
-            );
+            assert!(bench.qemu(["info", "ours"]).text().contains("name: one"), "the bitmap is lost");
         }
     }
 }
 
 fn repair_replays_the_log_of_a_vhdx_as_qemu_img_does(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "vhdx", "-o", "block_size=1M", "image", "8M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "vhdx", "-o", "block_size=1M", "image", "8M"]).succeeds();
     let mut write = Command::new("qemu-io");
-    Outcome::of(
-        write
-            .current_dir(bench.directory())
-            .args(["-f", "vhdx", "-c", "write -P 7 0 1M", "image"]),
-    )
-    .succeeds();
+    Outcome::of(write.current_dir(bench.directory()).args(["-f", "vhdx", "-c", "write -P 7 0 1M", "image"]))
+        .succeeds();
     let edited = Edited::open(&bench.path("image"));
     let end = edited.end();
     let place = end - (1 << 20);
@@ -536,33 +464,18 @@ fn repair_replays_the_log_of_a_vhdx_as_qemu_img_does(bench: &Bench) {
         edited.put(header + 48, &guid).seal_vhdx(header, 4096);
     }
     let dirty = bench.qemu(["check", "-f", "vhdx", "image"]);
-    assert!(
-        dirty.errors().contains("log that needs to be replayed"),
-        "{dirty}"
-    );
+    assert!(dirty.errors().contains("log that needs to be replayed"), "{dirty}");
     for mode in ["leaks", "all"] {
         for more in [[].as_slice(), &["--output=json"], &["-q"]] {
             let [theirs, ours] = both(bench, &[&["check", "-r", mode, "image"], more].concat());
             assert_eq!(said(&theirs), said(&ours), "{mode} {more:?}");
             for image in ["theirs", "ours"] {
-                bench
-                    .qemu([
-                        "convert",
-                        "-f",
-                        "vhdx",
-                        "-O",
-                        "raw",
-                        image,
-                        &format!("{image}.raw"),
-                    ])
-                    .succeeds();
+                bench.qemu(["convert", "-f", "vhdx", "-O", "raw", image, &format!("{image}.raw")]).succeeds();
             }
             same_bytes(bench, "theirs.raw", "ours.raw", mode);
             let bytes = fs::read(bench.path("ours.raw")).unwrap();
             assert!(
-                bytes[4095..12289]
-                    .iter()
-                    .eq([7].iter().chain(&[0; 8192]).chain(&[7])),
+                bytes[4095..12289].iter().eq([7].iter().chain(&[0; 8192]).chain(&[7])),
                 "the log was not replayed"
             );
             checks_clean_as(bench, "vhdx", "ours", mode);
@@ -602,10 +515,7 @@ fn repair_corrects_snapshot_tables(bench: &Bench) {
         let entry = fs::read(bench.path("image")).unwrap()[tables.snapshots() as usize..][..68].to_vec();
         let end = tables.0.end().next_multiple_of(CLUSTER);
         tables.0.bytes(end, &entry).length(end + 70_000 * 40 + CLUSTER);
-        tables
-            .0
-            .u64(field::SNAPSHOTS_OFFSET, end)
-            .u32(field::NB_SNAPSHOTS, count);
+        tables.0.u64(field::SNAPSHOTS_OFFSET, end).u32(field::NB_SNAPSHOTS, count);
         // The reference takes seconds for so many.
         let [theirs, ours] = both(bench, &["check", "-r", "all", "image"]);
         assert_eq!(said(&theirs), said(&ours), "{what}");
@@ -617,10 +527,7 @@ fn repair_corrects_snapshot_tables(bench: &Bench) {
     let tables = with_snapshots(bench);
     let table = tables.snapshots();
     let entry = fs::read(bench.path("image")).unwrap()[table as usize..][..144].to_vec();
-    tables
-        .0
-        .bytes(table + 36, &[0; 4])
-        .bytes(table + 40, &entry[64..]);
+    tables.0.bytes(table + 36, &[0; 4]).bytes(table + 40, &entry[64..]);
     repairs(bench, [2, 0], "an entry of version 2");
     let lists = ["theirs", "ours"].map(|image| bench.qemu(["snapshot", "-l", image]).text());
     assert_eq!(lists[0], lists[1]);
@@ -643,10 +550,7 @@ fn repair_counts_bitmaps_and_drops_stale_ones(bench: &Bench) {
     tables.0.u64(tables.entry(1), 0);
     let [theirs, ours] = both(bench, &["check", "-r", "all", "image"]);
     assert_eq!(said(&theirs), said(&ours));
-    assert!(
-        bench.qemu(["info", "ours"]).text().contains("one"),
-        "the bitmap is lost"
-    );
+    assert!(bench.qemu(["info", "ours"]).text().contains("one"), "the bitmap is lost");
     checks_clean(bench, "ours", "a bitmap");
     let tables = bitmaps();
     tables.0.u64(field::AUTOCLEAR_FEATURES, 0);
@@ -655,10 +559,7 @@ fn repair_counts_bitmaps_and_drops_stale_ones(bench: &Bench) {
         assert_eq!((theirs.code(), theirs.text()), (Some(0), ours.text()));
         // qemu-img does not end the line of its hint.
         let hint = "to fix.";
-        assert_eq!(
-            said(&theirs).2.replacen(hint, &format!("{hint}\n"), 1),
-            said(&ours).2
-        );
+        assert_eq!(said(&theirs).2.replacen(hint, &format!("{hint}\n"), 1), said(&ours).2);
         // Nothing is left of them, not even a warning.
         checks_clean(bench, "ours", "stale bitmaps");
     }
@@ -697,15 +598,9 @@ fn repair_looks_at_data_files(bench: &Bench) {
     };
     made(bench);
     repairs(bench, [0, 0], "sound");
-    for (what, change) in [
-        ("flag cleared", COPIED),
-        ("compressed", COMPRESSED),
-        ("unaligned", 512),
-    ] {
+    for (what, change) in [("flag cleared", COPIED), ("compressed", COMPRESSED), ("unaligned", 512)] {
         let tables = made(bench);
-        tables
-            .0
-            .u64(tables.entry(2), tables.0.get(tables.entry(2)) ^ change);
+        tables.0.u64(tables.entry(2), tables.0.get(tables.entry(2)) ^ change);
         alike(bench, what);
     }
     let tables = made(bench);
@@ -717,9 +612,7 @@ fn repair_looks_at_data_files(bench: &Bench) {
 
 fn repair_of_other_formats_is_that_of_qemu_img(bench: &Bench) {
     for format in ["raw", "vdi", "vmdk", "vpc", "vhdx", "qed"] {
-        bench
-            .qemu(["create", "-q", "-f", format, "image", "8M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", format, "image", "8M"]).succeeds();
         for words in [
             ["check", "-r", "all", "image"].as_slice(),
             &["check", "-r", "leaks", "-f", format, "image"],
@@ -750,13 +643,7 @@ fn repair_takes_the_options_that_qemu_img_takes(bench: &Bench) {
         &["check", "-r", "all", "-f", "raw", "image"],
         &["check", "-U", "-r", "all", "image"],
         &["check", "-r", "leaks", "--image-opts", "-U", list],
-        &[
-            "check",
-            "-r",
-            "all",
-            "--image-opts",
-            &format!("{list},read-only=on"),
-        ],
+        &["check", "-r", "all", "--image-opts", &format!("{list},read-only=on")],
         &["check", "-r", "all", "absent"],
         &["check", "-r", "all", "-T", "nonsense", "image"],
     ] {
@@ -775,11 +662,7 @@ fn repair_takes_the_options_that_qemu_img_takes(bench: &Bench) {
     ] {
         let theirs = bench.qemu(words);
         assert_eq!(theirs.code(), Some(1), "{theirs}");
-        assert_eq!(
-            theirs.message(),
-            bench.instar(words).fails().message(),
-            "{words:?}"
-        );
+        assert_eq!(theirs.message(), bench.instar(words).fails().message(), "{words:?}");
     }
 }
 
@@ -800,11 +683,7 @@ fn repair_of_an_image_in_use_is_refused(bench: &Bench) {
 }
 
 fn repair_needs_the_layers_below_as_check_does(bench: &Bench) {
-    bench
-        .qemu([
-            "create", "-q", "-u", "-f", "qcow2", "-b", "absent", "-F", "raw", "image", "1M",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-u", "-f", "qcow2", "-b", "absent", "-F", "raw", "image", "1M"]).succeeds();
     repairs(bench, [1, 1], "backing file");
 }
 
@@ -820,9 +699,7 @@ fn changing_a_dirty_image_repairs_it_first(bench: &Bench) {
         ("leaks", &|tables: &Tables| {
             tables.0.u64(tables.entry(1), 0);
         }),
-        ("refcounts too low", &|tables: &Tables| {
-            tables.count(tables.0.get(tables.entry(17)) & OFFSET, 1)
-        }),
+        ("refcounts too low", &|tables: &Tables| tables.count(tables.0.get(tables.entry(17)) & OFFSET, 1)),
         ("no refcounts", &|tables: &Tables| {
             tables.0.u64(tables.refcount_table(), 0);
         }),
@@ -850,14 +727,9 @@ fn changing_a_dirty_image_repairs_it_first(bench: &Bench) {
 
 fn committing_into_a_dirty_base_repairs_it_first(bench: &Bench) {
     let tables = image(bench, "");
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-b", "image", "-F", "qcow2", "top"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "image", "-F", "qcow2", "top"]).succeeds();
     io(bench, "top", &["write -P 6 3M 1M"]);
-    tables
-        .0
-        .u64(tables.entry(1), 0)
-        .u64(field::INCOMPATIBLE_FEATURES, 1);
+    tables.0.u64(tables.entry(1), 0).u64(field::INCOMPATIBLE_FEATURES, 1);
     let [theirs, ours] = both(bench, &["commit", "-d", "top"]);
     assert_eq!((theirs.code(), theirs.text()), (Some(0), ours.text()));
     assert_eq!(ours.code(), Some(0), "{ours}");

@@ -80,19 +80,12 @@ fn disks_that_we_resize_are_those_that_qemu_img_resizes(bench: &Bench) {
 }
 
 fn what_is_added_over_a_longer_layer_below_is_zero(bench: &Bench) {
-    for layout in [
-        "cluster_size=64k",
-        "cluster_size=4k",
-        "extended_l2=on",
-        "compat=0.10",
-    ] {
+    for layout in ["cluster_size=64k", "cluster_size=4k", "extended_l2=on", "compat=0.10"] {
         for preallocation in ["off", "metadata", "falloc", "full"] {
             for below in ["4M", "900k", "1100k"] {
                 let bench = &Bench::new(bench.sandbox());
                 disk::usual(&bench.path("disk.raw"));
-                bench
-                    .qemu(["resize", "-q", "--shrink", "-f", "raw", "disk.raw", below])
-                    .succeeds();
+                bench.qemu(["resize", "-q", "--shrink", "-f", "raw", "disk.raw", below]).succeeds();
                 for image in ["theirs", "ours"] {
                     bench
                         .qemu([
@@ -140,12 +133,7 @@ fn space_is_reserved_as_qemu_img_reserves_it(bench: &Bench) {
                     fs::create_dir(&home).unwrap();
                     // A relative data file is looked for from where one stands, by qemu-img.
                     let qemu = |words: &[&str]| {
-                        Outcome::of(
-                            Reference::installed()
-                                .program("qemu-img")
-                                .args(words)
-                                .current_dir(&home),
-                        )
+                        Outcome::of(Reference::installed().program("qemu-img").args(words).current_dir(&home))
                     };
                     qemu(&["create", "-q", "-f", "qcow2", "-o", layout, "image", old]).succeeds();
                     let words = ["resize", &mode, "image", "3M"];
@@ -184,36 +172,20 @@ fn space_is_reserved_as_qemu_img_reserves_it(bench: &Bench) {
 }
 
 fn bitmaps_have_the_bits_that_qemu_img_gives_them(bench: &Bench) {
-    for options in [
-        "cluster_size=64k",
-        "cluster_size=4k",
-        "cluster_size=512,data_file=data",
-    ] {
+    for options in ["cluster_size=64k", "cluster_size=4k", "cluster_size=512,data_file=data"] {
         let bench = &Bench::new(bench.sandbox());
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", "-o", options, "ours", "3M"])
-            .succeeds();
-        for (name, granularity, more) in [
-            ("fine", "512", "--enable"),
-            ("coarse", "64k", "--enable"),
-            ("off", "4k", "--disable"),
-        ] {
-            bench
-                .qemu(["bitmap", "--add", "-g", granularity, more, "ours", name])
-                .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", options, "ours", "3M"]).succeeds();
+        for (name, granularity, more) in
+            [("fine", "512", "--enable"), ("coarse", "64k", "--enable"), ("off", "4k", "--disable")]
+        {
+            bench.qemu(["bitmap", "--add", "-g", granularity, more, "ours", name]).succeeds();
         }
         variant::io(bench, "ours", &["write -P 7 64k 70k", "write -P 9 2900k 100k"]);
-        bench
-            .qemu(["bitmap", "--merge", "fine", "ours", "off"])
-            .succeeds();
+        bench.qemu(["bitmap", "--merge", "fine", "ours", "off"]).succeeds();
         for size in ["40M", "2950k", "200M", "3M", "100k"] {
             fs::copy(bench.path("ours"), bench.path("theirs")).unwrap();
-            bench
-                .qemu(["resize", "-q", "--shrink", "theirs", size])
-                .succeeds();
-            bench
-                .instar(["resize", "-q", "--shrink", "ours", size])
-                .succeeds();
+            bench.qemu(["resize", "-q", "--shrink", "theirs", size]).succeeds();
+            bench.instar(["resize", "-q", "--shrink", "ours", size]).succeeds();
             let what = format!("{options}, {size}");
             checks_clean(bench, "ours", &what);
             let listed = |image| qemu_info(bench, image)["format-specific"]["data"]["bitmaps"].clone();
@@ -222,12 +194,8 @@ fn bitmaps_have_the_bits_that_qemu_img_gives_them(bench: &Bench) {
                 // Alike bits make alike images.
                 for image in ["theirs", "ours"] {
                     let copy = format!("{image}.copy");
-                    bench
-                        .qemu(["create", "-q", "-f", "qcow2", &copy, size])
-                        .succeeds();
-                    bench
-                        .qemu(["bitmap", "--add", "-g", "512", &copy, "b"])
-                        .succeeds();
+                    bench.qemu(["create", "-q", "-f", "qcow2", &copy, size]).succeeds();
+                    bench.qemu(["bitmap", "--add", "-g", "512", &copy, "b"]).succeeds();
                     bench
                         .qemu(["bitmap", "--merge", name, "-b", image, "-F", "qcow2", &copy, "b"])
                         .succeeds();
@@ -239,18 +207,13 @@ fn bitmaps_have_the_bits_that_qemu_img_gives_them(bench: &Bench) {
 }
 
 fn a_bitmap_that_was_not_saved_cleanly_is_in_the_way(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     bench.qemu(["bitmap", "--add", "image", "b"]).succeeds();
     let mut bytes = fs::read(bench.path("image")).unwrap();
     let entry = bytes.windows(2).rposition(|pair| pair == b"b\0").unwrap() - 24;
     bytes[entry + 15] |= 1;
     fs::write(bench.path("image"), &bytes).unwrap();
-    let (theirs, ours) = (
-        bench.qemu(["resize", "image", "2M"]),
-        bench.instar(["resize", "image", "2M"]),
-    );
+    let (theirs, ours) = (bench.qemu(["resize", "image", "2M"]), bench.instar(["resize", "image", "2M"]));
     assert_eq!(theirs.code(), ours.code(), "{theirs}{ours}");
     assert_eq!(theirs.message(), ours.message());
     fs::write(bench.path("image"), &bytes).unwrap();
@@ -260,21 +223,13 @@ fn a_bitmap_that_was_not_saved_cleanly_is_in_the_way(bench: &Bench) {
 
 fn a_layer_below_that_is_missing_is_missed(bench: &Bench) {
     bench.qemu(["create", "-q", "-f", "raw", "base", "1M"]).succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "middle"])
-        .succeeds();
-    bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-b", "middle", "-F", "qcow2", "top",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "middle"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "middle", "-F", "qcow2", "top"]).succeeds();
     fs::remove_file(bench.path("base")).unwrap();
     let before = fs::read(bench.path("top")).unwrap();
-    for words in [
-        ["resize", "top", "2M"].as_slice(),
-        &["resize", "--shrink", "top", "512k"],
-        &["resize", "top", "0"],
-    ] {
+    for words in
+        [["resize", "top", "2M"].as_slice(), &["resize", "--shrink", "top", "512k"], &["resize", "top", "0"]]
+    {
         let (theirs, ours) = (bench.qemu(words), bench.instar(words));
         assert_eq!(theirs.code(), ours.code(), "{words:?}: {ours}");
         assert_eq!(theirs.message(), ours.message(), "{words:?}");
@@ -287,35 +242,22 @@ fn a_data_file_elsewhere_is_written_to_only_where_that_is_allowed(bench: &Bench)
     fs::create_dir(&elsewhere).unwrap();
     let name = elsewhere.join("data");
     let options = format!("data_file={}", name.display());
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-o", &options, "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", &options, "image", "1M"]).succeeds();
     bench.instar(["resize", "image", "2M"]).fails_with("allow");
     bench.instar(["resize", "--untrusted", "image", "2M"]).fails();
     assert_eq!(name.metadata().unwrap().len(), 1 << 20);
-    bench
-        .instar([
-            "resize",
-            "--allow-dir",
-            elsewhere.to_str().unwrap(),
-            "image",
-            "2M",
-        ])
-        .succeeds();
+    bench.instar(["resize", "--allow-dir", elsewhere.to_str().unwrap(), "image", "2M"]).succeeds();
     assert_eq!(name.metadata().unwrap().len(), 2 << 20);
     checks_clean(bench, "image", "data elsewhere");
 }
 
 fn an_image_in_use_or_read_only_is_not_resized(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     let before = fs::read(bench.path("image")).unwrap();
     let options = "driver=qcow2,read-only=on,file.filename=image";
-    for (words, held) in [
-        (["resize", "--image-opts", options, "2M"], false),
-        (["resize", "-q", "image", "2M"], true),
-    ] {
+    for (words, held) in
+        [(["resize", "--image-opts", options, "2M"], false), (["resize", "-q", "image", "2M"], true)]
+    {
         let holder = held.then(|| Holder::of(bench, "qcow2", "image"));
         let (theirs, ours) = (bench.qemu(words), bench.instar(words));
         assert_eq!(theirs.code(), ours.code(), "{words:?}: {ours}");
@@ -333,37 +275,20 @@ fn disks_of_other_formats_are_read_by_qemu_img(bench: &Bench) {
         disk::make(
             &bench.path("disk.raw"),
             size,
-            &[
-                Piece::Data(0, 70_000, 1),
-                Piece::Data(5 << 20, 300_000, 2),
-                Piece::Data(size - 4096, 4096, 3),
-            ],
+            &[Piece::Data(0, 70_000, 1), Piece::Data(5 << 20, 300_000, 2), Piece::Data(size - 4096, 4096, 3)],
         );
-        bench
-            .qemu([
-                "convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image",
-            ])
-            .succeeds();
+        bench.qemu(["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image"]).succeeds();
         let theirs = bench.qemu(["resize", "-f", format, "image", "+1M"]);
         theirs.fails_with("does not support resize");
         // More tables, and fewer; ends inside a block, a grain and a track.
-        for (step, next) in [
-            (20 << 20) + 512,
-            3000 << 20,
-            (5 << 20) + 70_144,
-            30 << 20,
-            1 << 20,
-        ]
-        .into_iter()
-        .enumerate()
+        for (step, next) in
+            [(20 << 20) + 512, 3000 << 20, (5 << 20) + 70_144, 30 << 20, 1 << 20].into_iter().enumerate()
         {
             let what = format!("{format} {options}, step {step}: {next}");
             let bytes = next.to_string();
             let words = ["image", &bytes];
             if next < size {
-                bench
-                    .instar([&["resize", "-f", format][..], &words].concat())
-                    .fails_with("--shrink");
+                bench.instar([&["resize", "-f", format][..], &words].concat()).fails_with("--shrink");
             }
             let ours = bench.instar([&["resize", "-f", format, "--shrink"][..], &words].concat());
             assert_eq!(ours.code(), Some(0), "{what}: {ours}");
@@ -376,12 +301,7 @@ fn disks_of_other_formats_are_read_by_qemu_img(bench: &Bench) {
                 size == next || (*format == "vpc" && !options.contains("force_size") && size > next),
                 "{what}: {size}"
             );
-            fs::OpenOptions::new()
-                .write(true)
-                .open(bench.path("disk.raw"))
-                .unwrap()
-                .set_len(size)
-                .unwrap();
+            fs::OpenOptions::new().write(true).open(bench.path("disk.raw")).unwrap().set_len(size).unwrap();
             let compared = bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", "image"]);
             assert_eq!(compared.code(), Some(0), "{what}: {compared}");
             if *format != "vpc" {
@@ -394,56 +314,29 @@ fn disks_of_other_formats_are_read_by_qemu_img(bench: &Bench) {
 fn an_extent_elsewhere_is_resized_only_where_that_is_allowed(bench: &Bench) {
     fs::create_dir(bench.path("elsewhere")).unwrap();
     bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "vmdk",
-            "-o",
-            "subformat=monolithicFlat",
-            "image.vmdk",
-            "1M",
-        ])
+        .qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "image.vmdk", "1M"])
         .succeeds();
-    fs::rename(
-        bench.path("image-flat.vmdk"),
-        bench.path("elsewhere/image-flat.vmdk"),
-    )
-    .unwrap();
-    let text = fs::read_to_string(bench.path("image.vmdk"))
-        .unwrap()
-        .replace("image-flat", "elsewhere/image-flat");
+    fs::rename(bench.path("image-flat.vmdk"), bench.path("elsewhere/image-flat.vmdk")).unwrap();
+    let text =
+        fs::read_to_string(bench.path("image.vmdk")).unwrap().replace("image-flat", "elsewhere/image-flat");
     fs::write(bench.path("image.vmdk"), &text).unwrap();
     let length = || bench.path("elsewhere/image-flat.vmdk").metadata().unwrap().len();
     bench.instar(["resize", "image.vmdk", "2M"]).fails_with("allow");
-    assert_eq!(
-        (length(), fs::read_to_string(bench.path("image.vmdk")).unwrap()),
-        (1 << 20, text)
-    );
-    bench
-        .instar(["resize", "--allow-dir", "elsewhere", "image.vmdk", "2M"])
-        .succeeds();
+    assert_eq!((length(), fs::read_to_string(bench.path("image.vmdk")).unwrap()), (1 << 20, text));
+    bench.instar(["resize", "--allow-dir", "elsewhere", "image.vmdk", "2M"]).succeeds();
     assert_eq!(length(), 2 << 20);
-    bench
-        .qemu(["convert", "-f", "vmdk", "-O", "raw", "image.vmdk", "back.raw"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "vmdk", "-O", "raw", "image.vmdk", "back.raw"]).succeeds();
     assert_eq!(bench.path("back.raw").metadata().unwrap().len(), 2 << 20);
 }
 
 fn what_a_smaller_disk_left_behind_does_not_come_back(bench: &Bench) {
     for image in ["theirs", "ours"] {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", image, "1M"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", image, "1M"]).succeeds();
         variant::io(bench, image, &["write -P 7 0 1M"]);
     }
     for size in ["100k", "1M"] {
-        bench
-            .qemu(["resize", "-q", "--shrink", "theirs", size])
-            .succeeds();
-        bench
-            .instar(["resize", "-q", "--shrink", "ours", size])
-            .succeeds();
+        bench.qemu(["resize", "-q", "--shrink", "theirs", size]).succeeds();
+        bench.instar(["resize", "-q", "--shrink", "ours", size]).succeeds();
     }
     let end = ["theirs", "ours"].map(|image| {
         bench.qemu(["convert", "-O", "raw", image, "disk.raw"]).succeeds();
@@ -457,12 +350,8 @@ fn what_a_smaller_disk_left_behind_does_not_come_back(bench: &Bench) {
 
 fn what_was_in_freed_clusters_does_not_come_back(bench: &Bench) {
     for image in ["theirs", "ours"] {
-        bench
-            .qemu(["create", "-q", "-f", "qcow2", image, "8M"])
-            .succeeds();
-        bench
-            .qemu(["bitmap", "--add", "-g", "512", image, "bits"])
-            .succeeds();
+        bench.qemu(["create", "-q", "-f", "qcow2", image, "8M"]).succeeds();
+        bench.qemu(["bitmap", "--add", "-g", "512", image, "bits"]).succeeds();
         variant::io(bench, image, &["write -P 7 0 2M"]);
         bench.qemu(["bitmap", "--remove", image, "bits"]).succeeds();
     }
@@ -604,34 +493,23 @@ fn material(bench: &Bench) {
         let home = bench.path(who);
         let _ = fs::remove_dir_all(&home);
         fs::create_dir(&home).unwrap();
-        for (name, format, options) in [
-            ("q", "qcow2", "compat=1.1"),
-            ("v2", "qcow2", "compat=0.10"),
-            ("r", "raw", "preallocation=off"),
-        ] {
+        for (name, format, options) in
+            [("q", "qcow2", "compat=1.1"), ("v2", "qcow2", "compat=0.10"), ("r", "raw", "preallocation=off")]
+        {
             let image = format!("{who}/{name}");
-            bench
-                .qemu(["create", "-q", "-f", format, "-o", options, &image, "1M"])
-                .succeeds();
+            bench.qemu(["create", "-q", "-f", format, "-o", options, &image, "1M"]).succeeds();
         }
-        bench
-            .qemu(["snapshot", "-c", "one", &format!("{who}/v2")])
-            .succeeds();
+        bench.qemu(["snapshot", "-c", "one", &format!("{who}/v2")]).succeeds();
     }
 }
 
 /// Both programs, each in its own directory.
 fn both(bench: &Bench, reference: &Reference, words: &[&str]) -> (Outcome, Outcome) {
     let mut theirs = reference.program("qemu-img");
-    theirs
-        .args(words)
-        .current_dir(bench.path("theirs"))
-        .env("LC_ALL", "C");
+    theirs.args(words).current_dir(bench.path("theirs")).env("LC_ALL", "C");
     // What the sandbox is stands in front of the verb: to old releases the last word is the size.
     let mut ours = bench.command::<&str>([]);
-    ours.args(words)
-        .current_dir(bench.path("ours"))
-        .env(VARIABLE, reference.profile());
+    ours.args(words).current_dir(bench.path("ours")).env(VARIABLE, reference.profile());
     (Outcome::of(&mut theirs), Outcome::of(&mut ours))
 }
 
@@ -683,11 +561,7 @@ fn alike(bench: &Bench, what: &str) {
     checks_clean(bench, "ours", what);
     let facts = |image| {
         let info = qemu_info(bench, image);
-        (
-            info["virtual-size"].clone(),
-            info["snapshots"].as_array().map(Vec::len),
-            info["dirty-flag"].clone(),
-        )
+        (info["virtual-size"].clone(), info["snapshots"].as_array().map(Vec::len), info["dirty-flag"].clone())
     };
     assert_eq!(facts("theirs"), facts("ours"), "{what}");
     assert_eq!(qemu_map(bench, "theirs"), qemu_map(bench, "ours"), "{what}");
@@ -699,9 +573,7 @@ fn alike(bench: &Bench, what: &str) {
     };
     for state in states {
         for (image, copy) in [("theirs", "theirs.raw"), ("ours", "ours.raw")] {
-            bench
-                .qemu([&["convert"], *state, &["-O", "raw", image, copy]].concat())
-                .succeeds();
+            bench.qemu([&["convert"], *state, &["-O", "raw", image, copy]].concat()).succeeds();
         }
         same_bytes(bench, "theirs.raw", "ours.raw", &format!("{what}, {state:?}"));
     }

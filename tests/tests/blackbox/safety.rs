@@ -54,15 +54,9 @@ both_sandboxes!(
 
 fn images_that_stand_alone_are_safe(bench: &Bench) {
     let mut seen = 0;
-    for variant in [
-        variant::LAYOUTS,
-        variant::CLUSTERS,
-        variant::FOREIGN,
-        variant::READ_ONLY,
-        variant::RAW,
-    ]
-    .into_iter()
-    .flatten()
+    for variant in [variant::LAYOUTS, variant::CLUSTERS, variant::FOREIGN, variant::READ_ONLY, variant::RAW]
+        .into_iter()
+        .flatten()
     {
         let bench = &Bench::new(bench.sandbox());
         variant.make(bench);
@@ -85,23 +79,11 @@ fn images_that_name_other_files_are_unsafe(bench: &Bench) {
         is_unsafe(bench, &["image"], "backing-file");
     }
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu([
-            "convert",
-            "-O",
-            "qcow2",
-            "-o",
-            "data_file=data",
-            "disk.raw",
-            "image",
-        ])
-        .succeeds();
+    bench.qemu(["convert", "-O", "qcow2", "-o", "data_file=data", "disk.raw", "image"]).succeeds();
     is_unsafe(bench, &["image"], "data-file");
     for subformat in ["monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"] {
         let option = format!("subformat={subformat}");
-        bench
-            .qemu(["convert", "-O", "vmdk", "-o", &option, "disk.raw", "image.vmdk"])
-            .succeeds();
+        bench.qemu(["convert", "-O", "vmdk", "-o", &option, "disk.raw", "image.vmdk"]).succeeds();
         is_unsafe(bench, &["image.vmdk"], "extent-files");
     }
 }
@@ -109,9 +91,7 @@ fn images_that_name_other_files_are_unsafe(bench: &Bench) {
 fn images_of_two_formats_are_unsafe(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
     assert!(verdicts(bench, &["disk.raw"]).0);
-    bench
-        .qemu(["convert", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     assert!(verdicts(bench, &["image"]).0);
     is_unsafe(bench, &["-f", "raw", "image"], "format");
     is_unsafe(bench, &["-f", "vmdk", "image"], "format");
@@ -127,49 +107,24 @@ fn images_of_two_formats_are_unsafe(bench: &Bench) {
     assert!(verdicts(bench, &["image"]).0);
     image.bytes(32769, b"CD001");
     is_unsafe(bench, &["image"], "format");
-    for (magic, name) in [
-        (b"LUKS\xba\xbe".as_slice(), "luks"),
-        (b"QFI\xfb\0\0\0\x01", "qcow"),
-    ] {
+    for (magic, name) in [(b"LUKS\xba\xbe".as_slice(), "luks"), (b"QFI\xfb\0\0\0\x01", "qcow")] {
         std::fs::write(bench.path(name), [magic, &[0; 4096]].concat()).unwrap();
         is_unsafe(bench, &[name], "format");
     }
-    bench
-        .qemu([
-            "convert",
-            "-O",
-            "vpc",
-            "-o",
-            "subformat=fixed",
-            "disk.raw",
-            "fixed.vhd",
-        ])
-        .succeeds();
+    bench.qemu(["convert", "-O", "vpc", "-o", "subformat=fixed", "disk.raw", "fixed.vhd"]).succeeds();
     let (safe, value) = verdicts(bench, &["fixed.vhd"]);
     assert!(safe && result(&value, "format") == "note", "{value}");
     // Told what it is, we find nothing wrong with it, whatever the disk in it begins with; but a disk may begin like another image.
     let image = Crafted::open(&bench.path("disk.raw"));
     let fixed = |name: &str, expected: bool, level: &str| {
         bench
-            .qemu([
-                "convert",
-                "-f",
-                "raw",
-                "-O",
-                "vpc",
-                "-o",
-                "subformat=fixed",
-                "disk.raw",
-                name,
-            ])
+            .qemu(["convert", "-f", "raw", "-O", "vpc", "-o", "subformat=fixed", "disk.raw", name])
             .succeeds();
         let (safe, value) = verdicts(bench, &["-f", "vpc", name]);
         assert!(safe == expected && result(&value, "format") == level, "{value}");
     };
     fixed("plain.vhd", true, "note");
-    image
-        .bytes(446, &[0x80, 1, 1, 0, 0x83, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0])
-        .bytes(510, &[0x55, 0xaa]);
+    image.bytes(446, &[0x80, 1, 1, 0, 0x83, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0]).bytes(510, &[0x55, 0xaa]);
     fixed("bootable.vhd", true, "note");
     image.bytes(0, b"QFI\xfb\0\0\0\x03");
     fixed("nested.vhd", false, "unsafe");
@@ -185,17 +140,13 @@ fn images_with_lying_tables_are_unsafe(bench: &Bench) {
     is_unsafe(bench, &["image"], "table-sizes");
     fresh().u32(field::REFCOUNT_TABLE_CLUSTERS, 100);
     is_unsafe(bench, &["image"], "table-sizes");
-    fresh()
-        .u32(field::NB_SNAPSHOTS, 60_000)
-        .u64(field::SNAPSHOTS_OFFSET, 65536);
+    fresh().u32(field::NB_SNAPSHOTS, 60_000).u64(field::SNAPSHOTS_OFFSET, 65536);
     is_unsafe(bench, &["image"], "table-sizes");
     let image = fresh();
     let l2 = image.get(image.get(field::L1_TABLE_OFFSET)) & 0x00ff_ffff_ffff_fe00;
     image.u64(l2, 0x8000_0000_0000_0600);
     is_unsafe(bench, &["image"], "structure");
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "20T"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "20T"]).succeeds();
     is_unsafe(bench, &["image"], "virtual-size");
     assert!(verdicts(bench, &["--max-size", "32T", "image"]).0);
     std::fs::write(bench.path("image"), b"QFI\xfb\0\0\0\x03").unwrap();
@@ -219,9 +170,7 @@ fn dirty_corrupt_and_encrypted_images_get_a_note(bench: &Bench) {
         let (safe, value) = verdicts(bench, &["image"]);
         assert!(safe && result(&value, name) == "note", "{value}");
     }
-    image
-        .u64(field::INCOMPATIBLE_FEATURES, 0)
-        .u32(field::CRYPT_METHOD, 1);
+    image.u64(field::INCOMPATIBLE_FEATURES, 0).u32(field::CRYPT_METHOD, 1);
     let (safe, value) = verdicts(bench, &["image"]);
     assert!(safe && result(&value, "encryption") == "note", "{value}");
     assert_eq!(result(&value, "amplification"), "not checked");
@@ -249,13 +198,6 @@ fn names_in_verdicts_are_escaped(bench: &Bench) {
     let outcome = bench.instar(["info", "--safety", "image"]);
     assert_eq!(outcome.code(), Some(1));
     assert!(!outcome.stdout.contains(&0x1b), "{outcome}");
-    assert_eq!(
-        outcome
-            .text()
-            .lines()
-            .filter(|line| line.starts_with("verdict: "))
-            .count(),
-        1
-    );
+    assert_eq!(outcome.text().lines().filter(|line| line.starts_with("verdict: ")).count(), 1);
     is_unsafe(bench, &["image"], "backing-file");
 }

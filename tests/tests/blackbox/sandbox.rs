@@ -15,10 +15,7 @@ both_sandboxes!(
 
 fn sandbox_says_which_one_is_in_use(bench: &Bench) {
     let human = bench.instar(["sandbox"]);
-    assert!(
-        human.succeeds().text().contains(bench.sandbox().name()),
-        "{human}"
-    );
+    assert!(human.succeeds().text().contains(bench.sandbox().name()), "{human}");
     let json = bench.instar(["sandbox", "--output=json"]);
     let value: serde_json::Value = serde_json::from_slice(&json.succeeds().stdout).unwrap();
     assert!(value.to_string().contains(bench.sandbox().name()), "{json}");
@@ -35,28 +32,15 @@ fn verbs_open_only_the_files_that_they_need(bench: &Bench) {
     for (words, opened) in [
         (["info", "image"].as_slice(), ["image"].as_slice()),
         (&["info", "--output=json", "image"], &["image"]),
-        (
-            &["convert", "--untrusted", "-O", "raw", "image", "out"],
-            &["image"],
-        ),
+        (&["convert", "--untrusted", "-O", "raw", "image", "out"], &["image"]),
         (&["convert", "-O", "raw", "image", "out"], &["image", "below.raw"]),
     ] {
-        let trace = [
-            "strace",
-            "-f",
-            "-qq",
-            "-o",
-            "trace",
-            "-e",
-            "trace=open,openat,openat2,socket,connect,execve",
-        ];
+        let trace =
+            ["strace", "-f", "-qq", "-o", "trace", "-e", "trace=open,openat,openat2,socket,connect,execve"];
         Outcome::of(&mut bench.command_under(&trace, words)).is_civil();
         let trace = fs::read_to_string(bench.path("trace")).unwrap();
         assert!(trace.contains("execve("), "strace saw nothing: {trace}");
-        assert!(
-            !trace.contains("socket(") && !trace.contains("connect("),
-            "{trace}"
-        );
+        assert!(!trace.contains("socket(") && !trace.contains("connect("), "{trace}");
         assert_eq!(trace.matches("execve(").count(), 1, "{trace}");
         for name in ["image", "below.raw"] {
             let times = trace
@@ -88,14 +72,8 @@ fn verbs_open_only_the_files_that_they_need(bench: &Bench) {
                     && !OF_THE_MACHINE.iter().any(|place| name.starts_with(place))
             })
             .collect();
-        assert!(
-            strangers.is_empty(),
-            "{words:?} opened {strangers:?} too:\n{trace}"
-        );
-        assert!(
-            opened.iter().all(|name| others.contains(name)),
-            "{words:?}: {others:?}"
-        );
+        assert!(strangers.is_empty(), "{words:?} opened {strangers:?} too:\n{trace}");
+        assert!(opened.iter().all(|name| others.contains(name)), "{words:?}: {others:?}");
         fs::remove_file(bench.path("trace")).unwrap();
     }
 }
@@ -103,16 +81,10 @@ fn verbs_open_only_the_files_that_they_need(bench: &Bench) {
 fn a_configuration_that_cannot_be_read_is_an_error(bench: &Bench) {
     disk::usual(&bench.path("image"));
     fs::write(bench.path("bad.toml"), "untrusted = maybe\n").unwrap();
-    bench
-        .instar(["info", "--config", "bad.toml", "image"])
-        .fails_with("bad.toml");
+    bench.instar(["info", "--config", "bad.toml", "image"]).fails_with("bad.toml");
     fs::write(bench.path("typo.toml"), "untrustd = true\n").unwrap();
-    bench
-        .instar(["info", "--config", "typo.toml", "image"])
-        .fails_with("typo.toml");
-    bench
-        .instar(["info", "--config", "absent.toml", "image"])
-        .fails_with("absent.toml");
+    bench.instar(["info", "--config", "typo.toml", "image"]).fails_with("typo.toml");
+    bench.instar(["info", "--config", "absent.toml", "image"]).fails_with("absent.toml");
 }
 
 fn a_configuration_sets_the_policy(bench: &Bench) {
@@ -125,22 +97,12 @@ fn a_configuration_sets_the_policy(bench: &Bench) {
         .fails_with("below.raw");
     fs::create_dir_all(bench.path(".config/instar")).unwrap();
     fs::write(bench.path(".config/instar/config.toml"), "untrusted = true\n").unwrap();
-    bench
-        .instar(["convert", "-O", "raw", "image", "out"])
-        .fails_with("below.raw");
+    bench.instar(["convert", "-O", "raw", "image", "out"]).fails_with("below.raw");
 }
 
 /// Where a program finds its libraries, its settings, the clock and what the kernel says of the machine.
-const OF_THE_MACHINE: &[&str] = &[
-    "/etc/",
-    "/lib",
-    "/usr/lib",
-    "/usr/share/zoneinfo",
-    "/proc/",
-    "/sys/",
-    "/dev/kvm",
-    "/dev/urandom",
-];
+const OF_THE_MACHINE: &[&str] =
+    &["/etc/", "/lib", "/usr/lib", "/usr/share/zoneinfo", "/proc/", "/sys/", "/dev/kvm", "/dev/urandom"];
 
 /// The name in a line of a trace of calls that open files.
 fn opened_name(line: &str) -> Option<&str> {

@@ -88,9 +88,7 @@ fn script(bench: &Bench, interpreter: &str, script: &str, format: &str, image: &
 }
 
 fn is_here(reader: &Reader) -> bool {
-    (reader.probe)()
-        .output()
-        .is_ok_and(|output| output.status.success())
+    (reader.probe)().output().is_ok_and(|output| output.status.success())
 }
 
 /// Whether `reader` reads `disk.raw` from `image`, with what it said if it does not.
@@ -170,9 +168,7 @@ fn judge(format: &str, variants: &[(&[&str], usize)]) {
             opinions >= *judges || readers.len() < READERS.len(),
             "{what}: only {opinions} readers of all"
         );
-        bench
-            .instar(["convert", "-f", format, "-O", "raw", "ours", "back"])
-            .succeeds();
+        bench.instar(["convert", "-f", format, "-O", "raw", "ours", "back"]).succeeds();
         if format != "vpc" {
             same_bytes(bench, "disk.raw", "back", &what);
         }

@@ -18,12 +18,7 @@ both_sandboxes!(
 );
 
 fn lists_snapshots_as_the_reference_does(bench: &Bench) {
-    for variants in [
-        variant::STATES,
-        variant::RAW,
-        variant::FOREIGN,
-        variant::READ_ONLY,
-    ] {
+    for variants in [variant::STATES, variant::RAW, variant::FOREIGN, variant::READ_ONLY] {
         for variant in variants {
             let bench = &Bench::new(bench.sandbox());
             variant.make(bench);
@@ -40,9 +35,7 @@ fn lists_snapshots_as_the_reference_does(bench: &Bench) {
 }
 
 fn lists_many_snapshots_with_odd_names(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     for number in 0..40 {
         let name = match number % 4 {
             0 => format!("snapshot {number}"),
@@ -95,27 +88,10 @@ fn snapshots_that_we_make_apply_and_delete_are_those_of_qemu_img(bench: &Bench) 
 }
 
 fn a_snapshot_verb_says_what_qemu_img_says(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "vmdk", "other", "1M"])
-        .succeeds();
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "data_file=data",
-            "apart",
-            "1M",
-        ])
-        .succeeds();
-    bench
-        .qemu(["create", "-q", "-f", "raw", "plain", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "vmdk", "other", "1M"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=data", "apart", "1M"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "raw", "plain", "1M"]).succeeds();
     for words in [
         ["snapshot", "-c", "x", "other"].as_slice(),
         &["snapshot", "-a", "x", "other"],
@@ -143,9 +119,7 @@ fn a_snapshot_verb_says_what_qemu_img_says(bench: &Bench) {
 }
 
 fn an_image_that_the_user_calls_read_only_is_not_changed(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     bench.qemu(["snapshot", "-c", "old", "image"]).succeeds();
     let before = std::fs::read(bench.path("image")).unwrap();
     let list = |options: &str| format!("driver=qcow2,{options},file.driver=file,file.filename=image");
@@ -160,14 +134,7 @@ fn an_image_that_the_user_calls_read_only_is_not_changed(bench: &Bench) {
         &["snapshot", "--image-opts", "-c", "new", &below],
         &["snapshot", "--image-opts", "-c", "new", &both],
         &["snapshot", "--image-opts", "-c", "new", &shared],
-        &[
-            "snapshot",
-            "--image-opts",
-            "-U",
-            "-c",
-            "new",
-            &list("read-only=off"),
-        ],
+        &["snapshot", "--image-opts", "-U", "-c", "new", &list("read-only=off")],
         &["snapshot", "-c", "new", json],
     ] {
         let (theirs, ours) = (bench.qemu(words), bench.instar(words));
@@ -183,16 +150,11 @@ fn an_image_that_the_user_calls_read_only_is_not_changed(bench: &Bench) {
 }
 
 fn a_snapshot_of_an_image_in_use_is_refused_and_changes_nothing(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     let before = std::fs::read(bench.path("image")).unwrap();
     let holder = Holder::of(bench, "qcow2", "image");
     let ours = bench.instar(["snapshot", "-c", "x", "image"]);
-    assert_eq!(
-        ours.message(),
-        bench.qemu(["snapshot", "-c", "x", "image"]).message()
-    );
+    assert_eq!(ours.message(), bench.qemu(["snapshot", "-c", "x", "image"]).message());
     ours.fails_with("Is another process using the image");
     assert_eq!(std::fs::read(bench.path("image")).unwrap(), before);
     drop(holder);
@@ -201,18 +163,11 @@ fn a_snapshot_of_an_image_in_use_is_refused_and_changes_nothing(bench: &Bench) {
 
 fn listing_snapshots_opens_no_layer_below(bench: &Bench) {
     disk::usual(&bench.path("base.raw"));
-    bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "image",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "image"]).succeeds();
     bench.qemu(["snapshot", "-c", "one", "image"]).succeeds();
     same_outcome(bench, &["snapshot", "-l", "image"], "with the layer below");
     std::fs::remove_file(bench.path("base.raw")).unwrap();
-    let (theirs, ours) = (
-        bench.qemu(["snapshot", "-l", "image"]),
-        bench.instar(["snapshot", "-l", "image"]),
-    );
+    let (theirs, ours) = (bench.qemu(["snapshot", "-l", "image"]), bench.instar(["snapshot", "-l", "image"]));
     assert!(ours.succeeds().text().contains("one"), "{ours}");
     deviates("snapshot-list-alone", &theirs.code(), &ours.code());
 }

@@ -11,9 +11,8 @@ use instar_tests::{Bench, Dice, both_sandboxes};
 
 const SECTOR: u64 = 512;
 /// In sectors: around pages, clusters and qemu-img's buffer.
-const RUNS: &[u64] = &[
-    1, 2, 3, 7, 8, 9, 16, 20, 24, 25, 40, 64, 100, 128, 190, 192, 200, 256, 1000, 2048, 3000, 4096, 6000,
-];
+const RUNS: &[u64] =
+    &[1, 2, 3, 7, 8, 9, 16, 20, 24, 25, 40, 64, 100, 128, 190, 192, 200, 256, 1000, 2048, 3000, 4096, 6000];
 const SIZES: &[&str] = &["512", "1k", "4k", "5k", "12k", "64k", "96k", "1M", "3M", "16M"];
 const CLUSTERS: &[&str] = &["512", "4k", "64k", "2M"];
 
@@ -54,17 +53,7 @@ fn agree(bench: &Bench, dice: &mut Dice, words: &[&str], what: &str) {
         bench.instar(all.iter().chain(&["ours"])).succeeds();
         same_disk_space(bench, format, "theirs", "ours", &which);
         for image in ["theirs", "ours"] {
-            bench
-                .qemu([
-                    "convert",
-                    "-f",
-                    format,
-                    "-O",
-                    "raw",
-                    image,
-                    &format!("{image}.raw"),
-                ])
-                .succeeds();
+            bench.qemu(["convert", "-f", format, "-O", "raw", image, &format!("{image}.raw")]).succeeds();
         }
         same_bytes(bench, "theirs.raw", "ours.raw", &which);
     }
@@ -84,12 +73,7 @@ fn leaves_out_zeros_of_raw_images(bench: &Bench) {
     for seed in 0..6 {
         let mut dice = Dice::new(seed);
         scatter(bench, "disk.raw", &mut dice);
-        agree(
-            bench,
-            &mut dice,
-            &["-f", "raw", "disk.raw"],
-            &format!("seed {seed}"),
-        );
+        agree(bench, &mut dice, &["-f", "raw", "disk.raw"], &format!("seed {seed}"));
     }
 }
 
@@ -99,16 +83,9 @@ fn leaves_out_zeros_of_qcow2_images(bench: &Bench) {
         scatter(bench, "disk.raw", &mut dice);
         let options = format!("cluster_size={}", dice.of(CLUSTERS));
         bench
-            .qemu([
-                "convert", "-S", "64k", "-f", "raw", "-O", "qcow2", "-o", &options, "disk.raw", "image",
-            ])
+            .qemu(["convert", "-S", "64k", "-f", "raw", "-O", "qcow2", "-o", &options, "disk.raw", "image"])
             .succeeds();
-        agree(
-            bench,
-            &mut dice,
-            &["-f", "qcow2", "image"],
-            &format!("seed {seed} {options}"),
-        );
+        agree(bench, &mut dice, &["-f", "qcow2", "image"], &format!("seed {seed} {options}"));
     }
 }
 
@@ -118,16 +95,9 @@ fn leaves_out_zeros_of_compressed_images(bench: &Bench) {
         scatter(bench, "disk.raw", &mut dice);
         let options = format!("cluster_size={}", dice.of(&["4k", "64k", "2M"]));
         bench
-            .qemu([
-                "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", &options, "disk.raw", "image",
-            ])
+            .qemu(["convert", "-c", "-f", "raw", "-O", "qcow2", "-o", &options, "disk.raw", "image"])
             .succeeds();
-        agree(
-            bench,
-            &mut dice,
-            &["-f", "qcow2", "image"],
-            &format!("seed {seed} {options}"),
-        );
+        agree(bench, &mut dice, &["-f", "qcow2", "image"], &format!("seed {seed} {options}"));
     }
 }
 
@@ -137,9 +107,7 @@ fn leaves_out_zeros_of_chains(bench: &Bench) {
         let size = scatter(bench, "disk.raw", &mut dice);
         let options = format!("cluster_size={}", dice.of(CLUSTERS));
         bench
-            .qemu([
-                "create", "-q", "-f", "qcow2", "-o", &options, "-b", "disk.raw", "-F", "raw", "image",
-            ])
+            .qemu(["create", "-q", "-f", "qcow2", "-o", &options, "-b", "disk.raw", "-F", "raw", "image"])
             .succeeds();
         for _ in 0..dice.below(20) {
             let at = dice.below(size / SECTOR) * SECTOR;
@@ -147,12 +115,7 @@ fn leaves_out_zeros_of_chains(bench: &Bench) {
             let how = dice.of(&["-z", "-P 0", "-P 7", "-P 8"]);
             io(bench, "image", &[&format!("write {how} {at} {length}")]);
         }
-        agree(
-            bench,
-            &mut dice,
-            &["-f", "qcow2", "image"],
-            &format!("seed {seed} {options}"),
-        );
+        agree(bench, &mut dice, &["-f", "qcow2", "image"], &format!("seed {seed} {options}"));
     }
 }
 
@@ -161,12 +124,7 @@ fn leaves_out_zeros_of_several_images(bench: &Bench) {
         let mut dice = Dice::new(seed);
         scatter(bench, "one.raw", &mut dice);
         scatter(bench, "two.raw", &mut dice);
-        agree(
-            bench,
-            &mut dice,
-            &["-f", "raw", "one.raw", "two.raw"],
-            &format!("seed {seed}"),
-        );
+        agree(bench, &mut dice, &["-f", "raw", "one.raw", "two.raw"], &format!("seed {seed}"));
     }
 }
 
@@ -199,15 +157,10 @@ fn leaves_out_zeros_when_writing_in_place(bench: &Bench) {
         for sparse in SIZES {
             let format = dice.of(&["raw", "qcow2"]);
             for target in ["theirs", "ours"] {
-                bench
-                    .qemu(["convert", "-f", "raw", "-O", format, "old.raw", target])
-                    .succeeds();
+                bench.qemu(["convert", "-f", "raw", "-O", format, "old.raw", target]).succeeds();
             }
-            let words = |target| {
-                [
-                    "convert", "-n", "-S", sparse, "-f", "raw", "-O", format, "disk.raw", target,
-                ]
-            };
+            let words =
+                |target| ["convert", "-n", "-S", sparse, "-f", "raw", "-O", format, "disk.raw", target];
             bench.qemu(words("theirs")).succeeds();
             bench.instar(words("ours")).succeeds();
             let which = format!("seed {seed} {sparse} {format}");
@@ -219,9 +172,7 @@ fn leaves_out_zeros_when_writing_in_place(bench: &Bench) {
                 let within = |(from, bytes): &(u64, u64)| *from <= start && start + length <= from + bytes;
                 assert!(theirs.iter().any(within), "{which}: {start} {length}");
             }
-            bench
-                .qemu(["compare", "-f", "raw", "-F", format, "disk.raw", "ours"])
-                .succeeds();
+            bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", "ours"]).succeeds();
         }
     }
 }

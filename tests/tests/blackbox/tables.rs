@@ -12,11 +12,7 @@ pub(crate) fn said(outcome: &Outcome) -> (Option<i32>, String, String) {
     let errors = outcome.errors();
     let errors: Vec<&str> = errors
         .lines()
-        .map(|line| {
-            line.strip_prefix("qemu-img: ")
-                .or(line.strip_prefix("instar: "))
-                .unwrap_or(line)
-        })
+        .map(|line| line.strip_prefix("qemu-img: ").or(line.strip_prefix("instar: ")).unwrap_or(line))
         .collect();
     (outcome.code(), outcome.text(), errors.join("\n"))
 }
@@ -27,12 +23,7 @@ pub(crate) fn image(bench: &Bench, options: &str) -> Tables {
     io(
         bench,
         "image",
-        &[
-            "write -P 7 1M 300k",
-            "write -z 2M 128k",
-            "write -c -P 9 3M 64k",
-            "write -c -P 8 4M 64k",
-        ],
+        &["write -P 7 1M 300k", "write -z 2M 128k", "write -c -P 9 3M 64k", "write -c -P 8 4M 64k"],
     );
     Tables(image)
 }

@@ -20,9 +20,7 @@ fn without<const N: usize>(bench: &Bench, features: &str, words: [&str; N]) -> O
 /// A disk of 4 MiB without a zero in it, as `a.raw`, and as an image of qcow2.
 fn material(bench: &Bench) {
     disk::make(&bench.path("a.raw"), 4 << 20, &[Piece::Data(0, 4 << 20, 1)]);
-    bench
-        .qemu(["convert", "-O", "qcow2", "a.raw", "a.qcow2"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "qcow2", "a.raw", "a.qcow2"]).succeeds();
 }
 
 fn is_intact(bench: &Bench, name: &str, what: &str) {
@@ -47,9 +45,7 @@ impl Mount {
             return None;
         }
         if !run(Command::new("mount").args(["-o", "loop"]).args([&image, &place])) {
-            ledger::skip(&format!(
-                "what {make} makes cannot be mounted by a loop device here"
-            ));
+            ledger::skip(&format!("what {make} makes cannot be mounted by a loop device here"));
             return None;
         }
         Some(Self(place))
@@ -63,11 +59,7 @@ impl Drop for Mount {
 }
 
 fn printed(program: &str, words: &[&str], bench: &Bench) -> String {
-    let output = Command::new(program)
-        .args(words)
-        .current_dir(bench.directory())
-        .output()
-        .unwrap();
+    let output = Command::new(program).args(words).current_dir(bench.directory()).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -108,9 +100,7 @@ fn a_source_is_never_a_target_whatever_its_name_and_without_locks_too(bench: &Be
                 is_intact(bench, "x", &format!("{words:?}"));
             }
         }
-        bench
-            .instar(["convert", "-U", "-O", "raw", "x", target])
-            .fails_with("would overwrite");
+        bench.instar(["convert", "-U", "-O", "raw", "x", target]).fails_with("would overwrite");
         is_intact(bench, "x", target);
     }
     for words in [
@@ -135,14 +125,8 @@ fn a_source_is_never_a_target_whatever_its_name_and_without_locks_too(bench: &Be
 fn a_file_that_an_image_names_is_never_the_target(bench: &Bench) {
     material(bench);
     fs::copy(bench.path("a.raw"), bench.path("base")).unwrap();
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "middle"])
-        .succeeds();
-    bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-b", "middle", "-F", "qcow2", "top",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "middle"]).succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "middle", "-F", "qcow2", "top"]).succeeds();
     for words in [
         &["convert", "-n", "-O", "raw", "top", "base"][..],
         &["convert", "-O", "raw", "top", "base"],
@@ -154,46 +138,19 @@ fn a_file_that_an_image_names_is_never_the_target(bench: &Bench) {
         is_intact(bench, "base", &format!("{words:?}"));
     }
     // A piece of a split image.
-    bench
-        .qemu([
-            "convert",
-            "-O",
-            "vmdk",
-            "-o",
-            "subformat=monolithicFlat",
-            "a.raw",
-            "d.vmdk",
-        ])
-        .succeeds();
+    bench.qemu(["convert", "-O", "vmdk", "-o", "subformat=monolithicFlat", "a.raw", "d.vmdk"]).succeeds();
     without(bench, "locks", ["convert", "-O", "raw", "d.vmdk", "d-flat.vmdk"])
         .fails_with("which this run writes to");
     without(
         bench,
         "locks",
-        [
-            "convert",
-            "-O",
-            "vmdk",
-            "-o",
-            "subformat=monolithicFlat",
-            "d-flat.vmdk",
-            "d.vmdk",
-        ],
+        ["convert", "-O", "vmdk", "-o", "subformat=monolithicFlat", "d-flat.vmdk", "d.vmdk"],
     )
     .fails_with("would overwrite");
     is_intact(bench, "d-flat.vmdk", "a flat extent");
     // A data file.
     bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "data_file=data,data_file_raw=on",
-            "outer",
-            "4M",
-        ])
+        .qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=data,data_file_raw=on", "outer", "4M"])
         .succeeds();
     fs::copy(bench.path("a.raw"), bench.path("data")).unwrap();
     without(bench, "locks", ["convert", "-O", "raw", "outer", "data"]).fails_with("which this run writes to");
@@ -209,32 +166,22 @@ fn a_loop_device_and_its_file_are_one_thing(bench: &Bench) {
     let device = device.name();
     for (source, target) in [("f", device), (device, "f"), (device, device)] {
         for flags in [&["-O", "raw"][..], &["-n", "-O", "raw"], &["-U", "-O", "qcow2"]] {
-            let words: Vec<&str> = ["convert", "-f", "raw"]
-                .iter()
-                .chain(flags)
-                .chain(&[source, target])
-                .copied()
-                .collect();
+            let words: Vec<&str> =
+                ["convert", "-f", "raw"].iter().chain(flags).chain(&[source, target]).copied().collect();
             let outcome = Outcome::of(&mut bench.command_under(&[WITHOUT, "error", "locks"], &words));
             outcome.fails_with("would overwrite");
             is_intact(bench, "f", &format!("{words:?}"));
         }
     }
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-b", "f", "-F", "raw", "over"])
-        .succeeds();
-    bench
-        .instar(["convert", "-O", "raw", "over", device])
-        .fails_with("which this run writes to");
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "f", "-F", "raw", "over"]).succeeds();
+    bench.instar(["convert", "-O", "raw", "over", device]).fails_with("which this run writes to");
     is_intact(bench, "f", "a layer under a device");
     // Another device is another disk.
     fs::write(bench.path("g"), vec![0; 4 << 20]).unwrap();
     let Some(other) = Loop::over(&bench.path("g")) else {
         return;
     };
-    bench
-        .instar(["convert", "-O", "raw", device, other.name()])
-        .succeeds();
+    bench.instar(["convert", "-O", "raw", device, other.name()]).succeeds();
     // Neither program waits for the medium unless told to, and who else has the device open
     // (a scan for free ones will do) puts off the write-back of the last close.
     fs::File::open(other.name()).unwrap().sync_all().unwrap();
@@ -268,17 +215,11 @@ fn a_device_forgets_the_image_that_it_held(bench: &Bench) {
             shown.push(bench.qemu(["info", device]).text());
         }
         assert_eq!(shown[1], shown[0], "{words:?}");
-        assert!(
-            shown[1].contains("file format: raw") || shown[1].contains("vpc"),
-            "{words:?}: {}",
-            shown[1]
-        );
+        assert!(shown[1].contains("file format: raw") || shown[1].contains("vpc"), "{words:?}: {}", shown[1]);
     }
     // With -n it is taken as it is.
     bench.qemu(["convert", "-O", "qcow2", "a.raw", device]).succeeds();
-    bench
-        .instar(["convert", "-n", "-f", "raw", "-O", "raw", "empty", device])
-        .succeeds();
+    bench.instar(["convert", "-n", "-f", "raw", "-O", "raw", "empty", device]).succeeds();
     assert!(bench.qemu(["info", device]).text().contains("file format: qcow2"));
 }
 
@@ -289,23 +230,14 @@ fn options_that_a_device_cannot_carry_out_are_refused(bench: &Bench) {
         return;
     };
     let device = device.name();
-    for option in [
-        "preallocation=full",
-        "preallocation=falloc",
-        "nocow=on",
-        "extent_size_hint=1M",
-    ] {
+    for option in ["preallocation=full", "preallocation=falloc", "nocow=on", "extent_size_hint=1M"] {
         for format in ["raw", "qcow2", "vpc", "vdi", "vhdx", "qed"] {
             for words in [
                 &["convert", "-O", format, "-o", option, "a.raw", device][..],
                 &["create", "-q", "-f", format, "-o", option, device, "1M"],
             ] {
                 let (theirs, ours) = (bench.qemu(words), bench.instar(words));
-                assert_eq!(
-                    (ours.code(), ours.message()),
-                    (theirs.code(), theirs.message()),
-                    "{words:?}"
-                );
+                assert_eq!((ours.code(), ours.message()), (theirs.code(), theirs.message()), "{words:?}");
             }
         }
     }
@@ -344,11 +276,7 @@ fn the_next_run_removes_what_a_killed_run_left(bench: &Bench) {
     material(bench);
     let words = ["convert", "-r", "1M", "-O", "raw", "a.qcow2", "out"];
     let hidden = || -> Vec<String> {
-        bench
-            .names()
-            .into_iter()
-            .filter(|name| name.starts_with(".out.instar-"))
-            .collect()
+        bench.names().into_iter().filter(|name| name.starts_with(".out.instar-")).collect()
     };
     let begin = || {
         let before = hidden();
@@ -378,14 +306,7 @@ fn the_next_run_removes_what_a_killed_run_left(bench: &Bench) {
 
 fn a_new_file_can_be_written_past_the_cache_without_proc(bench: &Bench) {
     material(bench);
-    let wrapper = [
-        "unshare",
-        "-m",
-        "sh",
-        "-c",
-        "mount -t tmpfs none /proc && exec \"$@\"",
-        "sh",
-    ];
+    let wrapper = ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
     let tried = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output();
     if !tried.is_ok_and(|tried| tried.status.success()) {
         return ledger::skip("/proc cannot be hidden here");
@@ -397,11 +318,7 @@ fn a_new_file_can_be_written_past_the_cache_without_proc(bench: &Bench) {
         ("none", "unnamed-files,links,rename"),
     ] {
         let words = ["convert", "-t", mode, "-O", "raw", "a.qcow2", "out"];
-        let wrapper: Vec<&str> = wrapper
-            .iter()
-            .chain(&[WITHOUT, "error", features])
-            .copied()
-            .collect();
+        let wrapper: Vec<&str> = wrapper.iter().chain(&[WITHOUT, "error", features]).copied().collect();
         let outcome = Outcome::of(&mut bench.command_under(&wrapper, words));
         if outcome.errors().contains("does not support O_DIRECT") {
             return ledger::skip("the filesystem of temporary files has no direct I/O");
@@ -418,36 +335,9 @@ fn a_preallocated_image_is_made_again_where_there_is_room_for_one(bench: &Bench)
         return;
     };
     for words in [
-        [
-            "create",
-            "-q",
-            "-f",
-            "raw",
-            "-o",
-            "preallocation=falloc",
-            "mounted/x",
-            "10M",
-        ],
-        [
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "preallocation=full",
-            "mounted/x",
-            "9M",
-        ],
-        [
-            "create",
-            "-q",
-            "-f",
-            "raw",
-            "-o",
-            "preallocation=full",
-            "mounted/x",
-            "8M",
-        ],
+        ["create", "-q", "-f", "raw", "-o", "preallocation=falloc", "mounted/x", "10M"],
+        ["create", "-q", "-f", "qcow2", "-o", "preallocation=full", "mounted/x", "9M"],
+        ["create", "-q", "-f", "raw", "-o", "preallocation=full", "mounted/x", "8M"],
     ] {
         bench.instar(words).succeeds();
         let stored = fs::metadata(bench.path("mounted/x")).unwrap().blocks() * 512;
@@ -456,22 +346,10 @@ fn a_preallocated_image_is_made_again_where_there_is_room_for_one(bench: &Bench)
     // What does not fit at all costs nothing.
     let before = fs::metadata(bench.path("mounted/x")).unwrap();
     bench
-        .instar([
-            "create",
-            "-q",
-            "-f",
-            "raw",
-            "-o",
-            "preallocation=falloc",
-            "mounted/x",
-            "30M",
-        ])
+        .instar(["create", "-q", "-f", "raw", "-o", "preallocation=falloc", "mounted/x", "30M"])
         .fails_with("No space left");
     let after = fs::metadata(bench.path("mounted/x")).unwrap();
-    assert_eq!(
-        (after.ino(), after.len(), after.blocks()),
-        (before.ino(), before.len(), before.blocks())
-    );
+    assert_eq!((after.ino(), after.len(), after.blocks()), (before.ino(), before.len(), before.blocks()));
 }
 
 fn extent_size_hints_reach_xfs(bench: &Bench) {
@@ -480,11 +358,9 @@ fn extent_size_hints_reach_xfs(bench: &Bench) {
     };
     material(bench);
     let hint = |name: &str| printed("xfs_io", &["-c", "extsize", &format!("mounted/{name}")], bench);
-    for (options, bytes) in [
-        (&["-o", "extent_size_hint=8M"][..], 8 << 20),
-        (&["-o", "extent_size_hint=0"], 0),
-        (&[], 1 << 20),
-    ] {
+    for (options, bytes) in
+        [(&["-o", "extent_size_hint=8M"][..], 8 << 20), (&["-o", "extent_size_hint=0"], 0), (&[], 1 << 20)]
+    {
         for format in ["raw", "qcow2"] {
             // New, and over what is there: convert in place, create by a new file.
             for words in [
@@ -497,24 +373,11 @@ fn extent_size_hints_reach_xfs(bench: &Bench) {
                 let name = if words[0] == "convert" { "x" } else { "y" };
                 assert_eq!(hint(name), format!("[{bytes}] mounted/{name}"), "{words:?}");
                 bench.qemu(&words).succeeds();
-                assert_eq!(
-                    hint(name),
-                    format!("[{bytes}] mounted/{name}"),
-                    "the reference tool: {words:?}"
-                );
+                assert_eq!(hint(name), format!("[{bytes}] mounted/{name}"), "the reference tool: {words:?}");
             }
         }
     }
-    let words = [
-        "create",
-        "-q",
-        "-f",
-        "raw",
-        "-o",
-        "extent_size_hint=3",
-        "mounted/z",
-        "1M",
-    ];
+    let words = ["create", "-q", "-f", "raw", "-o", "extent_size_hint=3", "mounted/z", "1M"];
     let ours = bench.instar(words);
     fs::remove_file(bench.path("mounted/z")).unwrap();
     let theirs = bench.qemu(words);
@@ -554,26 +417,18 @@ fn nocow_reaches_btrfs(bench: &Bench) {
         }
     }
     // In place: what is there is emptied first.
-    bench
-        .instar(["convert", "-O", "raw", "-o", "nocow=on", "a.raw", "mounted/off0"])
-        .succeeds();
+    bench.instar(["convert", "-O", "raw", "-o", "nocow=on", "a.raw", "mounted/off0"]).succeeds();
     assert!(is_set("off0"));
     is_intact(bench, "mounted/off0", "nocow over an existing file");
 }
 
 fn an_unknown_extent_is_taken_for_data(bench: &Bench) {
     material(bench);
-    disk::make(
-        &bench.path("sparse"),
-        4 << 20,
-        &[Piece::Data(1 << 20, 1 << 20, 5)],
-    );
+    disk::make(&bench.path("sparse"), 4 << 20, &[Piece::Data(1 << 20, 1 << 20, 5)]);
     for features in ["data-seek", "data-seek-without-errors"] {
         for source in ["a.raw", "sparse"] {
             without(bench, features, ["convert", "-O", "qcow2", source, "out"]).succeeds();
-            bench
-                .qemu(["compare", "-f", "raw", "-F", "qcow2", source, "out"])
-                .succeeds();
+            bench.qemu(["compare", "-f", "raw", "-F", "qcow2", source, "out"]).succeeds();
             let ours = without(bench, features, ["map", "-f", "raw", "--output=json", source]);
             let theirs = Outcome::of(Command::new(WITHOUT).current_dir(bench.directory()).args([
                 "error",
@@ -585,11 +440,7 @@ fn an_unknown_extent_is_taken_for_data(bench: &Bench) {
                 "--output=json",
                 source,
             ]));
-            assert_eq!(
-                (ours.text(), ours.code()),
-                (theirs.text(), theirs.code()),
-                "{features}"
-            );
+            assert_eq!((ours.text(), ours.code()), (theirs.text(), theirs.code()), "{features}");
         }
     }
 }

@@ -17,15 +17,11 @@ fn base(bench: &Bench) {
         fs::create_dir(bench.path(name)).unwrap();
     }
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "a/base.qcow2"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "a/base.qcow2"]).succeeds();
 }
 
 fn overlay_of_theirs(bench: &Bench, name: &str, below: &str) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-b", below, "-F", "qcow2", name])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", below, "-F", "qcow2", name]).succeeds();
 }
 
 /// Every verb that reads a chain gives what qemu-img gives.
@@ -83,50 +79,22 @@ fn a_layer_elsewhere_is_read_when_this_machine_made_the_image(bench: &Bench) {
     }
     base(bench);
     bench
-        .instar([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "../a/base.qcow2",
-            "-F",
-            "qcow2",
-            "b/over",
-        ])
+        .instar(["create", "-q", "-f", "qcow2", "-b", "../a/base.qcow2", "-F", "qcow2", "b/over"])
         .succeeds();
     reads_alike(bench, "b/over");
     let absolute = bench.path("a/base.qcow2");
     let option = format!("backing_file=file:{},backing_fmt=qcow2", absolute.display());
-    bench
-        .instar(["create", "-q", "-f", "qcow2", "-o", &option, "b/absolute"])
-        .succeeds();
-    bench
-        .instar(["convert", "-O", "raw", "b/absolute", "ours"])
-        .succeeds();
+    bench.instar(["create", "-q", "-f", "qcow2", "-o", &option, "b/absolute"]).succeeds();
+    bench.instar(["convert", "-O", "raw", "b/absolute", "ours"]).succeeds();
     same_bytes(bench, "disk.raw", "ours", "an absolute name");
     // A chain, each layer of which has its own right.
-    bench
-        .instar([
-            "create", "-q", "-f", "qcow2", "-b", "b/over", "-F", "qcow2", "top",
-        ])
-        .succeeds();
+    bench.instar(["create", "-q", "-f", "qcow2", "-b", "b/over", "-F", "qcow2", "top"]).succeeds();
     reads_alike(bench, "top");
     // What is written to the overlay by others changes nothing of that.
     instar_tests::variant::io(bench, "b/over", &["write -P 7 0 64k"]);
     reads_alike(bench, "top");
     bench
-        .instar([
-            "convert",
-            "-O",
-            "qcow2",
-            "-B",
-            "../a/base.qcow2",
-            "-F",
-            "qcow2",
-            "b/over",
-            "b/copy",
-        ])
+        .instar(["convert", "-O", "qcow2", "-B", "../a/base.qcow2", "-F", "qcow2", "b/over", "b/copy"])
         .succeeds();
     reads_alike(bench, "b/copy");
 }
@@ -137,24 +105,10 @@ fn a_copy_of_a_recorded_image_is_not_trusted(bench: &Bench) {
     }
     base(bench);
     bench
-        .instar([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "../a/base.qcow2",
-            "-F",
-            "qcow2",
-            "b/over",
-        ])
+        .instar(["create", "-q", "-f", "qcow2", "-b", "../a/base.qcow2", "-F", "qcow2", "b/over"])
         .succeeds();
     let shell = |line: &str| {
-        let done = Command::new("sh")
-            .args(["-c", line])
-            .current_dir(bench.directory())
-            .output()
-            .unwrap();
+        let done = Command::new("sh").args(["-c", line]).current_dir(bench.directory()).output().unwrap();
         assert!(done.status.success(), "{line}: {done:?}");
     };
     shell("cp -a --preserve=xattr b/over b/copied && cp --reflink=auto b/over b/again");
@@ -173,9 +127,7 @@ fn a_copy_of_a_recorded_image_is_not_trusted(bench: &Bench) {
     // Another file under its name, with its attribute.
     shell("cp -a --preserve=xattr b/over new && mv new b/over");
     refuses(bench, "b/over");
-    bench
-        .qemu(["convert", "-O", "raw", "b/over", "theirs"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "raw", "b/over", "theirs"]).succeeds();
 }
 
 fn a_record_holds_for_its_user_alone(bench: &Bench) {
@@ -184,37 +136,17 @@ fn a_record_holds_for_its_user_alone(bench: &Bench) {
     }
     base(bench);
     bench
-        .instar([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "../a/base.qcow2",
-            "-F",
-            "qcow2",
-            "b/over",
-        ])
+        .instar(["create", "-q", "-f", "qcow2", "-b", "../a/base.qcow2", "-F", "qcow2", "b/over"])
         .succeeds();
     let key = bench.state().join("instar/trust.key");
-    let mode = Command::new("stat")
-        .args(["-c", "%a %s"])
-        .arg(&key)
-        .output()
-        .unwrap();
+    let mode = Command::new("stat").args(["-c", "%a %s"]).arg(&key).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&mode.stdout), "600 32\n");
     let elsewhere = tempfile::tempdir().unwrap();
     let other = Outcome::of(
-        bench
-            .command(["convert", "-O", "raw", "b/over", "stolen"])
-            .env("XDG_STATE_HOME", elsewhere.path()),
+        bench.command(["convert", "-O", "raw", "b/over", "stolen"]).env("XDG_STATE_HOME", elsewhere.path()),
     );
     other.fails_with("--allow-dir");
-    assert_eq!(
-        fs::read_dir(elsewhere.path()).unwrap().count(),
-        0,
-        "reading makes no key"
-    );
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "reading makes no key");
     fs::remove_file(&key).unwrap();
     refuses(bench, "b/over");
 }
@@ -253,9 +185,7 @@ fn trust_shows_and_records_images_of_other_programs(bench: &Bench) {
     bench.instar(["trust", "--remove", "top"]).succeeds();
     refuses(bench, "top");
     reads_alike(bench, "b/over");
-    bench
-        .instar(["trust", "--untrusted", "absent"])
-        .fails_with("No such file or directory");
+    bench.instar(["trust", "--untrusted", "absent"]).fails_with("No such file or directory");
 }
 
 fn an_image_whose_layer_is_missing_is_not_trusted(bench: &Bench) {
@@ -273,9 +203,7 @@ fn an_image_whose_layer_is_missing_is_not_trusted(bench: &Bench) {
         "1M",
     ]))
     .succeeds();
-    bench
-        .instar(["trust", "over"])
-        .fails_with("'../no/such': No such file or directory");
+    bench.instar(["trust", "over"]).fails_with("'../no/such': No such file or directory");
 }
 
 /// Another instance of ourselves looks at each layer. What this command line alone says holds for it too.
@@ -286,42 +214,20 @@ fn a_process_that_looks_at_a_layer_has_the_same_settings(bench: &Bench) {
         .instar(["trust", "--timeout", "0.000001", "b/over.qcow2"])
         .fails_with("Timed out after 0.000001 seconds (--timeout)");
     fs::write(bench.path("strict.toml"), "require-kvm = true\n").unwrap();
-    let words = [
-        "trust",
-        "--config",
-        "strict.toml",
-        "--sandbox",
-        "process",
-        "b/over.qcow2",
-    ];
+    let words = ["trust", "--config", "strict.toml", "--sandbox", "process", "b/over.qcow2"];
     bench.instar(words).fails_with("require-kvm");
-    let shown = bench.instar([
-        "trust",
-        "--show",
-        "--max-size",
-        "1G",
-        "--timeout",
-        "60",
-        "b/over.qcow2",
-    ]);
+    let shown = bench.instar(["trust", "--show", "--max-size", "1G", "--timeout", "60", "b/over.qcow2"]);
     assert!(shown.text().contains("/a/base.qcow2 (qcow2)"), "{shown}");
 }
 
 fn names_from_images_are_escaped_in_what_trust_says(bench: &Bench) {
     let name = "x\u{1b}[31m\nrecorded";
     fs::write(bench.path(name), b"QFI\xfb\0\0\0\x09").unwrap();
-    bench
-        .qemu([
-            "create", "-q", "-u", "-f", "qcow2", "-b", name, "-F", "qcow2", "over", "1M",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-u", "-f", "qcow2", "-b", name, "-F", "qcow2", "over", "1M"]).succeeds();
     for action in [["trust", "over"].as_slice(), &["trust", "--show", "over"]] {
         let said = bench.instar(action);
         said.fails();
-        assert!(
-            !said.text().contains('\u{1b}') && !said.errors().contains('\u{1b}'),
-            "{said}"
-        );
+        assert!(!said.text().contains('\u{1b}') && !said.errors().contains('\u{1b}'), "{said}");
         assert_eq!(said.errors().lines().count(), 1, "{said}");
     }
 }
@@ -332,17 +238,7 @@ fn a_layer_above_an_image_of_ours_is_read_through_it(bench: &Bench) {
     }
     base(bench);
     bench
-        .instar([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "../a/base.qcow2",
-            "-F",
-            "qcow2",
-            "b/disk",
-        ])
+        .instar(["create", "-q", "-f", "qcow2", "-b", "../a/base.qcow2", "-F", "qcow2", "b/disk"])
         .succeeds();
     // As a hypervisor makes its snapshots.
     overlay_of_theirs(bench, "b/disk.snapshot", "disk");
@@ -352,10 +248,7 @@ fn a_layer_above_an_image_of_ours_is_read_through_it(bench: &Bench) {
 fn check_and_create_do_without_the_chain(bench: &Bench) {
     base(bench);
     overlay_of_theirs(bench, "b/over", "../a/base.qcow2");
-    for words in [
-        ["check", "b/over"].as_slice(),
-        &["check", "--output=json", "b/over"],
-    ] {
+    for words in [["check", "b/over"].as_slice(), &["check", "--output=json", "b/over"]] {
         assert_eq!(bench.instar(words).succeeds().text(), bench.qemu(words).text());
     }
     bench.instar(["check", "--untrusted", "b/over"]).succeeds();
@@ -365,23 +258,10 @@ fn check_and_create_do_without_the_chain(bench: &Bench) {
     let ours = bench.instar(words);
     assert_eq!((ours.code(), ours.text()), (Some(0), theirs.text()));
     assert_eq!(ours.errors().lines().count(), 1, "{ours}");
-    assert!(
-        ours.message().starts_with("warning: ") && ours.message().contains("../a/base.qcow2"),
-        "{ours}"
-    );
+    assert!(ours.message().starts_with("warning: ") && ours.message().contains("../a/base.qcow2"), "{ours}");
     // Over an image that nobody trusts nothing is made.
-    let refused = bench.instar([
-        "create",
-        "--untrusted",
-        "-q",
-        "-f",
-        "qcow2",
-        "-b",
-        "b/over",
-        "-F",
-        "qcow2",
-        "never",
-    ]);
+    let refused =
+        bench.instar(["create", "--untrusted", "-q", "-f", "qcow2", "-b", "b/over", "-F", "qcow2", "never"]);
     refused.fails_with("untrusted");
     assert!(!bench.path("never").exists());
 }
@@ -390,16 +270,7 @@ fn create_and_convert_warn_of_layers_that_will_be_refused(bench: &Bench) {
     base(bench);
     let nowhere = Outcome::of(
         bench
-            .command([
-                "create",
-                "-f",
-                "qcow2",
-                "-b",
-                "../a/base.qcow2",
-                "-F",
-                "qcow2",
-                "b/over",
-            ])
+            .command(["create", "-f", "qcow2", "-b", "../a/base.qcow2", "-F", "qcow2", "b/over"])
             .env("XDG_STATE_HOME", "/proc/no/such/place"),
     );
     assert_eq!(nowhere.code(), Some(0));
@@ -424,21 +295,9 @@ fn create_and_convert_warn_of_layers_that_will_be_refused(bench: &Bench) {
     );
     allowed.succeeds();
     for (more, lines) in [([].as_slice(), 1), (&["--allow-dir", "a"], 0)] {
-        let copy = [
-            "convert",
-            "-O",
-            "qcow2",
-            "-B",
-            "../a/base.qcow2",
-            "-F",
-            "qcow2",
-            "disk.raw",
-            "b/copy",
-        ];
+        let copy = ["convert", "-O", "qcow2", "-B", "../a/base.qcow2", "-F", "qcow2", "disk.raw", "b/copy"];
         let copied = Outcome::of(
-            bench
-                .command([copy.as_slice(), more].concat())
-                .env("XDG_STATE_HOME", "/proc/no/such/place"),
+            bench.command([copy.as_slice(), more].concat()).env("XDG_STATE_HOME", "/proc/no/such/place"),
         );
         assert_eq!(copied.code(), Some(0));
         assert_eq!(copied.errors().lines().count(), lines, "{copied}");
@@ -458,20 +317,14 @@ fn links_beside_an_image_lead_to_what_a_rule_allows(bench: &Bench) {
     symlink(bench.path("a/base.qcow2"), bench.path("i/base")).unwrap();
     overlay_of_theirs(bench, "i/over", "base");
     refuses(bench, "i/over");
-    bench
-        .instar(["convert", "--allow-dir", "a", "-O", "raw", "i/over", "ours"])
-        .succeeds();
-    bench
-        .instar(["convert", "--allow-dir", "/", "-O", "raw", "i/over", "ours"])
-        .succeeds();
+    bench.instar(["convert", "--allow-dir", "a", "-O", "raw", "i/over", "ours"]).succeeds();
+    bench.instar(["convert", "--allow-dir", "/", "-O", "raw", "i/over", "ours"]).succeeds();
     same_bytes(bench, "disk.raw", "ours", "a link to an allowed directory");
     // A name that takes another way to the image's own directory.
     symlink("a", bench.path("pool")).unwrap();
     let name = bench.path("pool/base.qcow2");
     overlay_of_theirs(bench, "a/roundabout", name.to_str().unwrap());
-    bench
-        .instar(["convert", "-O", "raw", "a/roundabout", "ours"])
-        .succeeds();
+    bench.instar(["convert", "-O", "raw", "a/roundabout", "ours"]).succeeds();
     same_bytes(bench, "disk.raw", "ours", "a way over a link");
 }
 
@@ -482,23 +335,9 @@ fn dot_dot_after_a_link_means_what_the_kernel_says(bench: &Bench) {
     symlink("../E/sub", bench.path("D/l")).unwrap();
     fs::write(bench.path("D/base"), vec![b'D'; 1 << 20]).unwrap();
     fs::write(bench.path("E/base"), vec![b'E'; 1 << 20]).unwrap();
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "l/../base",
-            "-F",
-            "raw",
-            "D/o",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "l/../base", "-F", "raw", "D/o"]).succeeds();
     refuses(bench, "D/o");
-    bench
-        .instar(["convert", "--allow-dir", "E", "-O", "raw", "D/o", "ours"])
-        .succeeds();
+    bench.instar(["convert", "--allow-dir", "E", "-O", "raw", "D/o", "ours"]).succeeds();
     same_bytes(bench, "E/base", "ours", "the kernel's way");
 }
 
@@ -507,19 +346,7 @@ fn layers_are_read_where_openat2_is_missing(bench: &Bench) {
     overlay_of_theirs(bench, "a/over", "base.qcow2");
     fs::write(bench.path("secret"), b"s").unwrap();
     bench
-        .qemu([
-            "create",
-            "-q",
-            "-u",
-            "-f",
-            "qcow2",
-            "-b",
-            "../secret",
-            "-F",
-            "raw",
-            "a/evil",
-            "1M",
-        ])
+        .qemu(["create", "-q", "-u", "-f", "qcow2", "-b", "../secret", "-F", "raw", "a/evil", "1M"])
         .succeeds();
     for feature in ["openat2", "openat2-allowed"] {
         let wrapper = [env!("CARGO_BIN_EXE_without"), "error", feature];
@@ -534,29 +361,14 @@ fn layers_are_read_where_openat2_is_missing(bench: &Bench) {
 fn names_with_colons_after_file_are_paths(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
     fs::copy(bench.path("disk.raw"), bench.path("x:y")).unwrap();
-    bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-b", "file:x:y", "-F", "raw", "over",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "file:x:y", "-F", "raw", "over"]).succeeds();
     bench.instar(["convert", "-O", "raw", "over", "ours"]).succeeds();
     same_bytes(bench, "disk.raw", "ours", "file:x:y");
     bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "vmdk",
-            "-o",
-            "subformat=monolithicFlat",
-            "./p:q.vmdk",
-            "1M",
-        ])
+        .qemu(["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "./p:q.vmdk", "1M"])
         .succeeds();
-    for words in [
-        ["info", "--output=json", "./p:q.vmdk"].as_slice(),
-        &["map", "--output=json", "./p:q.vmdk"],
-    ] {
+    for words in [["info", "--output=json", "./p:q.vmdk"].as_slice(), &["map", "--output=json", "./p:q.vmdk"]]
+    {
         assert_eq!(bench.instar(words).succeeds().text(), bench.qemu(words).text());
     }
 }
@@ -568,11 +380,9 @@ fn extents_follow_the_rule_for_all_names(bench: &Bench) {
     fs::copy(bench.path("disk.raw"), bench.path("sub/in-flat.vmdk")).unwrap();
     fs::copy(bench.path("disk.raw"), bench.path("x-flat.vmdk")).unwrap();
     let absolute = bench.path("x-flat.vmdk");
-    for (name, allowed) in [
-        ("./x-flat.vmdk", true),
-        (absolute.to_str().unwrap(), true),
-        ("sub/in-flat.vmdk", false),
-    ] {
+    for (name, allowed) in
+        [("./x-flat.vmdk", true), (absolute.to_str().unwrap(), true), ("sub/in-flat.vmdk", false)]
+    {
         let text = format!(
             "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW {sectors} FLAT \"{name}\" 0\n"
         );
@@ -583,9 +393,7 @@ fn extents_follow_the_rule_for_all_names(bench: &Bench) {
             ours.fails_with("--allow-dir");
             deviates("vmdk-extent-names", &theirs.code(), &ours.code());
         }
-        bench
-            .instar(["convert", "--allow-dir", "sub", "-O", "raw", "d.vmdk", "ours"])
-            .succeeds();
+        bench.instar(["convert", "--allow-dir", "sub", "-O", "raw", "d.vmdk", "ours"]).succeeds();
         same_bytes(bench, "disk.raw", "ours", name);
     }
 }
@@ -615,9 +423,7 @@ fn info_reads_no_file_but_the_image_and_its_own_pieces(bench: &Bench) {
     deviates("vmdk-info-pieces", &theirs.code(), &ours.code());
     let allowed = bench.instar(["info", "--allow-dir", ".", "other.vmdk"]);
     assert_eq!(allowed.succeeds().text(), theirs.text());
-    bench
-        .instar(["convert", "-O", "raw", "other.vmdk", "ours"])
-        .succeeds();
+    bench.instar(["convert", "-O", "raw", "other.vmdk", "ours"]).succeeds();
     same_bytes(bench, "disk.raw", "ours", "a descriptor under another name");
 }
 
@@ -637,27 +443,11 @@ fn block_devices_are_layers_where_they_are_allowed(bench: &Bench) {
     ]))
     .succeeds();
     overlay_of_theirs(bench, "over", device.name());
-    bench
-        .instar(["convert", "-O", "raw", "over", "never"])
-        .fails_with("--allow-dir");
-    bench
-        .instar(["convert", "--allow-dir", "/dev", "-O", "raw", "over", "ours"])
-        .succeeds();
+    bench.instar(["convert", "-O", "raw", "over", "never"]).fails_with("--allow-dir");
+    bench.instar(["convert", "--allow-dir", "/dev", "-O", "raw", "over", "ours"]).succeeds();
     same_bytes(bench, "disk.raw", "ours", "a device in an allowed directory");
     if attributes(bench) {
-        bench
-            .instar([
-                "create",
-                "-q",
-                "-f",
-                "qcow2",
-                "-b",
-                device.name(),
-                "-F",
-                "qcow2",
-                "mine",
-            ])
-            .succeeds();
+        bench.instar(["create", "-q", "-f", "qcow2", "-b", device.name(), "-F", "qcow2", "mine"]).succeeds();
         bench.instar(["convert", "-O", "raw", "mine", "ours"]).succeeds();
         same_bytes(bench, "disk.raw", "ours", "a device that the image was made with");
     }
@@ -672,18 +462,11 @@ fn the_environment_of_a_caller_with_fewer_rights_is_not_believed(bench: &Bench) 
     fs::create_dir_all(bench.path(".config/instar")).unwrap();
     fs::write(bench.path(".config/instar/config.toml"), "allow-dir = [\"/\"]\n").unwrap();
     // HOME counts for an ordinary program.
-    bench
-        .instar(["convert", "-O", "raw", "b/over", "ours"])
-        .succeeds();
+    bench.instar(["convert", "-O", "raw", "b/over", "ours"]).succeeds();
     let run = |home: bool| {
         let mut command = Command::new("setpriv");
-        command
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
-            .arg(&program);
-        command
-            .args(["sandbox", "--output=json"])
-            .current_dir(bench.directory())
-            .env_clear();
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&program);
+        command.args(["sandbox", "--output=json"]).current_dir(bench.directory()).env_clear();
         match home {
             true => command.env("HOME", bench.directory()),
             false => command.env("INSTAR_ALLOW_DIR", "/"),

@@ -80,13 +80,7 @@ fn write_all(bench: &Bench, lists: &[&str], words: &[&str]) {
         checks_clean(bench, "ours", list);
         qemu_reads(bench, "ours", "disk.raw", list);
         let [theirs, ours] = ["theirs", "ours"].map(|image| qemu_info(bench, image));
-        for key in [
-            "virtual-size",
-            "cluster-size",
-            "format-specific",
-            "dirty-flag",
-            "format",
-        ] {
+        for key in ["virtual-size", "cluster-size", "format-specific", "dirty-flag", "format"] {
             assert_eq!(theirs[key], ours[key], "{list}: {key}");
         }
     }
@@ -125,9 +119,7 @@ fn allocates_what_qemu_img_allocates(bench: &Bench) {
             "preallocation=metadata",
         ] {
             let words = |target| {
-                [
-                    "convert", "-f", "raw", "-O", "qcow2", "-S", sparse, "-o", list, "disk.raw", target,
-                ]
+                ["convert", "-f", "raw", "-O", "qcow2", "-S", sparse, "-o", list, "disk.raw", target]
             };
             bench.qemu(words("theirs")).succeeds();
             bench.instar(words("ours")).succeeds();
@@ -140,9 +132,7 @@ fn allocates_what_qemu_img_allocates(bench: &Bench) {
 
 fn leaves_holes_in_raw_targets(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     for sparse in ["4k", "512", "64k", "0"] {
         let words = |target| ["convert", "-O", "raw", "-S", sparse, "image", target];
         bench.qemu(words("theirs")).succeeds();
@@ -153,10 +143,7 @@ fn leaves_holes_in_raw_targets(bench: &Bench) {
             ours <= theirs + 65536,
             "-S {sparse}: {ours} bytes are allocated, qemu-img allocates {theirs}"
         );
-        assert!(
-            sparse != "0" || ours >= USUAL_BYTES,
-            "-S 0: only {ours} bytes are allocated"
-        );
+        assert!(sparse != "0" || ours >= USUAL_BYTES, "-S 0: only {ours} bytes are allocated");
     }
 }
 
@@ -171,22 +158,15 @@ fn compresses_about_as_well_as_qemu_img(bench: &Bench) {
         bench.qemu(words("theirs")).succeeds();
         bench.instar(words("ours")).succeeds();
         let [theirs, ours] = ["theirs", "ours"].map(|name| bench.path(name).metadata().unwrap().len());
-        assert!(
-            ours * 100 <= theirs * 105,
-            "{list}: {ours} bytes, qemu-img needs {theirs}"
-        );
+        assert!(ours * 100 <= theirs * 105, "{list}: {ours} bytes, qemu-img needs {theirs}");
     }
 }
 
 fn writes_overlays_of_a_backing_file(bench: &Bench) {
     disk::make(&bench.path("base.raw"), USUAL_BYTES, &disk::usual_pieces(1));
-    for chain in [
-        variant::CHAINS[0],
-        variant::CHAINS[4],
-        variant::CHAINS[5],
-        variant::CHAINS[8],
-        variant::CHAINS[7],
-    ] {
+    for chain in
+        [variant::CHAINS[0], variant::CHAINS[4], variant::CHAINS[5], variant::CHAINS[8], variant::CHAINS[7]]
+    {
         let bench = &Bench::new(bench.sandbox());
         chain.make(bench);
         disk::usual(&bench.path("under.raw"));
@@ -196,29 +176,17 @@ fn writes_overlays_of_a_backing_file(bench: &Bench) {
             &["-o", "backing_file=under.raw,backing_fmt=raw,extended_l2=on"],
             &["-o", "cluster_size=4k", "-B", "under.raw", "-F", "raw"],
         ] {
-            let all = |target| {
-                ["convert", "-O", "qcow2"]
-                    .iter()
-                    .chain(words)
-                    .copied()
-                    .chain(["image", target])
-            };
+            let all =
+                |target| ["convert", "-O", "qcow2"].iter().chain(words).copied().chain(["image", target]);
             bench.qemu(all("theirs")).succeeds();
             bench.instar(all("ours")).succeeds();
             let what = format!("{}: {}", chain.name, words.join(" "));
             checks_clean(bench, "ours", &what);
             let [theirs, ours] = ["theirs", "ours"].map(|image| qemu_info(bench, image));
-            for key in [
-                "virtual-size",
-                "backing-filename",
-                "backing-filename-format",
-                "format-specific",
-            ] {
+            for key in ["virtual-size", "backing-filename", "backing-filename-format", "format-specific"] {
                 assert_eq!(theirs[key], ours[key], "{what}: {key}");
             }
-            bench
-                .qemu(["convert", "-O", "raw", "theirs", "theirs.raw"])
-                .succeeds();
+            bench.qemu(["convert", "-O", "raw", "theirs", "theirs.raw"]).succeeds();
             qemu_reads(bench, "ours", "theirs.raw", &what);
             let [theirs, ours] = ["theirs", "ours"].map(|image| qemu_own_ranges(bench, image));
             assert_eq!(theirs, ours, "{what}");
@@ -230,22 +198,10 @@ fn any_number_of_lanes_gives_the_same_disk(bench: &Bench) {
     disk::make(
         &bench.path("disk.raw"),
         24 << 20,
-        &[
-            Piece::Data(0, 5 << 20, 1),
-            Piece::Text(7 << 20, 9 << 20),
-            Piece::Data(20 << 20, 4 << 20, 2),
-        ],
+        &[Piece::Data(0, 5 << 20, 1), Piece::Text(7 << 20, 9 << 20), Piece::Data(20 << 20, 4 << 20, 2)],
     );
-    for words in [
-        ["-m", "1"].as_slice(),
-        &["-m", "2", "-W"],
-        &["-m", "16", "-W", "-c"],
-        &["-m", "4", "-c"],
-    ] {
-        let all = ["convert", "-f", "raw", "-O", "qcow2"]
-            .iter()
-            .chain(words)
-            .chain(&["disk.raw", "ours"]);
+    for words in [["-m", "1"].as_slice(), &["-m", "2", "-W"], &["-m", "16", "-W", "-c"], &["-m", "4", "-c"]] {
+        let all = ["convert", "-f", "raw", "-O", "qcow2"].iter().chain(words).chain(&["disk.raw", "ours"]);
         bench.instar(all).succeeds();
         checks_clean(bench, "ours", &words.join(" "));
         qemu_reads(bench, "ours", "disk.raw", &words.join(" "));
@@ -269,16 +225,10 @@ fn shows_progress_as_qemu_img_does(bench: &Bench) {
 fn shows_progress_as_json(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
     let lines = |text: String| -> Vec<serde_json::Value> {
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     let outcome = bench.instar(["convert", "--progress=json", "-O", "qcow2", "disk.raw", "ours"]);
-    assert_eq!(
-        (outcome.code(), outcome.text().as_str()),
-        (Some(0), ""),
-        "{outcome}"
-    );
+    assert_eq!((outcome.code(), outcome.text().as_str()), (Some(0), ""), "{outcome}");
     let seen = lines(outcome.errors());
     let last = seen.last().unwrap();
     assert_eq!(
@@ -288,36 +238,19 @@ fn shows_progress_as_json(bench: &Bench) {
     );
     // To a descriptor of the caller's: here standard output.
     let outcome = bench.instar(["checksum", "--progress=json:1", "ours"]);
-    let (progress, checksum) = outcome
-        .succeeds()
-        .text()
-        .split_once("blake3")
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))
-        .unwrap();
+    let (progress, checksum) =
+        outcome.succeeds().text().split_once("blake3").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     assert!(checksum.ends_with("  ours\n"), "{outcome}");
-    assert!(
-        lines(progress).iter().all(|line| line["rate"].is_u64()),
-        "{outcome}"
-    );
-    bench
-        .instar(["convert", "--progress=json:99", "disk.raw", "out"])
-        .fails_with("descriptor 99");
-    bench
-        .instar(["convert", "--progress=text", "disk.raw", "out"])
-        .fails_with("doesn't allow an argument");
+    assert!(lines(progress).iter().all(|line| line["rate"].is_u64()), "{outcome}");
+    bench.instar(["convert", "--progress=json:99", "disk.raw", "out"]).fails_with("descriptor 99");
+    bench.instar(["convert", "--progress=text", "disk.raw", "out"]).fails_with("doesn't allow an argument");
 }
 
 fn a_disk_of_a_terabyte_of_nothing_converts_at_once(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "1T"])
-        .succeeds();
-    bench
-        .instar(["convert", "-O", "raw", "image", "out.raw"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "1T"]).succeeds();
+    bench.instar(["convert", "-O", "raw", "image", "out.raw"]).succeeds();
     assert_eq!(bench.path("out.raw").metadata().unwrap().len(), 1 << 40);
-    bench
-        .instar(["convert", "-f", "raw", "-O", "qcow2", "out.raw", "out"])
-        .succeeds();
+    bench.instar(["convert", "-f", "raw", "-O", "qcow2", "out.raw", "out"]).succeeds();
     checks_clean(bench, "out", "1 TiB");
     assert_eq!(qemu_info(bench, "out")["virtual-size"], 1_u64 << 40);
     assert!(allocated(&bench.path("out")) < 1 << 20);
@@ -357,22 +290,14 @@ fn refuses_options_that_qemu_img_refuses(bench: &Bench) {
         "-f nonsense",
         "-f qcow2",
     ] {
-        let all = |target| {
-            ["convert"]
-                .into_iter()
-                .chain(words.split_whitespace())
-                .chain(["disk.raw", target])
-        };
+        let all =
+            |target| ["convert"].into_iter().chain(words.split_whitespace()).chain(["disk.raw", target]);
         let theirs = bench.qemu(all("theirs"));
         let ours = bench.instar(all("ours"));
         assert_eq!(theirs.code(), Some(1), "{words}: {theirs}");
         ours.fails();
         assert!(!bench.path("ours").exists(), "{words}: a target was made");
-        assert_eq!(
-            theirs.message().replace("theirs", "ours"),
-            ours.message(),
-            "{words}"
-        );
+        assert_eq!(theirs.message().replace("theirs", "ours"), ours.message(), "{words}");
     }
 }
 
@@ -392,11 +317,7 @@ fn both_sandboxes_write_the_same_file() {
             &["-O", "raw", "-S", "0"],
         ] {
             for (bench, target) in [(kvm, "first"), (kvm, "second"), (process, "third")] {
-                let all = ["convert", "-f", "raw"]
-                    .iter()
-                    .chain(words)
-                    .copied()
-                    .chain(["disk.raw", target]);
+                let all = ["convert", "-f", "raw"].iter().chain(words).copied().chain(["disk.raw", target]);
                 bench.instar(all).succeeds();
             }
             std::fs::copy(process.path("third"), kvm.path("third")).unwrap();

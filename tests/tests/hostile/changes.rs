@@ -44,10 +44,8 @@ pub(crate) fn changed(bench: &Bench, image: &str) {
 
 /// One of them, on a copy of the image: it ends in time, and the file does not grow without bounds.
 pub(crate) fn change(bench: &Bench, image: &str, words: &[&str]) {
-    let copied = Command::new("cp")
-        .current_dir(bench.directory())
-        .args(["--sparse=always", image, "copy"])
-        .status();
+    let copied =
+        Command::new("cp").current_dir(bench.directory()).args(["--sparse=always", image, "copy"]).status();
     assert!(copied.unwrap().success());
     let outcome = Outcome::of(&mut bench.command_under(&["prlimit", "--as=268435456", "--core=0"], words));
     // A repair says what it finds, 65,536 times at most, and looks at all of it twice. That takes ten seconds of a processor, which other
@@ -60,8 +58,5 @@ pub(crate) fn change(bench: &Bench, image: &str, words: &[&str]) {
     assert!(outcome.stderr.len() < most, "{words:?}: too many words");
     let length = fs::metadata(bench.path("copy")).unwrap().len();
     let before = fs::metadata(bench.path(image)).unwrap().len();
-    assert!(
-        length <= before + (1 << 30),
-        "{words:?}: it grew to {length} bytes"
-    );
+    assert!(length <= before + (1 << 30), "{words:?}: it grew to {length} bytes");
 }

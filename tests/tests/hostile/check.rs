@@ -16,11 +16,7 @@ const BYTES: usize = 12 << 20;
 fn examine(bench: &Bench, image: &str) -> Outcome {
     let words = ["check", "--output=json", "-f", "qcow2", image];
     let outcome = Outcome::of(&mut bench.command_under(&["prlimit", "--as=268435456", "--core=0"], words));
-    assert!(
-        outcome.stderr.len() < BYTES,
-        "{} bytes of words",
-        outcome.stderr.len()
-    );
+    assert!(outcome.stderr.len() < BYTES, "{} bytes of words", outcome.stderr.len());
     let lines = outcome.stderr.iter().filter(|byte| **byte == b'\n').count();
     // A message may have a hint on a line of its own; the last one says how many were left out.
     assert!(lines <= 2 * MESSAGES + 2, "{lines} lines");
@@ -47,21 +43,14 @@ fn repaired(bench: &Bench, image: &str) {
         let outcome =
             Outcome::of(&mut bench.command_under(&["prlimit", "--as=268435456", "--core=0"], words));
         // It looks twice.
-        assert!(
-            outcome.stderr.len() < 2 * BYTES,
-            "{mode}: {} bytes of words",
-            outcome.stderr.len()
-        );
+        assert!(outcome.stderr.len() < 2 * BYTES, "{mode}: {} bytes of words", outcome.stderr.len());
         outcome.is_civil().within(Duration::from_secs(50));
         if !outcome.stdout.is_empty() {
             serde_json::from_slice::<serde_json::Value>(&outcome.stdout).unwrap();
         }
     }
     let after = copy.metadata().unwrap().len();
-    assert!(
-        after <= before + before / 32 + (32 << 20),
-        "{before} bytes, {after} afterwards"
-    );
+    assert!(after <= before + before / 32 + (32 << 20), "{before} bytes, {after} afterwards");
     std::fs::remove_file(copy).unwrap();
 }
 
@@ -83,9 +72,7 @@ fn count(outcome: &Outcome, key: &str) -> u64 {
 fn with_l1(bench: &Bench, entries: u32, value: impl Fn(u64) -> u64) -> Crafted {
     let image = Crafted::image(bench, "image", "4M", "", 3 * CLUSTER);
     let l1 = image.end().next_multiple_of(CLUSTER);
-    let table: Vec<u8> = (0..u64::from(entries))
-        .flat_map(|entry| value(entry).to_be_bytes())
-        .collect();
+    let table: Vec<u8> = (0..u64::from(entries)).flat_map(|entry| value(entry).to_be_bytes()).collect();
     image.bytes(l1, &table);
     image.length((l1 + table.len() as u64).next_multiple_of(CLUSTER));
     image.u64(field::L1_TABLE_OFFSET, l1).u32(field::L1_SIZE, entries);
@@ -117,10 +104,7 @@ fn c3_all_l1_entries_share_one_l2_table(bench: &Bench) {
     }
     let outcome = examine(bench, "image");
     assert_eq!(outcome.code(), Some(2));
-    assert!(
-        outcome.errors().ends_with(" further messages were left out\n"),
-        "not capped"
-    );
+    assert!(outcome.errors().ends_with(" further messages were left out\n"), "not capped");
     // As often as the walk of qemu-img would meet it.
     assert!(count(&outcome, "corruptions") > 60 << 20);
 }
@@ -159,18 +143,12 @@ fn c2_snapshots_with_overlapping_tables(bench: &Bench) {
         entry[39] = 16;
         entries.extend_from_slice(&entry);
     }
-    image
-        .bytes(start, &entries)
-        .u32(field::NB_SNAPSHOTS, count)
-        .u64(field::SNAPSHOTS_OFFSET, start);
+    image.bytes(start, &entries).u32(field::NB_SNAPSHOTS, count).u64(field::SNAPSHOTS_OFFSET, start);
     image.length(tables.next_multiple_of(CLUSTER) + u64::from(count) * CLUSTER + (32 << 20));
     ends(bench, 2);
     // The same with something in them.
     for place in 0..64 {
-        image.u64(
-            tables.next_multiple_of(CLUSTER) + (40 << 20) + place * 8,
-            COPIED | (place * CLUSTER),
-        );
+        image.u64(tables.next_multiple_of(CLUSTER) + (40 << 20) + place * 8, COPIED | (place * CLUSTER));
     }
     assert_ne!(examine(bench, "image").code(), Some(0));
 }
@@ -229,10 +207,7 @@ fn c4_data_clusters_in_no_order(bench: &Bench) {
     };
     let image = with_l1(bench, 512, |_| l2 | COPIED);
     for entry in 0..8192_u64 {
-        image.u64(
-            l2 + entry * 8,
-            COPIED | ((entry.wrapping_mul(0x9e37_79b9) % (1 << 24)) * CLUSTER),
-        );
+        image.u64(l2 + entry * 8, COPIED | ((entry.wrapping_mul(0x9e37_79b9) % (1 << 24)) * CLUSTER));
     }
     image.length(1 << 40);
     ends(bench, 2);
@@ -240,18 +215,13 @@ fn c4_data_clusters_in_no_order(bench: &Bench) {
 
 fn f1_names_of_snapshots_cannot_speak_for_us(bench: &Bench) {
     Crafted::image(bench, "image", "1M", "", CLUSTER);
-    bench
-        .qemu(["snapshot", "-c", "evil\u{1b}[31m\nNo errors were found", "image"])
-        .succeeds();
+    bench.qemu(["snapshot", "-c", "evil\u{1b}[31m\nNo errors were found", "image"]).succeeds();
     let image = Crafted::open(&bench.path("image"));
     image.u64(image.get(field::SNAPSHOTS_OFFSET), 0x200);
     let outcome = examine(bench, "image");
     assert_eq!(outcome.code(), Some(2));
     assert!(!outcome.errors().contains('\u{1b}'), "{outcome}");
-    assert!(
-        !outcome.errors().lines().any(|line| line.starts_with("No errors")),
-        "{outcome}"
-    );
+    assert!(!outcome.errors().lines().any(|line| line.starts_with("No errors")), "{outcome}");
 }
 
 fn c3_messages_are_capped_where_qemu_img_has_no_end(bench: &Bench) {
@@ -260,30 +230,14 @@ fn c3_messages_are_capped_where_qemu_img_has_no_end(bench: &Bench) {
     for table in 0..500 {
         image.u64(image.get(field::L1_TABLE_OFFSET) + table * 8, l2 | COPIED);
     }
-    let (theirs, ours) = (
-        bench.qemu(["check", "--output=json", "image"]),
-        examine(bench, "image"),
-    );
+    let (theirs, ours) = (bench.qemu(["check", "--output=json", "image"]), examine(bench, "image"));
     assert_eq!(theirs.code(), ours.code());
-    assert_eq!(
-        theirs.text(),
-        ours.text(),
-        "the counters are those of the whole image"
-    );
+    assert_eq!(theirs.text(), ours.text(), "the counters are those of the whole image");
     let lines = |outcome: &Outcome| outcome.errors().lines().count();
     instar_tests::ledger::deviates("check-messages", &lines(&theirs), &lines(&ours));
     assert_eq!(lines(&ours), MESSAGES + 1);
     let kept: Vec<String> = ours.errors().lines().take(MESSAGES).map(str::to_owned).collect();
-    assert!(
-        theirs
-            .errors()
-            .lines()
-            .take(MESSAGES)
-            .eq(kept.iter().map(String::as_str))
-    );
+    assert!(theirs.errors().lines().take(MESSAGES).eq(kept.iter().map(String::as_str)));
     let left_out = theirs.errors().lines().count() - MESSAGES;
-    assert!(
-        ours.errors()
-            .ends_with(&format!("{left_out} further messages were left out\n"))
-    );
+    assert!(ours.errors().ends_with(&format!("{left_out} further messages were left out\n")));
 }

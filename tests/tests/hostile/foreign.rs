@@ -59,24 +59,11 @@ fn tell(bench: &Bench, format: &str, options: &str, lies: &[Lie], seal: fn(&Edit
         lie.put(*at, bytes);
         seal(&lie);
         let what = format!("{format}: {what} is {bytes:02x?}");
-        let words = [
-            "convert",
-            "-f",
-            format,
-            "--max-size",
-            "1T",
-            "-O",
-            "raw",
-            "image",
-            "ours",
-        ];
+        let words = ["convert", "-f", format, "--max-size", "1T", "-O", "raw", "image", "ours"];
         let ours = run_within(bench, PATIENT, &words);
         run_within(bench, PATIENT, &["info", "-f", format, "image"]);
         if ours.code() == Some(0) {
-            assert!(
-                allocated(&bench.path("ours")) < 16 * MIB,
-                "{what}: much disk was written"
-            );
+            assert!(allocated(&bench.path("ours")) < 16 * MIB, "{what}: much disk was written");
             // A disk of a terabyte would keep the reference busy for long.
             if bench.path("ours").metadata().unwrap().len() < 64 * MIB {
                 let theirs = bench.qemu(["convert", "-f", format, "-O", "raw", "image", "theirs"]);
@@ -86,10 +73,7 @@ fn tell(bench: &Bench, format: &str, options: &str, lies: &[Lie], seal: fn(&Edit
             }
         } else {
             refusals += 1;
-            assert!(
-                !bench.path("ours").exists(),
-                "{what}: refused, yet a target stands"
-            );
+            assert!(!bench.path("ours").exists(), "{what}: refused, yet a target stands");
         }
         for name in ["theirs", "ours"] {
             let _ = fs::remove_file(bench.path(name));
@@ -102,20 +86,12 @@ fn tell(bench: &Bench, format: &str, options: &str, lies: &[Lie], seal: fn(&Edit
 fn is_stopped(bench: &Bench) {
     assert!(allocated(&bench.path("image")) < 24 * MIB, "the file is small");
     for target in ["raw", "qcow2"] {
-        run_within(
-            bench,
-            Duration::from_secs(30),
-            &["convert", "--untrusted", "-O", target, "image", "out"],
-        )
-        .fails();
+        run_within(bench, Duration::from_secs(30), &["convert", "--untrusted", "-O", target, "image", "out"])
+            .fails();
         assert!(!bench.path("out").exists());
     }
-    run_within(
-        bench,
-        Duration::from_secs(20),
-        &["convert", "--timeout", "2", "-O", "raw", "image", "out"],
-    )
-    .fails();
+    run_within(bench, Duration::from_secs(20), &["convert", "--timeout", "2", "-O", "raw", "image", "out"])
+        .fails();
     assert!(!bench.path("out").exists());
     run(bench, &["info", "image"]).succeeds();
 }
@@ -176,10 +152,7 @@ fn log_entry(image: &Edited, at: u64, tail: u64, sequence: u64, length: u32, pla
             .put(descriptor + 16, &place.to_le_bytes())
             .put(descriptor + 24, &sequence.to_le_bytes());
     }
-    for data in (start + 4096..start + u64::from(length))
-        .step_by(4096)
-        .take(places.len())
-    {
+    for data in (start + 4096..start + u64::from(length)).step_by(4096).take(places.len()) {
         image
             .put(data, b"data")
             .put(data + 4, &0_u32.to_le_bytes())
@@ -222,20 +195,12 @@ both_sandboxes!(
 
 fn b2_a_file_of_two_formats_is_refused_with_both_named(bench: &Bench) {
     // What stands at byte 0 excludes what else may stand there; a VDI is known by byte 64.
-    for (format, options) in [
-        ("vpc", ""),
-        ("vhdx", ""),
-        ("vmdk", ""),
-        ("qed", ""),
-        ("qcow2", "compat=0.10"),
-    ] {
+    for (format, options) in [("vpc", ""), ("vhdx", ""), ("vmdk", ""), ("qed", ""), ("qcow2", "compat=0.10")]
+    {
         image(bench, format, options).put(64, &0xbeda_107f_u32.to_le_bytes());
         let outcome = run(bench, &["convert", "--untrusted", "-O", "raw", "image", "out"]);
         outcome.fails_with("more than one format");
-        assert!(
-            outcome.errors().contains(format) && outcome.errors().contains("vdi"),
-            "{outcome}"
-        );
+        assert!(outcome.errors().contains(format) && outcome.errors().contains("vdi"), "{outcome}");
         assert!(!bench.path("out").exists());
     }
     // A text file is a VMDK descriptor; as a VDI it would be something else.
@@ -266,9 +231,7 @@ fn b3_a_descriptor_that_is_moved_too_large_or_misspelt_is_refused(bench: &Bench)
         ("SPARSE", "Sparse"),
     ] {
         let image = image(bench, "vmdk", "");
-        image
-            .put(512, &[0; 1024])
-            .put(512, text.replace(from, to).as_bytes());
+        image.put(512, &[0; 1024]).put(512, text.replace(from, to).as_bytes());
         run(bench, &["convert", "-O", "raw", "image", "out"]).fails();
         assert!(!bench.path("out").exists(), "{to}");
     }
@@ -282,25 +245,13 @@ fn b3_a_descriptor_that_is_moved_too_large_or_misspelt_is_refused(bench: &Bench)
 fn c2_d1_lying_vdi_headers(bench: &Bench) {
     let lies = lies(vec![
         ("version", 0x44, le32(&[0, 0x0001_0002, 0x0002_0001, u32::MAX])),
-        (
-            "map offset",
-            0x154,
-            le32(&[0, 1, 513, 1 << 20, u32::MAX, 0xffff_fe00]),
-        ),
+        ("map offset", 0x154, le32(&[0, 1, 513, 1 << 20, u32::MAX, 0xffff_fe00])),
         ("data offset", 0x158, le32(&[0, 1, 512, u32::MAX, 0xffff_fe00])),
         ("sector size", 0x168, le32(&[0, 1, 4096, u32::MAX])),
-        (
-            "disk size",
-            0x170,
-            le64(&[1, 511, (3 << 20) + 1, 1 << 40, 1 << 62, u64::MAX]),
-        ),
+        ("disk size", 0x170, le64(&[1, 511, (3 << 20) + 1, 1 << 40, 1 << 62, u64::MAX])),
         ("block size", 0x178, le32(&[0, 1, 512, 1 << 21, u32::MAX])),
         ("extra bytes", 0x17c, le32(&[1, 512, u32::MAX])),
-        (
-            "blocks",
-            0x180,
-            le32(&[0, 1, 2, 0x1fff_ff80, 0x1fff_ff81, u32::MAX]),
-        ),
+        ("blocks", 0x180, le32(&[0, 1, 2, 0x1fff_ff80, 0x1fff_ff81, u32::MAX])),
         ("allocated", 0x184, le32(&[0, 77, u32::MAX])),
         ("parent", 0x1a8, le32(&[1])),
     ]);
@@ -308,21 +259,14 @@ fn c2_d1_lying_vdi_headers(bench: &Bench) {
 }
 
 fn c2_d1_lying_vdi_maps(bench: &Bench) {
-    let lies = lies(vec![(
-        "place",
-        512,
-        le32(&[0, 1, 2, 3, 77, 0xffff_fffd, 0xffff_fffe, 0x7fff_ffff, 1 << 31]),
-    )]);
+    let lies =
+        lies(vec![("place", 512, le32(&[0, 1, 2, 3, 77, 0xffff_fffd, 0xffff_fffe, 0x7fff_ffff, 1 << 31]))]);
     tell(bench, "vdi", "", &lies, |_| {});
 }
 
 fn c2_d1_lying_qed_headers(bench: &Bench) {
     let told = lies(vec![
-        (
-            "cluster size",
-            4,
-            le32(&[0, 1, 4095, 4096, 2 << 16, 64 << 20, 128 << 20, u32::MAX]),
-        ),
+        ("cluster size", 4, le32(&[0, 1, 4095, 4096, 2 << 16, 64 << 20, 128 << 20, u32::MAX])),
         ("table size", 8, le32(&[0, 1, 2, 3, 8, 16, 32, u32::MAX])),
         ("header size", 12, le32(&[0, 2, 5, 6, 1 << 16, u32::MAX])),
         ("features", 16, le64(&[1, 2, 4, 7, 8, 1 << 63, u64::MAX])),
@@ -331,32 +275,12 @@ fn c2_d1_lying_qed_headers(bench: &Bench) {
         (
             "L1 offset",
             40,
-            le64(&[
-                0,
-                1,
-                1 << 15,
-                2 << 16,
-                3 << 16,
-                1 << 40,
-                1 << 63,
-                u64::MAX,
-                u64::MAX << 16,
-            ]),
+            le64(&[0, 1, 1 << 15, 2 << 16, 3 << 16, 1 << 40, 1 << 63, u64::MAX, u64::MAX << 16]),
         ),
         (
             "image size",
             48,
-            le64(&[
-                0,
-                1,
-                511,
-                3 << 20 | 1,
-                1 << 40,
-                1 << 46,
-                (1 << 46) + 512,
-                1 << 63,
-                u64::MAX,
-            ]),
+            le64(&[0, 1, 511, 3 << 20 | 1, 1 << 40, 1 << 46, (1 << 46) + 512, 1 << 63, u64::MAX]),
         ),
     ]);
     assert!(tell(bench, "qed", "", &told, |_| {}) > 25);
@@ -406,9 +330,7 @@ fn c2_d1_lying_qed_tables(bench: &Bench) {
 }
 
 fn c3_all_clusters_of_a_qed_are_one(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qed", "-o", "table_size=16", "image", "1T"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qed", "-o", "table_size=16", "image", "1T"]).succeeds();
     let image = Edited::open(&bench.path("image"));
     let table = 17 << 16;
     let cluster = table + (16 << 16);
@@ -422,39 +344,20 @@ fn c3_all_clusters_of_a_qed_are_one(bench: &Bench) {
 
 fn c2_d1_lying_vhd_headers(bench: &Bench) {
     let lies = lies(vec![
-        (
-            "data offset",
-            16,
-            be64(&[0, 1, 511, 1 << 40, u64::MAX, u64::MAX - 511]),
-        ),
+        ("data offset", 16, be64(&[0, 1, 511, 1 << 40, u64::MAX, u64::MAX - 511])),
         ("size", 48, be64(&[0, 1, 512, 1 << 40, 1 << 62, u64::MAX])),
         ("geometry", 56, be32(&[0, 0xffff_10ff, u32::MAX])),
         ("type", 60, be32(&[0, 1, 2, 4, 5, u32::MAX])),
-        (
-            "table offset",
-            512 + 16,
-            be64(&[0, 1, 512, 1 << 40, u64::MAX, u64::MAX - 3]),
-        ),
-        (
-            "entries",
-            512 + 28,
-            be32(&[0, 1, 0x2000_0000, 0x4000_0000, u32::MAX]),
-        ),
-        (
-            "block size",
-            512 + 32,
-            be32(&[0, 1, 511, 513, 3 << 20, 1 << 31, u32::MAX]),
-        ),
+        ("table offset", 512 + 16, be64(&[0, 1, 512, 1 << 40, u64::MAX, u64::MAX - 3])),
+        ("entries", 512 + 28, be32(&[0, 1, 0x2000_0000, 0x4000_0000, u32::MAX])),
+        ("block size", 512 + 32, be32(&[0, 1, 511, 513, 3 << 20, 1 << 31, u32::MAX])),
     ]);
     assert!(tell(bench, "vpc", "force_size=on", &lies, seal_vhd) > 20);
 }
 
 fn c2_d1_lying_vhd_tables(bench: &Bench) {
-    let lies = lies(vec![(
-        "block",
-        1536,
-        be32(&[0, 1, 2, 3, 4, 5, 77, 1 << 20, u32::MAX - 1, u32::MAX, 1 << 31]),
-    )]);
+    let lies =
+        lies(vec![("block", 1536, be32(&[0, 1, 2, 3, 4, 5, 77, 1 << 20, u32::MAX - 1, u32::MAX, 1 << 31]))]);
     assert!(tell(bench, "vpc", "force_size=on", &lies, |_| {}) > 4);
 }
 
@@ -463,58 +366,31 @@ fn c2_d1_lying_vhdx_headers_and_regions(bench: &Bench) {
     for header in vhdx::HEADERS {
         table.push(("log version", header + 64, le32(&[1, 0xffff, u32::MAX])));
         table.push(("log length", header + 68, le32(&[0, 1, 4096, 1 << 31, u32::MAX])));
-        table.push((
-            "log offset",
-            header + 72,
-            le64(&[0, 1, 512 << 10, 1 << 40, u64::MAX, u64::MAX << 20]),
-        ));
+        table.push(("log offset", header + 72, le64(&[0, 1, 512 << 10, 1 << 40, u64::MAX, u64::MAX << 20])));
     }
-    table.push((
-        "regions",
-        vhdx::REGIONS + 8,
-        le32(&[0, 1, 3, 2047, 2048, u32::MAX]),
-    ));
+    table.push(("regions", vhdx::REGIONS + 8, le32(&[0, 1, 3, 2047, 2048, u32::MAX])));
     for entry in [vhdx::REGIONS + 16, vhdx::REGIONS + 48] {
         table.push((
             "region offset",
             entry + 16,
             le64(&[0, 1, MIB, 5 * MIB + 512, 1 << 40, u64::MAX, u64::MAX << 20]),
         ));
-        table.push((
-            "region length",
-            entry + 24,
-            le32(&[0, 1, 4096, 2 << 20, u32::MAX, 0xfff0_0000]),
-        ));
+        table.push(("region length", entry + 24, le32(&[0, 1, 4096, 2 << 20, u32::MAX, 0xfff0_0000])));
     }
     let lies = lies(table);
     assert!(tell(bench, "vhdx", "block_size=1M", &lies, seal_vhdx) > 20);
 }
 
 fn c2_d1_lying_vhdx_metadata_and_tables(bench: &Bench) {
-    let mut table = vec![(
-        "items",
-        vhdx::METADATA + 8,
-        le32(&[0, 1 << 16, 4 << 16, 2047 << 16, 0xffff << 16]),
-    )];
+    let mut table =
+        vec![("items", vhdx::METADATA + 8, le32(&[0, 1 << 16, 4 << 16, 2047 << 16, 0xffff << 16]))];
     for item in (0..5).map(|number| vhdx::METADATA + 32 + 32 * number) {
-        table.push((
-            "item offset",
-            item + 16,
-            le32(&[0, 1, 65_535, MIB as u32, u32::MAX]),
-        ));
+        table.push(("item offset", item + 16, le32(&[0, 1, 65_535, MIB as u32, u32::MAX])));
         table.push(("item length", item + 20, le32(&[0, 1, u32::MAX])));
     }
     table.extend([
-        (
-            "block size",
-            vhdx::ITEMS,
-            le32(&[0, 1, 512, 3 << 20, 1 << 29, 1 << 31, u32::MAX]),
-        ),
-        (
-            "disk size",
-            vhdx::ITEMS + 8,
-            le64(&[1, 511, 1 << 38, (64 << 40) + 512, 1 << 62, u64::MAX]),
-        ),
+        ("block size", vhdx::ITEMS, le32(&[0, 1, 512, 3 << 20, 1 << 29, 1 << 31, u32::MAX])),
+        ("disk size", vhdx::ITEMS + 8, le64(&[1, 511, 1 << 38, (64 << 40) + 512, 1 << 62, u64::MAX])),
         (
             "entry",
             vhdx::TABLE,
@@ -544,11 +420,7 @@ fn c2_d1_lying_vmdk_headers(bench: &Bench) {
         ("grain size", 20, le64(&[0, 1, 3, 1 << 22, 1 << 40, u64::MAX])),
         ("entries", 44, le32(&[0, 1, 511, 513, 1 << 30, u32::MAX])),
         ("redundant directory", 48, le64(&[0, u64::MAX])),
-        (
-            "directory",
-            56,
-            le64(&[0, 1, 20, 1 << 40, u64::MAX - 1, u64::MAX]),
-        ),
+        ("directory", 56, le64(&[0, 1, 20, 1 << 40, u64::MAX - 1, u64::MAX])),
         ("overhead", 64, le64(&[0, 1 << 40, u64::MAX])),
         ("compression", 77, vec![vec![1, 0], vec![2, 0], vec![0xff, 0xff]]),
     ]);
@@ -559,10 +431,7 @@ fn c2_d1_lying_vmdk_headers(bench: &Bench) {
 fn c2_d1_d2_lying_vmdk_tables_and_markers(bench: &Bench) {
     let (directory, table) = grain_tables(&image(bench, "vmdk", ""));
     let sectors = [1, 20, 127, 1 << 20, 1 << 31, u32::MAX];
-    let plain = lies(vec![
-        ("table", directory, le32(&sectors)),
-        ("grain", table, le32(&sectors)),
-    ]);
+    let plain = lies(vec![("table", directory, le32(&sectors)), ("grain", table, le32(&sectors))]);
     // A table among the redundant ones reads as nothing.
     assert!(tell(bench, "vmdk", "", &plain, |_| {}) + 2 >= plain.len());
     let stream = image(bench, "vmdk", "subformat=streamOptimized");
@@ -572,55 +441,31 @@ fn c2_d1_d2_lying_vmdk_tables_and_markers(bench: &Bench) {
         ("table", directory, le32(&sectors)),
         ("grain", table, le32(&sectors)),
         // The length of a compressed grain: CVE-2026-2243 read past the end of a buffer that was too short for it.
-        (
-            "length",
-            grain + 8,
-            le32(&[0, 1, 11, 12, 131_061, 131_072, 1 << 30, u32::MAX]),
-        ),
+        ("length", grain + 8, le32(&[0, 1, 11, 12, 131_061, 131_072, 1 << 30, u32::MAX])),
     ]);
     assert!(tell(bench, "vmdk", "subformat=streamOptimized", &packed, |_| {}) + 4 > packed.len());
 }
 
 fn c3_all_blocks_of_a_vdi_are_one(bench: &Bench) {
     image(bench, "vdi", "");
-    bench
-        .qemu(["create", "-q", "-f", "vdi", "image", "1T"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "vdi", "image", "1T"]).succeeds();
     let image = Edited::open(&bench.path("image"));
     let end = image.end();
-    image
-        .put(512, &vec![0; 4 << 20])
-        .put(end, &disk::pattern(0, MIB, 1));
+    image.put(512, &vec![0; 4 << 20]).put(end, &disk::pattern(0, MIB, 1));
     is_stopped(bench);
 }
 
 fn c3_all_blocks_of_a_vhd_are_one(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "vpc", "-o", "force_size=on", "image", "1T"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "vpc", "-o", "force_size=on", "image", "1T"]).succeeds();
     let image = Edited::open(&bench.path("image"));
     let block = 1536 + (2 << 20);
     let entries: Vec<u8> = u32::try_from(block / 512).unwrap().to_be_bytes().repeat(1 << 19);
-    image
-        .put(1536, &entries)
-        .put(block, &[0xff; 512])
-        .put(block + 512, &disk::pattern(0, 2 * MIB, 1));
+    image.put(1536, &entries).put(block, &[0xff; 512]).put(block + 512, &disk::pattern(0, 2 * MIB, 1));
     is_stopped(bench);
 }
 
 fn c3_all_blocks_of_a_vhdx_are_one(bench: &Bench) {
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "vhdx",
-            "-o",
-            "block_size=1M",
-            "image",
-            "100G",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "vhdx", "-o", "block_size=1M", "image", "100G"]).succeeds();
     let image = Edited::open(&bench.path("image"));
     let block = image.end();
     image.put(block, &disk::pattern(0, MIB, 1));
@@ -655,10 +500,7 @@ fn c7_logs_in_circles_end(bench: &Bench) {
         &[(0, 0, 1, 0)],
         &[(0, 0, 1, 1 << 20)],
         &[(0, 0, 1, u32::MAX)],
-        &[
-            (0, (1 << 20) - 4096, 1, 4096),
-            ((1 << 20) - 4096, 0, u64::MAX >> 33, 8192),
-        ],
+        &[(0, (1 << 20) - 4096, 1, 4096), ((1 << 20) - 4096, 0, u64::MAX >> 33, 8192)],
         &[(0, 512, 1, 4096)],
     ];
     for entries in cases {
@@ -693,10 +535,7 @@ fn c7_a_log_that_writes_over_headers_tables_and_itself_is_harmless(bench: &Bench
         let before = fs::read(bench.path("image")).unwrap();
         run(bench, &["convert", "-O", "raw", "image", "out"]);
         run(bench, &["info", "image"]);
-        assert!(
-            fs::read(bench.path("image")).unwrap() == before,
-            "the source was written to"
-        );
+        assert!(fs::read(bench.path("image")).unwrap() == before, "the source was written to");
         let _ = fs::remove_file(bench.path("out"));
     }
 }
@@ -704,14 +543,10 @@ fn c7_a_log_that_writes_over_headers_tables_and_itself_is_harmless(bench: &Bench
 fn c7_a_log_full_of_changes_is_bounded(bench: &Bench) {
     let image = image(bench, "vhdx", "block_size=1M");
     // An entry of a mebibyte that is all descriptors: 126 to a sector, and no data.
-    let places: Vec<u64> = (0..32_000)
-        .map(|number| vhdx::TABLE + number % 3 * 4096)
-        .collect();
+    let places: Vec<u64> = (0..32_000).map(|number| vhdx::TABLE + number % 3 * 4096).collect();
     log_entry(&image, 0, 0, 1, 1 << 20, &places);
     for (descriptor, _) in (vhdx::LOG + 64..).step_by(32).zip(&places) {
-        image
-            .put(descriptor, b"zero")
-            .put(descriptor + 8, &4096_u64.to_le_bytes());
+        image.put(descriptor, b"zero").put(descriptor + 8, &4096_u64.to_le_bytes());
     }
     image.seal_vhdx(vhdx::LOG, 1 << 20);
     dirty(&image);
@@ -727,10 +562,7 @@ fn c7_d1_descriptors_that_lead_in_circles_are_refused(bench: &Bench) {
     };
     // Files without capacity wrap descriptors; these name each other.
     for (name, names) in [("one", "two"), ("two", "one")] {
-        image(bench, "vmdk", "")
-            .put(12, &[0; 8])
-            .put(512, &[0; 1024])
-            .put(512, text(names).as_bytes());
+        image(bench, "vmdk", "").put(12, &[0; 8]).put(512, &[0; 1024]).put(512, text(names).as_bytes());
         fs::rename(bench.path("image"), bench.path(name)).unwrap();
     }
     refused(bench, "one", "is itself a descriptor");
@@ -744,30 +576,19 @@ fn c7_d1_descriptors_that_lead_in_circles_are_refused(bench: &Bench) {
     fs::rename(bench.path("image-s001"), bench.path("sound"))
         .or_else(|_| fs::rename(bench.path("image-s001.vmdk"), bench.path("sound")))
         .unwrap();
-    fs::write(
-        bench.path("image"),
-        text("sound").replace("RW 6144 SPARSE \"sound\"\n", &lines),
-    )
-    .unwrap();
+    fs::write(bench.path("image"), text("sound").replace("RW 6144 SPARSE \"sound\"\n", &lines)).unwrap();
     run(bench, &["convert", "-O", "raw", "image", "out"]);
 }
 
 fn parents_in_circles_end(bench: &Bench) {
     // A VMDK whose parent is itself, and two that are each other's.
-    for (name, parent) in [
-        ("one.vmdk", "one.vmdk"),
-        ("one.vmdk", "two.vmdk"),
-        ("two.vmdk", "one.vmdk"),
-    ] {
+    for (name, parent) in [("one.vmdk", "one.vmdk"), ("one.vmdk", "two.vmdk"), ("two.vmdk", "one.vmdk")] {
         let image = image(bench, "vmdk", "");
         let text = String::from_utf8(image.get(512, 1024)).unwrap();
         let text = text
             .trim_end_matches('\0')
             .replace("parentCID=ffffffff", "parentCID=fffffffe")
-            .replace(
-                "# Extent",
-                &format!("parentFileNameHint=\"{parent}\"\n\n# Extent"),
-            );
+            .replace("# Extent", &format!("parentFileNameHint=\"{parent}\"\n\n# Extent"));
         image.put(512, &[0; 1024]).put(512, text.as_bytes());
         fs::rename(bench.path("image"), bench.path(name)).unwrap();
     }

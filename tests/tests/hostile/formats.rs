@@ -56,11 +56,7 @@ fn a3_an_extent_outside_the_directory_is_refused(bench: &Bench) {
         }
     }
     flat(bench, "extent");
-    run(
-        bench,
-        &["convert", "--untrusted", "-O", "raw", "in/image.vmdk", "stolen"],
-    )
-    .fails_with("--untrusted");
+    run(bench, &["convert", "--untrusted", "-O", "raw", "in/image.vmdk", "stolen"]).fails_with("--untrusted");
 }
 
 /// The descriptor is named by the user, what it names is not: written to is what stands beside it, and each file once.
@@ -70,17 +66,7 @@ fn a3_an_extent_that_is_nobodys_to_write_to_is_not_written_to(bench: &Bench) {
     let outside = bench.path("outside");
     let absolute = outside.to_str().unwrap();
     let changing = [
-        [
-            "convert",
-            "-n",
-            "-f",
-            "raw",
-            "-O",
-            "vmdk",
-            "in/disk.raw",
-            "in/image.vmdk",
-        ]
-        .as_slice(),
+        ["convert", "-n", "-f", "raw", "-O", "vmdk", "in/disk.raw", "in/image.vmdk"].as_slice(),
         &["resize", "-f", "vmdk", "in/image.vmdk", "1M"],
     ];
     for words in changing {
@@ -102,9 +88,8 @@ fn a3_an_extent_that_is_nobodys_to_write_to_is_not_written_to(bench: &Bench) {
             if words[0] == "resize" && name == "disk.raw" {
                 continue;
             }
-            for (number, lines) in [vec![name], vec!["extent", name], vec![name, "extent"]]
-                .into_iter()
-                .enumerate()
+            for (number, lines) in
+                [vec![name], vec!["extent", name], vec![name, "extent"]].into_iter().enumerate()
             {
                 let _ = fs::remove_file(bench.path("in/fifo"));
                 let _ = fs::remove_file(bench.path("in/link"));
@@ -121,10 +106,7 @@ fn a3_an_extent_that_is_nobodys_to_write_to_is_not_written_to(bench: &Bench) {
                 );
                 flat(bench, name);
                 let one = fs::read_to_string(bench.path("in/image.vmdk")).unwrap();
-                let all: String = lines
-                    .iter()
-                    .map(|name| format!("RW 16 FLAT \"{name}\" 0\n"))
-                    .collect();
+                let all: String = lines.iter().map(|name| format!("RW 16 FLAT \"{name}\" 0\n")).collect();
                 let text = one.replace(&format!("RW 16 FLAT \"{name}\" 0\n"), &all);
                 let text = if number == 0 {
                     text
@@ -161,29 +143,12 @@ fn a3_an_extent_that_is_nobodys_to_write_to_is_not_written_to(bench: &Bench) {
         fs::write(bench.path("in/image.vmdk"), &text).unwrap();
         run(bench, changing[0]).fails();
         assert_eq!(fs::read(bench.path("in/extent")).unwrap(), [b's'; 8192], "{name}");
-        assert_eq!(
-            fs::read_to_string(bench.path("in/image.vmdk")).unwrap(),
-            text,
-            "{name}"
-        );
+        assert_eq!(fs::read_to_string(bench.path("in/image.vmdk")).unwrap(), text, "{name}");
     }
     // And the one that is.
     flat(bench, "extent");
-    run(
-        bench,
-        &[
-            "convert",
-            "-n",
-            "--untrusted",
-            "-f",
-            "raw",
-            "-O",
-            "vmdk",
-            "in/disk.raw",
-            "in/image.vmdk",
-        ],
-    )
-    .fails_with("--untrusted");
+    run(bench, &["convert", "-n", "--untrusted", "-f", "raw", "-O", "vmdk", "in/disk.raw", "in/image.vmdk"])
+        .fails_with("--untrusted");
     assert_eq!(fs::read(bench.path("in/extent")).unwrap(), [b's'; 8192]);
     run(bench, changing[0]).succeeds();
     same_bytes(bench, "in/extent", "in/disk.raw", "written");
@@ -191,33 +156,18 @@ fn a3_an_extent_that_is_nobodys_to_write_to_is_not_written_to(bench: &Bench) {
 
 fn b2_a_file_of_two_formats_is_refused_when_untrusted(bench: &Bench) {
     // A qcow2 header at the start and a VHD footer copy can not both be at byte 0, but a VDI has its signature at byte 64.
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "image", "1M"]).succeeds();
     put(bench, "image", 64, &0xbeda_107f_u32.to_le_bytes());
     let outcome = run(bench, &["convert", "--untrusted", "-O", "raw", "image", "out"]);
     outcome.fails_with("more than one format");
-    assert!(
-        outcome.errors().contains("qcow2") && outcome.errors().contains("vdi"),
-        "{outcome}"
-    );
+    assert!(outcome.errors().contains("qcow2") && outcome.errors().contains("vdi"), "{outcome}");
     assert!(!bench.path("out").exists());
 }
 
 fn b3_a_footer_that_disagrees_with_its_header_is_refused(bench: &Bench) {
     disk::make(&bench.path("disk.raw"), 1 << 20, &[Piece::Text(0, 1 << 20)]);
     bench
-        .qemu([
-            "convert",
-            "-f",
-            "raw",
-            "-O",
-            "vmdk",
-            "-o",
-            "subformat=streamOptimized",
-            "disk.raw",
-            "image",
-        ])
+        .qemu(["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", "disk.raw", "image"])
         .succeeds();
     let end = bench.path("image").metadata().unwrap().len();
     run(bench, &["convert", "-O", "raw", "image", "out"]).succeeds();
@@ -259,11 +209,7 @@ fn images_of_every_format_cut_off_or_changed_anywhere_are_refused_or_read(bench:
         ("vhdx", "subformat=dynamic"),
         ("vdi", "static=off"),
     ] {
-        bench
-            .qemu([
-                "convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "seed",
-            ])
-            .succeeds();
+        bench.qemu(["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "seed"]).succeeds();
         let end = bench.path("seed").metadata().unwrap().len();
         let mut read = 0;
         for number in 0..24_u64 {
@@ -281,31 +227,14 @@ fn images_of_every_format_cut_off_or_changed_anywhere_are_refused_or_read(bench:
                 put(bench, "image", mix(random) % reach, &[(random >> 16) as u8]);
             }
             let words = |target| ["convert", "-f", format, "-O", "raw", "image", target];
-            let ours = run(
-                bench,
-                &[
-                    "convert",
-                    "-f",
-                    format,
-                    "--max-size",
-                    "1G",
-                    "-O",
-                    "raw",
-                    "image",
-                    "ours",
-                ],
-            );
+            let ours =
+                run(bench, &["convert", "-f", format, "--max-size", "1G", "-O", "raw", "image", "ours"]);
             run(bench, &["info", "image"]);
             run(bench, &["info", "-f", format, "--output=json", "image"]);
             if ours.code() == Some(0) {
                 let theirs = bench.qemu(words("theirs"));
                 if theirs.code() == Some(0) {
-                    same_bytes(
-                        bench,
-                        "theirs",
-                        "ours",
-                        &format!("{format} {options}, case {number}"),
-                    );
+                    same_bytes(bench, "theirs", "ours", &format!("{format} {options}, case {number}"));
                     read += 1;
                 }
             } else {

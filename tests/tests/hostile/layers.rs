@@ -30,16 +30,10 @@ fn layers(bench: &Bench, kind: u64) {
     };
     let (mut below, mut format) = ("below.raw", "raw");
     for name in LAYERS {
-        let words = [
-            "create", "-q", "-f", "qcow2", "-o", options, "-b", below, "-F", format, name, "300k",
-        ];
+        let words = ["create", "-q", "-f", "qcow2", "-o", options, "-b", below, "-F", format, name, "300k"];
         bench.qemu(words).succeeds();
         let offset = 16 * (1 + LAYERS.iter().position(|layer| *layer == name).unwrap());
-        variant::io(
-            bench,
-            name,
-            &[&format!("write -P 7 {offset}k 40k"), "write -z 200k 32k"],
-        );
+        variant::io(bench, name, &[&format!("write -P 7 {offset}k 40k"), "write -z 200k 32k"]);
         (below, format) = (name, "qcow2");
     }
     if kind.is_multiple_of(3) {
@@ -84,10 +78,7 @@ fn change(bench: &Bench, number: u64) -> String {
 /// Files that nobody may write to keep what they held.
 fn spared(bench: &Bench, names: &[&str], before: &[Vec<u8>], what: &str) {
     for (name, bytes) in names.iter().zip(before) {
-        assert!(
-            fs::read(bench.path(name)).unwrap() == *bytes,
-            "{what}: {name} was written to"
-        );
+        assert!(fs::read(bench.path(name)).unwrap() == *bytes, "{what}: {name} was written to");
     }
 }
 
@@ -97,10 +88,7 @@ fn survives(bench: &Bench, words: &[&str], others: &[&str]) {
             layers(bench, number / 10);
         }
         let what = format!("case {number}: {words:?}: {}", change(bench, number));
-        let before: Vec<_> = others
-            .iter()
-            .map(|name| fs::read(bench.path(name)).unwrap())
-            .collect();
+        let before: Vec<_> = others.iter().map(|name| fs::read(bench.path(name)).unwrap()).collect();
         let outcome = run(bench, &[words, &["--max-size", "1G"]].concat());
         assert!(matches!(outcome.code(), Some(0 | 1)), "{what}: {outcome}");
         spared(bench, others, &before, &what);
@@ -132,9 +120,5 @@ fn d1_layers_changed_anywhere_are_rebased_or_refused(bench: &Bench) {
 
 fn d1_layers_changed_anywhere_are_committed_or_refused(bench: &Bench) {
     survives(bench, &["commit", "-f", "qcow2", "top"], &["below.raw", "base"]);
-    survives(
-        bench,
-        &["commit", "-f", "qcow2", "-b", "base", "top"],
-        &["below.raw", "middle", "top"],
-    );
+    survives(bench, &["commit", "-f", "qcow2", "-b", "base", "top"], &["below.raw", "middle", "top"]);
 }

@@ -43,10 +43,7 @@ fn looked_at(bench: &Bench, image: &str) {
 }
 
 fn plain(bench: &Bench) {
-    fs::File::create(bench.path("plain"))
-        .unwrap()
-        .set_len(1 << 30)
-        .unwrap();
+    fs::File::create(bench.path("plain")).unwrap().set_len(1 << 30).unwrap();
 }
 
 /// All L1 entries share one L2 table, whose entries come from `entry`.
@@ -83,16 +80,11 @@ both_sandboxes!(
 
 fn c2_tables_that_claim_to_be_huge(bench: &Bench) {
     plain(bench);
-    for (offset, value) in [
-        (field::L1_SIZE, 4 << 20),
-        (field::REFCOUNT_TABLE_CLUSTERS, 128),
-        (field::NB_SNAPSHOTS, 65_535),
-    ] {
+    for (offset, value) in
+        [(field::L1_SIZE, 4 << 20), (field::REFCOUNT_TABLE_CLUSTERS, 128), (field::NB_SNAPSHOTS, 65_535)]
+    {
         let image = Crafted::image(bench, "image", "4M", "", CLUSTER);
-        image
-            .u32(offset, value)
-            .u64(field::SIZE, 1 << 51)
-            .u64(field::SNAPSHOTS_OFFSET, 5 * CLUSTER);
+        image.u32(offset, value).u64(field::SIZE, 1 << 51).u64(field::SNAPSHOTS_OFFSET, 5 * CLUSTER);
         looked_at(bench, "image");
     }
 }
@@ -117,17 +109,20 @@ fn c3_one_table_of_nothing(bench: &Bench) {
 
 fn c3_one_table_of_subclusters_in_turn(bench: &Bench) {
     plain(bench);
-    shared_table(bench, "extended_l2=on", 131_072, |index, _| {
-        if index & 1 == 0 { 0 } else { 0x5555_5555_0000_0000 }
-    });
+    shared_table(
+        bench,
+        "extended_l2=on",
+        131_072,
+        |index, _| {
+            if index & 1 == 0 { 0 } else { 0x5555_5555_0000_0000 }
+        },
+    );
     looked_at(bench, "image");
 }
 
 fn c4_one_compressed_cluster_for_all(bench: &Bench) {
     plain(bench);
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "256G"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "256G"]).succeeds();
     fs::write(bench.path("piece"), vec![b'A'; 65536]).unwrap();
     instar_tests::variant::io(bench, "image", &["write -c -s piece 0 64k"]);
     let image = Crafted::open(&bench.path("image"));

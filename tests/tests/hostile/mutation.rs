@@ -15,10 +15,7 @@ use crate::run;
 
 /// Cases of one test; `INSTAR_TEST_CASES` asks for more.
 fn cases() -> u64 {
-    std::env::var("INSTAR_TEST_CASES")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(60)
+    std::env::var("INSTAR_TEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
 }
 
 /// Small images whose tables make up much of the file.
@@ -26,11 +23,7 @@ fn seed_image(bench: &Bench, kind: u64) {
     disk::make(
         &bench.path("disk.raw"),
         300 << 10,
-        &[
-            Piece::Data(0, 20 << 10, 1),
-            Piece::Text(64 << 10, 100 << 10),
-            Piece::Data(200 << 10, 4096, 2),
-        ],
+        &[Piece::Data(0, 20 << 10, 1), Piece::Text(64 << 10, 100 << 10), Piece::Data(200 << 10, 4096, 2)],
     );
     let words: &[&str] = match kind % 5 {
         0 => &["-o", "cluster_size=4k"],
@@ -40,12 +33,7 @@ fn seed_image(bench: &Bench, kind: u64) {
         _ => &["-o", "cluster_size=512,compat=0.10"],
     };
     bench
-        .qemu(
-            ["convert", "-f", "raw", "-O", "qcow2"]
-                .iter()
-                .chain(words)
-                .chain(&["disk.raw", "seed"]),
-        )
+        .qemu(["convert", "-f", "raw", "-O", "qcow2"].iter().chain(words).chain(&["disk.raw", "seed"]))
         .succeeds();
     if kind.is_multiple_of(3) {
         bench.qemu(["snapshot", "-c", "a snapshot", "seed"]).succeeds();
@@ -81,10 +69,7 @@ fn mutate(bench: &Bench, number: u64) -> String {
 
 fn byte_at(bench: &Bench, offset: u64) -> u8 {
     let mut byte = [0];
-    fs::File::open(bench.path("image"))
-        .unwrap()
-        .read_exact_at(&mut byte, offset)
-        .unwrap();
+    fs::File::open(bench.path("image")).unwrap().read_exact_at(&mut byte, offset).unwrap();
     byte[0]
 }
 
@@ -96,20 +81,7 @@ fn differ(bench: &Bench, start: u64) {
         }
         let what = format!("case {number}:{}", mutate(bench, number));
         let theirs = bench.qemu(["convert", "-f", "qcow2", "-O", "raw", "image", "theirs"]);
-        let ours = run(
-            bench,
-            &[
-                "convert",
-                "-f",
-                "qcow2",
-                "--max-size",
-                "1G",
-                "-O",
-                "raw",
-                "image",
-                "ours",
-            ],
-        );
+        let ours = run(bench, &["convert", "-f", "qcow2", "--max-size", "1G", "-O", "raw", "image", "ours"]);
         let info = run(bench, &["info", "-f", "qcow2", "--output=json", "image"]);
         if info.code() == Some(0) {
             serde_json::from_slice::<serde_json::Value>(&info.stdout)
@@ -121,10 +93,7 @@ fn differ(bench: &Bench, start: u64) {
                 both += 1;
             }
             (_, Some(1)) => {
-                assert!(
-                    !bench.path("ours").exists(),
-                    "{what}: refused, yet a target stands"
-                );
+                assert!(!bench.path("ours").exists(), "{what}: refused, yet a target stands");
                 refused += 1;
             }
             _ => panic!("{what}: qemu-img refuses what we read\n{theirs}{ours}"),
@@ -134,10 +103,7 @@ fn differ(bench: &Bench, start: u64) {
         }
     }
     println!("{both} read by both, {refused} refused");
-    assert!(
-        both > 0 && refused > 0,
-        "{both} read by both, {refused} refused: nothing was compared"
-    );
+    assert!(both > 0 && refused > 0, "{both} read by both, {refused} refused: nothing was compared");
 }
 
 both_sandboxes!(

@@ -24,16 +24,9 @@ fn image(bench: &Bench) -> Crafted {
 
 /// Nothing that instar wrote holds the secret.
 fn nothing_leaked(bench: &Bench) {
-    for name in bench
-        .names()
-        .iter()
-        .filter(|name| *name != "secret" && *name != "in")
-    {
+    for name in bench.names().iter().filter(|name| *name != "secret" && *name != "in") {
         let bytes = fs::read(bench.path(name)).unwrap();
-        assert!(
-            !bytes.windows(SECRET.len()).any(|window| window == SECRET),
-            "{name} holds the secret"
-        );
+        assert!(!bytes.windows(SECRET.len()).any(|window| window == SECRET), "{name} holds the secret");
     }
 }
 
@@ -96,35 +89,15 @@ fn a1_what_lies_below_the_image_or_is_hidden_is_refused(bench: &Bench) {
     }
     symlink(".hidden", bench.path("in/shown")).unwrap();
     symlink("etc/passwd", bench.path("in/link")).unwrap();
-    for name in [
-        ".ssh/key",
-        "etc/passwd",
-        ".hidden",
-        "shown",
-        "link",
-        "./etc/../etc/passwd",
-    ] {
+    for name in [".ssh/key", "etc/passwd", ".hidden", "shown", "link", "./etc/../etc/passwd"] {
         image.backing(name.as_bytes());
         refused(bench, "in/image", "the image names");
     }
     nothing_leaked(bench);
     // The same files, in directories that the user allows.
     image.backing(b"etc/passwd");
-    run(
-        bench,
-        &[
-            "convert",
-            "--allow-dir",
-            "in/etc",
-            "-f",
-            "qcow2",
-            "-O",
-            "raw",
-            "in/image",
-            "read",
-        ],
-    )
-    .succeeds();
+    run(bench, &["convert", "--allow-dir", "in/etc", "-f", "qcow2", "-O", "raw", "in/image", "read"])
+        .succeeds();
     fs::remove_file(bench.path("read")).unwrap();
 }
 
@@ -136,20 +109,7 @@ fn a1_an_image_in_the_root_directory_has_no_siblings(bench: &Bench) {
         return instar_tests::ledger::skip("only root can make files in the root directory");
     }
     let outcome = run(bench, &["convert", "-f", "qcow2", "-O", "raw", &name, "stolen"]);
-    let allowed = run(
-        bench,
-        &[
-            "convert",
-            "--allow-dir",
-            "/",
-            "-f",
-            "qcow2",
-            "-O",
-            "raw",
-            &name,
-            "read",
-        ],
-    );
+    let allowed = run(bench, &["convert", "--allow-dir", "/", "-f", "qcow2", "-O", "raw", &name, "read"]);
     fs::remove_file(&name).unwrap();
     fs::remove_file(&secret).unwrap();
     outcome.fails_with("--allow-dir");
@@ -168,11 +128,8 @@ fn a1_kernel_filesystems_are_opened_by_no_rule(bench: &Bench) {
         "/dev/kmsg",
     ] {
         image.backing(name.as_bytes());
-        run(
-            bench,
-            &["convert", "--allow-dir", "/", "-O", "raw", "image", "stolen"],
-        )
-        .fails_with("the image names");
+        run(bench, &["convert", "--allow-dir", "/", "-O", "raw", "image", "stolen"])
+            .fails_with("the image names");
         assert!(!bench.path("stolen").exists(), "{name}");
     }
 }
@@ -199,18 +156,7 @@ fn a2_a_data_file_outside_the_directory_is_refused(bench: &Bench) {
 }
 
 fn a2_a_data_file_beside_an_untrusted_image_is_refused(bench: &Bench) {
-    bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-o",
-            "data_file=sibling",
-            "image",
-            "1M",
-        ])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "-o", "data_file=sibling", "image", "1M"]).succeeds();
     run(bench, &["convert", "--untrusted", "-O", "raw", "image", "stolen"]).fails_with("--untrusted");
     assert!(!bench.path("stolen").exists());
 }
@@ -239,9 +185,7 @@ fn a4_names_that_are_block_layer_trees_or_urls_are_refused(bench: &Bench) {
         image.backing(name.as_bytes());
         refused(bench, "in/image", "the image names");
         run(bench, &["info", "in/image"]).succeeds();
-        image
-            .u64(field::BACKING_FILE_OFFSET, 0)
-            .u32(field::BACKING_FILE_SIZE, 0);
+        image.u64(field::BACKING_FILE_OFFSET, 0).u32(field::BACKING_FILE_SIZE, 0);
         image.data_file(name.as_bytes());
         refused(bench, "in/image", "the image names");
         run(bench, &["info", "in/image"]).succeeds();
@@ -264,13 +208,7 @@ fn a5_a_backing_file_on_a_server_is_refused_without_a_connection(bench: &Bench) 
 
 fn a6_only_regular_files_are_opened(bench: &Bench) {
     let image = Crafted::image(bench, "image", "1M", "", 0);
-    assert!(
-        Command::new("mkfifo")
-            .arg(bench.path("fifo"))
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("mkfifo").arg(bench.path("fifo")).status().unwrap().success());
     fs::create_dir(bench.path("directory")).unwrap();
     symlink("/etc/passwd", bench.path("link-out")).unwrap();
     symlink("/", bench.path("root")).unwrap();
@@ -296,10 +234,9 @@ fn a6_only_regular_files_are_opened(bench: &Bench) {
             let _ = fs::remove_file(bench.path("stolen"));
             continue;
         }
-        for words in [
-            ["convert", "-O", "raw", "image", "stolen"].as_slice(),
-            &["dd", "if=image", "of=stolen"],
-        ] {
+        for words in
+            [["convert", "-O", "raw", "image", "stolen"].as_slice(), &["dd", "if=image", "of=stolen"]]
+        {
             run(bench, words).fails();
             assert!(!bench.path("stolen").exists(), "{name}");
         }
@@ -322,11 +259,7 @@ fn b1_a_format_that_is_given_is_never_guessed(bench: &Bench) {
     let value: serde_json::Value = serde_json::from_slice(&info.succeeds().stdout).unwrap();
     assert_eq!(value["format"], "raw");
     assert_eq!(value["virtual-size"].as_u64().unwrap() % 512, 0);
-    run(
-        bench,
-        &["dd", "-f", "raw", "if=image", "of=out", "bs=512", "count=1"],
-    )
-    .succeeds();
+    run(bench, &["dd", "-f", "raw", "if=image", "of=out", "bs=512", "count=1"]).succeeds();
     assert_eq!(&fs::read(bench.path("out")).unwrap()[..4], b"QFI\xfb");
     disk::usual(&bench.path("disk.raw"));
     run(bench, &["convert", "-f", "qcow2", "-O", "raw", "disk.raw", "no"])
@@ -336,9 +269,7 @@ fn b1_a_format_that_is_given_is_never_guessed(bench: &Bench) {
 fn b1_a_backing_format_that_is_given_is_never_guessed(bench: &Bench) {
     Crafted::image(bench, "below", "1M", "", 65536).backing(b"/etc/passwd");
     bench
-        .qemu([
-            "create", "-q", "-f", "qcow2", "-u", "-b", "below", "-F", "raw", "image", "196608",
-        ])
+        .qemu(["create", "-q", "-f", "qcow2", "-u", "-b", "below", "-F", "raw", "image", "196608"])
         .succeeds();
     run(bench, &["convert", "-O", "raw", "image", "ours"]).succeeds();
     bench.qemu(["convert", "-O", "raw", "image", "theirs"]).succeeds();
@@ -346,12 +277,7 @@ fn b1_a_backing_format_that_is_given_is_never_guessed(bench: &Bench) {
 }
 
 fn c5_a_loop_of_backing_files_is_refused(bench: &Bench) {
-    for (name, below) in [
-        ("one", "two"),
-        ("two", "three"),
-        ("three", "one"),
-        ("self", "self"),
-    ] {
+    for (name, below) in [("one", "two"), ("two", "three"), ("three", "one"), ("self", "self")] {
         Crafted::image(bench, name, "1M", "", 0).backing(below.as_bytes());
     }
     fs::hard_link(bench.path("one"), bench.path("alias")).unwrap();
@@ -374,14 +300,8 @@ fn c5_a_chain_of_two_thousand_is_refused(bench: &Bench) {
     refused(bench, "layer2000", "--max-chain");
     run(bench, &["info", "layer2000"]).succeeds();
     run(bench, &["info", "--backing-chain", "layer2000"]).fails();
-    run(
-        bench,
-        &["convert", "--max-chain", "5", "-O", "raw", "layer9", "stolen"],
-    )
-    .fails_with("--max-chain");
+    run(bench, &["convert", "--max-chain", "5", "-O", "raw", "layer9", "stolen"]).fails_with("--max-chain");
     run(bench, &["convert", "-O", "raw", "layer20", "out"]).succeeds();
-    bench
-        .qemu(["convert", "-O", "raw", "layer20", "theirs"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "raw", "layer20", "theirs"]).succeeds();
     same_bytes(bench, "theirs", "out", "a chain of 20");
 }

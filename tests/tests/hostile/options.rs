@@ -48,18 +48,7 @@ fn c2_tables_of_bitmaps_that_are_very_long(bench: &Bench) {
 fn c2_tables_of_bitmaps_that_lead_to_everything_else(bench: &Bench) {
     let (image, directory) = with_bitmaps(bench);
     let table = image.get(directory);
-    for place in [
-        1,
-        0,
-        CLUSTER,
-        2 * CLUSTER,
-        3 * CLUSTER,
-        3,
-        1 << 56,
-        1 << 63,
-        u64::MAX,
-        table,
-    ] {
+    for place in [1, 0, CLUSTER, 2 * CLUSTER, 3 * CLUSTER, 3, 1 << 56, 1 << 63, u64::MAX, table] {
         image.u64(table, place);
         changed(bench, "image");
     }
@@ -74,10 +63,7 @@ fn c2_tables_of_bitmaps_that_lead_to_everything_else(bench: &Bench) {
 fn c2_very_many_bitmaps_with_one_table(bench: &Bench) {
     let (image, directory) = with_bitmaps(bench);
     let head = fs::read(bench.path("image")).unwrap()[..4096].to_vec();
-    let found = head
-        .windows(4)
-        .position(|word| word == 0x2385_2875_u32.to_be_bytes())
-        .unwrap() as u64;
+    let found = head.windows(4).position(|word| word == 0x2385_2875_u32.to_be_bytes()).unwrap() as u64;
     let moved = image.end().next_multiple_of(CLUSTER);
     let (table, tail) = (image.get(directory), image.get(directory + 16));
     let mut entries = Vec::new();
@@ -91,10 +77,7 @@ fn c2_very_many_bitmaps_with_one_table(bench: &Bench) {
         entries.extend_from_slice(&[0; 3]);
     }
     image.bytes(moved, &entries);
-    image
-        .u32(found + 8, 65535)
-        .u64(found + 16, entries.len() as u64)
-        .u64(found + 24, moved);
+    image.u32(found + 8, 65535).u64(found + 16, entries.len() as u64).u64(found + 24, moved);
     changed(bench, "image");
 }
 
@@ -118,9 +101,7 @@ fn c2_a_refcount_table_with_its_only_block_at_its_end(bench: &Bench) {
     let block = image.get(table);
     let moved = image.end().next_multiple_of(CLUSTER);
     image.u64(moved, block).u64(moved + (8 << 20) - 8, block);
-    image
-        .u64(field::REFCOUNT_TABLE_OFFSET, moved)
-        .u32(field::REFCOUNT_TABLE_CLUSTERS, 128);
+    image.u64(field::REFCOUNT_TABLE_OFFSET, moved).u32(field::REFCOUNT_TABLE_CLUSTERS, 128);
     changed(bench, "image");
 }
 
@@ -137,9 +118,7 @@ fn c2_snapshots_whose_tables_are_all_the_same_and_large(bench: &Bench) {
         entries.extend_from_slice(&[0; 28]);
     }
     image.bytes(moved, &entries).u64(l1, l2).u64(l1 + 8, l2 | COPIED);
-    image
-        .u32(field::NB_SNAPSHOTS, 65536)
-        .u64(field::SNAPSHOTS_OFFSET, moved);
+    image.u32(field::NB_SNAPSHOTS, 65536).u64(field::SNAPSHOTS_OFFSET, moved);
     image.length(1 << 40);
     changed(bench, "image");
 }
@@ -147,16 +126,7 @@ fn c2_snapshots_whose_tables_are_all_the_same_and_large(bench: &Bench) {
 fn c4_a_header_that_fills_its_cluster(bench: &Bench) {
     for (name, length) in [("2M", (2 << 20) - 512), ("4k", 3500), ("64k", 65000)] {
         bench
-            .qemu([
-                "create",
-                "-q",
-                "-f",
-                "qcow2",
-                "-o",
-                &format!("cluster_size={name}"),
-                "image",
-                "4M",
-            ])
+            .qemu(["create", "-q", "-f", "qcow2", "-o", &format!("cluster_size={name}"), "image", "4M"])
             .succeeds();
         let image = Crafted::open(&bench.path("image"));
         image.extensions(&[(0x1234_5678, &vec![7; length])]);

@@ -18,45 +18,20 @@ fn image(bench: &Bench) -> Crafted {
 const LIES: &[(&str, u64, u32, &[u64])] = &[
     ("magic", field::MAGIC, 4, &[0, 0x5146_4900]),
     ("version", field::VERSION, 4, &[0, 1, 4, 0xffff_ffff]),
-    (
-        "cluster bits",
-        field::CLUSTER_BITS,
-        4,
-        &[0, 8, 22, 31, 32, 63, 64, 0xffff_ffff],
-    ),
+    ("cluster bits", field::CLUSTER_BITS, 4, &[0, 8, 22, 31, 32, 63, 64, 0xffff_ffff]),
     ("crypt method", field::CRYPT_METHOD, 4, &[3, 0xffff_ffff]),
-    (
-        "L1 size",
-        field::L1_SIZE,
-        4,
-        &[0x1000_0000, 0x7fff_ffff, 0xffff_ffff],
-    ),
+    ("L1 size", field::L1_SIZE, 4, &[0x1000_0000, 0x7fff_ffff, 0xffff_ffff]),
     (
         "L1 offset",
         field::L1_TABLE_OFFSET,
         8,
         &[1, 511, 1 << 63, u64::MAX, u64::MAX - 511, 0x7fff_ffff_ffff_fe00],
     ),
-    (
-        "refcount table offset",
-        field::REFCOUNT_TABLE_OFFSET,
-        8,
-        &[1, u64::MAX, 0x7fff_ffff_ffff_0001],
-    ),
+    ("refcount table offset", field::REFCOUNT_TABLE_OFFSET, 8, &[1, u64::MAX, 0x7fff_ffff_ffff_0001]),
     ("snapshots", field::NB_SNAPSHOTS, 4, &[0x7fff_ffff, 0xffff_ffff]),
-    (
-        "header length",
-        field::HEADER_LENGTH,
-        4,
-        &[0, 71, 103, 0xffff_fff8, 0x0001_0001],
-    ),
+    ("header length", field::HEADER_LENGTH, 4, &[0, 71, 103, 0xffff_fff8, 0x0001_0001]),
     ("refcount order", field::REFCOUNT_ORDER, 4, &[7, 64, 0xffff_ffff]),
-    (
-        "backing file size",
-        field::BACKING_FILE_SIZE,
-        4,
-        &[1024, 0xffff_ffff],
-    ),
+    ("backing file size", field::BACKING_FILE_SIZE, 4, &[1024, 0xffff_ffff]),
     ("compression type", field::COMPRESSION_TYPE, 1, &[2, 255]),
 ];
 
@@ -84,9 +59,7 @@ fn b5_unknown_incompatible_features_are_refused_by_name(bench: &Bench) {
     let mut name = [0; 48];
     name[1] = 5;
     name[2..14].copy_from_slice(b"time travel\0");
-    image
-        .extensions(&[(EXTENSION_FEATURES, &name)])
-        .u64(field::INCOMPATIBLE_FEATURES, 1 << 5);
+    image.extensions(&[(EXTENSION_FEATURES, &name)]).u64(field::INCOMPATIBLE_FEATURES, 1 << 5);
     bench
         .qemu(["convert", "-O", "raw", "image", "x"])
         .fails_with("Unsupported qcow2 feature(s): time travel");
@@ -96,13 +69,9 @@ fn b5_unknown_incompatible_features_are_refused_by_name(bench: &Bench) {
 }
 
 fn b5_unknown_compatible_features_are_accepted(bench: &Bench) {
-    image(bench)
-        .u64(field::COMPATIBLE_FEATURES, u64::MAX)
-        .u64(field::AUTOCLEAR_FEATURES, u64::MAX << 8);
+    image(bench).u64(field::COMPATIBLE_FEATURES, u64::MAX).u64(field::AUTOCLEAR_FEATURES, u64::MAX << 8);
     run(bench, &["convert", "-O", "raw", "image", "ours"]).succeeds();
-    bench
-        .qemu(["convert", "-U", "-O", "raw", "image", "theirs"])
-        .succeeds();
+    bench.qemu(["convert", "-U", "-O", "raw", "image", "theirs"]).succeeds();
     same_bytes(bench, "theirs", "ours", "compatible features");
 }
 
@@ -116,12 +85,7 @@ fn b5_a_version_2_image_has_no_version_3_fields(bench: &Bench) {
     )
     .unwrap();
     // Where version 3 has its features, version 2 has extensions: unknown ones are skipped.
-    image
-        .u32(72, 0x1234_5678)
-        .u32(76, 8)
-        .u64(80, u64::MAX)
-        .u64(88, 0)
-        .u64(96, 0);
+    image.u32(72, 0x1234_5678).u32(76, 8).u64(80, u64::MAX).u64(88, 0).u64(96, 0);
     bench.qemu(["convert", "-O", "raw", "image", "theirs"]).succeeds();
     run(bench, &["convert", "-O", "raw", "image", "ours"]).succeeds();
     same_bytes(bench, "theirs", "ours", "version 2");
@@ -184,17 +148,12 @@ fn c1_a_small_file_that_claims_eight_exbibytes(bench: &Bench) {
 }
 
 fn c1_a_small_file_that_claims_much_costs_no_disk(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "8T"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "8T"]).succeeds();
     let outcome = run(bench, &["convert", "-O", "raw", "image", "out"]);
     if outcome.code() == Some(0) {
         assert!(allocated(&bench.path("out")) < 1 << 20);
     }
-    run(
-        bench,
-        &["convert", "--untrusted", "-O", "raw", "image", "untrusted"],
-    );
+    run(bench, &["convert", "--untrusted", "-O", "raw", "image", "untrusted"]);
     run(bench, &["convert", "-O", "qcow2", "image", "out.qcow2"]).succeeds();
     assert!(allocated(&bench.path("out.qcow2")) < 32 << 20);
 }
@@ -204,10 +163,7 @@ fn c2_an_l1_table_beyond_the_end_of_the_file(bench: &Bench) {
     image.u32(field::L1_SIZE, 4 << 20).u64(field::SIZE, 1 << 51);
     run(bench, &["convert", "-O", "raw", "image", "out"]).fails();
     assert!(!bench.path("out").exists());
-    image
-        .u64(field::SIZE, 4 << 20)
-        .u32(field::L1_SIZE, 1)
-        .u64(field::L1_TABLE_OFFSET, 1 << 40);
+    image.u64(field::SIZE, 4 << 20).u32(field::L1_SIZE, 1).u64(field::L1_TABLE_OFFSET, 1 << 40);
     let theirs = bench.qemu(["convert", "-O", "raw", "image", "theirs"]);
     let ours = run(bench, &["convert", "-O", "raw", "image", "out"]);
     assert_eq!(theirs.code(), ours.code(), "{theirs}{ours}");
@@ -228,16 +184,8 @@ fn c2_a_refcount_table_that_is_far_too_large(bench: &Bench) {
 
 fn c2_very_many_snapshots(bench: &Bench) {
     let image = image(bench);
-    for (count, offset) in [
-        (65535, 0x5_0000),
-        (65536, 0x5_0000),
-        (65535, 1 << 40),
-        (1, !7),
-        (3, 0x5_0000),
-    ] {
-        image
-            .u32(field::NB_SNAPSHOTS, count)
-            .u64(field::SNAPSHOTS_OFFSET, offset);
+    for (count, offset) in [(65535, 0x5_0000), (65536, 0x5_0000), (65535, 1 << 40), (1, !7), (3, 0x5_0000)] {
+        image.u32(field::NB_SNAPSHOTS, count).u64(field::SNAPSHOTS_OFFSET, offset);
         run(bench, &["convert", "-O", "raw", "image", "out"]);
         run(bench, &["info", "image"]);
         run(bench, &["convert", "-l", "1", "-O", "raw", "image", "snapshot"]).fails();
@@ -256,9 +204,7 @@ fn c2_snapshots_by_the_thousand_in_a_large_file(bench: &Bench) {
             .bytes(start + number * 1104 + 12, &[0x03, 0xff, 0, 0])
             .bytes(start + number * 1104 + 36, &[0, 0, 4, 0]);
     }
-    image
-        .u32(field::NB_SNAPSHOTS, count)
-        .u64(field::SNAPSHOTS_OFFSET, start);
+    image.u32(field::NB_SNAPSHOTS, count).u64(field::SNAPSHOTS_OFFSET, start);
     run(bench, &["info", "image"]);
     run(bench, &["convert", "-O", "raw", "image", "out"]);
 }
@@ -278,32 +224,18 @@ fn c3_all_l1_entries_share_one_l2_table(bench: &Bench) {
         .u64(field::SIZE, u64::from(entries) << 29);
     assert!(image.end() < 2 << 20, "the file is small");
     // 4 TiB of "data" in less than 2 MiB: refused, or stopped, long before it is written.
-    run_within(
-        bench,
-        Duration::from_secs(20),
-        &["convert", "--untrusted", "-O", "raw", "image", "out"],
-    )
-    .fails();
+    run_within(bench, Duration::from_secs(20), &["convert", "--untrusted", "-O", "raw", "image", "out"])
+        .fails();
     assert!(!bench.path("out").exists());
-    run_within(
-        bench,
-        Duration::from_secs(20),
-        &["convert", "--untrusted", "-O", "qcow2", "image", "out"],
-    )
-    .fails();
-    run_within(
-        bench,
-        Duration::from_secs(20),
-        &["convert", "--timeout", "2", "-O", "raw", "image", "out"],
-    )
-    .fails();
+    run_within(bench, Duration::from_secs(20), &["convert", "--untrusted", "-O", "qcow2", "image", "out"])
+        .fails();
+    run_within(bench, Duration::from_secs(20), &["convert", "--timeout", "2", "-O", "raw", "image", "out"])
+        .fails();
     assert!(!bench.path("out").exists());
 }
 
 fn c4_every_entry_points_at_one_compressed_cluster(bench: &Bench) {
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "image", "256G"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "image", "256G"]).succeeds();
     std::fs::write(bench.path("piece"), vec![b'A'; 65536]).unwrap();
     instar_tests::variant::io(bench, "image", &["write -c -s piece 0 64k"]);
     let image = Crafted::open(&bench.path("image"));
@@ -357,11 +289,7 @@ fn d1_entries_that_point_outside_or_between(bench: &Bench) {
             let theirs = bench.qemu(["convert", "-O", "raw", "image", "theirs"]);
             let ours = run(bench, &["convert", "-O", "raw", "image", "ours"]);
             if theirs.code() == Some(1) {
-                assert_eq!(
-                    ours.code(),
-                    Some(1),
-                    "{what} entry {value:#x}: qemu-img refuses it\n{theirs}"
-                );
+                assert_eq!(ours.code(), Some(1), "{what} entry {value:#x}: qemu-img refuses it\n{theirs}");
             }
             if (theirs.code(), ours.code()) == (Some(0), Some(0)) {
                 same_bytes(bench, "theirs", "ours", &format!("{what} entry {value:#x}"));

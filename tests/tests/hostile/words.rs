@@ -85,11 +85,7 @@ fn f1_names_of_layers_that_exist_cannot_speak_for_us(bench: &Bench) {
                 assert_eq!(human.fails().errors().trim_end().lines().count(), 1, "{human}");
                 assert_eq!(json.fails().errors().trim_end().lines().count(), 1, "{json}");
             }
-            for words in [
-                &["map", "image"][..],
-                &["check", "image"],
-                &["compare", "image", "image"],
-            ] {
+            for words in [&["map", "image"][..], &["check", "image"], &["compare", "image", "image"]] {
                 clean(&run(bench, words));
             }
         }
@@ -118,21 +114,14 @@ fn f1_every_string_of_an_image_is_escaped(bench: &Bench) {
     feature[1] = 9;
     feature[2..12].copy_from_slice(b"\x1b[31m\nred!");
     image
-        .extensions(&[
-            (EXTENSION_FEATURES, &feature),
-            (EXTENSION_BACKING_FORMAT, b"q\x1b\ncow"),
-        ])
+        .extensions(&[(EXTENSION_FEATURES, &feature), (EXTENSION_BACKING_FORMAT, b"q\x1b\ncow")])
         .backing(b"below");
     clean(&run(bench, &["info", "image"]));
     clean(&run(bench, &["info", "--output=json", "image"]));
     image.u64(field::INCOMPATIBLE_FEATURES, 1 << 9);
     clean(run(bench, &["info", "image"]).fails());
-    bench
-        .qemu(["create", "-q", "-f", "qcow2", "snapshots", "1M"])
-        .succeeds();
-    bench
-        .qemu(["snapshot", "-c", "evil\u{1b}[31m\nname", "snapshots"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qcow2", "snapshots", "1M"]).succeeds();
+    bench.qemu(["snapshot", "-c", "evil\u{1b}[31m\nname", "snapshots"]).succeeds();
     clean(&run(bench, &["info", "snapshots"]));
     let json = run(bench, &["info", "--output=json", "snapshots"]);
     clean(json.succeeds());
@@ -143,11 +132,7 @@ fn f1_qemu_img_prints_control_bytes_and_we_do_not(bench: &Bench) {
     Crafted::image(bench, "image", "1M", "", 0).backing(b"a\x1b[31m\nvirtual size: 1");
     let theirs = bench.qemu(["info", "image"]);
     let ours = run(bench, &["info", "image"]);
-    deviates(
-        "escaped-names",
-        &is_clean(&theirs.stdout),
-        &is_clean(&ours.stdout),
-    );
+    deviates("escaped-names", &is_clean(&theirs.stdout), &is_clean(&ours.stdout));
     assert!(is_clean(&ours.stdout));
 }
 

@@ -47,10 +47,7 @@ fn bounded(bench: &Bench, words: &[&str], policy: &[&str]) -> Outcome {
 /// Each verb that walks through `image` ends with one of the messages of an account, and `info --safety` calls it unsafe. Without
 /// `--untrusted` the bound on virtual size is wider, and nothing else changes.
 fn each_verb_gives_up(bench: &Bench, untrusted: bool) {
-    fs::File::create(bench.path("plain"))
-        .unwrap()
-        .set_len(1 << 30)
-        .unwrap();
+    fs::File::create(bench.path("plain")).unwrap().set_len(1 << 30).unwrap();
     let policies: &[&[&str]] = if untrusted {
         &[&[], &["--untrusted"]]
     } else {
@@ -71,10 +68,7 @@ fn each_verb_gives_up(bench: &Bench, untrusted: bool) {
             if !untrusted && too_large.iter().any(|why| errors.contains(why)) {
                 continue;
             }
-            assert!(
-                why.iter().any(|why| errors.contains(why)),
-                "{words:?} {policy:?}: {errors}"
-            );
+            assert!(why.iter().any(|why| errors.contains(why)), "{words:?} {policy:?}: {errors}");
             assert!(errors.contains("--max-output"), "{words:?}: no remedy: {errors}");
             assert!(
                 errors.contains("'image'") || errors.contains("for image"),
@@ -145,33 +139,20 @@ fn grains(bench: &Bench, tables: u64, distance: u64) {
     for (at, value) in [(4, 2_u32), (8, 7), (44, 512)] {
         put(at, &value.to_le_bytes());
     }
-    let words = [
-        (12, TIB / SECTOR),
-        (20, 1),
-        (28, 1),
-        (36, 20),
-        (56, directory / SECTOR),
-        (64, overhead / SECTOR),
-    ];
+    let words =
+        [(12, TIB / SECTOR), (20, 1), (28, 1), (36, 20), (56, directory / SECTOR), (64, overhead / SECTOR)];
     for (at, value) in words {
         put(at, &value.to_le_bytes());
     }
     put(73, b"\n \r\n");
     put(SECTOR, text.as_bytes());
-    let entries: Vec<u8> = [1_u32, 0]
-        .repeat(256)
-        .into_iter()
-        .flat_map(u32::to_le_bytes)
-        .collect();
+    let entries: Vec<u8> = [1_u32, 0].repeat(256).into_iter().flat_map(u32::to_le_bytes).collect();
     for number in 0..tables {
         put(first + number * distance * bytes, &entries);
     }
     for number in 0..count {
         let table = first + number % tables * distance * bytes;
-        put(
-            directory + number * 4,
-            &u32::try_from(table / SECTOR).unwrap().to_le_bytes(),
-        );
+        put(directory + number * 4, &u32::try_from(table / SECTOR).unwrap().to_le_bytes());
     }
     fs::write(bench.path("image"), file).unwrap();
 }
@@ -215,34 +196,19 @@ fn c3_every_verb_gives_up_on_grains_of_a_sector(bench: &Bench) {
 fn c3_every_verb_gives_up_on_grain_tables_on_more_pages_than_are_kept(bench: &Bench) {
     grains(bench, 8, 16);
     each_verb_gives_up(bench, true);
-    bench
-        .instar(["check", "image"])
-        .fails_with("more than one part of the disk");
+    bench.instar(["check", "image"]).fails_with("more than one part of the disk");
 }
 
 fn c3_max_output_lifts_the_limits_for_a_trusted_image(bench: &Bench) {
     // 256 MiB by one table: little work, but nothing that a sound image has.
     shared(bench, 12, 256 << 20, false, 1, [1, 0]);
     let shared_tables = "more than one part of the disk";
+    bench.instar(["convert", "-O", "raw", "image", "out"]).fails_with(shared_tables);
     bench
-        .instar(["convert", "-O", "raw", "image", "out"])
-        .fails_with(shared_tables);
-    bench
-        .instar([
-            "convert",
-            "--untrusted",
-            "--max-output",
-            "1G",
-            "-O",
-            "raw",
-            "image",
-            "out",
-        ])
+        .instar(["convert", "--untrusted", "--max-output", "1G", "-O", "raw", "image", "out"])
         .fails_with(shared_tables);
     assert!(!bench.path("out").exists());
-    bench
-        .instar(["convert", "--max-output", "1G", "-O", "raw", "image", "out"])
-        .succeeds();
+    bench.instar(["convert", "--max-output", "1G", "-O", "raw", "image", "out"]).succeeds();
     bench.qemu(["convert", "-O", "raw", "image", "theirs"]).succeeds();
     same_bytes(bench, "theirs", "out", "one table for all");
 }
@@ -251,9 +217,8 @@ fn c3_a_sparse_file_buys_no_more_tables_than_it_stores(bench: &Bench) {
     // Each L1 entry leads to a table of its own, and all of these stand in a hole: 256 GiB of zeros to read.
     shared(bench, 16, 1 << 51, false, 1, [0, 0]);
     let image = Crafted::open(&bench.path("image"));
-    let tables: Vec<u8> = (0..4_u64 << 20)
-        .flat_map(|index| (((1 << 30) + (index << 16)) | COPIED).to_be_bytes())
-        .collect();
+    let tables: Vec<u8> =
+        (0..4_u64 << 20).flat_map(|index| (((1 << 30) + (index << 16)) | COPIED).to_be_bytes()).collect();
     image.bytes(2 << 16, &tables).length((1 << 30) + (256 << 30));
     each_verb_gives_up(bench, false);
 }

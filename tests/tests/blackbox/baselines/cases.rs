@@ -25,14 +25,8 @@ pub(super) struct Case {
 }
 
 /// Variants whose description does not depend on where they are.
-const IMAGES: &[&[Variant]] = &[
-    variant::LAYOUTS,
-    variant::CLUSTERS,
-    variant::CHAINS,
-    variant::STATES,
-    variant::RAW,
-    variant::FOREIGN,
-];
+const IMAGES: &[&[Variant]] =
+    &[variant::LAYOUTS, variant::CLUSTERS, variant::CHAINS, variant::STATES, variant::RAW, variant::FOREIGN];
 
 /// Lines for each image.
 const LOOKS: &[&str] = &[
@@ -50,10 +44,7 @@ const LOOKS: &[&str] = &[
 
 /// Variants that are left out, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
-    (
-        "qcow2 over raw, absolute name",
-        "the name of its directory is random",
-    ),
+    ("qcow2 over raw, absolute name", "the name of its directory is random"),
     ("clusters of 512", "its map has thousands of lines"),
     ("raw, all hole", "where it has space depends on the file system"),
 ];
@@ -119,11 +110,8 @@ fn looks(sandbox: Sandbox, releases: &[&str], run: Run<'_>, found: &mut [Found])
         }
         for look in LOOKS {
             let line = look.strip_suffix("image").unwrap_or(look);
-            let words: Vec<String> = line
-                .split_whitespace()
-                .chain(variant.source.iter().copied())
-                .map(str::to_owned)
-                .collect();
+            let words: Vec<String> =
+                line.split_whitespace().chain(variant.source.iter().copied()).map(str::to_owned).collect();
             // Before 10.0 this verb takes no format.
             if words.contains(&"-f".to_owned()) && words.first().is_some_and(|verb| verb == "snapshot") {
                 continue;

@@ -31,9 +31,7 @@ fn place(series: &str, group: Group) -> PathBuf {
 
 /// The blocks of a file by their head lines.
 fn blocks(text: &str) -> BTreeMap<&str, &str> {
-    text.split("\n\n")
-        .filter_map(|block| block.trim_matches('\n').split_once('\n'))
-        .collect()
+    text.split("\n\n").filter_map(|block| block.trim_matches('\n').split_once('\n')).collect()
 }
 
 fn recorded(series: &str, group: Group) -> String {
@@ -88,19 +86,14 @@ fn ours(bench: &Bench, series: &str, case: &Case) -> Outcome {
 fn theirs(bench: &Bench, series: &str, case: &Case) -> Outcome {
     let reference = Reference::of(series).unwrap();
     Outcome::of(
-        reference
-            .program("qemu-img")
-            .current_dir(bench.directory())
-            .env("LC_ALL", "C")
-            .args(&case.words),
+        reference.program("qemu-img").current_dir(bench.directory()).env("LC_ALL", "C").args(&case.words),
     )
 }
 
 /// Writes down what each release says that can be started, or compares it with what was written down.
 fn ask(group: Group) {
-    let (there, missing): (Vec<&str>, Vec<&str>) = PROFILES
-        .iter()
-        .partition(|series| Reference::of(series).is_some());
+    let (there, missing): (Vec<&str>, Vec<&str>) =
+        PROFILES.iter().partition(|series| Reference::of(series).is_some());
     for series in missing {
         ledger::skip(&format!(
             "qemu-img {series} cannot be started, so it was not asked for its baselines again"
@@ -132,10 +125,7 @@ fn the_releases_still_describe_images_as_recorded() {
     ask(Group::Looking);
 }
 
-both_sandboxes!(
-    instar_copies_windows_as_each_release_did,
-    instar_describes_images_as_each_release_did,
-);
+both_sandboxes!(instar_copies_windows_as_each_release_did, instar_describes_images_as_each_release_did,);
 
 fn instar_copies_windows_as_each_release_did(bench: &Bench) {
     compare(Group::Dd, &PROFILES, bench.sandbox(), "instar", &ours);

@@ -41,10 +41,8 @@ fn settled(line: &str) -> String {
         }
     }
     // A date in the table of snapshots: 2026-01-01 10:20:30.
-    let digits: String = line
-        .chars()
-        .map(|letter| if letter.is_ascii_digit() { '0' } else { letter })
-        .collect();
+    let digits: String =
+        line.chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
     match digits.find("0000-00-00 00:00:00") {
         Some(at) => format!("{}(date and time)    {}", &line[..at], &line[at + 19..]),
         None => line.to_owned(),
@@ -59,9 +57,7 @@ pub(super) fn image(bench: &Bench, name: &str) -> String {
     let bytes = if format == "raw" {
         fs::read(bench.path(name)).unwrap()
     } else {
-        bench
-            .qemu(["convert", "-f", format, "-O", "raw", name, raw])
-            .succeeds();
+        bench.qemu(["convert", "-f", format, "-O", "raw", name, raw]).succeeds();
         let bytes = fs::read(bench.path(raw)).unwrap();
         fs::remove_file(bench.path(raw)).unwrap();
         bytes
@@ -71,9 +67,9 @@ pub(super) fn image(bench: &Bench, name: &str) -> String {
 
 /// FNV-1a, which is enough to distinguish disks that were not made to collide.
 fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Lines that only one of the two has.
@@ -81,13 +77,7 @@ pub(super) fn difference(known: &str, found: &str, who: &str) -> String {
     let (known, found): (Vec<&str>, Vec<&str>) = (known.lines().collect(), found.lines().collect());
     let same = known.iter().zip(&found).take_while(|(a, b)| a == b).count();
     let rest = known.len().min(found.len()) - same;
-    let tail = known
-        .iter()
-        .rev()
-        .zip(found.iter().rev())
-        .take(rest)
-        .take_while(|(a, b)| a == b)
-        .count();
+    let tail = known.iter().rev().zip(found.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
     let mut text = String::new();
     for line in &known[same..known.len() - tail] {
         let _ = writeln!(text, "  recorded: {line}");
@@ -100,10 +90,7 @@ pub(super) fn difference(known: &str, found: &str, who: &str) -> String {
 
 #[test]
 fn a_difference_shows_the_lines_that_differ() {
-    assert_eq!(
-        difference("a\nb\nc", "a\nx\nc", "instar"),
-        "  recorded: b\n  instar: x\n"
-    );
+    assert_eq!(difference("a\nb\nc", "a\nx\nc", "instar"), "  recorded: b\n  instar: x\n");
     assert_eq!(difference("a", "a\nb", "instar"), "  instar: b\n");
 }
 

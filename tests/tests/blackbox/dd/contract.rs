@@ -66,11 +66,7 @@ fn windows(bench: &Bench, what: &str, options: &str) {
         assert_eq!(ours.code(), Some(0), "{what}: {ours}");
         assert_eq!(theirs.message(), ours.message(), "{what}: {window}");
         let found = bench.path("theirs").metadata().unwrap().len();
-        assert_eq!(
-            found,
-            length.next_multiple_of(512),
-            "{what}: the expectation is wrong for {window}"
-        );
+        assert_eq!(found, length.next_multiple_of(512), "{what}: the expectation is wrong for {window}");
         same_bytes(bench, "theirs", "ours", &format!("{what}: {window}"));
         for name in ["theirs", "ours"] {
             fs::remove_file(bench.path(name)).unwrap();
@@ -103,17 +99,13 @@ fn copies_every_window_of_raw(bench: &Bench) {
 
 fn copies_every_window_of_qcow2(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     windows(bench, "qcow2", "");
 }
 
 fn copies_every_window_of_compressed_qcow2(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "-c", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "-c", "disk.raw", "image"]).succeeds();
     windows(bench, "compressed qcow2", "-f qcow2");
 }
 
@@ -121,12 +113,7 @@ fn copies_windows_of_a_chain_whose_composed_view_differs_from_each_layer(bench: 
     for chain in variant::CHAINS {
         let bench = &Bench::new(bench.sandbox());
         chain.make(bench);
-        for window in [
-            "",
-            "bs=65536 skip=2 count=40",
-            "bs=777 skip=3 count=4000",
-            "bs=1M skip=1",
-        ] {
+        for window in ["", "bs=65536 skip=2 count=40", "bs=777 skip=3 count=4000", "bs=1M skip=1"] {
             let [_, ours] = both(bench, &format!("if=image {window}"), chain.name);
             ours.succeeds();
             same_bytes(bench, "theirs", "ours", &format!("{}: {window}", chain.name));
@@ -134,12 +121,7 @@ fn copies_windows_of_a_chain_whose_composed_view_differs_from_each_layer(bench: 
         for layer in bench.names().iter().filter(|name| name.starts_with("base")) {
             let format = if layer.ends_with("qcow2") { "qcow2" } else { "raw" };
             let outcome = bench.qemu(["compare", "-f", "raw", "-F", format, "ours", layer]);
-            assert_eq!(
-                outcome.code(),
-                Some(1),
-                "{}: the view is that of {layer}",
-                chain.name
-            );
+            assert_eq!(outcome.code(), Some(1), "{}: the view is that of {layer}", chain.name);
         }
     }
 }
@@ -158,9 +140,7 @@ fn refuses_what_qemu_img_refuses(bench: &Bench) {
 
 fn writes_raw_whatever_the_source_is(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     bench.instar(["dd", "if=image", "of=out"]).succeeds();
     let info = bench.qemu(["info", "out"]);
     assert!(info.succeeds().text().contains("file format: raw"), "{info}");
@@ -169,27 +149,14 @@ fn writes_raw_whatever_the_source_is(bench: &Bench) {
 
 fn writes_qcow2_when_told_to(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    for window in [
-        "",
-        "bs=64k skip=2 count=9",
-        "bs=1000 skip=1 count=77",
-        "bs=100 count=77 skip=5",
-        "count=0",
-    ] {
-        both(
-            bench,
-            &format!("-f raw -O qcow2 if=disk.raw {window}"),
-            "raw to qcow2",
-        )[1]
-        .succeeds();
+    for window in
+        ["", "bs=64k skip=2 count=9", "bs=1000 skip=1 count=77", "bs=100 count=77 skip=5", "count=0"]
+    {
+        both(bench, &format!("-f raw -O qcow2 if=disk.raw {window}"), "raw to qcow2")[1].succeeds();
         let [theirs, ours] = ["theirs", "ours"].map(|image| instar_tests::compare::qemu_info(bench, image));
         assert_eq!(theirs["virtual-size"], ours["virtual-size"], "{window}");
         assert_eq!(ours["format"], "qcow2", "{window}");
-        assert_eq!(
-            bench.qemu(["compare", "theirs", "ours"]).code(),
-            Some(0),
-            "{window}"
-        );
+        assert_eq!(bench.qemu(["compare", "theirs", "ours"]).code(), Some(0), "{window}");
         instar_tests::compare::checks_clean(bench, "ours", window);
     }
 }
@@ -198,10 +165,7 @@ fn skipping_past_the_end_warns_and_writes_nothing(bench: &Bench) {
     disk::usual(&bench.path("image"));
     let [theirs, ours] = both(bench, "-f raw if=image skip=100000", "past the end");
     assert_eq!(ours.code(), Some(0), "{ours}");
-    assert!(
-        ours.errors().contains("cannot skip to specified offset"),
-        "{ours}"
-    );
+    assert!(ours.errors().contains("cannot skip to specified offset"), "{ours}");
     assert_eq!(theirs.message(), ours.message());
     assert_eq!(bench.path("ours").metadata().unwrap().len(), 0);
 }
@@ -214,34 +178,20 @@ fn splits_an_operand_at_its_first_equals_sign(bench: &Bench) {
 
 fn the_last_of_an_operand_wins(bench: &Bench) {
     disk::usual(&bench.path("image"));
-    bench
-        .instar([
-            "dd",
-            "-f",
-            "raw",
-            "if=absent",
-            "of=not-this",
-            "if=image",
-            "of=out",
-        ])
-        .succeeds();
+    bench.instar(["dd", "-f", "raw", "if=absent", "of=not-this", "if=image", "of=out"]).succeeds();
     same_bytes(bench, "image", "out", "last one wins");
     assert_eq!(bench.names(), ["image", "out"]);
 }
 
 fn takes_options_after_operands(bench: &Bench) {
     disk::usual(&bench.path("image"));
-    bench
-        .instar(["dd", "if=image", "of=out", "-f", "raw", "-O", "raw"])
-        .succeeds();
+    bench.instar(["dd", "if=image", "of=out", "-f", "raw", "-O", "raw"]).succeeds();
     same_bytes(bench, "image", "out", "options last");
 }
 
 fn reads_a_qcow2_as_raw_when_told_to(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     both(bench, "-f raw if=image", "forced raw")[1].succeeds();
     same_bytes(bench, "theirs", "ours", "forced raw");
 }
@@ -260,16 +210,9 @@ fn what_only_an_old_release_takes_is_refused_or_read_as_by_the_newer_ones(bench:
     disk::usual(&bench.path("image"));
     let messages = |words: &str| {
         let line = |target: &str| -> Vec<String> {
-            format!("dd {words} of={target}")
-                .split(' ')
-                .map(str::to_owned)
-                .collect()
+            format!("dd {words} of={target}").split(' ').map(str::to_owned).collect()
         };
-        let theirs = Outcome::of(
-            old.program("qemu-img")
-                .current_dir(bench.directory())
-                .args(line("theirs")),
-        );
+        let theirs = Outcome::of(old.program("qemu-img").current_dir(bench.directory()).args(line("theirs")));
         let ours = Outcome::of(bench.command(line("ours")).env(reference::VARIABLE, "7.2"));
         (theirs.message(), ours.fails().message())
     };

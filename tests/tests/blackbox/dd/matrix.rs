@@ -33,37 +33,16 @@ const SOURCES: &[(&str, &[&str])] = &[
     ("nothing", &[]),
     ("name=with=equals", &[]),
     ("qcow2", &["convert -f raw -O qcow2 raw qcow2"]),
-    (
-        "version2",
-        &["convert -f raw -O qcow2 -o compat=0.10 raw version2"],
-    ),
-    (
-        "small",
-        &["convert -f raw -O qcow2 -o cluster_size=512 raw small"],
-    ),
-    (
-        "extended",
-        &["convert -f raw -O qcow2 -o extended_l2=on raw extended"],
-    ),
+    ("version2", &["convert -f raw -O qcow2 -o compat=0.10 raw version2"]),
+    ("small", &["convert -f raw -O qcow2 -o cluster_size=512 raw small"]),
+    ("extended", &["convert -f raw -O qcow2 -o extended_l2=on raw extended"]),
     ("zlib", &["convert -f raw -O qcow2 -c raw zlib"]),
-    (
-        "zstd",
-        &["convert -f raw -O qcow2 -c -o compression_type=zstd raw zstd"],
-    ),
+    ("zstd", &["convert -f raw -O qcow2 -c -o compression_type=zstd raw zstd"]),
     ("sparse", &["convert -f raw -O vmdk raw sparse"]),
-    (
-        "split",
-        &["convert -f raw -O vmdk -o subformat=twoGbMaxExtentFlat raw split"],
-    ),
-    (
-        "stream",
-        &["convert -f raw -O vmdk -o subformat=streamOptimized raw stream"],
-    ),
+    ("split", &["convert -f raw -O vmdk -o subformat=twoGbMaxExtentFlat raw split"]),
+    ("stream", &["convert -f raw -O vmdk -o subformat=streamOptimized raw stream"]),
     ("vpc", &["convert -f raw -O vpc -o force_size=on raw vpc"]),
-    (
-        "fixed",
-        &["convert -f raw -O vpc -o subformat=fixed,force_size=on raw fixed"],
-    ),
+    ("fixed", &["convert -f raw -O vpc -o subformat=fixed,force_size=on raw fixed"]),
     ("vhdx", &["convert -f raw -O vhdx raw vhdx"]),
     ("vdi", &["convert -f raw -O vdi raw vdi"]),
     (
@@ -95,17 +74,11 @@ const SOURCES: &[(&str, &[&str])] = &[
     ),
     (
         "over_sparse",
-        &[
-            "convert -f raw -O vmdk raw sparse",
-            "create -q -f vmdk -b sparse -F vmdk over_sparse",
-        ],
+        &["convert -f raw -O vmdk raw sparse", "create -q -f vmdk -b sparse -F vmdk over_sparse"],
     ),
     (
         "data_file",
-        &[
-            "create -q -f qcow2 -o data_file=data_file.raw data_file 2M",
-            "io data_file write -P 9 64k 1M",
-        ],
+        &["create -q -f qcow2 -o data_file=data_file.raw data_file 2M", "io data_file write -P 9 64k 1M"],
     ),
     (
         "snapshots",
@@ -182,11 +155,7 @@ pub(super) fn judge(bench: &Bench, words: &str) {
     let before = bench.names();
     for reference in Reference::live() {
         let theirs = Outcome::of(
-            reference
-                .program("qemu-img")
-                .current_dir(bench.directory())
-                .env("LC_ALL", "C")
-                .args(line(words)),
+            reference.program("qemu-img").current_dir(bench.directory()).env("LC_ALL", "C").args(line(words)),
         );
         let made = bench.path("out").exists();
         if made {
@@ -201,10 +170,7 @@ pub(super) fn judge(bench: &Bench, words: &str) {
             assert!(made, "{what}: the reference wrote nothing");
             same_image(bench, reference, &what);
         } else {
-            assert!(
-                !bench.path("out").exists(),
-                "{what}: failed, and left something behind"
-            );
+            assert!(!bench.path("out").exists(), "{what}: failed, and left something behind");
         }
         for name in bench.names().iter().filter(|name| !before.contains(name)) {
             fs::remove_file(bench.path(name)).unwrap();
@@ -238,16 +204,10 @@ pub(crate) fn complaint(outcome: &Outcome) -> String {
         let mut words = line.splitn(2, ' ');
         let (first, rest) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let program = first.trim_end_matches(':');
-        let named = |name: &str| {
-            ["qemu-img", "instar"]
-                .iter()
-                .any(|known| name.rsplit('/').next() == Some(known))
-        };
+        let named =
+            |name: &str| ["qemu-img", "instar"].iter().any(|known| name.rsplit('/').next() == Some(known));
         if named(program) {
-            lines.push(format!(
-                "qemu-img{} {rest}",
-                if first.ends_with(':') { ":" } else { "" }
-            ));
+            lines.push(format!("qemu-img{} {rest}", if first.ends_with(':') { ":" } else { "" }));
         } else if let Some(called) = rest.strip_prefix('\'').filter(|_| first == "Try") {
             let (called, rest) = called.split_once(' ').unwrap_or((called, ""));
             assert!(named(called), "{line}");
@@ -287,8 +247,5 @@ fn same_image(bench: &Bench, reference: &Reference, what: &str) {
 /// The format of an image and its virtual size.
 fn facts(bench: &Bench, name: &str) -> (String, u64) {
     let info = instar_tests::compare::qemu_info(bench, name);
-    (
-        info["format"].as_str().unwrap().to_owned(),
-        info["virtual-size"].as_u64().unwrap(),
-    )
+    (info["format"].as_str().unwrap().to_owned(), info["virtual-size"].as_u64().unwrap())
 }

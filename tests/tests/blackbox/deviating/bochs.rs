@@ -38,11 +38,6 @@ fn a_catalog_or_an_extent_past_the_end_of_the_file_is_refused(bench: &Bench) {
 fn bitmaps_without_a_bit_for_each_sector_are_refused(bench: &Bench) {
     for bytes in [0_u32, 15] {
         image(bench, bochs::USUAL).put(76, &bytes.to_le_bytes());
-        only_we_refuse(
-            bench,
-            "bochs-short-bitmap",
-            "bochs",
-            "has no bit for each of its 128 sectors",
-        );
+        only_we_refuse(bench, "bochs-short-bitmap", "bochs", "has no bit for each of its 128 sectors");
     }
 }

@@ -21,9 +21,7 @@ fn material(bench: &Bench) {
         bench.qemu(words).succeeds();
     }
     io(bench, "over", &["write -P 7 64k 128k"]);
-    bench
-        .qemu(["convert", "-O", "raw", "over", "over.raw"])
-        .succeeds();
+    bench.qemu(["convert", "-O", "raw", "over", "over.raw"]).succeeds();
 }
 
 /// Both programs, with one command line.
@@ -51,9 +49,7 @@ both_sandboxes!(
 
 fn a_backing_file_that_is_too_short_costs_no_data(bench: &Bench) {
     material(bench);
-    let words = [
-        "convert", "-B", "small", "-F", "qcow2", "-O", "qcow2", "over", "out",
-    ];
+    let words = ["convert", "-B", "small", "-F", "qcow2", "-O", "qcow2", "over", "out"];
     let disks = [true, false].map(|reference| {
         if reference {
             bench.qemu(words)
@@ -75,19 +71,7 @@ fn a_backing_file_that_is_too_short_costs_no_data(bench: &Bench) {
 
 fn mistakes_with_backing_files_exit_with_1(bench: &Bench) {
     material(bench);
-    let words = [
-        "convert",
-        "-n",
-        "--target-is-zero",
-        "-B",
-        "q",
-        "-F",
-        "qcow2",
-        "-O",
-        "qcow2",
-        "over",
-        "eq",
-    ];
+    let words = ["convert", "-n", "--target-is-zero", "-B", "q", "-F", "qcow2", "-O", "qcow2", "over", "eq"];
     let (theirs, ours) = both(bench, &words);
     assert_eq!(theirs.message(), ours.message());
     deviates("target-is-zero-refused", &theirs.code(), &ours.code());
@@ -108,14 +92,8 @@ fn compressing_into_a_larger_image_works(bench: &Bench) {
 
 fn a_part_of_a_raw_file_may_begin_anywhere(bench: &Bench) {
     material(bench);
-    let words = [
-        "convert",
-        "-O",
-        "raw",
-        "--image-opts",
-        "driver=raw,file.filename=disk.raw,offset=100",
-        "out",
-    ];
+    let words =
+        ["convert", "-O", "raw", "--image-opts", "driver=raw,file.filename=disk.raw,offset=100", "out"];
     let disks = [true, false].map(|reference| {
         if reference {
             bench.qemu(words)
@@ -164,13 +142,7 @@ fn a_part_of_a_raw_file_may_begin_anywhere(bench: &Bench) {
             "json:{\"driver\":\"qcow2\",\"backing\":null,\"file\":{\"filename\":\"over\"}}",
             "out",
         ],
-        &[
-            "dd",
-            "--image-opts",
-            "if=driver=raw,file.filename=disk.raw,offset=1M,size=1M",
-            "of=out",
-            "bs=64k",
-        ],
+        &["dd", "--image-opts", "if=driver=raw,file.filename=disk.raw,offset=1M,size=1M", "of=out", "bs=64k"],
     ] {
         bench.qemu(words).succeeds();
         fs::rename(bench.path("out"), bench.path("theirs")).unwrap();
@@ -178,13 +150,8 @@ fn a_part_of_a_raw_file_may_begin_anywhere(bench: &Bench) {
         same_bytes(bench, "theirs", "out", &words.join(" "));
     }
     for words in [
-        [
-            "map",
-            "--output=json",
-            "--image-opts",
-            "driver=raw,file.filename=disk.raw,offset=1M,size=512k",
-        ]
-        .as_slice(),
+        ["map", "--output=json", "--image-opts", "driver=raw,file.filename=disk.raw,offset=1M,size=512k"]
+            .as_slice(),
         &[
             "map",
             "--output=json",
@@ -211,10 +178,7 @@ fn a_part_of_a_raw_file_may_begin_anywhere(bench: &Bench) {
             "--output=json",
             "json:{\"driver\":\"qcow2\",\"backing\":null,\"file\":{\"filename\":\"over\"}}",
         ],
-        &[
-            "check",
-            "json:{\"driver\":\"qcow2\",\"backing\":null,\"file\":{\"filename\":\"over\"}}",
-        ],
+        &["check", "json:{\"driver\":\"qcow2\",\"backing\":null,\"file\":{\"filename\":\"over\"}}"],
         &[
             "compare",
             "--image-opts",
@@ -229,26 +193,10 @@ fn a_part_of_a_raw_file_may_begin_anywhere(bench: &Bench) {
 fn some_options_of_the_block_layer_are_refused(bench: &Bench) {
     material(bench);
     for words in [
-        [
-            "convert",
-            "--image-opts",
-            "driver=raw,file.driver=qcow2,file.file.filename=q",
-            "out",
-        ]
-        .as_slice(),
-        &[
-            "convert",
-            "json:{\"driver\":1,\"file\":{\"filename\":\"q\"}}",
-            "out",
-        ],
+        ["convert", "--image-opts", "driver=raw,file.driver=qcow2,file.file.filename=q", "out"].as_slice(),
+        &["convert", "json:{\"driver\":1,\"file\":{\"filename\":\"q\"}}", "out"],
         &["convert", "-n", "--target-image-opts", "q", "file.filename=eq"],
-        &[
-            "convert",
-            "-n",
-            "--target-image-opts",
-            "disk.raw",
-            "driver=raw,file.filename=eq,offset=0",
-        ],
+        &["convert", "-n", "--target-image-opts", "disk.raw", "driver=raw,file.filename=eq,offset=0"],
     ] {
         let (theirs, ours) = both(bench, words);
         ours.fails();
@@ -277,23 +225,12 @@ fn some_refusals_explain_more_than_those_of_qemu_img(bench: &Bench) {
         "Compression not supported",
     );
     // The source's backing file is the target.
-    other_words(
-        bench,
-        &["convert", "-O", "qcow2", "over", "q"],
-        "which this run writes to",
-    );
+    other_words(bench, &["convert", "-O", "qcow2", "over", "q"], "which this run writes to");
     let (theirs, ours) = both(bench, &["convert", "-l", "snapshot.", "q", "out"]);
     assert_eq!(theirs.code(), ours.code());
     deviates("plainer-words", &theirs.message(), &ours.message());
-    let (theirs, ours) = both(
-        bench,
-        &[
-            "convert",
-            "--image-opts",
-            "driver=qcow2,file.filename=over,backing=",
-            "out",
-        ],
-    );
+    let (theirs, ours) =
+        both(bench, &["convert", "--image-opts", "driver=qcow2,file.filename=over,backing=", "out"]);
     assert_eq!((theirs.code(), ours.succeeds().code()), (Some(0), Some(0)));
     deviates("plainer-words", &theirs.errors(), &ours.errors());
 }

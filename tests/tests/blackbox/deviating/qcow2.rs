@@ -51,22 +51,14 @@ fn a_conversion_does_not_keep_a_data_file(bench: &Bench) {
     ours.fails_with("'keep_data_file=on' is only for 'create'");
     assert_eq!(bench.names(), ["data", "disk.raw"]);
     assert!(fs::read(bench.path("data")).unwrap() == disk::pattern(0, MIB, 5));
-    let theirs = Outcome::of(
-        newest
-            .program("qemu-img")
-            .current_dir(bench.directory())
-            .args(words),
-    );
+    let theirs = Outcome::of(newest.program("qemu-img").current_dir(bench.directory()).args(words));
     deviates("keep-data-file", &theirs.code(), &ours.code());
 }
 
 fn data_is_read_beside_a_damaged_bitmap_directory(bench: &Bench) {
     let image = image(bench);
     let header = fs::read(bench.path("image")).unwrap();
-    let at = header
-        .windows(4)
-        .position(|word| word == BITMAPS.to_be_bytes())
-        .unwrap() as u64;
+    let at = header.windows(4).position(|word| word == BITMAPS.to_be_bytes()).unwrap() as u64;
     let directory = image.get(at + 24);
     image.u64(directory, u64::MAX);
     only_we_read(bench, "qcow2-damaged-bitmaps", "qcow2", "disk.raw");
@@ -81,10 +73,7 @@ fn data_is_read_beside_a_damaged_snapshot_table(bench: &Bench) {
 
 fn snapshots_that_the_file_does_not_have_are_not_shown(bench: &Bench) {
     let image = image(bench);
-    image.u64(
-        field::SNAPSHOTS_OFFSET,
-        image.end().next_multiple_of(65536) + 65536,
-    );
+    image.u64(field::SNAPSHOTS_OFFSET, image.end().next_multiple_of(65536) + 65536);
     let [theirs, ours] = [bench.qemu(["info", "image"]), bench.instar(["info", "image"])];
     assert_eq!(theirs.code(), Some(0), "{theirs}");
     ours.fails_with("snapshot");
@@ -96,17 +85,7 @@ fn a_backing_file_elsewhere_is_refused(bench: &Bench) {
     fs::create_dir(bench.path("here")).unwrap();
     disk::make(&bench.path("elsewhere/base"), MIB, &[Piece::Data(0, MIB, 1)]);
     bench
-        .qemu([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "../elsewhere/base",
-            "-F",
-            "raw",
-            "here/image",
-        ])
+        .qemu(["create", "-q", "-f", "qcow2", "-b", "../elsewhere/base", "-F", "raw", "here/image"])
         .succeeds();
     fs::rename(bench.path("here/image"), bench.path("image")).unwrap();
     // From here the name leads out of the directory, and to the file all the same.
@@ -119,9 +98,7 @@ fn a_backing_file_elsewhere_is_refused(bench: &Bench) {
     ours.fails_with("--allow-dir");
     deviates("names-elsewhere", &theirs.code(), &ours.code());
     let allowed = format!("--allow-dir={}", bench.path("elsewhere").display());
-    bench
-        .instar(["convert", &allowed, "-O", "raw", "here/image", "ours"])
-        .succeeds();
+    bench.instar(["convert", &allowed, "-O", "raw", "here/image", "ours"]).succeeds();
 }
 
 fn names_that_lead_to_protocols_are_refused(bench: &Bench) {
@@ -133,17 +110,11 @@ fn names_that_lead_to_protocols_are_refused(bench: &Bench) {
 
 fn a_failed_conversion_leaves_nothing(bench: &Bench) {
     disk::make(&bench.path("disk.raw"), 16 * MIB, &[Piece::Text(0, 16 * MIB)]);
-    bench
-        .qemu(["convert", "-c", "-f", "raw", "-O", "qcow2", "disk.raw", "image"])
-        .succeeds();
+    bench.qemu(["convert", "-c", "-f", "raw", "-O", "qcow2", "disk.raw", "image"]).succeeds();
     let image = Crafted::open(&bench.path("image"));
     let table = image.get(image.get(field::L1_TABLE_OFFSET)) & 0x00ff_ffff_ffff_fe00;
     image.bytes(image.get(table + 255 * 8) & ((1 << 54) - 1), &[0xff; 32]);
     let [theirs, ours] = convert(bench, "qcow2");
     assert_eq!((theirs.code(), ours.code()), (Some(1), Some(1)), "{theirs}{ours}");
-    deviates(
-        "complete-or-absent",
-        &bench.path("theirs").exists(),
-        &bench.path("ours").exists(),
-    );
+    deviates("complete-or-absent", &bench.path("theirs").exists(), &bench.path("ours").exists());
 }

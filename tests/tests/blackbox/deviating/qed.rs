@@ -22,9 +22,7 @@ fn first_table(image: &Edited) -> (u64, u64) {
 /// `image` as qemu-img would make it with tables of one cluster, if it read such images: a disk with one cluster of data.
 fn small_tables(bench: &Bench) {
     let options = "cluster_size=4k,table_size=1";
-    bench
-        .qemu(["create", "-q", "-f", "qed", "-o", options, "image", "1M"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "qed", "-o", options, "image", "1M"]).succeeds();
     let image = Edited::open(&bench.path("image"));
     let data = disk::pattern(8192, 4096, 5);
     image
@@ -60,11 +58,7 @@ fn tables_of_one_cluster_are_not_made(bench: &Bench) {
 fn a_sound_image_has_no_leaks_however_large_it_is(bench: &Bench) {
     fs::write(bench.path("disk.raw"), disk::pattern(0, 20 << 20, 3)).unwrap();
     let options = "cluster_size=4k";
-    bench
-        .qemu([
-            "convert", "-f", "raw", "-O", "qed", "-o", options, "disk.raw", "image",
-        ])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "qed", "-o", options, "disk.raw", "image"]).succeeds();
     let theirs = bench.qemu(["check", "image"]);
     let ours = bench.instar(["check", "image"]);
     assert!(ours.succeeds().text().contains("No errors"), "{ours}");

@@ -11,10 +11,7 @@ use instar_tests::{Bench, both_sandboxes};
 
 use super::{MIB, convert};
 
-both_sandboxes!(
-    known_zeros_are_left_out_however_short,
-    a_layer_has_no_clusters_of_zeros,
-);
+both_sandboxes!(known_zeros_are_left_out_however_short, a_layer_has_no_clusters_of_zeros,);
 
 /// A block of a VHDX that has nothing, between two that have.
 fn known_zeros_are_left_out_however_short(bench: &Bench) {
@@ -24,17 +21,7 @@ fn known_zeros_are_left_out_however_short(bench: &Bench) {
         file.write_all_at(&pattern(at, MIB, 1), at).unwrap();
     }
     bench
-        .qemu([
-            "convert",
-            "-f",
-            "raw",
-            "-O",
-            "vhdx",
-            "-o",
-            "block_size=1M",
-            "disk.raw",
-            "image",
-        ])
+        .qemu(["convert", "-f", "raw", "-O", "vhdx", "-o", "block_size=1M", "disk.raw", "image"])
         .succeeds();
     let ranges = |target: &str| allocated_ranges(bench, "raw", target);
     let words = |target| ["convert", "-S", "3M", "-f", "vhdx", "-O", "raw", "image", target];
@@ -68,30 +55,13 @@ fn a_layer_has_no_clusters_of_zeros(bench: &Bench) {
             "image",
         ])
         .succeeds();
-    io(
-        bench,
-        "image",
-        &["write -z 64k 32k", "write -z 96k 32k", "write -P 0 100k 4k"],
-    );
-    let words = |target| {
-        [
-            "convert", "-f", "qcow2", "-O", "qcow2", "-B", "base.raw", "-F", "raw", "image", target,
-        ]
-    };
+    io(bench, "image", &["write -z 64k 32k", "write -z 96k 32k", "write -P 0 100k 4k"]);
+    let words =
+        |target| ["convert", "-f", "qcow2", "-O", "qcow2", "-B", "base.raw", "-F", "raw", "image", target];
     bench.qemu(words("theirs")).succeeds();
     bench.instar(words("ours")).succeeds();
     for target in ["image", "theirs", "ours"] {
-        bench
-            .qemu([
-                "convert",
-                "-f",
-                "qcow2",
-                "-O",
-                "raw",
-                target,
-                &format!("{target}.raw"),
-            ])
-            .succeeds();
+        bench.qemu(["convert", "-f", "qcow2", "-O", "raw", target, &format!("{target}.raw")]).succeeds();
     }
     same_bytes(bench, "image.raw", "ours.raw", "a layer");
     let ranges = |target: &str| allocated_ranges(bench, "qcow2", target);

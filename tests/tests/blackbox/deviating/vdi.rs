@@ -28,23 +28,13 @@ fn a_block_map_past_the_end_of_the_file_is_refused(bench: &Bench) {
 fn bytes_in_front_of_each_block_are_refused(bench: &Bench) {
     made(bench, "vdi", "");
     Edited::open(&bench.path("image")).put(BLOCK_EXTRA, &512_u32.to_le_bytes());
-    only_we_refuse(
-        bench,
-        "vdi-block-extra",
-        "vdi",
-        "(512 extra bytes before each block)",
-    );
+    only_we_refuse(bench, "vdi-block-extra", "vdi", "(512 extra bytes before each block)");
 }
 
 fn data_inside_the_header_or_the_map_is_refused(bench: &Bench) {
     made(bench, "vdi", "");
     for offset in [0_u32, 512] {
         Edited::open(&bench.path("image")).put(DATA_OFFSET, &offset.to_le_bytes());
-        only_we_refuse(
-            bench,
-            "vdi-data-in-headers",
-            "vdi",
-            "inside its own header or block map",
-        );
+        only_we_refuse(bench, "vdi-data-in-headers", "vdi", "inside its own header or block map");
     }
 }

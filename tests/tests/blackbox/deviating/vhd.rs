@@ -20,10 +20,7 @@ fn above(bench: &Bench, parent: &str) {
     let image = Edited::open(&bench.path("image"));
     let name = utf16(parent);
     let place = image.end() - 512;
-    let footer = image
-        .put(TYPE, &4_u32.to_be_bytes())
-        .seal_vhd_footer(0)
-        .get(0, 512);
+    let footer = image.put(TYPE, &4_u32.to_be_bytes()).seal_vhd_footer(0).get(0, 512);
     image
         .put(512 + 576, b"W2ru")
         .put(512 + 584, &u32::try_from(name.len()).unwrap().to_be_bytes())
@@ -49,49 +46,28 @@ fn a_differencing_disk_is_read_with_its_parent(bench: &Bench) {
     fs::rename(bench.path("image"), bench.path("parent.vhd")).unwrap();
     // Blocks of 2 MiB: the child has the first and, as a hole, the rest.
     disk::make(&bench.path("disk.raw"), 6 * MIB, &[Piece::Data(0, 2 * MIB, 3)]);
-    bench
-        .qemu([
-            "convert",
-            "-f",
-            "raw",
-            "-O",
-            "vpc",
-            "-o",
-            "force_size=on",
-            "disk.raw",
-            "image",
-        ])
-        .succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "vpc", "-o", "force_size=on", "disk.raw", "image"]).succeeds();
     above(bench, "parent.vhd");
     disk::write(
-        &fs::File::options()
-            .write(true)
-            .open(bench.path("disk.raw"))
-            .unwrap(),
+        &fs::File::options().write(true).open(bench.path("disk.raw")).unwrap(),
         &[Piece::Data(3 * MIB, 70_000, 2)],
     );
     only_we_read(bench, "vhd-differencing", "vpc", "disk.raw");
     // A parent of another identity is no parent.
-    Edited::open(&bench.path("parent.vhd"))
-        .put(68, &[0x42; 16])
-        .seal_vhd_footer(0);
+    Edited::open(&bench.path("parent.vhd")).put(68, &[0x42; 16]).seal_vhd_footer(0);
     convert(bench, "vpc")[1]
         .fails_with("the parent is not the disk that this image was based on: its identifier is 4242");
 }
 
 fn an_empty_fixed_disk_is_read(bench: &Bench) {
     fs::write(bench.path("empty"), b"").unwrap();
-    bench
-        .qemu(["create", "-q", "-f", "vpc", "-o", "subformat=fixed", "image", "0"])
-        .succeeds();
+    bench.qemu(["create", "-q", "-f", "vpc", "-o", "subformat=fixed", "image", "0"]).succeeds();
     only_we_read(bench, "vhd-empty-fixed", "vpc", "empty");
 }
 
 fn an_unknown_disk_type_is_refused(bench: &Bench) {
     made(bench, "vpc", "");
-    Edited::open(&bench.path("image"))
-        .put(TYPE, &77_u32.to_be_bytes())
-        .seal_vhd_footer(0);
+    Edited::open(&bench.path("image")).put(TYPE, &77_u32.to_be_bytes()).seal_vhd_footer(0);
     only_we_refuse(
         bench,
         "vhd-disk-types",
@@ -102,9 +78,7 @@ fn an_unknown_disk_type_is_refused(bench: &Bench) {
 
 fn a_fixed_disk_s_footer_in_front_is_refused(bench: &Bench) {
     made(bench, "vpc", "");
-    Edited::open(&bench.path("image"))
-        .put(TYPE, &2_u32.to_be_bytes())
-        .seal_vhd_footer(0);
+    Edited::open(&bench.path("image")).put(TYPE, &2_u32.to_be_bytes()).seal_vhd_footer(0);
     only_we_refuse(bench, "vhd-fixed-in-front", "vpc", "invalid VPC image");
 }
 
@@ -112,11 +86,6 @@ fn a_block_inside_the_headers_is_refused(bench: &Bench) {
     made(bench, "vpc", "");
     for sector in [0_u32, 1, 3] {
         Edited::open(&bench.path("image")).put(TABLE, &sector.to_be_bytes());
-        only_we_refuse(
-            bench,
-            "vhd-blocks-in-headers",
-            "vpc",
-            "inside the image's own header or tables",
-        );
+        only_we_refuse(bench, "vhd-blocks-in-headers", "vpc", "inside the image's own header or tables");
     }
 }

@@ -17,12 +17,10 @@ const METADATA: u64 = 3 * MIB;
 const TABLE: u64 = 2 * MIB;
 
 /// The parent locator's identifier, and that of the format that its entries have.
-const PARENT_LOCATOR: [u8; 16] = [
-    0x2d, 0x5f, 0xd3, 0xa8, 0x0b, 0xb3, 0x4d, 0x45, 0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c,
-];
-const LOCATOR_TYPE: [u8; 16] = [
-    0xb7, 0xef, 0x4a, 0xb0, 0x9e, 0xd1, 0x81, 0x4a, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13,
-];
+const PARENT_LOCATOR: [u8; 16] =
+    [0x2d, 0x5f, 0xd3, 0xa8, 0x0b, 0xb3, 0x4d, 0x45, 0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c];
+const LOCATOR_TYPE: [u8; 16] =
+    [0xb7, 0xef, 0x4a, 0xb0, 0x9e, 0xd1, 0x81, 0x4a, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13];
 
 fn image(bench: &Bench) -> Edited {
     made(bench, "vhdx", "block_size=1M");
@@ -77,18 +75,9 @@ fn identity(image: &Edited) -> String {
     };
     let [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p] =
         <[u8; 16]>::try_from(image.get(newer + 32, 16)).unwrap();
-    let text: String = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!(
-        "{{{}-{}-{}-{}-{}}}",
-        &text[..8],
-        &text[8..12],
-        &text[12..16],
-        &text[16..20],
-        &text[20..]
-    )
+    let text: String =
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{{{}-{}-{}-{}-{}}}", &text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..])
 }
 
 both_sandboxes!(
@@ -106,17 +95,7 @@ fn a_differencing_disk_is_read_with_its_parent(bench: &Bench) {
     fs::rename(bench.path("image"), bench.path("parent.vhdx")).unwrap();
     disk::make(&bench.path("child.raw"), 6 * MIB, &[Piece::Data(0, MIB, 3)]);
     bench
-        .qemu([
-            "convert",
-            "-f",
-            "raw",
-            "-O",
-            "vhdx",
-            "-o",
-            "block_size=1M",
-            "child.raw",
-            "image",
-        ])
+        .qemu(["convert", "-f", "raw", "-O", "vhdx", "-o", "block_size=1M", "child.raw", "image"])
         .succeeds();
     let child = Edited::open(&bench.path("image"));
     above(&child, "parent.vhdx", &linkage);
@@ -125,10 +104,7 @@ fn a_differencing_disk_is_read_with_its_parent(bench: &Bench) {
         child.put(TABLE + 8 * block, &[0; 8]);
     }
     disk::write(
-        &fs::File::options()
-            .write(true)
-            .open(bench.path("child.raw"))
-            .unwrap(),
+        &fs::File::options().write(true).open(bench.path("child.raw")).unwrap(),
         &[Piece::Data(3 * MIB, 70_000, 2)],
     );
     only_we_read(bench, "vhdx-differencing", "vhdx", "child.raw");
@@ -176,10 +152,7 @@ fn a_dirty_image_is_read_as_it_will_be_when_its_log_is_replayed(bench: &Bench) {
     }
     let before = fs::read(bench.path("image")).unwrap();
     only_we_read(bench, "vhdx-dirty", "vhdx", "disk.raw");
-    assert!(
-        fs::read(bench.path("image")).unwrap() == before,
-        "the source was written to"
-    );
+    assert!(fs::read(bench.path("image")).unwrap() == before, "the source was written to");
 }
 
 fn the_second_region_table_counts_where_the_first_is_damaged(bench: &Bench) {
@@ -190,34 +163,15 @@ fn the_second_region_table_counts_where_the_first_is_damaged(bench: &Bench) {
 fn a_block_inside_the_headers_is_refused(bench: &Bench) {
     // The identifier, the headers and the region tables: the first mebibyte.
     image(bench).put(TABLE, &6_u64.to_le_bytes());
-    only_we_refuse(
-        bench,
-        "vhdx-blocks-in-headers",
-        "vhdx",
-        "inside the image's own header, log or tables",
-    );
+    only_we_refuse(bench, "vhdx-blocks-in-headers", "vhdx", "inside the image's own header, log or tables");
 }
 
 fn a_fixed_image_has_its_blocks_once(bench: &Bench) {
     disk::make(&bench.path("disk.raw"), 64 * MIB, &[Piece::Data(0, 64 * MIB, 1)]);
-    let words = |target| {
-        [
-            "convert",
-            "-f",
-            "raw",
-            "-O",
-            "vhdx",
-            "-o",
-            "subformat=fixed",
-            "disk.raw",
-            target,
-        ]
-    };
+    let words = |target| ["convert", "-f", "raw", "-O", "vhdx", "-o", "subformat=fixed", "disk.raw", target];
     bench.qemu(words("theirs")).succeeds();
     bench.instar(words("ours")).succeeds();
-    bench
-        .qemu(["compare", "-f", "vhdx", "-F", "vhdx", "theirs", "ours"])
-        .succeeds();
+    bench.qemu(["compare", "-f", "vhdx", "-F", "vhdx", "theirs", "ours"]).succeeds();
     let [theirs, ours] =
         ["theirs", "ours"].map(|name| bench.path(name).metadata().unwrap().len() > 128 * MIB);
     assert!(!ours);

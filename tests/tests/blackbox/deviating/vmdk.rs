@@ -67,11 +67,7 @@ fn an_extent_elsewhere_is_refused(bench: &Bench) {
     fs::create_dir(bench.path("elsewhere")).unwrap();
     fs::write(bench.path("elsewhere/secret"), [b's'; 8192]).unwrap();
     let absolute = bench.path("elsewhere/secret");
-    for name in [
-        "elsewhere/secret",
-        "./elsewhere/secret",
-        absolute.to_str().unwrap(),
-    ] {
+    for name in ["elsewhere/secret", "./elsewhere/secret", absolute.to_str().unwrap()] {
         flat(bench, &format!("RW 16 FLAT \"{name}\" 0"));
         only_we_refuse(bench, "vmdk-extent-names", "vmdk", "which no rule lets it open");
     }
@@ -83,10 +79,7 @@ fn an_extent_that_is_a_descriptor_is_refused(bench: &Bench) {
     let text = descriptor("monolithicFlat", "RW 2048 FLAT \"flat\" 0");
     embedded(bench, |_| text.clone()).put(12, &[0; 8]);
     fs::rename(bench.path("image"), bench.path("inner")).unwrap();
-    write_descriptor(
-        bench,
-        &descriptor("twoGbMaxExtentSparse", "RW 2048 SPARSE \"inner\""),
-    );
+    write_descriptor(bench, &descriptor("twoGbMaxExtentSparse", "RW 2048 SPARSE \"inner\""));
     only_we_refuse(bench, "vmdk-nested-descriptors", "vmdk", "is itself a descriptor");
 }
 
@@ -96,50 +89,29 @@ fn a_footer_that_contradicts_its_header_is_refused(bench: &Bench) {
     let (end, header) = (image.end().next_multiple_of(512), image.get(0, 512));
     let mut marker = [0; 512];
     marker[12] = 3;
-    image
-        .put(end, &marker)
-        .put(end + 512, &header)
-        .put(end + 1024, &[0; 512]);
+    image.put(end, &marker).put(end + 512, &header).put(end + 1024, &[0; 512]);
     image.put(56, &u64::MAX.to_le_bytes());
     convert(bench, "vmdk")[1].succeeds();
     // The footer's disk is half as large.
     image.put(end + 512 + 12, &6144_u64.to_le_bytes());
-    only_we_refuse(
-        bench,
-        "vmdk-footer",
-        "vmdk",
-        "the footer contradicts the header at byte 13",
-    );
+    only_we_refuse(bench, "vmdk-footer", "vmdk", "the footer contradicts the header at byte 13");
 }
 
 fn a_descriptor_elsewhere_is_refused(bench: &Bench) {
     embedded(bench, |text| text).put(28, &2_u64.to_le_bytes());
-    only_we_refuse(
-        bench,
-        "vmdk-descriptor-place",
-        "vmdk",
-        "it must start at sector 1",
-    );
+    only_we_refuse(bench, "vmdk-descriptor-place", "vmdk", "it must start at sector 1");
 }
 
 fn a_descriptor_with_two_meanings_is_refused(bench: &Bench) {
     for line in ["CID=87654321\n", "CREATETYPE=\"vmfs\"\n"] {
         embedded(bench, |text| format!("{text}{line}"));
-        only_we_refuse(
-            bench,
-            "vmdk-ambiguous-descriptor",
-            "vmdk",
-            "the descriptor is ambiguous",
-        );
+        only_we_refuse(bench, "vmdk-ambiguous-descriptor", "vmdk", "the descriptor is ambiguous");
     }
 }
 
 fn an_embedded_descriptor_of_other_files_is_refused(bench: &Bench) {
     embedded(bench, |text| {
-        text.replace(
-            "RW 12288 SPARSE \"image\"",
-            "RW 6144 SPARSE \"image\"\nRW 6144 SPARSE \"other\"",
-        )
+        text.replace("RW 12288 SPARSE \"image\"", "RW 6144 SPARSE \"image\"\nRW 6144 SPARSE \"other\"")
     });
     only_we_refuse(
         bench,
@@ -147,11 +119,7 @@ fn an_embedded_descriptor_of_other_files_is_refused(bench: &Bench) {
         "vmdk",
         "claims that the disk is elsewhere: RW 6144 SPARSE \"other\"",
     );
-    for line in [
-        "RW 12288 FLAT \"flat\" 0",
-        "RW 12288 VMFS \"flat\"",
-        "RW 12288 ZERO",
-    ] {
+    for line in ["RW 12288 FLAT \"flat\" 0", "RW 12288 VMFS \"flat\"", "RW 12288 ZERO"] {
         embedded(bench, |text| text.replace("RW 12288 SPARSE \"image\"", line));
         only_we_refuse(
             bench,
@@ -166,37 +134,21 @@ fn lines_that_some_reader_takes_for_an_extent_are_refused(bench: &Bench) {
     for (line, words) in [
         ("rw 2048 FLAT \"flat\" 0", "unsupported extent type or access"),
         ("RW many FLAT \"flat\" 0", "Invalid extent line"),
-        (
-            "ddb.x = 1\rRW 2048 FLAT \"flat\" 0",
-            "some programs would find an extent in the line",
-        ),
+        ("ddb.x = 1\rRW 2048 FLAT \"flat\" 0", "some programs would find an extent in the line"),
     ] {
         flat(bench, &format!("RW 2048 FLAT \"flat\" 0\n{line}"));
         only_we_refuse(bench, "vmdk-unknown-lines", "vmdk", words);
     }
     flat(bench, "RW 2048 FLAT \"flat\" 0");
     let text = fs::read(bench.path("image")).unwrap();
-    fs::write(
-        bench.path("image"),
-        [&text, b"\0RW 2048 FLAT \"flat\" 0\n".as_slice()].concat(),
-    )
-    .unwrap();
+    fs::write(bench.path("image"), [&text, b"\0RW 2048 FLAT \"flat\" 0\n".as_slice()].concat()).unwrap();
     only_we_refuse(bench, "vmdk-unknown-lines", "vmdk", "some programs would find");
 }
 
 fn extents_that_would_be_left_out_are_refused(bench: &Bench) {
-    for line in [
-        "RDONLY 2048 FLAT \"flat\" 0",
-        "NOACCESS 2048 FLAT \"flat\" 0",
-        "RW 2048 ZERO",
-    ] {
+    for line in ["RDONLY 2048 FLAT \"flat\" 0", "NOACCESS 2048 FLAT \"flat\" 0", "RW 2048 ZERO"] {
         flat(bench, &format!("RW 2048 FLAT \"flat\" 0\n{line}"));
-        only_we_refuse(
-            bench,
-            "vmdk-extent-kinds",
-            "vmdk",
-            "unsupported extent type or access",
-        );
+        only_we_refuse(bench, "vmdk-extent-kinds", "vmdk", "unsupported extent type or access");
     }
 }
 
@@ -204,22 +156,12 @@ fn an_extent_of_another_size_than_its_line_is_refused(bench: &Bench) {
     made(bench, "vmdk", "subformat=twoGbMaxExtentSparse");
     let text = fs::read_to_string(bench.path("image")).unwrap();
     write_descriptor(bench, &text.replace("RW 12288 ", "RW 12160 "));
-    only_we_refuse(
-        bench,
-        "vmdk-extent-sizes",
-        "vmdk",
-        "but the extent itself claims 12288",
-    );
+    only_we_refuse(bench, "vmdk-extent-sizes", "vmdk", "but the extent itself claims 12288");
 }
 
 fn a_flat_extent_shorter_than_its_line_is_refused(bench: &Bench) {
     flat(bench, "RW 2049 FLAT \"flat\" 0");
-    only_we_refuse(
-        bench,
-        "vmdk-short-extents",
-        "vmdk",
-        "File truncated, expecting at least 1049088 bytes",
-    );
+    only_we_refuse(bench, "vmdk-short-extents", "vmdk", "File truncated, expecting at least 1049088 bytes");
 }
 
 fn a_grain_outside_its_file_or_inside_the_header_is_refused(bench: &Bench) {
@@ -272,10 +214,7 @@ fn sparse_extents_with_a_partial_grain_are_read(bench: &Bench) {
     fs::write(bench.path("disk.raw"), &disk).unwrap();
     write_descriptor(
         bench,
-        &descriptor(
-            "twoGbMaxExtentSparse",
-            "RW 100 SPARSE \"one-s001\"\nRW 100 SPARSE \"two-s001\"",
-        ),
+        &descriptor("twoGbMaxExtentSparse", "RW 100 SPARSE \"one-s001\"\nRW 100 SPARSE \"two-s001\""),
     );
     only_we_read(bench, "vmdk-partial-grains", "vmdk", "disk.raw");
 }

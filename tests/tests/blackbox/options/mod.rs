@@ -118,9 +118,7 @@ fn settled(outcome: &Outcome) -> String {
     let text = outcome.text();
     let parts = text.split_inclusive('\r');
     let kept = parts.filter(|part| {
-        let step = part
-            .strip_prefix("    (")
-            .and_then(|rest| rest.strip_suffix("/100%)\r"));
+        let step = part.strip_prefix("    (").and_then(|rest| rest.strip_suffix("/100%)\r"));
         step.is_none_or(|step| ["0.00", "100.00"].contains(&step))
     });
     kept.collect()
@@ -190,13 +188,7 @@ fn same(bench: &Bench, line: &str, names: &[String]) {
 fn part(sandbox: Sandbox, index: usize) {
     fn none(_: &Bench) {}
     let mut available = Sandbox::Process;
-    if sandbox == Sandbox::Kvm
-        && fs::File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/kvm")
-            .is_ok()
-    {
+    if sandbox == Sandbox::Kvm && fs::File::options().read(true).write(true).open("/dev/kvm").is_ok() {
         available = Sandbox::Kvm;
     }
     Bench::with(available, module_path!(), none);
@@ -208,9 +200,7 @@ fn part(sandbox: Sandbox, index: usize) {
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    let lines = LINES
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = LINES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines.skip(index).step_by(PARTS) {
         same(&bench, line, &names);
     }
