@@ -214,6 +214,25 @@ pub struct Info {
     pub specific: Option<Specific>,
 }
 
+impl Info {
+    /// A layer of which there is no more to say than its size.
+    #[must_use]
+    pub const fn of(slot: Slot, format: Format, virtual_size: u64) -> Self {
+        Self {
+            slot,
+            format,
+            virtual_size,
+            cluster_size: None,
+            encrypted: false,
+            compressed: false,
+            dirty: false,
+            backing: None,
+            snapshots: Vec::new(),
+            specific: None,
+        }
+    }
+}
+
 /// The layer below as an image names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backing {

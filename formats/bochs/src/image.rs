@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use instar_disk::{File, Image, Kind, Mapping, Opened, Result, Status, Work, align_down, report};
+use instar_disk::{File, Format, Image, Kind, Mapping, Opened, Result, Status, Work, align_down, report};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::catalog::{Catalog, present};
@@ -82,7 +82,11 @@ impl Image for Bochs<'_> {
     }
 
     fn describe(&mut self) -> Result<report::Info> {
-        Ok(crate::info::describe(self.file.slot(), &self.header))
+        Ok(report::Info::of(
+            self.file.slot(),
+            Format::Bochs,
+            self.header.size,
+        ))
     }
 }
 

@@ -31,7 +31,6 @@ extern crate alloc;
 mod catalog;
 mod header;
 mod image;
-mod info;
 mod probe;
 pub mod raw;
 

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use instar_disk::{
-    Codec, Encoded, Fault, File, Image, Kind, Mapping, Opened, Result, Status, Work, fault, report,
+    Codec, Encoded, Fault, File, Format, Image, Kind, Mapping, Opened, Result, Status, Work, fault, report,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -84,6 +84,10 @@ impl Image for Cloop<'_> {
     }
 
     fn describe(&mut self) -> Result<report::Info> {
-        Ok(crate::info::describe(self.file.slot(), &self.header))
+        Ok(report::Info::of(
+            self.file.slot(),
+            Format::Cloop,
+            self.header.size(),
+        ))
     }
 }

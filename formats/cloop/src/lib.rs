@@ -28,7 +28,6 @@ extern crate alloc;
 
 mod header;
 mod image;
-mod info;
 mod offsets;
 mod probe;
 pub mod raw;

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use instar_disk::fault::dmg as faults;
 use instar_disk::{
-    Codec, Encoded, Fault, File, Image, Kind, Mapping, Opened, Result, Status, Work, fault, report,
+    Codec, Encoded, Fault, File, Format, Image, Kind, Mapping, Opened, Result, Status, Work, fault, report,
 };
 
 use crate::chunks::{Chunk, Chunks, Content};
@@ -75,7 +75,7 @@ impl Image for Dmg<'_> {
     }
 
     fn describe(&mut self) -> Result<report::Info> {
-        Ok(crate::info::describe(self.file.slot(), &self.header))
+        Ok(report::Info::of(self.file.slot(), Format::Dmg, self.header.size))
     }
 }
 

@@ -36,7 +36,6 @@ mod base64;
 mod chunks;
 mod header;
 mod image;
-mod info;
 pub mod raw;
 mod tables;
 

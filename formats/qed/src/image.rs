@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_disk::report::Backing;
-use instar_disk::{File, Image, Kind, Mapping, Opened, Result, Work, report};
+use instar_disk::{File, Format, Image, Kind, Mapping, Opened, Result, Work, report};
 
 use crate::header::Header;
 use crate::table::{Entry, Tables};
@@ -74,6 +74,11 @@ impl Image for Qed<'_> {
     }
 
     fn describe(&mut self) -> Result<report::Info> {
-        Ok(crate::info::describe(self.file.slot(), &self.header))
+        Ok(report::Info {
+            cluster_size: self.cluster_size(),
+            dirty: self.header.need_check,
+            backing: self.header.backing(),
+            ..report::Info::of(self.file.slot(), Format::Qed, self.header.size)
+        })
     }
 }

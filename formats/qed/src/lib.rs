@@ -36,7 +36,6 @@ mod existing;
 mod geometry;
 mod header;
 mod image;
-mod info;
 mod probe;
 pub mod raw;
 mod repair;

@@ -1,7 +1,6 @@
 //! Reading.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use instar_disk::{Extents, File, Format, Image, Kind, Mapping, Opened, Result, align_up, report};
 
@@ -56,17 +55,6 @@ impl Image for Raw<'_> {
     }
 
     fn describe(&mut self) -> Result<report::Info> {
-        Ok(report::Info {
-            slot: self.file.slot(),
-            format: Format::Raw,
-            virtual_size: self.size,
-            cluster_size: None,
-            encrypted: false,
-            compressed: false,
-            dirty: false,
-            backing: None,
-            snapshots: Vec::new(),
-            specific: None,
-        })
+        Ok(report::Info::of(self.file.slot(), Format::Raw, self.size))
     }
 }

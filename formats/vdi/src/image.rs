@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use instar_disk::{Extents, File, Image, Kind, Mapping, Opened, Result, Status, Work, report};
+use instar_disk::{Extents, File, Format, Image, Kind, Mapping, Opened, Result, Status, Work, report};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::header::{BLOCK, Header, ImageType};
@@ -92,7 +92,10 @@ impl Image for Vdi<'_> {
     }
 
     fn describe(&mut self) -> Result<report::Info> {
-        Ok(crate::info::describe(self.file.slot(), &self.header))
+        Ok(report::Info {
+            cluster_size: Some(BLOCK),
+            ..report::Info::of(self.file.slot(), Format::Vdi, self.header.size)
+        })
     }
 }
 

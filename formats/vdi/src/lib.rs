@@ -33,7 +33,6 @@ mod edit;
 mod existing;
 mod header;
 mod image;
-mod info;
 mod probe;
 pub mod raw;
 mod table;

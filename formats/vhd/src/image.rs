@@ -5,7 +5,8 @@ use alloc::boxed::Box;
 use instar_disk::fault::vhd as faults;
 use instar_disk::job::SizeRule;
 use instar_disk::{
-    Extents, Fault, File, Image, Kind, Mapping, Opened, Result, Status, Work, align_up, limits, report,
+    Extents, Fault, File, Format, Image, Kind, Mapping, Opened, Result, Status, Work, align_up, limits,
+    report,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -163,7 +164,7 @@ impl Image for Fixed<'_> {
     }
 
     fn describe(&mut self) -> Result<report::Info> {
-        Ok(crate::info::describe(self.file.slot(), self.size, None, None))
+        Ok(report::Info::of(self.file.slot(), Format::Vpc, self.size))
     }
 }
 
@@ -247,12 +248,11 @@ impl Image for Sparse<'_> {
     }
 
     fn describe(&mut self) -> Result<report::Info> {
-        Ok(crate::info::describe(
-            self.file.slot(),
-            self.size,
-            Some(self.header.block_size),
-            self.parent.clone(),
-        ))
+        Ok(report::Info {
+            cluster_size: Some(self.header.block_size),
+            backing: self.parent.clone(),
+            ..report::Info::of(self.file.slot(), Format::Vpc, self.size)
+        })
     }
 
     fn cluster_size(&self) -> Option<u64> {

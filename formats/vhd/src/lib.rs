@@ -39,7 +39,6 @@ mod existing;
 mod geometry;
 mod header;
 mod image;
-mod info;
 mod parent;
 mod probe;
 pub mod raw;

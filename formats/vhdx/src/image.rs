@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use instar_disk::fault::vhdx as faults;
 use instar_disk::{
-    Extents, Fault, File, Image, Kind, Mapping, Opened, Result, Status, Walked, Work, report, to_usize,
+    Extents, Fault, File, Format, Image, Kind, Mapping, Opened, Result, Status, Walked, Work, report,
+    to_usize,
 };
 
 use crate::header::Header;
@@ -217,6 +218,12 @@ impl Image for Vhdx<'_> {
 
     fn describe(&mut self) -> Result<report::Info> {
         let slot = self.file.file().slot();
-        Ok(crate::info::describe(slot, &self.metadata, self.dirty))
+        Ok(report::Info {
+            cluster_size: Some(self.metadata.block_size),
+            // There is a log to be replayed, which qemu-img would not open.
+            dirty: self.dirty,
+            backing: self.metadata.parent.backing.clone(),
+            ..report::Info::of(slot, Format::Vhdx, self.metadata.size)
+        })
     }
 }

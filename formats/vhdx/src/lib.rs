@@ -40,7 +40,6 @@ mod existing;
 
 mod header;
 mod image;
-mod info;
 mod layout;
 mod log;
 mod metadata;

@@ -163,7 +163,8 @@ fn c2_a_file_of_eight_tebibytes_with_nothing_in_it(bench: &Bench) {
     examine(bench, "image");
 }
 
-fn c2_all_refcount_blocks_are_one(bench: &Bench) {
+/// An image whose refcount table has a million entries that lead to one block; where the table is, and the block.
+pub(crate) fn of_one_refcount_block(bench: &Bench) -> (Crafted, u64, u64) {
     let image = Crafted::image(bench, "image", "4M", "", 3 * CLUSTER);
     let table = image.get(field::REFCOUNT_TABLE_OFFSET);
     let block = image.get(table);
@@ -174,6 +175,11 @@ fn c2_all_refcount_blocks_are_one(bench: &Bench) {
         .u64(field::REFCOUNT_TABLE_OFFSET, moved)
         .u32(field::REFCOUNT_TABLE_CLUSTERS, 128);
     image.length(1 << 40);
+    (image, moved, block)
+}
+
+fn c2_all_refcount_blocks_are_one(bench: &Bench) {
+    let (image, moved, block) = of_one_refcount_block(bench);
     ends(bench, 2);
     // And none of them can be read.
     let entries: Vec<u8> = (0..1 << 20).flat_map(|_| (block + 512).to_be_bytes()).collect();

@@ -7,6 +7,7 @@ use instar_tests::variant::io;
 use instar_tests::{Bench, both_sandboxes};
 
 use crate::changes::changed;
+use crate::check::of_one_refcount_block;
 
 const CLUSTER: u64 = 65536;
 
@@ -82,16 +83,7 @@ fn c2_very_many_bitmaps_with_one_table(bench: &Bench) {
 }
 
 fn c2_a_refcount_table_whose_blocks_are_all_one(bench: &Bench) {
-    let image = Crafted::image(bench, "image", "4M", "", 3 * CLUSTER);
-    let table = image.get(field::REFCOUNT_TABLE_OFFSET);
-    let block = image.get(table);
-    let moved = image.end().next_multiple_of(CLUSTER);
-    let entries: Vec<u8> = (0..1 << 20).flat_map(|_| block.to_be_bytes()).collect();
-    image
-        .bytes(moved, &entries)
-        .u64(field::REFCOUNT_TABLE_OFFSET, moved)
-        .u32(field::REFCOUNT_TABLE_CLUSTERS, 128);
-    image.length(1 << 40);
+    of_one_refcount_block(bench);
     changed(bench, "image");
 }
 
