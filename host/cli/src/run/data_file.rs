@@ -147,12 +147,16 @@ fn name_beside(extent: &Value, image: &[u8]) -> Option<Vec<u8>> {
     Some(path.strip_prefix(&directory[..]).unwrap_or(path).to_vec())
 }
 
+/// Whether an image may keep its data in other files: some do of two formats, or of a format that is not known yet.
+pub(crate) fn may_be_apart(place: &Place) -> bool {
+    let may = |format| matches!(format, Format::Qcow2 | Format::Vmdk);
+    place.format.is_none_or(may)
+}
+
 /// Has an instance of ourselves look at the image, meanwhile, if it may keep its data in other files.
 pub(crate) fn ask(context: &Context<'_>, place: &Place) -> Asked {
-    let may = |format| matches!(format, Format::Qcow2 | Format::Vmdk);
-    let may = place.format.is_none_or(may);
-    let command = may.then(|| looking(context, place, place.format)).flatten();
-    Asked(command.map(instance::ask))
+    let command = may_be_apart(place).then(|| looking(context, place, place.format));
+    Asked(command.flatten().map(instance::ask))
 }
 
 /// An instance that is looking.

@@ -23,6 +23,10 @@ use instar_run::Guest;
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let place = args.source.place(&args.image)?;
     place.image().changeable()?;
+    // Images of other formats have their data in them: there is nothing to try without.
+    if !data_file::may_be_apart(&place) {
+        return work(args, &place, Some(data_file::ask(context, &place)), context);
+    }
     match apart::tried() {
         Tried::Trying => work(args, &place, None, context),
         Tried::Over(end) => end,
