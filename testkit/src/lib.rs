@@ -40,7 +40,7 @@ mod spawn;
 mod words;
 
 pub use bench::{Bench, on_disk, scratch};
-pub use faults::{Asked, Counting, Failing, Full, State, Torn, Watch, Watched};
+pub use faults::{Asked, Content, Counting, Failing, Full, State, Torn, Watch, Watched};
 pub use instar_abi::Report;
 pub use native::Native;
 pub use packed::packed;

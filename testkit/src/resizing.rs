@@ -120,7 +120,7 @@ impl Resizer {
             raw
         });
         let bytes = |path: &Path| std::fs::read(path).unwrap();
-        let old = State::from_iter(files.iter().map(|(facts, path)| (facts.slot, bytes(path))));
+        let old = State::from_iter(files.iter().map(|(facts, path)| (facts.slot, bytes(path).into())));
         let mut edit = (self.edit)(File::new(&torn, facts)).unwrap();
         resize(&mut *edit, to, others.clone()).unwrap();
         drop(edit);
@@ -129,11 +129,10 @@ impl Resizer {
         assert!(self.disk(path).unwrap() == after, "{what}: another disk");
         self.is_read_as(path, &raw[1], &what);
         let mut number = 0;
-        let mut there = new.clone();
         let states = torn.states(&old, &mut |state, moment| {
             number += 1;
-            for ((facts, path), there) in files.iter().zip(&mut there) {
-                put(path, there, &state[&facts.slot]);
+            for (facts, path) in &files {
+                state[&facts.slot].put(path);
             }
             let found = self
                 .disk(path)
@@ -229,23 +228,6 @@ impl Resizer {
         }
     }
 }
-
-/// Puts bytes into a file that holds `there`, as few as can be.
-fn put(path: &Path, there: &mut Vec<u8>, bytes: &[u8]) {
-    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-    if there.len() != bytes.len() {
-        file.set_len(bytes.len() as u64).unwrap();
-        there.resize(bytes.len(), 0);
-    }
-    let pieces = bytes.chunks(PIECE).zip(there.chunks_mut(PIECE)).enumerate();
-    for (number, (new, old)) in pieces.filter(|(_, (new, old))| new != old) {
-        file.write_all_at(new, (number * PIECE) as u64).unwrap();
-        old.copy_from_slice(new);
-    }
-}
-
-/// Bytes that are compared, and written, at a time.
-const PIECE: usize = 4096;
 
 fn resize(edit: &mut dyn Edit, to: To, apart: Vec<FileFacts>) -> Result<()> {
     let mut fetch = |_, _: &mut [u8]| panic!("nothing is to be fetched");

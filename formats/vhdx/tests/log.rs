@@ -116,8 +116,8 @@ fn a_power_cut_while_the_log_is_replayed_leaves_the_same_disk() {
     drop(image);
     let cut = dir.path("cut.vhdx");
     let mut number = 0;
-    torn.states(&State::from([(facts.slot, bytes)]), &mut |state, what| {
-        std::fs::write(&cut, &state[&facts.slot]).unwrap();
+    torn.states(&State::from([(facts.slot, bytes.into())]), &mut |state, what| {
+        state[&facts.slot].put(&cut);
         let found =
             read_all(instar_vhdx::open, &cut).unwrap_or_else(|fault| panic!("{what}: {}", words(&fault)));
         assert_same(&found, &disk, what);

@@ -2,7 +2,7 @@
 
 use instar_abi::job::Verb;
 use instar_abi::{Job, Report, Slot};
-use instar_testkit::{Native, State, Torn};
+use instar_testkit::{Content, Native, State, Torn};
 
 use crate::bench::{Bench, assert_done, run};
 
@@ -18,7 +18,7 @@ pub(crate) fn survives(
     disk: &[u8],
     job: &dyn Fn(&Bench, &Native) -> Job,
 ) -> usize {
-    let before: Vec<Vec<u8>> = files.iter().map(|name| bench.bytes(name)).collect();
+    let before: Vec<Content> = files.iter().map(|name| bench.bytes(name).into()).collect();
     let torn = Torn::default();
     let job = job(bench, &torn.native);
     // Slots are given in the order of names.
@@ -30,7 +30,7 @@ pub(crate) fn survives(
     let states = torn.states(&state, &mut |state, moment| {
         number += 1;
         for (slot, name) in slots.iter().zip(files) {
-            bench.put(name, &state[slot]);
+            state[slot].put(&bench.path(name));
         }
         let seen = seen(bench, files[0]);
         match seen {

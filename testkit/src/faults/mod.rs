@@ -7,12 +7,14 @@
 //!  Torn       what a power cut can leave of the changes
 //! ```
 
+mod content;
 mod counting;
 mod failing;
 mod full;
 mod torn;
 mod watched;
 
+pub use content::Content;
 pub use counting::{Asked, Counters, Counting};
 pub use failing::{Allowance, Failing};
 pub use full::{End, Full};

@@ -14,6 +14,7 @@ use std::sync::Mutex;
 
 use instar_disk::{Action, Slot};
 
+use super::Content;
 use crate::{Native, Watch, Watched};
 
 /// [`Native`], with a record of all changes.
@@ -33,8 +34,8 @@ enum Event {
     Flush,
 }
 
-/// The files after a power cut: bytes by slot.
-pub type State = BTreeMap<Slot, Vec<u8>>;
+/// The files after a power cut, by slot.
+pub type State = BTreeMap<Slot, Content>;
 
 impl Default for Torn {
     fn default() -> Self {
@@ -186,13 +187,13 @@ impl Event {
     }
 
     /// What becomes of a file of which those sectors are reached that have their bit in `mask`, over and over.
-    fn apply(&self, bytes: &mut Vec<u8>, mask: u64) {
+    fn apply(&self, content: &mut Content, mask: u64) {
         let (offset, length) = match self {
-            Self::Write(offset, content) => (*offset, content.len() as u64),
+            Self::Write(offset, bytes) => (*offset, bytes.len() as u64),
             Self::Zero(offset, length) | Self::Discard(offset, length) => (*offset, *length),
             Self::Resize(length) => {
                 if mask & 1 != 0 {
-                    bytes.resize(*length as usize, 0);
+                    content.set_length(*length);
                 }
                 return;
             }
@@ -200,40 +201,27 @@ impl Event {
         };
         let end = offset + length;
         if mask == u64::MAX && length > 0 {
-            return self.apply_part(bytes, offset, offset, end);
+            return self.apply_part(content, offset, offset, end);
         }
         let mut at = offset;
         while at < end {
             let next = (at / SECTOR + 1) * SECTOR;
             let next = next.min(end);
             if mask >> (at / SECTOR % 64) & 1 != 0 {
-                self.apply_part(bytes, offset, at, next);
+                self.apply_part(content, offset, at, next);
             }
             at = next;
         }
     }
 
-    fn apply_part(&self, bytes: &mut Vec<u8>, offset: u64, at: u64, end: u64) {
-        let (from, mut to) = (at as usize, end as usize);
-        if bytes.len() < to {
-            if matches!(self, Self::Discard(..)) {
-                // Nothing comes into being behind the end of the file.
-                to = bytes.len().max(from);
-                if to == from {
-                    return;
-                }
-            } else {
-                // Without optimisation much faster than `resize`.
-                bytes.append(&mut vec![0; to - bytes.len()]);
-            }
-        }
-        let into = &mut bytes[from..to];
+    fn apply_part(&self, content: &mut Content, offset: u64, at: u64, end: u64) {
         match self {
-            Self::Write(_, content) => {
-                into.copy_from_slice(&content[(at - offset) as usize..(end - offset) as usize]);
+            Self::Write(_, bytes) => {
+                content.write(at, &bytes[(at - offset) as usize..(end - offset) as usize])
             }
-            Self::Zero(..) => into.fill(0),
-            _ => into.fill(GARBAGE),
+            Self::Zero(..) => content.fill(at, end - at, 0),
+            // Nothing comes into being behind the end of the file.
+            _ => content.fill(at, end.min(content.len()).saturating_sub(at), GARBAGE),
         }
     }
 }
@@ -284,10 +272,10 @@ mod tests {
         file.write(512, &[2; 1024]).unwrap();
         file.write(1536, &[3; 512]).unwrap();
         file.flush().unwrap();
-        let before = State::from([(facts.slot, vec![0; 2048])]);
+        let before = State::from([(facts.slot, vec![0; 2048].into())]);
         let (mut late, mut partial, mut last) = (0, 0, Vec::new());
         torn.states(&before, &mut |state, _| {
-            let bytes = &state[&facts.slot];
+            let bytes = state[&facts.slot].bytes();
             if bytes[512..] != [0; 1536] {
                 late += 1;
                 assert_eq!(bytes[..512], [1; 512], "flushed, and not there");
@@ -295,7 +283,7 @@ mod tests {
             if bytes[512..1024] != bytes[1024..1536] {
                 partial += 1;
             }
-            last.clone_from(bytes);
+            last = bytes;
         });
         assert!(late > 0);
         assert!(partial > 0, "no write was ever torn");

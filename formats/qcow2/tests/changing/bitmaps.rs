@@ -269,9 +269,9 @@ fn survives(bench: &Bench, image: &str, name: &str, actions: &[BitmapAction]) ->
     carry_out(&torn, facts, &job(name, actions), None).unwrap();
     let after = bitmaps(&bench.bytes(image));
     let mut number = 0;
-    torn.states(&State::from([(facts.slot, old)]), &mut |state, what| {
+    torn.states(&State::from([(facts.slot, old.into())]), &mut |state, what| {
         number += 1;
-        let found = bitmaps(&state[&facts.slot]);
+        let found = bitmaps(&state[&facts.slot].bytes());
         assert!(
             found == before || found == after,
             "{name} {actions:?}, {what}: {found:?}"
@@ -279,7 +279,7 @@ fn survives(bench: &Bench, image: &str, name: &str, actions: &[BitmapAction]) ->
         if number % LOOKED_AT != 0 {
             return;
         }
-        bench.put("cut", &state[&facts.slot]);
+        state[&facts.slot].put(&bench.path("cut"));
         assert!(
             bench.ours("cut") == disk,
             "{name} {actions:?}, {what}: another disk"

@@ -44,12 +44,12 @@ pub(crate) fn survives_by(bench: &Bench, image: &str, data: Option<&str>, act: &
     let apart = data.map(|data| torn.native.existing(bench.path(data)));
     let before = disk(bench, image).unwrap();
     let snapshots = snapshots(bench, image);
-    let mut old = State::from([(facts.slot, bench.bytes(image))]);
+    let mut old = State::from([(facts.slot, bench.bytes(image).into())]);
     old.extend(
         apart
             .iter()
             .zip(data)
-            .map(|(apart, name)| (apart.slot, bench.bytes(name))),
+            .map(|(apart, name)| (apart.slot, bench.bytes(name).into())),
     );
     let mut edit: Box<dyn Edit + '_> = instar_qcow2::edit(File::new(&torn, facts)).unwrap();
     act(&mut *edit, apart).unwrap();
@@ -61,9 +61,9 @@ pub(crate) fn survives_by(bench: &Bench, image: &str, data: Option<&str>, act: &
     let mut number = 0;
     let states = torn.states(&old, &mut |state, what| {
         number += 1;
-        bench.put("cut", &state[&facts.slot]);
+        state[&facts.slot].put(&bench.path("cut"));
         if let (Some(apart), Some(name)) = (apart, data) {
-            bench.put(name, &state[&apart.slot]);
+            state[&apart.slot].put(&bench.path(name));
         }
         let found = disk(bench, "cut").unwrap_or_else(|fault| panic!("{image}, {what}: {fault:?}"));
         assert!(

@@ -92,9 +92,9 @@ fn a_power_cut_leaves_an_image_that_is_repaired_to_the_same_disk() {
             let facts = torn.native.existing(bench.path("image"));
             repair_on(&torn, facts).unwrap();
             let mut number = 0;
-            states += torn.states(&State::from([(facts.slot, old)]), &mut |state, moment| {
+            states += torn.states(&State::from([(facts.slot, old.into())]), &mut |state, moment| {
                 number += 1;
-                bench.put("cut", &state[&facts.slot]);
+                state[&facts.slot].put(&bench.path("cut"));
                 let what = format!("{layout}, {}, {moment}", damage.name);
                 judge(&bench, &what, number % SAMPLE == 0, damage.unreadable, &wanted);
             });
