@@ -17,6 +17,8 @@ pub struct Bench {
     pub size: u64,
     /// Bytes from the start of a request to that of the next, which goes on at the disk's start when it comes to its end.
     pub step: u64,
+    /// The start of a request is taken modulo the disk without its last `size` bytes, so that none passes the end; otherwise modulo the disk.
+    pub keeps_inside: bool,
     /// Where the first one starts, which may be anywhere.
     pub offset: u64,
     /// What is written; none: requests read.

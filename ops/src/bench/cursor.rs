@@ -16,6 +16,8 @@ pub(super) struct Cursor {
     depth: u64,
     /// Bytes of the disk.
     disk: u64,
+    /// Bytes after which the next start is counted from 0 again.
+    round: u64,
     /// Requests between flushes; 0: none.
     interval: u64,
     drain: bool,
@@ -48,6 +50,11 @@ impl Cursor {
             step: job.step,
             depth: job.depth,
             disk,
+            round: if job.keeps_inside {
+                disk.saturating_sub(job.size)
+            } else {
+                disk
+            },
             interval,
             drain,
             stage: 0,
@@ -77,7 +84,7 @@ impl Cursor {
             self.at = self
                 .at
                 .saturating_add(self.step)
-                .checked_rem(self.disk)
+                .checked_rem(self.round)
                 .unwrap_or(0);
             self.left = self.left.saturating_sub(1);
             self.taken = self.taken.saturating_add(1);
@@ -121,6 +128,7 @@ mod tests {
             depth,
             size: 10,
             step: 10,
+            keeps_inside: false,
             offset: 0,
             writes: Some(BenchWrites {
                 pattern: 0,
@@ -209,6 +217,26 @@ mod tests {
         );
         taken.clear();
         assert_eq!(cursor.take(1, &mut taken), Next::PastTheEnd);
+    }
+
+    #[test]
+    fn requests_that_are_kept_inside_never_start_where_they_would_pass_the_end() {
+        let starts = |disk, size| {
+            let mut cursor = Cursor::new(
+                &Bench {
+                    keeps_inside: true,
+                    size,
+                    step: size,
+                    ..job(6, 1, 0, true)
+                },
+                disk,
+            );
+            let mut taken = VecDeque::new();
+            assert_eq!(cursor.take(6, &mut taken), Next::Taken);
+            taken.iter().map(|range| range.start).collect::<Vec<_>>()
+        };
+        assert_eq!(starts(60, 25), [0, 25, 15, 5, 30, 20]);
+        assert_eq!(starts(60, 60), [0; 6], "a request as long as the disk");
     }
 
     #[test]

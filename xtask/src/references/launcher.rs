@@ -29,7 +29,7 @@ pub(super) fn write(directory: &Path) -> Outcome {
     std::fs::create_dir_all(&bin).map_err(|error| format!("{}: {error}", bin.display()))?;
     for program in PROGRAMS {
         let text = format!(
-            "#!/bin/sh\nexec '{}' --library-path '{}' --argv0 \"$0\" '{}' \"$@\"\n",
+            "#!/bin/sh\nexec '{}' --library-path '{}' --argv0 \"${{0##*/}}\" '{}' \"$@\"\n",
             loader.display(),
             paths.join(":"),
             root.join("usr/bin").join(program).display()

@@ -19,6 +19,7 @@ pub enum Fact {
     BadNumbersEndInAFullStop,
     LanesAreANumberLikeOthers,
     BenchNumbersAreLikeOthers,
+    BenchStaysOnTheDisk,
     PlainBlockCounts,
     BadOutputIsQuoted,
     CommaBeforeNot,
@@ -153,6 +154,11 @@ pub const FACTS: &[Row] = &[
         (10, 0),
         Fact::SizeFollowsImage,
         "`resize` takes a size with a `-` from behind the image only; before, the last word was the size, whatever it was",
+    ),
+    since(
+        (10, 1),
+        Fact::BenchStaysOnTheDisk,
+        "`bench` goes on at the start of the disk before a request would pass its end; before, such a request fails",
     ),
     since(
         (10, 1),

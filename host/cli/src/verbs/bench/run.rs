@@ -12,6 +12,7 @@ use instar_memory::Violation;
 use super::args::Args;
 use super::show;
 use crate::console::Console;
+use crate::release::{self, Fact};
 use crate::run::change::guessed_raw;
 use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
@@ -43,6 +44,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         depth: args.depth,
         size: args.size,
         step: args.step(),
+        keeps_inside: release::has(Fact::BenchStaysOnTheDisk),
         offset: args.offset,
         writes: args.write.then_some(BenchWrites {
             pattern: args.pattern,
