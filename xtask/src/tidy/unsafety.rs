@@ -56,11 +56,8 @@ fn count(house: &House) -> Result<BTreeMap<String, usize>, String> {
         let Some(member) = house.member_of(file) else {
             continue;
         };
-        let code = rust::code_only(&workspace::read(file)?);
-        let found = code
-            .split(|c: char| !(c.is_alphanumeric() || c == '_'))
-            .filter(|word| *word == "unsafe")
-            .count();
+        let found = rust::count_word(&workspace::read(file)?, "unsafe")
+            .map_err(|error| format!("{file}: {error}"))?;
         if found > 0 {
             *counts.entry(member.place.clone()).or_default() += found;
         }
