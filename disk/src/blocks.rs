@@ -1,6 +1,6 @@
-//! Images of equal blocks that exist and are written in place: the part that such formats share.
+//! Images of equal blocks as targets: the part that such formats share.
 //!
-//! `convert -n` makes the image unreadable until all is written. `commit` keeps it readable: data first, then, after a flush, the
+//! A new image says what it is only when all is written. `convert -n` makes an existing one unreadable until then. `commit` keeps it readable: data first, then, after a flush, the
 //! tables that lead to it, in as many rounds as memory asks for.
 
 use alloc::collections::BTreeMap;
@@ -57,7 +57,17 @@ pub trait Blocks: Send {
         Ok(())
     }
 
-    /// Takes away what the image is recognised by: it is incomplete until [`Blocks::finish`].
+    /// In a new image: places that were reserved one after the other follow each other without a gap.
+    fn adjoin(&self) -> bool {
+        false
+    }
+
+    /// In a new image: where the whole disk is, if all blocks have their places, in order, before any is asked for.
+    fn whole(&self) -> Option<u64> {
+        None
+    }
+
+    /// Takes away what an existing image is recognised by: it is incomplete until [`Blocks::finish`].
     fn mark(&mut self) -> Result<()>;
 
     /// Writes all tables, then what the image is recognised by.
@@ -85,16 +95,19 @@ pub trait Blocks: Send {
     }
 }
 
-/// An existing image as a target. Blocks that have a place are overwritten there, others get one at the end of the file.
+/// An image as a target. Blocks that have a place are overwritten there, others get one behind all of them.
 #[derive(Debug)]
-pub struct InPlace<B> {
+pub struct BlockTarget<B> {
     blocks: B,
+    /// Nothing in the file says that it is an image, or, if it stays readable, what it says has been prepared.
     marked: bool,
+    /// The image is being made: nothing but zeros is where a block gets its place, if the file is fresh too.
+    new: bool,
     /// The image stays readable: places of blocks that nothing leads to yet; none: zeros.
     waiting: Option<BTreeMap<u64, Option<u64>>>,
 }
 
-impl<B: Blocks> InPlace<B> {
+impl<B: Blocks> BlockTarget<B> {
     /// Takes the image as the target of `size` bytes. The format has made sure that all places are in the file, and in none of
     /// its structures.
     ///
@@ -107,8 +120,20 @@ impl<B: Blocks> InPlace<B> {
         Ok(Self {
             blocks,
             marked: false,
+            new: false,
             waiting: None,
         })
+    }
+
+    /// A new image: nothing in its file says what it is before [`Target::finish`].
+    #[must_use]
+    pub const fn making(blocks: B) -> Self {
+        Self {
+            blocks,
+            marked: true,
+            new: true,
+            waiting: None,
+        }
     }
 
     /// With other blocks.
@@ -156,8 +181,8 @@ impl<B: Blocks> InPlace<B> {
         }
     }
 
-    /// Gives `block`, which has none, a place, of which `written` bytes will be written.
-    fn give(&mut self, block: u64, written: u64) -> Result<u64> {
+    /// Gives `block`, which has none, a place. `covered`: all its bytes will be written.
+    fn give(&mut self, block: u64, covered: bool) -> Result<u64> {
         let place = self.blocks.reserve()?;
         match &mut self.waiting {
             Some(waiting) => {
@@ -165,11 +190,43 @@ impl<B: Blocks> InPlace<B> {
             }
             None => self.blocks.link(block, place)?,
         }
-        let size = self.blocks.block_size();
-        if written < size {
+        if !covered && !self.is_fresh() {
+            let size = self.blocks.block_size();
             self.blocks.file().zero(place, size, ZeroHow::MayUnmap)?;
         }
+        self.blocks.touch(place)?;
         Ok(place)
+    }
+
+    /// Gives places to blocks from `block` on, for `length` bytes from `within` it on, until one has a place or would not follow the one
+    /// in front of it. Gives the first place and how many bytes they have room for.
+    fn give_run(&mut self, block: u64, within: u64, length: u64) -> Result<(u64, u64)> {
+        let (size, end) = (self.blocks.block_size(), within.saturating_add(length));
+        let first = self.give(block, within == 0 && end >= size)?;
+        let (mut next, mut room) = (block, size);
+        while room < end && self.new && self.blocks.adjoin() {
+            next = next.saturating_add(1);
+            if self.place(next)?.is_some() {
+                break;
+            }
+            self.give(next, end.saturating_sub(room) >= size)?;
+            room = room.saturating_add(size);
+        }
+        Ok((first, room))
+    }
+
+    /// Whether a block that gets a place is zero there.
+    fn is_fresh(&self) -> bool {
+        self.new && self.blocks.file().kind() == FileKind::Fresh
+    }
+
+    fn placement(&self, offset: u64, length: u64) -> Placement {
+        Placement {
+            slot: self.blocks.file().slot(),
+            offset,
+            length,
+            fresh: self.is_fresh(),
+        }
     }
 
     /// `block`, which has no place, is to read as zeros.
@@ -202,7 +259,7 @@ impl<B: Blocks> InPlace<B> {
     }
 }
 
-impl<B: Blocks> Target for InPlace<B> {
+impl<B: Blocks> Target for BlockTarget<B> {
     fn size(&self) -> u64 {
         self.blocks.size()
     }
@@ -218,18 +275,19 @@ impl<B: Blocks> Target for InPlace<B> {
 
     fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {
         self.begin()?;
-        let (block, within, length) = self.split(offset, length);
-        let place = match self.place(block)? {
-            Some(place) => place,
-            None => self.give(block, length)?,
-        };
-        self.blocks.touch(place)?;
-        Ok(Placement {
-            slot: self.blocks.file().slot(),
-            offset: place.saturating_add(within),
-            length,
-            fresh: false,
-        })
+        if let Some(start) = self.blocks.whole().filter(|_| self.new) {
+            return Ok(self.placement(start.saturating_add(offset), length));
+        }
+        let (block, within, there) = self.split(offset, length);
+        if let Some(place) = self.place(block)? {
+            if !self.new {
+                self.blocks.touch(place)?;
+            }
+            return Ok(self.placement(place.saturating_add(within), there));
+        }
+        let (place, room) = self.give_run(block, within, length)?;
+        let room = room.saturating_sub(within);
+        Ok(self.placement(place.saturating_add(within), length.min(room)))
     }
 
     fn zero(&mut self, offset: u64, length: u64) -> Result<()> {

@@ -48,7 +48,7 @@ mod veil;
 mod work;
 
 pub use bitmap::{Bitmaps, ReadBits, bitmap_bytes};
-pub use blocks::{Blocks, InPlace, behind};
+pub use blocks::{BlockTarget, Blocks, behind};
 pub use budget::Budget;
 pub use check::Check;
 pub use edit::{Edit, EditBitmaps, Undone, is_granularity};

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use instar_disk::fault::qed as faults;
-use instar_disk::{Blocks, Fault, File, InPlace, Result, Target, behind};
+use instar_disk::{BlockTarget, Blocks, Fault, File, Result, Target, behind};
 use zerocopy::IntoBytes;
 
 use crate::geometry::Geometry;
@@ -38,7 +38,7 @@ pub fn readable(file: File<'_>, covered: bool) -> Result<Box<dyn Target + '_>> {
 }
 
 /// `repairs`: entries may lead to what was never written.
-fn open(file: File<'_>, size: u64, covered: bool, repairs: bool) -> Result<InPlace<Existing<'_>>> {
+fn open(file: File<'_>, size: u64, covered: bool, repairs: bool) -> Result<BlockTarget<Existing<'_>>> {
     behind(&file, 512)?;
     let (header, raw) = clean(file)?;
     let tally = scan(file, &header, repairs)?;
@@ -55,7 +55,7 @@ fn open(file: File<'_>, size: u64, covered: bool, repairs: bool) -> Result<InPla
         over: covered || header.has_backing(),
         raw,
     };
-    InPlace::new(blocks, size)
+    BlockTarget::new(blocks, size)
 }
 
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use zerocopy::FromZeros;
 
 use crate::header::{BLOCK, DISK_MAX, Header, ImageType};
 use crate::raw::{HEADER_BYTES, HEADER_SIZE, RawHeader, SIGNATURE, VERSION_1_1};
-use crate::target::Vdi;
+use crate::target;
 
 /// Ours; the format leaves it to the writer.
 const FILE_INFO: &[u8] = b"<<< instar Virtual Disk Image >>>\n";
@@ -59,7 +59,7 @@ pub fn create<'h>(
             file.zero(header.data_offset, data, ZeroHow::MayUnmap)?;
         }
     }
-    Ok(Box::new(Vdi::new(file, header, raw)?))
+    target::making(file, header, raw)
 }
 
 fn raw_header(header: &Header, seed: &Seed) -> Result<RawHeader> {

@@ -1,123 +1,183 @@
-//! Writing.
+//! Writing: into a new image, and into one that exists (`convert -n`).
 
-use instar_disk::{File, FileKind, Placement, Preallocate, Result, TableWriter, Target, ZeroHow};
-use zerocopy::IntoBytes;
+use alloc::boxed::Box;
+
+use instar_disk::{
+    BlockTarget, Blocks, Fault, File, FileKind, Preallocate, Result, TableWriter, Target, behind, fault,
+};
+use zerocopy::{FromZeros, IntoBytes};
 
 use crate::header::{BLOCK, Header, ImageType};
-use crate::raw::{DISCARDED, RawHeader};
-use crate::table::place_offset;
+use crate::raw::{DISCARDED, RawHeader, SIGNATURE, SIGNATURE_AT};
+use crate::table::{BlockMap, place_offset};
 
 /// Every byte of a map entry that says [`UNALLOCATED`](crate::raw::UNALLOCATED).
 const EMPTY: u8 = 0xff;
 
-pub(crate) struct Vdi<'h> {
+/// Takes the VDI in `file` as a target of `size` bytes. From the first change on it is no VDI, until
+/// [`finish`](Target::finish); one that was left so is taken again.
+///
+/// # Errors
+/// As reading it; `TARGET_TOO_SMALL`, `SHORT_READ`; the host's.
+pub fn existing<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
+    let file = file.past_the_mark(SIGNATURE_AT, const { &SIGNATURE.to_le_bytes() })?;
+    Ok(Box::new(open(file, size)?))
+}
+
+/// Takes the VDI in `file` as a target that stays readable.
+///
+/// # Errors
+/// As [`existing`].
+pub fn readable(file: File<'_>) -> Result<Box<dyn Target + '_>> {
+    Ok(Box::new(open(file, 0)?.readable()))
+}
+
+/// An image without data that is being made. A static one has all its places now.
+pub(crate) fn making<'h>(file: File<'h>, header: Header, raw: RawHeader) -> Result<Box<dyn Target + 'h>> {
+    let is_static = header.image_type == ImageType::Static;
+    let mut blocks = VdiBlocks {
+        map: TableWriter::new(file, header.map_offset, header.map_bytes(), EMPTY),
+        next: 0,
+        allocated: 0,
+        file,
+        header,
+        raw,
+    };
+    if is_static {
+        for block in 0..u64::from(blocks.header.blocks) {
+            let place = blocks.reserve()?;
+            blocks.link(block, place)?;
+        }
+    }
+    Ok(Box::new(BlockTarget::making(blocks)))
+}
+
+fn open(file: File<'_>, size: u64) -> Result<BlockTarget<VdiBlocks<'_>>> {
+    let mut raw = RawHeader::new_zeroed();
+    file.read_padded(0, raw.as_mut_bytes())?;
+    let header = Header::parse(&raw)
+        .and_then(|header| header.refuse_data_in_front().map(|()| header))
+        .map_err(|fault| fault.in_file(file.slot()))?;
+    // The map is in the file, all of it.
+    BlockMap::new(file, &header)?;
+    behind(&file, 512)?;
+    let mut blocks = VdiBlocks {
+        map: TableWriter::existing(file, header.map_offset, header.map_bytes()),
+        next: 0,
+        allocated: 0,
+        file,
+        header,
+        raw,
+    };
+    for block in 0..u64::from(blocks.header.blocks) {
+        let Some(place) = blocks.place(block)? else {
+            continue;
+        };
+        // Read as zeros; written to, it would be the place of another block as well.
+        if place >= file.size() {
+            return Err(Fault::new(fault::core::SHORT_READ)
+                .with([place, BLOCK, file.size()])
+                .in_file(file.slot()));
+        }
+        blocks.allocated = blocks.allocated.saturating_add(1);
+        // Not behind the file, which may have the places of a run that failed: places are dense.
+        let number = blocks.number(place);
+        blocks.next = blocks.next.max(number.saturating_add(1));
+    }
+    BlockTarget::new(blocks, size)
+}
+
+struct VdiBlocks<'h> {
     file: File<'h>,
     header: Header,
     raw: RawHeader,
     map: TableWriter<'h>,
-    /// Places given out.
+    /// The first place that nobody has.
+    next: u32,
+    /// Blocks that have places.
     allocated: u32,
 }
 
-impl<'h> Vdi<'h> {
-    /// An image without data. A static one has all its places now.
-    pub(crate) fn new(file: File<'h>, header: Header, raw: RawHeader) -> Result<Self> {
-        let mut map = TableWriter::new(file, header.map_offset, header.map_bytes(), EMPTY);
-        let mut allocated = 0;
-        if header.image_type == ImageType::Static {
-            for block in 0..header.blocks {
-                map.set(u64::from(block).saturating_mul(4), block.to_le_bytes())?;
-            }
-            allocated = header.blocks;
-        }
-        Ok(Self {
-            file,
-            header,
-            raw,
-            map,
-            allocated,
-        })
+impl VdiBlocks<'_> {
+    /// The number of the place that begins there.
+    fn number(&self, place: u64) -> u32 {
+        let number = place.saturating_sub(self.header.data_offset) / BLOCK;
+        u32::try_from(number).unwrap_or(DISCARDED)
     }
 
-    fn place(&mut self, block: u64) -> Result<Option<u32>> {
-        let entry = u32::from_le_bytes(self.map.get(block.saturating_mul(4))?);
-        Ok(Some(entry).filter(|place| *place < DISCARDED))
-    }
-
-    fn placement(&self, place: u32, within: u64, length: u64) -> Placement {
-        Placement {
-            slot: self.file.slot(),
-            offset: place_offset(self.header.data_offset, place).saturating_add(within),
-            length,
-            fresh: self.file.kind() == FileKind::Fresh,
-        }
-    }
-
-    /// Gives places to the blocks from `block` on, until `blocks` have one or a block is met that has one already.
-    fn give(&mut self, block: u64, blocks: u64) -> Result<u64> {
-        let mut given = 0_u64;
-        while given < blocks {
-            let next = block.saturating_add(given);
-            if self.place(next)?.is_some() {
-                break;
-            }
-            self.map
-                .set(next.saturating_mul(4), self.allocated.to_le_bytes())?;
-            self.allocated = self.allocated.saturating_add(1);
-            given = given.saturating_add(1);
-        }
-        Ok(given)
+    /// The header, which says how many blocks have places.
+    fn count(&mut self) -> Result<()> {
+        self.raw.blocks_allocated.set(self.allocated);
+        self.file.write(0, self.raw.as_bytes())
     }
 }
 
-impl Target for Vdi<'_> {
+impl Blocks for VdiBlocks<'_> {
+    fn file(&self) -> &File<'_> {
+        &self.file
+    }
+
     fn size(&self) -> u64 {
         self.header.size
     }
 
-    fn unit(&self) -> u64 {
+    fn block_size(&self) -> u64 {
         BLOCK
     }
 
-    fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {
-        let (block, within) = (offset / BLOCK, offset % BLOCK);
-        if self.header.image_type == ImageType::Static {
-            return Ok(self.placement(0, offset, length));
-        }
-        if let Some(place) = self.place(block)? {
-            return Ok(self.placement(place, within, length.min(BLOCK.saturating_sub(within))));
-        }
-        let first = self.allocated;
-        let given = self.give(block, within.saturating_add(length).div_ceil(BLOCK))?;
-        let room = given.saturating_mul(BLOCK).saturating_sub(within);
-        Ok(self.placement(first, within, length.min(room)))
+    fn place(&mut self, block: u64) -> Result<Option<u64>> {
+        let entry = u32::from_le_bytes(self.map.get(block.saturating_mul(4))?);
+        Ok((entry < DISCARDED).then(|| place_offset(self.header.data_offset, entry)))
     }
 
-    fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
-        let (mut at, end) = (offset, offset.saturating_add(length));
-        while at < end {
-            let (block, within) = (at / BLOCK, at % BLOCK);
-            let step = end.saturating_sub(at).min(BLOCK.saturating_sub(within));
-            if let Some(place) = self.place(block)? {
-                let placement = self.placement(place, within, step);
-                self.file
-                    .zero(placement.offset, placement.length, ZeroHow::MayUnmap)?;
-            }
-            at = at.saturating_add(step);
+    fn reserve(&mut self) -> Result<u64> {
+        let place = self.next;
+        if place >= DISCARDED {
+            return Err(Fault::new(fault::core::OVERFLOW).with([place.into()]));
         }
+        self.next = place.saturating_add(1);
+        Ok(place_offset(self.header.data_offset, place))
+    }
+
+    fn link(&mut self, block: u64, place: u64) -> Result<()> {
+        let number = self.number(place);
+        self.map.set(block.saturating_mul(4), number.to_le_bytes())?;
+        self.allocated = self.allocated.saturating_add(1);
         Ok(())
+    }
+
+    fn adjoin(&self) -> bool {
+        true
+    }
+
+    fn whole(&self) -> Option<u64> {
+        (self.header.image_type == ImageType::Static).then_some(self.header.data_offset)
+    }
+
+    fn mark(&mut self) -> Result<()> {
+        let mut raw = self.raw.clone();
+        raw.signature.set(0);
+        self.file.write(0, raw.as_bytes())
     }
 
     fn finish(&mut self) -> Result<()> {
         self.map.finish()?;
-        // The last block is whole, as is every other: readers may map the file.
-        let end = place_offset(self.header.data_offset, self.allocated);
-        if self.file.kind() != FileKind::Block {
-            self.file.resize(end, Preallocate::Off)?;
-        }
+        self.prepare()?;
         self.file.flush()?;
-        self.raw.blocks_allocated.set(self.allocated);
-        self.file.write(0, self.raw.as_bytes())?;
-        self.file.flush()
+        self.count()
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        // The last block is whole, as is every other: readers may map the file.
+        let end = place_offset(self.header.data_offset, self.next);
+        match end > self.file.size() && self.file.kind() != FileKind::Block {
+            true => self.file.resize(end, Preallocate::Off),
+            false => Ok(()),
+        }
+    }
+
+    fn put(&mut self) -> Result<()> {
+        self.map.finish()?;
+        self.count()
     }
 }

@@ -6,13 +6,14 @@ use instar_disk::job::{Seed, VpcCreate};
 use instar_disk::{File, FileKind, Identifiers, Preallocate, Result, Target};
 use zerocopy::{FromZeros, IntoBytes};
 
+use crate::fixed::Fixed;
 use crate::geometry::{Geometry, rounded_size};
 use crate::header::{DynamicHeader, bitmap_size};
 use crate::raw::{
     DYNAMIC_BYTES, DYNAMIC_COOKIE, EPOCH, FOOTER_BYTES, FOOTER_COOKIE, NOWHERE, RawDynamicHeader, RawFooter,
     checksum,
 };
-use crate::target::{Dynamic, Fixed};
+use crate::target;
 
 /// Guest bytes of a block of a new image: what the specification proposes.
 const BLOCK: u32 = 2 << 20;
@@ -62,7 +63,7 @@ pub fn create<'h>(
         table_entries: u32::try_from(size.div_ceil(block_size)).unwrap_or(u32::MAX),
     };
     let raw = raw_dynamic(&header);
-    Ok(Box::new(Dynamic::new(file, size, header, footer, raw)))
+    Ok(target::making(file, size, header, footer, raw))
 }
 
 fn raw_footer(options: &VpcCreate, size: u64, geometry: Geometry, seed: &Seed) -> RawFooter {

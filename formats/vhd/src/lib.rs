@@ -35,7 +35,7 @@ extern crate alloc;
 mod bitmap;
 mod create;
 mod edit;
-mod existing;
+mod fixed;
 mod geometry;
 mod header;
 mod image;
@@ -47,8 +47,8 @@ mod target;
 
 pub use create::create;
 pub use edit::edit;
-pub use existing::{existing, readable};
 pub use geometry::{Geometry, rounded_size};
 pub use header::{DiskType, DynamicHeader, Footer};
 pub use image::{open, open_by};
 pub use probe::probe;
+pub use target::{existing, readable};

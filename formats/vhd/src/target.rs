@@ -1,195 +1,273 @@
-//! Writing.
+//! Writing: into a new dynamic disk, and into an image that exists (`convert -n`).
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use instar_disk::{
-    Action, File, FileKind, Io, Placement, Preallocate, Result, Slot, TableWriter, Target, ZeroHow, fault,
+    Action, BlockTarget, Blocks, Fault, File, FileKind, Io, Preallocate, Result, TableWriter, Target,
+    align_up, behind, fault,
 };
 use zerocopy::IntoBytes;
 
-use crate::header::DynamicHeader;
-use crate::raw::{DYNAMIC_BYTES, FOOTER_BYTES, RawDynamicHeader, RawFooter, UNALLOCATED};
+use crate::fixed::Fixed;
+use crate::header::{DiskType, DynamicHeader, Footer};
+use crate::image::{dynamic_header, read_footer};
+use crate::raw::{DYNAMIC_BYTES, FOOTER_BYTES, FOOTER_COOKIE, RawDynamicHeader, RawFooter, UNALLOCATED};
+use crate::table::Table;
 
-/// Sector bitmaps that wait to be written together. Ours: 128 MiB of guest for one batch.
-const BITMAPS: usize = 64;
+/// Bytes of a footer, and of a sector.
+const SECTOR: u64 = 512;
 
-pub(crate) struct Fixed<'h> {
-    pub(crate) file: File<'h>,
-    pub(crate) size: u64,
-    /// Where the footer goes.
-    pub(crate) end: u64,
-    pub(crate) footer: RawFooter,
+/// Blocks whose bitmaps wait to be written together. Ours: 128 MiB of guest for one batch.
+const TOUCHED: usize = 64;
+
+/// Takes the VHD in `file` as a target of `size` bytes. While it is written it is no VHD, until
+/// [`finish`](Target::finish); one that was left so is taken again.
+///
+/// # Errors
+/// As reading it; `UNSUPPORTED` for a differencing disk; `TARGET_TOO_SMALL`, `SHORT_READ`; the host's.
+pub fn existing<'h>(file: File<'h>, size: u64) -> Result<Box<dyn Target + 'h>> {
+    open(file, size, false).map_err(|fault| Fault {
+        slot: Some(file.slot()),
+        ..fault
+    })
 }
 
-impl Target for Fixed<'_> {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn unit(&self) -> u64 {
-        512
-    }
-
-    fn plain(&self) -> Option<Slot> {
-        Some(self.file.slot())
-    }
-
-    fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {
-        Ok(Placement {
-            slot: self.file.slot(),
-            offset,
-            length,
-            fresh: self.file.kind() == FileKind::Fresh,
-        })
-    }
-
-    fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
-        self.file.zero(offset, length, ZeroHow::MayUnmap)
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        self.file.flush()?;
-        self.file.write(self.end, self.footer.as_bytes())?;
-        self.file.flush()
-    }
+/// Takes the VHD in `file` as a target that stays readable.
+///
+/// # Errors
+/// As [`existing`].
+pub fn readable(file: File<'_>) -> Result<Box<dyn Target + '_>> {
+    open(file, 0, true).map_err(|fault| Fault {
+        slot: Some(file.slot()),
+        ..fault
+    })
 }
 
-pub(crate) struct Dynamic<'h> {
+/// A dynamic disk without data that is being made.
+pub(crate) fn making<'h>(
     file: File<'h>,
     size: u64,
     header: DynamicHeader,
     footer: RawFooter,
     raw: RawDynamicHeader,
-    table: TableWriter<'h>,
-    /// Where the next block goes.
-    next: u64,
-    /// Blocks whose bitmap is not written yet, by offset.
-    bitmaps: Vec<u64>,
+) -> Box<dyn Target + 'h> {
+    let table_bytes = header.table_bytes().div_ceil(SECTOR).saturating_mul(SECTOR);
+    let next = header.table_offset.saturating_add(table_bytes);
+    Box::new(BlockTarget::making(VhdBlocks {
+        // Every byte of an unallocated entry is ff; the rest of the last sector too, as in qemu-img.
+        table: TableWriter::new(file, header.table_offset, table_bytes, 0xff),
+        file,
+        size,
+        header,
+        footer,
+        raw: Some(raw),
+        next,
+        touched: BTreeSet::new(),
+    }))
 }
 
-impl<'h> Dynamic<'h> {
-    /// An image without data.
-    pub(crate) fn new(
-        file: File<'h>,
-        size: u64,
-        header: DynamicHeader,
-        footer: RawFooter,
-        raw: RawDynamicHeader,
-    ) -> Self {
-        let table_bytes = header.table_bytes().div_ceil(512).saturating_mul(512);
-        Self {
-            file,
-            size,
-            header,
-            footer,
-            raw,
-            // Every byte of an unallocated entry is ff; the rest of the last sector too, as in qemu-img.
-            table: TableWriter::new(file, header.table_offset, table_bytes, 0xff),
-            next: header.table_offset.saturating_add(table_bytes),
-            bitmaps: Vec::new(),
+fn open<'h>(file: File<'h>, size: u64, readable: bool) -> Result<Box<dyn Target + 'h>> {
+    if file.size() == 0 {
+        return Err(Fault::new(fault::vhd::TOO_SMALL));
+    }
+    let mut front = read_footer(&file, 0)?;
+    if front.cookie != FOOTER_COOKIE {
+        let marked = file.past_the_mark(0, &FOOTER_COOKIE)?;
+        front = read_footer(&marked, 0)?;
+        // The first sector of a fixed disk is the guest's.
+        let is_dynamic = !readable && Footer::parse(&front).is_ok();
+        if !is_dynamic || is_fixed(&file)? {
+            return fixed(file, size, readable);
         }
     }
+    let footer = Footer::parse(&front)?;
+    let header = DynamicHeader::parse(&dynamic_header(&file, &footer)?, footer.size)?;
+    if footer.disk_type != DiskType::Dynamic {
+        let what = b"writing into a VHD that is neither fixed nor dynamic";
+        return Err(Fault::new(fault::core::UNSUPPORTED).named(what));
+    }
+    // Judges all of the table as for reading.
+    let mut table = Table::open(file, &footer, header)?;
+    let mut block = 0_u64;
+    while block < footer.size.div_ceil(header.block_size.max(1)) {
+        block = block.saturating_add(table.run(block)?.blocks);
+    }
+    let last = read_footer(&file, behind_a_fixed_disk(&file)?)?;
+    let end = behind(&file, SECTOR)?;
+    let next = if last.cookie == FOOTER_COOKIE {
+        end.saturating_sub(SECTOR)
+    } else {
+        end
+    };
+    let blocks = VhdBlocks {
+        table: TableWriter::existing(file, header.table_offset, header.table_bytes()),
+        file,
+        size: footer.size,
+        header,
+        footer: front,
+        raw: None,
+        next,
+        touched: BTreeSet::new(),
+    };
+    let image = BlockTarget::new(blocks, size)?;
+    Ok(Box::new(if readable { image.readable() } else { image }))
+}
 
-    /// Where the block's bitmap starts, if it has one.
-    fn block(&mut self, block: u64) -> Result<Option<u64>> {
-        let sector = u32::from_be_bytes(self.table.get(block.saturating_mul(4))?);
-        Ok((sector != UNALLOCATED).then(|| u64::from(sector).saturating_mul(512)))
+/// Whether the footer is where a fixed disk has it, and says so.
+fn is_fixed(file: &File<'_>) -> Result<bool> {
+    let raw = read_footer(file, behind_a_fixed_disk(file)?)?;
+    Ok(Footer::parse(&raw).is_ok_and(|footer| footer.disk_type == DiskType::Fixed))
+}
+
+fn behind_a_fixed_disk(file: &File<'_>) -> Result<u64> {
+    Ok(align_up(file.size(), SECTOR)?.saturating_sub(SECTOR))
+}
+
+/// The footer goes at once, unless the image is to stay readable: guest bytes stand at their own offset, and nobody asks where they go.
+fn fixed<'h>(file: File<'h>, size: u64, readable: bool) -> Result<Box<dyn Target + 'h>> {
+    let at = behind_a_fixed_disk(&file)?;
+    let file = match readable {
+        true => file,
+        false => file.past_the_mark(at, &FOOTER_COOKIE)?,
+    };
+    let raw = read_footer(&file, at)?;
+    let footer = Footer::parse(&raw)?;
+    if footer.disk_type != DiskType::Fixed || footer.size > at {
+        return Err(Fault::new(fault::vhd::NOT_VHD));
+    }
+    if footer.size < size {
+        return Err(Fault::new(fault::core::TARGET_TOO_SMALL));
+    }
+    if !readable {
+        file.write(at, &[0; FOOTER_COOKIE.len()])?;
+        file.flush()?;
+    }
+    Ok(Box::new(Fixed {
+        file,
+        size: footer.size,
+        end: at,
+        footer: raw,
+    }))
+}
+
+struct VhdBlocks<'h> {
+    file: File<'h>,
+    size: u64,
+    header: DynamicHeader,
+    footer: RawFooter,
+    /// The header of a disk that is being made.
+    raw: Option<RawDynamicHeader>,
+    table: TableWriter<'h>,
+    /// Where the next block goes, bitmap first.
+    next: u64,
+    /// Where the bitmaps are of blocks that were written to.
+    touched: BTreeSet<u64>,
+}
+
+impl VhdBlocks<'_> {
+    /// The entry of a block at this byte.
+    fn sector(&self, start: u64) -> Result<u32> {
+        u32::try_from(start / SECTOR)
+            .ok()
+            .filter(|sector| *sector != UNALLOCATED)
+            .ok_or_else(|| Fault::new(fault::core::OVERFLOW).with([start / SECTOR]))
     }
 
-    fn give(&mut self, block: u64) -> Result<u64> {
-        let offset = self.next;
-        let sector = u32::try_from(offset / 512)
-            .map_err(|_| instar_disk::Fault::new(fault::core::OVERFLOW).with([offset / 512]))?;
-        self.table.set(block.saturating_mul(4), sector.to_be_bytes())?;
-        self.next = offset
-            .saturating_add(self.header.bitmap_size)
-            .saturating_add(self.header.block_size);
-        self.bitmaps.push(offset);
-        if self.bitmaps.len() >= BITMAPS {
-            self.write_bitmaps()?;
+    /// The footer behind all blocks.
+    fn write_footer(&self) -> Result<()> {
+        if self.file.kind() != FileKind::Block {
+            self.file
+                .resize(self.next.saturating_add(SECTOR), Preallocate::Off)?;
         }
-        Ok(offset)
+        self.file.write(self.next, self.footer.as_bytes())
     }
 
-    /// All sectors of a block are in it as soon as one is: what is not written reads as zeros.
+    /// All sectors of a block are in it, written or not: what readers that look at bitmaps see is what all others see.
     fn write_bitmaps(&mut self) -> Result<()> {
         let bits = alloc::vec![0xff_u8; instar_disk::to_usize(self.header.bitmap_size)?];
         let slot = self.file.slot();
-        let write = |offset: u64| {
-            Io::new(Action::Write {
+        let mut batch: Vec<Io<'_>> = core::mem::take(&mut self.touched)
+            .into_iter()
+            .map(|offset| Action::Write {
                 slot,
                 offset,
                 from: &bits,
             })
-        };
-        let mut batch: Vec<Io<'_>> = self.bitmaps.drain(..).map(write).collect();
+            .map(Io::new)
+            .collect();
         self.file.host().submit(&mut batch);
         for io in batch {
             io.outcome.map_err(|error| error.fault(slot))?;
         }
         Ok(())
     }
-
-    fn split(&self, offset: u64) -> (u64, u64) {
-        let block = offset.checked_div(self.header.block_size).unwrap_or(0);
-        let start = block.saturating_mul(self.header.block_size);
-        (block, offset.saturating_sub(start))
-    }
 }
 
-impl Target for Dynamic<'_> {
+impl Blocks for VhdBlocks<'_> {
+    fn file(&self) -> &File<'_> {
+        &self.file
+    }
+
     fn size(&self) -> u64 {
         self.size
     }
 
-    fn unit(&self) -> u64 {
+    fn block_size(&self) -> u64 {
         self.header.block_size
     }
 
-    fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {
-        let (block, within) = self.split(offset);
-        let start = match self.block(block)? {
-            Some(start) => start,
-            None => self.give(block)?,
-        };
-        Ok(Placement {
-            slot: self.file.slot(),
-            offset: start
-                .saturating_add(self.header.bitmap_size)
-                .saturating_add(within),
-            length: length.min(self.header.block_size.saturating_sub(within)),
-            fresh: self.file.kind() == FileKind::Fresh,
-        })
+    fn place(&mut self, block: u64) -> Result<Option<u64>> {
+        let sector = u32::from_be_bytes(self.table.get(block.saturating_mul(4))?);
+        let start = u64::from(sector).saturating_mul(SECTOR);
+        Ok((sector != UNALLOCATED).then(|| start.saturating_add(self.header.bitmap_size)))
     }
 
-    fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
-        let (mut at, end) = (offset, offset.saturating_add(length));
-        while at < end {
-            let (block, within) = self.split(at);
-            let room = self.header.block_size.saturating_sub(within).max(1);
-            let step = end.saturating_sub(at).min(room);
-            if let Some(start) = self.block(block)? {
-                let data = start.saturating_add(self.header.bitmap_size);
-                self.file
-                    .zero(data.saturating_add(within), step, ZeroHow::MayUnmap)?;
-            }
-            at = at.saturating_add(step);
+    fn reserve(&mut self) -> Result<u64> {
+        let start = self.next;
+        self.sector(start)?;
+        let data = start.saturating_add(self.header.bitmap_size);
+        self.next = align_up(data.saturating_add(self.header.block_size), SECTOR)?;
+        Ok(data)
+    }
+
+    fn link(&mut self, block: u64, place: u64) -> Result<()> {
+        let sector = self.sector(place.saturating_sub(self.header.bitmap_size))?;
+        self.table.set(block.saturating_mul(4), sector.to_be_bytes())
+    }
+
+    fn touch(&mut self, place: u64) -> Result<()> {
+        self.touched.insert(place.saturating_sub(self.header.bitmap_size));
+        if self.touched.len() >= TOUCHED {
+            self.write_bitmaps()?;
         }
         Ok(())
+    }
+
+    fn mark(&mut self) -> Result<()> {
+        self.file.write(0, &[0; FOOTER_COOKIE.len()])
     }
 
     fn finish(&mut self) -> Result<()> {
         self.write_bitmaps()?;
         self.table.finish()?;
-        if self.file.kind() != FileKind::Block {
-            self.file.resize(self.next, Preallocate::Off)?;
+        self.write_footer()?;
+        if let Some(raw) = &self.raw {
+            self.file
+                .write(instar_disk::from_usize(FOOTER_BYTES), raw.as_bytes())?;
         }
-        self.file.write(self.next, self.footer.as_bytes())?;
-        self.file
-            .write(instar_disk::from_usize(FOOTER_BYTES), self.raw.as_bytes())?;
         self.file.flush()?;
-        self.file.write(0, self.footer.as_bytes())?;
-        self.file.flush()
+        self.file.write(0, self.footer.as_bytes())
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        self.write_bitmaps()?;
+        self.write_footer()
+    }
+
+    fn put(&mut self) -> Result<()> {
+        self.table.finish()
     }
 }
 

@@ -7,7 +7,8 @@ use instar_disk::job::{Seed, VhdxCreate};
 use instar_disk::{Fault, File, FileKind, Identifiers, Preallocate, Result, Target, ZeroHow, align_up};
 
 use crate::layout::{Chunks, DISK_MAX, HEADER_SECTION, MIB};
-use crate::target::{Plan, Vhdx};
+use crate::plan::Plan;
+use crate::target;
 
 /// Bytes of a sector of a new disk, as qemu-img makes them.
 const SECTOR_SIZE: u64 = 512;
@@ -41,7 +42,7 @@ pub fn create<'h>(
         let data = plan.fixed_end().saturating_sub(plan.data_offset);
         file.zero(plan.data_offset, data, ZeroHow::MayUnmap)?;
     }
-    Ok(Box::new(Vhdx::new(file, plan)))
+    Ok(target::making(file, plan))
 }
 
 fn plan(options: &VhdxCreate, size: u64, identifiers: &mut Identifiers) -> Result<Plan> {

@@ -36,7 +36,6 @@ mod check;
 mod crc;
 mod create;
 mod edit;
-mod existing;
 
 mod header;
 mod image;
@@ -44,6 +43,7 @@ mod layout;
 mod log;
 mod metadata;
 mod parent;
+mod plan;
 mod probe;
 pub mod raw;
 mod region;
@@ -57,7 +57,7 @@ pub use check::check;
 pub use crc::crc32c;
 pub use create::create;
 pub use edit::edit;
-pub use existing::{existing, readable};
+pub use target::{existing, readable};
 
 pub use image::open;
 pub use probe::probe;

@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 
 use instar_disk::job::Seed;
 use instar_disk::{
-    Blocks, Fault, File, Identifiers, InPlace, Preallocate, Result, Target, align_up, behind, fault, to_usize,
+    BlockTarget, Blocks, Fault, File, Identifiers, Preallocate, Result, Target, align_up, behind, fault,
+    to_usize,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -70,7 +71,7 @@ fn in_file(fault: Fault, file: File<'_>) -> Fault {
     }
 }
 
-fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<InPlace<Existing<'h>>> {
+fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<BlockTarget<Existing<'h>>> {
     let image = Vmdk::open(file)?;
     let sparse = match (&image.extents[..], image.has_parent()) {
         ([extent], false) => match extent.kind {
@@ -89,7 +90,7 @@ fn open<'h>(file: File<'h>, size: u64, seed: &Seed) -> Result<InPlace<Existing<'
             false => b"writing into a VMDK that is compressed, or not without parent",
         }));
     };
-    InPlace::new(Existing::new(file, sparse, Some(text), seed)?, size)
+    BlockTarget::new(Existing::new(file, sparse, Some(text), seed)?, size)
 }
 
 impl<'h> Existing<'h> {

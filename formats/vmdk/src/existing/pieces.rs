@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use instar_disk::job::Seed;
 use instar_disk::{
-    Fault, File, FileKind, Identifiers, InPlace, Placement, Result, Slot, Target, ZeroHow, fault,
+    BlockTarget, Fault, File, FileKind, Identifiers, Placement, Result, Slot, Target, ZeroHow, fault,
 };
 
 use super::{Existing, in_file, renewed, unsupported};
@@ -119,7 +119,7 @@ struct Part<'h> {
 enum Place<'h> {
     /// Plain bytes from this one of the file on.
     Flat(File<'h>, u64),
-    Sparse(Box<InPlace<Existing<'h>>>),
+    Sparse(Box<BlockTarget<Existing<'h>>>),
 }
 
 impl<'h> Part<'h> {
@@ -145,7 +145,7 @@ impl<'h> Part<'h> {
                 }
                 let blocks = Existing::new(file, sparse, None, seed);
                 let blocks = blocks.map_err(|fault| in_file(fault, file))?;
-                let image = InPlace::new(blocks, 0)?;
+                let image = BlockTarget::new(blocks, 0)?;
                 Place::Sparse(Box::new(match meanwhile {
                     Meanwhile::Marked => image,
                     Meanwhile::Readable { .. } => image.readable(),
@@ -186,7 +186,7 @@ impl<'h> Part<'h> {
         }
     }
 
-    fn sparse(&mut self) -> Option<&mut InPlace<Existing<'h>>> {
+    fn sparse(&mut self) -> Option<&mut BlockTarget<Existing<'h>>> {
         match &mut self.place {
             Place::Flat(..) => None,
             Place::Sparse(image) => Some(image),
