@@ -29,7 +29,6 @@ mod bench;
 mod binary;
 pub mod compare;
 pub mod craft;
-pub mod deviations;
 pub mod device;
 mod dice;
 pub mod disk;

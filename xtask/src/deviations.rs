@@ -32,27 +32,6 @@ struct Deviation {
     reference: String,
     ours: String,
     reason: String,
-    /// The first release that it is about, if it is not about all.
-    since: Option<String>,
-    /// The first that it is no longer about.
-    before: Option<String>,
-}
-
-impl Deviation {
-    fn is_about(&self, series: &[u32]) -> bool {
-        let is_after =
-            |bound: &Option<String>| bound.as_deref().is_none_or(|bound| *series >= *numbers(bound));
-        is_after(&self.since) && (self.before.is_none() || !is_after(&self.before))
-    }
-}
-
-/// `10.1`, or a whole version, so that its first two numbers can be compared.
-fn numbers(version: &str) -> Vec<u32> {
-    version
-        .split('.')
-        .take(2)
-        .filter_map(|number| number.parse().ok())
-        .collect()
 }
 
 /// Writes the page.
@@ -84,15 +63,9 @@ pub(crate) fn check() -> Result<Vec<String>, String> {
     Ok(findings)
 }
 
-/// Names of the entries that are about a version of qemu-img.
-pub(crate) fn names_for(version: &str) -> Result<BTreeSet<String>, String> {
-    let series = numbers(version);
-    let table = read()?;
-    let about = table
-        .deviation
-        .into_iter()
-        .filter(|entry| entry.is_about(&series));
-    Ok(about.map(|entry| entry.name).collect())
+/// Names of all entries.
+pub(crate) fn names() -> Result<BTreeSet<String>, String> {
+    Ok(read()?.deviation.into_iter().map(|entry| entry.name).collect())
 }
 
 fn read() -> Result<Table, String> {
@@ -104,18 +77,8 @@ fn page(table: &Table) -> Result<String, String> {
     for entry in &table.deviation {
         let cells = [&entry.reference, &entry.ours, &entry.reason].map(|cell| cell.trim().replace('\n', " "));
         let [reference, ours, reason] = cells;
-        let releases = match (&entry.since, &entry.before) {
-            (None, None) => String::new(),
-            (Some(since), None) => format!(", since {since}"),
-            (None, Some(before)) => format!(", before {before}"),
-            (Some(since), Some(before)) => format!(", {since} and later, before {before}"),
-        };
-        writeln!(
-            text,
-            "| `{}`{releases} | {reference} | {ours} | {reason} |",
-            entry.name
-        )
-        .map_err(|error| error.to_string())?;
+        writeln!(text, "| `{}` | {reference} | {ours} | {reason} |", entry.name)
+            .map_err(|error| error.to_string())?;
     }
     Ok(text)
 }
