@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use instar_tests::craft::Crafted;
 use instar_tests::disk::{self, USUAL_BYTES};
-use instar_tests::{Bench, Outcome, both_sandboxes, ledger};
+use instar_tests::{Bench, Outcome, both_sandboxes, formats, ledger};
 use serde_json::Value;
 
 /// Option lists for each format.
@@ -322,7 +322,7 @@ fn makes_images_in_pieces(bench: &Bench) {
 
 fn create_makes_layers(bench: &Bench) {
     disk::usual(&bench.path("base.raw"));
-    for format in ["qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"] {
+    for format in formats::beside("raw") {
         let name = format!("base.{format}");
         bench.qemu(["convert", "-f", "raw", "-O", format, "base.raw", &name]).succeeds();
     }
@@ -461,7 +461,7 @@ fn a_full_disk_keeps_what_was_there(bench: &Bench) {
 
 fn an_existing_file_is_replaced_in_place_of_its_name(bench: &Bench) {
     use std::os::unix::fs::PermissionsExt;
-    for format in ["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"] {
+    for &format in formats::WRITTEN {
         fs::write(bench.path("image"), disk::pattern(0, 300_000, 3)).unwrap();
         fs::set_permissions(bench.path("image"), fs::Permissions::from_mode(0o600)).unwrap();
         bench.instar(["create", "-q", "-f", format, "image", "1M"]).succeeds();
@@ -473,7 +473,7 @@ fn an_existing_file_is_replaced_in_place_of_its_name(bench: &Bench) {
 }
 
 fn a_file_with_two_names_is_written_in_place(bench: &Bench) {
-    for format in ["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"] {
+    for &format in formats::WRITTEN {
         let _ = fs::remove_file(bench.path("other"));
         fs::write(bench.path("image"), disk::pattern(0, 300_000, 3)).unwrap();
         fs::hard_link(bench.path("image"), bench.path("other")).unwrap();

@@ -7,7 +7,7 @@ use std::process::Command;
 use instar_tests::compare::same_bytes;
 use instar_tests::disk::mix;
 use instar_tests::variant::io;
-use instar_tests::{Bench, Dice, Sandbox, both_sandboxes, ledger};
+use instar_tests::{Bench, Dice, Sandbox, both_sandboxes, formats, ledger};
 
 /// Cases for each sandbox; `INSTAR_TEST_RANDOM_CASES` asks for more.
 const CASES: u64 = 24;
@@ -51,10 +51,7 @@ fn source(bench: &Bench, dice: &mut Dice) -> (String, &'static str) {
         below = Some((name, format));
     }
     let (name, format) = below.unwrap();
-    let format = ["raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed"]
-        .into_iter()
-        .find(|known| *known == format)
-        .unwrap();
+    let format = formats::WRITTEN.iter().find(|known| **known == format).unwrap();
     (name, format)
 }
 
