@@ -68,6 +68,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
         &["", "subformat=fixed", "block_size=1M", "block_size=256M,log_size=2M", "block_state_zero=off"],
     ),
     ("vdi", &["", "static=off", "static=on"]),
+    ("qcow", &["", "nocow=on", "encryption=off"]),
     ("qed", &["", "cluster_size=4k", "cluster_size=1M,table_size=16", "table_size=16", "nocow=on"]),
 ];
 
@@ -258,6 +259,7 @@ both_sandboxes!(
     makes_vhdx_images,
     makes_vdi_images,
     makes_qed_images,
+    makes_qcow_images,
     makes_images_in_pieces,
     create_makes_layers,
     a_name_of_json_is_a_layer_below,
@@ -301,6 +303,10 @@ fn makes_vhdx_images(bench: &Bench) {
 
 fn makes_vdi_images(bench: &Bench) {
     make_all(bench, "vdi", &["0", "513", "3M"]);
+}
+
+fn makes_qcow_images(bench: &Bench) {
+    make_all(bench, "qcow", &["1", "513", "3M"]);
 }
 
 fn makes_qed_images(bench: &Bench) {
@@ -356,12 +362,17 @@ fn create_makes_layers(bench: &Bench) {
         "-f qed -b base.qed -F qed -o table_size=2,cluster_size=4k image 20M",
         "-f qed -b layer.qcow2 -F qcow2 image",
         "-f qed -u -b absent -F raw image 5M",
+        "-f qcow2 -b base.qcow -F qcow image",
+        "-f qcow -b base.raw -F raw image",
+        "-f qcow -b base.qcow -F qcow image 20M",
+        "-f qcow -b layer.qcow2 -F qcow2 image",
+        "-f qcow -u -b absent -F raw image 5M",
     ] {
         let all: Vec<&str> = ["create"].into_iter().chain(words.split(' ')).collect();
         assert!(pair.agree(&all), "{words}");
-        let format = ["vmdk", "qed"]
+        let format = ["vmdk", "qed", "qcow"]
             .into_iter()
-            .find(|format| words.contains(&format!("-f {format}")))
+            .find(|format| words.contains(&format!("-f {format} ")))
             .unwrap_or("qcow2");
         pair.same_files(format, is_laid_out_alike(format, words), words);
         let [theirs, ours] = [pair.theirs, &pair.ours].map(|bench| {

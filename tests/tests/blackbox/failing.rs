@@ -39,6 +39,8 @@ const NEW: &[(&str, &[&str])] = &[
     ("disk.raw", &["-O", "vhdx", "-t", "directsync"]),
     ("disk.raw", &["-O", "vdi"]),
     ("disk.raw", &["-O", "qed"]),
+    ("disk.raw", &["-O", "qcow"]),
+    ("disk.raw", &["-O", "qcow", "-c"]),
     ("packed", &["-O", "raw"]),
     ("packed", &["-O", "raw", "-T", "none"]),
     ("over", &["-O", "raw"]),

@@ -262,6 +262,7 @@ fn keeps_data_at_the_edges_of_blocks_and_extents(bench: &Bench) {
         &["-O", "vhdx"],
         &["-O", "vdi"],
         &["-O", "qed"],
+        &["-O", "qcow"],
     ] {
         let what = words.join(" ");
         let all = |target| {
@@ -291,6 +292,7 @@ fn a_snapshot_of_a_format_without_snapshots_is_refused_as_by_qemu_img(bench: &Be
         ("vhdx", "subformat=dynamic"),
         ("vdi", "static=off"),
         ("qed", "table_size=4"),
+        ("qcow", "nocow=off"),
     ] {
         bench.qemu(["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image"]).succeeds();
         let words = ["convert", "-l", "1", "-f", format, "-O", "raw", "image", "out"];

@@ -16,7 +16,7 @@ const CLUSTERS: &[&str] = &["512", "4k", "64k", "256k", "2M"];
 
 /// Makes a chain of images and gives its top and the format of that.
 fn source(bench: &Bench, dice: &mut Dice) -> (String, &'static str) {
-    let format = dice.of(&["raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed"]);
+    let format = dice.of(&["raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed", "qcow"]);
     let depth = if format == "qcow2" { dice.below(3) } else { 0 };
     let mut below: Option<(String, &str)> = None;
     for layer in 0..=depth {
@@ -82,7 +82,8 @@ fn scribble(bench: &Bench, dice: &mut Dice, name: &str, format: &str) {
 
 /// Options for a target of some format.
 fn target(dice: &mut Dice) -> (&'static str, Vec<String>) {
-    let format = dice.of(&["raw", "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed"]);
+    let format =
+        dice.of(&["raw", "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed", "qcow"]);
     let mut words = vec!["-O".to_owned(), format.to_owned()];
     match format {
         "qcow2" => {
@@ -103,6 +104,7 @@ fn target(dice: &mut Dice) -> (&'static str, Vec<String>) {
             words.extend(["-o".to_owned(), format!("subformat={layout}")]);
         }
         "vpc" => words.extend(["-o".to_owned(), "force_size=on".to_owned()]),
+        "qcow" if dice.below(2) == 0 => words.push("-c".to_owned()),
         _ => {}
     }
     if !words.iter().any(|word| word == "-c") {
@@ -153,6 +155,8 @@ const LAYOUTS: &[&[&str]] = &[
     &["-O", "vhdx"],
     &["-O", "vdi"],
     &["-O", "qed"],
+    &["-O", "qcow"],
+    &["-O", "qcow", "-c"],
 ];
 
 #[test]
