@@ -48,8 +48,6 @@ const NEW: &[(&str, &[&str])] = &[
     ("stream", &["-O", "qcow2"]),
 ];
 
-/// Conversions into images that exist: formats.
-
 /// More calls of one thread than any of these conversions makes.
 const MANY: u32 = 400;
 
