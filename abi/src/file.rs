@@ -51,6 +51,8 @@ pub enum Format {
     Vdi,
     /// QEMU enhanced disk.
     Qed,
+    /// QEMU copy-on-write, version 1.
+    Qcow,
     /// Growing disk of the emulator Bochs.
     Bochs,
     /// Compressed loop device, version 2.
@@ -61,10 +63,11 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order in which help lists them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Bochs,
         Self::Cloop,
         Self::Dmg,
+        Self::Qcow,
         Self::Qcow2,
         Self::Qed,
         Self::Raw,
@@ -85,6 +88,7 @@ impl Format {
             Self::Vhdx => "vhdx",
             Self::Vdi => "vdi",
             Self::Qed => "qed",
+            Self::Qcow => "qcow",
             Self::Bochs => "bochs",
             Self::Cloop => "cloop",
             Self::Dmg => "dmg",

@@ -20,7 +20,7 @@ pub use change::{
 };
 pub use check::{Check, Repair};
 pub use create::{
-    Compression, Create, Preallocation, Qcow2Create, QedCreate, RawCreate, VdiCreate, VhdxCreate,
+    Compression, Create, Preallocation, Qcow2Create, QcowCreate, QedCreate, RawCreate, VdiCreate, VhdxCreate,
     VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
 };
 

@@ -33,6 +33,11 @@ pub trait Blocks: Send {
         false
     }
 
+    /// The tables can say that a block without a place reads as zeros, whatever else may show. Otherwise such zeros are written down.
+    fn says_zero(&self) -> bool {
+        true
+    }
+
     /// `block`, which has no place, reads as zeros. Where something else may show.
     ///
     /// # Errors
@@ -299,8 +304,11 @@ impl<B: Blocks> Target for BlockTarget<B> {
                 self.blocks.touch(place)?;
                 let start = place.saturating_add(within);
                 self.blocks.file().zero(start, step, ZeroHow::MayUnmap)?;
-            } else if self.blocks.is_over() {
+            } else if self.blocks.is_over() && self.blocks.says_zero() {
                 self.blank(block)?;
+            } else if self.blocks.is_over() {
+                self.begin()?;
+                self.give(block, false)?;
             }
             at = at.saturating_add(step);
             left = left.saturating_sub(step);

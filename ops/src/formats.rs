@@ -24,7 +24,8 @@ pub(crate) enum Purpose {
 /// A look at a file's first bytes. Raw disks and dmg images have nothing there.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 8] = [
+const PROBES: [(Format, Probe); 9] = [
+    (Format::Qcow, instar_qcow::probe),
     (Format::Qcow2, instar_qcow2::probe),
     (Format::Qed, instar_qed::probe),
     (Format::Vdi, instar_vdi::probe),
@@ -71,6 +72,7 @@ pub(crate) fn open_by<'h>(
         Format::Bochs => instar_bochs::open(file),
         Format::Cloop => instar_cloop::open(file),
         Format::Dmg => instar_dmg::open(file),
+        Format::Qcow => instar_qcow::open(file, purpose == Purpose::Describe),
         Format::Qcow2 => {
             let info_only = purpose == Purpose::Describe;
             instar_qcow2::open(file, instar_qcow2::OpenOptions { info_only })
@@ -89,10 +91,12 @@ pub(crate) fn check<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Check 
         Format::Vdi => instar_vdi::check(file),
         Format::Vhdx => instar_vhdx::check(file),
         Format::Vmdk => instar_vmdk::check(file),
-        Format::Raw | Format::Vpc | instar_abi::read_only_formats!() => Ok(Box::new(Unchecked {
-            backing: open(format, file, Purpose::Read)?.backing(),
-            format,
-        })),
+        Format::Raw | Format::Qcow | Format::Vpc | instar_abi::read_only_formats!() => {
+            Ok(Box::new(Unchecked {
+                backing: open(format, file, Purpose::Read)?.backing(),
+                format,
+            }))
+        }
     }
 }
 
@@ -105,6 +109,7 @@ pub(crate) fn edit<'h>(session: &Session<'h>, format: Format, file: File<'h>) ->
     let sizeable = match format {
         Format::Qcow2 => return instar_qcow2::edit(file),
         Format::Raw => instar_raw::edit(file),
+        Format::Qcow => instar_qcow::edit(file),
         Format::Qed => instar_qed::edit(file),
         Format::Vdi => instar_vdi::edit(file),
         Format::Vpc => instar_vhd::edit(file),
@@ -153,6 +158,7 @@ impl Edit for Simple<'_> {
             Change::DeleteSnapshot(_) => Fault::new(fault::qcow2_write::DELETE_MISSING),
             Change::Amend(_) => self.unamendable(),
             Change::Rebase(_) if rebases(self.2) => return self.0.change(change),
+            Change::Empty(_) if empties(self.2) => return self.0.change(change),
             Change::Rebase(new) if new.name.is_some() && new.format.is_none() => {
                 Fault::new(fault::qcow2_write::BACKING_FORMAT_MISSING)
             }
@@ -181,6 +187,7 @@ impl Edit for Simple<'_> {
     fn judge(&mut self, change: &Change) -> Result<()> {
         match change {
             Change::Rebase(_) if rebases(self.2) => self.0.judge(change),
+            Change::Empty(_) if empties(self.2) => self.0.judge(change),
             // None can be made.
             _ => self.change(change),
         }
@@ -235,7 +242,7 @@ pub(crate) fn create<'h>(
     let file = session.file(target.slot)?;
     let format = target.create.format();
     let seed = &session.job.seed;
-    if compress && !matches!(format, Format::Qcow2 | Format::Vmdk) {
+    if compress && !compresses(format) {
         return Err(Fault::new(fault::core::NO_COMPRESSION));
     }
     match &target.create {
@@ -245,11 +252,14 @@ pub(crate) fn create<'h>(
             let data = data_file(session, options)?;
             instar_qcow2::existing(file, size, data, compress)
         }
+        Create::Vmdk(_) | Create::Qcow(_) if target.existing && compress => {
+            Err(Fault::new(fault::core::NO_COMPRESSION))
+        }
+        Create::Qcow(_) if target.existing => instar_qcow::existing(file, size),
         Create::Qed(_) if target.existing => instar_qed::existing(file, size),
         Create::Vdi(_) if target.existing => instar_vdi::existing(file, size),
         Create::Vpc(_) if target.existing => instar_vhd::existing(file, size),
         Create::Vhdx(_) if target.existing => instar_vhdx::existing(file, size, seed),
-        Create::Vmdk(_) if target.existing && compress => Err(Fault::new(fault::core::NO_COMPRESSION)),
         Create::Vmdk(options) if target.existing => {
             instar_vmdk::existing(file, &session.files(&options.extents)?, size, seed)
         }
@@ -257,6 +267,7 @@ pub(crate) fn create<'h>(
             let data = data_file(session, options)?;
             instar_qcow2::create(file, options, size, data, compress)
         }
+        Create::Qcow(options) => instar_qcow::create(file, options, size, compress),
         Create::Qed(options) => instar_qed::create(file, options, size),
         Create::Vdi(options) => instar_vdi::create(file, options, size, seed),
         Create::Vmdk(options) => {
@@ -271,12 +282,12 @@ pub(crate) fn create<'h>(
 
 /// Whether clusters of an image of this format can be compressed one by one.
 pub(crate) const fn compresses(format: Format) -> bool {
-    matches!(format, Format::Qcow2 | Format::Vmdk)
+    matches!(format, Format::Qcow | Format::Qcow2 | Format::Vmdk)
 }
 
 /// Whether an image of this format can give up what it holds.
 pub(crate) const fn empties(format: Format) -> bool {
-    matches!(format, Format::Qcow2)
+    matches!(format, Format::Qcow | Format::Qcow2)
 }
 
 /// Takes an image as a target that stays readable. `apart` hold its data, if those are other files; `renews`: what remembers the content
@@ -296,6 +307,7 @@ pub(crate) fn readable<'h>(
     match format {
         Format::Raw => instar_raw::existing(file, 0),
         Format::Qcow2 => instar_qcow2::readable(file, apart.first().copied(), keeping),
+        Format::Qcow => instar_qcow::readable(file, keeping.covered),
         Format::Qed => instar_qed::readable(file, keeping.covered),
         Format::Vdi => instar_vdi::readable(file),
         Format::Vpc => instar_vhd::readable(file),

@@ -125,7 +125,6 @@ const DISC: u64 = 32769;
 
 /// Signatures of formats that other tools read and instar does not, and of variants of its own formats: bytes, offset, name.
 const FOREIGN: &[(&[u8], usize, &str)] = &[
-    (b"QFI\xfb\0\0\0\x01", 0, "qcow"),
     (b"LUKS\xba\xbe", 0, "luks"),
     (b"WithoutFreeSpace", 0, "parallels"),
     (b"WithouFreSpacExt", 0, "parallels"),

@@ -42,6 +42,7 @@ impl Rehearsal {
         match create {
             Create::Raw(options) => instar_raw::create(file, options, size),
             Create::Qcow2(options) => instar_qcow2::create(file, options, size, None, false),
+            Create::Qcow(options) => instar_qcow::create(file, options, size, false),
             Create::Qed(options) => instar_qed::create(file, options, size),
             Create::Vdi(options) => instar_vdi::create(file, options, size, &seed),
             Create::Vpc(options) => instar_vhd::create(file, options, size, &seed),

@@ -209,6 +209,10 @@ impl<'s, 'h> Look<'s, 'h> {
             (Some(name), fault::core::REFUSED_UNTRUSTED) => {
                 Fault::new(found::EXTENT_FILES).named(name.as_bytes())
             }
+            (_, fault::qcow::ENTRY) => Fault {
+                code: fault::qcow::ENTRY_SAID,
+                ..fault
+            },
             (_, fault::qed::ENTRY) => Fault {
                 code: fault::qed::ENTRY_SAID,
                 ..fault

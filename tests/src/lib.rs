@@ -3,6 +3,7 @@
 //! ```text
 //!  Bench   a temporary directory, and both programs run in it
 //!    ├─ reference  releases of qemu-img that can be started here
+//!    ├─ formats  what is written
 //!    ├─ disk     raw disks whose every byte tells where it belongs
 //!    ├─ variant  images that qemu-img made of such a disk, one for each feature
 //!    ├─ craft    images that qemu-img would never make, edited byte by byte
@@ -32,9 +33,11 @@ pub mod craft;
 pub mod device;
 mod dice;
 pub mod disk;
+pub mod formats;
 pub mod holder;
 pub mod ledger;
 pub mod missing;
+mod pair;
 mod process;
 pub mod reference;
 pub mod seal;
@@ -43,6 +46,7 @@ pub mod variant;
 pub use bench::{Bench, Sandbox};
 pub use binary::path as instar_path;
 pub use dice::Dice;
+pub use pair::Pair;
 pub use process::{Outcome, Running};
 pub use reference::Reference;
 

@@ -14,7 +14,9 @@ pub use read_only::{BEYOND, BY_NAME, READ_ONLY};
 mod foreign;
 
 pub use foreign::FOREIGN;
-use foreign::{chain_over_qed, chain_qed, chain_qed_small};
+use foreign::{
+    chain_compressed_qcow, chain_over_qcow, chain_over_qed, chain_qcow, chain_qed, chain_qed_small,
+};
 
 /// One way an image can be.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +139,9 @@ pub const CHAINS: &[Variant] = &[
     made("qed over raw", chain_qed, &["image"]),
     made("qed over qcow2, small clusters", chain_qed_small, &["image"]),
     made("qcow2 over qed", chain_over_qed, &["image"]),
+    made("qcow2 over compressed qcow", chain_compressed_qcow, &["image"]),
+    made("qcow over raw", chain_qcow, &["image"]),
+    made("qcow2 over qcow over qcow2", chain_over_qcow, &["image"]),
 ];
 
 /// Data files, snapshots, and images left in some state.

@@ -11,6 +11,7 @@ pub mod check;
 pub mod cloop;
 pub mod core;
 pub mod dmg;
+pub mod qcow;
 pub mod qcow2;
 pub mod qcow2_write;
 pub mod qed;
@@ -111,6 +112,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     cloop::TABLE,
     core::TABLE,
     dmg::TABLE,
+    qcow::TABLE,
     qcow2::TABLE,
     qcow2_write::TABLE,
     qed::TABLE,

@@ -24,6 +24,8 @@ pub enum Create {
     Vdi(VdiCreate),
     /// QED.
     Qed(QedCreate),
+    /// Qcow, version 1.
+    Qcow(QcowCreate),
 }
 
 impl Create {
@@ -38,6 +40,7 @@ impl Create {
             Self::Vhdx(_) => Format::Vhdx,
             Self::Vdi(_) => Format::Vdi,
             Self::Qed(_) => Format::Qed,
+            Self::Qcow(_) => Format::Qcow,
         }
     }
 }
@@ -241,4 +244,11 @@ impl Default for QedCreate {
             backing_raw: false,
         }
     }
+}
+
+/// Options of a qcow target of version 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QcowCreate {
+    /// `backing_file`, as it is written to the image. Of its format nothing is.
+    pub backing_file: Option<ImageText>,
 }

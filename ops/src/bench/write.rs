@@ -315,6 +315,7 @@ fn defaults(format: Format) -> Option<Create> {
             block_state_zero: false,
         }),
         Format::Vdi => Create::Vdi(job::VdiCreate::default()),
+        Format::Qcow => Create::Qcow(job::QcowCreate::default()),
         Format::Qed => Create::Qed(job::QedCreate::default()),
         instar_abi::read_only_formats!() => return None,
     })

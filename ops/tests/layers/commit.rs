@@ -150,6 +150,8 @@ fn a_base_of_any_format_that_can_be_written_to_takes_what_is_above_it() {
             "-o cluster_size=4k,table_size=2,backing_file=below,backing_fmt=raw",
             "1500k",
         ),
+        ("qcow", "", "1500k"),
+        ("qcow", "-o backing_file=below,backing_fmt=raw", "1500k"),
         ("vpc", "", "2M"),
         ("vpc", "-o subformat=fixed", "2M"),
         ("vhdx", "", "2M"),

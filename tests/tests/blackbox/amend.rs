@@ -9,7 +9,7 @@ use instar_tests::holder::Holder;
 use instar_tests::ledger::deviates;
 use instar_tests::reference::Reference;
 use instar_tests::variant::io;
-use instar_tests::{Bench, Outcome, both_sandboxes};
+use instar_tests::{Bench, Outcome, both_sandboxes, formats};
 
 both_sandboxes!(
     what_we_amend_is_what_qemu_img_amends,
@@ -90,11 +90,11 @@ fn an_amend_says_what_qemu_img_says(bench: &Bench) {
             "1M",
         ])
         .succeeds();
-    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx", "qed"] {
+    for format in formats::beside("qcow2") {
         bench.qemu(["create", "-q", "-f", format, format, "1M"]).succeeds();
     }
     let mut lines: Vec<Vec<&str>> = WRONG.iter().map(|line| line.split(' ').collect()).collect();
-    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx", "qed"] {
+    for format in formats::beside("qcow2") {
         lines.push(vec!["-o", "size=2M", format]);
         lines.push(vec!["-o", "foo", format]);
         lines.push(vec!["-o", "help", format]);

@@ -7,7 +7,7 @@ use instar_tests::compare::{called, checks_clean, qemu_info};
 use instar_tests::holder::Holder;
 use instar_tests::ledger::deviates;
 use instar_tests::variant::io;
-use instar_tests::{Bench, both_sandboxes};
+use instar_tests::{Bench, both_sandboxes, formats};
 
 use crate::bitmaps::{bitmaps, entry};
 
@@ -123,7 +123,7 @@ fn a_bitmap_verb_says_what_qemu_img_says(bench: &Bench) {
     bench.qemu(["create", "-q", "-f", "qcow2", "image", "1M"]).succeeds();
     bench.qemu(["create", "-q", "-f", "qcow2", "large", "4T"]).succeeds();
     bench.qemu(["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old", "1M"]).succeeds();
-    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx", "qed"] {
+    for format in formats::beside("qcow2") {
         bench.qemu(["create", "-q", "-f", format, format, "1M"]).succeeds();
     }
     bench.qemu(["bitmap", "--add", "image", "there"]).succeeds();
@@ -161,7 +161,7 @@ fn a_bitmap_verb_says_what_qemu_img_says(bench: &Bench) {
     ]
     .map(<[&str]>::to_vec)
     .to_vec();
-    for format in ["raw", "vmdk", "vdi", "vpc", "vhdx", "qed"] {
+    for format in formats::beside("qcow2") {
         lines.push(vec!["--add", format, "x"]);
         lines.push(vec!["--add", format, ""]);
         lines.push(vec!["--add", "-g", "3", format, "x"]);

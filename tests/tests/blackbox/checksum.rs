@@ -361,6 +361,7 @@ const TARGETS: &[&[&str]] = &[
     &["-O", "vmdk", "-o", "subformat=monolithicFlat"],
     &["-O", "vdi"],
     &["-O", "qed"],
+    &["-O", "qcow"],
     &["-O", "vhdx"],
     &["-O", "vpc"],
     &["-O", "vpc", "-o", "subformat=fixed"],

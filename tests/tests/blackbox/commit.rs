@@ -111,6 +111,7 @@ fn a_base_of_any_format_takes_what_is_above_it(bench: &Bench) {
         ("raw", ""),
         ("vdi", ""),
         ("qed", ""),
+        ("qcow", ""),
         ("vpc", "subformat=dynamic"),
         ("vpc", "subformat=fixed"),
         ("vhdx", ""),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use instar_tests::craft::Crafted;
 use instar_tests::disk::{self, USUAL_BYTES};
-use instar_tests::{Bench, Outcome, both_sandboxes, ledger};
+use instar_tests::{Bench, Outcome, both_sandboxes, formats, ledger};
 use serde_json::Value;
 
 /// Option lists for each format.
@@ -68,6 +68,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
         &["", "subformat=fixed", "block_size=1M", "block_size=256M,log_size=2M", "block_state_zero=off"],
     ),
     ("vdi", &["", "static=off", "static=on"]),
+    ("qcow", &["", "nocow=on", "encryption=off"]),
     ("qed", &["", "cluster_size=4k", "cluster_size=1M,table_size=16", "table_size=16", "nocow=on"]),
 ];
 
@@ -258,6 +259,7 @@ both_sandboxes!(
     makes_vhdx_images,
     makes_vdi_images,
     makes_qed_images,
+    makes_qcow_images,
     makes_images_in_pieces,
     create_makes_layers,
     a_name_of_json_is_a_layer_below,
@@ -303,6 +305,10 @@ fn makes_vdi_images(bench: &Bench) {
     make_all(bench, "vdi", &["0", "513", "3M"]);
 }
 
+fn makes_qcow_images(bench: &Bench) {
+    make_all(bench, "qcow", &["1", "513", "3M"]);
+}
+
 fn makes_qed_images(bench: &Bench) {
     make_all(bench, "qed", &["0", "513", "3M"]);
 }
@@ -322,7 +328,7 @@ fn makes_images_in_pieces(bench: &Bench) {
 
 fn create_makes_layers(bench: &Bench) {
     disk::usual(&bench.path("base.raw"));
-    for format in ["qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"] {
+    for format in formats::beside("raw") {
         let name = format!("base.{format}");
         bench.qemu(["convert", "-f", "raw", "-O", format, "base.raw", &name]).succeeds();
     }
@@ -356,12 +362,17 @@ fn create_makes_layers(bench: &Bench) {
         "-f qed -b base.qed -F qed -o table_size=2,cluster_size=4k image 20M",
         "-f qed -b layer.qcow2 -F qcow2 image",
         "-f qed -u -b absent -F raw image 5M",
+        "-f qcow2 -b base.qcow -F qcow image",
+        "-f qcow -b base.raw -F raw image",
+        "-f qcow -b base.qcow -F qcow image 20M",
+        "-f qcow -b layer.qcow2 -F qcow2 image",
+        "-f qcow -u -b absent -F raw image 5M",
     ] {
         let all: Vec<&str> = ["create"].into_iter().chain(words.split(' ')).collect();
         assert!(pair.agree(&all), "{words}");
-        let format = ["vmdk", "qed"]
+        let format = ["vmdk", "qed", "qcow"]
             .into_iter()
-            .find(|format| words.contains(&format!("-f {format}")))
+            .find(|format| words.contains(&format!("-f {format} ")))
             .unwrap_or("qcow2");
         pair.same_files(format, is_laid_out_alike(format, words), words);
         let [theirs, ours] = [pair.theirs, &pair.ours].map(|bench| {
@@ -461,7 +472,7 @@ fn a_full_disk_keeps_what_was_there(bench: &Bench) {
 
 fn an_existing_file_is_replaced_in_place_of_its_name(bench: &Bench) {
     use std::os::unix::fs::PermissionsExt;
-    for format in ["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"] {
+    for &format in formats::WRITTEN {
         fs::write(bench.path("image"), disk::pattern(0, 300_000, 3)).unwrap();
         fs::set_permissions(bench.path("image"), fs::Permissions::from_mode(0o600)).unwrap();
         bench.instar(["create", "-q", "-f", format, "image", "1M"]).succeeds();
@@ -473,7 +484,7 @@ fn an_existing_file_is_replaced_in_place_of_its_name(bench: &Bench) {
 }
 
 fn a_file_with_two_names_is_written_in_place(bench: &Bench) {
-    for format in ["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"] {
+    for &format in formats::WRITTEN {
         let _ = fs::remove_file(bench.path("other"));
         fs::write(bench.path("image"), disk::pattern(0, 300_000, 3)).unwrap();
         fs::hard_link(bench.path("image"), bench.path("other")).unwrap();

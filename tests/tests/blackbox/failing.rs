@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Command;
 
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, both_sandboxes, ledger};
+use instar_tests::{Bench, Outcome, both_sandboxes, formats, ledger};
 
 /// Calls that read files, change them, or name them.
 const CALLS: &str = "pread64,preadv,pwrite64,pwritev,lseek,ftruncate,fallocate,copy_file_range,linkat,renameat2,fsync,fdatasync";
@@ -39,15 +39,14 @@ const NEW: &[(&str, &[&str])] = &[
     ("disk.raw", &["-O", "vhdx", "-t", "directsync"]),
     ("disk.raw", &["-O", "vdi"]),
     ("disk.raw", &["-O", "qed"]),
+    ("disk.raw", &["-O", "qcow"]),
+    ("disk.raw", &["-O", "qcow", "-c"]),
     ("packed", &["-O", "raw"]),
     ("packed", &["-O", "raw", "-T", "none"]),
     ("over", &["-O", "raw"]),
     ("over", &["-O", "qcow2", "-B", "base", "-F", "qcow2"]),
     ("stream", &["-O", "qcow2"]),
 ];
-
-/// Conversions into images that exist: formats.
-const EXISTING: &[&str] = &["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"];
 
 /// More calls of one thread than any of these conversions makes.
 const MANY: u32 = 400;
@@ -215,7 +214,7 @@ fn a_call_that_fails_leaves_no_image_in_an_existing_target(bench: &Bench) {
         8 << 20,
         &[Piece::Data(0, 200_000, 7), Piece::Data(5 << 20, 100_000, 8)],
     );
-    for format in EXISTING {
+    for format in formats::WRITTEN {
         bench.qemu(["convert", "-O", format, "old.raw", "target"]).succeeds();
         if *format == "qcow2" {
             // Its bits are written last of all.

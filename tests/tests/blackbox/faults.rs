@@ -33,6 +33,8 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("vhdx", &[]),
     ("vdi", &[]),
     ("qed", &[]),
+    ("qcow", &[]),
+    ("qcow", &["-c"]),
 ];
 
 const SIGKILL: i32 = 9;

@@ -5,9 +5,7 @@ use std::fs;
 use instar_tests::compare::{agree, qemu_info, same_bytes};
 use instar_tests::disk::{self, Piece};
 use instar_tests::variant::{self, Make, Variant};
-use instar_tests::{Bench, both_sandboxes};
-
-const FORMATS: &[&str] = &["raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed"];
+use instar_tests::{Bench, both_sandboxes, formats};
 
 /// The format that a variant's words ask for.
 fn format_of(variant: &Variant) -> &'static str {
@@ -159,9 +157,9 @@ fn writes_every_foreign_layout(bench: &Bench) {
 
 fn converts_between_all_pairs(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    for source in FORMATS {
+    for source in formats::WRITTEN {
         bench.qemu(["convert", "-f", "raw", "-O", source, "disk.raw", "source"]).succeeds();
-        for target in FORMATS {
+        for target in formats::WRITTEN {
             let words = |image| ["convert", "-f", source, "-O", target, "source", image];
             bench.qemu(words("theirs")).succeeds();
             let ours = bench.instar(words("ours"));
@@ -199,7 +197,7 @@ fn copies_windows_of_every_format(bench: &Bench) {
 
 fn writes_windows_in_every_format(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    for format in FORMATS {
+    for format in formats::WRITTEN {
         for window in
             ["bs=64k skip=2 count=9", "bs=1000 skip=1 count=77", "bs=100 count=77 skip=5", "bs=1M skip=1"]
         {
@@ -226,7 +224,7 @@ fn writes_windows_in_every_format(bench: &Bench) {
 
 fn empty_windows_give_what_qemu_img_gives(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    for format in FORMATS {
+    for format in formats::WRITTEN {
         let words = |target| ["dd", "-f", "raw", "-O", format, "if=disk.raw", target, "count=0"];
         let theirs = bench.qemu(words("of=theirs"));
         let ours = bench.instar(words("of=ours"));
@@ -264,6 +262,7 @@ fn keeps_data_at_the_edges_of_blocks_and_extents(bench: &Bench) {
         &["-O", "vhdx"],
         &["-O", "vdi"],
         &["-O", "qed"],
+        &["-O", "qcow"],
     ] {
         let what = words.join(" ");
         let all = |target| {
@@ -293,6 +292,7 @@ fn a_snapshot_of_a_format_without_snapshots_is_refused_as_by_qemu_img(bench: &Be
         ("vhdx", "subformat=dynamic"),
         ("vdi", "static=off"),
         ("qed", "table_size=4"),
+        ("qcow", "nocow=off"),
     ] {
         bench.qemu(["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image"]).succeeds();
         let words = ["convert", "-l", "1", "-f", format, "-O", "raw", "image", "out"];

@@ -46,6 +46,7 @@ mod newest;
 mod options;
 mod other_writers;
 mod parts;
+mod qcow;
 mod qed;
 mod random;
 mod read_only;

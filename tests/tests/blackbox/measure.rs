@@ -57,6 +57,7 @@ const BEYOND: &[&[&str]] = &[
     &["-O", "vdi"],
     &["-O", "vdi", "-o", "static=on"],
     &["-O", "qed"],
+    &["-O", "qcow"],
 ];
 
 /// Asks both programs for each target, for people and for programs.
@@ -204,7 +205,9 @@ fn a_conversion_gives_exactly_what_was_measured(bench: &Bench) {
             Piece::Data((40 << 20) - 4096, 4096, 4),
         ],
     );
-    bench.instar(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "disk.qcow2"]).succeeds();
+    bench
+        .instar(["convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=4k", "disk.raw", "disk.qcow2"])
+        .succeeds();
     fs::write(bench.path("full.raw"), disk::pattern(0, 40 << 20, 5)).unwrap();
     for target in BEYOND {
         let measure: Vec<&str> = ["measure", "--output=json"].iter().chain(*target).copied().collect();

@@ -58,6 +58,7 @@ fn gallery(pair: &Pair<'_>) -> Vec<&'static str> {
         ("vmdk", "subformat=streamOptimized", "stream"),
         ("vdi", "", "vdi"),
         ("qed", "", "qed"),
+        ("qcow", "", "qcow"),
         ("qed", "cluster_size=4M,table_size=2", "large"),
         ("vpc", "", "vpc"),
         ("vhdx", "", "vhdx"),

@@ -4,35 +4,7 @@ use std::fs;
 
 use instar_tests::compare::{checks_clean_as, same_bytes, same_outcome};
 use instar_tests::seal::Edited;
-use instar_tests::{Bench, both_sandboxes, disk, variant};
-
-/// The same command lines in two directories.
-struct Pair {
-    theirs: Bench,
-    ours: Bench,
-}
-
-impl Pair {
-    fn new(bench: &Bench, make: &dyn Fn(&Bench)) -> Self {
-        let pair = Self {
-            theirs: Bench::new(bench.sandbox()),
-            ours: Bench::new(bench.sandbox()),
-        };
-        make(&pair.theirs);
-        make(&pair.ours);
-        pair
-    }
-
-    /// What both print and return agrees; gives whether they succeeded.
-    #[track_caller]
-    fn agree(&self, words: &[&str]) -> bool {
-        let (theirs, ours) = (self.theirs.qemu(words), self.ours.instar(words));
-        assert_eq!(theirs.code(), ours.code(), "{theirs}{ours}");
-        assert_eq!(theirs.text(), ours.text(), "{theirs}{ours}");
-        assert_eq!(theirs.message(), ours.message(), "{theirs}{ours}");
-        theirs.code() == Some(0)
-    }
-}
+use instar_tests::{Bench, Pair, both_sandboxes, disk, variant};
 
 /// `old.raw`, `old` over it, `new.raw`, `new` over it, and `image`, a QED image over `old`.
 fn images(bench: &Bench, options: &str) {

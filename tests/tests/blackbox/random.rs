@@ -7,7 +7,7 @@ use std::process::Command;
 use instar_tests::compare::same_bytes;
 use instar_tests::disk::mix;
 use instar_tests::variant::io;
-use instar_tests::{Bench, Dice, Sandbox, both_sandboxes, ledger};
+use instar_tests::{Bench, Dice, Sandbox, both_sandboxes, formats, ledger};
 
 /// Cases for each sandbox; `INSTAR_TEST_RANDOM_CASES` asks for more.
 const CASES: u64 = 24;
@@ -16,7 +16,7 @@ const CLUSTERS: &[&str] = &["512", "4k", "64k", "256k", "2M"];
 
 /// Makes a chain of images and gives its top and the format of that.
 fn source(bench: &Bench, dice: &mut Dice) -> (String, &'static str) {
-    let format = dice.of(&["raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed"]);
+    let format = dice.of(&["raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed", "qcow"]);
     let depth = if format == "qcow2" { dice.below(3) } else { 0 };
     let mut below: Option<(String, &str)> = None;
     for layer in 0..=depth {
@@ -51,10 +51,7 @@ fn source(bench: &Bench, dice: &mut Dice) -> (String, &'static str) {
         below = Some((name, format));
     }
     let (name, format) = below.unwrap();
-    let format = ["raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed"]
-        .into_iter()
-        .find(|known| *known == format)
-        .unwrap();
+    let format = formats::WRITTEN.iter().find(|known| **known == format).unwrap();
     (name, format)
 }
 
@@ -85,7 +82,8 @@ fn scribble(bench: &Bench, dice: &mut Dice, name: &str, format: &str) {
 
 /// Options for a target of some format.
 fn target(dice: &mut Dice) -> (&'static str, Vec<String>) {
-    let format = dice.of(&["raw", "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed"]);
+    let format =
+        dice.of(&["raw", "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed", "qcow"]);
     let mut words = vec!["-O".to_owned(), format.to_owned()];
     match format {
         "qcow2" => {
@@ -106,6 +104,7 @@ fn target(dice: &mut Dice) -> (&'static str, Vec<String>) {
             words.extend(["-o".to_owned(), format!("subformat={layout}")]);
         }
         "vpc" => words.extend(["-o".to_owned(), "force_size=on".to_owned()]),
+        "qcow" if dice.below(2) == 0 => words.push("-c".to_owned()),
         _ => {}
     }
     if !words.iter().any(|word| word == "-c") {
@@ -156,6 +155,8 @@ const LAYOUTS: &[&[&str]] = &[
     &["-O", "vhdx"],
     &["-O", "vdi"],
     &["-O", "qed"],
+    &["-O", "qcow"],
+    &["-O", "qcow", "-c"],
 ];
 
 #[test]

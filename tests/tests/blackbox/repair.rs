@@ -9,7 +9,7 @@ use instar_tests::holder::Holder;
 use instar_tests::ledger::deviates;
 use instar_tests::seal::Edited;
 use instar_tests::variant::io;
-use instar_tests::{Bench, Outcome, both_sandboxes};
+use instar_tests::{Bench, Outcome, both_sandboxes, formats};
 
 use crate::tables::{CLUSTER, OFFSET, Tables, image, said, with_snapshots};
 
@@ -611,7 +611,7 @@ fn repair_looks_at_data_files(bench: &Bench) {
 }
 
 fn repair_of_other_formats_is_that_of_qemu_img(bench: &Bench) {
-    for format in ["raw", "vdi", "vmdk", "vpc", "vhdx", "qed"] {
+    for format in formats::beside("qcow2") {
         bench.qemu(["create", "-q", "-f", format, "image", "8M"]).succeeds();
         for words in [
             ["check", "-r", "all", "image"].as_slice(),

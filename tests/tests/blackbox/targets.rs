@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use instar_tests::device::Loop;
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, both_sandboxes, ledger};
+use instar_tests::{Bench, Outcome, both_sandboxes, formats, ledger};
 
 const WITHOUT: &str = env!("CARGO_BIN_EXE_without");
 
@@ -231,7 +231,7 @@ fn options_that_a_device_cannot_carry_out_are_refused(bench: &Bench) {
     };
     let device = device.name();
     for option in ["preallocation=full", "preallocation=falloc", "nocow=on", "extent_size_hint=1M"] {
-        for format in ["raw", "qcow2", "vpc", "vdi", "vhdx", "qed"] {
+        for format in formats::beside("vmdk") {
             for words in [
                 &["convert", "-O", format, "-o", option, "a.raw", device][..],
                 &["create", "-q", "-f", format, "-o", option, device, "1M"],

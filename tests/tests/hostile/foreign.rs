@@ -173,6 +173,9 @@ both_sandboxes!(
     b3_a_descriptor_that_is_moved_too_large_or_misspelt_is_refused,
     c2_d1_lying_vdi_headers,
     c2_d1_lying_vdi_maps,
+    c2_d1_lying_qcow_headers,
+    c2_d1_lying_qcow_tables,
+    c3_all_clusters_of_a_qcow_are_one,
     c2_d1_lying_qed_headers,
     c2_d1_lying_qed_tables,
     c3_all_clusters_of_a_qed_are_one,
@@ -195,7 +198,8 @@ both_sandboxes!(
 
 fn b2_a_file_of_two_formats_is_refused_with_both_named(bench: &Bench) {
     // What stands at byte 0 excludes what else may stand there; a VDI is known by byte 64.
-    for (format, options) in [("vpc", ""), ("vhdx", ""), ("vmdk", ""), ("qed", ""), ("qcow2", "compat=0.10")]
+    for (format, options) in
+        [("vpc", ""), ("vhdx", ""), ("vmdk", ""), ("qed", ""), ("qcow", ""), ("qcow2", "compat=0.10")]
     {
         image(bench, format, options).put(64, &0xbeda_107f_u32.to_le_bytes());
         let outcome = run(bench, &["convert", "--untrusted", "-O", "raw", "image", "out"]);
@@ -262,6 +266,65 @@ fn c2_d1_lying_vdi_maps(bench: &Bench) {
     let lies =
         lies(vec![("place", 512, le32(&[0, 1, 2, 3, 77, 0xffff_fffd, 0xffff_fffe, 0x7fff_ffff, 1 << 31]))]);
     tell(bench, "vdi", "", &lies, |_| {});
+}
+
+fn c2_d1_lying_qcow_headers(bench: &Bench) {
+    let edges = [0, 1, 2, 511, 3 << 20 | 1, 1 << 40, 1 << 49, 1 << 63, u64::MAX];
+    let told = lies(vec![
+        ("version", 4, be32(&[0, 2, 3, 4, u32::MAX])),
+        ("disk size", 24, be64(&edges)),
+        ("cluster size", 32, vec![vec![0], vec![8], vec![9], vec![16], vec![17], vec![255]]),
+        ("table size", 33, vec![vec![0], vec![5], vec![6], vec![13], vec![14], vec![255]]),
+        ("encryption", 36, be32(&[1, 2, u32::MAX])),
+        ("L1 offset", 40, be64(&[0, 1, 40, 47, 49, 4096, 1 << 20, 1 << 40, 1 << 63, u64::MAX])),
+        ("name offset", 8, be64(&[1, 48, 1 << 40, 1 << 63, u64::MAX])),
+        ("name length", 16, be32(&[1, 1023, 1024, u32::MAX])),
+    ]);
+    assert!(tell(bench, "qcow", "", &told, |_| {}) > 25);
+}
+
+fn c2_d1_lying_qcow_tables(bench: &Bench) {
+    let table = {
+        let sound = image(bench, "qcow", "");
+        u64::from_be_bytes(sound.get(48, 8).try_into().unwrap())
+    };
+    let stream = |offset: u64, length: u64| 1 << 63 | length << 51 | offset;
+    let entries = [
+        0,
+        1,
+        48,
+        512,
+        4096,
+        8192,
+        8193,
+        1 << 40,
+        1 << 62,
+        1 << 63,
+        stream(8192, 4095),
+        stream(8192, 1),
+        stream(0, 100),
+        stream((1 << 51) - 1, 4095),
+        u64::MAX,
+    ];
+    let lies = lies(vec![
+        ("L1", 48, be64(&entries)),
+        ("L2", table, be64(&entries)),
+        ("L2, later", table + 16, be64(&entries)),
+    ]);
+    tell(bench, "qcow", "", &lies, |_| {});
+}
+
+fn c3_all_clusters_of_a_qcow_are_one(bench: &Bench) {
+    bench.qemu(["create", "-q", "-f", "qcow", "image", "100G"]).succeeds();
+    let image = Edited::open(&bench.path("image"));
+    let table = image.end().next_multiple_of(4096);
+    let cluster = table + 4096;
+    // One L2 table for everything, all of whose entries are one cluster.
+    image
+        .put(48, &u64::to_be_bytes(table).repeat(51_200))
+        .put(table, &cluster.to_be_bytes().repeat(512))
+        .put(cluster, &disk::pattern(0, 4096, 1));
+    is_stopped(bench);
 }
 
 fn c2_d1_lying_qed_headers(bench: &Bench) {

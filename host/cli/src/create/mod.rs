@@ -7,6 +7,7 @@ pub mod amend;
 mod driver;
 mod line;
 pub mod luks;
+mod qcow;
 mod qcow2;
 mod qed;
 mod table;
@@ -175,7 +176,7 @@ impl Settings {
     /// Whether the format can hold compressed data with these options.
     #[must_use]
     pub const fn can_compress(&self) -> bool {
-        matches!(self.format(), Format::Qcow2 | Format::Vmdk)
+        matches!(self.format(), Format::Qcow | Format::Qcow2 | Format::Vmdk)
     }
 
     /// Looks at what concerns the file below, which the reference tool makes before it looks at anything else, except for
@@ -248,6 +249,7 @@ impl Settings {
             Format::Qcow2 => qcow2::create(self, around).map(Create::Qcow2),
             Format::Vmdk => vmdk::create(self, around).map(Create::Vmdk),
             Format::Qed => qed::create(self).map(Create::Qed),
+            Format::Qcow => qcow::create(self).map(Create::Qcow),
             Format::Vhdx => vhdx::create(self).map(Create::Vhdx),
             Format::Vpc => {
                 self.protocol_preallocation()?;

@@ -49,6 +49,7 @@ pub(super) const fn rows(format: Format) -> &'static [OptionRow] {
         Format::Vhdx => VHDX,
         Format::Vdi => VDI,
         Format::Qed => QED,
+        Format::Qcow => QCOW,
         instar_abi::read_only_formats!() => &[],
     }
 }
@@ -241,6 +242,23 @@ const QED: &[OptionRow] = &[
     row("backing_fmt", Text, "Image format of the base image"),
     with_default("cluster_size", Size, "Cluster size (in bytes)", "65536"),
     row("table_size", Size, "L1/L2 table size (in clusters)"),
+];
+
+const QCOW: &[OptionRow] = &[
+    SIZE,
+    BACKING_FILE,
+    row("backing_fmt", Text, "Format of the backing image"),
+    row(
+        "encryption",
+        Bool,
+        "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)",
+    ),
+    row("encrypt.format", Text, "Encrypt the image, format choices: 'aes'"),
+    row(
+        "encrypt.key-secret",
+        Text,
+        "ID of the secret that provides the AES encryption key",
+    ),
 ];
 
 /// LUKS, which is measured but not written.
