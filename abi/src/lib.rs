@@ -28,6 +28,7 @@
 
 extern crate alloc;
 
+mod cipher;
 mod codec;
 pub mod fault;
 mod file;
@@ -42,6 +43,7 @@ mod sparse;
 mod text;
 pub mod vmdk;
 
+pub use cipher::{CipherAlgorithm, CipherMode, CipherSpec, HashName, IvGenerator};
 pub use codec::{DecodeError, decode, encode};
 pub use fault::{Fault, FaultCode};
 pub use file::{FileFacts, FileKind, Format, Role, Slot};

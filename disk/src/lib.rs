@@ -60,8 +60,8 @@ pub use identifiers::Identifiers;
 pub use image::{Codec, Encoded, Image, Kind, Mapping, Opened, Status};
 pub use instar_abi::request::{CompareRange, CopyRange, Preallocate, ZeroHow};
 pub use instar_abi::{
-    Fault, FaultCode, FileFacts, FileKind, Format, ImageText, Role, Sieve, Slot, Sparse, fault, job, limits,
-    report, vmdk,
+    CipherAlgorithm, CipherMode, CipherSpec, Fault, FaultCode, FileFacts, FileKind, Format, HashName,
+    ImageText, IvGenerator, Role, Sieve, Slot, Sparse, fault, job, limits, report, vmdk,
 };
 pub use num::{align_down, align_up, from_usize, to_usize};
 pub use places::Places;

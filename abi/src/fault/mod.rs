@@ -11,6 +11,7 @@ pub mod check;
 pub mod cloop;
 pub mod core;
 pub mod dmg;
+pub mod luks;
 pub mod qcow;
 pub mod qcow2;
 pub mod qcow2_write;
@@ -112,6 +113,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     cloop::TABLE,
     core::TABLE,
     dmg::TABLE,
+    luks::TABLE,
     qcow::TABLE,
     qcow2::TABLE,
     qcow2_write::TABLE,

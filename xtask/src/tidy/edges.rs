@@ -1,7 +1,7 @@
 //! Who may import whom. Only what is linked into the product counts: the dependencies of tests and build scripts do not.
 //!
 //! ```text
-//!  host/cli ──► host/run ──► host/{sandbox, engine, jail, memory} ──► abi ◄── guest ──► ops ──► {formats/*, codecs} ──► disk ──► abi
+//!  host/cli ──► host/run ──► host/{sandbox, engine, jail, memory} ──► abi ◄── guest ──► ops ──► {formats/*, codecs, crypt} ──► disk ──► abi
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +14,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("abi", &[]),
     ("disk", &["abi"]),
     ("codecs", &["abi", "disk"]),
-    ("formats/", &["abi", "disk", "codecs"]),
-    ("ops", &["abi", "disk", "codecs", "formats/"]),
+    ("crypt", &["abi", "disk"]),
+    ("formats/", &["abi", "disk", "codecs", "crypt"]),
+    ("ops", &["abi", "disk", "codecs", "crypt", "formats/"]),
     ("guest", &["abi", "disk", "ops"]),
     ("host/memory", &["abi"]),
     ("host/engine", &["abi", "host/memory"]),
@@ -45,7 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What must never be linked into the process that holds file descriptors.
-const UNTRUSTED_SIDE: &[&str] = &["disk", "codecs", "formats/", "ops", "guest", "testkit"];
+const UNTRUSTED_SIDE: &[&str] = &["disk", "codecs", "crypt", "formats/", "ops", "guest", "testkit"];
 
 /// Crates that need an operating system; the sandboxed side has none.
 const NEEDS_SYSTEM: &[&str] = &[
