@@ -10,7 +10,8 @@ use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use instar_disk::fault::luks as faults;
 use instar_disk::{CipherAlgorithm, Fault, Result, from_usize};
 use serpent::Serpent;
-use twofish::Twofish;
+
+use crate::twofish::Twofish;
 
 /// A cipher with its key, for blocks of `N` bytes. Many blocks in one call go through the processor side by side.
 pub(crate) trait Blocks<const N: usize>: Send + Sync {
@@ -54,7 +55,7 @@ pub(crate) fn wide(algorithm: CipherAlgorithm, key: &[u8]) -> Result<Boxed<16>> 
             keyed::<Serpent, 16>(key)
         }
         CipherAlgorithm::Twofish128 | CipherAlgorithm::Twofish192 | CipherAlgorithm::Twofish256 => {
-            keyed::<Twofish, 16>(key)
+            Ok(Box::new(Twofish::new(key)))
         }
         CipherAlgorithm::Cast5 => Err(Fault::new(faults::BLOCKS).with([16, 8])),
     }

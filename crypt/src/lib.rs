@@ -36,6 +36,7 @@ mod pbkdf2;
 mod random;
 mod secret;
 mod stripes;
+mod twofish;
 mod xts;
 
 pub use cipher::Cipher;

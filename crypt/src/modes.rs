@@ -9,7 +9,7 @@ use crate::iv::Vectors;
 /// Blocks that are kept aside at a time.
 const BATCH: usize = 128;
 /// Sectors of which CBC encrypts a block each at a time, because the blocks of one sector wait for each other.
-const ABREAST: usize = 8;
+const ABREAST: usize = 64;
 
 /// A cipher with blocks of `N` bytes in one of these modes.
 pub(crate) struct Modes<const N: usize> {
@@ -56,15 +56,21 @@ impl<const N: usize> Modes<N> {
         for group in data.chunks_mut(per.saturating_mul(ABREAST)) {
             let mut links = [[0; N]; ABREAST];
             self.vectors.fill(number, step, &mut links);
-            for place in 0..per {
-                let mut used = 0_usize;
-                for (link, block) in links.iter_mut().zip(group.iter().skip(place).step_by(per)) {
-                    blend(link, block);
-                    used = used.saturating_add(1);
+            let mut rows = group.chunks_mut(per);
+            let mut sectors: [_; ABREAST] =
+                core::array::from_fn(|_| rows.next().unwrap_or_default().iter_mut());
+            for _ in 0..per {
+                let mut blocks = sectors.each_mut().map(Iterator::next);
+                for (link, block) in links.iter_mut().zip(&blocks) {
+                    if let Some(block) = block {
+                        blend(link, block);
+                    }
                 }
-                self.data.encrypt(links.get_mut(..used).unwrap_or_default());
-                for (link, block) in links.iter().zip(group.iter_mut().skip(place).step_by(per)) {
-                    *block = *link;
+                self.data.encrypt(&mut links);
+                for (link, block) in links.iter().zip(&mut blocks) {
+                    if let Some(block) = block {
+                        **block = *link;
+                    }
                 }
             }
             for _ in 0..ABREAST {
@@ -90,16 +96,17 @@ impl<const N: usize> Modes<N> {
     }
 
     /// Encrypts or decrypts a sector: the vector is the first counter, which grows as a big-endian number.
-    fn stream(&self, vector: [u8; N], sector: &mut [[u8; N]]) {
+    pub(crate) fn stream(&self, vector: [u8; N], sector: &mut [[u8; N]]) {
         let mut counter = vector;
         let mut keys = [[0; N]; BATCH];
         for batch in sector.chunks_mut(BATCH) {
+            let keys = keys.get_mut(..batch.len()).unwrap_or_default();
             for key in keys.iter_mut() {
                 *key = counter;
                 increment(&mut counter);
             }
-            self.data.encrypt(&mut keys);
-            for (block, key) in batch.iter_mut().zip(&keys) {
+            self.data.encrypt(keys);
+            for (block, key) in batch.iter_mut().zip(keys) {
                 blend(block, key);
             }
         }
