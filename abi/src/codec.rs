@@ -15,6 +15,16 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, DecodeError> {
     postcard::to_allocvec(value).map_err(|_| DecodeError)
 }
 
+/// Serialises `value` into `bytes`; gives those that it took.
+///
+/// # Errors
+/// [`DecodeError`] when there is no room for it.
+pub fn encode_into<'a, T: Serialize>(value: &T, bytes: &'a mut [u8]) -> Result<&'a [u8], DecodeError> {
+    postcard::to_slice(value, bytes)
+        .map(|used| &*used)
+        .map_err(|_| DecodeError)
+}
+
 /// Reads one value that fills `bytes` exactly.
 ///
 /// Safe on hostile bytes: allocation is bounded by the number of bytes given, not by a declared count.

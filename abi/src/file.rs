@@ -59,14 +59,17 @@ pub enum Format {
     Cloop,
     /// Apple disk image (UDIF).
     Dmg,
+    /// Linux Unified Key Setup: an encrypted disk.
+    Luks,
 }
 
 impl Format {
     /// Every format, in the order in which help lists them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Bochs,
         Self::Cloop,
         Self::Dmg,
+        Self::Luks,
         Self::Qcow,
         Self::Qcow2,
         Self::Qed,
@@ -92,6 +95,7 @@ impl Format {
             Self::Bochs => "bochs",
             Self::Cloop => "cloop",
             Self::Dmg => "dmg",
+            Self::Luks => "luks",
         }
     }
 

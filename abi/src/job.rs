@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::file::{FileFacts, Format, Slot};
+use crate::text::ImageText;
 
 pub use bench::{Bench, BenchWrites};
 pub use change::{
@@ -20,7 +21,7 @@ pub use change::{
 };
 pub use check::{Check, Repair};
 pub use create::{
-    Compression, Create, Preallocation, Qcow2Create, QcowCreate, QedCreate, RawCreate, VdiCreate, VhdxCreate,
+    Compression, Create, LuksCreate, Preallocation, Qcow2Create, QcowCreate, QedCreate, RawCreate, VdiCreate, VhdxCreate,
     VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
 };
 
@@ -131,6 +132,55 @@ impl Verb {
     }
 }
 
+impl Verb {
+    /// The names of the secrets that the run needs. Who only looks at an image, or judges it, needs none.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&ImageText> {
+        match self {
+            Self::Info(_) | Self::Safety(_) => Vec::new(),
+            _ => {
+                let layers = self.images().into_iter().flat_map(Source::layers);
+                let target = self.target().and_then(Target::key);
+                layers
+                    .filter_map(|image| image.key.as_ref())
+                    .chain(target)
+                    .collect()
+            }
+        }
+    }
+
+    /// Whether the run makes keys, and so needs random bytes for them.
+    #[must_use]
+    pub fn makes_keys(&self) -> bool {
+        self.target()
+            .is_some_and(|target| !target.existing && target.key().is_some())
+    }
+
+    /// The image that is written.
+    #[must_use]
+    pub const fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Convert(job) => Some(&job.target),
+            Self::Dd(job) => Some(&job.target),
+            Self::Create(job) => job.target.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The images that are read, and those that are changed.
+    #[must_use]
+    pub fn images(&self) -> Vec<&Source> {
+        let changed = match self {
+            Self::Change(job) => Some(&job.image),
+            Self::Bitmaps(job) => Some(&job.image),
+            Self::Rebase(job) => Some(&job.image),
+            Self::Commit(job) => Some(&job.image),
+            _ => None,
+        };
+        self.sources().into_iter().chain(changed).collect()
+    }
+}
+
 /// An image to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -150,6 +200,8 @@ pub struct Source {
     pub inside: Vec<Window>,
     /// What says how large a VHD is.
     pub size_rule: SizeRule,
+    /// The name of the secret that unlocks it.
+    pub key: Option<ImageText>,
 }
 
 impl Source {
@@ -165,7 +217,13 @@ impl Source {
             window: None,
             inside: Vec::new(),
             size_rule: SizeRule::Creator,
+            key: None,
         }
+    }
+
+    /// This image and those below it that the user named.
+    pub fn layers(&self) -> impl Iterator<Item = &Self> {
+        core::iter::successors(Some(self), |source| source.below.given())
     }
 }
 
@@ -380,4 +438,15 @@ pub struct Target {
     pub existing: bool,
     /// The target's backing chain, opened from the top layer that the user named (`-B`, `-o backing_file=`).
     pub backing: Option<Source>,
+}
+
+impl Target {
+    /// The name of the secret that it is sealed with.
+    #[must_use]
+    pub const fn key(&self) -> Option<&ImageText> {
+        match &self.create {
+            Create::Luks(options) => options.key.as_ref(),
+            _ => None,
+        }
+    }
 }

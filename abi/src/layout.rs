@@ -11,7 +11,8 @@
 //!                      │ mailbox of lane 0, 1, …      │  32 KiB each
 //!                      │ last words                   │  what a panicking guest says
 //!                      │ the backend's own            │  unmapped in a virtual machine
-//!                      │ job area                     │  1 MiB
+//!                      │ job area                     │  960 KiB
+//!                      │ secrets                      │  64 KiB, wiped by the guest
 //!  HEAP    + 10 MiB    ├──────────────────────────────┤
 //!                      │ heap                         │  to the end, huge pages where they help
 //!                      └──────────────────────────────┘
@@ -49,6 +50,12 @@ pub const LAST_WORDS_BYTES: u64 = 4096;
 pub const BACKEND: u64 = CONTROL + (640 << 10);
 /// First byte of the serialised [`crate::Job`].
 pub const JOB: u64 = CONTROL + (1 << 20);
+/// What the job's secrets hold, serialised: the guest takes it, and wipes the place before it reads an image.
+pub const SECRETS: u64 = HEAP - SECRETS_BYTES;
+/// Room for secrets. Ours: a passphrase has a few bytes, a key file some kilobytes.
+pub const SECRETS_BYTES: u64 = 64 << 10;
+/// The same as a length.
+pub const SECRETS_LENGTH: usize = 64 << 10;
 /// First byte of the heap.
 pub const HEAP: u64 = BASE + (10 << 20);
 /// Guest memory when nobody asks for another size. Fits a 256 MiB address space beside the host's own.
@@ -77,11 +84,13 @@ pub struct BootInfo {
     pub lanes: u32,
     /// 0 for a port write (KVM), 1 for a futex (process).
     pub doorbell: u32,
+    /// Bytes of the secrets at [`SECRETS`].
+    pub secret_bytes: u64,
 }
 
 impl BootInfo {
-    /// "instar" and the layout's number.
-    pub const MAGIC: u64 = 0x0001_7261_7473_6e69;
+    /// "instar" and the layout's number: 2 since secrets have a place.
+    pub const MAGIC: u64 = 0x0002_7261_7473_6e69;
     /// `doorbell`: the guest rings with `out`.
     pub const DOORBELL_PORT: u32 = 0;
     /// `doorbell`: the guest rings with a futex on the mailbox's first word.
@@ -90,12 +99,13 @@ impl BootInfo {
 
 #[expect(clippy::as_conversions, reason = "widening, in a constant")]
 const _: () = {
-    assert!(size_of::<BootInfo>() == 32);
+    assert!(size_of::<BootInfo>() == 40);
     assert!(STACK_STRIDE * (LANES as u64) <= CONTROL - STACKS);
     assert!(MAILBOXES + MAILBOX_STRIDE * (LANES as u64) <= LAST_WORDS);
     assert!(LAST_WORDS + LAST_WORDS_BYTES <= BACKEND && BACKEND < JOB);
-    assert!(JOB + (crate::limits::JOB_BYTES as u64) <= HEAP);
+    assert!(JOB + (crate::limits::JOB_BYTES as u64) <= SECRETS && SECRETS.is_multiple_of(PAGE));
     assert!(crate::mailbox::MAILBOX_BYTES as u64 <= MAILBOX_STRIDE);
+    assert!(SECRETS_LENGTH as u64 == SECRETS_BYTES);
     assert!(BASE + MAX_BYTES < (1 << 31));
 };
 

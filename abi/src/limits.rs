@@ -24,7 +24,7 @@ pub const FINDINGS: u64 = 65536;
 pub const REPORT_BYTES: usize = 1 << 20;
 
 /// Bytes of one job. Ours.
-pub const JOB_BYTES: usize = 1 << 20;
+pub const JOB_BYTES: usize = 960 << 10;
 
 /// Largest single Read or Write, in bytes. Ours: bounds how long one request can hold a lane.
 pub const TRANSFER: u64 = 64 << 20;

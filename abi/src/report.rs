@@ -270,6 +270,8 @@ pub enum Specific {
     Qcow2(Qcow2Info),
     /// VMDK.
     Vmdk(VmdkInfo),
+    /// LUKS.
+    Luks(Box<LuksInfo>),
 }
 
 /// What only qcow2 has.
@@ -316,6 +318,8 @@ pub struct LuksInfo {
     pub hash: ImageText,
     /// Identifier as it stands in the header.
     pub uuid: ImageText,
+    /// It stands in another file than the payload.
+    pub detached: bool,
     /// Byte at which the payload begins.
     pub payload_offset: u64,
     /// Iterations of the master key digest.

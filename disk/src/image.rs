@@ -7,7 +7,7 @@ use instar_abi::job::SnapshotName;
 use instar_abi::report::{Backing, Info, Snapshot};
 use instar_abi::{Fault, FileFacts, ImageText, Slot, fault};
 
-use crate::{Bitmaps, Extents, Result, Work};
+use crate::{Bitmaps, Extents, Key, Result, Sealed, Work};
 
 /// A disk image that can be read.
 ///
@@ -115,6 +115,11 @@ pub trait Image: Send {
         Err(Fault::new(fault::core::SNAPSHOTS_UNSUPPORTED))
     }
 
+    /// What its sealed data is decrypted with, and the file that such data is in.
+    fn key(&self) -> Option<(Slot, Key)> {
+        None
+    }
+
     /// Persistent bitmaps, where the format has such things.
     fn bitmaps(&mut self) -> Option<&mut dyn Bitmaps> {
         None
@@ -159,6 +164,7 @@ impl Mapping {
                     .saturating_add(u32::try_from(within).unwrap_or(u32::MAX));
                 Kind::Encoded(Encoded { within, ..encoded })
             }
+            Kind::Sealed(sealed) => Kind::Sealed(sealed.skip(within)),
             same @ (Kind::Zero { at: None } | Kind::Unallocated) => same,
         };
         Self {
@@ -195,6 +201,7 @@ impl Status {
             Kind::Data { slot, offset } => (true, false, true, false, Some((slot, offset))),
             Kind::Zero { at } => (true, true, false, false, at),
             Kind::Encoded(_) => (true, false, true, true, None),
+            Kind::Sealed(_) => (true, false, true, false, None),
         };
         Self {
             length: mapping.length,
@@ -264,6 +271,8 @@ pub enum Kind {
     Unallocated,
     /// The bytes must be decoded.
     Encoded(Encoded),
+    /// The bytes must be decrypted, with the key that [`Image::key`] gives.
+    Sealed(Sealed),
 }
 
 /// Stored bytes that decode to one unit (cluster, grain) of guest bytes.

@@ -41,6 +41,7 @@ mod image;
 mod num;
 mod places;
 mod resizing;
+mod sealed;
 mod table;
 mod target;
 mod turnstile;
@@ -66,6 +67,7 @@ pub use instar_abi::{
 pub use num::{align_down, align_up, from_usize, to_usize};
 pub use places::Places;
 pub use resizing::{Distant, Fetch, LARGEST_SIZE, Resizing, copy_within, reservation, set_length};
+pub use sealed::{Cipher, Key, Sealed, Sealing, Tweak};
 pub use table::{FillEntries, TableReader, TableWriter};
 pub use target::{Encoding, Placement, Target};
 pub use turnstile::{Turn, Turnstile};

@@ -4,7 +4,7 @@ use instar_abi::Slot;
 use instar_abi::report::Bitmap;
 
 use crate::image::Codec;
-use crate::{ReadBits, Result};
+use crate::{ReadBits, Result, Sealing};
 
 /// An image that can be written.
 ///
@@ -41,6 +41,17 @@ pub trait Target: Send {
     /// How this target wants its units encoded; none: it takes plain data only.
     fn encoding(&self) -> Option<Encoding> {
         None
+    }
+
+    /// How the data is sealed that is placed by [`Target::allocate`]; none: it is written as it is. No place of such data is fresh, since
+    /// zeros on the disk are no zeros in the file.
+    fn sealing(&self) -> Option<Sealing> {
+        None
+    }
+
+    /// Whether a new image reads as zero where nothing is written.
+    fn begins_as_zeros(&self) -> bool {
+        true
     }
 
     /// Where the `stored` bytes of the encoded unit at `offset` go: prefix, stream and padding, contiguous.

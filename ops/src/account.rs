@@ -190,6 +190,10 @@ impl<'h> Account<'h> {
                 let left = self.size_of(slot).saturating_sub(offset);
                 mapping.length.min(left).saturating_sub(known)
             }
+            Kind::Sealed(sealed) => {
+                let left = self.size_of(sealed.slot).saturating_sub(sealed.offset);
+                mapping.length.min(left).saturating_sub(known)
+            }
             Kind::Encoded(encoded) => {
                 let place = encoded.offset ^ u64::from(encoded.slot.0).rotate_right(16);
                 let times = self.streams.again(place);

@@ -47,5 +47,6 @@ fn other<'h>(session: &Session<'h>, source: &Source) -> Outcome<Box<dyn Image + 
     if source.busy && format != Format::Raw {
         return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
     }
-    formats::open(format, file, Purpose::Describe).at(stage)
+    let key = session.key(file.slot()).at(stage)?;
+    formats::open_by(format, file, Purpose::List, source.size_rule, key).at(stage)
 }

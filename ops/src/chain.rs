@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use instar_abi::Report;
-use instar_abi::job::{self, Below, SizeRule, Window};
+use instar_abi::job::{self, Below, SizeRule};
 
 use instar_abi::report::{Backing, Failure, Info, Stage};
 use instar_disk::{
@@ -15,9 +15,11 @@ use instar_disk::{
 use crate::account::Account;
 use crate::detect::detect;
 use crate::formats::{self, Purpose};
+use crate::keys::Keys;
 use crate::located::{Located, Origin};
 use crate::naming;
 use crate::session::{At, Outcome, Session};
+use crate::within::part;
 
 /// Runs of data shorter than this are read without asking whether the file has a hole there. Ours: the question costs as
 /// much as reading that much.
@@ -200,6 +202,11 @@ impl<'h> Chain<'h> {
         }
         found.zero = true;
         Ok((found, deepest))
+    }
+
+    /// The keys of layers with sealed data.
+    pub(crate) fn keys(&self) -> Keys {
+        self.layers.iter().filter_map(|layer| layer.image.key()).collect()
     }
 
     /// Bytes of the largest unit that must be decoded in one piece, of all layers.
@@ -424,7 +431,13 @@ impl<'h> Layer<'h> {
             Some(format) => format,
             None => detect(&file)?,
         };
-        let image = formats::open_by(format, file, Purpose::Read, rule)?;
+        let key = session.key(facts.slot)?;
+        // Of what lies below a new image no data is read.
+        let purpose = match session.job.verb {
+            job::Verb::Create(_) if format == Format::Luks => Purpose::Describe,
+            _ => Purpose::Read,
+        };
+        let image = formats::open_by(format, file, purpose, rule, key)?;
         let holes = (format != Format::Raw).then(|| (facts.slot, Extents::new(file)));
         let account = Account::new(session, facts, image.files());
         let (skipped, size) = match window {
@@ -567,25 +580,4 @@ impl<'h> Layer<'h> {
             kind,
         })
     }
-}
-
-/// The start and the length of a part of a file of `size` bytes.
-///
-/// # Errors
-/// The part is not inside the file, or is not a whole number of sectors long.
-pub(crate) fn part(window: Window, size: u64) -> Result<(u64, u64)> {
-    let Some(rest) = size.checked_sub(window.offset) else {
-        return Err(Fault::new(fault::core::WINDOW_OFFSET).with([window.offset, size]));
-    };
-    let length = match window.length {
-        None => align_up(rest, 512)?,
-        Some(length) if length > rest => {
-            return Err(Fault::new(fault::core::WINDOW_LENGTH).with([window.offset, length, size]));
-        }
-        Some(length) if !length.is_multiple_of(512) => {
-            return Err(Fault::new(fault::core::WINDOW_SECTORS).with([length]));
-        }
-        Some(length) => length,
-    };
-    Ok((window.offset, length))
 }

@@ -4,10 +4,11 @@ use instar_abi::job::{Below, Check};
 use instar_abi::report::{Checked, Done, Report, Stage};
 use instar_disk::{Fault, Findings, Format, Result, fault};
 
-use crate::chain::{Chain, part, unless_refused};
+use crate::chain::{Chain, unless_refused};
 use crate::detect::detect;
 use crate::formats;
 use crate::session::{At, Outcome, Session};
+use crate::within::part;
 
 /// Carries out `check`. The layers below are opened, as qemu-img does, but not looked into: where the gate refuses one, the
 /// image's own tables can be checked all the same.
@@ -30,7 +31,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
     if let Some(window) = job.source.window {
         part(window, file.size()).at(stage)?;
     }
-    let mut image = formats::check(format, file).at(stage)?;
+    let key = session.key(file.slot()).at(stage)?;
+    let mut image = formats::check(format, file, key).at(stage)?;
     match (&job.source.below, image.backing()) {
         (Below::Named, Some(backing)) => {
             unless_refused(Chain::open_below(session, file.slot(), &backing))?;

@@ -12,6 +12,7 @@ use instar_abi::report::{Done, Failure, Stage};
 use instar_disk::{Host, Turn, Turnstile};
 
 use crate::copier::{Assembler, Chunk, Cut, Plan, Span, Stretching, lanes_with_room};
+use crate::keys::Keys;
 use crate::leaves::{Growth, Hashing, Leaf};
 use crate::session::{At, Outcome, Session};
 use crate::source::Source;
@@ -49,7 +50,7 @@ fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> Outcome<()> 
         stretching: Stretching::Off,
     };
     let hashing = Hashing::new(algorithm, size).at(Stage::Other)?;
-    let lanes = lanes_with_room(source.largest_unit());
+    let (lanes, keys) = (lanes_with_room(source.largest_unit()), source.keys());
     let shared = Shared {
         host,
         hashing,
@@ -57,6 +58,7 @@ fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> Outcome<()> 
         plan: Turnstile::new(Plan::new(source, cut, 0, size, false)),
         turn: Turn::new(),
         growth: Turnstile::new(Growth::new(hashing)),
+        keys,
         hashed: AtomicU64::new(0),
         failed: AtomicBool::new(false),
         failure: Turnstile::new(None),
@@ -88,6 +90,7 @@ struct Shared<'c, 'h> {
     plan: Turnstile<Plan<'h>>,
     turn: Turn,
     growth: Turnstile<Growth>,
+    keys: Keys,
     hashed: AtomicU64,
     failed: AtomicBool,
     /// The failure nearest to the start.
@@ -105,7 +108,10 @@ struct Lane {
 }
 
 fn lane(shared: &Shared<'_, '_>) {
-    let mut lane = Lane::default();
+    let mut lane = Lane {
+        assembler: Assembler::new(shared.keys.clone()),
+        ..Lane::default()
+    };
     while !shared.failed.load(Ordering::Relaxed) {
         let planned = shared.plan.with(shared.host, |plan| {
             let found = plan.next(&mut lane.chunk);

@@ -3,7 +3,7 @@
 //! ```text
 //!  both maps, side by side ─► both zero, or the same bytes of the same file ─► nothing to do
 //!  (one lock)               ─► plain data ─► Compare on the host: the bytes never enter the guest
-//!                           ─► encoded    ─► read and decoded in a lane, compared there
+//!                           ─► encoded, sealed ─► read and decoded in a lane, compared there
 //! ```
 //!
 //! The lowest difference is the one that is told, so the answer does not depend on the number of lanes.
@@ -18,6 +18,7 @@ use instar_disk::{Action, CompareRange, Host, Io, Result, Slot, Status, Turnstil
 
 use crate::chain::Chain;
 use crate::copier::{Assembler, Piece, Span, lanes_with_room};
+use crate::keys::Keys;
 use crate::located::{Located, Origin};
 use crate::session::{At, Outcome, Session};
 
@@ -46,6 +47,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Compare) -> Outcome<Done> {
         virtual_size: sizes.0,
         ..Done::default()
     };
+    let keys = left.keys().and(right.keys());
     let (common, all) = (sizes.0.min(sizes.1), sizes.0.max(sizes.1));
     // The host shows progress from here on.
     host.report(&Report::Size(all));
@@ -65,6 +67,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Compare) -> Outcome<Done> {
         compared: AtomicU64::new(0),
         decided: AtomicBool::new(false),
         verdict: Turnstile::new(None),
+        keys,
     };
     let work = |number: usize| {
         if number < lanes {
@@ -98,6 +101,7 @@ struct Shared<'c, 'h> {
     decided: AtomicBool,
     /// The lowest place where the images differ or cannot be read, and which of the two.
     verdict: Turnstile<Option<(u64, Outcome<Compared>)>>,
+    keys: Keys,
 }
 
 impl Shared<'_, '_> {
@@ -208,7 +212,7 @@ impl Walk<'_> {
             let from = [one.from, two.from];
             let (room, used) = match from {
                 _ if from[0] == from[1] => (length, None),
-                [Origin::Encoded(_), _] | [_, Origin::Encoded(_)] => {
+                [Origin::Encoded(_) | Origin::Sealed(_), _] | [_, Origin::Encoded(_) | Origin::Sealed(_)] => {
                     (BUDGET.saturating_sub(encoded), Some(&mut encoded))
                 }
                 _ => (PLAIN_BUDGET.saturating_sub(plain), Some(&mut plain)),
@@ -280,7 +284,7 @@ impl Pairs {
 
 fn lane(shared: &Shared<'_, '_>) {
     let mut pairs = Pairs::default();
-    let mut readers = [Reader::default(), Reader::default()];
+    let mut readers = [Reader::new(&shared.keys), Reader::new(&shared.keys)];
     while !shared.decided.load(Ordering::Relaxed) {
         let found = shared.walk.with(shared.host, |walk| walk.next(&mut pairs));
         match found {
@@ -374,6 +378,15 @@ struct Reader {
     assembler: Assembler,
     spans: Vec<Span>,
     buffer: Vec<u8>,
+}
+
+impl Reader {
+    fn new(keys: &Keys) -> Self {
+        Self {
+            assembler: Assembler::new(keys.clone()),
+            ..Self::default()
+        }
+    }
 }
 
 /// The first sector of the pairs that differs.

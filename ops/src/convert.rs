@@ -51,14 +51,16 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         false => virtual_size,
     };
     let hashing = job.checksum.map(|algorithm| Hashing::new(algorithm, shown));
+    // Where a new image does not read as zeros, and nobody vouches for it, every byte is written.
+    let whole = !target.begins_as_zeros() && !job.target_is_zero;
     let work = Work {
         source,
         target,
         shift: 0,
         length,
-        sparse: Sparse::new(job.sparse),
+        sparse: Sparse::new(if whole { 0 } else { job.sparse }),
         ground: ground(session, job, backing.as_ref().map(Chain::size)).at(stage)?,
-        write_zeros: job.sparse == 0,
+        write_zeros: whole || job.sparse == 0,
         salvage: job.salvage,
         watched: job.watched,
         offload: offload(job),

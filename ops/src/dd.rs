@@ -29,6 +29,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
     } else {
         Ground::Zero
     };
+    let write_zeros = !target.begins_as_zeros();
     let Window {
         shift,
         length,
@@ -41,7 +42,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
         length,
         sparse: None,
         ground,
-        write_zeros: false,
+        write_zeros,
         salvage: false,
         watched: false,
         offload: Offload::Copy,

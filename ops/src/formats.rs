@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use instar_abi::job::{self, Amend, Change, Create, SizeRule};
 use instar_abi::report::{Backing, Checked};
 use instar_disk::{
-    Check, Edit, Fault, File, Findings, Format, Opened, Resizing, Result, Slot, Target, fault,
+    Check, Edit, Fault, File, Findings, Format, Key, Opened, Resizing, Result, Slot, Target, fault,
 };
 use instar_qcow2::Keeping;
 
@@ -17,6 +17,8 @@ use crate::session::Session;
 pub(crate) enum Purpose {
     /// To describe it: no file that it names is opened.
     Describe,
+    /// To list what it holds beside its disk: no file that it names is opened, either, but it is unlocked.
+    List,
     /// To read its disk.
     Read,
 }
@@ -24,7 +26,7 @@ pub(crate) enum Purpose {
 /// A look at a file's first bytes. Raw disks and dmg images have nothing there.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 9] = [
+const PROBES: [(Format, Probe); 10] = [
     (Format::Qcow, instar_qcow::probe),
     (Format::Qcow2, instar_qcow2::probe),
     (Format::Qed, instar_qed::probe),
@@ -34,6 +36,7 @@ const PROBES: [(Format, Probe); 9] = [
     (Format::Vpc, instar_vhd::probe),
     (Format::Bochs, instar_bochs::probe),
     (Format::Cloop, instar_cloop::probe),
+    (Format::Luks, instar_luks::probe),
 ];
 
 /// Every format whose mark `head` bears.
@@ -49,10 +52,21 @@ pub(crate) fn claims(head: &[u8]) -> impl Iterator<Item = Format> {
 /// # Errors
 /// Damage of the image, or an error of the host.
 pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Result<Opened<'h>> {
-    open_by(format, file, purpose, SizeRule::Creator)
+    open_by(format, file, purpose, SizeRule::Creator, None)
 }
 
-/// As [`open`], with what the user says of the size of a VHD.
+/// Makes a key of the passphrase of a locked image.
+///
+/// # Errors
+/// It is none of the image's; the image is not locked; damage of its header, or an error of the host.
+pub(crate) fn unlock(format: Format, file: File<'_>, passphrase: &[u8]) -> Result<Key> {
+    match format {
+        Format::Luks => instar_luks::unlock(file, passphrase),
+        _ => Err(Fault::new(fault::luks::KEY_UNEXPECTED).named(format.name().as_bytes())),
+    }
+}
+
+/// As [`open`], with what the user says of the size of a VHD, and the key that a secret of the user's gave.
 ///
 /// # Errors
 /// Damage of the image, or an error of the host.
@@ -61,6 +75,7 @@ pub(crate) fn open_by<'h>(
     file: File<'h>,
     purpose: Purpose,
     rule: SizeRule,
+    key: Option<Key>,
 ) -> Result<Opened<'h>> {
     match format {
         Format::Raw => instar_raw::open(file),
@@ -72,9 +87,11 @@ pub(crate) fn open_by<'h>(
         Format::Bochs => instar_bochs::open(file),
         Format::Cloop => instar_cloop::open(file),
         Format::Dmg => instar_dmg::open(file),
-        Format::Qcow => instar_qcow::open(file, purpose == Purpose::Describe),
+        Format::Luks if purpose == Purpose::Describe => instar_luks::look(file),
+        Format::Luks => instar_luks::open(file, key),
+        Format::Qcow => instar_qcow::open(file, purpose != Purpose::Read),
         Format::Qcow2 => {
-            let info_only = purpose == Purpose::Describe;
+            let info_only = purpose != Purpose::Read;
             instar_qcow2::open(file, instar_qcow2::OpenOptions { info_only })
         }
     }
@@ -84,16 +101,16 @@ pub(crate) fn open_by<'h>(
 ///
 /// # Errors
 /// A damaged header, or an error of the host.
-pub(crate) fn check<'h>(format: Format, file: File<'h>) -> Result<Box<dyn Check + 'h>> {
+pub(crate) fn check<'h>(format: Format, file: File<'h>, key: Option<Key>) -> Result<Box<dyn Check + 'h>> {
     match format {
         Format::Qcow2 => instar_qcow2::check(file),
         Format::Qed => instar_qed::check(file),
         Format::Vdi => instar_vdi::check(file),
         Format::Vhdx => instar_vhdx::check(file),
         Format::Vmdk => instar_vmdk::check(file),
-        Format::Raw | Format::Qcow | Format::Vpc | instar_abi::read_only_formats!() => {
+        Format::Raw | Format::Qcow | Format::Vpc | Format::Luks | instar_abi::read_only_formats!() => {
             Ok(Box::new(Unchecked {
-                backing: open(format, file, Purpose::Read)?.backing(),
+                backing: open_by(format, file, Purpose::Read, SizeRule::Creator, key)?.backing(),
                 format,
             }))
         }
@@ -115,6 +132,7 @@ pub(crate) fn edit<'h>(session: &Session<'h>, format: Format, file: File<'h>) ->
         Format::Vpc => instar_vhd::edit(file),
         Format::Vhdx => instar_vhdx::edit(file, seed),
         Format::Vmdk => instar_vmdk::edit(file),
+        Format::Luks => instar_luks::edit(file, session.key(file.slot())?),
         instar_abi::read_only_formats!() => return Err(read_only(&file)),
     };
     Ok(Box::new(Simple(sizeable?, file.slot(), format)))
@@ -269,6 +287,8 @@ pub(crate) fn create<'h>(
         }
         Create::Qcow(options) => instar_qcow::create(file, options, size, compress),
         Create::Qed(options) => instar_qed::create(file, options, size),
+        Create::Luks(_) if target.existing => instar_luks::existing(file, session.key(target.slot)?, size),
+        Create::Luks(options) => instar_luks::create(file, options, session.made()?, size),
         Create::Vdi(options) => instar_vdi::create(file, options, size, seed),
         Create::Vmdk(options) => {
             let parent = backing.and_then(Chain::content_id);
@@ -313,6 +333,7 @@ pub(crate) fn readable<'h>(
         Format::Vpc => instar_vhd::readable(file),
         Format::Vhdx => instar_vhdx::readable(file, seed, renews),
         Format::Vmdk => instar_vmdk::readable(file, apart, seed, renews),
+        Format::Luks => instar_luks::existing(file, session.key(file.slot())?, 0),
         instar_abi::read_only_formats!() => Err(read_only(&file)),
     }
 }

@@ -8,10 +8,11 @@ use instar_abi::report::{Done, Stage};
 use instar_abi::{Report, report};
 use instar_disk::{Fault, File, Format, Result, fault};
 
-use crate::chain::{open_below, part};
+use crate::chain::open_below;
 use crate::detect::detect;
 use crate::formats::{self, Purpose};
 use crate::session::{At, Outcome, Session};
+use crate::within::part;
 
 /// Carries out `info`: one [`report::Info`] for each layer.
 pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
@@ -53,5 +54,5 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
 }
 
 fn describe(file: File<'_>, format: Format, rule: SizeRule) -> Result<report::Info> {
-    formats::open_by(format, file, Purpose::Describe, rule)?.describe()
+    formats::open_by(format, file, Purpose::Describe, rule, None)?.describe()
 }

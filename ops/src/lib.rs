@@ -42,8 +42,10 @@ mod dd;
 mod detect;
 mod formats;
 mod info;
+mod keys;
 mod leaves;
 mod located;
+mod locks;
 mod map;
 mod marks;
 mod measure;
@@ -59,25 +61,34 @@ mod tree;
 mod within;
 mod zero;
 
+use alloc::vec::Vec;
+
 use instar_abi::job::Verb;
 use instar_abi::report::Done;
-use instar_abi::{Job, Report};
+use instar_abi::{Job, NamedSecret, Report};
 use instar_disk::Host;
 
 /// Does what `job` says and reports how it went; [`Report::Done`] or [`Report::Failed`] is the last report.
-pub fn run(host: &dyn Host, job: &Job) {
+/// `secrets` unlock images, and are gone before any other byte of an image is looked at.
+pub fn run(host: &dyn Host, job: &Job, secrets: Vec<NamedSecret>) {
     let outcome = if within::is_needed(job) {
         within::Within::new(host, job).and_then(|(within, job)| {
-            let session = session::Session::new(&within, &job);
-            carry_out(&session.with_starts(within.starts()))
+            let session = session::Session::new(&within, &job).with_starts(within.starts());
+            unlocked(session, secrets)
         })
     } else {
-        carry_out(&session::Session::new(host, job))
+        unlocked(session::Session::new(host, job), secrets)
     };
     host.report(&match outcome {
         Ok(done) => Report::Done(done),
         Err(failure) => Report::Failed(failure),
     });
+}
+
+fn unlocked(session: session::Session<'_>, secrets: Vec<NamedSecret>) -> session::Outcome<Done> {
+    let session = session.unlocked(&secrets);
+    drop(secrets);
+    carry_out(&session)
 }
 
 fn carry_out(session: &session::Session<'_>) -> session::Outcome<Done> {

@@ -1,6 +1,6 @@
 //! Where bytes of a disk are, all layers considered.
 
-use instar_disk::{Encoded, Kind, Slot};
+use instar_disk::{Encoded, Kind, Sealed, Slot};
 
 /// Where bytes are, and how many alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,7 @@ pub(crate) struct Located {
 pub(crate) enum Origin {
     Data { slot: Slot, offset: u64 },
     Encoded(Encoded),
+    Sealed(Sealed),
     Zero,
 }
 
@@ -25,6 +26,7 @@ impl Origin {
             Kind::Zero { .. } | Kind::Unallocated => Self::Zero,
             Kind::Data { slot, offset } => Self::Data { slot, offset },
             Kind::Encoded(encoded) => Self::Encoded(encoded),
+            Kind::Sealed(sealed) => Self::Sealed(sealed),
         }
     }
 }

@@ -44,6 +44,8 @@ impl Rehearsal {
             Create::Qcow2(options) => instar_qcow2::create(file, options, size, None, false),
             Create::Qcow(options) => instar_qcow::create(file, options, size, false),
             Create::Qed(options) => instar_qed::create(file, options, size),
+            // Measured by the length of its header.
+            Create::Luks(_) => Err(Fault::new(fault::core::UNSUPPORTED).named(b"to measure luks so")),
             Create::Vdi(options) => instar_vdi::create(file, options, size, &seed),
             Create::Vpc(options) => instar_vhd::create(file, options, size, &seed),
             Create::Vhdx(options) => instar_vhdx::create(file, options, size, &seed),

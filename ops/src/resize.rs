@@ -112,6 +112,7 @@ fn judge(old: u64, wanted: &Resize) -> Result<u64> {
 /// Brings bytes that stand in no file as they are.
 fn fetch(host: &dyn Host, below: Option<&mut Chain<'_>>, from: Distant, into: &mut [u8]) -> Result<()> {
     let length = from_usize(into.len());
+    let keys = below.as_deref().map(Chain::keys).unwrap_or_default();
     let mut pieces = Vec::new();
     let mut add = |at: u64, length: u64, from: Origin| {
         pieces.push(Piece {
@@ -141,7 +142,7 @@ fn fetch(host: &dyn Host, below: Option<&mut Chain<'_>>, from: Distant, into: &m
             }
         }
     }
-    let (mut assembler, mut spans, mut buffer) = (Assembler::default(), Vec::new(), Vec::new());
+    let (mut assembler, mut spans, mut buffer) = (Assembler::new(keys), Vec::new(), Vec::new());
     assembler.lay_out(&pieces, true, 1, &mut spans, &mut buffer)?;
     let fetched = assembler.fetch(host, false, Vec::new(), &[], &mut buffer);
     fetched.map_err(|failure| failure.fault)?;

@@ -141,7 +141,7 @@ impl<'s, 'h> Look<'s, 'h> {
                 let first = names.next();
                 extents = first.map(|name| Fault::new(found::EXTENT_FILES).named(name.as_bytes()));
             }
-            None => {}
+            Some(Specific::Luks(_)) | None => {}
         }
         self.judge(Risk::DataFile, data);
         self.judge(Risk::ExtentFiles, extents);

@@ -3,8 +3,10 @@
 use alloc::vec::Vec;
 
 use instar_abi::report::{Failure, Stage};
-use instar_abi::{Job, Slot};
-use instar_disk::{Fault, File, Host, Result, fault};
+use instar_abi::{Job, NamedSecret, Slot};
+use instar_disk::{Fault, File, Host, Key, Result, fault};
+
+use crate::locks::Locks;
 
 /// The context of every verb.
 pub(crate) struct Session<'h> {
@@ -12,20 +14,39 @@ pub(crate) struct Session<'h> {
     pub(crate) job: &'h Job,
     /// Where files begin that are parts of those that the host has opened.
     starts: Vec<(Slot, u64)>,
+    /// The images that were unlocked.
+    locks: Locks,
 }
 
 impl<'h> Session<'h> {
-    pub(crate) const fn new(host: &'h dyn Host, job: &'h Job) -> Self {
+    pub(crate) fn new(host: &'h dyn Host, job: &'h Job) -> Self {
         Self {
             host,
             job,
             starts: Vec::new(),
+            locks: Locks::default(),
         }
     }
 
     /// With files that are parts of those that the host has opened.
     pub(crate) fn with_starts(self, starts: Vec<(Slot, u64)>) -> Self {
         Self { starts, ..self }
+    }
+
+    /// With the keys that the secrets of the run give.
+    pub(crate) fn unlocked(self, secrets: &[NamedSecret]) -> Self {
+        let locks = Locks::open(&self, secrets);
+        Self { locks, ..self }
+    }
+
+    /// What the key in that file turned out to be, if the user named a secret for it.
+    pub(crate) fn key(&self, slot: Slot) -> Result<Option<Key>> {
+        self.locks.key(slot)
+    }
+
+    /// The header of the new image, if it is sealed.
+    pub(crate) fn made(&self) -> Result<&instar_luks::New> {
+        self.locks.made()
     }
 
     /// Where in the host's file a file begins.

@@ -20,7 +20,8 @@ pub(crate) fn run(session: &Session<'_>, source: &Source) -> Outcome<Done> {
     if source.busy && format != Format::Raw {
         return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
     }
-    let mut image = formats::open(format, file, Purpose::Describe).at(stage)?;
+    let key = session.key(file.slot()).at(stage)?;
+    let mut image = formats::open_by(format, file, Purpose::List, source.size_rule, key).at(stage)?;
     let snapshots = image.snapshots().at(Stage::Other)?;
     session.host.report(&Report::Snapshots(snapshots));
     Ok(Done {

@@ -8,6 +8,7 @@ use instar_abi::report::Stage;
 use instar_disk::{Bitmaps, Fault, Result, fault};
 
 use crate::chain::Chain;
+use crate::keys::Keys;
 use crate::located::Located;
 use crate::session::{At, Outcome, Session};
 
@@ -91,6 +92,16 @@ impl<'h> Source<'h> {
             _ => 0,
         };
         units.max().unwrap_or(0).max(other)
+    }
+
+    /// The keys of what is sealed in them, and in the layers that they are compared with.
+    pub(crate) fn keys(&self) -> Keys {
+        let parts = self.parts.iter().map(|part| part.chain.keys());
+        let other = match &self.wanted {
+            Wanted::Differing(other) => other.keys(),
+            _ => Keys::default(),
+        };
+        parts.fold(other, Keys::and)
     }
 
     /// Where the bytes from `offset` (below the size) on are.

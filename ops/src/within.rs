@@ -12,9 +12,8 @@ use core::sync::atomic::AtomicU32;
 use instar_abi::job::{Source, Window};
 use instar_abi::report::Stage;
 use instar_abi::{Job, Report};
-use instar_disk::{Action, Fault, FileFacts, Host, Io, Result, Role, Slot, fault, to_usize};
+use instar_disk::{Action, Fault, FileFacts, Host, Io, Result, Role, Slot, align_up, fault, to_usize};
 
-use crate::chain::part;
 use crate::session::{At, Outcome};
 
 /// A part of a file.
@@ -225,6 +224,27 @@ impl Host for Within<'_> {
     fn progress(&self, done: u64, total: u64) {
         self.host.progress(done, total);
     }
+}
+
+/// The start and the length of a part of a file of `size` bytes.
+///
+/// # Errors
+/// The part is not inside the file, or is not a whole number of sectors long.
+pub(crate) fn part(window: Window, size: u64) -> Result<(u64, u64)> {
+    let Some(rest) = size.checked_sub(window.offset) else {
+        return Err(Fault::new(fault::core::WINDOW_OFFSET).with([window.offset, size]));
+    };
+    let length = match window.length {
+        None => align_up(rest, 512)?,
+        Some(length) if length > rest => {
+            return Err(Fault::new(fault::core::WINDOW_LENGTH).with([window.offset, length, size]));
+        }
+        Some(length) if !length.is_multiple_of(512) => {
+            return Err(Fault::new(fault::core::WINDOW_SECTORS).with([length]));
+        }
+        Some(length) => length,
+    };
+    Ok((window.offset, length))
 }
 
 /// Where the innermost of parts within parts starts in a file of `size` bytes, and how long it is.

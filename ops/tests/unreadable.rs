@@ -79,6 +79,7 @@ fn a_bad_sector_is_a_failure_to_read_at_its_place() {
                     bounds: Bounds::default(),
                     seed: Seed::default(),
                 },
+                Vec::new(),
             );
             let last = host.native.reports().pop().unwrap();
             let Report::Failed(Failure { stage, fault }) = last else {

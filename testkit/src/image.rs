@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use instar_disk::{Fault, File, FileFacts, FileKind, Host, Image, Kind, Result, Slot, Target};
+use instar_disk::{Fault, File, FileFacts, FileKind, Host, Image, Kind, Result, Sealed, Slot, Target};
 
 use crate::Native;
 use crate::conformance::{self, Format, Open};
@@ -48,6 +48,16 @@ pub fn read_image(host: &dyn Host, image: &mut dyn Image, below: Option<&[u8]>) 
                     disk[range.start..range.start + below.len()].copy_from_slice(below);
                 }
             }
+            Kind::Sealed(Sealed {
+                slot,
+                offset,
+                position,
+            }) => {
+                let (_, key) = image.key().expect("a key for what is sealed");
+                let bytes = &mut disk[range];
+                file(host, slot, FileKind::Regular).read_padded(offset, bytes)?;
+                key.decrypt(position, bytes)?;
+            }
             Kind::Encoded(_) => panic!("nothing is encoded here"),
         }
         at += mapping.length;
@@ -75,7 +85,7 @@ pub fn read_range(host: &dyn Host, image: &mut dyn Image, offset: u64, length: u
 }
 
 /// Writes `disk` through `target` as the engine does: ascending, unit by unit, zero units left out, zero pieces of
-/// 4096 bytes left out of fresh places. Asks for at most `stride` units at a time.
+/// 4096 bytes left out of fresh places, and sealed if the target wants it. Asks for at most `stride` units at a time.
 ///
 /// # Errors
 /// Why it cannot be written.
@@ -107,6 +117,15 @@ pub fn write_disk(host: &dyn Host, target: &mut dyn Target, disk: &[u8], stride:
                 "a placement of {} bytes",
                 place.length
             );
+            if let Some(sealing) = target.sealing() {
+                let mut bytes = slice(disk, at, place.length).to_vec();
+                sealing
+                    .key
+                    .encrypt(sealing.position(at, place.offset), &mut bytes)?;
+                write(place.slot, place.offset, &bytes)?;
+                at += place.length;
+                continue;
+            }
             let bytes = slice(disk, at, place.length);
             for (index, piece) in bytes.chunks(4096).enumerate() {
                 if !place.fresh || !is_zero(piece) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use instar_disk::job::Preallocation;
-use instar_disk::{Edit, Fault, File, FileFacts, Host, Image, Kind, Resizing, Result};
+use instar_disk::{Edit, Fault, File, FileFacts, Host, Image, Kind, Resizing, Result, Sealed};
 
 use crate::conformance::Open;
 use crate::{Failing, Native, State, Torn};
@@ -251,7 +251,7 @@ fn read(native: &Native, image: &mut dyn Image) -> Result<Disk> {
         let mapping = image.map(at)?;
         assert!(mapping.length >= 1 && at + mapping.length <= size);
         match mapping.kind {
-            Kind::Data { slot, offset } => {
+            Kind::Data { slot, offset } | Kind::Sealed(Sealed { slot, offset, .. }) => {
                 let mut bytes = vec![0; mapping.length as usize];
                 let mut io = [instar_disk::Io::new(instar_disk::Action::Read {
                     slot,
@@ -261,6 +261,9 @@ fn read(native: &Native, image: &mut dyn Image) -> Result<Disk> {
                 native.submit(&mut io);
                 let [io] = io;
                 io.outcome.map_err(|error| error.fault(slot))?;
+                if let (Kind::Sealed(sealed), Some((_, key))) = (mapping.kind, image.key()) {
+                    key.decrypt(sealed.position, &mut bytes)?;
+                }
                 for (number, sector) in (at / SECTOR..).zip(bytes.chunks(SECTOR as usize)) {
                     if sector.iter().any(|byte| *byte != 0) {
                         disk.sectors.insert(number, sector.to_vec());

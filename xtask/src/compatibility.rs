@@ -43,6 +43,12 @@ const VARIANTS: &[(&str, &str, &str)] = &[
     ("qcow, version 1", "qcow", ""),
     ("qed", "qed", ""),
     ("qed, clusters of 4 KiB", "qed", "cluster_size=4k,table_size=2"),
+    ("luks, aes-256 in xts", "luks", "key-secret=s,iter-time=10"),
+    (
+        "luks, serpent in cbc",
+        "luks",
+        "key-secret=s,iter-time=10,cipher-alg=serpent-256,cipher-mode=cbc,ivgen-alg=essiv",
+    ),
 ];
 
 /// What qemu-img reads and never makes: a name to show, the format, and what makes an image of a disk.
@@ -169,7 +175,7 @@ impl Bench {
     }
 
     fn makes(&self, format: &str, options: &str) -> bool {
-        let mut words = vec!["convert", "-f", "raw", "-O"];
+        let mut words = vec!["convert", "--object", SECRET, "-f", "raw", "-O"];
         words.extend(format.split(' '));
         if !options.is_empty() {
             words.extend(["-o", options]);
@@ -187,10 +193,10 @@ impl Bench {
         let format = format.split(' ').next().unwrap_or_default();
         let plain = options.is_empty() && !target.contains(&"-c");
         let made = self
-            .qemu(&[&["convert", "-f", "raw"], target.as_slice(), &["disk", "image"]].concat())
+            .qemu(&[TO, target.as_slice(), &["disk", "image"]].concat())
             .is_ok();
         let [info, read, dd_from] = self.reads(format, "image").map(|works| made && works);
-        let to = [&["convert", "-f", "raw"], target.as_slice(), &["disk"]].concat();
+        let to = [TO, target.as_slice(), &["disk"]].concat();
         let write = self.qemu(&[to.as_slice(), &["theirs"]].concat()).is_ok()
             && self.ours(&[to.as_slice(), &["ours"]].concat()).is_ok()
             && self.same(format);
@@ -229,29 +235,36 @@ impl Bench {
                 && self.ours(&[words, &[ours]].concat()).is_ok()
                 && self.same("raw")
         };
-        let read = both(&["convert", "-f", format, "-O", "raw", image], ["theirs", "ours"]);
+        let [how @ .., named] = &named(format, image)[..] else {
+            return [false; 3];
+        };
+        let how: Vec<&str> = how.iter().map(String::as_str).collect();
+        let read = [&["convert", "-O", "raw"], how.as_slice(), &[named]].concat();
+        let read = both(&read, ["theirs", "ours"]);
         let info = ["human", "json"].iter().all(|kind| {
             let words = ["info", "--output", kind, image];
             self.qemu(&words)
                 .is_ok_and(|theirs| self.ours(&words).is_ok_and(|ours| theirs == ours))
         });
+        let named = format!("if={named}");
         let window = [
-            "dd",
-            "-f",
-            format,
-            &format!("if={image}"),
-            "bs=1000",
-            "skip=70",
-            "count=4000",
-        ];
+            &["dd"],
+            how.as_slice(),
+            &[&named, "bs=1000", "skip=70", "count=4000"],
+        ]
+        .concat();
         [info, read, both(&window, ["of=theirs", "of=ours"])]
     }
 
     /// qemu-img sees the same disk in both results; removes them.
     fn same(&self, format: &str) -> bool {
-        let same = self
-            .qemu(&["compare", "-f", format, "-F", format, "theirs", "ours"])
-            .is_ok();
+        let [theirs, ours] = ["theirs", "ours"].map(|image| named(format, image));
+        // Options are for both, but for the format of the second.
+        let other = ours.iter().map(|word| if word == "-f" { "-F" } else { word });
+        let said = if format == "luks" { ours.len() - 1 } else { 0 };
+        let other: Vec<&str> = other.skip(said).collect();
+        let words: Vec<&str> = theirs.iter().map(String::as_str).chain(other).collect();
+        let same = self.qemu(&[&["compare"], words.as_slice()].concat()).is_ok();
         for entry in std::fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with("theirs") || name.starts_with("ours") {
@@ -275,3 +288,20 @@ impl Bench {
         output(command.env("INSTAR_QEMU_VERSION", &self.profile))
     }
 }
+
+/// The words that name an image to be read.
+fn named(format: &str, image: &str) -> Vec<String> {
+    match format {
+        "luks" => {
+            let options = format!("driver=luks,key-secret=s,file.filename={image}");
+            ["--object", SECRET, "--image-opts", &options]
+                .map(str::to_owned)
+                .to_vec()
+        }
+        _ => ["-f", format, image].map(str::to_owned).to_vec(),
+    }
+}
+
+/// What a conversion to any format begins with; formats without a key have no use for the secret.
+const TO: &[&str] = &["convert", "--object", SECRET, "-f", "raw"];
+const SECRET: &str = "secret,id=s,data=correct horse";

@@ -65,6 +65,16 @@ super::faults! {
     BLOCKS = 0x1a22, "{0} bytes cannot be encrypted in blocks of {1} bytes";
     /// Parameters that no derivation has. Text: what.
     DERIVATION = 0x1a23, "the key slot's {text} cannot be used";
+    /// The file ends before the data begins.
+    TOO_SHORT = 0x1a40, "Could not refresh total sector count: Input/output error";
+    /// A key is needed, and none was named.
+    NO_KEY = 0x1a41, "Parameter 'key-secret' is required for cipher";
+    /// No secret has that name. Text: it.
+    NO_SECRET = 0x1a42, "No secret with id '{text}'";
+    /// A passphrase is not text. Text: the secret's name.
+    NOT_TEXT = 0x1a43, "Data from secret {text} is not valid UTF-8";
+    /// A key is named for an image that takes none. Text: its format.
+    KEY_UNEXPECTED = 0x1a44, "Block format '{text}' does not support the option 'key-secret'";
     /// Key slots. Number: the slot.
     SLOT_NUMBER = 0x1a30, "Invalid keyslot {0} specified, must be between 0 and 7";
     /// Key slots: none is free.

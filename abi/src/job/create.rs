@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cipher::{CipherAlgorithm, CipherMode, CipherSpec, HashName, IvGenerator};
 use crate::file::{Format, Slot};
 use crate::text::ImageText;
 
@@ -24,6 +25,8 @@ pub enum Create {
     Vdi(VdiCreate),
     /// QED.
     Qed(QedCreate),
+    /// LUKS.
+    Luks(LuksCreate),
     /// Qcow, version 1.
     Qcow(QcowCreate),
 }
@@ -40,6 +43,7 @@ impl Create {
             Self::Vhdx(_) => Format::Vhdx,
             Self::Vdi(_) => Format::Vdi,
             Self::Qed(_) => Format::Qed,
+            Self::Luks(_) => Format::Luks,
             Self::Qcow(_) => Format::Qcow,
         }
     }
@@ -251,4 +255,47 @@ impl Default for QedCreate {
 pub struct QcowCreate {
     /// `backing_file`, as it is written to the image. Of its format nothing is.
     pub backing_file: Option<ImageText>,
+}
+
+/// Options of a LUKS target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LuksCreate {
+    /// `cipher-alg`, `cipher-mode`, `ivgen-alg` and `ivgen-hash-alg`.
+    pub cipher: CipherSpec,
+    /// `hash-alg`.
+    pub hash: HashName,
+    /// What `iter-time` comes to on this machine: iterations for the first key slot.
+    pub slot_iterations: u32,
+    /// The same for the digest of the key.
+    pub digest_iterations: u32,
+    /// `key-secret`: the name of the secret.
+    pub key: Option<ImageText>,
+    /// `preallocation`; never `Metadata`.
+    pub preallocation: Preallocation,
+    /// `detached-header`: nothing but the header is made.
+    pub detached: bool,
+}
+
+impl Default for LuksCreate {
+    fn default() -> Self {
+        Self {
+            cipher: CipherSpec {
+                algorithm: CipherAlgorithm::Aes256,
+                mode: CipherMode::Xts,
+                ivgen: IvGenerator::Plain64,
+                ivhash: None,
+            },
+            hash: HashName::Sha256,
+            slot_iterations: Self::LEAST_ITERATIONS,
+            digest_iterations: Self::LEAST_ITERATIONS,
+            key: None,
+            preallocation: Preallocation::Off,
+            detached: false,
+        }
+    }
+}
+
+impl LuksCreate {
+    /// The fewest iterations that a new header takes: those of the LUKS specification and the reference tool.
+    pub const LEAST_ITERATIONS: u32 = 1000;
 }

@@ -32,6 +32,7 @@ pub(crate) fn describe(file: File<'_>, offset: u64) -> Result<Box<LuksInfo>> {
         iv_generator_hash: (!generator_hash.is_empty()).then(|| ImageText::new(generator_hash)),
         hash: ImageText::new(until_nul(&raw.hash_spec)),
         uuid: ImageText::new(until_nul(&raw.uuid)),
+        detached: false,
         payload_offset: bytes(raw.payload_offset),
         master_key_iterations: raw.mk_digest_iter.get(),
         slots: raw.key_slots.iter().map(slot).collect(),

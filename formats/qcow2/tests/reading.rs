@@ -108,6 +108,7 @@ impl Extent {
             Kind::Zero { at } => (true, false, false, at.map(|(_, offset)| offset)),
             Kind::Unallocated => (true, false, false, None),
             Kind::Encoded(_) => (false, true, true, None),
+            Kind::Sealed(_) => (false, true, false, None),
         };
         Self {
             start,

@@ -1,14 +1,16 @@
 //! The first instructions of a lane, and where it goes from there.
 
+use alloc::vec::Vec;
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use instar_abi::fault::core as faults;
-use instar_abi::layout::{BASE, BootInfo, CONTROL, JOB};
+use instar_abi::layout::{BASE, BootInfo, CONTROL, JOB, SECRETS, SECRETS_BYTES};
 use instar_abi::limits::{JOB_BYTES, LANES};
 use instar_abi::report::{Failure, Stage};
-use instar_abi::{Fault, Job, Report, decode};
+use instar_abi::{Fault, Job, NamedSecret, Report, decode};
 use instar_disk::Host as _;
+use zeroize::Zeroize as _;
 
 use super::client::Client;
 use super::{crew, doorbell, heap};
@@ -62,11 +64,26 @@ fn first() {
     let place = core::ptr::with_exposed_provenance::<u8>(JOB as usize);
     // SAFETY: the job area is mapped, `bytes` stays inside of it, and nothing writes to it while lanes run.
     let bytes = unsafe { core::slice::from_raw_parts(place, bytes) };
-    match decode::<Job>(bytes) {
-        Ok(job) => instar_ops::run(&Client, &job),
-        Err(_) => Client.report(&Report::Failed(Failure {
+    match (decode::<Job>(bytes), secrets(info.secret_bytes)) {
+        (Ok(job), Some(secrets)) => instar_ops::run(&Client, &job, secrets),
+        _ => Client.report(&Report::Failed(Failure {
             stage: Stage::Other,
             fault: Fault::new(faults::INTERNAL).with([u64::from(line!())]),
         })),
     }
+}
+
+/// Takes the secrets of this run, and wipes the place where they stood.
+fn secrets(bytes: u64) -> Option<Vec<NamedSecret>> {
+    if bytes == 0 {
+        return Some(Vec::new());
+    }
+    let bytes = usize::try_from(bytes.min(SECRETS_BYTES)).ok()?;
+    let place = core::ptr::with_exposed_provenance_mut::<u8>(SECRETS as usize);
+    // SAFETY: the place is mapped writable and `bytes` stays inside of it; nobody else has a reference to it, and this one is gone when
+    // this function ends.
+    let place = unsafe { core::slice::from_raw_parts_mut(place, bytes) };
+    let secrets = decode(place).ok();
+    place.zeroize();
+    secrets
 }

@@ -67,8 +67,10 @@ fn command(
     };
     *verb = Some(found.page.name);
     let mut help = |page: &Page| console.print(flags::verb_page(page, program).as_bytes());
-    let command = found.read(getopt.rest(), &mut common, &mut help)?;
-    let settings = settings::with_options(outside?, &common)?;
+    let mut secrets = Vec::new();
+    let command = found.read(getopt.rest(), &mut common, &mut secrets, &mut help)?;
+    let mut settings = settings::with_options(outside?, &common)?;
+    settings.policy.secrets = secrets.into();
     command(&mut Context::begin(&settings.policy, program, console))
 }
 

@@ -38,6 +38,10 @@ pub enum Error {
     },
     /// The job has no encoding: our own mistake.
     JobNotEncoded,
+    /// The system gives no random bytes for a new key.
+    NoRandomness(io::Error),
+    /// The secrets have more bytes than a guest takes.
+    SecretsTooLong,
     /// The job does not fit into the guest's memory.
     JobRefused(io::Error),
     /// Our own process could not be confined.

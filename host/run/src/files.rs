@@ -1,7 +1,7 @@
 //! Opening images to read them.
 
-use instar_abi::FileFacts;
 use instar_abi::job::{Below as JobBelow, SnapshotName, Source};
+use instar_abi::{FileFacts, ImageText};
 use instar_engine::{Cache, Files, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions, Wishes};
 
 use crate::{Below, Error, Image, Policy, Refusal};
@@ -92,6 +92,7 @@ impl Image {
             window: self.window,
             inside: self.inside.clone(),
             size_rule: self.size_rule,
+            key: self.key.as_deref().map(ImageText::new),
             ..Source::new(facts.slot, self.format)
         })
     }

@@ -1,15 +1,19 @@
 //! The guest of a run: prepared early, given its job and its files, run to its end.
 
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use instar_abi::job::Verb;
-use instar_abi::{Job, Report};
+use instar_abi::layout::SECRETS_LENGTH;
+use instar_abi::{ImageText, Job, NamedSecret, Report, Secret};
 use instar_engine::{Engine, Files, ReportLimits};
 use instar_jail::{Confinement, Landlock, Role};
 use instar_memory::GuestMemory;
 use instar_sandbox::{Mode, Outcome, Sandbox};
+
+use zeroize::Zeroizing;
 
 use crate::clock::{Clock, Limit};
 use crate::reports::{Listener, Reports};
@@ -95,6 +99,7 @@ impl Guest {
     ) -> Result<Ended, Error> {
         let bytes = instar_abi::encode(job).map_err(|_| Error::JobNotEncoded)?;
         self.sandbox.set_job(&bytes).map_err(Error::JobRefused)?;
+        self.hand_over_secrets(&job.verb)?;
         let observer: Arc<dyn Observer> = observer;
         Room::new(job).begin(&files);
         let (sink, kept) = Reports::new(job, Arc::clone(&observer), listener);
@@ -153,6 +158,22 @@ impl Guest {
         })
     }
 
+    /// Gives the guest the secrets that its job names. What is made of them on the way is wiped.
+    fn hand_over_secrets(&self, verb: &Verb) -> Result<(), Error> {
+        let wanted = verb.secrets();
+        let known = self.policy.secrets.iter();
+        let mut secrets: Vec<&NamedSecret> = known.filter(|secret| wanted.contains(&&secret.id)).collect();
+        let random = verb.makes_keys().then(random).transpose()?;
+        secrets.extend(&random);
+        if secrets.is_empty() {
+            return Ok(());
+        }
+        // With room for all of them at once: what a vector leaves behind when it grows is not wiped.
+        let mut bytes = Zeroizing::new(vec![0; SECRETS_LENGTH]);
+        let used = instar_abi::encode_into(&secrets, &mut bytes).map_err(|_| Error::SecretsTooLong)?;
+        self.sandbox.set_secrets(used).map_err(Error::JobRefused)
+    }
+
     /// What the threads that serve lanes are for.
     fn roles(&self) -> Role {
         let lane = match self.sandbox.mode() {
@@ -182,6 +203,21 @@ impl Guest {
         Ok(())
     }
 }
+
+/// Random bytes for new keys. Unlike those for identifiers they cannot be done without, and nobody can choose them.
+fn random() -> Result<NamedSecret, Error> {
+    let mut bytes = vec![0; RANDOM_BYTES];
+    let source = std::fs::File::open("/dev/urandom");
+    let read = source.and_then(|mut source| source.read_exact(&mut bytes));
+    read.map_err(Error::NoRandomness)?;
+    Ok(NamedSecret {
+        id: ImageText::new(NamedSecret::RANDOM),
+        content: Secret::new(bytes),
+    })
+}
+
+/// As many as the longest key has, whatever it is used for.
+const RANDOM_BYTES: usize = 32;
 
 /// The reports that the guest may send. A map is as long as the image is fragmented; the code that prints it checks each run.
 fn report_limits(job: &Job) -> ReportLimits {

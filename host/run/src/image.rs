@@ -36,6 +36,8 @@ pub struct Image {
     pub size_rule: SizeRule,
     /// What lies below it.
     pub below: Below,
+    /// The name of the secret that unlocks it.
+    pub key: Option<Vec<u8>>,
 }
 
 /// The layer below an image.

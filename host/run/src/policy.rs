@@ -1,8 +1,10 @@
 //! How far an image is trusted, how hard it is confined, and how much it may use.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use instar_abi::NamedSecret;
 use instar_abi::layout::DEFAULT_BYTES;
 use instar_sandbox::Choice;
 
@@ -38,6 +40,8 @@ pub struct Policy {
     pub max_output: Option<u64>,
     /// Longest backing chain.
     pub max_chain: u32,
+    /// What unlocks images, by the names that images are opened with. A run is given those that it needs.
+    pub secrets: Arc<[NamedSecret]>,
 }
 
 /// Where images are parsed.
@@ -67,6 +71,7 @@ impl Default for Policy {
             max_size: None,
             max_output: None,
             max_chain: 200,
+            secrets: Arc::default(),
         }
     }
 }

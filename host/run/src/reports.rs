@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use instar_abi::job::Verb;
 use instar_abi::limits::{FINDINGS, SLOTS};
-use instar_abi::report::{Info, Snapshot, Specific};
+use instar_abi::report::{Info, LuksInfo, Snapshot, Specific};
 use instar_abi::{Fault, ImageText, Job, Report};
 use instar_engine::{Files, Sink};
 use instar_memory::Violation;
@@ -215,6 +215,7 @@ fn items(info: &Info) -> usize {
             qcow2.bitmaps.len() + qcow2.luks.as_ref().map_or(0, |luks| luks.slots.len())
         }
         Some(Specific::Vmdk(vmdk)) => vmdk.extents.len(),
+        Some(Specific::Luks(luks)) => luks.slots.len(),
     };
     info.snapshots.len().saturating_add(specific)
 }
@@ -245,7 +246,6 @@ fn footprint(report: &Report) -> usize {
 }
 
 fn of_info(info: &Info) -> usize {
-    let texts = |texts: &[&ImageText]| texts.iter().map(|text| of_text(text)).sum::<usize>();
     let backing = info.backing.as_ref().map_or(0, |backing| {
         of_text(&backing.name) + backing.format.as_ref().map_or(0, of_text)
     });
@@ -254,17 +254,7 @@ fn of_info(info: &Info) -> usize {
         Some(Specific::Qcow2(qcow2)) => {
             let bitmaps = qcow2.bitmaps.iter();
             let bitmaps = bitmaps.map(|bitmap| size_of_val(bitmap) + of_text(&bitmap.name));
-            let luks = qcow2.luks.as_ref().map_or(0, |luks| {
-                let names = [
-                    &luks.cipher,
-                    &luks.cipher_mode,
-                    &luks.iv_generator,
-                    &luks.hash,
-                    &luks.uuid,
-                ];
-                let hash = luks.iv_generator_hash.as_ref().map_or(0, of_text);
-                size_of_val(&**luks) + size_of_val(&luks.slots[..]) + texts(&names) + hash
-            });
+            let luks = qcow2.luks.as_deref().map_or(0, of_luks);
             bitmaps.sum::<usize>() + luks + qcow2.data_file.as_ref().map_or(0, of_text)
         }
         Some(Specific::Vmdk(vmdk)) => {
@@ -274,8 +264,21 @@ fn of_info(info: &Info) -> usize {
             });
             extents.sum::<usize>() + of_text(&vmdk.create_type)
         }
+        Some(Specific::Luks(luks)) => of_luks(luks),
     };
     backing + of_snapshots(&info.snapshots) + specific
+}
+
+fn of_luks(luks: &LuksInfo) -> usize {
+    let names = [
+        &luks.cipher,
+        &luks.cipher_mode,
+        &luks.iv_generator,
+        &luks.hash,
+        &luks.uuid,
+    ];
+    let names = names.into_iter().chain(&luks.iv_generator_hash);
+    size_of_val(luks) + size_of_val(&luks.slots[..]) + names.map(of_text).sum::<usize>()
 }
 
 fn of_snapshots(snapshots: &[Snapshot]) -> usize {

@@ -6,7 +6,7 @@
 
 use instar_abi::layout::{
     BASE, BootInfo, CONTROL, GUARD_BYTES, HEAP, JOB, LAST_WORDS, LAST_WORDS_BYTES, MAILBOX_STRIDE, MAILBOXES,
-    PAGE, STACK_STRIDE, STACKS,
+    PAGE, SECRETS, STACK_STRIDE, STACKS,
 };
 
 use crate::image::{Access, Image};
@@ -52,7 +52,9 @@ pub(crate) fn plan(image: &Image<'_>, lanes: u32, memory_bytes: u64) -> Vec<Regi
     let mailboxes = MAILBOX_STRIDE.saturating_mul(u64::from(lanes));
     regions.push(region(MAILBOXES, mailboxes, Access::Write));
     regions.push(region(LAST_WORDS, LAST_WORDS_BYTES, Access::Write));
-    regions.push(region(JOB, HEAP.saturating_sub(JOB), Access::Read));
+    regions.push(region(JOB, SECRETS.saturating_sub(JOB), Access::Read));
+    // The guest wipes it.
+    regions.push(region(SECRETS, HEAP.saturating_sub(SECRETS), Access::Write));
     let end = BASE.saturating_add(memory_bytes);
     regions.push(region(HEAP, end.saturating_sub(HEAP), Access::Write));
     regions

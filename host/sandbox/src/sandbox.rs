@@ -7,7 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use instar_abi::layout::{BASE, BootInfo, CONTROL, JOB, LAST_WORDS, LAST_WORDS_BYTES, MAX_BYTES, MIN_BYTES};
+use instar_abi::layout::{
+    BASE, BootInfo, CONTROL, JOB, LAST_WORDS, LAST_WORDS_BYTES, MAX_BYTES, MIN_BYTES, SECRETS, SECRETS_BYTES,
+};
 use instar_abi::limits::{JOB_BYTES, LANES};
 use instar_memory::{GuestMemory, Next, StopSign};
 use zerocopy::IntoBytes;
@@ -109,6 +111,7 @@ impl Sandbox {
             magic: BootInfo::MAGIC,
             memory_bytes: memory.len(),
             job_bytes: 0,
+            secret_bytes: 0,
             lanes,
             doorbell,
         };
@@ -195,6 +198,21 @@ impl Sandbox {
         }
         self.memory.write(JOB - BASE, job)?;
         self.boot.lock().unwrap_or_else(PoisonError::into_inner).job_bytes = job.len() as u64;
+        Ok(())
+    }
+
+    /// Gives the guest its secrets, as [`instar_abi::encode`] makes them.
+    ///
+    /// # Errors
+    /// `InvalidInput` for secrets that are too long.
+    pub fn set_secrets(&self, secrets: &[u8]) -> io::Result<()> {
+        if secrets.len() as u64 > SECRETS_BYTES {
+            let text = "the secrets are too long: they have room in 64 KiB together";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        self.memory.write(SECRETS - BASE, secrets)?;
+        let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
+        boot.secret_bytes = secrets.len() as u64;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Engine, modes, run, sandbox};
-use instar_abi::layout::{BACKEND, BASE, HEAP, JOB, LAST_WORDS, MAILBOXES, STACK_STRIDE, STACKS};
+use instar_abi::layout::{BACKEND, BASE, HEAP, JOB, LAST_WORDS, MAILBOXES, SECRETS, STACK_STRIDE, STACKS};
 use instar_abi::limits::BATCH;
 use instar_abi::request::Op;
 use instar_abi::{BadRequest, RawRequest};
@@ -561,6 +561,8 @@ fn bytes_are_copied_only_to_pages_that_the_guest_may_write_to() {
             (BACKEND + 4096, false),
             (JOB - 4096, false),
             (JOB, false),
+            (SECRETS - 16, false),
+            (SECRETS, true),
             (HEAP, true),
             (HEAP + (4 << 20), true),
         ] {

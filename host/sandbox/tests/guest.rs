@@ -8,6 +8,8 @@
 
 mod common;
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,9 @@ use common::{Engine, modes};
 use instar_abi::job::{Bounds, Info, Seed, Source, Verb};
 use instar_abi::layout::DEFAULT_BYTES;
 use instar_abi::request::Op;
-use instar_abi::{FileFacts, FileKind, Format, Job, RawRequest, Report, Slot, encode};
+use instar_abi::{
+    FileFacts, FileKind, Format, ImageText, Job, NamedSecret, RawRequest, Report, Secret, Slot, encode,
+};
 use instar_sandbox::{Choice, Mode, Outcome, Sandbox};
 use instar_testkit::elf::{Batch, player};
 
@@ -58,6 +62,75 @@ fn info_on_a_raw_file_is_reported_and_the_guest_exits() {
                 "{reports:?}"
             );
             assert!(engine.served.load(Ordering::Relaxed) > 0);
+        }
+    }
+}
+
+/// A LUKS disk that qemu-img made.
+fn locked(directory: &Path) -> Vec<u8> {
+    let image = directory.join("image");
+    let make = [
+        "create",
+        "-q",
+        "--object",
+        "secret,id=s,data=correct horse battery",
+        "-f",
+        "luks",
+    ];
+    let mut command = Command::new("qemu-img");
+    command
+        .args(make)
+        .args(["-o", "key-secret=s,iter-time=0"])
+        .arg(&image)
+        .arg("64k");
+    assert!(command.status().unwrap().success());
+    std::fs::read(image).unwrap()
+}
+
+/// The guest has unlocked a disk with it by then, or failed to.
+#[test]
+fn nothing_of_a_secret_is_left_in_the_memory_of_the_guest() {
+    const SECRET: &[u8] = b"correct horse battery";
+    let directory = tempfile::tempdir().unwrap();
+    let disk = locked(directory.path());
+    let facts = FileFacts {
+        slot: Slot(0),
+        size: disk.len() as u64,
+        kind: FileKind::Regular,
+        writable: false,
+        busy: false,
+        called_dmg: false,
+    };
+    for choice in modes() {
+        for (content, fits) in [(SECRET, true), (b"correct horse battery staple", false)] {
+            let id = ImageText::new(b"s");
+            let job = Job {
+                verb: Verb::Snapshots(Source {
+                    key: Some(id.clone()),
+                    ..Source::new(Slot(0), Some(Format::Luks))
+                }),
+                files: vec![facts],
+                bounds: Bounds::default(),
+                seed: Seed::default(),
+            };
+            let content = Secret::new(content.to_vec());
+            let sandbox = Sandbox::prepare(choice, 1, DEFAULT_BYTES).unwrap();
+            sandbox.set_job(&encode(&job).unwrap()).unwrap();
+            sandbox
+                .set_secrets(&encode(&[NamedSecret { id, content }].to_vec()).unwrap())
+                .unwrap();
+            let engine = Engine::new(&disk);
+            assert!(matches!(engine.run(&sandbox), Outcome::Exited));
+            let last = engine.reports.lock().unwrap().pop().unwrap();
+            assert_eq!(matches!(last, Report::Done(_)), fits, "{last:?}");
+            let mut memory = vec![0; usize::try_from(sandbox.memory().len()).unwrap()];
+            sandbox.memory().read(0, &mut memory).unwrap();
+            let place = memory.windows(8).position(|bytes| bytes == &SECRET[..8]);
+            assert_eq!(
+                place.map(|place| format!("{place:#x}")),
+                None,
+                "{choice:?} {fits}"
+            );
         }
     }
 }

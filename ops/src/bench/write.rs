@@ -317,6 +317,7 @@ fn defaults(format: Format) -> Option<Create> {
         Format::Vdi => Create::Vdi(job::VdiCreate::default()),
         Format::Qcow => Create::Qcow(job::QcowCreate::default()),
         Format::Qed => Create::Qed(job::QedCreate::default()),
+        Format::Luks => Create::Luks(job::LuksCreate::default()),
         instar_abi::read_only_formats!() => return None,
     })
 }

@@ -1,16 +1,17 @@
-//! Bringing the bytes of a chunk together in a lane's buffer: reading what is plain, decoding what is not.
+//! Bringing the bytes of a chunk together in a lane's buffer: reading what is plain, decoding and decrypting what is not.
 
 use alloc::vec::Vec;
 
 use instar_abi::report::{Failure, Stage};
 use instar_codecs::Decoder;
 use instar_disk::{
-    Action, CopyRange, Encoded, Fault, Host, Io, IoError, Result, Slot, align_down, align_up, fault,
-    from_usize, to_usize,
+    Action, CopyRange, Encoded, Fault, Host, Io, IoError, Key, Result, Sealed, Slot, align_down, align_up,
+    fault, from_usize, to_usize,
 };
 
 use super::plan::Piece;
 use super::salvage;
+use crate::keys::Keys;
 use crate::located::Origin;
 use crate::session::{At, Outcome, internal};
 
@@ -29,6 +30,13 @@ pub(crate) struct Span {
     pub(crate) at: usize,
     /// Its length in bytes.
     pub(crate) length: usize,
+}
+
+impl Span {
+    /// Where it ends in the target.
+    pub(super) fn end(&self) -> u64 {
+        self.target.saturating_add(from_usize(self.length))
+    }
 }
 
 /// Where in the buffer a byte of the target lies.
@@ -58,6 +66,9 @@ pub(crate) struct Assembler {
     stored: Vec<u8>,
     unit: Vec<u8>,
     decoder: Decoder,
+    keys: Keys,
+    /// Sectors that could not be read and were given up.
+    lost: Vec<(Slot, u64)>,
 }
 
 /// One read of encoded bytes into `stored`.
@@ -77,6 +88,14 @@ impl StoredRead {
 }
 
 impl Assembler {
+    /// One that decrypts what is sealed with these keys.
+    pub(crate) fn new(keys: Keys) -> Self {
+        Self {
+            keys,
+            ..Self::default()
+        }
+    }
+
     /// Lays the pieces that have data out in the buffer, in spans of whole units, and makes it large enough. Known zeros are
     /// laid out only if they are to be written.
     pub(crate) fn lay_out(
@@ -142,6 +161,8 @@ impl Assembler {
             reads,
             stored,
             used,
+            keys,
+            lost,
             ..
         } = self;
         let buffer = buffer
@@ -150,7 +171,7 @@ impl Assembler {
             .at(Stage::Other)?;
         let writes = first.len();
         let mut batch = first;
-        gather(&mut batch, fills, buffer).at(Stage::Other)?;
+        gather(&mut batch, fills, keys, buffer).at(Stage::Other)?;
         let plain = batch.len();
         let mut rest = stored.as_mut_slice();
         for read in reads.iter() {
@@ -167,12 +188,12 @@ impl Assembler {
             }));
         }
         if !batch.is_empty() {
-            salvage::submit(host, &mut batch, salvage);
+            *lost = salvage::submit(host, &mut batch, salvage);
         }
         if let Some((at, fault)) = blame(host, batch.iter().take(writes).zip(first_at)) {
             return Err(fault).at(Stage::Read(at));
         }
-        settle(&mut batch, writes, plain, first_at, fills)?;
+        settle(&mut batch, writes, plain, first_at, fills, keys)?;
         let first = batch.iter().take(writes);
         let shared = first.fold(0, |sum: u64, io| sum.saturating_add(io.shared));
         drop(batch);
@@ -191,20 +212,25 @@ impl Assembler {
     fn plan_stored(&mut self) -> Result<()> {
         self.reads.clear();
         for fill in &self.fills {
-            if let Origin::Encoded(Encoded {
-                slot, offset, stored, ..
-            }) = fill.from
-            {
-                let end = offset
-                    .checked_add(u64::from(stored))
-                    .ok_or_else(|| Fault::new(fault::core::OVERFLOW))?;
-                self.reads.push(StoredRead {
-                    slot,
-                    offset,
-                    end,
-                    at: 0,
-                });
-            }
+            let (slot, offset, length) = match fill.from {
+                Origin::Encoded(Encoded {
+                    slot, offset, stored, ..
+                }) => (slot, offset, u64::from(stored)),
+                Origin::Sealed(sealed) if !fill.is_straight(&self.keys) => {
+                    let (start, length) = whole_units(&self.keys, &sealed, fill.length)?;
+                    (start.slot, start.offset, length)
+                }
+                _ => continue,
+            };
+            let end = offset
+                .checked_add(length)
+                .ok_or_else(|| Fault::new(fault::core::OVERFLOW))?;
+            self.reads.push(StoredRead {
+                slot,
+                offset,
+                end,
+                at: 0,
+            });
         }
         self.reads.sort_unstable_by_key(StoredRead::place);
         self.reads.dedup_by(|next, last| {
@@ -229,22 +255,45 @@ impl Assembler {
             stored,
             unit,
             decoder,
+            keys,
+            lost,
             ..
         } = self;
         let mut held = None;
         for fill in fills.iter() {
-            let Origin::Encoded(encoded) = fill.from else {
+            if !matches!(fill.from, Origin::Encoded(_) | Origin::Sealed(_)) {
                 continue;
-            };
+            }
             let stage = Stage::Read(fill.target);
-            let stream = find(reads, stored, &encoded)
-                .ok_or_else(|| internal(line!()))
-                .at(stage)?;
             let end = fill.at.saturating_add(fill.length);
             let into = buffer
                 .get_mut(fill.at..end)
                 .ok_or_else(|| internal(line!()))
                 .at(stage)?;
+            let encoded = match fill.from {
+                Origin::Encoded(encoded) => encoded,
+                Origin::Sealed(sealed) if fill.is_straight(keys) => {
+                    let opened = key_of(keys, &sealed).and_then(|key| key.decrypt(sealed.position, into));
+                    opened.at(stage)?;
+                    salvage::blank(lost, &sealed, into);
+                    continue;
+                }
+                Origin::Sealed(sealed) => {
+                    held = None;
+                    open_part(keys, &sealed, reads, stored, unit, into).at(stage)?;
+                    salvage::blank(lost, &sealed, into);
+                    continue;
+                }
+                Origin::Data { .. } | Origin::Zero => continue,
+            };
+            let stream = find(
+                reads,
+                stored,
+                (encoded.slot, encoded.offset),
+                u64::from(encoded.stored),
+            )
+            .ok_or_else(|| internal(line!()))
+            .at(stage)?;
             match decode_one(decoder, &encoded, stream, unit, &mut held, into) {
                 Err(fault) if salvage => {
                     into.fill(0);
@@ -295,22 +344,72 @@ fn decode_one(
     Ok(())
 }
 
-/// The bytes of a stream among those read.
-fn find<'s>(reads: &[StoredRead], stored: &'s [u8], encoded: &Encoded) -> Option<&'s [u8]> {
-    let end = encoded.offset.checked_add(u64::from(encoded.stored))?;
-    let after = reads.partition_point(|read| read.place() <= (encoded.slot, encoded.offset));
+impl Fill {
+    /// Whether its sealed bytes are whole units of their cipher: these are decrypted where they are read to.
+    fn is_straight(&self, keys: &Keys) -> bool {
+        let Origin::Sealed(sealed) = self.from else {
+            return false;
+        };
+        let unit = keys.of(sealed.slot).map_or(1, |key| key.unit());
+        sealed.position.is_multiple_of(unit) && from_usize(self.length).is_multiple_of(unit)
+    }
+}
+
+fn key_of<'k>(keys: &'k Keys, sealed: &Sealed) -> Result<&'k Key> {
+    keys.of(sealed.slot).ok_or_else(|| internal(line!()))
+}
+
+/// The whole units of a cipher that `length` sealed bytes lie in: where they begin, and their length.
+fn whole_units(keys: &Keys, sealed: &Sealed, length: usize) -> Result<(Sealed, u64)> {
+    let unit = key_of(keys, sealed)?.unit();
+    let position = align_down(sealed.position, unit);
+    let before = sealed.position.saturating_sub(position);
+    let start = Sealed {
+        slot: sealed.slot,
+        offset: sealed.offset.saturating_sub(before),
+        position,
+    };
+    Ok((start, align_up(before.saturating_add(from_usize(length)), unit)?))
+}
+
+/// Decrypts the units that sealed bytes are parts of, by way of `unit`.
+fn open_part(
+    keys: &Keys,
+    sealed: &Sealed,
+    reads: &[StoredRead],
+    stored: &[u8],
+    unit: &mut Vec<u8>,
+    into: &mut [u8],
+) -> Result<()> {
+    let (start, length) = whole_units(keys, sealed, into.len())?;
+    let bytes = find(reads, stored, (start.slot, start.offset), length).ok_or_else(|| internal(line!()))?;
+    grow(unit, bytes.len())?;
+    let whole = unit.get_mut(..bytes.len()).ok_or_else(|| internal(line!()))?;
+    whole.copy_from_slice(bytes);
+    key_of(keys, sealed)?.decrypt(start.position, whole)?;
+    let before = to_usize(sealed.position.saturating_sub(start.position))?;
+    let part = whole.get(before..before.saturating_add(into.len()));
+    into.copy_from_slice(part.ok_or_else(|| internal(line!()))?);
+    Ok(())
+}
+
+/// The bytes at a place among those read.
+fn find<'s>(reads: &[StoredRead], stored: &'s [u8], place: (Slot, u64), length: u64) -> Option<&'s [u8]> {
+    let (slot, offset) = place;
+    let end = offset.checked_add(length)?;
+    let after = reads.partition_point(|read| read.place() <= place);
     let read = reads.get(after.checked_sub(1)?)?;
-    if read.slot != encoded.slot || end > read.end {
+    if read.slot != slot || end > read.end {
         return None;
     }
     let start = read
         .at
-        .checked_add(usize::try_from(encoded.offset.checked_sub(read.offset)?).ok()?)?;
-    stored.get(start..start.checked_add(usize::try_from(encoded.stored).ok()?)?)
+        .checked_add(usize::try_from(offset.checked_sub(read.offset)?).ok()?)?;
+    stored.get(start..start.checked_add(usize::try_from(length).ok()?)?)
 }
 
 /// Adds a read for each plain piece; bytes of the buffer that no piece fills become zero.
-fn gather<'b>(batch: &mut Vec<Io<'b>>, fills: &[Fill], buffer: &'b mut [u8]) -> Result<()> {
+fn gather<'b>(batch: &mut Vec<Io<'b>>, fills: &[Fill], keys: &Keys, buffer: &'b mut [u8]) -> Result<()> {
     let mut rest = buffer;
     let mut position = 0_usize;
     for fill in fills {
@@ -324,8 +423,11 @@ fn gather<'b>(batch: &mut Vec<Io<'b>>, fills: &[Fill], buffer: &'b mut [u8]) -> 
         position = fill.at.saturating_add(fill.length);
         match fill.from {
             Origin::Data { slot, offset } => batch.push(Io::new(Action::Read { slot, offset, into })),
+            Origin::Sealed(Sealed { slot, offset, .. }) if fill.is_straight(keys) => {
+                batch.push(Io::new(Action::Read { slot, offset, into }));
+            }
             Origin::Zero => into.fill(0),
-            Origin::Encoded(_) => {}
+            Origin::Encoded(_) | Origin::Sealed(_) => {}
         }
     }
     rest.fill(0);
@@ -377,6 +479,7 @@ fn settle(
     plain: usize,
     first_at: &[u64],
     fills: &[Fill],
+    keys: &Keys,
 ) -> Outcome<()> {
     let (first, reads) = batch.split_at_mut_checked(writes).unwrap_or((&mut [], &mut []));
     for (io, at) in first.iter().zip(first_at) {
@@ -384,7 +487,7 @@ fn settle(
     }
     let data = fills
         .iter()
-        .filter(|fill| matches!(fill.from, Origin::Data { .. }));
+        .filter(|fill| matches!(fill.from, Origin::Data { .. }) || fill.is_straight(keys));
     let data_reads = plain.saturating_sub(writes);
     for (io, fill) in reads.iter_mut().zip(data).take(data_reads) {
         let Action::Read { slot, into, .. } = &mut io.action else {

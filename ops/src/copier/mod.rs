@@ -26,10 +26,11 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use instar_abi::layout;
 use instar_abi::report::{Failure, Stage};
-use instar_disk::{Encoding, Host, Result, Slot, Sparse, Target, Turn, Turnstile, align_up};
+use instar_disk::{Encoding, Host, Result, Sealing, Slot, Sparse, Target, Turn, Turnstile, align_up};
 
 use crate::bitmaps::{self, Chosen};
 use crate::checksum;
+use crate::keys::Keys;
 use crate::leaves::{Growth, Hashing, Leaf};
 use crate::session::{At, Outcome};
 use crate::source::Source;
@@ -120,6 +121,7 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
     let compares = work.source.compares();
     let unit = work.source.largest_unit().max(work.target.unit());
     let lanes = lanes_with_room(unit);
+    let (keys, sealing) = (work.source.keys(), work.target.sealing());
     let cut = cut(&work).at(Stage::Create)?;
     let carry = match (cut.stretching, work.sparse) {
         (Stretching::Marked, Some(sparse)) => Some(Carry::new(sparse, work.target.unit())),
@@ -140,6 +142,8 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
         salvage: work.salvage,
         offload: work.offload,
         encoding,
+        keys,
+        sealing,
         hashing: work.hashing,
         growth: Turnstile::new(work.hashing.map(Growth::new)),
         unshared: AtomicBool::new(false),
@@ -291,6 +295,10 @@ struct Shared<'c, 'h> {
     salvage: bool,
     offload: Offload,
     encoding: Option<Encoding>,
+    /// What sealed data of the source is decrypted with.
+    keys: Keys,
+    /// How data is encrypted that is written.
+    sealing: Option<Sealing>,
     hashing: Option<Hashing>,
     growth: Turnstile<Option<Growth>>,
     /// The host cannot share extents with this target.

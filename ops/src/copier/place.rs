@@ -8,7 +8,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use instar_abi::report::{Failure, Stage};
-use instar_disk::{Placement, Result, Target, ZeroHow, align_down, from_usize, to_usize};
+use instar_disk::{Placement, Result, Sealing, Target, ZeroHow, align_down, from_usize, to_usize};
 
 use super::assemble::{self, Assembler, Span, trim};
 use super::encode::{Packed, Packer, Packs};
@@ -16,6 +16,7 @@ use super::plan::{Chunk, Stretching};
 use super::runs::{self, Owed, Run};
 use super::sift::{self, Carry, Cell};
 use super::{Ground, Shared};
+use crate::keys::Keys;
 use crate::leaves::Leaf;
 use crate::located::Origin;
 use crate::session::{At, Outcome, internal};
@@ -41,7 +42,7 @@ pub(super) fn lane(shared: &Shared<'_, '_>) {
             .clamp(1, WAITING_IN_LANE),
         None => 1,
     };
-    let mut lane = Lane::default();
+    let mut lane = Lane::new(&shared.keys);
     loop {
         let more = lane.bring(shared);
         lane.place_ready(shared, if more { depth } else { 0 });
@@ -62,6 +63,16 @@ struct Lane {
     free: Vec<Held>,
     ready: VecDeque<Held>,
     placed: Vec<Held>,
+}
+
+impl Lane {
+    fn new(keys: &Keys) -> Self {
+        Self {
+            assembler: Assembler::new(keys.clone()),
+            other: Assembler::new(keys.clone()),
+            ..Self::default()
+        }
+    }
 }
 
 /// A chunk and its bytes.
@@ -127,6 +138,11 @@ impl Lane {
             assemble::written(pieces, zeros, shared.unit, &held.seen, &mut held.spans).at(stage)?;
         }
         let (mut batch, mut ats) = (Vec::new(), Vec::new());
+        if let Some(sealing) = &shared.sealing {
+            for before in &mut self.placed {
+                before.seal(sealing).at(stage)?;
+            }
+        }
         for before in &self.placed {
             let bytes = if shared.encoding.is_some() {
                 &before.packed.bytes
@@ -301,6 +317,13 @@ impl Held {
         }
         self.runs.sort_unstable_by_key(|run| run.target);
         Ok(())
+    }
+
+    /// Encrypts what is to be written.
+    fn seal(&mut self, sealing: &Sealing) -> Result<()> {
+        let ends = self.spans.iter().chain(&self.seen);
+        let used = ends.map(|span| span.at.saturating_add(span.length)).max();
+        runs::seal(&mut self.owed, &mut self.buffer, used.unwrap_or(0), sealing)
     }
 
     /// Makes runs of whole units of the chunk's stretches. Runs in the chunk's turn.
@@ -570,11 +593,5 @@ impl Placer<'_, '_, '_> {
     /// The run's bytes that lie on the disk.
     fn clipped(&self, run: &Run) -> u64 {
         from_usize(run.length).min(self.target.size().saturating_sub(run.target))
-    }
-}
-
-impl Span {
-    fn end(&self) -> u64 {
-        self.target.saturating_add(from_usize(self.length))
     }
 }

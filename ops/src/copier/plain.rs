@@ -19,7 +19,10 @@ use crate::session::{At, Outcome};
 
 /// Works until the plan is empty.
 pub(super) fn lane(shared: &Shared<'_, '_>, slot: Slot) {
-    let mut lane = Lane::default();
+    let mut lane = Lane {
+        assembler: Assembler::new(shared.keys.clone()),
+        ..Lane::default()
+    };
     loop {
         let found = match shared.next(&mut lane.chunk) {
             Ok(found) => found,
@@ -248,7 +251,7 @@ impl Shared<'_, '_> {
                     how,
                 })
             }
-            Origin::Encoded(_) => None,
+            Origin::Encoded(_) | Origin::Sealed(_) => None,
         }
     }
 }

@@ -388,6 +388,7 @@ impl Piece {
                     offset: next_offset,
                 },
             ) => slot == next_slot && offset.checked_add(self.length) == Some(next_offset),
+            (Origin::Sealed(sealed), Origin::Sealed(next)) => sealed.continues(self.length, &next),
             _ => false,
         }
     }

@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 
 use instar_abi::report::{Failure, Stage};
 use instar_disk::{
-    Action, CompareRange, CopyRange, Io, Result, Slot, ZeroHow, align_down, from_usize, to_usize,
+    Action, CompareRange, CopyRange, Io, Result, Sealing, Slot, ZeroHow, align_down, from_usize, to_usize,
 };
 
+use super::assemble::grow;
 use crate::session::{Outcome, internal};
 use crate::zero::is_zero;
 
@@ -138,6 +139,27 @@ pub(super) fn owe(owed: &mut Vec<Owed>, write: Owed) {
         return;
     }
     owed.push(write);
+}
+
+/// Encrypts what is owed, in place. Zeros that no bytes of the buffer stand for become bytes behind the `used` ones.
+pub(super) fn seal(owed: &mut [Owed], buffer: &mut Vec<u8>, used: usize, sealing: &Sealing) -> Result<()> {
+    let mut used = used;
+    for write in owed {
+        let blank = write.zeros.take().is_some();
+        if blank {
+            write.at = used;
+            used = used.saturating_add(write.length);
+            grow(buffer, used)?;
+        }
+        let end = write.at.saturating_add(write.length);
+        let bytes = buffer.get_mut(write.at..end).ok_or_else(|| internal(line!()))?;
+        if blank {
+            bytes.fill(0);
+        }
+        let position = sealing.position(write.target, write.offset);
+        sealing.key.encrypt(position, bytes)?;
+    }
+    Ok(())
 }
 
 /// Turns what is owed into requests.

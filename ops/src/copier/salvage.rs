@@ -1,32 +1,51 @@
 //! `--salvage`: what cannot be read becomes zeros, with a warning, and the work goes on.
 
+use alloc::vec::Vec;
 use instar_abi::Report;
+
+use instar_abi::Slot;
 use instar_abi::report::{Failure, Stage};
-use instar_disk::{Action, Fault, Host, Io, IoError, from_usize};
+use instar_disk::{Action, Fault, Host, Io, IoError, Sealed, from_usize};
 
 /// The unit in which a failed read is tried again; qemu-img's too.
 const SECTOR: usize = 512;
 
-/// Submits a batch; with `salvage`, reads that fail are repeated sector by sector and never fail.
-pub(super) fn submit(host: &dyn Host, batch: &mut [Io<'_>], salvage: bool) {
+/// Submits a batch; with `salvage`, reads that fail are repeated sector by sector and never fail. Gives the sectors that were given up.
+pub(super) fn submit(host: &dyn Host, batch: &mut [Io<'_>], salvage: bool) -> Vec<(Slot, u64)> {
+    let mut lost = Vec::new();
     let mut rest = batch;
     while !rest.is_empty() {
         host.submit(rest);
         if !salvage {
-            return;
+            return lost;
         }
         let failed = rest.iter().position(|io| io.outcome.is_err());
         let Some((io, after)) = failed
             .and_then(|at| rest.get_mut(at..))
             .and_then(<[Io<'_>]>::split_first_mut)
         else {
-            return;
+            return lost;
         };
         if !matches!(io.action, Action::Read { .. }) {
-            return;
+            return lost;
         }
-        read_sectors(host, io);
+        read_sectors(host, io, &mut lost);
         rest = after;
+    }
+    lost
+}
+
+/// Makes zeros of what could not be read among sealed bytes: decrypted, the zeros in its place would be noise.
+pub(super) fn blank(lost: &[(Slot, u64)], sealed: &Sealed, bytes: &mut [u8]) {
+    let end = sealed.offset.saturating_add(from_usize(bytes.len()));
+    for (_, at) in lost.iter().filter(|(slot, _)| *slot == sealed.slot) {
+        let sector = from_usize(SECTOR);
+        let (from, to) = (sealed.offset.max(*at), end.min(at.saturating_add(sector)));
+        let range = from.checked_sub(sealed.offset).zip(to.checked_sub(sealed.offset));
+        let range = range.and_then(|(from, to)| Some(usize::try_from(from).ok()?..usize::try_from(to).ok()?));
+        if let Some(bytes) = range.and_then(|range| bytes.get_mut(range)) {
+            bytes.fill(0);
+        }
     }
 }
 
@@ -36,7 +55,7 @@ pub(super) fn warn(host: &dyn Host, at: u64, fault: Fault) {
     host.report(&Report::Warning(Failure { stage, fault }));
 }
 
-fn read_sectors(host: &dyn Host, io: &mut Io<'_>) {
+fn read_sectors(host: &dyn Host, io: &mut Io<'_>, lost: &mut Vec<(Slot, u64)>) {
     let Action::Read { slot, offset, into } = &mut io.action else {
         return;
     };
@@ -58,6 +77,7 @@ fn read_sectors(host: &dyn Host, io: &mut Io<'_>) {
             }
             Err(error) => {
                 sector.fill(0);
+                lost.push((*slot, at));
                 if error != IoError::CANCELLED {
                     warn(host, at, error.fault(*slot));
                 }

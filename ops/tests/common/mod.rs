@@ -41,7 +41,7 @@ pub(crate) fn run(native: &Native, files: &[FileFacts], verb: Verb) -> Report {
         bounds: Bounds::default(),
         seed: Seed::default(),
     };
-    instar_ops::run(native, &job);
+    instar_ops::run(native, &job, Vec::new());
     native.reports().pop().expect("a last report")
 }
 

@@ -163,7 +163,7 @@ pub(crate) fn conversion(files: &[FileFacts; 2]) -> Convert {
 
 /// Runs a job on `host`, whose reports go to `native`; gives the last one.
 pub(crate) fn run(host: &dyn Host, native: &Native, job: &Job) -> Report {
-    instar_ops::run(host, job);
+    instar_ops::run(host, job, Vec::new());
     native.reports().pop().expect("a last report")
 }
 

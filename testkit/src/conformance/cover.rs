@@ -1,6 +1,6 @@
 //! The map of an image that is all right.
 
-use instar_disk::{File, Kind, Mapping, Slot};
+use instar_disk::{File, Kind, Mapping, Sealed, Slot};
 
 use super::walk::{bounded, mapped, opened};
 use super::{Format, Sound};
@@ -80,7 +80,9 @@ fn no_place_twice(runs: &[(u64, Mapping)], name: &str) {
     let mut places: Vec<(Slot, u64, u64)> = runs
         .iter()
         .filter_map(|(_, run)| match run.kind {
-            Kind::Data { slot, offset } => Some((slot, offset, run.length)),
+            Kind::Data { slot, offset } | Kind::Sealed(Sealed { slot, offset, .. }) => {
+                Some((slot, offset, run.length))
+            }
             _ => None,
         })
         .collect();

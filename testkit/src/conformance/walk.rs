@@ -77,6 +77,14 @@ pub(super) fn mapped(
     );
     match mapping.kind {
         Kind::Data { offset, .. } => assert!(offset.checked_add(mapping.length).is_some(), "{mapping:?}"),
+        Kind::Sealed(sealed) => {
+            assert!(sealed.offset.checked_add(mapping.length).is_some(), "{mapping:?}");
+            let (slot, key) = image.key().unwrap();
+            assert!(
+                slot == sealed.slot && (sealed.position - at).is_multiple_of(key.unit()),
+                "{mapping:?}"
+            );
+        }
         Kind::Encoded(encoded) => assert_decodable(&encoded, mapping.length),
         Kind::Zero { .. } | Kind::Unallocated => {}
     }

@@ -38,6 +38,7 @@ mod info;
 mod invocation;
 mod layers;
 mod layouts;
+mod luks;
 mod map;
 mod measure;
 mod missing;

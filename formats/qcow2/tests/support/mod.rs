@@ -268,6 +268,7 @@ impl<'h> Chain<'h> {
 /// The bytes of a mapping; `into` is zero before.
 pub fn fetch(host: &Native, decoder: &mut Decoder, kind: Kind, into: &mut [u8]) -> Result<(), ()> {
     match kind {
+        Kind::Sealed(_) => return Err(()),
         Kind::Zero { .. } | Kind::Unallocated => {}
         Kind::Data { slot, offset } => {
             let action = Action::Read { slot, offset, into };

@@ -193,6 +193,7 @@ pub fn read_range<'h>(
         disk.resize(at + left as usize, 0);
         let into = &mut disk[at..];
         match kind {
+            Kind::Sealed(_) => return Err(Fault::new(instar_disk::fault::core::ENCRYPTED)),
             Kind::Unallocated | Kind::Zero { .. } => {}
             Kind::Data { slot, offset } => host.file_of(slot).read_padded(offset, into)?,
             Kind::Encoded(encoded) => {

@@ -1,6 +1,10 @@
-//! LUKS headers as far as `measure` needs them: how long they are. Nothing is encrypted here.
+//! LUKS: what its options mean, and how long a header they make. Nothing is encrypted here.
 
-use super::{known, not_accepted, table};
+use instar_abi::job::{LuksCreate, Preallocation};
+use instar_abi::{CipherAlgorithm, CipherMode, CipherSpec, HashName, ImageText, IvGenerator, NamedSecret};
+
+use super::{effort, known, not_accepted, table};
+use crate::release::{self, Fact};
 use crate::value::list::Setting;
 
 /// Settings of a LUKS target whose names and types are right.
@@ -21,7 +25,7 @@ impl Luks {
     ///
     /// # Errors
     /// The message.
-    pub fn header_bytes(&self, secrets: &[Vec<u8>]) -> Result<u64, Vec<u8>> {
+    pub fn header_bytes(&self, secrets: &[NamedSecret]) -> Result<u64, Vec<u8>> {
         let text = |name: &str| {
             let found = self.0.iter().rev();
             let mut found = found.filter(|setting| setting.name == name.as_bytes());
@@ -41,40 +45,110 @@ impl Luks {
 pub(super) fn header_bytes<'a>(
     text: impl Fn(&str) -> Option<&'a [u8]>,
     prefix: &str,
-    secrets: &[Vec<u8>],
+    secrets: &[NamedSecret],
 ) -> Result<u64, Vec<u8>> {
-    let cipher = text("cipher-alg").unwrap_or(b"aes-256");
-    let Some((_, key_bytes, block_bytes)) = CIPHERS.iter().find(|(name, ..)| name.as_bytes() == cipher)
-    else {
-        return Err(not_accepted("cipher-alg", cipher));
+    check_names(&text)?;
+    let secret = text("key-secret").ok_or_else(|| no_key(prefix))?;
+    if !secrets.iter().any(|known| known.id.as_bytes() == secret) {
+        return Err([b"No secret with id '".as_slice(), secret, b"'"].concat());
+    }
+    let cipher = cipher(&text)?;
+    let key_bytes = u64::try_from(cipher.key_bytes()).unwrap_or(u64::MAX);
+    let material = (key_bytes * STRIPES).next_multiple_of(ALIGN);
+    Ok(ALIGN + KEY_SLOTS * material)
+}
+
+/// What a new LUKS image is made of.
+///
+/// # Errors
+/// The message.
+pub(super) fn create(settings: &super::Settings) -> Result<LuksCreate, Vec<u8>> {
+    let text = |name: &str| settings.text(name);
+    let detached = settings.flag("detached-header");
+    if detached.is_some() && !release::has(Fact::LuksHeaderIsDetached) {
+        return Err(b"Parameter 'detached-header' is unexpected".to_vec());
+    }
+    let iter_time = settings.number("iter-time").unwrap_or(ITER_TIME);
+    if i64::try_from(iter_time).is_err() {
+        return Err(b"Parameter 'iter-time' expects integer".to_vec());
+    }
+    check_names(&text)?;
+    let key = text("key-secret").ok_or_else(|| no_key(""))?;
+    let cipher = cipher(&text)?;
+    let hash = hash(&text, "hash-alg").unwrap_or(HashName::Sha256);
+    let preallocation = match settings.measured_preallocation()? {
+        Preallocation::Metadata => Preallocation::Off,
+        other => other,
     };
-    let mode = text("cipher-mode").unwrap_or(b"xts");
-    for (name, value, accepted) in [
-        ("cipher-mode", Some(mode), MODES),
-        ("ivgen-alg", text("ivgen-alg"), IV_GENERATORS),
-        ("ivgen-hash-alg", text("ivgen-hash-alg"), HASHES),
-        ("hash-alg", text("hash-alg"), HASHES),
+    let [slot_iterations, digest_iterations] = effort::iterations(hash, cipher.key_bytes(), iter_time)?;
+    Ok(LuksCreate {
+        cipher,
+        hash,
+        slot_iterations,
+        digest_iterations,
+        key: Some(ImageText::new(key)),
+        preallocation,
+        detached: detached.unwrap_or(false),
+    })
+}
+
+fn no_key(prefix: &str) -> Vec<u8> {
+    format!("Parameter '{prefix}key-secret' is required for cipher").into_bytes()
+}
+
+/// Refuses names that the reference tool does not know either.
+fn check_names<'a>(text: &impl Fn(&str) -> Option<&'a [u8]>) -> Result<(), Vec<u8>> {
+    let ciphers: Vec<&str> = CipherAlgorithm::ALL.iter().map(|cipher| cipher.name()).collect();
+    let ciphers = [&ciphers[..], BY_NAME_ONLY].concat();
+    let modes: Vec<&str> = CipherMode::ALL.iter().map(|mode| mode.name()).collect();
+    let generators: Vec<&str> = IvGenerator::ALL
+        .iter()
+        .map(|generator| generator.name())
+        .collect();
+    let hashes: Vec<&str> = HashName::ALL.iter().map(|hash| hash.name()).collect();
+    for (name, accepted) in [
+        ("cipher-alg", &ciphers),
+        ("cipher-mode", &modes),
+        ("ivgen-alg", &generators),
+        ("ivgen-hash-alg", &hashes),
+        ("hash-alg", &hashes),
     ] {
-        if let Some(value) = value.filter(|value| !accepted.iter().any(|word| word.as_bytes() == *value)) {
+        let value = text(name).filter(|value| !accepted.iter().any(|word| word.as_bytes() == *value));
+        if let Some(value) = value {
             return Err(not_accepted(name, value));
         }
     }
-    let Some(secret) = text("key-secret") else {
-        return Err(format!("Parameter '{prefix}key-secret' is required for cipher").into_bytes());
+    Ok(())
+}
+
+/// The cipher that options with sound names ask for.
+fn cipher<'a>(text: &impl Fn(&str) -> Option<&'a [u8]>) -> Result<CipherSpec, Vec<u8>> {
+    let usual = LuksCreate::default().cipher;
+    let algorithm = match text("cipher-alg") {
+        None => usual.algorithm,
+        Some(name) => CipherAlgorithm::named(name)
+            .ok_or_else(|| [b"Algorithm '".as_slice(), name, b"' not supported"].concat())?,
     };
-    if !secrets.iter().any(|known| known == secret) {
-        return Err([b"No secret with id '".as_slice(), secret, b"'"].concat());
-    }
-    if *key_bytes == 0 {
-        return Err([b"Algorithm '".as_slice(), cipher, b"' not supported"].concat());
-    }
-    let with_two_keys = mode == b"xts";
-    if with_two_keys && *block_bytes != XTS_BLOCK {
+    let mode = text("cipher-mode")
+        .and_then(CipherMode::named)
+        .unwrap_or(usual.mode);
+    let ivgen = text("ivgen-alg")
+        .and_then(IvGenerator::named)
+        .unwrap_or(usual.ivgen);
+    let ivhash = hash(text, "ivgen-hash-alg");
+    if mode == CipherMode::Xts && algorithm.block_bytes() != XTS_BLOCK {
         return Err(b"Unsupported cipher mode xts".to_vec());
     }
-    let key_bytes = if with_two_keys { key_bytes * 2 } else { *key_bytes };
-    let material = (key_bytes * STRIPES).next_multiple_of(ALIGN);
-    Ok(ALIGN + KEY_SLOTS * material)
+    Ok(CipherSpec {
+        algorithm,
+        mode,
+        ivgen,
+        ivhash: ivhash.or((ivgen == IvGenerator::Essiv).then_some(HashName::Sha256)),
+    })
+}
+
+fn hash<'a>(text: &impl Fn(&str) -> Option<&'a [u8]>, name: &str) -> Option<HashName> {
+    text(name).and_then(HashName::named)
 }
 
 impl super::Settings {
@@ -82,7 +156,7 @@ impl super::Settings {
     ///
     /// # Errors
     /// The message.
-    pub fn header_bytes(&self, secrets: &[Vec<u8>]) -> Result<u64, Vec<u8>> {
+    pub fn header_bytes(&self, secrets: &[NamedSecret]) -> Result<u64, Vec<u8>> {
         if self.text("encrypt.format") != Some(b"luks") {
             return Ok(0);
         }
@@ -90,37 +164,14 @@ impl super::Settings {
     }
 }
 
-/// Names, bytes of a key and of a block; no key for those that the reference tool knows by name only.
-const CIPHERS: &[(&str, u64, u64)] = &[
-    ("aes-128", 16, 16),
-    ("aes-192", 24, 16),
-    ("aes-256", 32, 16),
-    ("serpent-128", 16, 16),
-    ("serpent-192", 24, 16),
-    ("serpent-256", 32, 16),
-    ("twofish-128", 16, 16),
-    ("twofish-192", 24, 16),
-    ("twofish-256", 32, 16),
-    ("cast5-128", 16, 8),
-    ("des", 0, 8),
-    ("3des", 0, 8),
-    ("sm4", 0, 16),
-];
-const MODES: &[&str] = &["ecb", "cbc", "xts", "ctr"];
-const IV_GENERATORS: &[&str] = &["plain", "plain64", "essiv"];
-const HASHES: &[&str] = &[
-    "md5",
-    "sha1",
-    "sha224",
-    "sha256",
-    "sha384",
-    "sha512",
-    "ripemd160",
-    "sm3",
-];
+/// Ciphers that the reference tool knows by name only.
+const BY_NAME_ONLY: &[&str] = &["des", "3des", "sm4"];
+
+/// `iter-time` when it is not given, milliseconds: reference tool.
+const ITER_TIME: u64 = 2000;
 
 /// Bytes of a block of which XTS is defined.
-const XTS_BLOCK: u64 = 16;
+const XTS_BLOCK: usize = 16;
 /// Key slots, pieces that each key is split into, and the alignment of each: LUKS version 1.
 const KEY_SLOTS: u64 = 8;
 const STRIPES: u64 = 4000;

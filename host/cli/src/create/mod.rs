@@ -5,6 +5,7 @@
 
 pub mod amend;
 mod driver;
+mod effort;
 mod line;
 pub mod luks;
 mod qcow;
@@ -251,6 +252,7 @@ impl Settings {
             Format::Qed => qed::create(self).map(Create::Qed),
             Format::Qcow => qcow::create(self).map(Create::Qcow),
             Format::Vhdx => vhdx::create(self).map(Create::Vhdx),
+            Format::Luks => luks::create(self).map(Create::Luks),
             Format::Vpc => {
                 self.protocol_preallocation()?;
                 Ok(Create::Vpc(VpcCreate {

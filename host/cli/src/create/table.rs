@@ -49,6 +49,7 @@ pub(super) const fn rows(format: Format) -> &'static [OptionRow] {
         Format::Vhdx => VHDX,
         Format::Vdi => VDI,
         Format::Qed => QED,
+        Format::Luks => LUKS,
         Format::Qcow => QCOW,
         instar_abi::read_only_formats!() => &[],
     }
@@ -261,10 +262,13 @@ const QCOW: &[OptionRow] = &[
     ),
 ];
 
-/// LUKS, which is measured but not written.
 pub(super) const LUKS: &[OptionRow] = &[
     SIZE,
-    row("key-secret", Text, "ID of the secret that provides the keys"),
+    row(
+        "key-secret",
+        Text,
+        "ID of the secret that provides the keyslot passphrase",
+    ),
     row("cipher-alg", Text, "Name of encryption cipher algorithm"),
     row("cipher-mode", Text, "Name of encryption cipher mode"),
     row("ivgen-alg", Text, "Name of IV generator algorithm"),
@@ -306,7 +310,7 @@ pub(super) const QCOW2_AMEND: &[OptionRow] = &[
     ),
 ];
 
-/// The same of a LUKS image, which is not changed.
+/// The same of a LUKS image.
 pub(super) const LUKS_AMEND: &[OptionRow] = &[
     row(
         "state",

@@ -28,6 +28,7 @@ pub enum Fact {
     BadObjectOfCompareIsMisuse,
     KeepDataFile,
     RemovesAllBitmaps,
+    LuksHeaderIsDetached,
 }
 
 /// A fact, and the releases for which it holds.
@@ -179,5 +180,10 @@ pub const FACTS: &[Row] = &[
         (11, 1),
         Fact::RemovesAllBitmaps,
         "`bitmap` without an action names `--remove-all` among those that there are",
+    ),
+    since(
+        (11, 1),
+        Fact::LuksHeaderIsDetached,
+        "`create -o detached-header=on` of luks makes a file of the header alone; before, the option is refused",
     ),
 ];

@@ -112,6 +112,8 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
+    use instar_abi::{ImageText, NamedSecret, Secret};
+
     use super::under;
     use instar_run::{Backend, Policy};
 
@@ -128,6 +130,11 @@ mod tests {
             max_size: Some(5),
             max_output: Some(6),
             max_chain: 7,
+            secrets: [NamedSecret {
+                id: ImageText::new(b"s"),
+                content: Secret::new(b"passphrase".to_vec()),
+            }]
+            .into(),
             ..Policy::default()
         };
         let command = under(&policy, "info").unwrap();
@@ -145,6 +152,7 @@ mod tests {
             .map(|(name, _)| name.to_str().unwrap())
             .collect();
         assert_eq!(said, ["INSTAR_REQUIRE_KVM", "INSTAR_TRUST_KEY"]);
+        assert!(!format!("{command:?} {policy:?}").contains("passphrase"));
     }
 
     #[test]

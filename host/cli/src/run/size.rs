@@ -31,7 +31,14 @@ pub(crate) fn of_sources(
 
 /// Bytes of one source; else why not, as far as that was said.
 fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> Result<u64, String> {
-    let Ok(mut command) = instance::under(context.policy, "measure") else {
+    // An instance is given no secrets, and needs none to see what an image says of its size.
+    let (verb, member) = if place.is_locked() {
+        ("info", "virtual-size")
+    } else {
+        // A raw image takes what its disk has.
+        ("measure", "required")
+    };
+    let Ok(mut command) = instance::under(context.policy, verb) else {
         return Err(String::new());
     };
     // What a window or a layer changes of the size only the user's own words say.
@@ -53,16 +60,12 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
     } else {
         place.given.clone()
     });
-    // A raw image takes what its disk has.
     let answer = instance::answer(command).map_err(|silence| match silence {
         // A bound of the policy, perhaps. It counts from where it began.
         Silence::Refused(why) => instar_run::over(context.policy).map_or(why, words::run::limit),
         Silence::Broken(why) => why,
     })?;
-    answer
-        .get("required")
-        .and_then(Value::as_u64)
-        .ok_or_else(String::new)
+    answer.get(member).and_then(Value::as_u64).ok_or_else(String::new)
 }
 
 /// A snapshot's name as `-l` takes it.

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use instar_abi::job::{Create, Measure, RawCreate, Source, Target, Verb};
-use instar_abi::{FileFacts, FileKind, Format, Slot};
+use instar_abi::job::{Create, LuksCreate, Measure, RawCreate, Source, Target, Verb};
+use instar_abi::{FileFacts, FileKind, Format, ImageText, Slot};
 use instar_engine::{Files, OpenError, OpenErrorKind, TargetOptions};
 
 use super::Context;
@@ -231,7 +231,7 @@ pub(crate) fn existing(
     }
     Ok(Target {
         slot: facts.slot,
-        create: defaults(format)?,
+        create: existing_as(format, place)?,
         existing: true,
         backing: None,
     })
@@ -315,6 +315,17 @@ fn known_format(name: &[u8], target: &OsStr) -> Step<Option<Format>> {
         Stop::Message(place::cannot_open(target, &why))
     });
     known.map(|known| Some(known.format()))
+}
+
+/// What the job is told of an existing image.
+fn existing_as(format: Format, place: &Place) -> Step<Create> {
+    if format == Format::Luks {
+        return Ok(Create::Luks(LuksCreate {
+            key: place.key.as_deref().map(ImageText::new),
+            ..LuksCreate::default()
+        }));
+    }
+    defaults(format)
 }
 
 fn defaults(format: Format) -> Step<Create> {

@@ -40,6 +40,7 @@ fn every_key_is_understood() {
                 max_size: Some(10 << 30),
                 max_output: Some(4096),
                 max_chain: 5,
+                ..Policy::default()
             },
             release: Release::parse(b"7.2").unwrap(),
         })

@@ -1,5 +1,6 @@
 //! What people write for values: sizes, numbers, option lists, names of images.
 
+pub mod base64;
 pub mod cache;
 pub mod driver;
 pub mod list;

@@ -68,6 +68,11 @@ impl Place {
             Some(Format::Vpc) => runtime::take_size_rule(&mut tree)?,
             _ => None,
         };
+        // Which format the image has may not be known yet.
+        let key = match format {
+            None | Some(Format::Luks) => tree.take("key-secret"),
+            _ => None,
+        };
         if let Some(name) = tree.left_over() {
             return Err(Refusal::Open(left_over(name, named, &levels)));
         }
@@ -83,6 +88,7 @@ impl Place {
             direct: common.direct,
             read_only: common.read_only,
             forced: common.forced,
+            key,
             ..Self::plain(given, &path, format)
         })
     }
@@ -224,15 +230,18 @@ pub fn names(place: &Place, format: &str, device: bool) -> Vec<Name> {
     let mut on_file = true;
     let mut names = Vec::new();
     let rule = place.size_rule.as_ref().map(|named| named.word.as_slice());
-    let nodes = place.parts.iter().rev().map(|part| (part, "raw", None));
-    for (part, driver, rule) in nodes.chain([(&place.part, format, rule)]) {
-        let plain = on_file && part.offset.is_none() && part.size.is_none() && rule.is_none();
+    let key = place.key.as_deref();
+    let nodes = place.parts.iter().rev().map(|part| (part, "raw", None, None));
+    for (part, driver, rule, key) in nodes.chain([(&place.part, format, rule, key)]) {
+        let whole = part.offset.is_none() && part.size.is_none();
+        let plain = on_file && whole && rule.is_none() && key.is_none();
         let node: Json = Object::new()
             .with_some("force_size_calc", rule)
             .with_some("offset", part.offset.as_ref().map(Leaf::json))
             .with("driver", driver)
             .with_some("size", part.size.as_ref().map(Leaf::json))
             .with("file", below)
+            .with_some("key-secret", key)
             .into();
         names.push(if plain {
             Name::given(place.path.as_bytes())

@@ -42,6 +42,8 @@ pub struct Place {
     pub read_only: bool,
     /// The user said `force-share=on`, here or by `-U`.
     pub forced: bool,
+    /// `key-secret`: the name of the secret that unlocks it.
+    pub key: Option<Vec<u8>>,
 }
 
 /// The layer below an image.
@@ -128,6 +130,7 @@ impl Place {
             direct: false,
             read_only: false,
             forced: false,
+            key: None,
         }
     }
 
@@ -149,6 +152,16 @@ impl Place {
 }
 
 impl Place {
+    /// Whether it, or a layer below that the user named, takes a secret to be read.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        let below = match &self.below {
+            Below::Given(layer) => layer.is_locked(),
+            Below::Named | Below::Nothing => false,
+        };
+        self.key.is_some() || below
+    }
+
     /// What it comes to for a run.
     #[must_use]
     pub fn image(&self) -> Image {
@@ -174,6 +187,7 @@ impl Place {
                 Below::Nothing => instar_run::Below::Nothing,
                 Below::Given(layer) => instar_run::Below::Given(Box::new(layer.image())),
             },
+            key: self.key.clone(),
         }
     }
 }

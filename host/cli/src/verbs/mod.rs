@@ -29,6 +29,8 @@ mod trust;
 
 use std::ffi::OsString;
 
+use instar_abi::NamedSecret;
+
 use crate::flags::{Id, Page};
 use crate::run::Context;
 use crate::stop::Step;
@@ -72,7 +74,8 @@ impl Verb {
         VERBS.iter().find(|verb| verb.page.name.as_bytes() == name)
     }
 
-    /// Reads its command line, the words behind its name. Options that belong to every verb are added to `common`.
+    /// Reads its command line, the words behind its name. Options that belong to every verb are added to `common`, what
+    /// `--object` makes to `secrets`.
     ///
     /// # Errors
     /// What is wrong with it, or [`crate::stop::Stop::Done`] when help was asked for and given.
@@ -80,9 +83,10 @@ impl Verb {
         &self,
         words: Vec<OsString>,
         common: &mut Vec<(Id, OsString)>,
+        secrets: &mut Vec<NamedSecret>,
         help: &mut dyn FnMut(&Page),
     ) -> Step<Command> {
-        (self.read)(Line::new(self.page, words, common, help))
+        (self.read)(Line::new(self.page, words, common, secrets, help))
     }
 }
 

@@ -38,6 +38,8 @@ fn words(error: &Error) -> Vec<u8> {
             error,
         } => no_sandbox(*choice, *required, error),
         Error::JobNotEncoded => "the job cannot be passed to the sandbox; please report it".to_owned(),
+        Error::NoRandomness(error) => format!("no random bytes for a new key: {}", system(error)),
+        Error::SecretsTooLong => "the secrets are too long: they have room in 64 KiB together".to_owned(),
         Error::JobRefused(error) => system(error),
         Error::NotConfined(error) => format!("The host process cannot be confined: {}", system(error)),
         Error::Signal(number) => format!("Ended by signal {number}"),

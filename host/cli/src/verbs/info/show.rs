@@ -318,6 +318,7 @@ fn specific(layer: &Layer<'_>) -> Option<(&'static str, Object)> {
     match layer.report.specific.as_ref()? {
         Specific::Qcow2(info) => Some(("qcow2", qcow2(info))),
         Specific::Vmdk(info) => Some(("vmdk", vmdk(info, layer))),
+        Specific::Luks(info) => Some(("luks", luks(Object::new(), info))),
     }
 }
 
@@ -329,7 +330,13 @@ fn qcow2(info: &Qcow2Info) -> Object {
     let encrypt = match info.encryption {
         0 => None,
         1 => Some(Object::new().with("format", "aes")),
-        _ => Some(luks(info.luks.as_deref())),
+        _ => {
+            let object = Object::new().with("format", "luks");
+            Some(match &info.luks {
+                Some(header) => luks(object, header),
+                None => object,
+            })
+        }
     };
     let base = Object::new()
         .with("compat", if info.version < 3 { "0.10" } else { "1.1" })
@@ -363,11 +370,8 @@ fn qcow2(info: &Qcow2Info) -> Object {
         .with_some("bitmaps", (!bitmaps.is_empty()).then_some(bitmaps))
 }
 
-fn luks(header: Option<&LuksInfo>) -> Object {
-    let object = Object::new().with("format", "luks");
-    let Some(header) = header else {
-        return object;
-    };
+/// Adds what a LUKS header says.
+fn luks(object: Object, header: &LuksInfo) -> Object {
     let slots: Vec<Json> = header
         .slots
         .iter()
@@ -381,7 +385,7 @@ fn luks(header: Option<&LuksInfo>) -> Object {
         })
         .collect();
     let hash = header.iv_generator_hash.as_ref();
-    let detached = release::has(Fact::DetachedLuksHeader).then_some(false);
+    let detached = release::has(Fact::DetachedLuksHeader).then_some(header.detached);
     object
         .with_some("detached-header", detached)
         .with("cipher-alg", header.cipher.as_bytes())

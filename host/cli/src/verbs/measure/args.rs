@@ -24,8 +24,6 @@ pub(super) struct Args {
     pub(super) options: Option<Vec<u8>>,
     /// `--output json`.
     pub(super) json: bool,
-    /// Names of the secrets that `--object` made.
-    pub(super) secrets: Vec<Vec<u8>>,
 }
 
 /// What is measured.
@@ -84,7 +82,6 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
         target_format,
         options,
         json,
-        secrets: line.into_secrets(),
     })
 }
 

@@ -19,7 +19,7 @@ use crate::run::{Context, concluded};
 use crate::stop::{Step, Stop};
 use crate::value::driver::Driver;
 use crate::verbs::shared::creatable;
-use instar_run::Guest;
+use instar_run::{Guest, Policy};
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let mut names = Names::new();
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         }
         _ => None,
     };
-    let target = target(args);
+    let target = target(args, context.policy);
     // What is wrong with the source is said before what is wrong with the target.
     let (target, failed) = match target {
         Ok(target) => (target, None),
@@ -93,7 +93,7 @@ impl Default for Measurable {
     }
 }
 
-fn target(args: &Args) -> Step<Measurable> {
+fn target(args: &Args, policy: &Policy) -> Step<Measurable> {
     let name = args.target_format();
     let list = args.options.as_deref();
     let invalid = |why: Vec<u8>| {
@@ -102,7 +102,7 @@ fn target(args: &Args) -> Step<Measurable> {
     };
     if name == "luks" {
         let luks = Luks::parse(list).map_err(invalid)?;
-        let header_bytes = luks.header_bytes(&args.secrets).map_err(Stop::Message)?;
+        let header_bytes = luks.header_bytes(&policy.secrets).map_err(Stop::Message)?;
         return Ok(Measurable {
             header_bytes,
             ..Measurable::default()
@@ -119,7 +119,7 @@ fn target(args: &Args) -> Step<Measurable> {
     let settings = Settings::parse(format, list).map_err(invalid)?;
     let create = settings.measured().map_err(Stop::Message)?;
     let header_bytes = if format == Format::Qcow2 {
-        settings.header_bytes(&args.secrets).map_err(Stop::Message)?
+        settings.header_bytes(&policy.secrets).map_err(Stop::Message)?
     } else {
         0
     };

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use instar_abi::NamedSecret;
+
 use super::object;
 use crate::flags::{Getopt, Id, Item, POLICY, Page};
 use crate::stop::{Step, Stop};
@@ -12,8 +14,8 @@ pub(crate) struct Line<'a> {
     page: &'static Page,
     /// Options that belong to every verb, for [`crate::settings::with_options`].
     common: &'a mut Vec<(Id, OsString)>,
-    /// Names of the secrets that `--object` made.
-    secrets: Vec<Vec<u8>>,
+    /// The secrets that `--object` made.
+    secrets: &'a mut Vec<NamedSecret>,
     /// What is to be printed if the line asks for help.
     help: &'a mut dyn FnMut(&Page),
 }
@@ -24,13 +26,14 @@ impl<'a> Line<'a> {
         page: &'static Page,
         words: Vec<OsString>,
         common: &'a mut Vec<(Id, OsString)>,
+        secrets: &'a mut Vec<NamedSecret>,
         help: &'a mut dyn FnMut(&Page),
     ) -> Self {
         Self {
             getopt: Getopt::new(page.flags(), words, stop_at_operand()).after(page.name.as_ref()),
             page,
             common,
-            secrets: Vec::new(),
+            secrets,
             help,
         }
     }
@@ -56,7 +59,7 @@ impl<'a> Line<'a> {
                     return Err(Stop::Done);
                 }
                 Some(Item::Flag(id, value)) if is_common(id) => self.common.push((id, value)),
-                Some(Item::Flag(Id::Object, value)) => object::add(&value, &mut self.secrets)?,
+                Some(Item::Flag(Id::Object, value)) => object::add(&value, self.secrets)?,
                 other => return Ok(other),
             }
         }
@@ -70,11 +73,6 @@ impl<'a> Line<'a> {
     /// The last word, if it is not the only one; it is read then.
     pub(crate) fn last_of_two(&mut self) -> Option<OsString> {
         self.getopt.last_of_two()
-    }
-
-    /// Names of the secrets that `--object` made.
-    pub(crate) fn into_secrets(self) -> Vec<Vec<u8>> {
-        self.secrets
     }
 }
 

@@ -5,6 +5,7 @@ mod line;
 mod new_image;
 mod object;
 mod output;
+mod secret;
 mod source;
 
 pub(crate) use line::{Line, stop_at_operand};

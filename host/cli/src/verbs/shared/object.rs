@@ -1,15 +1,17 @@
-//! `--object`: secrets are looked at as the reference tool does, and of them only the name is kept, since encrypted images
-//! cannot be read or written. Other objects are refused: the parts of the reference tool that they configure do not exist here.
+//! `--object`: secrets, which unlock images. Other objects are refused: the parts of the reference tool that they configure do not exist
+//! here.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
+use instar_abi::{ImageText, NamedSecret};
 use serde_json::Value;
+use zeroize::Zeroize as _;
+
+use super::secret::Ingredients;
 
 use crate::stop::{Step, Stop};
 use crate::value::list;
-use crate::words;
 
 /// What the reference tool can make.
 const KINDS: &[&str] = &[
@@ -39,9 +41,16 @@ const SECRET: &[(&str, &str)] = &[
 /// Names and values, as written.
 type Properties = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Adds the name of the secret that `value` makes to those known.
-pub(super) fn add(value: &OsStr, known: &mut Vec<Vec<u8>>) -> Step<()> {
-    let (kind, properties) = properties(value.as_bytes())?;
+/// Adds the secret that `value` makes to those known.
+pub(super) fn add(value: &OsStr, known: &mut Vec<NamedSecret>) -> Step<()> {
+    let (kind, mut properties) = properties(value.as_bytes())?;
+    let made = make(&kind, &properties, known);
+    properties.iter_mut().for_each(|(_, value)| value.zeroize());
+    known.push(made?);
+    Ok(())
+}
+
+fn make(kind: &[u8], properties: &Properties, known: &[NamedSecret]) -> Step<NamedSecret> {
     if kind != b"secret" {
         let ours = KINDS.iter().any(|name| name.as_bytes() == kind);
         let tail: &[u8] = if ours {
@@ -52,7 +61,7 @@ pub(super) fn add(value: &OsStr, known: &mut Vec<Vec<u8>>) -> Step<()> {
         return Err(Stop::Message(
             [
                 b"Parameter 'qom-type' does not accept value '".as_slice(),
-                &kind,
+                kind,
                 tail,
             ]
             .concat(),
@@ -86,7 +95,7 @@ pub(super) fn add(value: &OsStr, known: &mut Vec<Vec<u8>>) -> Step<()> {
             "Parameter 'id' expects an identifier\nIdentifiers consist of letters, digits, '-', '.', '_', starting with a letter.",
         ));
     }
-    if known.iter().any(|name| name == id) {
+    if known.iter().any(|secret| secret.id.as_bytes() == id) {
         return Err(Stop::Message(
             [
                 b"attempt to add duplicate property '".as_slice(),
@@ -96,29 +105,17 @@ pub(super) fn add(value: &OsStr, known: &mut Vec<Vec<u8>>) -> Step<()> {
             .concat(),
         ));
     }
-    content(last("data"), last("file"))?;
-    known.push(id.to_vec());
-    Ok(())
-}
-
-/// Where a secret's content comes from: exactly one place. Whether a file is there is looked at, not what it holds, which is
-/// of no use here.
-fn content(data: Option<&[u8]>, file: Option<&[u8]>) -> Step<()> {
-    match (data, file) {
-        (Some(_), Some(_)) => Err(Stop::say("'file' and 'data' are mutually exclusive")),
-        (None, None) => Err(Stop::say("Either 'file' or 'data' must be provided")),
-        (Some(_), None) => Ok(()),
-        (None, Some(file)) => {
-            let found = std::fs::metadata(Path::new(OsStr::from_bytes(file)));
-            found.map(|_| ()).map_err(|error| {
-                let shown = String::from_utf8_lossy(file);
-                Stop::say(format!(
-                    "Unable to read {shown}: Failed to open file \u{201c}{shown}\u{201d}: {}",
-                    words::system(&error)
-                ))
-            })
-        }
-    }
+    let ingredients = Ingredients {
+        data: last("data"),
+        file: last("file"),
+        base64: last("format") == Some(b"base64"),
+        key: last("keyid"),
+        iv: last("iv"),
+    };
+    Ok(NamedSecret {
+        id: ImageText::new(id),
+        content: ingredients.content(known)?,
+    })
 }
 
 /// The type and the rest, of a list or of a JSON object.

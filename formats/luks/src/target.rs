@@ -1,0 +1,105 @@
+//! Writing.
+
+use alloc::boxed::Box;
+
+use instar_crypt::luks1::Write;
+use instar_disk::{Fault, File, Key, Placement, Result, Sealing, Target, Tweak, fault, from_usize, to_usize};
+
+use crate::header;
+
+/// Takes an existing disk as a target of at least `size` bytes.
+///
+/// # Errors
+/// There is no key; what is wrong with the header; `TARGET_TOO_SMALL`.
+pub fn existing<'h>(file: File<'h>, key: Option<Key>, size: u64) -> Result<Box<dyn Target + 'h>> {
+    let key = key.ok_or_else(|| Fault::new(fault::luks::NO_KEY).in_file(file.slot()))?;
+    let header = header::read(&file)?;
+    let disk = header::disk_size(&file, &header)?;
+    if disk < size {
+        return Err(Fault::new(fault::core::TARGET_TOO_SMALL).in_file(file.slot()));
+    }
+    Ok(Box::new(Luks {
+        file,
+        key,
+        payload: header.payload_offset,
+        size: disk,
+        header: None,
+    }))
+}
+
+pub(crate) struct Luks<'h> {
+    pub(crate) file: File<'h>,
+    pub(crate) key: Key,
+    /// Where the disk begins in the file.
+    pub(crate) payload: u64,
+    pub(crate) size: u64,
+    /// What makes a new file a LUKS disk.
+    pub(crate) header: Option<Write>,
+}
+
+impl Target for Luks<'_> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn unit(&self) -> u64 {
+        SECTOR
+    }
+
+    fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {
+        let offset = self
+            .payload
+            .checked_add(offset)
+            .ok_or_else(|| Fault::new(fault::core::OVERFLOW).with([offset]))?;
+        Ok(Placement {
+            slot: self.file.slot(),
+            offset,
+            length,
+            fresh: false,
+        })
+    }
+
+    /// Zeros on the disk are no zeros in the file.
+    fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
+        let mut done = 0_u64;
+        let mut piece = alloc::vec![0; to_usize(length.next_multiple_of(SECTOR).min(PIECE))?];
+        while done < length {
+            let at = offset.saturating_add(done);
+            let bytes = length.saturating_sub(done).next_multiple_of(SECTOR).min(PIECE);
+            let piece = piece.get_mut(..to_usize(bytes)?).unwrap_or_default();
+            piece.fill(0);
+            self.key.encrypt(at, piece)?;
+            self.file.write(self.payload.saturating_add(at), piece)?;
+            done = done.saturating_add(from_usize(piece.len()).max(1));
+        }
+        Ok(())
+    }
+
+    fn sealing(&self) -> Option<Sealing> {
+        Some(Sealing {
+            key: self.key.clone(),
+            tweak: Tweak::Disk,
+        })
+    }
+
+    fn begins_as_zeros(&self) -> bool {
+        false
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.file.flush()?;
+        match &self.header {
+            Some(header) => {
+                self.file.write(header.offset, &header.bytes)?;
+                self.file.flush()
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The unit of the cipher.
+const SECTOR: u64 = 512;
+
+/// Bytes of zeros that are written at a time.
+const PIECE: u64 = 1 << 20;

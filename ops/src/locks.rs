@@ -1,0 +1,102 @@
+//! The locked images that the user named secrets for. They are unlocked before any table of any image is read: what takes the guest over
+//! later finds the keys of these images, and no passphrase.
+
+use alloc::vec::Vec;
+
+use instar_abi::job::{Create, LuksCreate, Source, Verb};
+use instar_abi::{Format, ImageText, NamedSecret, Slot};
+use instar_disk::{Fault, Key, Result, fault};
+use instar_luks::New;
+
+use crate::detect::detect;
+use crate::formats;
+use crate::session::{Session, internal};
+
+/// What became of each of them. A failure is told when the image is opened.
+#[derive(Default)]
+pub(crate) struct Locks {
+    opened: Vec<(Slot, Result<Key>)>,
+    /// The header of the new image, and its key.
+    made: Option<Result<New>>,
+}
+
+impl Locks {
+    /// Unlocks what `session` has a secret for.
+    pub(crate) fn open(session: &Session<'_>, secrets: &[NamedSecret]) -> Self {
+        let verb = &session.job.verb;
+        // Who looks at an image, or judges it, reads no data.
+        if matches!(verb, Verb::Info(_) | Verb::Safety(_)) {
+            return Self::default();
+        }
+        let images = verb.images();
+        let locked = images.into_iter().flat_map(Source::layers);
+        let opened = locked.filter_map(|image| {
+            let id = image.key.as_ref()?;
+            let key = named(secrets, id).and_then(|secret| unlock(session, image, secret));
+            Some((image.slot, key))
+        });
+        let mut opened: Vec<_> = opened.collect();
+        let mut made = None;
+        if let Some(target) = verb.target()
+            && let Create::Luks(options) = &target.create
+            && let Some(id) = &options.key
+        {
+            let secret = named(secrets, id);
+            if target.existing {
+                let key = secret.and_then(|secret| {
+                    let file = session.file(target.slot)?;
+                    formats::unlock(Format::Luks, file, text(secret)?)
+                });
+                opened.push((target.slot, key));
+            } else {
+                made = Some(secret.and_then(|secret| make(options, secret, secrets)));
+            }
+        }
+        Self { opened, made }
+    }
+
+    /// The header of the new image, if it is sealed.
+    pub(crate) fn made(&self) -> Result<&New> {
+        match &self.made {
+            Some(made) => made.as_ref().map_err(Clone::clone),
+            None => Err(Fault::new(fault::luks::NO_KEY)),
+        }
+    }
+
+    /// The key of the image in that file.
+    pub(crate) fn key(&self, slot: Slot) -> Result<Option<Key>> {
+        let found = self.opened.iter().find(|(known, _)| *known == slot);
+        found.map(|(_, key)| key.clone()).transpose()
+    }
+}
+
+fn unlock(session: &Session<'_>, image: &Source, secret: &NamedSecret) -> Result<Key> {
+    let file = session.file(image.slot)?;
+    let format = match image.format {
+        Some(format) => format,
+        None => detect(&file)?,
+    };
+    formats::unlock(format, file, text(secret)?)
+}
+
+fn make(options: &LuksCreate, secret: &NamedSecret, secrets: &[NamedSecret]) -> Result<New> {
+    let random = secrets
+        .iter()
+        .find(|known| known.id.as_bytes() == NamedSecret::RANDOM);
+    let random = random.and_then(|random| <&[u8; 32]>::try_from(random.content.expose()).ok());
+    instar_luks::make(options, text(secret)?, random.ok_or_else(|| internal(line!()))?)
+}
+
+/// The secret of that name.
+fn named<'s>(secrets: &'s [NamedSecret], id: &ImageText) -> Result<&'s NamedSecret> {
+    let known = secrets.iter().find(|secret| secret.id == *id);
+    known.ok_or_else(|| Fault::new(fault::luks::NO_SECRET).named(id.as_bytes()))
+}
+
+/// A passphrase, which must be text.
+fn text(secret: &NamedSecret) -> Result<&[u8]> {
+    match core::str::from_utf8(secret.content.expose()) {
+        Ok(text) => Ok(text.as_bytes()),
+        Err(_) => Err(Fault::new(fault::luks::NOT_TEXT).named(secret.id.as_bytes())),
+    }
+}
