@@ -16,13 +16,13 @@ use crate::text::ImageText;
 
 pub use bench::{Bench, BenchWrites};
 pub use change::{
-    Amend, BitmapAction, Change, ChangeBitmaps, ChangeImage, Commit, NewBacking, NewSize, NewSnapshot,
-    Rebase, Resize,
+    Amend, AmendKeys, BitmapAction, Change, ChangeBitmaps, ChangeImage, Commit, NewBacking, NewSize,
+    NewSnapshot, Rebase, Resize,
 };
 pub use check::{Check, Repair};
 pub use create::{
-    Compression, Create, LuksCreate, Preallocation, Qcow2Create, QcowCreate, QedCreate, RawCreate, VdiCreate, VhdxCreate,
-    VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
+    Compression, Create, LuksCreate, Preallocation, Qcow2Create, QcowCreate, QedCreate, RawCreate, Speed,
+    VdiCreate, VhdxCreate, VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
 };
 
 /// One run of the guest.
@@ -141,9 +141,11 @@ impl Verb {
             _ => {
                 let layers = self.images().into_iter().flat_map(Source::layers);
                 let target = self.target().and_then(Target::key);
+                let keys = self.keys().map(|keys| [&keys.new, &keys.old]);
                 layers
                     .filter_map(|image| image.key.as_ref())
                     .chain(target)
+                    .chain(keys.into_iter().flatten().flatten())
                     .collect()
             }
         }
@@ -152,8 +154,20 @@ impl Verb {
     /// Whether the run makes keys, and so needs random bytes for them.
     #[must_use]
     pub fn makes_keys(&self) -> bool {
-        self.target()
-            .is_some_and(|target| !target.existing && target.key().is_some())
+        let makes = |target: &Target| !target.existing && target.key().is_some();
+        self.target().is_some_and(makes) || self.keys().is_some()
+    }
+
+    /// What becomes of key slots.
+    #[must_use]
+    pub const fn keys(&self) -> Option<&AmendKeys> {
+        match self {
+            Self::Change(ChangeImage {
+                change: Change::Keys(keys),
+                ..
+            }) => Some(keys),
+            _ => None,
+        }
     }
 
     /// The image that is written.

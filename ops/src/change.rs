@@ -25,6 +25,11 @@ pub(crate) fn run(session: &Session<'_>, job: &ChangeImage) -> Outcome<Done> {
     {
         return Err(Fault::new(fault::core::NO_COMPRESSION)).at(Stage::Other);
     }
+    // The key is wrong, or is none of this format's.
+    session.key(file.slot()).at(stage)?;
+    if let Change::Keys(_) = &job.change {
+        session.plan().at(Stage::Change)?;
+    }
     let mut image = formats::edit(session, format, file).at(stage)?;
     match &job.change {
         Change::Resize(wanted) => resize::run(session, &job.image, &mut *image, wanted)?,

@@ -121,7 +121,11 @@ pub(crate) fn check<'h>(format: Format, file: File<'h>, key: Option<Key>) -> Res
 ///
 /// # Errors
 /// Damage of the image, or an error of the host.
-pub(crate) fn edit<'h>(session: &Session<'h>, format: Format, file: File<'h>) -> Result<Box<dyn Edit + 'h>> {
+pub(crate) fn edit<'s, 'h: 's>(
+    session: &'s Session<'h>,
+    format: Format,
+    file: File<'h>,
+) -> Result<Box<dyn Edit + 's>> {
     let seed = &session.job.seed;
     let sizeable = match format {
         Format::Qcow2 => return instar_qcow2::edit(file),
@@ -132,7 +136,7 @@ pub(crate) fn edit<'h>(session: &Session<'h>, format: Format, file: File<'h>) ->
         Format::Vpc => instar_vhd::edit(file),
         Format::Vhdx => instar_vhdx::edit(file, seed),
         Format::Vmdk => instar_vmdk::edit(file),
-        Format::Luks => instar_luks::edit(file, session.key(file.slot())?),
+        Format::Luks => instar_luks::edit(file, session.key(file.slot())?, session.plan()?),
         instar_abi::read_only_formats!() => return Err(read_only(&file)),
     };
     Ok(Box::new(Simple(sizeable?, file.slot(), format)))
@@ -174,7 +178,8 @@ impl Edit for Simple<'_> {
             Change::CreateSnapshot(_) => Fault::new(fault::core::IO).with([EOPNOTSUPP]),
             Change::ApplySnapshot(_) => Fault::new(fault::qcow2_write::NO_SNAPSHOTS),
             Change::DeleteSnapshot(_) => Fault::new(fault::qcow2_write::DELETE_MISSING),
-            Change::Amend(_) => self.unamendable(),
+            Change::Amend(None) | Change::Keys(_) if self.2 == Format::Luks => return self.0.change(change),
+            Change::Amend(_) | Change::Keys(_) => self.unamendable(),
             Change::Rebase(_) if rebases(self.2) => return self.0.change(change),
             Change::Empty(_) if empties(self.2) => return self.0.change(change),
             Change::Rebase(new) if new.name.is_some() && new.format.is_none() => {

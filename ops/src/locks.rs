@@ -3,10 +3,10 @@
 
 use alloc::vec::Vec;
 
-use instar_abi::job::{Create, LuksCreate, Source, Verb};
+use instar_abi::job::{AmendKeys, Create, LuksCreate, Source, Verb};
 use instar_abi::{Format, ImageText, NamedSecret, Slot};
-use instar_disk::{Fault, Key, Result, fault};
-use instar_luks::New;
+use instar_disk::{Fault, File, Key, Result, fault};
+use instar_luks::{New, Plan, Unlocked};
 
 use crate::detect::detect;
 use crate::formats;
@@ -18,6 +18,8 @@ pub(crate) struct Locks {
     opened: Vec<(Slot, Result<Key>)>,
     /// The header of the new image, and its key.
     made: Option<Result<New>>,
+    /// What becomes of key slots.
+    plan: Option<Result<Plan>>,
 }
 
 impl Locks {
@@ -30,13 +32,19 @@ impl Locks {
         }
         let images = verb.images();
         let locked = images.into_iter().flat_map(Source::layers);
-        let opened = locked.filter_map(|image| {
-            let id = image.key.as_ref()?;
-            let key = named(secrets, id).and_then(|secret| unlock(session, image, secret));
-            Some((image.slot, key))
-        });
-        let mut opened: Vec<_> = opened.collect();
-        let mut made = None;
+        let (mut opened, mut made, mut plan) = (Vec::new(), None, None);
+        for image in locked {
+            let Some(id) = &image.key else { continue };
+            let key = named(secrets, id).and_then(|secret| match verb.keys() {
+                None => unlock(session, image, secret),
+                Some(keys) => {
+                    let unlocked = Unlocked::open(locked_file(session, image)?, text(secret)?)?;
+                    plan = Some(planned(&unlocked, keys, secrets));
+                    unlocked.key()
+                }
+            });
+            opened.push((image.slot, key));
+        }
         if let Some(target) = verb.target()
             && let Create::Luks(options) = &target.create
             && let Some(id) = &options.key
@@ -52,7 +60,7 @@ impl Locks {
                 made = Some(secret.and_then(|secret| make(options, secret, secrets)));
             }
         }
-        Self { opened, made }
+        Self { opened, made, plan }
     }
 
     /// The header of the new image, if it is sealed.
@@ -61,6 +69,12 @@ impl Locks {
             Some(made) => made.as_ref().map_err(Clone::clone),
             None => Err(Fault::new(fault::luks::NO_KEY)),
         }
+    }
+
+    /// What becomes of key slots, if anything does.
+    pub(crate) fn plan(&self) -> Result<Option<&Plan>> {
+        let plan = self.plan.as_ref();
+        plan.map(|plan| plan.as_ref().map_err(Clone::clone)).transpose()
     }
 
     /// The key of the image in that file.
@@ -79,12 +93,35 @@ fn unlock(session: &Session<'_>, image: &Source, secret: &NamedSecret) -> Result
     formats::unlock(format, file, text(secret)?)
 }
 
+/// The file of an image whose key slots are changed: no other format has such.
+fn locked_file<'h>(session: &Session<'h>, image: &Source) -> Result<File<'h>> {
+    let file = session.file(image.slot)?;
+    let format = match image.format {
+        Some(format) => format,
+        None => detect(&file)?,
+    };
+    match format {
+        Format::Luks => Ok(file),
+        _ => Err(Fault::new(fault::luks::KEY_UNEXPECTED).named(format.name().as_bytes())),
+    }
+}
+
+fn planned(unlocked: &Unlocked<'_>, keys: &AmendKeys, secrets: &[NamedSecret]) -> Result<Plan> {
+    let passphrase = |id: &ImageText| named(secrets, id).and_then(text);
+    unlocked.plan(keys, &passphrase, random(secrets)?)
+}
+
 fn make(options: &LuksCreate, secret: &NamedSecret, secrets: &[NamedSecret]) -> Result<New> {
+    instar_luks::make(options, text(secret)?, random(secrets)?)
+}
+
+/// What the host gave for new keys.
+fn random(secrets: &[NamedSecret]) -> Result<&[u8; 32]> {
     let random = secrets
         .iter()
         .find(|known| known.id.as_bytes() == NamedSecret::RANDOM);
     let random = random.and_then(|random| <&[u8; 32]>::try_from(random.content.expose()).ok());
-    instar_luks::make(options, text(secret)?, random.ok_or_else(|| internal(line!()))?)
+    random.ok_or_else(|| internal(line!()))
 }
 
 /// The secret of that name.

@@ -44,6 +44,11 @@ impl<'h> Session<'h> {
         self.locks.key(slot)
     }
 
+    /// What becomes of key slots, if anything does.
+    pub(crate) fn plan(&self) -> Result<Option<&instar_luks::Plan>> {
+        self.locks.plan()
+    }
+
     /// The header of the new image, if it is sealed.
     pub(crate) fn made(&self) -> Result<&instar_luks::New> {
         self.locks.made()

@@ -75,6 +75,26 @@ super::faults! {
     NOT_TEXT = 0x1a43, "Data from secret {text} is not valid UTF-8";
     /// A key is named for an image that takes none. Text: its format.
     KEY_UNEXPECTED = 0x1a44, "Block format '{text}' does not support the option 'key-secret'";
+    /// A time in which more iterations are done than can be counted. Number: those of a second.
+    TIME_OVERFLOW = 0x1a45, "PBKDF iterations {0} too large to scale: Numerical result out of range";
+    /// A time in which more are done than a header can say. Numbers: iterations, limit.
+    TIME_LIMIT = 0x1a46, "PBKDF iterations {0} larger than {1}";
+    /// Key slots: a new one needs a passphrase.
+    NEW_SECRET_MISSING = 0x1a47, "'new-secret' is required to activate a keyslot";
+    /// Key slots: a new one replaces no passphrase.
+    OLD_SECRET_UNEXPECTED = 0x1a48, "'old-secret' must not be given when activating keyslots";
+    /// Key slots: none gets a passphrase while others lose theirs.
+    NEW_SECRET_UNEXPECTED = 0x1a49, "'new-secret' must not be given when erasing keyslots";
+    /// Key slots: nothing is derived then.
+    ITER_TIME_UNEXPECTED = 0x1a4a, "'iter-time' must not be given when erasing keyslots";
+    /// Key slots: which ones?
+    ERASE_WHICH = 0x1a4b, "To erase keyslot(s), either explicit keyslot index or the password currently contained in them must be given";
+    /// Key slots. Number: the slot.
+    OLD_SECRET_WRONG = 0x1a4c, "Given keyslot {0} doesn't contain the given old password for erase operation";
+    /// Key slots: no slot opens.
+    ERASE_NONE = 0x1a4d, "No keyslots match given (old) password for erase operation";
+    /// Key slots: every slot opens.
+    ERASE_ALL = 0x1a4e, "All the active keyslots match the (old) password that was given and erasing them will erase all the data in the image irreversibly - refusing operation";
     /// Key slots. Number: the slot.
     SLOT_NUMBER = 0x1a30, "Invalid keyslot {0} specified, must be between 0 and 7";
     /// Key slots: none is free.

@@ -4,8 +4,10 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Preallocation, Source};
+use super::{Preallocation, Source, Speed};
+use crate::cipher::HashName;
 use crate::file::{FileFacts, Slot};
+use crate::text::ImageText;
 
 /// A change of an image in place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,8 @@ pub enum Change {
     DeleteSnapshot(Vec<u8>),
     /// `amend`; none: the image is only opened, as the host knows already that nothing can be changed.
     Amend(Option<Amend>),
+    /// `amend` of the key slots of a LUKS disk.
+    Keys(AmendKeys),
     /// The layer below is another one from now on (`rebase -u`, and the end of `rebase`).
     Rebase(NewBacking),
     /// The image gives up what it holds and shows what lies below it (the end of `commit`). Data in this file, open for writing, goes too.
@@ -84,6 +88,25 @@ pub struct Amend {
     pub force: bool,
     /// With a size: files that hold the image's data, as for [`Resize`].
     pub apart: Vec<Slot>,
+}
+
+/// What becomes of the key slots of a LUKS disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AmendKeys {
+    /// `state`: whether slots are to open, or no more.
+    pub active: bool,
+    /// `new-secret`: the name of the secret that is to open one.
+    pub new: Option<ImageText>,
+    /// `old-secret`: the name of a secret that opens them.
+    pub old: Option<ImageText>,
+    /// `keyslot`.
+    pub slot: Option<u32>,
+    /// Whether `iter-time` was given.
+    pub timed: bool,
+    /// How fast this machine derives keys, by hash.
+    pub speeds: Vec<(HashName, Speed)>,
+    /// `--force`: also what cannot be undone.
+    pub force: bool,
 }
 
 /// `bitmap`: what is done with the bitmaps of an image, one action after the other.

@@ -264,10 +264,8 @@ pub struct LuksCreate {
     pub cipher: CipherSpec,
     /// `hash-alg`.
     pub hash: HashName,
-    /// What `iter-time` comes to on this machine: iterations for the first key slot.
-    pub slot_iterations: u32,
-    /// The same for the digest of the key.
-    pub digest_iterations: u32,
+    /// How fast this machine derives keys.
+    pub speed: Speed,
     /// `key-secret`: the name of the secret.
     pub key: Option<ImageText>,
     /// `preallocation`; never `Metadata`.
@@ -286,8 +284,7 @@ impl Default for LuksCreate {
                 ivhash: None,
             },
             hash: HashName::Sha256,
-            slot_iterations: Self::LEAST_ITERATIONS,
-            digest_iterations: Self::LEAST_ITERATIONS,
+            speed: Speed::default(),
             key: None,
             preallocation: Preallocation::Off,
             detached: false,
@@ -295,7 +292,11 @@ impl Default for LuksCreate {
     }
 }
 
-impl LuksCreate {
-    /// The fewest iterations that a new header takes: those of the LUKS specification and the reference tool.
-    pub const LEAST_ITERATIONS: u32 = 1000;
+/// How fast this machine derives keys, and how long it is to take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Speed {
+    /// Iterations of PBKDF2 a second, for one block of the hash.
+    pub iterations: u64,
+    /// `iter-time`, milliseconds.
+    pub milliseconds: u64,
 }

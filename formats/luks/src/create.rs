@@ -12,6 +12,7 @@ use instar_crypt::{Effort, Limits, Random, Secret};
 use instar_disk::job::{LuksCreate, Preallocation};
 use instar_disk::{Fault, File, FileKind, Key, Preallocate, Result, Target, fault};
 
+use crate::effort;
 use crate::sectors::Sectors;
 use crate::target::Luks;
 
@@ -30,6 +31,7 @@ pub struct New {
 /// No such cipher exists.
 pub fn make(options: &LuksCreate, passphrase: &[u8], random: &[u8; 32]) -> Result<New> {
     let mut go_on = || Ok(());
+    let speed = options.speed;
     // What the user asked for may take long.
     let limits = Limits {
         iterations: u64::from(u32::MAX),
@@ -40,8 +42,8 @@ pub fn make(options: &LuksCreate, passphrase: &[u8], random: &[u8; 32]) -> Resul
             cipher: options.cipher,
             hash: options.hash,
             passphrase: &Secret::copy_of(passphrase),
-            slot_iterations: options.slot_iterations,
-            digest_iterations: options.digest_iterations,
+            slot_iterations: effort::for_slot(speed, options.hash, options.cipher.key_bytes())?,
+            digest_iterations: effort::for_digest(speed, options.hash)?,
             detached: options.detached,
         },
         &mut Random::new(random)?,

@@ -1,4 +1,4 @@
-//! Another size: another length of the file. What is added is noise, as in the reference tool: zeros in the file are none on the disk.
+//! Other keys, as planned, and another size: another length of the file. What is added is noise, as in the reference tool: zeros in the file are none on the disk.
 
 use alloc::boxed::Box;
 
@@ -7,12 +7,13 @@ use instar_disk::job::{Change, Preallocation};
 use instar_disk::{Edit, Fault, File, FileKind, Key, Resizing, Result, fault, reservation, set_length};
 
 use crate::header;
+use crate::slots::Plan;
 
 /// Opens a disk to be changed in place.
 ///
 /// # Errors
 /// There is no key; what is wrong with the header.
-pub fn edit<'h>(file: File<'h>, key: Option<Key>) -> Result<Box<dyn Edit + 'h>> {
+pub fn edit<'h>(file: File<'h>, key: Option<Key>, plan: Option<&'h Plan>) -> Result<Box<dyn Edit + 'h>> {
     if key.is_none() {
         return Err(Fault::new(fault::luks::NO_KEY).in_file(file.slot()));
     }
@@ -21,6 +22,7 @@ pub fn edit<'h>(file: File<'h>, key: Option<Key>) -> Result<Box<dyn Edit + 'h>> 
         size: header::disk_size(&file, &header)?,
         payload: header.payload_offset,
         file,
+        plan,
     }))
 }
 
@@ -28,12 +30,26 @@ struct Editor<'h> {
     file: File<'h>,
     payload: u64,
     size: u64,
+    /// What becomes of the key slots.
+    plan: Option<&'h Plan>,
 }
 
 impl Edit for Editor<'_> {
-    fn change(&mut self, _: &Change) -> Result<()> {
-        let what = b"this change of a LUKS disk";
-        Err(Fault::new(fault::core::UNSUPPORTED).named(what))
+    fn change(&mut self, change: &Change) -> Result<()> {
+        match (change, self.plan) {
+            (Change::Amend(None), _) => Ok(()),
+            (Change::Keys(_), Some(plan)) => {
+                for write in plan.writes() {
+                    self.file.write(write.offset, &write.bytes)?;
+                    self.file.flush()?;
+                }
+                Ok(())
+            }
+            _ => {
+                let what = b"this change of a LUKS disk";
+                Err(Fault::new(fault::core::UNSUPPORTED).named(what))
+            }
+        }
     }
 
     fn size(&self) -> u64 {

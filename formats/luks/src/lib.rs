@@ -8,6 +8,7 @@
 //!  unlock  passphrase ─► Key      before any other table of any image is read
 //!  open    Key        ─► Image    one run of sealed data
 //!  look               ─► Image    what the header says, for `info`
+//!  Unlocked::plan     ─► Plan     other keys, for edit, which writes it
 //!  make    passphrase ─► New      a header for create, which writes it last
 //! ```
 //!
@@ -28,11 +29,13 @@ extern crate alloc;
 
 mod create;
 mod edit;
+mod effort;
 mod header;
 mod image;
 mod info;
 mod probe;
 mod sectors;
+mod slots;
 mod target;
 mod unlock;
 
@@ -40,5 +43,6 @@ pub use create::{New, create, make};
 pub use edit::edit;
 pub use image::{look, open};
 pub use probe::probe;
+pub use slots::{Passphrase, Plan};
 pub use target::existing;
-pub use unlock::unlock;
+pub use unlock::{Unlocked, unlock};

@@ -1,23 +1,54 @@
 //! From a passphrase to the key.
 
-use instar_crypt::{Effort, Limits};
+use instar_crypt::luks1::Header;
+use instar_crypt::{Effort, Limits, Secret};
 use instar_disk::{File, Key, Result};
 
 use crate::header;
 use crate::sectors::Sectors;
 
-/// Tries the passphrase on the key slots of `file`.
+/// A disk, its header judged and its key at hand.
+pub struct Unlocked<'h> {
+    pub(crate) file: File<'h>,
+    pub(crate) header: Header,
+    pub(crate) key: Secret,
+}
+
+impl<'h> Unlocked<'h> {
+    /// Tries the passphrase on the key slots of `file`.
+    ///
+    /// # Errors
+    /// What is wrong with the header; no slot opens, or one costs more than [`Limits::DEFAULT`] allows.
+    pub fn open(file: File<'h>, passphrase: &[u8]) -> Result<Self> {
+        let header = header::read(&file)?;
+        // The host ends a run that takes too long, whatever it does.
+        let mut go_on = || Ok(());
+        let mut effort = Effort::new(Limits::DEFAULT, &mut go_on);
+        let mut read = |offset, into: &mut [u8]| file.read_exact(offset, into);
+        let unlocked = header.unlock(passphrase, &mut read, &mut effort);
+        let unlocked = unlocked.map_err(|fault| fault.in_file(file.slot()))?;
+        Ok(Self {
+            file,
+            header,
+            key: unlocked.key,
+        })
+    }
+
+    /// The key, as the engine uses it.
+    ///
+    /// # Errors
+    /// No such cipher takes a key of that length.
+    pub fn key(&self) -> Result<Key> {
+        let cipher = self.header.cipher_of(&self.key);
+        let cipher = cipher.map_err(|fault| fault.in_file(self.file.slot()))?;
+        Ok(Key::new(Sectors { cipher, bytes: 512 }))
+    }
+}
+
+/// Makes a key of the passphrase.
 ///
 /// # Errors
-/// What is wrong with the header; no slot opens, or one costs more than [`Limits::DEFAULT`] allows.
+/// As [`Unlocked::open`] and [`Unlocked::key`].
 pub fn unlock(file: File<'_>, passphrase: &[u8]) -> Result<Key> {
-    let header = header::read(&file)?;
-    // The host ends a run that takes too long, whatever it does.
-    let mut go_on = || Ok(());
-    let mut effort = Effort::new(Limits::DEFAULT, &mut go_on);
-    let mut read = |offset, into: &mut [u8]| file.read_exact(offset, into);
-    let unlocked = header.unlock(passphrase, &mut read, &mut effort);
-    let cipher = unlocked.and_then(|unlocked| header.cipher_of(&unlocked.key));
-    let cipher = cipher.map_err(|fault| fault.in_file(file.slot()))?;
-    Ok(Key::new(Sectors { cipher, bytes: 512 }))
+    Unlocked::open(file, passphrase)?.key()
 }

@@ -7,7 +7,9 @@
     reason = "a failure is a test failure"
 )]
 
-use instar_disk::{File, Opened, Result, Target};
+use instar_disk::job::{AmendKeys, Change};
+use instar_disk::{File, ImageText, Opened, Result, Target};
+use instar_luks::Unlocked;
 use instar_testkit::conformance::{
     Format, Sound, Tally, covers_the_disk, survives_changes, survives_cuts, takes_changed_images,
 };
@@ -147,4 +149,68 @@ fn a_changed_disk_is_written_to_or_refused() {
     small.metadata = vec![0..8, 104..112, 208..216];
     let tally = takes_changed_images(existing, &small);
     assert!(tally.refused > 20, "{tally:?}");
+}
+
+/// How key slots are changed in these tests: in no time.
+fn wanted(active: bool, slot: Option<u32>) -> AmendKeys {
+    AmendKeys {
+        active,
+        new: active.then(|| ImageText::new(b"new")),
+        old: None,
+        slot,
+        timed: false,
+        speeds: Vec::new(),
+        force: false,
+    }
+}
+
+fn change(file: File<'_>, passphrase: &[u8], keys: &AmendKeys) -> Result<()> {
+    let plan = {
+        let unlocked = Unlocked::open(file, passphrase)?;
+        unlocked.plan(keys, &|_| Ok(b"new passphrase"), &[7; 32])?
+    };
+    let key = instar_luks::unlock(file, passphrase)?;
+    instar_luks::edit(file, Some(key), Some(&plan))?.change(&Change::Keys(keys.clone()))
+}
+
+fn opens(path: &std::path::Path, passphrase: &[u8]) -> bool {
+    let host = Native::new(1);
+    let facts = host.existing(path);
+    instar_luks::unlock(File::new(&host, facts), passphrase).is_ok()
+}
+
+#[test]
+fn a_key_slot_that_is_added_or_erased_halfway_locks_nobody_out() {
+    let dir = Bench::new();
+    let sound = sound(&dir, "", 2 * MIB);
+    let plain = std::fs::read(&sound.image).unwrap();
+    let (mut added, mut erased) = (0, 0);
+    for allowed in 0..10 {
+        std::fs::write(&sound.image, &plain).unwrap();
+        let host = Failing::after(allowed);
+        let facts = host.native.existing(&sound.image);
+        let done = change(File::new(&host, facts), PASSPHRASE, &wanted(true, None)).is_ok();
+        assert!(opens(&sound.image, PASSPHRASE), "{allowed}");
+        added += u32::from(opens(&sound.image, b"new passphrase"));
+        assert!(!done || opens(&sound.image, b"new passphrase"), "{allowed}");
+    }
+    let both = std::fs::read(&sound.image).unwrap();
+    for allowed in 0..10 {
+        std::fs::write(&sound.image, &both).unwrap();
+        let host = Failing::after(allowed);
+        let facts = host.native.existing(&sound.image);
+        let done = change(
+            File::new(&host, facts),
+            b"new passphrase",
+            &wanted(false, Some(0)),
+        )
+        .is_ok();
+        assert!(opens(&sound.image, b"new passphrase"), "{allowed}");
+        erased += u32::from(!opens(&sound.image, PASSPHRASE));
+        assert!(!done || !opens(&sound.image, PASSPHRASE), "{allowed}");
+    }
+    assert!(
+        (5..10).contains(&added) && (5..10).contains(&erased),
+        "{added} {erased}"
+    );
 }

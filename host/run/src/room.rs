@@ -134,6 +134,7 @@ const fn added(change: &Change) -> Option<u64> {
         | Change::ApplySnapshot(_)
         | Change::DeleteSnapshot(_)
         | Change::Rebase(_)
+        | Change::Keys(_)
         | Change::Empty(_) => Some(0),
     }
 }

@@ -194,6 +194,44 @@ const WRITING: &[&str] = &[
     "commit over",
 ];
 
+/// Key slots, one after the other. The secret `n` is `new`, `w` opens nothing, `u` is no text.
+const SLOTS: &[&str] = &[
+    "-o state=active $Limage",
+    "-o state=active,new-secret=n,old-secret=s $Limage",
+    "-o state=foo $Limage",
+    "-o keyslot=1 $Limage",
+    "-o cipher-alg=aes-128,state=active $Limage",
+    "-o size=2M $Limage",
+    "-o foo=1 $Limage",
+    "-o new-secret=n,state=active,keyslot=8 $Limage",
+    "-o new-secret=n,state=active,keyslot=-1 $Limage",
+    "-o new-secret=n,state=active,keyslot=0 $Limage",
+    "-o new-secret=n,state=active,keyslot=x $Limage",
+    "-o new-secret=zz,state=active $Limage",
+    "-o new-secret=u,state=active $Limage",
+    "-o new-secret=n,state=active,iter-time=0 $Limage",
+    "-o new-secret=n,state=active,iter-time=10 $Limage",
+    "-o state=inactive $Limage",
+    "-o state=inactive,new-secret=n $Limage",
+    "-o state=inactive,iter-time=10 $Limage",
+    "-o state=inactive,keyslot=5 $Limage",
+    "-o state=inactive,keyslot=9 $Limage",
+    "-o state=inactive,old-secret=w $Limage",
+    "-o state=inactive,old-secret=zz $Limage",
+    "-o state=inactive,keyslot=1,old-secret=s $Limage",
+    "-o state=inactive,keyslot=1,old-secret=n $Limage",
+    "-p -o state=active,new-secret=n,keyslot=7,iter-time=10 $Limage",
+    "--force -o state=active,new-secret=n,keyslot=7,iter-time=10 $Limage",
+    "-f luks -o state=active,new-secret=n image",
+    "-o state=active,new-secret=n image",
+    "-o state=inactive,keyslot=0 $Limage",
+    "-o state=inactive,keyslot=2 $Limage",
+    "-o state=inactive,old-secret=n driver=luks,key-secret=n,file.filename=image",
+    "-o state=inactive,keyslot=2 driver=luks,key-secret=n,file.filename=image",
+    "-o state=inactive,keyslot=7 driver=luks,key-secret=n,file.filename=image",
+    "-o state=active,new-secret=s,iter-time=10 driver=luks,key-secret=n,file.filename=image",
+];
+
 both_sandboxes!(
     every_cipher_of_the_reference_is_read,
     the_reference_reads_every_cipher,
@@ -209,6 +247,7 @@ both_sandboxes!(
     a_killed_create_leaves_nothing,
     a_header_that_costs_too_much_is_refused,
     keys_are_not_made_twice,
+    key_slots_are_added_and_erased_as_by_the_reference,
     keys_of_192_bits_are_read_and_written_in_every_mode,
 );
 
@@ -505,6 +544,39 @@ fn keys_of_192_bits_are_read_and_written_in_every_mode(bench: &Bench) {
     deviates("luks-192-bits", &bench.qemu(&line).code(), &ours.code());
     let test = ["open", "--test-passphrase", "--key-file", "passphrase", "image"];
     if let Some(opened) = cryptsetup(bench, &test) {
+        opened.succeeds();
+    }
+}
+
+fn key_slots_are_added_and_erased_as_by_the_reference(bench: &Bench) {
+    let pair = Pair::new(bench);
+    for line in SLOTS {
+        let options = if line.contains("file.filename") || line.contains("$L") {
+            " --image-opts"
+        } else {
+            ""
+        };
+        let secrets = "--object secret,id=n,data=new --object secret,id=w,data=wrong --object secret,id=u,data=//79,format=base64";
+        pair.agree(&format!("amend $S {secrets}{options} {line}"));
+        for bench in [&pair.theirs, &pair.ours] {
+            // What each of them left, in the eyes of the other.
+            let slots = |outcome: &Outcome| {
+                let text = outcome.succeeds().text();
+                text.lines().filter(|line| line.contains("active")).map(str::to_owned).collect::<Vec<_>>()
+            };
+            assert_eq!(
+                slots(&bench.qemu(["info", "image"])),
+                slots(&bench.instar(["info", "image"])),
+                "{line}"
+            );
+        }
+        let slots = |bench: &Bench| bench.qemu(["info", "image"]).text().matches("active: true").count();
+        assert_eq!(slots(&pair.theirs), slots(&pair.ours), "{line}");
+    }
+    qemu_reads(&pair.ours, "image");
+    fs::write(pair.ours.path("passphrase"), "new").unwrap();
+    let test = ["open", "--test-passphrase", "--key-file", "passphrase", "image"];
+    if let Some(opened) = cryptsetup(&pair.ours, &test) {
         opened.succeeds();
     }
 }

@@ -80,6 +80,8 @@ impl Edit for Editor<'_> {
             Change::ApplySnapshot(name) => snapshots::apply(file, header, name),
             Change::DeleteSnapshot(name) => snapshots::delete(file, header, name),
             Change::Amend(None) => Ok(()),
+            // Refused before it comes here: no key opens this format so.
+            Change::Keys(_) => Err(Fault::new(fault::amend::NOT_ENCRYPTED)),
             Change::Amend(Some(options)) => amend::amend(file, header, options, None),
             Change::Rebase(new) => backing::switch(file, &header, new),
             Change::Empty(data) => {

@@ -1,10 +1,11 @@
 //! Options of an image that exists: what `amend` takes.
 
-use instar_abi::Format;
-use instar_abi::job::Amend;
+use instar_abi::job::{Amend, AmendKeys};
+use instar_abi::{Format, ImageText};
 
 use super::table::{self, OptionRow};
-use super::{Settings, known, listed};
+use super::{Settings, effort, known, listed, luks, not_accepted};
+use crate::value::list::Setting;
 
 /// What `-o help` prints for the driver of that name, if it has anything to amend.
 #[must_use]
@@ -23,15 +24,7 @@ pub fn help(driver: &[u8]) -> Option<String> {
 /// The message; hint lines follow it.
 pub fn parse(list: &[u8]) -> Result<Amend, Vec<u8>> {
     let rows = qcow2_rows();
-    let given = known(&rows, Some(list)).map_err(|why| {
-        let all: Vec<&OptionRow> = rows.iter().copied().chain(table::rows(Format::Qcow2)).collect();
-        let hint: &[u8] = if known(&all, Some(list)).is_ok() {
-            b"\nThis option is only supported for image creation"
-        } else {
-            b""
-        };
-        [why.as_slice(), hint].concat()
-    })?;
+    let given = given(&rows, table::rows(Format::Qcow2), list)?;
     let settings = Settings::of(Format::Qcow2, given);
     let text = |name| settings.text(name).map(<[u8]>::to_vec);
     let encryption = rows
@@ -49,6 +42,55 @@ pub fn parse(list: &[u8]) -> Result<Amend, Vec<u8>> {
         refcount_bits: settings.number("refcount_bits"),
         force: false,
         apart: Vec::new(),
+    })
+}
+
+/// What a list wants of the key slots of a LUKS disk.
+///
+/// # Errors
+/// The message; hint lines follow it.
+pub fn keys(list: &[u8]) -> Result<AmendKeys, Vec<u8>> {
+    let rows: Vec<&OptionRow> = table::LUKS_AMEND.iter().collect();
+    let given = given(&rows, table::rows(Format::Luks), list)?;
+    let settings = Settings::of(Format::Luks, given);
+    let active = match settings.text("state") {
+        None => return Err(b"Parameter 'state' is missing".to_vec()),
+        Some(b"active") => true,
+        Some(b"inactive") => false,
+        Some(other) => return Err(not_accepted("state", other)),
+    };
+    let text = |name| settings.text(name).map(ImageText::new);
+    Ok(AmendKeys {
+        active,
+        new: text("new-secret"),
+        old: text("old-secret"),
+        // The reference tool keeps so many bits.
+        slot: settings.number("keyslot").map(low_bits),
+        timed: settings.number("iter-time").is_some(),
+        speeds: if active {
+            effort::speeds(luks::iter_time(&settings)?)
+        } else {
+            Vec::new()
+        },
+        force: false,
+    })
+}
+
+/// The lower half.
+fn low_bits(number: u64) -> u32 {
+    u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+}
+
+/// The settings of a list of options that an image can be amended by; `new` are those that it can be made with.
+fn given(rows: &[&OptionRow], new: &'static [OptionRow], list: &[u8]) -> Result<Vec<Setting>, Vec<u8>> {
+    known(rows, Some(list)).map_err(|why| {
+        let all: Vec<&OptionRow> = rows.iter().copied().chain(new).collect();
+        let hint: &[u8] = if known(&all, Some(list)).is_ok() {
+            b"\nThis option is only supported for image creation"
+        } else {
+            b""
+        };
+        [why.as_slice(), hint].concat()
     })
 }
 

@@ -68,10 +68,7 @@ pub(super) fn create(settings: &super::Settings) -> Result<LuksCreate, Vec<u8>> 
     if detached.is_some() && !release::has(Fact::LuksHeaderIsDetached) {
         return Err(b"Parameter 'detached-header' is unexpected".to_vec());
     }
-    let iter_time = settings.number("iter-time").unwrap_or(ITER_TIME);
-    if i64::try_from(iter_time).is_err() {
-        return Err(b"Parameter 'iter-time' expects integer".to_vec());
-    }
+    let iter_time = iter_time(settings)?;
     check_names(&text)?;
     let key = text("key-secret").ok_or_else(|| no_key(""))?;
     let cipher = cipher(&text)?;
@@ -80,16 +77,23 @@ pub(super) fn create(settings: &super::Settings) -> Result<LuksCreate, Vec<u8>> 
         Preallocation::Metadata => Preallocation::Off,
         other => other,
     };
-    let [slot_iterations, digest_iterations] = effort::iterations(hash, cipher.key_bytes(), iter_time)?;
     Ok(LuksCreate {
         cipher,
         hash,
-        slot_iterations,
-        digest_iterations,
+        speed: effort::speed(hash, iter_time),
         key: Some(ImageText::new(key)),
         preallocation,
         detached: detached.unwrap_or(false),
     })
+}
+
+/// `iter-time`, or what it is when it is not given.
+pub(super) fn iter_time(settings: &super::Settings) -> Result<u64, Vec<u8>> {
+    let iter_time = settings.number("iter-time").unwrap_or(ITER_TIME);
+    if i64::try_from(iter_time).is_err() {
+        return Err(b"Parameter 'iter-time' expects integer".to_vec());
+    }
+    Ok(iter_time)
 }
 
 fn no_key(prefix: &str) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use instar_abi::job::{Amend, Change, ChangeImage, Verb};
+use instar_abi::job::{Amend, AmendKeys, Change, ChangeImage, Verb};
 use instar_abi::{Format, Report};
 use instar_engine::{Files, Policy as GatePolicy};
 use instar_memory::Violation;
@@ -18,6 +18,7 @@ use crate::run::scene::RunScene;
 use crate::run::{Context, concluded_by, data_file};
 use crate::stop::{Step, Stop};
 use crate::value::list;
+use crate::value::place::Place;
 use crate::value::progress::ShowProgress;
 use crate::words;
 use instar_run::Guest;
@@ -28,7 +29,23 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let progress = Arc::new(progress);
     let help = list::asks_for_help(&args.options);
     // What is wrong with options depends on the format, which the image says.
-    let wanted = amend::parse(&args.options);
+    // A locked disk has nothing else to be amended by than its keys, and the user says that it is one.
+    let place = args.source.place(&args.image)?;
+    let wanted = if place.key.is_some() || place.format == Some(Format::Luks) {
+        amend::keys(&args.options).map(|keys| {
+            Change::Keys(AmendKeys {
+                force: args.force,
+                ..keys
+            })
+        })
+    } else {
+        amend::parse(&args.options).map(|options| {
+            Change::Amend(Some(Amend {
+                force: args.force,
+                ..options
+            }))
+        })
+    };
     let begun = Arc::new(AtomicBool::new(false));
     let listener = Begins {
         progress: Arc::clone(&progress),
@@ -36,7 +53,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         known: wanted.is_ok() && !help,
     };
     let change = wanted.as_ref().ok().filter(|_| !help);
-    let outcome = work(args, change, listener, context);
+    let outcome = work(args, &place, change, listener, context);
     if let Ok(format) = &outcome
         && help
     {
@@ -67,7 +84,8 @@ struct Begins {
 
 impl Listener for Begins {
     fn hear(&self, _: &Files, report: Report) -> Result<Option<Report>, Violation> {
-        if self.known && report == Report::Opened(Format::Qcow2) {
+        let amendable = [Format::Qcow2, Format::Luks].map(Report::Opened);
+        if self.known && amendable.contains(&report) {
             self.begun.store(true, Ordering::Relaxed);
             self.progress.begin();
         }
@@ -76,40 +94,52 @@ impl Listener for Begins {
 }
 
 /// Changes the image, or only opens it if it is not known how; gives its format.
-fn work(args: &Args, wanted: Option<&Amend>, listener: Begins, context: &Context<'_>) -> Step<&'static str> {
-    let place = args.source.place(&args.image)?;
+fn work(
+    args: &Args,
+    place: &Place,
+    wanted: Option<&Change>,
+    listener: Begins,
+    context: &Context<'_>,
+) -> Step<&'static str> {
     place.image().changeable()?;
+    let options = match wanted {
+        Some(Change::Amend(options)) => options.as_ref(),
+        _ => None,
+    };
     // Only another size takes more than the image's own file.
-    let sized = wanted.is_some_and(|wanted| wanted.size.is_some_and(|size| size != 0));
+    let sized = options.is_some_and(|options| options.size.is_some_and(|size| size != 0));
     let (gate, apart) = if sized {
-        (GatePolicy::Beside, Some(data_file::ask(context, &place)))
+        (GatePolicy::Beside, Some(data_file::ask(context, place)))
     } else {
         (GatePolicy::Nothing, None)
     };
     let guest = Guest::prepare(context.policy, 1)?;
     let files = files::none_naming(context.policy, false, gate, false)?;
     let mut names = Names::new();
-    let options = files::target_options(args.cache, context.policy);
-    let (facts, image) = opened(&files, &mut names, &place, &options)?;
+    let how = files::target_options(args.cache, context.policy);
+    let (facts, image) = opened(&files, &mut names, place, &how)?;
     let apart = match apart {
-        Some(asked) => asked.open(&place, facts.slot, context, &files, &options)?,
+        Some(asked) => asked.open(place, facts.slot, context, &files, &how)?,
         None => Vec::new(),
     };
-    if let Some(name) = wanted.and_then(|wanted| wanted.data_file.as_deref()) {
+    if let Some(name) = options.and_then(|options| options.data_file.as_deref()) {
         files.remember(facts.slot, &[name]);
     }
-    let change = Change::Amend(wanted.map(|wanted| Amend {
-        force: args.force,
-        apart: apart.iter().map(|facts| facts.slot).collect(),
-        ..wanted.clone()
-    }));
+    let change = match wanted {
+        Some(Change::Amend(Some(options))) => Change::Amend(Some(Amend {
+            apart: apart.iter().map(|facts| facts.slot).collect(),
+            ..options.clone()
+        })),
+        Some(other) => other.clone(),
+        None => Change::Amend(None),
+    };
     let job = context.job(Verb::Change(ChangeImage { image, change }), files.facts());
     let progress = Arc::clone(&listener.progress);
     let ended = guest.run_heard(&job, files, progress, Some(Box::new(listener)))?;
-    warn_of_guess(&place, &ended.reports);
+    warn_of_guess(place, &ended.reports);
     let scene = RunScene::of(&names, ended.files(), place.given.as_bytes());
     concluded_by(&ended.reports, &scene, context.program, |failure| {
-        worded("amend", &place, failure, words::failure(failure, &scene))
+        worded("amend", place, failure, words::failure(failure, &scene))
     })?;
     let format = ended.reports.iter().find_map(|report| match report {
         Report::Opened(format) => Some(format.name()),
