@@ -128,4 +128,9 @@ const LEGACY: CipherSpec = CipherSpec {
 };
 
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "tests compute with numbers of their own"
+)]
 mod tests;

@@ -96,3 +96,10 @@ fn blocks(count: usize) -> Result<Vec<Block>> {
 fn unusable() -> Fault {
     Fault::new(faults::DERIVATION).named(b"derivation")
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "tests compute with numbers of their own"
+)]
+mod tests;

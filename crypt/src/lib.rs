@@ -31,6 +31,7 @@ mod effort;
 mod hash;
 mod iv;
 pub mod luks1;
+pub mod luks2;
 mod modes;
 mod pbkdf2;
 mod random;

@@ -11,10 +11,13 @@ mod tools;
 
 use instar_crypt::luks1::{New, Options};
 use instar_crypt::{Secret, luks1};
-use instar_disk::{CipherSpec, HashName};
+use instar_disk::{CipherAlgorithm, CipherMode, CipherSpec, HashName, IvGenerator, fault::luks as faults};
 use instar_testkit::Bench;
 use instar_testkit::oracle::qemu_in;
-use tools::{every_cipher, noise, qemu_io, random, unseal, with_effort};
+use tools::{
+    every_cipher, format, has_cryptsetup, header, noise, qemu_io, random, reader, succeed, unseal,
+    with_effort,
+};
 
 /// A volume with a disk of zeros that are not encrypted.
 fn volume(cipher: CipherSpec, hash: HashName, passphrase: &str, disk: usize) -> (New, Vec<u8>) {
@@ -83,6 +86,140 @@ fn a_volume_of_qemu_img_opens() {
         let volume = std::fs::read(dir.path("a.luks")).unwrap();
         assert!(unseal(&volume, b"correct horse").unwrap() == disk, "{options}");
         let wrong = unseal(&volume, b"correct house").unwrap_err();
-        assert_eq!(wrong.code, instar_disk::fault::luks::PASSWORD);
+        assert_eq!(wrong.code, faults::PASSWORD);
     }
+}
+
+/// Volumes that cryptsetup made; with keys of 24 bytes too, on which qemu-img aborts.
+#[test]
+fn a_volume_of_cryptsetup_opens() {
+    if !has_cryptsetup() {
+        return;
+    }
+    let dir = Bench::new();
+    for (cipher, key_bits, hash) in [
+        ("aes-xts-plain64", "512", "sha256"),
+        ("aes-cbc-essiv:sha256", "256", "sha1"),
+        ("aes-cbc-plain", "192", "ripemd160"),
+        ("aes-xts-plain64", "256", "sha512"),
+    ] {
+        let options = [
+            "--pbkdf-force-iterations",
+            "1000",
+            "--cipher",
+            cipher,
+            "--key-size",
+            key_bits,
+            "--hash",
+            hash,
+        ];
+        let volume = format(&dir, "luks1", &options);
+        let header = header(&volume).unwrap();
+        let unlocked = with_effort(|effort| header.unlock(b"secret", &mut reader(&volume), effort)).unwrap();
+        let dump = [
+            "luksDump",
+            "--dump-volume-key",
+            "-q",
+            "--volume-key-file",
+            "key",
+            "--key-file",
+            "-",
+            "v.img",
+        ];
+        let _ = std::fs::remove_file(dir.path("key"));
+        let said = succeed(dir.directory(), "cryptsetup", &dump, b"secret");
+        assert!(
+            said.contains(core::str::from_utf8(header.uuid()).unwrap()),
+            "{said}"
+        );
+        assert!(
+            unlocked.key.bytes() == std::fs::read(dir.path("key")).unwrap(),
+            "{cipher}"
+        );
+        let wrong = with_effort(|effort| header.unlock(b"Secret", &mut reader(&volume), effort));
+        assert_eq!(wrong.unwrap_err().code, faults::PASSWORD);
+    }
+}
+
+/// Headers of ours in cryptsetup, under every cipher and hash that it knows without help of the kernel.
+#[test]
+fn cryptsetup_opens_every_header_of_ours() {
+    if !has_cryptsetup() {
+        return;
+    }
+    let dir = Bench::new();
+    let known = |spec: &CipherSpec| {
+        let aes = spec.algorithm.luks_name() == "aes";
+        let wide = spec.algorithm != CipherAlgorithm::Aes192;
+        aes && (spec.mode == CipherMode::Cbc || spec.mode == CipherMode::Xts && wide)
+    };
+    let hashes = [
+        HashName::Sha1,
+        HashName::Sha256,
+        HashName::Sha512,
+        HashName::Ripemd160,
+    ];
+    for (number, spec) in every_cipher().into_iter().filter(known).enumerate() {
+        let hash = hashes[number % hashes.len()];
+        let (_, bytes) = volume(spec, hash, "secret", 4096);
+        std::fs::write(dir.path("a.luks"), &bytes).unwrap();
+        let test = ["open", "--test-passphrase", "--key-file", "-", "a.luks"];
+        let output = tools::run(dir.directory(), "cryptsetup", &test, b"secret");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{spec:?} {hash:?}: {said}");
+        let wrong = tools::run(dir.directory(), "cryptsetup", &test, b"Secret");
+        assert_eq!(wrong.status.code(), Some(2), "{spec:?}");
+    }
+}
+
+/// Slots that are added and erased, seen by both programs.
+#[test]
+fn slots_are_added_and_erased() {
+    let dir = Bench::new();
+    let spec = CipherSpec {
+        algorithm: CipherAlgorithm::Aes256,
+        mode: CipherMode::Xts,
+        ivgen: IvGenerator::Plain64,
+        ivhash: None,
+    };
+    let (new, mut bytes) = volume(spec, HashName::Sha256, "first", 4096);
+    let mut header = new.header;
+    let mut random = random();
+    let opens = |bytes: &[u8], passphrase: &str| {
+        std::fs::write(dir.path("a.luks"), bytes).unwrap();
+        let theirs = qemu_io(dir.directory(), "a.luks", passphrase, &["read 0 512"]);
+        let theirs = theirs.status.success();
+        assert_eq!(
+            unseal(bytes, passphrase.as_bytes()).is_ok(),
+            theirs,
+            "{passphrase}"
+        );
+        theirs
+    };
+    for slot in 1..8 {
+        assert_eq!(header.free_slot().unwrap(), slot);
+        let passphrase = std::format!("number {slot}");
+        let writes = with_effort(|effort| {
+            header.add_slot(slot, &new.key, passphrase.as_bytes(), 1000, &mut random, effort)
+        })
+        .unwrap();
+        // What is on the disk if it stops between the two opens with what opened it before, and with nothing else.
+        apply(&writes[..1], &mut bytes);
+        assert!(opens(&bytes, "first") && !opens(&bytes, &passphrase));
+        apply(&writes[1..], &mut bytes);
+        header = header.after(&writes, false).unwrap();
+        assert!(opens(&bytes, "first") && opens(&bytes, &passphrase));
+    }
+    assert_eq!(header.free_slot().unwrap_err().code, faults::SLOTS_FULL);
+    let writes = header.erase_slot(0, &mut random).unwrap();
+    apply(&writes[..1], &mut bytes);
+    assert!(!opens(&bytes, "first") && opens(&bytes, "number 5"));
+    apply(&writes[1..], &mut bytes);
+    header = header.after(&writes, false).unwrap();
+    assert!(!opens(&bytes, "first") && opens(&bytes, "number 5"));
+    assert_eq!(header.free_slot().unwrap(), 0);
+    assert_eq!(
+        header.erase_slot(8, &mut random).unwrap_err().code,
+        faults::SLOT_NUMBER
+    );
 }

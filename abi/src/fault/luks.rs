@@ -105,4 +105,16 @@ super::faults! {
     SLOT_FREE = 0x1a33, "Given keyslot {0} is already erased (inactive) ";
     /// Key slots. Number: the slot.
     SLOT_LAST = 0x1a34, "Attempt to erase the only active keyslot {0} which will erase all the data in the image irreversibly - refusing operation";
+    /// LUKS2: neither copy has a right checksum.
+    HEADER_CHECKSUM = 0x1a50, "neither copy of the LUKS2 header has a right checksum";
+    /// LUKS2. Text: what.
+    HEADER_CONTENT = 0x1a51, "the LUKS2 header's {text} cannot be used";
+    /// LUKS2. Text: the requirement.
+    REQUIREMENT = 0x1a52, "the LUKS2 header requires '{text}', which is not supported";
+    /// LUKS2. Text: the segment's type.
+    SEGMENT = 0x1a53, "LUKS2 segments of type '{text}' are not supported";
+    /// LUKS2. Text: the integrity's type.
+    INTEGRITY = 0x1a54, "LUKS2 integrity '{text}' is not supported";
+    /// LUKS2. Number: bytes.
+    SECTOR_SIZE = 0x1a55, "LUKS2 sectors of {0} bytes are not supported";
 }

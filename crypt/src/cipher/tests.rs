@@ -242,7 +242,7 @@ proptest! {
         let spec = which.get(&specs);
         let cipher = Cipher::new(spec, &key[..spec.key_bytes()]).unwrap();
         let sector = 512_usize << shift;
-        let plain: Vec<u8> = (0..sectors * sector).map(|at| (at * 31 % 251) as u8).collect();
+        let plain: Vec<u8> = (0..sectors * sector).map(|at| u8::try_from(at * 31 % 251).unwrap()).collect();
         let mut whole = plain.clone();
         cipher.encrypt(first, sector, &mut whole).unwrap();
 
@@ -251,12 +251,12 @@ proptest! {
         edges.sort_unstable();
         let mut parts = plain.clone();
         for pair in edges.windows(2) {
-            let number = first.wrapping_add((pair[0] * (sector / 512)) as u64);
+            let number = first.wrapping_add(from_usize(pair[0] * (sector / 512)));
             cipher.encrypt(number, sector, &mut parts[pair[0] * sector..pair[1] * sector]).unwrap();
         }
         prop_assert!(parts == whole);
         for pair in edges.windows(2).rev() {
-            let number = first.wrapping_add((pair[0] * (sector / 512)) as u64);
+            let number = first.wrapping_add(from_usize(pair[0] * (sector / 512)));
             cipher.decrypt(number, sector, &mut parts[pair[0] * sector..pair[1] * sector]).unwrap();
         }
         prop_assert!(parts == plain);

@@ -106,30 +106,33 @@ fn terminated(field: &[u8; 32], fault: FaultCode) -> Result<&[u8]> {
     Err(Fault::new(fault))
 }
 
-fn until_nul(field: &[u8]) -> &[u8] {
+/// The text of a field.
+pub(crate) fn until_nul(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// Sectors of a slot's material, in the reference tool's arithmetic of 32 bits: what it gives for absurd keys matters to no key that is
 /// accepted further down, but to the order of the complaints.
-fn material_sectors(key_bytes: u32, stripes: u32) -> u64 {
-    let bytes = u64::from(key_bytes.wrapping_mul(stripes));
+fn material_sectors(key_bytes: u32) -> u64 {
+    let bytes = u64::from(key_bytes.wrapping_mul(STRIPES));
     bytes.div_ceil(SECTOR).next_multiple_of(u64::from(HEADER_SECTORS))
 }
 
 fn check_slots(raw: &RawHeader, detached: bool) -> Result<()> {
     let payload = u64::from(raw.payload_offset.get());
+    // Also for slots that say something else about their stripes: they are complained of when it is their turn.
+    let sectors = material_sectors(raw.key_bytes.get());
     let extent = |slot: &RawSlot| {
         let start = u64::from(slot.key_material_offset.get());
-        let sectors = material_sectors(raw.key_bytes.get(), slot.stripes.get());
         start..start.saturating_add(sectors)
     };
     for (number, slot) in raw.key_slots.iter().enumerate() {
         let at = from_usize(number);
         let fault = |code| Fault::new(code).with([at]);
         if slot.stripes.get() != STRIPES {
-            let numbers = [at, u64::from(slot.stripes.get()), u64::from(STRIPES)];
-            return Err(Fault::new(faults::SLOT_STRIPES).with(numbers));
+            // The reference tool prints it with a sign.
+            let found = alloc::format!("{}", slot.stripes.get().cast_signed());
+            return Err(fault(faults::SLOT_STRIPES).named(found.as_bytes()));
         }
         if ![state::ACTIVE, state::FREE].contains(&slot.active.get()) {
             return Err(fault(faults::SLOT_STATE));
@@ -156,35 +159,71 @@ fn check_slots(raw: &RawHeader, detached: bool) -> Result<()> {
 
 /// The meaning of the names, judged in qemu-img's order.
 fn names(cipher: &[u8], mode: &[u8], hash: &[u8], key_bytes: u32) -> Result<(CipherSpec, HashName)> {
-    let (mode, generator) = split(mode, b'-').ok_or_else(|| Fault::new(faults::MODE_FORMAT).named(mode))?;
-    let (generator, ivhash) = match split(generator, b':') {
-        Some((generator, name)) => (generator, Some(hash_named(name)?)),
-        None => (generator, None),
-    };
-    let mode = CipherMode::named(mode).ok_or_else(|| Fault::new(faults::MODE).named(mode))?;
-    let keys = if mode == CipherMode::Xts { 2 } else { 1 };
-    let one_key = key_bytes.div_euclid(keys);
-    let algorithm = CipherAlgorithm::from_luks(cipher, to_usize(one_key.into())?).ok_or_else(|| {
-        Fault::new(faults::ALGORITHM_KEY)
-            .with([u64::from(one_key)])
-            .named(cipher)
-    })?;
+    let parts = Parts::of(mode)?;
+    let (mode, algorithm) = parts.algorithm(cipher, key_bytes)?;
     let hash = hash_named(hash)?;
-    let ivgen = IvGenerator::named(generator).ok_or_else(|| Fault::new(faults::IVGEN).named(generator))?;
-    if ivgen == IvGenerator::Essiv {
-        let ivhash = ivhash.ok_or(Fault::new(faults::IVGEN_HASH))?;
-        essiv_algorithm(algorithm, ivhash)?;
-    }
-    let spec = CipherSpec {
-        algorithm,
-        mode,
-        ivgen,
-        ivhash,
-    };
-    Ok((spec, hash))
+    Ok((parts.cipher(mode, algorithm)?, hash))
 }
 
-fn hash_named(name: &[u8]) -> Result<HashName> {
+/// The cipher of that name, with `xts-plain64` or the like as its mode.
+pub(crate) fn luks_cipher(name: &[u8], mode: &[u8], key_bytes: u32) -> Result<CipherSpec> {
+    let parts = Parts::of(mode)?;
+    let (mode, algorithm) = parts.algorithm(name, key_bytes)?;
+    parts.cipher(mode, algorithm)
+}
+
+/// The parts of a mode's name.
+struct Parts<'a> {
+    mode: &'a [u8],
+    generator: &'a [u8],
+    ivhash: Option<HashName>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a [u8]) -> Result<Self> {
+        let (mode, generator) =
+            split(text, b'-').ok_or_else(|| Fault::new(faults::MODE_FORMAT).named(text))?;
+        let (generator, ivhash) = match split(generator, b':') {
+            Some((generator, name)) => (generator, Some(hash_named(name)?)),
+            None => (generator, None),
+        };
+        Ok(Self {
+            mode,
+            generator,
+            ivhash,
+        })
+    }
+
+    fn algorithm(&self, name: &[u8], key_bytes: u32) -> Result<(CipherMode, CipherAlgorithm)> {
+        let mode = CipherMode::named(self.mode).ok_or_else(|| Fault::new(faults::MODE).named(self.mode))?;
+        let keys = if mode == CipherMode::Xts { 2 } else { 1 };
+        let one_key = key_bytes.div_euclid(keys);
+        let algorithm = CipherAlgorithm::from_luks(name, to_usize(one_key.into())?).ok_or_else(|| {
+            Fault::new(faults::ALGORITHM_KEY)
+                .with([u64::from(one_key)])
+                .named(name)
+        })?;
+        Ok((mode, algorithm))
+    }
+
+    fn cipher(&self, mode: CipherMode, algorithm: CipherAlgorithm) -> Result<CipherSpec> {
+        let ivgen = IvGenerator::named(self.generator)
+            .ok_or_else(|| Fault::new(faults::IVGEN).named(self.generator))?;
+        if ivgen == IvGenerator::Essiv {
+            let ivhash = self.ivhash.ok_or(Fault::new(faults::IVGEN_HASH))?;
+            essiv_algorithm(algorithm, ivhash)?;
+        }
+        Ok(CipherSpec {
+            algorithm,
+            mode,
+            ivgen,
+            ivhash: self.ivhash,
+        })
+    }
+}
+
+/// The hash of that name.
+pub(crate) fn hash_named(name: &[u8]) -> Result<HashName> {
     HashName::named(name).ok_or_else(|| Fault::new(faults::HASH).named(name))
 }
 

@@ -21,6 +21,7 @@ mod unlock;
 
 pub use create::{New, Options};
 pub use header::{Header, Slot};
+pub(crate) use header::{hash_named, luks_cipher, until_nul};
 pub use raw::{HEADER_BYTES, MAGIC, RawHeader, RawSlot, SECTOR, state};
 pub use slots::Write;
 pub use unlock::{ReadAt, Unlocked};

@@ -116,3 +116,30 @@ pub(crate) fn every_cipher() -> Vec<CipherSpec> {
     }
     all
 }
+
+/// Whether cryptsetup is there; says so if not.
+pub(crate) fn has_cryptsetup() -> bool {
+    let found = Command::new("cryptsetup").arg("--version").output().is_ok();
+    if !found {
+        eprintln!("skipped: cryptsetup is not installed (package cryptsetup-bin)");
+    }
+    found
+}
+
+/// A volume that cryptsetup formats, with the passphrase "secret". It stays in `dir` as `v.img`.
+pub(crate) fn format(dir: &instar_testkit::Bench, version: &str, options: &[&str]) -> Vec<u8> {
+    let image = dir.path("v.img");
+    let _ = std::fs::remove_file(&image);
+    std::fs::File::create(&image).unwrap().set_len(20 << 20).unwrap();
+    let mut fixed = vec!["luksFormat", "-q", "--type", version, "v.img", "-"];
+    if version == "luks2" && !options.contains(&"--sector-size") {
+        fixed.extend(["--sector-size", "512"]);
+    }
+    succeed(
+        dir.directory(),
+        "cryptsetup",
+        &[fixed.as_slice(), options].concat(),
+        b"secret",
+    );
+    std::fs::read(image).unwrap()
+}
