@@ -306,6 +306,8 @@ pub struct Qcow2Info {
 /// A LUKS header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LuksInfo {
+    /// 1 or 2.
+    pub version: u32,
     /// Cipher and key width, such as `aes-256`.
     pub cipher: ImageText,
     /// Such as `xts`.

@@ -6,7 +6,7 @@ use instar_disk::fault::resize as faults;
 use instar_disk::job::{Change, Preallocation};
 use instar_disk::{Edit, Fault, File, FileKind, Key, Resizing, Result, fault, reservation, set_length};
 
-use crate::header;
+use crate::header::{self, Header};
 use crate::slots::Plan;
 
 /// Opens a disk to be changed in place.
@@ -17,9 +17,9 @@ pub fn edit<'h>(file: File<'h>, key: Option<Key>, plan: Option<&'h Plan>) -> Res
     if key.is_none() {
         return Err(Fault::new(fault::luks::NO_KEY).in_file(file.slot()));
     }
-    let header = header::read(&file)?;
+    let header = header::read_to_write(&file)?;
     Ok(Box::new(Editor {
-        size: header::disk_size(&file, &header)?,
+        size: Header::One(header.clone()).disk_size(&file)?,
         payload: header.payload_offset,
         file,
         plan,

@@ -2,11 +2,11 @@
 
 use alloc::boxed::Box;
 
-use instar_crypt::luks1::Header;
 use instar_disk::{
     Fault, File, Image, Key, Kind, Mapping, Opened, Result, Sealed, Slot, Status, fault, report,
 };
 
+use crate::header::Header;
 use crate::{header, info};
 
 /// Opens a disk to be read with its key.
@@ -28,7 +28,7 @@ pub fn look<'h>(file: File<'h>) -> Result<Opened<'h>> {
 
 fn image<'h>(file: File<'h>, key: Option<Key>) -> Result<Opened<'h>> {
     let header = header::read(&file)?;
-    let size = header::disk_size(&file, &header)?;
+    let size = header.disk_size(&file)?;
     Ok(Box::new(Luks {
         file,
         header,
@@ -57,13 +57,13 @@ impl Image for Luks<'_> {
         if self.key.is_none() {
             return Err(no_key(&self.file));
         }
-        let at = self.header.payload_offset.checked_add(offset);
+        let at = self.header.payload_offset().checked_add(offset);
         Ok(Mapping {
             length: self.size.saturating_sub(offset),
             kind: Kind::Sealed(Sealed {
                 slot: self.file.slot(),
                 offset: at.ok_or_else(|| Fault::new(fault::core::OVERFLOW).with([offset]))?,
-                position: offset,
+                position: self.header.first_position().saturating_add(offset),
             }),
         })
     }

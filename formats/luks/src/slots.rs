@@ -11,12 +11,12 @@
 use alloc::vec::Vec;
 
 use instar_crypt::luks1::{Header, Write};
-use instar_crypt::{Effort, Limits, Random};
+use instar_crypt::{Effort, Limits, Random, Secret};
 use instar_disk::job::AmendKeys;
-use instar_disk::{Fault, ImageText, Result, fault, from_usize, to_usize};
+use instar_disk::{Fault, File, ImageText, Result, fault, from_usize, to_usize};
 
-use crate::effort;
 use crate::unlock::Unlocked;
+use crate::{effort, header};
 
 /// What is to be written, each on the disk before the next.
 #[derive(Debug)]
@@ -39,14 +39,28 @@ impl Unlocked<'_> {
     /// What speaks against it, in the reference tool's order.
     pub fn plan(&self, keys: &AmendKeys, passphrase: &Passphrase<'_>, random: &[u8; 32]) -> Result<Plan> {
         let mut random = Random::new(random)?;
+        let slots = Slots {
+            file: self.file,
+            header: &header::read_to_write(&self.file)?,
+            key: &self.key,
+        };
         let planned = if keys.active {
-            self.add(keys, passphrase, &mut random)
+            slots.add(keys, passphrase, &mut random)
         } else {
-            self.erase(keys, passphrase, &mut random)
+            slots.erase(keys, passphrase, &mut random)
         };
         planned.map(Plan).map_err(|fault| fault.in_file(self.file.slot()))
     }
+}
 
+/// The key slots of a disk that was unlocked.
+struct Slots<'s> {
+    file: File<'s>,
+    header: &'s Header,
+    key: &'s Secret,
+}
+
+impl Slots<'_> {
     fn add(&self, keys: &AmendKeys, passphrase: &Passphrase<'_>, random: &mut Random) -> Result<Vec<Write>> {
         let new = keys.new.as_ref();
         let new = new.ok_or_else(|| Fault::new(fault::luks::NEW_SECRET_MISSING))?;
@@ -61,7 +75,7 @@ impl Unlocked<'_> {
         if in_use && !keys.force {
             return Err(Fault::new(fault::luks::SLOT_IN_USE).with([from_usize(slot)]));
         }
-        let iterations = effort::for_slot_of(&self.header, &keys.speeds)?;
+        let iterations = effort::for_slot_of(self.header, &keys.speeds)?;
         let mut go_on = || Ok(());
         // What the user asks for may take long.
         let limits = Limits {
@@ -77,7 +91,7 @@ impl Unlocked<'_> {
             header = header.after(&erased, false)?;
             writes.extend(erased.into_iter().take(1));
         }
-        let added = header.add_slot(slot, &self.key, passphrase(new)?, iterations, random, &mut effort)?;
+        let added = header.add_slot(slot, self.key, passphrase(new)?, iterations, random, &mut effort)?;
         writes.extend(added);
         Ok(writes)
     }

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use instar_crypt::luks1::Write;
 use instar_disk::{Fault, File, Key, Placement, Result, Sealing, Target, Tweak, fault, from_usize, to_usize};
 
-use crate::header;
+use crate::header::{self, Header};
 
 /// Takes an existing disk as a target of at least `size` bytes.
 ///
@@ -13,8 +13,8 @@ use crate::header;
 /// There is no key; what is wrong with the header; `TARGET_TOO_SMALL`.
 pub fn existing<'h>(file: File<'h>, key: Option<Key>, size: u64) -> Result<Box<dyn Target + 'h>> {
     let key = key.ok_or_else(|| Fault::new(fault::luks::NO_KEY).in_file(file.slot()))?;
-    let header = header::read(&file)?;
-    let disk = header::disk_size(&file, &header)?;
+    let header = header::read_to_write(&file)?;
+    let disk = Header::One(header.clone()).disk_size(&file)?;
     if disk < size {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL).in_file(file.slot()));
     }

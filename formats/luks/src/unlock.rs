@@ -1,11 +1,9 @@
 //! From a passphrase to the key.
 
-use instar_crypt::luks1::Header;
 use instar_crypt::{Effort, Limits, Secret};
 use instar_disk::{File, Key, Result};
 
-use crate::header;
-use crate::sectors::Sectors;
+use crate::header::{self, Header};
 
 /// A disk, its header judged and its key at hand.
 pub struct Unlocked<'h> {
@@ -30,7 +28,7 @@ impl<'h> Unlocked<'h> {
         Ok(Self {
             file,
             header,
-            key: unlocked.key,
+            key: unlocked,
         })
     }
 
@@ -39,9 +37,8 @@ impl<'h> Unlocked<'h> {
     /// # Errors
     /// No such cipher takes a key of that length.
     pub fn key(&self) -> Result<Key> {
-        let cipher = self.header.cipher_of(&self.key);
-        let cipher = cipher.map_err(|fault| fault.in_file(self.file.slot()))?;
-        Ok(Key::new(Sectors { cipher, bytes: 512 }))
+        let key = self.header.key(&self.key);
+        key.map_err(|fault| fault.in_file(self.file.slot()))
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn describe(file: File<'_>, offset: u64) -> Result<Box<LuksInfo>> {
     let (mode, generator) = split(until_nul(&raw.cipher_mode), b'-');
     let (generator, generator_hash) = split(generator, b':');
     Ok(Box::new(LuksInfo {
+        version: 1,
         cipher: ImageText::new(&cipher(&raw, mode)),
         cipher_mode: ImageText::new(mode),
         iv_generator: ImageText::new(generator),

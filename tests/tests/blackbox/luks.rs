@@ -247,6 +247,7 @@ both_sandboxes!(
     a_killed_create_leaves_nothing,
     a_header_that_costs_too_much_is_refused,
     keys_are_not_made_twice,
+    luks2_is_read_where_the_user_says_that_it_is,
     key_slots_are_added_and_erased_as_by_the_reference,
     keys_of_192_bits_are_read_and_written_in_every_mode,
 );
@@ -579,4 +580,89 @@ fn key_slots_are_added_and_erased_as_by_the_reference(bench: &Bench) {
     if let Some(opened) = cryptsetup(&pair.ours, &test) {
         opened.succeeds();
     }
+}
+
+/// cryptsetup encrypts a disk in place without a device mapper, so what it holds is known.
+fn luks2_is_read_where_the_user_says_that_it_is(bench: &Bench) {
+    fs::write(bench.path("passphrase"), "correct horse").unwrap();
+    for options in [
+        &["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"][..],
+        &[
+            "--pbkdf",
+            "argon2id",
+            "--pbkdf-memory",
+            "32768",
+            "--pbkdf-force-iterations",
+            "4",
+            "--pbkdf-parallel",
+            "1",
+        ],
+        &[
+            "--pbkdf",
+            "argon2i",
+            "--pbkdf-memory",
+            "32768",
+            "--pbkdf-force-iterations",
+            "4",
+            "--sector-size",
+            "4096",
+        ],
+    ] {
+        fs::File::create(bench.path("image")).unwrap().set_len(20 << 20).unwrap();
+        let make = ["luksFormat", "-q", "--type", "luks2", "--key-file", "passphrase"];
+        let make: Vec<&str> = make.iter().chain(options).chain(&["image"]).copied().collect();
+        let Some(made) = cryptsetup(bench, &make) else {
+            return;
+        };
+        made.succeeds();
+        let line = words("convert $S --image-opts $Limage out");
+        let (theirs, ours) = (bench.qemu(&line), bench.instar(&line));
+        theirs.fails_with("LUKS version 2 is not supported");
+        ours.succeeds();
+        deviates("luks2-read", &theirs.code(), &ours.code());
+        // A key that cryptsetup gives away decrypts the zeros of the file to the same noise.
+        let key = [
+            "luksDump",
+            "-q",
+            "--dump-volume-key",
+            "--volume-key-file",
+            "key",
+            "--key-file",
+            "passphrase",
+            "image",
+        ];
+        let _ = fs::remove_file(bench.path("key"));
+        cryptsetup(bench, &key).unwrap().succeeds();
+        let first = noise(bench);
+        assert_eq!(fs::read(bench.path("out")).unwrap()[..16], first[..], "{options:?}");
+        let wrong = bench.instar([
+            "convert",
+            "--object",
+            "secret,id=s,data=wrong",
+            "--image-opts",
+            "driver=luks,key-secret=s,file.filename=image",
+            "out",
+        ]);
+        wrong.fails_with("Invalid password, cannot unlock any keyslot");
+        same_outcome(bench, &["info", "--output=json", "image"], "taken for raw");
+    }
+}
+
+/// Sixteen bytes of zeros, decrypted as the first block of sector 0 with AES-256 in XTS mode by openssl: the tweak is the zeros of the sector's
+/// number, encrypted with the second key.
+fn noise(bench: &Bench) -> Vec<u8> {
+    let key = fs::read(bench.path("key")).unwrap();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let block = |way: &str, key: &[u8], input: &[u8]| {
+        fs::write(bench.path("block"), input).unwrap();
+        let key = hex(key);
+        let words = ["enc", way, "-aes-256-ecb", "-nopad", "-K", &key, "-in", "block"];
+        let mut command = Command::new("openssl");
+        let output = command.args(words).current_dir(bench.directory()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let tweak = block("-e", &key[32..], &[0; 16]);
+    let opened = block("-d", &key[..32], &tweak);
+    opened.iter().zip(&tweak).map(|(one, other)| one ^ other).collect()
 }

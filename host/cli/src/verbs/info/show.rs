@@ -385,6 +385,8 @@ fn luks(object: Object, header: &LuksInfo) -> Object {
         })
         .collect();
     let hash = header.iv_generator_hash.as_ref();
+    // The reference tool reads no other version.
+    let is_first = header.version == 1;
     let detached = release::has(Fact::DetachedLuksHeader).then_some(header.detached);
     object
         .with_some("detached-header", detached)
@@ -395,8 +397,12 @@ fn luks(object: Object, header: &LuksInfo) -> Object {
         .with("hash-alg", header.hash.as_bytes())
         .with("uuid", header.uuid.as_bytes())
         .with("payload-offset", header.payload_offset)
-        .with("master-key-iters", header.master_key_iterations)
-        .with("slots", slots)
+        .with_some(
+            "master-key-iters",
+            is_first.then_some(header.master_key_iterations),
+        )
+        .with_some("slots", is_first.then_some(slots))
+        .with_some("version", (!is_first).then_some(header.version))
 }
 
 fn vmdk(info: &VmdkInfo, layer: &Layer<'_>) -> Object {
