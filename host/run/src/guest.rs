@@ -1,6 +1,5 @@
 //! The guest of a run: prepared early, given its job and its files, run to its end.
 
-use std::io::Read;
 use std::os::fd::AsFd;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -13,6 +12,7 @@ use instar_jail::{Confinement, Landlock, Role};
 use instar_memory::GuestMemory;
 use instar_sandbox::{Mode, Outcome, Sandbox};
 
+use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
 use crate::clock::{Clock, Limit};
@@ -207,9 +207,12 @@ impl Guest {
 /// Random bytes for new keys. Unlike those for identifiers they cannot be done without, and nobody can choose them.
 fn random() -> Result<NamedSecret, Error> {
     let mut bytes = vec![0; RANDOM_BYTES];
-    let source = std::fs::File::open("/dev/urandom");
-    let read = source.and_then(|mut source| source.read_exact(&mut bytes));
-    read.map_err(Error::NoRandomness)?;
+    // The system call, and not the device: a container or a chroot may have no devices. So few bytes come at once.
+    let given =
+        getrandom(&mut bytes, GetRandomFlags::empty()).map_err(|errno| Error::NoRandomness(errno.into()))?;
+    if given < RANDOM_BYTES {
+        return Err(Error::NoRandomness(std::io::ErrorKind::UnexpectedEof.into()));
+    }
     Ok(NamedSecret {
         id: ImageText::new(NamedSecret::RANDOM),
         content: Secret::new(bytes),
