@@ -143,7 +143,8 @@ impl Verb {
                 let target = self.target().and_then(Target::key);
                 let keys = self.keys().map(|keys| [&keys.new, &keys.old]);
                 layers
-                    .filter_map(|image| image.key.as_ref())
+                    .flat_map(|image| [&image.key, &image.encrypt.key])
+                    .flatten()
                     .chain(target)
                     .chain(keys.into_iter().flatten().flatten())
                     .collect()
@@ -214,7 +215,18 @@ pub struct Source {
     pub inside: Vec<Window>,
     /// What says how large a VHD is.
     pub size_rule: SizeRule,
-    /// The name of the secret that unlocks it.
+    /// The name of the secret that unlocks it, if it is nothing but encrypted: `key-secret`.
+    pub key: Option<ImageText>,
+    /// What the user says of an encrypted image of another format: `encrypt.*`.
+    pub encrypt: Encryption,
+}
+
+/// What the user says of the encryption inside an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// `encrypt.format`: a name that must be the one of the image's method.
+    pub method: Option<ImageText>,
+    /// `encrypt.key-secret`: the name of the secret that unlocks it.
     pub key: Option<ImageText>,
 }
 
@@ -232,6 +244,10 @@ impl Source {
             inside: Vec::new(),
             size_rule: SizeRule::Creator,
             key: None,
+            encrypt: Encryption {
+                method: None,
+                key: None,
+            },
         }
     }
 

@@ -431,13 +431,22 @@ impl<'h> Layer<'h> {
             Some(format) => format,
             None => detect(&file)?,
         };
+        if let Some(said) = said {
+            formats::expect_encryption(format, file, &said.encrypt)?;
+        }
         let key = session.key(facts.slot)?;
         // Of what lies below a new image no data is read.
-        let purpose = match session.job.verb {
-            job::Verb::Create(_) if format == Format::Luks => Purpose::Describe,
+        let creates = matches!(session.job.verb, job::Verb::Create(_));
+        let purpose = match format {
+            Format::Luks if creates => Purpose::Describe,
             _ => Purpose::Read,
         };
-        let image = formats::open_by(format, file, purpose, rule, key)?;
+        let image = match formats::open_by(format, file, purpose, rule, key) {
+            Err(fault) if creates && fault.code == fault::qcow2::NO_KEY => {
+                formats::open(format, file, Purpose::Describe)
+            }
+            other => other,
+        }?;
         let holes = (format != Format::Raw).then(|| (facts.slot, Extents::new(file)));
         let account = Account::new(session, facts, image.files());
         let (skipped, size) = match window {

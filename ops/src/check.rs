@@ -31,6 +31,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
     if let Some(window) = job.source.window {
         part(window, file.size()).at(stage)?;
     }
+    formats::expect_encryption(format, file, &job.source.encrypt).at(stage)?;
     let key = session.key(file.slot()).at(stage)?;
     let mut image = formats::check(format, file, key).at(stage)?;
     match (&job.source.below, image.backing()) {

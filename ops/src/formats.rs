@@ -55,14 +55,35 @@ pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Resu
     open_by(format, file, purpose, SizeRule::Creator, None)
 }
 
-/// Makes a key of the passphrase of a locked image.
+/// Makes a key of the passphrase of a locked image; one that only might have been locked has none.
 ///
 /// # Errors
-/// It is none of the image's; the image is not locked; damage of its header, or an error of the host.
-pub(crate) fn unlock(format: Format, file: File<'_>, passphrase: &[u8]) -> Result<Key> {
+/// It is none of the image's; no image of the format is locked; damage of its header, or an error of the host.
+pub(crate) fn unlock(format: Format, file: File<'_>, passphrase: &[u8]) -> Result<Option<Key>> {
     match format {
-        Format::Luks => instar_luks::unlock(file, passphrase),
-        _ => Err(Fault::new(fault::luks::KEY_UNEXPECTED).named(format.name().as_bytes())),
+        Format::Luks => instar_luks::unlock(file, passphrase).map(Some),
+        Format::Qcow2 => instar_qcow2::unlock(file, passphrase),
+        _ => unexpected_key(format, ""),
+    }
+}
+
+/// Says that the format has no key of that name.
+pub(crate) fn unexpected_key(format: Format, prefix: &str) -> Result<Option<Key>> {
+    let code = match prefix {
+        "" => fault::luks::KEY_UNEXPECTED,
+        _ => fault::luks::ENCRYPTION_UNEXPECTED,
+    };
+    Err(Fault::new(code).named(format.name().as_bytes()))
+}
+
+/// Compares what the user says of the encryption inside an image with what is there.
+///
+/// # Errors
+/// They differ; damage of the header, or an error of the host.
+pub(crate) fn expect_encryption(format: Format, file: File<'_>, said: &job::Encryption) -> Result<()> {
+    match &said.method {
+        Some(method) if format == Format::Qcow2 => instar_qcow2::expect_encryption(file, method.as_bytes()),
+        _ => Ok(()),
     }
 }
 
@@ -92,7 +113,7 @@ pub(crate) fn open_by<'h>(
         Format::Qcow => instar_qcow::open(file, purpose != Purpose::Read),
         Format::Qcow2 => {
             let info_only = purpose != Purpose::Read;
-            instar_qcow2::open(file, instar_qcow2::OpenOptions { info_only })
+            instar_qcow2::open_with(file, instar_qcow2::OpenOptions { info_only }, key)
         }
     }
 }

@@ -33,6 +33,9 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
         if busy && format != Format::Raw {
             return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
         }
+        if visited.len() == 1 {
+            formats::expect_encryption(format, file, &job.source.encrypt).at(stage)?;
+        }
         let mut info = describe(file, format, core::mem::take(&mut rule)).at(stage)?;
         if let Some(window) = window.take() {
             info.virtual_size = part(window, file.size()).at(stage)?.1;

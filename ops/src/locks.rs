@@ -34,16 +34,16 @@ impl Locks {
         let locked = images.into_iter().flat_map(Source::layers);
         let (mut opened, mut made, mut plan) = (Vec::new(), None, None);
         for image in locked {
-            let Some(id) = &image.key else { continue };
-            let key = named(secrets, id).and_then(|secret| match verb.keys() {
-                None => unlock(session, image, secret),
-                Some(keys) => {
+            let key = match (verb.keys(), &image.key) {
+                (None, _) => unlock(session, image, secrets).transpose(),
+                (Some(_), None) => None,
+                (Some(keys), Some(id)) => Some(named(secrets, id).and_then(|secret| {
                     let unlocked = Unlocked::open(locked_file(session, image)?, text(secret)?)?;
                     plan = Some(planned(&unlocked, keys, secrets));
                     unlocked.key()
-                }
-            });
-            opened.push((image.slot, key));
+                })),
+            };
+            opened.extend(key.map(|key| (image.slot, key)));
         }
         if let Some(target) = verb.target()
             && let Create::Luks(options) = &target.create
@@ -55,7 +55,7 @@ impl Locks {
                     let file = session.file(target.slot)?;
                     formats::unlock(Format::Luks, file, text(secret)?)
                 });
-                opened.push((target.slot, key));
+                opened.extend(key.transpose().map(|key| (target.slot, key)));
             } else {
                 made = Some(secret.and_then(|secret| make(options, secret, secrets)));
             }
@@ -84,13 +84,26 @@ impl Locks {
     }
 }
 
-fn unlock(session: &Session<'_>, image: &Source, secret: &NamedSecret) -> Result<Key> {
+/// The key of an image, if the user named a secret for it and it is encrypted.
+fn unlock(session: &Session<'_>, image: &Source, secrets: &[NamedSecret]) -> Result<Option<Key>> {
+    if image.key.is_none() && image.encrypt.key.is_none() {
+        return Ok(None);
+    }
     let file = session.file(image.slot)?;
     let format = match image.format {
         Some(format) => format,
         None => detect(&file)?,
     };
-    formats::unlock(format, file, text(secret)?)
+    let (id, other) = match format {
+        Format::Qcow2 => (&image.encrypt.key, &image.key),
+        _ => (&image.key, &image.encrypt.key),
+    };
+    formats::expect_encryption(format, file, &image.encrypt)?;
+    match (id, other) {
+        (Some(id), _) => formats::unlock(format, file, text(named(secrets, id)?)?),
+        (None, Some(_)) if format == Format::Qcow2 => formats::unexpected_key(format, ""),
+        (None, _) => formats::unexpected_key(format, "encrypt."),
+    }
 }
 
 /// The file of an image whose key slots are changed: no other format has such.

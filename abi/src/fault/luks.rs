@@ -95,6 +95,8 @@ super::faults! {
     ERASE_NONE = 0x1a4d, "No keyslots match given (old) password for erase operation";
     /// Key slots: every slot opens.
     ERASE_ALL = 0x1a4e, "All the active keyslots match the (old) password that was given and erasing them will erase all the data in the image irreversibly - refusing operation";
+    /// A key is named for the encryption inside an image that has no such thing. Text: its format.
+    ENCRYPTION_UNEXPECTED = 0x1a4f, "Block format '{text}' does not support the option 'encrypt.key-secret'";
     /// Key slots. Number: the slot.
     SLOT_NUMBER = 0x1a30, "Invalid keyslot {0} specified, must be between 0 and 7";
     /// Key slots: none is free.

@@ -99,10 +99,16 @@ super::faults! {
     DATA_FILE_OFFSET = 0x022f, "qcow2: Image is corrupt: External data file host cluster offset {0} does not match guest cluster offset: {1}";
     /// Subcluster bits contradict each other. Number 0: guest offset.
     SUBCLUSTERS = 0x0230, "qcow2: Image is corrupt: Invalid cluster entry found (guest offset: {0})";
-    /// Not a LUKS header.
-    LUKS_MAGIC = 0x0231, "Volume is not in LUKS format";
-    /// LUKS version. Number 0: version.
-    LUKS_VERSION = 0x0232, "LUKS version {0} is not supported";
     /// A table beyond the largest file offset. Number 0: offset.
     L1_UNREADABLE = 0x0233, "Could not read L1 table: Input/output error";
+    /// The LUKS header would not be where it has its place.
+    CRYPTO_OUTSIDE = 0x0270, "Request for data outside of extension header";
+    /// An encrypted image, and no secret was named for it.
+    NO_KEY = 0x0271, "Parameter 'encrypt.key-secret' is required for cipher";
+    /// The user says that it is encrypted otherwise. Text: how.
+    ENCRYPTED_BY_AES = 0x0272, "Header reported 'aes' encryption format but options specify '{text}'";
+    /// The same.
+    ENCRYPTED_BY_LUKS = 0x0273, "Header reported 'luks' encryption format but options specify '{text}'";
+    /// The user says that it is encrypted. Text: how.
+    NOT_ENCRYPTED = 0x0274, "No encryption in image header, but options specified format '{text}'";
 }

@@ -60,7 +60,18 @@ impl Header {
         Self::read(file, false)
     }
 
-    /// The same, but a snapshot table is not judged and a refcount table need not be there: both are the check's own business.
+    /// Only how the image is encrypted, a value of [`crypt`]: its user's words are compared with that before extensions are looked at.
+    ///
+    /// # Errors
+    /// What is wrong in front of the extensions, or the host's error.
+    pub(crate) fn encryption(file: File<'_>) -> Result<u32> {
+        let mut head = Pieces::new(file);
+        let raw = head.value(0)?;
+        let fixed = parse_fixed(&raw, &mut head, false).map_err(|fault| fault.in_file(file.slot()))?;
+        Ok(fixed.basics.encryption)
+    }
+
+    /// As [`Header::parse`], but a snapshot table is not judged and a refcount table need not be there: both are the check's own business.
     ///
     /// # Errors
     /// As [`Header::parse`].
@@ -108,7 +119,18 @@ impl Header {
     }
 }
 
-fn parse(raw: &RawHeader, head: &mut Pieces<'_>, to_check: bool) -> Result<Header> {
+/// What is judged before the extensions.
+struct Fixed {
+    basics: Basics,
+    /// Where the extensions are.
+    area: core::ops::Range<u64>,
+    compression: Compression,
+    refcount_table: TableRange,
+    snapshots: TableRange,
+    l1: TableRange,
+}
+
+fn parse_fixed(raw: &RawHeader, head: &mut Pieces<'_>, to_check: bool) -> Result<Fixed> {
     let basics = Basics::parse(raw)?;
     let cluster_size = 1_u64 << basics.cluster_bits;
     let backing_offset = raw.backing_file_offset.get();
@@ -128,6 +150,26 @@ fn parse(raw: &RawHeader, head: &mut Pieces<'_>, to_check: bool) -> Result<Heade
     }
     check_widths(raw, &basics, to_check)?;
     let (refcount_table, snapshots, l1) = parse_tables(raw, &basics, to_check)?;
+    Ok(Fixed {
+        basics,
+        area,
+        compression,
+        refcount_table,
+        snapshots,
+        l1,
+    })
+}
+
+fn parse(raw: &RawHeader, head: &mut Pieces<'_>, to_check: bool) -> Result<Header> {
+    let Fixed {
+        basics,
+        area,
+        compression,
+        refcount_table,
+        snapshots,
+        l1,
+    } = parse_fixed(raw, head, to_check)?;
+    let cluster_size = 1_u64 << basics.cluster_bits;
     let extensions = Extensions::parse(head, area, &basics)?;
     if basics.encryption == crypt::LUKS && extensions.crypto_header.is_none() {
         return Err(Fault::new(faults::CRYPTO_MISSING).with([u64::from(basics.encryption)]));

@@ -1,109 +1,119 @@
-//! The LUKS header of an encrypted image, as far as `info` shows it.
+//! The keys of encrypted images: a LUKS header in clusters of its own, or the passphrase itself.
+//!
+//! What the cipher counts are bytes of the file that has the data, by LUKS, and bytes of the disk, by the older encryption.
 
 use alloc::boxed::Box;
-use alloc::format;
-use alloc::vec::Vec;
 
+use instar_crypt::luks1::{self, RawHeader};
+use instar_crypt::{Cipher, Effort, Limits, STRIPES};
 use instar_disk::fault::qcow2 as faults;
 use instar_disk::report::{LuksInfo, LuksSlot};
-use instar_disk::{Fault, File, ImageText, Result};
-use zerocopy::big_endian::{U16, U32};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use instar_disk::{Fault, File, ImageText, IvGenerator, Key, Result, from_usize};
+use zerocopy::{FromZeros, IntoBytes};
 
-use crate::pieces::{Pieces, until_nul};
+use crate::header::Header;
+use crate::raw::crypt;
 
-/// The header at `offset` of `file`.
-pub(crate) fn describe(file: File<'_>, offset: u64) -> Result<Box<LuksInfo>> {
-    let raw: RawLuks = Pieces::new(file).value(offset)?;
-    let version = raw.version.get();
-    if raw.magic != MAGIC {
-        return Err(Fault::new(faults::LUKS_MAGIC).in_file(file.slot()));
+/// Makes a key of the passphrase of an encrypted image; others have none.
+///
+/// # Errors
+/// What is wrong with a header; no key slot opens with the passphrase, or one costs more than [`Limits::DEFAULT`] allows.
+pub fn unlock(file: File<'_>, passphrase: &[u8]) -> Result<Option<Key>> {
+    let image = Header::parse(file)?;
+    let cipher = match image.encryption {
+        crypt::AES => Cipher::legacy(passphrase),
+        crypt::LUKS => {
+            let header = header(file, &image)?;
+            let mut read = |offset, into: &mut [u8]| area(file, &image, offset, into);
+            // The host ends a run that takes too long, whatever it does.
+            let mut go_on = || Ok(());
+            let mut effort = Effort::new(Limits::DEFAULT, &mut go_on);
+            let unlocked = header.unlock(passphrase, &mut read, &mut effort);
+            unlocked.and_then(|unlocked| header.cipher_of(&unlocked.key))
+        }
+        _ => return Ok(None),
+    };
+    let cipher = cipher.map_err(|fault| fault.in_file(file.slot()))?;
+    Ok(Some(Key::new(Sectors(cipher))))
+}
+
+/// Whether the image is encrypted as its user says, by the name of a method.
+///
+/// # Errors
+/// It is not; what is wrong with its header.
+pub fn expect_encryption(file: File<'_>, method: &[u8]) -> Result<()> {
+    let (name, code) = match Header::encryption(file)? {
+        crypt::AES => ("aes", faults::ENCRYPTED_BY_AES),
+        crypt::LUKS => ("luks", faults::ENCRYPTED_BY_LUKS),
+        _ => ("", faults::NOT_ENCRYPTED),
+    };
+    if name.as_bytes() == method {
+        return Ok(());
     }
-    if version != 1 {
-        let fault = Fault::new(faults::LUKS_VERSION).with([u64::from(version)]);
-        return Err(fault.in_file(file.slot()));
-    }
-    let (mode, generator) = split(until_nul(&raw.cipher_mode), b'-');
-    let (generator, generator_hash) = split(generator, b':');
+    Err(Fault::new(code).named(method).in_file(file.slot()))
+}
+
+/// The LUKS header of an image that has one.
+pub(crate) fn header(file: File<'_>, image: &Header) -> Result<luks1::Header> {
+    let mut raw = RawHeader::new_zeroed();
+    area(file, image, 0, raw.as_mut_bytes())?;
+    luks1::Header::parse(&raw, false).map_err(|fault| fault.in_file(file.slot()))
+}
+
+/// That header, for `info`.
+pub(crate) fn describe(file: File<'_>, image: &Header) -> Result<Box<LuksInfo>> {
+    let header = header(file, image)?;
+    let cipher = &header.cipher;
+    let text = |name: &str| ImageText::new(name.as_bytes());
+    // Other generators may have a hash, too, which does nothing.
+    let hash = cipher.ivhash.filter(|_| cipher.ivgen == IvGenerator::Essiv);
+    let slots = header.slots.iter().map(|slot| LuksSlot {
+        key_offset: slot.offset,
+        active: slot.active.map(|iterations| (iterations, STRIPES)),
+    });
     Ok(Box::new(LuksInfo {
         version: 1,
-        cipher: ImageText::new(&cipher(&raw, mode)),
-        cipher_mode: ImageText::new(mode),
-        iv_generator: ImageText::new(generator),
-        iv_generator_hash: (!generator_hash.is_empty()).then(|| ImageText::new(generator_hash)),
-        hash: ImageText::new(until_nul(&raw.hash_spec)),
-        uuid: ImageText::new(until_nul(&raw.uuid)),
+        cipher: text(cipher.algorithm.name()),
+        cipher_mode: text(cipher.mode.name()),
+        iv_generator: text(cipher.ivgen.name()),
+        iv_generator_hash: hash.map(|hash| text(hash.name())),
+        hash: text(header.hash.name()),
+        uuid: ImageText::new(header.uuid()),
         detached: false,
-        payload_offset: bytes(raw.payload_offset),
-        master_key_iterations: raw.mk_digest_iter.get(),
-        slots: raw.key_slots.iter().map(slot).collect(),
+        payload_offset: header.payload_offset,
+        master_key_iterations: header.digest_iterations(),
+        slots: slots.collect(),
     }))
 }
 
-/// Name and width. The two keys of XTS count as one.
-fn cipher(raw: &RawLuks, mode: &[u8]) -> Vec<u8> {
-    let keys = if mode == b"xts" { 2 } else { 1 };
-    let bits = u64::from(raw.key_bytes.get()).saturating_mul(8);
-    let bits = bits.checked_div(keys).unwrap_or(bits);
-    let mut text = until_nul(&raw.cipher_name).to_vec();
-    text.extend_from_slice(format!("-{bits}").as_bytes());
-    text
-}
-
-fn slot(raw: &RawKeySlot) -> LuksSlot {
-    let active = raw.active.get() == ACTIVE;
-    LuksSlot {
-        key_offset: bytes(raw.key_material_offset),
-        active: active.then(|| (raw.iterations.get(), raw.stripes.get())),
+/// Reads from the place that the image has for the LUKS header and its key material.
+fn area(file: File<'_>, image: &Header, offset: u64, into: &mut [u8]) -> Result<()> {
+    let missing = || Fault::new(faults::CRYPTO_MISSING).with([u64::from(image.encryption)]);
+    let (start, length) = image.extensions.crypto_header.ok_or_else(missing)?;
+    let end = offset.checked_add(from_usize(into.len()));
+    let place = start.checked_add(offset);
+    match (place, end) {
+        (Some(place), Some(end)) if end <= length => file.read_padded(place, into),
+        _ => Err(Fault::new(faults::CRYPTO_OUTSIDE).in_file(file.slot())),
     }
 }
 
-/// Sectors to bytes.
-fn bytes(sectors: U32) -> u64 {
-    u64::from(sectors.get()).saturating_mul(512)
+/// The cipher of sectors, as the engine uses it.
+struct Sectors(Cipher);
+
+/// Bytes of a sector.
+const SECTOR: u64 = 512;
+
+impl instar_disk::Cipher for Sectors {
+    fn unit(&self) -> u64 {
+        SECTOR
+    }
+
+    fn decrypt(&self, position: u64, data: &mut [u8]) -> Result<()> {
+        self.0.decrypt(position / SECTOR, 512, data)
+    }
+
+    fn encrypt(&self, position: u64, data: &mut [u8]) -> Result<()> {
+        self.0.encrypt(position / SECTOR, 512, data)
+    }
 }
-
-/// Before and after the first `separator`.
-fn split(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
-    let mut parts = text.splitn(2, |byte| *byte == separator);
-    let first = parts.next().unwrap_or_default();
-    (first, parts.next().unwrap_or_default())
-}
-
-/// The partition header of the LUKS 1 specification.
-#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct RawLuks {
-    magic: [u8; 6],
-    version: U16,
-    cipher_name: [u8; 32],
-    cipher_mode: [u8; 32],
-    hash_spec: [u8; 32],
-    payload_offset: U32,
-    key_bytes: U32,
-    mk_digest: [u8; 20],
-    mk_digest_salt: [u8; 32],
-    mk_digest_iter: U32,
-    uuid: [u8; 40],
-    key_slots: [RawKeySlot; 8],
-}
-
-#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct RawKeySlot {
-    active: U32,
-    iterations: U32,
-    salt: [u8; 32],
-    key_material_offset: U32,
-    stripes: U32,
-}
-
-const _: () = {
-    assert!(size_of::<RawLuks>() == 592);
-    assert!(core::mem::offset_of!(RawLuks, key_slots) == 208);
-};
-
-const MAGIC: [u8; 6] = *b"LUKS\xba\xbe";
-
-/// `active` of a key slot in use.
-const ACTIVE: u32 = 0x00ac_71f3;

@@ -524,15 +524,15 @@ fn a_data_file_is_not_opened_to_be_described() {
 }
 
 #[test]
-fn encrypted_images_are_described_but_not_read() {
+fn encrypted_images_are_described_but_not_read_without_a_key() {
     let (bench, bytes) = small();
     bench.put("image", &edited(&bytes, &[(32, &be32(1))]));
-    assert_eq!(bench.fault("image", READ).code, fault::core::ENCRYPTED);
+    assert_eq!(bench.fault("image", READ).code, fault::qcow2::NO_KEY);
     let native = Native::new(1);
     let facts = native.source(bench.path("image"));
     let mut image = instar_qcow2::open(File::new(&native, facts), INFO).unwrap();
     assert!(image.describe().unwrap().encrypted);
-    assert_eq!(image.map(0).unwrap_err().code, fault::core::ENCRYPTED);
+    assert_eq!(image.map(0).unwrap_err().code, fault::qcow2::NO_KEY);
 }
 
 #[test]

@@ -36,8 +36,10 @@ pub struct Image {
     pub size_rule: SizeRule,
     /// What lies below it.
     pub below: Below,
-    /// The name of the secret that unlocks it.
+    /// The name of the secret that unlocks it, if it is nothing but encrypted.
     pub key: Option<Vec<u8>>,
+    /// What the caller says of an encrypted image of another format: the method, and the name of the secret.
+    pub encrypt: (Option<Vec<u8>>, Option<Vec<u8>>),
 }
 
 /// The layer below an image.

@@ -48,6 +48,7 @@ mod options;
 mod other_writers;
 mod parts;
 mod qcow;
+mod qcow2_encrypted;
 mod qed;
 mod random;
 mod read_only;

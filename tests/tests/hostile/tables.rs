@@ -345,7 +345,7 @@ fn d1_images_cut_off_anywhere(bench: &Bench) {
 
 fn encrypted_images_are_refused_with_a_message(bench: &Bench) {
     image(bench).u32(field::CRYPT_METHOD, 1);
-    refused(bench, "image", "encrypted");
+    refused(bench, "image", "'encrypt.key-secret' is required");
     bench
         .qemu([
             "create",
@@ -360,7 +360,7 @@ fn encrypted_images_are_refused_with_a_message(bench: &Bench) {
             "1M",
         ])
         .succeeds();
-    refused(bench, "luks", "encrypted");
+    refused(bench, "luks", "'encrypt.key-secret' is required");
     let human = run(bench, &["info", "luks"]);
     assert!(human.succeeds().text().contains("encrypted: yes"), "{human}");
 }

@@ -2,11 +2,13 @@
 
 use instar_disk::fault::qcow2 as faults;
 use instar_disk::job::Compression;
-use instar_disk::{Codec, Encoded, Fault, File, Kind, Mapping, Result, Slot, align_down, fault, to_usize};
+use instar_disk::{
+    Codec, Encoded, Fault, File, Kind, Mapping, Result, Sealed, Slot, Tweak, align_down, fault, to_usize,
+};
 use zerocopy::big_endian::U64;
 
 use crate::header::Header;
-use crate::raw::{SUBCLUSTER_BITS, SUBCLUSTERS, entry, subcluster};
+use crate::raw::{SUBCLUSTER_BITS, SUBCLUSTERS, crypt, entry, subcluster};
 
 /// How the L2 entries of one image read.
 pub(crate) struct Reading {
@@ -21,6 +23,8 @@ pub(crate) struct Reading {
     own: Slot,
     own_size: u64,
     codec: Codec,
+    /// What the cipher counts, where clusters are encrypted.
+    tweak: Option<Tweak>,
 }
 
 impl Reading {
@@ -36,6 +40,11 @@ impl Reading {
             codec: match header.compression {
                 Compression::Zlib => Codec::Deflate,
                 Compression::Zstd => Codec::Zstd,
+            },
+            tweak: match header.encryption {
+                crypt::AES => Some(Tweak::Disk),
+                crypt::LUKS => Some(Tweak::File),
+                _ => None,
             },
         }
     }
@@ -65,7 +74,7 @@ impl Reading {
         let kind = match (zero, allocated) {
             (true, true) => self.zero_at(host, within),
             (true, false) => Kind::Zero { at: None },
-            (false, true) => self.data_at(host, within),
+            (false, true) => self.data_at(host, offset),
             (false, false) => Kind::Unallocated,
         };
         let mask = match (allocated, self.external) {
@@ -103,7 +112,7 @@ impl Reading {
         let kind = match (class, pair.allocated) {
             (Class::Zero, true) => self.zero_at(pair.host, within),
             (Class::Zero, false) => Kind::Zero { at: None },
-            (Class::Data, _) => self.data_at(pair.host, within),
+            (Class::Data, _) => self.data_at(pair.host, offset),
             (Class::Unallocated, _) => Kind::Unallocated,
         };
         let run = pair.run(class, index);
@@ -136,9 +145,8 @@ impl Reading {
         let pair = Pair::new(pairs.first()?, self);
         let within = self.within(offset);
         let rest = self.cluster_size().saturating_sub(within);
-        let place = pair
-            .allocated
-            .then(|| (self.data, pair.host.saturating_add(within)));
+        let place =
+            (pair.allocated && self.tweak.is_none()).then(|| (self.data, pair.host.saturating_add(within)));
         Some((place, rest))
     }
 
@@ -237,16 +245,26 @@ impl Reading {
         Ok(())
     }
 
-    fn data_at(&self, host: u64, within: u64) -> Kind {
-        Kind::Data {
-            slot: self.data,
-            offset: host.saturating_add(within),
-        }
+    /// The bytes of the disk at `guest`, in the cluster at `host`.
+    fn data_at(&self, host: u64, guest: u64) -> Kind {
+        let (slot, offset) = (self.data, host.saturating_add(self.within(guest)));
+        let position = match self.tweak {
+            None => return Kind::Data { slot, offset },
+            Some(Tweak::Disk) => guest,
+            Some(Tweak::File) => offset,
+        };
+        Kind::Sealed(Sealed {
+            slot,
+            offset,
+            position,
+        })
     }
 
+    /// Of an encrypted image no place of zeros is told, as by the reference tool: zeros there would not read as zeros.
     fn zero_at(&self, host: u64, within: u64) -> Kind {
+        let place = (self.data, host.saturating_add(within));
         Kind::Zero {
-            at: Some((self.data, host.saturating_add(within))),
+            at: self.tweak.is_none().then_some(place),
         }
     }
 

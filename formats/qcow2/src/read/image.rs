@@ -7,8 +7,8 @@ use instar_disk::fault::qcow2 as faults;
 use instar_disk::job::SnapshotName;
 use instar_disk::report::{self, Backing};
 use instar_disk::{
-    Bitmaps, Extents, Fault, File, FileFacts, Image, ImageText, Kind, Mapping, Opened, Result, Role, Slot,
-    Status, Work, fault,
+    Bitmaps, Extents, Fault, File, FileFacts, Image, ImageText, Key, Kind, Mapping, Opened, Result, Role,
+    Slot, Status, Work,
 };
 
 use super::entries::Reading;
@@ -17,6 +17,7 @@ use super::preallocated;
 use super::table::{Entries, Tables};
 use crate::bitmaps::directory;
 use crate::header::{Header, L1_ENTRY};
+use crate::luks;
 use crate::raw::{crypt, limit};
 use crate::snapshot;
 
@@ -28,16 +29,28 @@ pub struct OpenOptions {
     pub info_only: bool,
 }
 
-/// Opens a qcow2 image. Its backing file is not opened, only named.
+/// Opens a qcow2 image without a key. Its backing file is not opened, only named.
 ///
 /// # Errors
 /// What is wrong with the header; that it is encrypted; the gate's refusal of its data file; the host's error.
 pub fn open<'h>(file: File<'h>, options: OpenOptions) -> Result<Opened<'h>> {
+    open_with(file, options, None)
+}
+
+/// The same, with the key of an encrypted image; others need none.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with<'h>(file: File<'h>, options: OpenOptions, key: Option<Key>) -> Result<Opened<'h>> {
     let header = Header::parse(file)?;
+    if header.encryption == crypt::LUKS {
+        luks::header(file, &header)?;
+    }
     let mut data = None;
     let mut refusal = None;
-    if header.encryption != crypt::NONE {
-        refusal = Some(Fault::new(fault::core::ENCRYPTED).in_file(file.slot()));
+    let key = key.filter(|_| header.encryption != crypt::NONE);
+    if header.encryption != crypt::NONE && key.is_none() {
+        refusal = Some(Fault::new(faults::NO_KEY).in_file(file.slot()));
     } else if options.info_only && header.features.data_file() {
         refusal = Some(Fault::new(faults::DATA_FILE_MISSING).in_file(file.slot()));
     }
@@ -57,6 +70,7 @@ pub fn open<'h>(file: File<'h>, options: OpenOptions) -> Result<Opened<'h>> {
         holes: Extents::new(data.unwrap_or(file)),
         file,
         data,
+        key,
         header,
         refusal,
     }))
@@ -79,6 +93,7 @@ pub(crate) fn open_data_file<'h>(file: File<'h>, header: &Header) -> Result<Opti
 struct Qcow2<'h> {
     file: File<'h>,
     data: Option<File<'h>>,
+    key: Option<Key>,
     header: Header,
     reading: Reading,
     tables: Tables<'h>,
@@ -192,6 +207,10 @@ impl Image for Qcow2<'_> {
         let mut info = info::describe(self.file, &self.header)?;
         info.backing = self.backing();
         Ok(info)
+    }
+
+    fn key(&self) -> Option<(Slot, Key)> {
+        Some((self.data.unwrap_or(self.file).slot(), self.key.clone()?))
     }
 
     fn bitmaps(&mut self) -> Option<&mut dyn Bitmaps> {

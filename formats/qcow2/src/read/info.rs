@@ -12,8 +12,8 @@ use crate::snapshot;
 /// Everything but the backing file.
 pub(crate) fn describe(file: File<'_>, header: &Header) -> Result<Info> {
     let features = &header.features;
-    let luks = match header.extensions.crypto_header {
-        Some((offset, _)) if header.encryption == crypt::LUKS => Some(luks::describe(file, offset)?),
+    let luks = match header.encryption {
+        crypt::LUKS => Some(luks::describe(file, header)?),
         _ => None,
     };
     let specific = Qcow2Info {

@@ -73,6 +73,11 @@ impl Place {
             None | Some(Format::Luks) => tree.take("key-secret"),
             _ => None,
         };
+        let mut encrypt = |name| match format {
+            None | Some(Format::Qcow2) => tree.take(name),
+            _ => None,
+        };
+        let (encrypt_method, encrypt_key) = (encrypt("encrypt.format"), encrypt("encrypt.key-secret"));
         if let Some(name) = tree.left_over() {
             return Err(Refusal::Open(left_over(name, named, &levels)));
         }
@@ -89,6 +94,8 @@ impl Place {
             read_only: common.read_only,
             forced: common.forced,
             key,
+            encrypt_method,
+            encrypt_key,
             ..Self::plain(given, &path, format)
         })
     }
@@ -231,12 +238,19 @@ pub fn names(place: &Place, format: &str, device: bool) -> Vec<Name> {
     let mut names = Vec::new();
     let rule = place.size_rule.as_ref().map(|named| named.word.as_slice());
     let key = place.key.as_deref();
-    let nodes = place.parts.iter().rev().map(|part| (part, "raw", None, None));
-    for (part, driver, rule, key) in nodes.chain([(&place.part, format, rule, key)]) {
+    let encrypt_key = place.encrypt_key.as_deref();
+    let nodes = place
+        .parts
+        .iter()
+        .rev()
+        .map(|part| (part, "raw", None, None, None));
+    for (part, driver, rule, key, encrypt_key) in nodes.chain([(&place.part, format, rule, key, encrypt_key)])
+    {
         let whole = part.offset.is_none() && part.size.is_none();
-        let plain = on_file && whole && rule.is_none() && key.is_none();
+        let plain = on_file && whole && rule.is_none() && key.is_none() && encrypt_key.is_none();
         let node: Json = Object::new()
             .with_some("force_size_calc", rule)
+            .with_some("encrypt.key-secret", encrypt_key)
             .with_some("offset", part.offset.as_ref().map(Leaf::json))
             .with("driver", driver)
             .with_some("size", part.size.as_ref().map(Leaf::json))

@@ -44,6 +44,10 @@ pub struct Place {
     pub forced: bool,
     /// `key-secret`: the name of the secret that unlocks it.
     pub key: Option<Vec<u8>>,
+    /// `encrypt.format`: how it is encrypted.
+    pub encrypt_method: Option<Vec<u8>>,
+    /// `encrypt.key-secret`: the name of the secret that unlocks it, of other formats than LUKS.
+    pub encrypt_key: Option<Vec<u8>>,
 }
 
 /// The layer below an image.
@@ -131,6 +135,8 @@ impl Place {
             read_only: false,
             forced: false,
             key: None,
+            encrypt_method: None,
+            encrypt_key: None,
         }
     }
 
@@ -159,7 +165,7 @@ impl Place {
             Below::Given(layer) => layer.is_locked(),
             Below::Named | Below::Nothing => false,
         };
-        self.key.is_some() || below
+        self.key.is_some() || self.encrypt_key.is_some() || below
     }
 
     /// What it comes to for a run.
@@ -188,6 +194,7 @@ impl Place {
                 Below::Given(layer) => instar_run::Below::Given(Box::new(layer.image())),
             },
             key: self.key.clone(),
+            encrypt: (self.encrypt_method.clone(), self.encrypt_key.clone()),
         }
     }
 }
