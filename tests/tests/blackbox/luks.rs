@@ -129,7 +129,6 @@ const READING: &[&str] = &[
     "convert $S --image-opts driver=raw,key-secret=s,file.filename=image out",
     "convert $S --image-opts key-secret=s,file.filename=disk.raw out",
     "convert $S --image-opts driver=luks,key-secret=,file.filename=image out",
-    "convert $S --image-opts driver=luks,key=s,file.filename=image out",
     "dd if=image of=out",
     "bench -c 1 image",
     "info --object secret,id=a,file=. image",
