@@ -53,6 +53,8 @@ pub enum Format {
     Qed,
     /// QEMU copy-on-write, version 1.
     Qcow,
+    /// Parallels disk.
+    Parallels,
     /// Growing disk of the emulator Bochs.
     Bochs,
     /// Compressed loop device, version 2.
@@ -65,11 +67,12 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order in which help lists them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bochs,
         Self::Cloop,
         Self::Dmg,
         Self::Luks,
+        Self::Parallels,
         Self::Qcow,
         Self::Qcow2,
         Self::Qed,
@@ -92,6 +95,7 @@ impl Format {
             Self::Vdi => "vdi",
             Self::Qed => "qed",
             Self::Qcow => "qcow",
+            Self::Parallels => "parallels",
             Self::Bochs => "bochs",
             Self::Cloop => "cloop",
             Self::Dmg => "dmg",

@@ -21,8 +21,8 @@ pub use change::{
 };
 pub use check::{Check, Repair};
 pub use create::{
-    Compression, Create, LuksCreate, Preallocation, Qcow2Create, QcowCreate, QedCreate, RawCreate, Speed,
-    VdiCreate, VhdxCreate, VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
+    Compression, Create, LuksCreate, ParallelsCreate, Preallocation, Qcow2Create, QcowCreate, QedCreate,
+    RawCreate, Speed, VdiCreate, VhdxCreate, VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
 };
 
 /// One run of the guest.

@@ -22,7 +22,7 @@ pub trait Blocks: Send {
     /// Virtual size in bytes.
     fn size(&self) -> u64;
 
-    /// Guest bytes of a block, a power of two of at least 512.
+    /// Guest bytes of a block, a multiple of 512.
     fn block_size(&self) -> u64;
 
     /// Where the bytes of `block` are in the file; none: it reads as zeros, or shows what is below.
@@ -275,7 +275,9 @@ impl<B: Blocks> Target for BlockTarget<B> {
             Some(_) => FINE,
             None => UNIT_MAX,
         };
-        self.blocks.block_size().clamp(512, most)
+        let size = self.blocks.block_size();
+        // Of blocks of an odd size, a part.
+        1_u64.wrapping_shl(size.trailing_zeros()).clamp(512, most)
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {

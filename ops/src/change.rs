@@ -3,7 +3,6 @@
 use instar_abi::Report;
 use instar_abi::job::{Change, ChangeImage};
 use instar_abi::report::{Done, Stage};
-use instar_disk::{Fault, fault};
 
 use crate::detect::detect;
 use crate::formats;
@@ -19,11 +18,8 @@ pub(crate) fn run(session: &Session<'_>, job: &ChangeImage) -> Outcome<Done> {
         None => detect(&file).at(stage)?,
     };
     session.host.report(&Report::Opened(format));
-    if let Change::Rebase(new) = &job.change
-        && new.compress
-        && !formats::compresses(format)
-    {
-        return Err(Fault::new(fault::core::NO_COMPRESSION)).at(Stage::Other);
+    if let Change::Rebase(new) = &job.change {
+        formats::refuse_rebase(format, new.compress).at(Stage::Other)?;
     }
     // The key is wrong, or is none of this format's.
     session.key(file.slot()).at(stage)?;

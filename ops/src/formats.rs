@@ -26,7 +26,8 @@ pub(crate) enum Purpose {
 /// A look at a file's first bytes. Raw disks and dmg images have nothing there.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 10] = [
+const PROBES: [(Format, Probe); 11] = [
+    (Format::Parallels, instar_parallels::probe),
     (Format::Qcow, instar_qcow::probe),
     (Format::Qcow2, instar_qcow2::probe),
     (Format::Qed, instar_qed::probe),
@@ -110,6 +111,7 @@ pub(crate) fn open_by<'h>(
         Format::Dmg => instar_dmg::open(file),
         Format::Luks if purpose == Purpose::Describe => instar_luks::look(file),
         Format::Luks => instar_luks::open(file, key),
+        Format::Parallels => instar_parallels::open(file),
         Format::Qcow => instar_qcow::open(file, purpose != Purpose::Read),
         Format::Qcow2 => {
             let info_only = purpose != Purpose::Read;
@@ -125,6 +127,7 @@ pub(crate) fn open_by<'h>(
 pub(crate) fn check<'h>(format: Format, file: File<'h>, key: Option<Key>) -> Result<Box<dyn Check + 'h>> {
     match format {
         Format::Qcow2 => instar_qcow2::check(file),
+        Format::Parallels => instar_parallels::check(file),
         Format::Qed => instar_qed::check(file),
         Format::Vdi => instar_vdi::check(file),
         Format::Vhdx => instar_vhdx::check(file),
@@ -151,6 +154,7 @@ pub(crate) fn edit<'s, 'h: 's>(
     let sizeable = match format {
         Format::Qcow2 => return instar_qcow2::edit(file),
         Format::Raw => instar_raw::edit(file),
+        Format::Parallels => instar_parallels::edit(file),
         Format::Qcow => instar_qcow::edit(file),
         Format::Qed => instar_qed::edit(file),
         Format::Vdi => instar_vdi::edit(file),
@@ -175,6 +179,20 @@ fn read_only(file: &File<'_>) -> Fault {
 pub(crate) fn refuse_read_only(format: Format, file: &File<'_>) -> Result<()> {
     if format.is_read_only() {
         return Err(read_only(file));
+    }
+    Ok(())
+}
+
+/// Refuses what the reference tool does not even begin.
+///
+/// # Errors
+/// `NO_COMPRESSION`, `NO_INFO`.
+pub(crate) const fn refuse_rebase(format: Format, compress: bool) -> Result<()> {
+    if compress && !compresses(format) {
+        return Err(Fault::new(fault::core::NO_COMPRESSION));
+    }
+    if matches!(format, Format::Parallels) {
+        return Err(Fault::new(fault::core::NO_INFO));
     }
     Ok(())
 }
@@ -299,6 +317,7 @@ pub(crate) fn create<'h>(
         Create::Vmdk(_) | Create::Qcow(_) if target.existing && compress => {
             Err(Fault::new(fault::core::NO_COMPRESSION))
         }
+        Create::Parallels(_) if target.existing => instar_parallels::existing(file, size),
         Create::Qcow(_) if target.existing => instar_qcow::existing(file, size),
         Create::Qed(_) if target.existing => instar_qed::existing(file, size),
         Create::Vdi(_) if target.existing => instar_vdi::existing(file, size),
@@ -311,6 +330,7 @@ pub(crate) fn create<'h>(
             let data = data_file(session, options)?;
             instar_qcow2::create(file, options, size, data, compress)
         }
+        Create::Parallels(options) => instar_parallels::create(file, options, size),
         Create::Qcow(options) => instar_qcow::create(file, options, size, compress),
         Create::Qed(options) => instar_qed::create(file, options, size),
         Create::Luks(_) if target.existing => instar_luks::existing(file, session.key(target.slot)?, size),
@@ -353,6 +373,7 @@ pub(crate) fn readable<'h>(
     match format {
         Format::Raw => instar_raw::existing(file, 0),
         Format::Qcow2 => instar_qcow2::readable(file, apart.first().copied(), keeping),
+        Format::Parallels => instar_parallels::readable(file),
         Format::Qcow => instar_qcow::readable(file, keeping.covered),
         Format::Qed => instar_qed::readable(file, keeping.covered),
         Format::Vdi => instar_vdi::readable(file),

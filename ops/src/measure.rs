@@ -3,7 +3,7 @@
 use instar_abi::job::{Create, Measure, Preallocation, Qcow2Create};
 use instar_abi::report::{Done, Measured, Specific, Stage};
 use instar_abi::{Report, report};
-use instar_disk::{Result, align_down, align_up};
+use instar_disk::{Format, Result, align_down, align_up};
 
 use crate::chain::Chain;
 use crate::located::Origin;
@@ -88,13 +88,18 @@ fn qcow2(
 
 /// Bytes for the source's bitmaps, if it is of a kind that can have some.
 fn bitmap_bytes(chain: &mut Chain<'_>, options: &Qcow2Create) -> Result<Option<u64>> {
-    let Some(report::Info {
-        specific: Some(Specific::Qcow2(info)),
-        virtual_size,
-        ..
-    }) = chain.describe()?
-    else {
-        return Ok(None);
+    let (info, virtual_size) = match chain.describe()? {
+        Some(report::Info {
+            specific: Some(Specific::Qcow2(info)),
+            virtual_size,
+            ..
+        }) => (info, virtual_size),
+        // The reference tool reads some, and keeps none.
+        Some(report::Info {
+            format: Format::Parallels,
+            ..
+        }) => return Ok(Some(0)),
+        _ => return Ok(None),
     };
     if info.version < 3 {
         return Ok(None);

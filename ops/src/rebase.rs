@@ -9,7 +9,7 @@
 use instar_abi::Report;
 use instar_abi::job::{Change, Rebase};
 use instar_abi::report::{Done, Stage};
-use instar_disk::{Fault, Format, Sparse, fault};
+use instar_disk::{Format, Sparse};
 use instar_qcow2::Keeping;
 
 use crate::bitmaps::Chosen;
@@ -24,9 +24,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Rebase) -> Outcome<Done> {
     let chain = Chain::open(session, &job.image, Stage::OpenSource(0))?;
     let (format, size) = chain.layer(0).unwrap_or((Format::Raw, 0));
     session.host.report(&Report::Opened(format));
-    if job.names.compress && !formats::compresses(format) {
-        return Err(Fault::new(fault::core::NO_COMPRESSION)).at(Stage::Other);
-    }
+    formats::refuse_rebase(format, job.names.compress).at(Stage::Other)?;
     let file = session.file(job.image.slot).at(Stage::Change)?;
     formats::refuse_read_only(format, &file).at(Stage::OpenSource(0))?;
     let other = match &job.backing {

@@ -42,6 +42,7 @@ impl Rehearsal {
         match create {
             Create::Raw(options) => instar_raw::create(file, options, size),
             Create::Qcow2(options) => instar_qcow2::create(file, options, size, None, false),
+            Create::Parallels(options) => instar_parallels::create(file, options, size),
             Create::Qcow(options) => instar_qcow::create(file, options, size, false),
             Create::Qed(options) => instar_qed::create(file, options, size),
             // Measured by the length of its header.

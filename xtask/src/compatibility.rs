@@ -40,6 +40,12 @@ const VARIANTS: &[(&str, &str, &str)] = &[
     ("vhdx, fixed", "vhdx", "subformat=fixed"),
     ("vdi, dynamic", "vdi", ""),
     ("vdi, static", "vdi", "static=on"),
+    ("parallels", "parallels", ""),
+    (
+        "parallels, clusters of 96 sectors",
+        "parallels",
+        "cluster_size=49152",
+    ),
     ("qcow, version 1", "qcow", ""),
     ("qed", "qed", ""),
     ("qed, clusters of 4 KiB", "qed", "cluster_size=4k,table_size=2"),

@@ -123,6 +123,28 @@ super::faults! {
     /// Numbers: blocks found, blocks declared in the header.
     VDI_COUNT = 0x084a, "ERROR: allocated blocks mismatch, is {0}, should be {1}";
 
+    // Parallels.
+    /// Whoever wrote to it did not close it.
+    PARALLELS_DIRTY = 0x0870, "ERROR image was not closed correctly";
+    /// Clusters cannot begin there.
+    PARALLELS_DATA_START = 0x0871, "ERROR data_off field has incorrect value";
+    /// Number 0: entry.
+    PARALLELS_OUTSIDE = 0x0872, "ERROR cluster {0} is outside image";
+    /// Number 0: bytes.
+    PARALLELS_LEAK = 0x0873, "ERROR space leaked at the end of the image {0}";
+    /// Number 0: entry.
+    PARALLELS_SHARED = 0x0874, "ERROR duplicate offset in BAT entry {0}";
+    /// The same, put right.
+    REPAIRING_DIRTY = 0x0878, "Repairing image was not closed correctly";
+    /// The same, put right.
+    REPAIRING_DATA_START = 0x0879, "Repairing data_off field has incorrect value";
+    /// Number 0: entry.
+    REPAIRING_OUTSIDE = 0x087a, "Repairing cluster {0} is outside image";
+    /// Number 0: bytes.
+    REPAIRING_LEAK = 0x087b, "Repairing space leaked at the end of the image {0}";
+    /// Number 0: entry.
+    REPAIRING_SHARED = 0x087c, "Repairing duplicate offset in BAT entry {0}";
+
     // VHDX.
     /// Number 0: entry.
     VHDX_OVERFLOW = 0x0850, "VHDX BAT entry {0} offset overflow.";

@@ -65,6 +65,8 @@ super::faults! {
     GROW_DEVICE = 61, "Cannot grow device files";
     /// The format cannot be written compressed.
     NO_COMPRESSION = 23, "Compression not supported for this file format";
+    /// An image of a format that never has another layer below is to be given one.
+    NO_INFO = 63, "could not get block driver info";
     /// The format does not support backing files. Text: format.
     NO_BACKING = 24, "Backing file not supported for file format '{text}'";
     /// A feature that is not supported yet. Text: its name.

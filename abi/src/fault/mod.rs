@@ -12,6 +12,7 @@ pub mod cloop;
 pub mod core;
 pub mod dmg;
 pub mod luks;
+pub mod parallels;
 pub mod qcow;
 pub mod qcow2;
 pub mod qcow2_write;
@@ -114,6 +115,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     core::TABLE,
     dmg::TABLE,
     luks::TABLE,
+    parallels::TABLE,
     qcow::TABLE,
     qcow2::TABLE,
     qcow2_write::TABLE,

@@ -29,6 +29,8 @@ pub enum Create {
     Luks(LuksCreate),
     /// Qcow, version 1.
     Qcow(QcowCreate),
+    /// Parallels.
+    Parallels(ParallelsCreate),
 }
 
 impl Create {
@@ -45,6 +47,7 @@ impl Create {
             Self::Qed(_) => Format::Qed,
             Self::Luks(_) => Format::Luks,
             Self::Qcow(_) => Format::Qcow,
+            Self::Parallels(_) => Format::Parallels,
         }
     }
 }
@@ -299,4 +302,19 @@ pub struct Speed {
     pub iterations: u64,
     /// `iter-time`, milliseconds.
     pub milliseconds: u64,
+}
+
+/// Options of a Parallels target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParallelsCreate {
+    /// `cluster_size`, bytes.
+    pub cluster_size: u64,
+}
+
+impl Default for ParallelsCreate {
+    fn default() -> Self {
+        Self {
+            cluster_size: 1 << 20,
+        }
+    }
 }

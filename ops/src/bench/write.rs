@@ -315,6 +315,7 @@ fn defaults(format: Format) -> Option<Create> {
             block_state_zero: false,
         }),
         Format::Vdi => Create::Vdi(job::VdiCreate::default()),
+        Format::Parallels => Create::Parallels(job::ParallelsCreate::default()),
         Format::Qcow => Create::Qcow(job::QcowCreate::default()),
         Format::Qed => Create::Qed(job::QedCreate::default()),
         Format::Luks => Create::Luks(job::LuksCreate::default()),

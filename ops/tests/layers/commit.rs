@@ -63,7 +63,7 @@ fn goes_into(bench: &Bench, format: &str, apart: &[&str], what: &str) {
         bench.commit(native, "image", wanted)
     });
     judge(bench, format, &before, what);
-    if ["vdi", "vmdk", "vhdx", "qed"].contains(&format) {
+    if ["vdi", "vmdk", "vhdx", "qed", "parallels"].contains(&format) {
         bench.qemu_img(&format!("check -f {format} base"));
     }
 }
@@ -150,6 +150,8 @@ fn a_base_of_any_format_that_can_be_written_to_takes_what_is_above_it() {
             "-o cluster_size=4k,table_size=2,backing_file=below,backing_fmt=raw",
             "1500k",
         ),
+        ("parallels", "-o cluster_size=64k", "1500k"),
+        ("parallels", "-o cluster_size=49152", "1500k"),
         ("qcow", "", "1500k"),
         ("qcow", "-o backing_file=below,backing_fmt=raw", "1500k"),
         ("vpc", "", "2M"),

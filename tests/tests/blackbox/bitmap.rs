@@ -161,7 +161,8 @@ fn a_bitmap_verb_says_what_qemu_img_says(bench: &Bench) {
     ]
     .map(<[&str]>::to_vec)
     .to_vec();
-    for format in formats::beside("qcow2") {
+    // A Parallels disk that qemu-img fails to change is marked as open from then on, and the next command repairs it.
+    for format in formats::beside("qcow2").filter(|format| *format != "parallels") {
         lines.push(vec!["--add", format, "x"]);
         lines.push(vec!["--add", format, ""]);
         lines.push(vec!["--add", "-g", "3", format, "x"]);

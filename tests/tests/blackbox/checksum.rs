@@ -362,6 +362,7 @@ const TARGETS: &[&[&str]] = &[
     &["-O", "vdi"],
     &["-O", "qed"],
     &["-O", "qcow"],
+    &["-O", "parallels"],
     &["-O", "vhdx"],
     &["-O", "vpc"],
     &["-O", "vpc", "-o", "subformat=fixed"],

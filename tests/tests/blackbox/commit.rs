@@ -112,6 +112,7 @@ fn a_base_of_any_format_takes_what_is_above_it(bench: &Bench) {
         ("vdi", ""),
         ("qed", ""),
         ("qcow", ""),
+        ("parallels", ""),
         ("vpc", "subformat=dynamic"),
         ("vpc", "subformat=fixed"),
         ("vhdx", ""),

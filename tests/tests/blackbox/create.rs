@@ -68,6 +68,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
         &["", "subformat=fixed", "block_size=1M", "block_size=256M,log_size=2M", "block_state_zero=off"],
     ),
     ("vdi", &["", "static=off", "static=on"]),
+    ("parallels", &["", "cluster_size=64k", "cluster_size=100000", "nocow=on"]),
     ("qcow", &["", "nocow=on", "encryption=off"]),
     ("qed", &["", "cluster_size=4k", "cluster_size=1M,table_size=16", "table_size=16", "nocow=on"]),
 ];
@@ -259,6 +260,7 @@ both_sandboxes!(
     makes_vhdx_images,
     makes_vdi_images,
     makes_qed_images,
+    makes_parallels_images,
     makes_qcow_images,
     makes_images_in_pieces,
     create_makes_layers,
@@ -303,6 +305,10 @@ fn makes_vhdx_images(bench: &Bench) {
 
 fn makes_vdi_images(bench: &Bench) {
     make_all(bench, "vdi", &["0", "513", "3M"]);
+}
+
+fn makes_parallels_images(bench: &Bench) {
+    make_all(bench, "parallels", &["0", "513", "3M"]);
 }
 
 fn makes_qcow_images(bench: &Bench) {

@@ -30,6 +30,8 @@ const IN_PLACE: &[(&str, &str)] = &[
     ("vdi", "static=off"),
     ("vdi", "static=on"),
     ("qcow", "nocow=off"),
+    ("parallels", "cluster_size=64k"),
+    ("parallels", "cluster_size=49152"),
     ("qed", "cluster_size=4k"),
     ("qed", "cluster_size=4M,table_size=2"),
     ("vpc", "force_size=on"),

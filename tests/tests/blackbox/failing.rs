@@ -40,6 +40,7 @@ const NEW: &[(&str, &[&str])] = &[
     ("disk.raw", &["-O", "vdi"]),
     ("disk.raw", &["-O", "qed"]),
     ("disk.raw", &["-O", "qcow"]),
+    ("disk.raw", &["-O", "parallels"]),
     ("disk.raw", &["-O", "qcow", "-c"]),
     ("packed", &["-O", "raw"]),
     ("packed", &["-O", "raw", "-T", "none"]),

@@ -34,6 +34,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("vdi", &[]),
     ("qed", &[]),
     ("qcow", &[]),
+    ("parallels", &[]),
     ("qcow", &["-c"]),
 ];
 

@@ -147,7 +147,7 @@ fn writes_every_foreign_layout(bench: &Bench) {
             let count = |data: &serde_json::Value| data["extents"].as_array().map(Vec::len);
             assert_eq!(count(theirs), count(ours), "{}", variant.name);
         }
-        if ["vhdx", "vdi", "qed"].contains(&format) {
+        if ["vhdx", "vdi", "qed", "parallels"].contains(&format) {
             let check = bench.qemu(["check", "-f", format, "ours"]);
             assert_eq!(check.code(), Some(0), "{}: {check}", variant.name);
         }
@@ -263,6 +263,7 @@ fn keeps_data_at_the_edges_of_blocks_and_extents(bench: &Bench) {
         &["-O", "vdi"],
         &["-O", "qed"],
         &["-O", "qcow"],
+        &["-O", "parallels"],
     ] {
         let what = words.join(" ");
         let all = |target| {
@@ -293,6 +294,7 @@ fn a_snapshot_of_a_format_without_snapshots_is_refused_as_by_qemu_img(bench: &Be
         ("vdi", "static=off"),
         ("qed", "table_size=4"),
         ("qcow", "nocow=off"),
+        ("parallels", "cluster_size=64k"),
     ] {
         bench.qemu(["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image"]).succeeds();
         let words = ["convert", "-l", "1", "-f", format, "-O", "raw", "image", "out"];

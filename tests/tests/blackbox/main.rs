@@ -46,6 +46,7 @@ mod modes;
 mod newest;
 mod options;
 mod other_writers;
+mod parallels;
 mod parts;
 mod qcow;
 mod qcow2_encrypted;

@@ -58,6 +58,7 @@ const BEYOND: &[&[&str]] = &[
     &["-O", "vdi", "-o", "static=on"],
     &["-O", "qed"],
     &["-O", "qcow"],
+    &["-O", "parallels"],
 ];
 
 /// Asks both programs for each target, for people and for programs.

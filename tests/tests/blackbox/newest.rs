@@ -59,6 +59,7 @@ fn gallery(pair: &Pair<'_>) -> Vec<&'static str> {
         ("vdi", "", "vdi"),
         ("qed", "", "qed"),
         ("qcow", "", "qcow"),
+        ("parallels", "", "parallels"),
         ("qed", "cluster_size=4M,table_size=2", "large"),
         ("vpc", "", "vpc"),
         ("vhdx", "", "vhdx"),

@@ -16,7 +16,19 @@ const CLUSTERS: &[&str] = &["512", "4k", "64k", "256k", "2M"];
 
 /// Makes a chain of images and gives its top and the format of that.
 fn source(bench: &Bench, dice: &mut Dice) -> (String, &'static str) {
-    let format = dice.of(&["raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed", "qcow"]);
+    let format = dice.of(&[
+        "raw",
+        "qcow2",
+        "qcow2",
+        "qcow2",
+        "vmdk",
+        "vdi",
+        "vpc",
+        "vhdx",
+        "qed",
+        "qcow",
+        "parallels",
+    ]);
     let depth = if format == "qcow2" { dice.below(3) } else { 0 };
     let mut below: Option<(String, &str)> = None;
     for layer in 0..=depth {
@@ -82,8 +94,20 @@ fn scribble(bench: &Bench, dice: &mut Dice, name: &str, format: &str) {
 
 /// Options for a target of some format.
 fn target(dice: &mut Dice) -> (&'static str, Vec<String>) {
-    let format =
-        dice.of(&["raw", "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed", "qcow"]);
+    let format = dice.of(&[
+        "raw",
+        "raw",
+        "qcow2",
+        "qcow2",
+        "qcow2",
+        "vmdk",
+        "vdi",
+        "vpc",
+        "vhdx",
+        "qed",
+        "qcow",
+        "parallels",
+    ]);
     let mut words = vec!["-O".to_owned(), format.to_owned()];
     match format {
         "qcow2" => {
@@ -135,7 +159,7 @@ fn any_conversion_gives_the_disk_that_qemu_img_reads(bench: &Bench) {
         bench.instar(&words).succeeds();
         let outcome = bench.qemu(["compare", "-f", from, "-F", to, &top, "out"]);
         assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
-        if ["qcow2", "vdi", "vhdx", "qed"].contains(&to) {
+        if ["qcow2", "vdi", "vhdx", "qed", "parallels"].contains(&to) {
             let outcome = bench.qemu(["check", "-f", to, "out"]);
             assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
         }
@@ -156,6 +180,7 @@ const LAYOUTS: &[&[&str]] = &[
     &["-O", "vdi"],
     &["-O", "qed"],
     &["-O", "qcow"],
+    &["-O", "parallels"],
     &["-O", "qcow", "-c"],
 ];
 

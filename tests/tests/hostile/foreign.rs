@@ -173,6 +173,9 @@ both_sandboxes!(
     b3_a_descriptor_that_is_moved_too_large_or_misspelt_is_refused,
     c2_d1_lying_vdi_headers,
     c2_d1_lying_vdi_maps,
+    c2_d1_lying_parallels_headers,
+    c2_d1_lying_parallels_tables,
+    c3_all_clusters_of_a_parallels_are_one,
     c2_d1_lying_qcow_headers,
     c2_d1_lying_qcow_tables,
     c3_all_clusters_of_a_qcow_are_one,
@@ -198,9 +201,15 @@ both_sandboxes!(
 
 fn b2_a_file_of_two_formats_is_refused_with_both_named(bench: &Bench) {
     // What stands at byte 0 excludes what else may stand there; a VDI is known by byte 64.
-    for (format, options) in
-        [("vpc", ""), ("vhdx", ""), ("vmdk", ""), ("qed", ""), ("qcow", ""), ("qcow2", "compat=0.10")]
-    {
+    for (format, options) in [
+        ("vpc", ""),
+        ("vhdx", ""),
+        ("vmdk", ""),
+        ("qed", ""),
+        ("qcow", ""),
+        ("parallels", ""),
+        ("qcow2", "compat=0.10"),
+    ] {
         image(bench, format, options).put(64, &0xbeda_107f_u32.to_le_bytes());
         let outcome = run(bench, &["convert", "--untrusted", "-O", "raw", "image", "out"]);
         outcome.fails_with("more than one format");
@@ -266,6 +275,36 @@ fn c2_d1_lying_vdi_maps(bench: &Bench) {
     let lies =
         lies(vec![("place", 512, le32(&[0, 1, 2, 3, 77, 0xffff_fffd, 0xffff_fffe, 0x7fff_ffff, 1 << 31]))]);
     tell(bench, "vdi", "", &lies, |_| {});
+}
+
+fn c2_d1_lying_parallels_headers(bench: &Bench) {
+    let told = lies(vec![
+        ("version", 16, le32(&[0, 1, 3, u32::MAX])),
+        ("tracks", 28, le32(&[0, 1, 63, 127, 129, 4_186_127, 4_186_128, u32::MAX])),
+        ("entries", 32, le32(&[0, 1, 48, 1 << 20, 536_870_911, 536_870_912, u32::MAX])),
+        ("sectors", 36, le64(&[0, 1, 6143, 6145, 1 << 40, 1 << 54, 1 << 55, 1 << 63, u64::MAX])),
+        ("in use", 44, le32(&[1, 0x746f_6e59, 0x312e_3276, u32::MAX])),
+        ("data", 48, le32(&[0, 1, 2, 129, 1 << 20, u32::MAX])),
+        ("flags", 52, le32(&[1, u32::MAX])),
+        ("extension", 56, le64(&[1, 128, 6144, 1 << 40, 1 << 54, u64::MAX])),
+    ]);
+    assert!(tell(bench, "parallels", "cluster_size=64k", &told, |_| {}) > 15);
+}
+
+fn c2_d1_lying_parallels_tables(bench: &Bench) {
+    let values = le32(&[0, 1, 2, 3, 4, 5, 77, 1 << 20, 1 << 31, u32::MAX]);
+    let lies = lies(vec![("first", 64, values.clone()), ("last", 64 + 4 * 47, values)]);
+    assert!(tell(bench, "parallels", "cluster_size=64k", &lies, |_| {}) > 5);
+}
+
+fn c3_all_clusters_of_a_parallels_are_one(bench: &Bench) {
+    bench.qemu(["create", "-q", "-f", "parallels", "image", "1T"]).succeeds();
+    let image = Edited::open(&bench.path("image"));
+    let cluster = u32::try_from(image.end() >> 20).unwrap();
+    image
+        .put(64, &cluster.to_le_bytes().repeat(1 << 20))
+        .put(u64::from(cluster) << 20, &disk::pattern(0, 1 << 20, 1));
+    is_stopped(bench);
 }
 
 fn c2_d1_lying_qcow_headers(bench: &Bench) {

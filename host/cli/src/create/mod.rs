@@ -18,7 +18,7 @@ mod vmdk;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use instar_abi::job::{Create, Preallocation, RawCreate, VdiCreate, VpcCreate};
+use instar_abi::job::{Create, ParallelsCreate, Preallocation, RawCreate, VdiCreate, VpcCreate};
 use instar_abi::{Format, Slot};
 use instar_engine::Wishes;
 
@@ -251,6 +251,13 @@ impl Settings {
             Format::Vmdk => vmdk::create(self, around).map(Create::Vmdk),
             Format::Qed => qed::create(self).map(Create::Qed),
             Format::Qcow => qcow::create(self).map(Create::Qcow),
+            Format::Parallels => {
+                self.protocol_preallocation()?;
+                let usual = ParallelsCreate::default();
+                Ok(Create::Parallels(ParallelsCreate {
+                    cluster_size: self.size("cluster_size").unwrap_or(usual.cluster_size),
+                }))
+            }
             Format::Vhdx => vhdx::create(self).map(Create::Vhdx),
             Format::Luks => luks::create(self).map(Create::Luks),
             Format::Vpc => {

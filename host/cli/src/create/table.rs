@@ -51,6 +51,7 @@ pub(super) const fn rows(format: Format) -> &'static [OptionRow] {
         Format::Qed => QED,
         Format::Luks => LUKS,
         Format::Qcow => QCOW,
+        Format::Parallels => PARALLELS,
         instar_abi::read_only_formats!() => &[],
     }
 }
@@ -260,6 +261,11 @@ const QCOW: &[OptionRow] = &[
         Text,
         "ID of the secret that provides the AES encryption key",
     ),
+];
+
+const PARALLELS: &[OptionRow] = &[
+    SIZE,
+    with_default("cluster_size", Size, "Parallels image cluster size", "1048576"),
 ];
 
 pub(super) const LUKS: &[OptionRow] = &[

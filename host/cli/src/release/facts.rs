@@ -29,6 +29,7 @@ pub enum Fact {
     KeepDataFile,
     RemovesAllBitmaps,
     LuksHeaderIsDetached,
+    ParallelsCountsBitmaps,
 }
 
 /// A fact, and the releases for which it holds.
@@ -87,6 +88,11 @@ pub const FACTS: &[Row] = &[
         (8, 2),
         Fact::SnapshotErrorsAreWords,
         "`snapshot -c` fails with the words of the system's error; before, with its number, and the words in parentheses",
+    ),
+    since(
+        (8, 2),
+        Fact::ParallelsCountsBitmaps,
+        "`measure` of a Parallels disk for qcow2 shows the size of its bitmaps, 0",
     ),
     since(
         (9, 0),

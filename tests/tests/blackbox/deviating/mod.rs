@@ -2,6 +2,7 @@
 
 mod bochs;
 mod options;
+mod parallels;
 mod qcow;
 mod qcow2;
 mod qed;

@@ -6,7 +6,7 @@ pub(super) const PAGE: Page = Page {
     name: "check",
     summary: "check the tables of an image for damage, and repair it",
     usage: "[options] IMAGE",
-    about: "Reads the tables of a qcow2, qed, vdi, vhdx or vmdk image and reports damage. Without -r it writes nothing. The exit code is 0 if nothing is wrong, 1 if the check could not be completed, 2 for damage, 3 for leaked clusters only, and 63 for formats that have nothing to check.",
+    about: "Reads the tables of a qcow2, parallels, qed, vdi, vhdx or vmdk image and reports damage. Without -r it writes nothing. The exit code is 0 if nothing is wrong, 1 if the check could not be completed, 2 for damage, 3 for leaked clusters only, and 63 for formats that have nothing to check.",
     operands: &[("IMAGE", "the image")],
     groups: &[
         Group {

@@ -96,8 +96,11 @@ impl Limits {
             (_, Format::Raw) => (None, self.file.device.and_then(|device| device.discard)),
             _ => (None, None),
         };
-        let by_sectors =
-            self.guessed_raw || info.encrypted || matches!(info.format, Format::Vhdx | Format::Qed);
+        let is_of_sectors = matches!(
+            info.format,
+            Format::Vhdx | Format::Qed | Format::Qcow | Format::Parallels
+        );
+        let by_sectors = self.guessed_raw || info.encrypted || is_of_sectors;
         let object = self.object(zeroes, if by_sectors { SECTOR } else { 1 }, discard);
         // Whole clusters of what a request can have.
         let most = cluster.filter(|_| info.format == Format::Qed);

@@ -215,10 +215,9 @@ pub(super) fn json(layer: &Layer<'_>) -> Json {
         .with("filename", layer.name)
         .with("format", layer.format());
     object = object
-        // The reference tool knows nothing of the state of what is never written.
         .with_some(
             "dirty-flag",
-            (!report.format.is_read_only()).then_some(is_shown_dirty(report)),
+            has_state(report.format).then_some(is_shown_dirty(report)),
         )
         .with("actual-size", layer.allocated())
         .with("virtual-size", report.virtual_size)
@@ -259,9 +258,14 @@ pub(super) fn json(layer: &Layer<'_>) -> Json {
     object.with("children", children).into()
 }
 
+/// Whether the reference tool asks an image for its state: not one of a format that is never written, or has no clusters to tell of.
+const fn has_state(format: Format) -> bool {
+    !format.is_read_only() && !matches!(format, Format::Parallels)
+}
+
 /// The reference tool forgets that a QED image asks for a check before it is asked.
 fn is_shown_dirty(report: &Info) -> bool {
-    report.dirty && report.format != Format::Qed
+    report.dirty && has_state(report.format) && report.format != Format::Qed
 }
 
 /// What only a plain file has: nothing.

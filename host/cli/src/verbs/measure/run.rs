@@ -12,6 +12,7 @@ use super::args::{Args, Subject};
 use crate::create::Settings;
 use crate::create::luks::Luks;
 use crate::json::{Json, Object, pretty};
+use crate::release::{self, Fact};
 use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
@@ -65,7 +66,11 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         Report::Measured(measured) => Some(*measured),
         _ => None,
     });
-    let measured = measured.ok_or_else(|| Stop::say("the sandbox exited without reporting a result"))?;
+    let mut measured = measured.ok_or_else(|| Stop::say("the sandbox exited without reporting a result"))?;
+    let is_parallels = ended.reports.contains(&Report::Opened(Format::Parallels));
+    if is_parallels && !release::has(Fact::ParallelsCountsBitmaps) {
+        measured.bitmaps = None;
+    }
     context.console.print(&if args.json {
         program(&measured)
     } else {
