@@ -114,7 +114,7 @@ const DAMAGE: &[Damage] = &[
     &[(44, b"v2.1")],
     &[(48, &[1, 0, 0, 0])],
     &[(48, &[0, 0, 0, 1])],
-    // A cluster behind the end, one that another entry has, both, with the mark of a writer.
+    // A cluster behind the end, one that another entry has, and two of them.
     &[(68, &[0, 0, 1, 0])],
     &[(68, &[1, 0, 0, 0])],
     &[(68, &[1, 0, 0, 0]), (72, &[1, 0, 0, 0])],
