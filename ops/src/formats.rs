@@ -334,6 +334,10 @@ pub(crate) fn create<'h>(
         Create::Qcow(options) => instar_qcow::create(file, options, size, compress),
         Create::Qed(options) => instar_qed::create(file, options, size),
         Create::Luks(_) if target.existing => instar_luks::existing(file, session.key(target.slot)?, size),
+        // Data has no place in a file of the header alone.
+        Create::Luks(options) if options.detached && !matches!(session.job.verb, job::Verb::Create(_)) => {
+            Err(Fault::new(fault::luks::PAYLOAD).in_file(target.slot))
+        }
         Create::Luks(options) => instar_luks::create(file, options, session.made()?, size),
         Create::Vdi(options) => instar_vdi::create(file, options, size, seed),
         Create::Vmdk(options) => {

@@ -81,6 +81,7 @@ both_sandboxes!(
     wrong_cache_modes_of_info_are_refused_where_qemu_img_refuses_them,
     new_letters_of_old_options_mean_the_same,
     a_new_image_keeps_the_data_file_that_exists,
+    a_luks_header_of_its_own_holds_no_data,
 );
 
 fn limits_of_every_layout_are_those_that_qemu_img_works_out(bench: &Bench) {
@@ -182,4 +183,31 @@ fn a_new_image_keeps_the_data_file_that_exists(bench: &Bench) {
         assert!(ours.1.starts_with(&before), "{options}, {size}");
     }
     ledger::compared("create", &pair.newest.series);
+}
+
+fn a_luks_header_of_its_own_holds_no_data(bench: &Bench) {
+    let Some(pair) = Pair::new(bench) else { return };
+    disk::usual(&bench.path("raw"));
+    let options = "key-secret=s,iter-time=10,detached-header=on";
+    let secret = "secret,id=s,data=words";
+    let make = |name| ["create", "-q", "-f", "luks", "--object", secret, "-o", options, name, "4M"];
+    pair.theirs(&make("theirs")).succeeds();
+    pair.ours(&make("ours")).succeeds();
+    let length = |name| fs::metadata(bench.path(name)).unwrap().len();
+    assert_eq!(length("theirs"), length("ours"));
+    let read = |header: &str| {
+        fs::write(bench.path("data"), vec![0xa7; 4 << 20]).unwrap();
+        let nodes = format!(
+            "driver=luks,key-secret=s,header.driver=file,header.filename={header},file.driver=file,file.filename=data"
+        );
+        pair.theirs(&["convert", "--object", secret, "--image-opts", &nodes, "-O", "raw", "out"]).succeeds();
+        fs::read(bench.path("out")).unwrap().len()
+    };
+    assert_eq!(read("theirs"), read("ours"), "the header opens a disk that is elsewhere");
+    let convert =
+        |name| ["convert", "--object", secret, "-f", "raw", "-O", "luks", "-o", options, "raw", name];
+    let (theirs, ours) = (pair.theirs(&convert("their-disk")), pair.ours(&convert("our-disk")));
+    theirs.fails_with("LUKS payload is overlapping with the header");
+    ours.fails_with("LUKS payload is overlapping with the header");
+    assert!(!bench.path("our-disk").exists());
 }
