@@ -36,7 +36,11 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("qcow", &[]),
     ("parallels", &[]),
     ("qcow", &["-c"]),
+    ("luks", &["--object", SECRET, "-o", "key-secret=s,iter-time=10"]),
 ];
+
+/// What LUKS disks are sealed with.
+const SECRET: &str = "secret,id=s,data=words";
 
 const SIGKILL: i32 = 9;
 
@@ -110,7 +114,13 @@ fn source(bench: &Bench) {
 }
 
 fn is_the_disk(bench: &Bench, format: &str, target: &str, what: &str) {
-    let outcome = bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", target]);
+    let outcome = if format == "luks" {
+        let opened = format!("driver=luks,key-secret=s,file.filename={target}");
+        let raw = "driver=raw,file.filename=disk.raw";
+        bench.qemu(["compare", "--object", SECRET, "--image-opts", raw, &opened])
+    } else {
+        bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", target])
+    };
     assert_eq!(outcome.code(), Some(0), "{what}: {outcome}");
 }
 
