@@ -42,12 +42,16 @@ const NEW: &[(&str, &[&str])] = &[
     ("disk.raw", &["-O", "qcow"]),
     ("disk.raw", &["-O", "parallels"]),
     ("disk.raw", &["-O", "qcow", "-c"]),
+    ("disk.raw", &["-O", "luks", "--object", SECRET, "-o", "key-secret=s,iter-time=10"]),
     ("packed", &["-O", "raw"]),
     ("packed", &["-O", "raw", "-T", "none"]),
     ("over", &["-O", "raw"]),
     ("over", &["-O", "qcow2", "-B", "base", "-F", "qcow2"]),
     ("stream", &["-O", "qcow2"]),
 ];
+
+/// What LUKS disks are sealed with.
+const SECRET: &str = "secret,id=s,data=words";
 
 /// More calls of one thread than any of these conversions makes.
 const MANY: u32 = 400;
@@ -135,7 +139,13 @@ fn clear(bench: &Bench) {
 }
 
 fn is_the_disk(bench: &Bench, source: &str, format: &str, what: &str) {
-    let outcome = bench.qemu(["compare", "-F", format, source, "target"]);
+    let outcome = if format == "luks" {
+        let raw = format!("driver=raw,file.filename={source}");
+        let opened = "driver=luks,key-secret=s,file.filename=target";
+        bench.qemu(["compare", "--object", SECRET, "--image-opts", &raw, opened])
+    } else {
+        bench.qemu(["compare", "-F", format, source, "target"])
+    };
     // A target that exists may be longer, and its rest is its own; a VHD rounds its size up.
     let same = outcome.code() == Some(0) || outcome.text().contains("offset 6291456");
     assert!(same, "{what}: {outcome}");
