@@ -17,7 +17,6 @@ pub struct Rule {
 /// A condition on the lower half of an argument.
 #[derive(Clone, Copy, Debug)]
 pub enum When {
-    /// None.
     Always,
     /// Of the argument at this place, the bits of the mask have this value.
     Bits(u8, u32, u32),

@@ -15,8 +15,8 @@ super::faults! {
     PAYLOAD = 0x1a05, "LUKS payload is overlapping with the header";
     /// The digest of the key takes no iterations.
     DIGEST_ITERATIONS = 0x1a06, "LUKS key iteration count is zero";
-    /// Numbers: the slot, its stripes, those that there must be.
-    SLOT_STRIPES = 0x1a07, "Keyslot {0} is corrupted (stripes {1} != {2})";
+    /// Number: the slot. Text: its stripes, with a sign.
+    SLOT_STRIPES = 0x1a07, "Keyslot {0} is corrupted (stripes {text} != 4000)";
     /// Number: the slot.
     SLOT_STATE = 0x1a08, "Keyslot {0} state (active/disable) is corrupted";
     /// Number: the slot.

@@ -14,7 +14,6 @@ pub struct Geometry {
 /// What an L2 entry says of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Nothing.
     None,
     /// Its bytes, from there on.
     At(u64),

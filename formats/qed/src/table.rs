@@ -28,7 +28,6 @@ pub(crate) struct Run {
 /// What an L2 table has for a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// Nothing.
     None,
     Zero,
     /// Its bytes, from there on.

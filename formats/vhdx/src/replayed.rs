@@ -26,7 +26,6 @@ pub(crate) struct Replayed<'h> {
 /// What a range becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Zeros.
     Zero,
     /// The 4 KiB that the log holds: most in a data sector, the ends in the descriptor.
     Logged {

@@ -51,7 +51,6 @@ enum Entry {
 
 /// What is wrong with an extent, and at which of its bytes.
 pub(crate) enum Verdict {
-    /// Nothing.
     Nothing,
     /// A grain behind the file's end.
     PastEnd(u64),

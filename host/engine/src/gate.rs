@@ -49,7 +49,6 @@ pub enum Policy {
     Beside,
     /// The same for pieces of a split image, which are the image; no layer and no data file.
     Pieces,
-    /// Nothing.
     Nothing,
 }
 

@@ -28,11 +28,8 @@ pub fn top_page(pages: impl IntoIterator<Item = &'static Page>, program: &Progra
     let _ = writeln!(text, "\n{} (before or after COMMAND):", SAFETY.title);
     flags(&mut text, SAFETY.flags);
     let formats: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
-    let _ = write!(
-        text,
-        "\nFormats: {}\n\nHelp for a command: {name} COMMAND --help\n",
-        formats.join(", ")
-    );
+    let formats = wrapped(&format!("Formats: {}", formats.join(", ")), WIDTH).join("\n  ");
+    let _ = write!(text, "\n{formats}\n\nHelp for a command: {name} COMMAND --help\n");
     text
 }
 

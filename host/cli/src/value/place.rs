@@ -56,7 +56,6 @@ pub enum Below {
     /// The one that the image names.
     #[default]
     Named,
-    /// None.
     Nothing,
     /// One that the user named.
     Given(Box<Place>),
