@@ -83,7 +83,7 @@ pub(crate) fn report(options: &Options, corpus: &Corpus) -> String {
                 let seconds = seconds(command(kind, threads, bytes, &source, &output));
                 let _ = std::fs::remove_file(output);
                 if turn > 0 {
-                    rates.push(crate::table::gibibytes(bytes) / seconds);
+                    rates.push(crate::measure::gibibytes(bytes) / seconds);
                 }
             }
         }

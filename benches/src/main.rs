@@ -28,12 +28,14 @@
 )]
 
 mod cleanup;
+mod commands;
 mod confined;
 mod corpus;
 mod machine;
 mod measure;
 mod options;
 mod peers;
+mod place;
 mod rows;
 mod site;
 mod table;
@@ -41,8 +43,8 @@ mod turns;
 
 use corpus::Corpus;
 use options::Options;
+use place::Place;
 use rows::{Group, Row};
-use site::Place;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -195,3 +195,26 @@ fn proportional_bytes(id: u32) -> u64 {
         })
         .map_or(0, |kibibytes| kibibytes * 1024)
 }
+
+/// What every program of a row took.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    /// qemu-img's.
+    pub(crate) reference: Vec<Sample>,
+    /// Ours, one list a sandbox.
+    pub(crate) ours: Vec<Vec<Sample>>,
+    /// In the order of the row's peers; none where the peer is not installed.
+    pub(crate) peers: Vec<Option<Vec<Sample>>>,
+    pub(crate) limit: Vec<Sample>,
+}
+
+/// A count as a number to divide.
+#[expect(clippy::cast_precision_loss, reason = "ratios need no more digits")]
+pub(crate) fn approximate(value: u64) -> f64 {
+    value as f64
+}
+
+/// Bytes as GiB.
+pub(crate) fn gibibytes(bytes: u64) -> f64 {
+    approximate(bytes) / approximate(1 << 30)
+}

@@ -1,11 +1,5 @@
 //! Who else does the same work.
 
-use std::path::Path;
-use std::process::Command;
-
-use crate::rows::Row;
-use crate::site::Site;
-
 /// Another way to the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
@@ -51,24 +45,6 @@ impl Peer {
             Self::Qemu(_) => true,
             Self::Nbd(..) => installed("nbdcopy") && installed("qemu-nbd"),
             Self::Copy(_) => installed("cp"),
-        }
-    }
-
-    pub(crate) fn command(self, row: &Row, site: &Site, qemu: &Path) -> Command {
-        match self {
-            Self::Qemu(options) => row.command(site, qemu, options),
-            Self::Nbd(format, image) => {
-                let mut command = Command::new("nbdcopy");
-                command.args(["--", "[", "qemu-nbd", "-r", "-f", format]);
-                command.arg(site.image(image)).arg("]").arg(site.output());
-                command
-            }
-            Self::Copy(image) => {
-                let mut command = Command::new("cp");
-                command.arg("--sparse=always");
-                command.arg(site.image(image)).arg(site.output());
-                command
-            }
         }
     }
 }

@@ -10,11 +10,8 @@ mod making;
 mod plain;
 mod sparse;
 
-use std::path::Path;
-use std::process::Command;
-
 use crate::peers::Peer;
-use crate::site::{Place, Site};
+use crate::place::Place;
 
 /// Rows that are asked for together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +67,7 @@ pub(crate) struct Row {
     /// Images that must be there.
     pub(crate) needs: &'static [&'static str],
     /// The command line; `@NAME` is an image and `@` alone the output.
-    words: &'static [&'static str],
+    pub(crate) words: &'static [&'static str],
     /// The image that is changed: a new copy is the output before each run.
     pub(crate) changes: Option<Changed>,
     /// Who else does the same.
@@ -100,22 +97,6 @@ pub(crate) struct Changed {
 }
 
 impl Row {
-    /// The command for one program, with more options after the verb.
-    pub(crate) fn command(&self, site: &Site, program: &Path, more: &[&str]) -> Command {
-        let mut command = Command::new(program);
-        for (place, word) in self.words.iter().enumerate() {
-            match word.split_once('@') {
-                Some((before, "")) => command.arg(format!("{before}{}", site.output().display())),
-                Some((before, name)) => command.arg(format!("{before}{}", site.image(name).display())),
-                None => command.arg(word),
-            };
-            if place == 0 {
-                command.args(more);
-            }
-        }
-        command
-    }
-
     /// Every image that the row or one of its installed peers reads.
     pub(crate) fn images(&self) -> impl Iterator<Item = &'static str> {
         let peers = self.peers.iter().filter(|peer| peer.is_installed());

@@ -4,11 +4,11 @@ mod typical;
 
 use std::fmt::Write as _;
 
+use crate::measure::{Results, approximate};
 use crate::options::Options;
 use crate::peers::COLUMNS;
 use crate::rows::Row;
-use crate::turns::Results;
-use typical::{Measured, approximate};
+use typical::Measured;
 
 /// One row's result.
 #[derive(Debug)]
@@ -245,9 +245,4 @@ pub(crate) fn seconds(value: f64) -> String {
     } else {
         format!("{value:.2} s")
     }
-}
-
-/// Bytes as GiB.
-pub(crate) fn gibibytes(bytes: u64) -> f64 {
-    approximate(bytes) / approximate(1 << 30)
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::corpus::Corpus;
 use crate::machine;
-use crate::measure::{self, Sample};
+use crate::measure::{self, Results, Sample};
 use crate::options::Options;
 use crate::peers::Peer;
 use crate::rows::Row;
@@ -23,18 +23,6 @@ enum Program {
     Peer(Peer),
     /// This program, writing as much as qemu-img wrote.
     Limit,
-}
-
-/// What every program of a row took.
-#[derive(Debug, Default)]
-pub(crate) struct Results {
-    /// qemu-img's.
-    pub(crate) reference: Vec<Sample>,
-    /// Ours, one list a sandbox.
-    pub(crate) ours: Vec<Vec<Sample>>,
-    /// In the order of the row's peers; none where the peer is not installed.
-    pub(crate) peers: Vec<Option<Vec<Sample>>>,
-    pub(crate) limit: Vec<Sample>,
 }
 
 /// Measures one row, or says why it cannot be.

@@ -2,7 +2,7 @@
 
 use super::{Group, Row, row};
 use crate::peers::{PARALLEL, Peer, UNORDERED};
-use crate::site::Place;
+use crate::place::Place;
 
 const fn cold(
     name: &'static str,

@@ -1,7 +1,7 @@
 //! More data than memory.
 
 use super::{Group, Row, row};
-use crate::site::Place;
+use crate::place::Place;
 
 const fn confined(name: &'static str, needs: &'static [&'static str], words: &'static [&'static str]) -> Row {
     Row {

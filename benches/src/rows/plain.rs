@@ -2,7 +2,7 @@
 
 use super::{Group, Row, row};
 use crate::peers::{CLONING, PARALLEL, Peer, UNORDERED};
-use crate::site::{FileSystem, Place};
+use crate::place::{FileSystem, Place};
 
 /// A conversion that neither encodes nor decodes.
 pub(super) const fn plain(

@@ -9,6 +9,7 @@ use super::run;
 use crate::cleanup::{self, Guard};
 use crate::corpus::Corpus;
 use crate::peers::installed;
+use crate::place::FileSystem;
 
 /// Tells a program that it was started in the namespace, or why not.
 const INSIDE: &str = "INSTAR_BENCH_NAMESPACE";
@@ -37,15 +38,6 @@ pub(crate) fn enter_namespace() {
         .env(INSIDE, "yes")
         .exec();
     eprintln!("unshare: {error}");
-}
-
-/// Kinds of file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileSystem {
-    Xfs,
-    Btrfs,
-    /// What most machines have.
-    Ext4,
 }
 
 impl FileSystem {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::measure::Sample;
+use crate::measure::{Results, Sample, approximate};
 use crate::rows::Row;
-use crate::turns::Results;
 
 /// Medians of one program.
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +37,6 @@ impl Typical {
             data: approximate(last.data_bytes),
         })
     }
-}
-
-/// A count as a number to divide.
-#[expect(clippy::cast_precision_loss, reason = "ratios need no more digits")]
-pub(super) fn approximate(value: u64) -> f64 {
-    value as f64
 }
 
 /// Medians of a row.
