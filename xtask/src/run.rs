@@ -1,6 +1,7 @@
 //! Runs other programs.
 
 use std::process::Command;
+use std::time::Instant;
 
 use crate::Outcome;
 
@@ -11,12 +12,14 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Runs `command` with our own output streams, after saying what it is for.
+/// Runs `command` with our own output streams, after saying what it is for; then says how long it took.
 pub(crate) fn step(what: &str, command: &mut Command) -> Outcome {
     println!("── {what}");
+    let began = Instant::now();
     let status = command
         .status()
         .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
+    println!("   {what}: {} s", began.elapsed().as_secs());
     if status.success() {
         return Ok(());
     }
