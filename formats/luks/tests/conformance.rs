@@ -108,8 +108,8 @@ fn a_header_changed_anywhere_is_refused_or_read() {
     let dir = Bench::new();
     let mut sound = sound(&dir, "", 2 * MIB);
     let mut tally = Tally::default();
-    // In pieces, for the sake of those who wait.
-    for fields in [0..112, 164..168, 208..216, 248..264] {
+    // In pieces, for the sake of those who wait. The upper bytes of iterations would take minutes: those are judged in `crypt`.
+    for fields in [0..112, 166..168, 208..212, 214..216, 248..264] {
         sound.fields = vec![fields];
         sound.metadata = Vec::new();
         tally += survives_changes(&FORMAT, &sound);
