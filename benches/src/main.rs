@@ -13,7 +13,7 @@
 //! Principles:
 //!
 //! 1. Only ratios count: the programs take turns, each row is the median of its runs, and every ratio is to qemu-img in the same run.
-//! 2. Realistic images: a file system with real files, fragmented and compressed clusters, terabytes of nothing. They are made once, by
+//! 2. Realistic images: a file system with real files, fragmented and compressed clusters, empty disks of terabytes. They are made once, by
 //!    qemu-img, under `target/bench-cache` (or `INSTAR_BENCH_CACHE`).
 //! 3. The whole process counts: wall time from start to reaped, processor time and memory with every child.
 //! 4. What a row needs and the machine lacks (a program, root, control groups) is a printed reason, not a failure.

@@ -162,7 +162,7 @@ pub fn on_disk() -> TempDir {
 }
 
 fn named() -> Builder<'static, 'static> {
-    // Whoever has files starts programs.
+    // A test that has files starts programs.
     without_fork();
     let mut builder = Builder::new();
     builder.prefix("instar-test-");

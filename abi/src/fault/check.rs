@@ -124,7 +124,7 @@ super::faults! {
     VDI_COUNT = 0x084a, "ERROR: allocated blocks mismatch, is {0}, should be {1}";
 
     // Parallels.
-    /// Whoever wrote to it did not close it.
+    /// Its last writer did not close it.
     PARALLELS_DIRTY = 0x0870, "ERROR image was not closed correctly";
     /// Clusters cannot begin there.
     PARALLELS_DATA_START = 0x0871, "ERROR data_off field has incorrect value";

@@ -1,4 +1,4 @@
-//! Much of nothing, and many layers.
+//! Large empty disks, and many layers.
 
 use super::Row;
 use super::plain::plain;
@@ -18,25 +18,25 @@ const fn nothing(
 
 pub(super) const ROWS: &[Row] = &[
     nothing(
-        "1 TiB of nothing, qcow2 to raw",
+        "empty 1 TiB disk, qcow2 to raw",
         &["tera.qcow2"],
         &["convert", "-O", "raw", "@tera.qcow2", "@"],
         0.4,
     ),
     nothing(
-        "1 TiB of nothing, raw to qcow2",
+        "empty 1 TiB disk, raw to qcow2",
         &["tera.raw"],
         &["convert", "-f", "raw", "-O", "qcow2", "@tera.raw", "@"],
         0.4,
     ),
     nothing(
-        "10 TiB of nothing, qcow2 to raw",
+        "empty 10 TiB disk, qcow2 to raw",
         &["tera10.qcow2"],
         &["convert", "-O", "raw", "@tera10.qcow2", "@"],
         0.3,
     ),
     nothing(
-        "10 TiB of nothing, raw to qcow2",
+        "empty 10 TiB disk, raw to qcow2",
         &["tera10.raw"],
         &["convert", "-f", "raw", "-O", "qcow2", "@tera10.raw", "@"],
         0.3,

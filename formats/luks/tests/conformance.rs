@@ -1,4 +1,4 @@
-//! The suite of every format, on LUKS disks. Whoever opens one has its passphrase.
+//! The suite of every format, on LUKS disks. All are opened with their passphrase.
 #![allow(
     clippy::single_range_in_vec_init,
     clippy::unwrap_used,

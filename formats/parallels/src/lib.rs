@@ -13,7 +13,7 @@
 //!
 //! 1. What qemu-img refuses is refused in its words and in its order. The BAT is in the file, clusters begin behind it and in the file.
 //! 2. The BAT is read piece by piece; nothing is allocated from a declared count.
-//! 3. Whoever writes leaves at worst space that nothing refers to: data comes first, then BAT entries. What the format extension says
+//! 3. A writer that is stopped leaves at worst space that nothing refers to: data comes first, then BAT entries. What the format extension says
 //!    of the disk is taken away before anything is written.
 //!
 //! Reference: QEMU's `docs/interop/parallels.rst`; behaviour: qemu-img 10.0.

@@ -59,7 +59,7 @@ fn open(file: File<'_>, size: u64, marked: bool) -> Result<BlockTarget<Clusters<
     if tally.outside > 0 || header.data_start_is_wrong {
         return refuse(faults::DAMAGED, tally.outside);
     }
-    // What an extension says of the disk is no longer true, and whoever had the image open has not.
+    // What an extension says of the disk is no longer true, and no other program has the image open.
     raw.ext_off.set(0);
     raw.in_use.set(0);
     let blocks = Clusters {

@@ -14,7 +14,7 @@
 //!
 //! 1. What qemu-img refuses is refused in its words and in its order. Tables, clusters and streams lie in the file, and not in the header.
 //! 2. Tables are read piece by piece; nothing is allocated from a declared count.
-//! 3. Whoever writes leaves at worst space that nothing refers to: data comes first, then L2 entries, then L1 entries.
+//! 3. A writer that is stopped leaves at worst space that nothing refers to: data comes first, then L2 entries, then L1 entries.
 //!
 //! Reference: QEMU's `block/qcow.c`, its behaviour in version 10.0.
 #![cfg_attr(not(test), no_std)]

@@ -15,7 +15,7 @@
 //!
 //! 1. What qemu-img refuses is refused in its words and in its order. Tables and clusters lie behind the header, and in the file.
 //! 2. Tables are read piece by piece; nothing is allocated from a declared count.
-//! 3. Whoever writes leaves at worst clusters that nothing refers to: data comes first, then L2 entries, then L1 entries. An image
+//! 3. A writer that is stopped leaves at worst clusters that nothing refers to: data comes first, then L2 entries, then L1 entries. An image
 //!    that another writer marked for a check is checked and repaired before it is changed.
 //!
 //! Reference: QEMU's `docs/interop/qed_spec.txt`; behaviour: qemu-img 10.0.

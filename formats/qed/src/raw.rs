@@ -22,7 +22,7 @@ pub struct RawHeader {
     pub features: U64,
     /// What a reader need not know.
     pub compat_features: U64,
-    /// What whoever writes without knowing it clears.
+    /// What a program that does not know it clears when it writes.
     pub autoclear_features: U64,
     /// Where the L1 table starts, bytes.
     pub l1_table_offset: U64,

@@ -102,7 +102,7 @@ impl Footer {
     }
 }
 
-/// Whether whoever made the image means the geometry, not the size beside it.
+/// Whether the program that made the image means the geometry, not the size beside it.
 pub(crate) fn has_geometry_size(raw: &RawFooter) -> bool {
     CHS_CREATORS.contains(&raw.creator_application)
 }

@@ -4,7 +4,7 @@
 //!   written ─► half of the window ─► sent to the disk ─► the other half ─► on the disk, dropped from the page cache
 //! ```
 //!
-//! Pages of a target count as memory of whoever writes it. Left alone they pile up until the kernel has to reclaim them, from a
+//! Pages of a target count as memory of the process that writes it. Left alone they pile up until the kernel has to reclaim them, from a
 //! container that then looks as if it needed them, or from the cache of everybody else on the machine.
 
 use std::collections::VecDeque;

@@ -29,7 +29,7 @@ impl Pending {
         Change(self)
     }
 
-    /// Flushes, if there is something to flush. Whoever comes while another flushes waits for that: what he wants to be
+    /// Flushes, if there is something to flush. A thread that comes while another flushes waits for that: what it wants to be
     /// there may be what is on its way.
     pub(crate) fn settle<E>(&self, flush: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! One run, whoever asks for it: a guest is prepared, files are opened, our own process is confined, the guest does its job.
+//! One run, for any caller: a guest is prepared, files are opened, our own process is confined, the guest does its job.
 //!
 //! ```text
 //!  Policy ──► Guest::prepare ──► files opened ──► Policy::job ──► Guest::run ──────────────► Ended: reports, files

@@ -113,7 +113,7 @@ impl Repairing<'_, '_, '_> {
         let window = self.run.compare_all(Fix::None, None, Some(&mut checked))?;
         let rebuild = self.run.needs_rebuild();
         self.judge(rebuild)?;
-        // First: whoever reads the header with it says so.
+        // First, because reading a header that has it prints a warning.
         stale::forget(self.run.frame.file, &self.run.frame.header)?;
         self.shorten_snapshots()?;
         self.run.zeroed.write(self.run.frame)?;

@@ -6,7 +6,7 @@
 //!  shrink  header: capacity ─► descriptor │ table and directory entries behind the end ─► space given back, file cut
 //! ```
 //!
-//! Whoever writes to the image next expects a table for every grain, and puts new grains at the end of the file.
+//! The next writer of the image expects a table for every grain, and puts new grains at the end of the file.
 
 use alloc::format;
 use alloc::vec;
