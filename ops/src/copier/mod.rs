@@ -98,7 +98,7 @@ const PLAIN_BUDGET: u64 = 4 << 20;
 /// slower in a virtual machine, where a doorbell costs more; 4 MiB fall out of the second-level cache and take half as long again.
 const PLACED_BUDGET: u64 = 2 << 20;
 /// Bytes of data in a chunk that is compared with what other layers have: both are in memory. Ours.
-const COMPARED_BUDGET: u64 = 512 << 10;
+const COMPARED_BUDGET: u64 = 1 << 20;
 /// Bytes of data in a chunk that is encoded. Ours: many of them wait for their turn.
 const PACKED_BUDGET: u64 = 1 << 20;
 /// The largest cluster of a qcow2 image.
