@@ -13,7 +13,7 @@ pub(crate) enum Place {
     Direct,
     /// The same, which reads no faster than so much a second.
     Throttled,
-    /// The corpus, cold, in a group that may have only [`crate::site::MEMORY_BYTES`].
+    /// The corpus, cold, in a group with little memory.
     Confined,
 }
 
