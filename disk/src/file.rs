@@ -74,11 +74,12 @@ impl<'h> File<'h> {
         self.facts.kind
     }
 
-    /// The same file after a resize to 0 and back: every byte reads as zero.
+    /// The same file after a resize to 0: it is as good as a new one, whatever length it was given since.
     #[must_use]
     pub const fn emptied(mut self) -> Self {
         if matches!(self.facts.kind, FileKind::Regular) {
             self.facts.kind = FileKind::Fresh;
+            self.facts.size = 0;
         }
         self
     }

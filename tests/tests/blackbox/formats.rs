@@ -51,6 +51,7 @@ both_sandboxes!(
     describes_every_foreign_layout,
     writes_every_foreign_layout,
     converts_between_all_pairs,
+    a_longer_file_becomes_what_a_new_one_would_be,
     copies_windows_of_every_format,
     writes_windows_in_every_format,
     empty_windows_give_what_qemu_img_gives,
@@ -171,6 +172,37 @@ fn converts_between_all_pairs(bench: &Bench) {
             clear(bench, &["theirs", "ours"]);
         }
         clear(bench, &["source"]);
+    }
+}
+
+/// The last cluster of the disk is in the file as a whole, and nothing behind it.
+fn a_longer_file_becomes_what_a_new_one_would_be(bench: &Bench) {
+    let size = (3 << 20) + 154_624;
+    disk::make(
+        &bench.path("disk.raw"),
+        size,
+        &[Piece::Data(0, 3_000_000, 1), Piece::Data(size - 600, 500, 2)],
+    );
+    for format in formats::WRITTEN {
+        let longer = disk::pattern(0, 20 << 20, 3);
+        for words in [
+            ["convert", "-f", "raw", "-O", format, "disk.raw"].as_slice(),
+            &["create", "-q", "-f", format, "-o", "size=3300352"],
+        ] {
+            fs::write(bench.path("over"), &longer).unwrap();
+            let lengths = ["new", "over"].map(|image| {
+                bench.instar(words.iter().copied().chain([image])).succeeds();
+                let info = bench.qemu(["info", "-f", format, image]);
+                assert_eq!(info.code(), Some(0), "{words:?} {image}: {info}");
+                fs::metadata(bench.path(image)).unwrap().len()
+            });
+            assert_eq!(lengths[0], lengths[1], "{words:?}: over a longer file");
+            if words[0] == "convert" {
+                let outcome = bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", "over"]);
+                assert_eq!(outcome.code(), Some(0), "{format}: {outcome}");
+            }
+            clear(bench, &["new", "over"]);
+        }
     }
 }
 

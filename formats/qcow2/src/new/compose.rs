@@ -205,7 +205,7 @@ pub(crate) enum Mark {
     /// Nothing that must last: the file has no name yet, or goes when the run fails.
     Fresh,
     /// It was there before: the mark must be on disk before anything else is, and go last.
-    BlockTarget,
+    InPlace,
 }
 
 /// Bytes that a disk writes as one. Ours, with the smallest sector: the switch from incomplete to complete fits.

@@ -165,7 +165,7 @@ pub(crate) fn prepare_file<'h>(
 ) -> Result<(File<'h>, Mark)> {
     let mark = match file.kind() {
         FileKind::Fresh => Mark::Fresh,
-        FileKind::Regular | FileKind::Block => Mark::BlockTarget,
+        FileKind::Regular | FileKind::Block => Mark::InPlace,
     };
     match file.kind() {
         FileKind::Fresh => {}
@@ -173,7 +173,7 @@ pub(crate) fn prepare_file<'h>(
         FileKind::Block => file.zero(0, layout.cluster(), ZeroHow::Keep)?,
     }
     file.write(0, &compose::incomplete(options, layout)?)?;
-    if mark == Mark::BlockTarget {
+    if mark == Mark::InPlace {
         file.flush()?;
     }
     Ok((file.emptied(), mark))

@@ -316,7 +316,7 @@ impl<'h> New<'h> {
         if !rest.is_empty() {
             self.file.write(bytes_of(first), rest)?;
         }
-        if self.mark == Mark::BlockTarget {
+        if self.mark == Mark::InPlace {
             self.file.flush()?;
         }
         let mut sector = first.to_vec();
