@@ -38,6 +38,7 @@ mod findings;
 mod host;
 mod identifiers;
 mod image;
+mod levels;
 mod num;
 mod places;
 mod resizing;
@@ -64,6 +65,7 @@ pub use instar_abi::{
     CipherAlgorithm, CipherMode, CipherSpec, Fault, FaultCode, FileFacts, FileKind, Format, HashName,
     ImageText, IvGenerator, Role, Sieve, Slot, Sparse, fault, job, limits, report, vmdk,
 };
+pub use levels::{Leaf, Level, Levels, LevelsReader, LevelsWriter};
 pub use num::{align_down, align_up, from_usize, to_usize};
 pub use places::Places;
 pub use resizing::{Distant, Fetch, LARGEST_SIZE, Resizing, copy_within, reservation, set_length};

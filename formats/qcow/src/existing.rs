@@ -3,15 +3,14 @@
 use alloc::boxed::Box;
 
 use instar_disk::fault::qcow as faults;
-use instar_disk::{BlockTarget, Blocks, Fault, File, Result, Target, behind};
+use instar_disk::{BlockTarget, Blocks, Fault, File, LevelsWriter, Result, Target, align_up, behind};
 use zerocopy::IntoBytes;
 
 use crate::edit::changeable;
 use crate::geometry::{Entry, Geometry};
 use crate::header::Header;
-use crate::raw::{MAGIC, RawHeader};
+use crate::raw::{MAGIC, RawHeader, SECTOR};
 use crate::scan::scan;
-use crate::writer::Writer;
 
 /// Takes the qcow image in `file` as a target of `size` bytes (`convert -n`). From the first change on it is none, until
 /// [`finish`](Target::finish); one that was left so is taken again.
@@ -49,7 +48,11 @@ fn open(file: File<'_>, size: u64, covered: bool) -> Result<BlockTarget<Existing
     }
     let geometry = header.geometry;
     let blocks = Existing {
-        tables: Writer::existing(file, geometry, header.l1_offset, header.l1_entries)?,
+        tables: LevelsWriter::existing(
+            file,
+            geometry.levels(header.l1_offset, header.l1_bytes()),
+            align_up(file.size(), SECTOR)?,
+        ),
         file,
         geometry,
         // What is written to a part of a stream's cluster would lose the rest.
@@ -66,7 +69,7 @@ struct Existing<'h> {
     geometry: Geometry,
     raw: RawHeader,
     size: u64,
-    tables: Writer<'h>,
+    tables: LevelsWriter<'h>,
     over: bool,
 }
 
@@ -84,7 +87,7 @@ impl Blocks for Existing<'_> {
     }
 
     fn place(&mut self, block: u64) -> Result<Option<u64>> {
-        match self.tables.get(block)? {
+        match self.geometry.entry(self.tables.get(block)?) {
             Entry::At(place) => Ok(Some(place)),
             Entry::None | Entry::Stream(..) => Ok(None),
         }

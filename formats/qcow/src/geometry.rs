@@ -1,6 +1,6 @@
 //! Clusters, tables, and what an L2 entry says.
 
-use instar_disk::align_down;
+use instar_disk::{Levels, align_down};
 
 use crate::raw::{entry, limit};
 
@@ -32,6 +32,18 @@ impl Geometry {
             ),
             l2_bits: u32::from(l2_bits)
                 .clamp((*limit::L2_BITS.start()).into(), (*limit::L2_BITS.end()).into()),
+        }
+    }
+
+    /// The tables of an image with L1 of so many bytes at this offset.
+    #[must_use]
+    pub const fn levels(self, l1_offset: u64, l1_bytes: u64) -> Levels {
+        Levels {
+            l1_offset,
+            l1_bytes,
+            table_bytes: self.table_bytes(),
+            align: self.cluster(),
+            big_endian: true,
         }
     }
 

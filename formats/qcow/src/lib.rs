@@ -38,7 +38,6 @@ pub mod raw;
 mod scan;
 mod table;
 mod target;
-mod writer;
 
 pub use create::create;
 pub use edit::edit;

@@ -1,21 +1,18 @@
 //! The tables as they are read: what stands in the file for a cluster of the disk.
 
 use instar_disk::fault::qcow as faults;
-use instar_disk::{Fault, FaultCode, File, Result, TableReader, Walked, Work, fault, from_usize};
+use instar_disk::{Fault, FaultCode, File, Level, LevelsReader, Result, Work};
 
 use crate::geometry::Entry;
 use crate::header::Header;
-use crate::raw::{SECTOR, entry};
+use crate::raw::SECTOR;
 
-/// L1 and one L2 table, being read.
+/// The tables, being read.
 #[derive(Debug)]
 pub(crate) struct Tables<'h> {
     file: File<'h>,
     header: Header,
-    l1: TableReader,
-    /// The L2 table that was read last, and where it starts.
-    l2: Option<(u64, TableReader)>,
-    walked: Walked,
+    levels: LevelsReader<'h>,
 }
 
 /// Clusters that follow one another, on the disk and in the file.
@@ -38,15 +35,13 @@ impl<'h> Tables<'h> {
         }
         Ok(Self {
             file,
-            l1: TableReader::new(header.l1_offset, bytes),
+            levels: LevelsReader::new(file, header.geometry.levels(header.l1_offset, bytes)),
             header: header.clone(),
-            l2: None,
-            walked: Walked::new(),
         })
     }
 
     pub(crate) const fn work(&self) -> Work {
-        self.walked.work()
+        self.levels.work()
     }
 
     /// The run that begins with `cluster`, as far as one page of a table tells.
@@ -54,78 +49,43 @@ impl<'h> Tables<'h> {
     /// # Errors
     /// `TABLE_OUTSIDE`; the host's.
     pub(crate) fn run(&mut self, cluster: u64) -> Result<Run> {
-        let geometry = self.header.geometry;
-        let (number, within) = geometry.place_of(cluster);
-        let file = self.file;
-        let read_before = self.l1.bytes_read();
-        let page = self.l1.from(number.saturating_mul(entry::BYTES), |at, into| {
-            file.read_exact(at, into)
-        })?;
-        let page = page.as_chunks::<8>().0;
-        let offset = page
-            .first()
-            .map_or(entry::NONE, |entry| u64::from_be_bytes(*entry));
-        let absent = page.iter().take_while(|entry| **entry == [0; 8]).count();
-        let grown = self.l1.bytes_read().saturating_sub(read_before);
-        if grown > 0 {
-            self.walked.read_alone(grown);
-        }
-        if offset == entry::NONE {
-            let tables = from_usize(absent).max(1);
-            let clusters = tables.saturating_mul(geometry.entries()).saturating_sub(within);
-            return Ok(Run {
-                clusters,
-                entry: Entry::None,
-            });
-        }
-        self.look(number, within, offset)
-    }
-
-    /// The same, from entry `within` on of the L2 table at `table`, which is number `number`.
-    fn look(&mut self, number: u64, within: u64, table: u64) -> Result<Run> {
-        let (file, geometry) = (self.file, self.header.geometry);
-        if self.l2.as_ref().is_none_or(|(known, _)| *known != table) {
-            let bytes = geometry.table_bytes();
-            if !self.header.can_be_beside(table, bytes) {
-                return Err(outside(&file, table, bytes));
+        let leaf = match self.levels.find(cluster)? {
+            Level::Absent(clusters) => {
+                return Ok(Run {
+                    clusters,
+                    entry: Entry::None,
+                });
             }
-            self.l2 = Some((table, TableReader::new(table, bytes)));
-            self.walked.enter(number, table, bytes);
-        }
-        let Some((_, reader)) = &mut self.l2 else {
-            return Err(Fault::new(fault::core::INTERNAL).with([line!().into()]));
+            Level::Table(leaf) => leaf,
         };
-        let read_before = reader.bytes_read();
-        let page = reader.from(within.saturating_mul(entry::BYTES), |at, into| {
-            file.read_exact(at, into)
-        })?;
-        let mut entries = page
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|entry| u64::from_be_bytes(*entry));
-        let first = geometry.entry(entries.next().unwrap_or(entry::NONE));
-        let mut clusters = 1_u64;
-        let mut expected = first;
-        for value in entries {
-            expected = match expected {
-                Entry::None => Entry::None,
-                Entry::At(at) => Entry::At(at.saturating_add(geometry.cluster())),
-                Entry::Stream(..) => break,
-            };
-            if geometry.entry(value) != expected || judge(expected, &self.header).is_some() {
-                break;
-            }
-            clusters = clusters.saturating_add(1);
+        let bytes = self.header.geometry.table_bytes();
+        if !self.header.can_be_beside(leaf.table, bytes) {
+            return Err(outside(&self.file, leaf.table, bytes));
         }
-        let grown = reader.bytes_read().saturating_sub(read_before);
-        if grown > 0 {
-            self.walked.read_alone(grown);
+        let header = &self.header;
+        self.levels.follow(leaf, |entries| follow(entries, header))
+    }
+}
+
+/// The run that `entries` begin with.
+fn follow(entries: &mut dyn Iterator<Item = u64>, header: &Header) -> Run {
+    let geometry = header.geometry;
+    let first = entries.next().map_or(Entry::None, |value| geometry.entry(value));
+    let (mut clusters, mut expected) = (1_u64, first);
+    for value in entries {
+        expected = match expected {
+            Entry::None => Entry::None,
+            Entry::At(at) => Entry::At(at.saturating_add(geometry.cluster())),
+            Entry::Stream(..) => break,
+        };
+        if geometry.entry(value) != expected || judge(expected, header).is_some() {
+            break;
         }
-        Ok(Run {
-            clusters,
-            entry: first,
-        })
+        clusters = clusters.saturating_add(1);
+    }
+    Run {
+        clusters,
+        entry: first,
     }
 }
 

@@ -2,12 +2,13 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::{Codec, Encoding, Fault, File, FileKind, Placement, Result, Target, ZeroHow, fault};
+use instar_disk::{
+    Codec, Encoding, Fault, File, FileKind, LevelsWriter, Placement, Result, Target, ZeroHow, align_up, fault,
+};
 use zerocopy::IntoBytes;
 
 use crate::geometry::{Entry, Geometry};
-use crate::raw::RawHeader;
-use crate::writer::Writer;
+use crate::raw::{RawHeader, SECTOR, entry};
 
 pub(crate) struct Qcow<'h> {
     file: File<'h>,
@@ -16,7 +17,7 @@ pub(crate) struct Qcow<'h> {
     /// The name of the layer below, as it stands in the image.
     name: Vec<u8>,
     compress: bool,
-    tables: Writer<'h>,
+    tables: LevelsWriter<'h>,
 }
 
 impl<'h> Qcow<'h> {
@@ -24,8 +25,10 @@ impl<'h> Qcow<'h> {
     pub(crate) fn new(file: File<'h>, raw: RawHeader, name: Vec<u8>, compress: bool) -> Result<Self> {
         let geometry = Geometry::new(raw.cluster_bits, raw.l2_bits);
         let entries = geometry.l1_entries(raw.size.get());
+        // The reference tool writes it in whole sectors.
+        let bytes = align_up(entries.saturating_mul(entry::BYTES), SECTOR)?;
         Ok(Self {
-            tables: Writer::new(file, geometry, raw.l1_table_offset.get(), entries)?,
+            tables: LevelsWriter::making(file, geometry.levels(raw.l1_table_offset.get(), bytes)),
             file,
             geometry,
             raw,
@@ -46,7 +49,7 @@ impl<'h> Qcow<'h> {
         while given < clusters {
             let next = cluster.saturating_add(given);
             let is_other = self.geometry.place_of(next).0 != number;
-            if given > 0 && (is_other || self.tables.get(next)? != Entry::None) {
+            if given > 0 && (is_other || self.tables.get(next)? != entry::NONE) {
                 break;
             }
             let place = self.tables.reserve(size, size)?;
@@ -80,7 +83,7 @@ impl Target for Qcow<'_> {
         let size = self.geometry.cluster();
         let cluster = self.geometry.cluster_of(offset);
         let within = offset.saturating_sub(self.geometry.start_of(offset));
-        let (given, place) = match self.tables.get(cluster)? {
+        let (given, place) = match self.geometry.entry(self.tables.get(cluster)?) {
             Entry::At(place) => (1, place),
             Entry::None | Entry::Stream(..) => {
                 self.give(cluster, within.saturating_add(length).div_ceil(size))?
@@ -98,7 +101,7 @@ impl Target for Qcow<'_> {
             let cluster = self.geometry.cluster_of(at);
             let within = at.saturating_sub(self.geometry.start_of(at));
             let step = end.saturating_sub(at).min(size.saturating_sub(within));
-            let place = match self.tables.get(cluster)? {
+            let place = match self.geometry.entry(self.tables.get(cluster)?) {
                 Entry::At(place) => Some(place),
                 Entry::None if self.name.is_empty() => None,
                 Entry::None | Entry::Stream(..) => Some(self.give(cluster, 1)?.1),

@@ -13,11 +13,11 @@ use instar_disk::report::Backing;
 use instar_disk::{Edit, Fault, File, Resizing, Result, ZeroHow, align_up, from_usize};
 use zerocopy::IntoBytes;
 
+use crate::existing::writer;
 use crate::header::{Header, set_name};
 use crate::raw::{HEADER_BYTES, RawHeader, entry, feature, limit};
 use crate::repair::clean;
 use crate::table::{Entry, Tables};
-use crate::writer::Writer;
 
 /// Opens a QED image to change it in place. One that is marked for a check is repaired first; else nothing is written before a change has
 /// been judged.
@@ -114,7 +114,7 @@ impl Editor<'_> {
         let (geometry, end) = (self.header.geometry, self.header.size);
         let (first, stop) = (geometry.cluster_of(end), geometry.clusters(size));
         let mut tables = Tables::new(self.file, &self.header);
-        let mut writer = Writer::existing(self.file, geometry, self.header.l1_offset)?;
+        let mut writer = writer(self.file, &self.header)?;
         let (mut cluster, mut removed) = (first, false);
         while cluster < stop && end < size {
             let run = tables.run(cluster)?;
@@ -130,7 +130,7 @@ impl Editor<'_> {
                 }
                 Entry::Zero if kept => cluster = cluster.saturating_add(1),
                 Entry::Zero | Entry::At(_) => {
-                    writer.set(cluster, entry::NONE)?;
+                    writer.set(cluster, entry::NONE, 0)?;
                     removed = true;
                     cluster = cluster.saturating_add(1);
                 }

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use instar_disk::fault::qed as faults;
-use instar_disk::{BlockTarget, Blocks, Fault, File, Result, Target, behind};
+use instar_disk::{BlockTarget, Blocks, Fault, File, LevelsWriter, Result, Target, align_up, behind};
 use zerocopy::IntoBytes;
 
 use crate::geometry::Geometry;
@@ -11,7 +11,6 @@ use crate::header::Header;
 use crate::raw::{MAGIC, RawHeader, entry};
 use crate::repair::{clean, refuse_shared};
 use crate::scan::scan;
-use crate::writer::Writer;
 
 /// Takes the QED image in `file` as a target of `size` bytes (`convert -n`). From the first change on it is none, until
 /// [`finish`](Target::finish); one that was left so is taken again.
@@ -49,7 +48,7 @@ fn open(file: File<'_>, size: u64, covered: bool, repairs: bool) -> Result<Block
             .in_file(file.slot()));
     }
     let blocks = Existing {
-        tables: Writer::existing(file, header.geometry, header.l1_offset)?,
+        tables: writer(file, &header)?,
         file,
         geometry: header.geometry,
         over: covered || header.has_backing(),
@@ -58,12 +57,25 @@ fn open(file: File<'_>, size: u64, covered: bool, repairs: bool) -> Result<Block
     BlockTarget::new(blocks, size)
 }
 
+/// The tables of the image in `file`, to be written.
+///
+/// # Errors
+/// `OVERFLOW`.
+pub(crate) fn writer<'h>(file: File<'h>, header: &Header) -> Result<LevelsWriter<'h>> {
+    let end = align_up(file.size(), header.geometry.cluster())?;
+    Ok(LevelsWriter::existing(
+        file,
+        header.geometry.levels(header.l1_offset),
+        end,
+    ))
+}
+
 #[derive(Debug)]
 struct Existing<'h> {
     file: File<'h>,
     geometry: Geometry,
     raw: RawHeader,
-    tables: Writer<'h>,
+    tables: LevelsWriter<'h>,
     over: bool,
 }
 
@@ -90,15 +102,17 @@ impl Blocks for Existing<'_> {
     }
 
     fn reserve(&mut self) -> Result<u64> {
-        self.tables.reserve(self.geometry.cluster())
+        self.tables
+            .reserve(self.geometry.cluster(), self.geometry.cluster())
     }
 
     fn link(&mut self, block: u64, place: u64) -> Result<()> {
-        self.tables.set(block, place)
+        let end = place.saturating_add(self.geometry.cluster());
+        self.tables.set(block, place, end)
     }
 
     fn blank(&mut self, block: u64) -> Result<()> {
-        self.tables.set(block, entry::ZERO)
+        self.tables.set(block, entry::ZERO, 0)
     }
 
     fn mark(&mut self) -> Result<()> {

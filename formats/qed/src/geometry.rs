@@ -1,6 +1,6 @@
 //! Clusters, tables, and which of them can be in a file.
 
-use instar_disk::{align_down, job};
+use instar_disk::{Levels, align_down, job};
 
 use crate::raw::{entry, limit};
 
@@ -28,6 +28,18 @@ impl Geometry {
     #[must_use]
     pub fn of(options: &job::QedCreate) -> Option<Self> {
         Self::new(options.cluster_size, options.table_size)
+    }
+
+    /// The tables of an image with L1 at this offset.
+    #[must_use]
+    pub const fn levels(self, l1_offset: u64) -> Levels {
+        Levels {
+            l1_offset,
+            l1_bytes: self.table_bytes(),
+            table_bytes: self.table_bytes(),
+            align: self.cluster(),
+            big_endian: false,
+        }
     }
 
     /// Bytes of a cluster.

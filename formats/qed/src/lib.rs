@@ -42,7 +42,6 @@ mod repair;
 mod scan;
 mod table;
 mod target;
-mod writer;
 
 pub use check::check;
 pub use create::create;

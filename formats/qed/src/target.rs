@@ -2,12 +2,11 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::{File, FileKind, Placement, Result, Target, ZeroHow};
+use instar_disk::{File, FileKind, LevelsWriter, Placement, Result, Target, ZeroHow};
 use zerocopy::IntoBytes;
 
 use crate::geometry::Geometry;
 use crate::raw::{RawHeader, entry};
-use crate::writer::Writer;
 
 pub(crate) struct Qed<'h> {
     file: File<'h>,
@@ -15,14 +14,14 @@ pub(crate) struct Qed<'h> {
     raw: RawHeader,
     /// The name of the layer below, as it stands in the image.
     name: Vec<u8>,
-    tables: Writer<'h>,
+    tables: LevelsWriter<'h>,
 }
 
 impl<'h> Qed<'h> {
     /// An image without data.
     pub(crate) fn new(file: File<'h>, geometry: Geometry, raw: RawHeader, name: Vec<u8>) -> Self {
         Self {
-            tables: Writer::new(file, geometry, raw.l1_table_offset.get()),
+            tables: LevelsWriter::making(file, geometry.levels(raw.l1_table_offset.get())),
             file,
             geometry,
             raw,
@@ -44,8 +43,9 @@ impl<'h> Qed<'h> {
             {
                 break;
             }
-            let place = self.tables.reserve(self.geometry.cluster())?;
-            self.tables.set(next, place)?;
+            let size = self.geometry.cluster();
+            let place = self.tables.reserve(size, size)?;
+            self.tables.set(next, place, place.saturating_add(size))?;
             first = first.or(Some(place));
             given = given.saturating_add(1);
         }
@@ -105,7 +105,7 @@ impl Target for Qed<'_> {
             let within = at.saturating_sub(self.geometry.start_of(at));
             let step = end.saturating_sub(at).min(size.saturating_sub(within));
             match self.tables.get(cluster)? {
-                entry::NONE if self.is_over() => self.tables.set(cluster, entry::ZERO)?,
+                entry::NONE if self.is_over() => self.tables.set(cluster, entry::ZERO, 0)?,
                 entry::NONE | entry::ZERO => {}
                 place => {
                     let start = place.saturating_add(within);
