@@ -14,11 +14,11 @@ use alloc::string::String;
 
 use instar_disk::fault::parallels as faults;
 use instar_disk::{Fault, File, Result, TableReader, align_up, fault, from_usize};
+use md5::{Digest, Md5};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::header::Header;
-use crate::md5::Md5;
 use crate::raw::SECTOR;
 
 /// What the extension begins with.
@@ -99,7 +99,7 @@ impl Extension<'_, '_> {
             md5.update(piece);
             at = at.saturating_add(from_usize(piece.len()));
         }
-        if md5.finish() != raw.md5 {
+        if md5.finalize().as_slice() != raw.md5 {
             return Err(Fault::new(faults::EXTENSION_SUM));
         }
         Ok(())

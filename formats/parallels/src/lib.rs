@@ -33,7 +33,6 @@ mod edit;
 mod extension;
 mod header;
 mod image;
-mod md5;
 mod probe;
 pub mod raw;
 mod scan;
