@@ -41,6 +41,7 @@ mod pair;
 mod process;
 pub mod reference;
 pub mod seal;
+pub mod sealed;
 pub mod variant;
 
 pub use bench::{Bench, Sandbox};

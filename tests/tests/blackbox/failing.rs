@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Command;
 
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, both_sandboxes, formats, ledger};
+use instar_tests::{Bench, Outcome, both_sandboxes, formats, ledger, sealed};
 
 /// Calls that read files, change them, or name them.
 const CALLS: &str = "pread64,preadv,pwrite64,pwritev,lseek,ftruncate,fallocate,copy_file_range,linkat,renameat2,fsync,fdatasync";
@@ -42,16 +42,13 @@ const NEW: &[(&str, &[&str])] = &[
     ("disk.raw", &["-O", "qcow"]),
     ("disk.raw", &["-O", "parallels"]),
     ("disk.raw", &["-O", "qcow", "-c"]),
-    ("disk.raw", &["-O", "luks", "--object", SECRET, "-o", "key-secret=s,iter-time=10"]),
+    ("disk.raw", &["-O", "luks", "--object", sealed::SECRET, "-o", sealed::OPTIONS]),
     ("packed", &["-O", "raw"]),
     ("packed", &["-O", "raw", "-T", "none"]),
     ("over", &["-O", "raw"]),
     ("over", &["-O", "qcow2", "-B", "base", "-F", "qcow2"]),
     ("stream", &["-O", "qcow2"]),
 ];
-
-/// What LUKS disks are sealed with.
-const SECRET: &str = "secret,id=s,data=words";
 
 /// More calls of one thread than any of these conversions makes.
 const MANY: u32 = 400;
@@ -140,9 +137,7 @@ fn clear(bench: &Bench) {
 
 fn is_the_disk(bench: &Bench, source: &str, format: &str, what: &str) {
     let outcome = if format == "luks" {
-        let raw = format!("driver=raw,file.filename={source}");
-        let opened = "driver=luks,key-secret=s,file.filename=target";
-        bench.qemu(["compare", "--object", SECRET, "--image-opts", &raw, opened])
+        sealed::compared(bench, source, "target")
     } else {
         bench.qemu(["compare", "-F", format, source, "target"])
     };

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use instar_tests::disk::{self, Piece};
 use instar_tests::ledger::{self, deviates};
-use instar_tests::{Bench, Outcome, both_sandboxes, variant};
+use instar_tests::{Bench, Outcome, both_sandboxes, sealed, variant};
 
 /// Calls that change files.
 const CALLS: &str =
@@ -36,11 +36,8 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("qcow", &[]),
     ("parallels", &[]),
     ("qcow", &["-c"]),
-    ("luks", &["--object", SECRET, "-o", "key-secret=s,iter-time=10"]),
+    ("luks", &["--object", sealed::SECRET, "-o", sealed::OPTIONS]),
 ];
-
-/// What LUKS disks are sealed with.
-const SECRET: &str = "secret,id=s,data=words";
 
 const SIGKILL: i32 = 9;
 
@@ -115,9 +112,7 @@ fn source(bench: &Bench) {
 
 fn is_the_disk(bench: &Bench, format: &str, target: &str, what: &str) {
     let outcome = if format == "luks" {
-        let opened = format!("driver=luks,key-secret=s,file.filename={target}");
-        let raw = "driver=raw,file.filename=disk.raw";
-        bench.qemu(["compare", "--object", SECRET, "--image-opts", raw, &opened])
+        sealed::compared(bench, "disk.raw", target)
     } else {
         bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", target])
     };

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use instar_tests::compare::{same_bytes, same_outcome};
 use instar_tests::ledger::{self, deviates};
+use instar_tests::sealed::{OPTIONS, SECRET};
 use instar_tests::{Bench, Outcome, Running, Sandbox, both_sandboxes, disk};
-
-const SECRET: &str = "secret,id=s,data=correct horse";
 
 /// The words of a line; `$S` is the secret, `$L` begins the options of the image that it opens.
 fn words(line: &str) -> Vec<String> {
@@ -26,7 +25,7 @@ fn words(line: &str) -> Vec<String> {
 /// `disk.raw`, and `image`, which qemu-img made of it.
 fn image(bench: &Bench, options: &str) {
     disk::usual(&bench.path("disk.raw"));
-    let options = format!("key-secret=s,iter-time=10{options}");
+    let options = format!("{OPTIONS}{options}");
     bench
         .qemu(["convert", "--object", SECRET, "-f", "raw", "-O", "luks", "-o", &options, "disk.raw", "image"])
         .succeeds();
@@ -267,7 +266,7 @@ fn every_cipher_of_the_reference_is_read(bench: &Bench) {
         .zip(IV_GENERATORS.iter().cycle())
         .map(|(hash, generator)| format!("cipher-mode=cbc,hash-alg={hash},ivgen-alg={generator}"));
     for options in by_cipher.chain(by_hash).take(most(bench)) {
-        let options = format!("key-secret=s,iter-time=10,{options}");
+        let options = format!("{OPTIONS},{options}");
         let make = ["convert", "--object", SECRET, "-f", "raw", "-O", "luks", "-o", &options];
         bench.qemu(make.into_iter().chain(["disk.raw", "image"])).succeeds();
         same_outcome(bench, &["info", "image"], &options);
@@ -422,7 +421,7 @@ fn cryptsetup_opens_what_is_written(bench: &Bench) {
     fs::write(bench.path("passphrase"), "correct horse").unwrap();
     fs::write(bench.path("wrong"), "wrong").unwrap();
     for options in ["", ",cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=essiv,hash-alg=sha512"] {
-        let options = format!("key-secret=s,iter-time=10{options}");
+        let options = format!("{OPTIONS}{options}");
         let make = ["convert", "--object", SECRET, "-f", "raw", "-O", "luks", "-o", &options];
         bench.instar(make.into_iter().chain(["disk.raw", "image"])).succeeds();
         let test = |file| ["open", "--test-passphrase", "--key-file", file, "image"];

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use instar_tests::compare::same_bytes;
 use instar_tests::disk::{self, Piece};
+use instar_tests::sealed::{OPTIONS, SECRET};
 use instar_tests::{Bench, Outcome, Reference, both_sandboxes, ledger, reference};
 
 /// The newest release, and a command of ours that stands in for it.
@@ -188,9 +189,8 @@ fn a_new_image_keeps_the_data_file_that_exists(bench: &Bench) {
 fn a_luks_header_of_its_own_holds_no_data(bench: &Bench) {
     let Some(pair) = Pair::new(bench) else { return };
     disk::usual(&bench.path("raw"));
-    let options = "key-secret=s,iter-time=10,detached-header=on";
-    let secret = "secret,id=s,data=words";
-    let make = |name| ["create", "-q", "-f", "luks", "--object", secret, "-o", options, name, "4M"];
+    let options: &str = &format!("{OPTIONS},detached-header=on");
+    let make = |name| ["create", "-q", "-f", "luks", "--object", SECRET, "-o", options, name, "4M"];
     pair.theirs(&make("theirs")).succeeds();
     pair.ours(&make("ours")).succeeds();
     let length = |name| fs::metadata(bench.path(name)).unwrap().len();
@@ -200,12 +200,12 @@ fn a_luks_header_of_its_own_holds_no_data(bench: &Bench) {
         let nodes = format!(
             "driver=luks,key-secret=s,header.driver=file,header.filename={header},file.driver=file,file.filename=data"
         );
-        pair.theirs(&["convert", "--object", secret, "--image-opts", &nodes, "-O", "raw", "out"]).succeeds();
+        pair.theirs(&["convert", "--object", SECRET, "--image-opts", &nodes, "-O", "raw", "out"]).succeeds();
         fs::read(bench.path("out")).unwrap().len()
     };
     assert_eq!(read("theirs"), read("ours"), "the header opens a disk that is elsewhere");
     let convert =
-        |name| ["convert", "--object", secret, "-f", "raw", "-O", "luks", "-o", options, "raw", name];
+        |name| ["convert", "--object", SECRET, "-f", "raw", "-O", "luks", "-o", options, "raw", name];
     let (theirs, ours) = (pair.theirs(&convert("their-disk")), pair.ours(&convert("our-disk")));
     theirs.fails_with("LUKS payload is overlapping with the header");
     ours.fails_with("LUKS payload is overlapping with the header");
