@@ -30,6 +30,7 @@ extern crate alloc;
 
 mod cipher;
 mod codec;
+pub mod errno;
 pub mod fault;
 mod file;
 pub mod job;

@@ -12,6 +12,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_abi::Report;
+use instar_abi::errno::EOPNOTSUPP;
 use instar_abi::job::{Change, Commit, NewSize, Preallocation, Resize, Source as Named};
 use instar_abi::report::{Done, Failure, Stage};
 use instar_disk::{Fault, File, FileKind, Format, Sparse, Target, align_up, fault};
@@ -191,5 +192,3 @@ fn grown<'h>(apart: &[File<'h>], size: u64) -> Vec<File<'h>> {
 
 /// Zeros are found in whole units of the base, which are no smaller.
 const SECTOR: u64 = 512;
-/// Linux's number for "Operation not supported".
-const EOPNOTSUPP: u64 = 95;

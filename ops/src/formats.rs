@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use instar_abi::errno::EOPNOTSUPP;
 use instar_abi::job::{self, Amend, Change, Create, SizeRule};
 use instar_abi::report::{Backing, Checked};
 use instar_disk::{
@@ -255,9 +256,6 @@ impl Edit for Simple<'_> {
         }
     }
 }
-
-/// Linux's number for "Operation not supported".
-const EOPNOTSUPP: u64 = 95;
 
 /// An image of a format that has nothing to look through.
 struct Unchecked {

@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 
 use instar_crypt::luks1::{self, Options, Write};
 use instar_crypt::{Effort, Limits, Random, Secret};
+use instar_disk::errno::EFBIG;
 use instar_disk::job::{LuksCreate, Preallocation};
 use instar_disk::{Fault, File, FileKind, Key, Preallocate, Result, Target, fault};
 
@@ -99,6 +100,3 @@ pub fn create<'h>(
         header: Some(new.header.clone()),
     }))
 }
-
-/// Linux's number for "File too large".
-const EFBIG: u64 = 27;

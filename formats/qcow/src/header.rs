@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use instar_disk::errno::EIO;
 use instar_disk::fault::qcow as faults;
 use instar_disk::report::Backing;
 use instar_disk::{Fault, File, ImageText, Result, align_down, fault, limits, to_usize};
@@ -155,6 +156,3 @@ impl Header {
 const fn meets(one: &Range<u64>, other: &Range<u64>) -> bool {
     one.start < other.end && other.start < one.end
 }
-
-/// Linux's number for "Input/output error".
-const EIO: u64 = 5;

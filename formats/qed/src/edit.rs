@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 
+use instar_disk::errno::{EINVAL, EOPNOTSUPP};
 use instar_disk::fault::{core, qcow2_write, qed, resize as faults};
 use instar_disk::job::{Change, NewBacking, Preallocation};
 use instar_disk::report::Backing;
@@ -183,7 +184,3 @@ impl Editor<'_> {
 
 /// Bytes that reach a disk together or not at all.
 const SECTOR: u64 = 512;
-/// Linux's number for "Operation not supported".
-const EOPNOTSUPP: u64 = 95;
-/// Linux's number for "Invalid argument".
-const EINVAL: u64 = 22;

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use instar_disk::errno::EACCES;
 use instar_disk::{
     Extents, Fault, FaultCode, File, Kind, Mapping, Result, Role, Status, Work, align_up, fault,
 };
@@ -105,8 +106,6 @@ fn closed(fault: Fault, named: &dyn Fn(FaultCode) -> Fault) -> Fault {
         _ => fault,
     }
 }
-
-const EACCES: u64 = 13;
 
 /// Where a question about an extent is answered; keeps the caches of the extent asked last.
 pub(crate) enum Cursor<'h> {

@@ -4,6 +4,7 @@ pub(crate) mod run;
 
 use std::fmt::Write;
 
+use instar_abi::errno::{EDQUOT, EIO, ENOSPC};
 use instar_abi::report::{Checked, Failure, Stage};
 use instar_abi::{Fault, Slot, fault};
 
@@ -290,11 +291,6 @@ pub(crate) fn named(text: String, fault: &Fault, scene: &dyn Scene) -> Vec<u8> {
 fn is_of_disk(fault: &Fault) -> bool {
     fault.code == fault::core::IO && [EIO, ENOSPC, EDQUOT].contains(&fault.numbers[0])
 }
-
-/// Linux's numbers for "Input/output error", "No space left on device" and "Disk quota exceeded".
-const EIO: u64 = 5;
-const ENOSPC: u64 = 28;
-const EDQUOT: u64 = 122;
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use instar_abi::Report;
+use instar_abi::errno::EIO;
 use instar_abi::job::Bench;
 use instar_abi::report::{Done, Failure, Stage};
 use instar_disk::{Fault, Host, Result, Turnstile, fault, to_usize};
@@ -32,8 +33,6 @@ use crate::session::{At, Outcome, Session};
 const BATCH_BYTES: u64 = 1 << 20;
 /// Requests that a lane hands over in one batch at most: one doorbell's worth.
 const BATCH_REQUESTS: u64 = 255;
-/// Linux's number for "Input/output error".
-const EIO: u64 = 5;
 
 /// Carries out `bench`.
 pub(crate) fn run(session: &Session<'_>, job: &Bench) -> Outcome<Done> {

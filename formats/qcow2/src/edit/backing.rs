@@ -1,5 +1,6 @@
 //! Another layer below: its name and format, which stand in the first cluster.
 
+use instar_disk::errno::EINVAL;
 use instar_disk::fault::qcow2_write as faults;
 use instar_disk::job::NewBacking;
 use instar_disk::{Fault, File, Result, fault};
@@ -56,6 +57,3 @@ fn full(fault: Fault, file: File<'_>) -> Fault {
         _ => fault,
     }
 }
-
-/// Linux's number for "Invalid argument".
-const EINVAL: u64 = 22;

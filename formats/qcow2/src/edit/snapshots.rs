@@ -15,6 +15,7 @@
 
 use alloc::vec::Vec;
 
+use instar_disk::errno::{EFBIG, EOPNOTSUPP};
 use instar_disk::fault::qcow2_write as faults;
 use instar_disk::job::NewSnapshot;
 use instar_disk::{Fault, File, Result, align_up, fault, from_usize, to_usize};
@@ -371,6 +372,3 @@ fn compose(new: &NewSnapshot, id: &[u8], name: &[u8], l1: TableRange, size: u64)
 const NAME_KEPT: usize = 255;
 /// Bytes of a snapshot table that are written together. Ours.
 const PIECE: usize = 1 << 20;
-/// Linux's numbers for "File too large" and "Operation not supported".
-const EFBIG: u64 = 27;
-const EOPNOTSUPP: u64 = 95;

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use instar_disk::errno::EINVAL;
 use instar_disk::{Action, Extents, Fault, File, Io, Result, fault, from_usize, to_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
@@ -486,5 +487,3 @@ const BATCH_BYTES: u64 = 1 << 20;
 const HOLES: u64 = 64 << 20;
 /// Clusters whose counts are asked for at once. Ours.
 const KNOWN_MOST: u64 = 64;
-/// Linux's number for "Invalid argument".
-const EINVAL: u64 = 22;
