@@ -30,6 +30,7 @@ pub mod faults;
 pub mod heap;
 pub mod image;
 pub mod lay;
+pub mod ledger;
 mod native;
 pub mod oracle;
 mod packed;

@@ -1,18 +1,12 @@
 //! What the tests did, written down for `cargo xtask ci`: one line for each sandbox used, skip, second
 //! opinion and deviation.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use instar_testkit::ledger::note;
+pub use instar_testkit::ledger::skip;
 
 /// A test ran instar in a sandbox.
 pub fn ran(sandbox: &str, test: &str) {
     note(&format!("sandbox {sandbox} {test}"));
-}
-
-/// A test could not run here.
-pub fn skip(reason: &str) {
-    eprintln!("skipped: {reason}");
-    note(&format!("skip {reason}"));
 }
 
 /// A program that is neither qemu-img nor instar read what instar wrote.
@@ -35,12 +29,4 @@ pub fn deviates<T: PartialEq + std::fmt::Debug>(name: &str, reference: &T, ours:
     assert!(table.contains(&format!("name = \"{name}\"")), "deviations.toml has no entry {name}");
     assert!(reference != ours, "{name}: no longer a deviation, both give {ours:?}");
     note(&format!("deviation {name}"));
-}
-
-fn note(line: &str) {
-    let Some(path) = std::env::var_os("INSTAR_TEST_LEDGER") else {
-        return;
-    };
-    let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-    file.write_all(format!("{line}\n").as_bytes()).unwrap();
 }

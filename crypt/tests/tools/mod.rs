@@ -121,7 +121,7 @@ pub(crate) fn every_cipher() -> Vec<CipherSpec> {
 pub(crate) fn has_cryptsetup() -> bool {
     let found = Command::new("cryptsetup").arg("--version").output().is_ok();
     if !found {
-        eprintln!("skipped: cryptsetup is not installed (package cryptsetup-bin)");
+        instar_testkit::ledger::skip("cryptsetup is not installed (package cryptsetup-bin)");
     }
     found
 }

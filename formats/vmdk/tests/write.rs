@@ -603,7 +603,7 @@ fn a_file_that_would_outgrow_its_sector_numbers_is_refused() {
 fn seven_zip_reads_what_we_write() {
     let bench = Bench::new();
     if Command::new("7zz").output().is_err() {
-        eprintln!("skipped: 7zz is not installed");
+        instar_testkit::ledger::skip("7zz is not installed");
         return;
     }
     let data = common::grains(600, (0..600).filter(|grain| grain % 5 != 0));
@@ -621,7 +621,7 @@ fn libvmdk_reads_what_we_write() {
         .args(["-c", "import pyvmdk"])
         .output();
     if !known.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: python3-libvmdk is not installed");
+        instar_testkit::ledger::skip("python3-libvmdk is not installed");
         return;
     }
     let data = common::grains(600, (0..600).filter(|grain| grain % 5 != 0));

@@ -20,7 +20,7 @@ pub const REFERENCE: &str = "qemu-img";
 pub fn reference_is_here() -> bool {
     let here = Command::new(REFERENCE).arg("--version").output().is_ok();
     if !here {
-        eprintln!("skipped: {REFERENCE} is not installed");
+        instar_testkit::ledger::skip(&format!("{REFERENCE} is not installed"));
     }
     here
 }
