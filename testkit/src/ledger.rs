@@ -3,6 +3,9 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
+/// The environment variable that names the file of somebody who keeps account.
+pub const VARIABLE: &str = "INSTAR_TEST_LEDGER";
+
 /// A test, or a part of it, could not run here.
 pub fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
@@ -14,7 +17,7 @@ pub fn skip(reason: &str) {
 /// # Panics
 /// If it cannot be written.
 pub fn note(line: &str) {
-    let Some(path) = std::env::var_os("INSTAR_TEST_LEDGER") else {
+    let Some(path) = std::env::var_os(VARIABLE) else {
         return;
     };
     let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();

@@ -8,7 +8,7 @@ use crate::run::{cargo, exists, step};
 use crate::{Outcome, compatibility, deviations, tidy, workspace};
 
 /// Where tests write down which sandbox they ran in, what they skipped, and which deviations they showed.
-const LEDGER: &str = "INSTAR_TEST_LEDGER";
+const LEDGER: &str = instar_testkit::ledger::VARIABLE;
 
 /// Makes a skip for want of KVM a failure.
 const REQUIRE_KVM: &str = "INSTAR_TEST_NEEDS_KVM";

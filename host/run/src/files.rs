@@ -1,6 +1,6 @@
 //! Opening images to read them.
 
-use instar_abi::job::{Below as JobBelow, Encryption, SnapshotName, Source};
+use instar_abi::job::{Below as JobBelow, SnapshotName, Source};
 use instar_abi::{FileFacts, ImageText};
 use instar_engine::{Cache, Files, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions, Wishes};
 
@@ -93,10 +93,7 @@ impl Image {
             inside: self.inside.clone(),
             size_rule: self.size_rule,
             key: self.key.as_deref().map(ImageText::new),
-            encrypt: Encryption {
-                method: self.encrypt.0.as_deref().map(ImageText::new),
-                key: self.encrypt.1.as_deref().map(ImageText::new),
-            },
+            encrypt: self.encrypt.clone(),
             ..Source::new(facts.slot, self.format)
         })
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use instar_abi::job::{SizeRule, Window};
+use instar_abi::job::{Encryption, SizeRule, Window};
 use instar_abi::{FileKind, Format};
 use instar_engine::OpenError;
 
@@ -38,8 +38,8 @@ pub struct Image {
     pub below: Below,
     /// The name of the secret that unlocks it, if it is nothing but encrypted.
     pub key: Option<Vec<u8>>,
-    /// What the caller says of an encrypted image of another format: the method, and the name of the secret.
-    pub encrypt: (Option<Vec<u8>>, Option<Vec<u8>>),
+    /// What the caller says of an encrypted image of another format.
+    pub encrypt: Encryption,
 }
 
 /// The layer below an image.

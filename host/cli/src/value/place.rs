@@ -4,7 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use instar_abi::Format;
+use instar_abi::job::Encryption;
+use instar_abi::{Format, ImageText};
 use instar_run::{Image, Protocol};
 
 use super::driver::{Driver, known, unknown_protocol};
@@ -193,7 +194,10 @@ impl Place {
                 Below::Given(layer) => instar_run::Below::Given(Box::new(layer.image())),
             },
             key: self.key.clone(),
-            encrypt: (self.encrypt_method.clone(), self.encrypt_key.clone()),
+            encrypt: Encryption {
+                method: self.encrypt_method.as_deref().map(ImageText::new),
+                key: self.encrypt_key.as_deref().map(ImageText::new),
+            },
         }
     }
 }
