@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use instar_testkit::oracle;
+
 use crate::{Outcome, ledger};
 
 /// The releases that instar can stand in for, as `--qemu-version` names them.
@@ -74,10 +76,12 @@ impl Reference {
     /// One of its programs, for example `qemu-img`.
     #[must_use]
     pub fn program(&self, name: &str) -> Command {
-        match &self.bin {
+        let mut program = match &self.bin {
             Some(bin) => Command::new(bin.join(name)),
             None => Command::new(name),
-        }
+        };
+        oracle::hurried(&mut program);
+        program
     }
 
     /// The profile under which instar is compared with it. A release without one is found by the package that is installed.
