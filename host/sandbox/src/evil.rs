@@ -224,7 +224,7 @@ impl Attempt {
         let mut sandbox = Sandbox::prepare_guest(choice, 1, MIN_BYTES, Guest::from_elf(&elf))?;
         sandbox.set_timeout(TIME);
         let unasked = Violation::Other("a doorbell that nobody was to ring");
-        Ok(judged(sandbox.run(&|_| Next::Kill(unasked), &|| Ok(()))))
+        judged(sandbox.run(&|_| Next::Kill(unasked), &|| Ok(())))
     }
 
     fn code(&self) -> Vec<u8> {
@@ -266,15 +266,16 @@ fn call(code: &mut Vec<u8>, number: u32, [edi, esi, edx, r10d]: [u32; 4]) {
     code.extend_from_slice(&[0x0f, 0x05]);
 }
 
-fn judged(outcome: Outcome) -> Held {
-    match outcome {
+fn judged(outcome: Outcome) -> io::Result<Held> {
+    Ok(match outcome {
+        Outcome::Failed(error) => return Err(error),
         Outcome::Fault(fault) => match fault.cause {
             Cause::Exception(DIVISION) | Cause::Signal(libc::SIGFPE) => Held::Done,
             _ => Held::Ended(fault.to_string()),
         },
         Outcome::TimedOut => Held::Ended("the time was over".to_owned()),
         other => Held::Unclear(format!("{other:?}")),
-    }
+    })
 }
 
 /// A guest that rings once, for the batch that the host has written into its mailbox, and does nothing more.

@@ -154,7 +154,6 @@ pub const DEMANDS: &[Demand] = &[
         "say more than anybody reads",
         on(Op::REPORT, SOURCE, 0, 16 << 20),
     ),
-    demand("wait", "sleep for ever", on(Op::WAIT, SOURCE, 0, 0)),
 ];
 
 #[allow(
@@ -285,6 +284,7 @@ impl Demand {
             Ok(answer) if answer.status == status::OK => Held::Done,
             Ok(answer) => Held::Refused(refused(answer.status)),
             Err(Outcome::Violation(violation)) => Held::Ended(format!("it sent {violation}")),
+            Err(Outcome::Failed(error)) => return Err(error),
             Err(Outcome::TimedOut) => Held::Ended("the time was over".to_owned()),
             Err(other) => Held::Unclear(format!("{other:?}")),
         })
