@@ -3,6 +3,7 @@
 use std::io;
 
 use instar_abi::layout::{BASE, MIN_BYTES};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::kvm;
 use crate::process::SYSTEM_CALLS;
@@ -81,21 +82,9 @@ fn probe_kvm(features: &mut Vec<(&'static str, bool)>) -> Result<(), String> {
 }
 
 fn probe_process(features: &mut Vec<(&'static str, bool)>) -> Result<(), String> {
-    let kill = libc::SECCOMP_RET_KILL_PROCESS;
-    // SAFETY: asks whether an action exists; the pointer is read only.
-    let seccomp = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_GET_ACTION_AVAIL,
-            0,
-            &raw const kill,
-        )
-    };
-    let seccomp = exists(seccomp);
-    // SAFETY: closes descriptors from the largest number on, of which there are none.
-    let close_range = exists(unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) });
-    // SAFETY: no process has this number, so the call fails; it says how.
-    let pidfd = exists(unsafe { libc::syscall(libc::SYS_pidfd_open, -1, 0) });
+    let seccomp = instar_jail::seccomp_knows_action(libc::SECCOMP_RET_KILL_PROCESS);
+    let close_range = has_close_range();
+    let pidfd = pidfd_open(getpid(), PidfdFlags::empty()).is_ok();
     const SECCOMP: &str = "seccomp with kill-process";
     // Without the last two there is another way.
     features.extend([(SECCOMP, seccomp), ("close_range", close_range), ("pidfd", pidfd)]);
@@ -106,8 +95,8 @@ fn probe_process(features: &mut Vec<(&'static str, bool)>) -> Result<(), String>
     }
 }
 
-/// A system call exists unless it says so.
-fn exists(result: libc::c_long) -> bool {
-    let error = io::Error::last_os_error().raw_os_error();
-    result >= 0 || !matches!(error, Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM))
+/// Whether descriptors can be closed all at once: since Linux 5.9, but not under filters that do not know the call.
+pub(crate) fn has_close_range() -> bool {
+    // SAFETY: closes descriptors from the largest number on, of which there are none.
+    unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) == 0 }
 }
