@@ -11,6 +11,9 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
+
 /// One of the two processes.
 #[derive(Clone, Copy, Debug)]
 pub enum Half {
@@ -36,29 +39,24 @@ pub fn attempt() -> io::Result<Half> {
             end_with(parent);
             Ok(Half::Trying)
         }
-        child => wait(child).map(Half::Waited),
+        child => Ok(Half::Waited(wait(Pid::from_raw(child))?)),
     }
 }
 
 /// This process is killed when its parent ends, or at once, if that has happened.
 fn end_with(parent: u32) {
-    // SAFETY: takes a number.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    if std::os::unix::process::parent_id() != parent {
+    let asked = set_parent_process_death_signal(Some(Signal::KILL));
+    if asked.is_err() || std::os::unix::process::parent_id() != parent {
         std::process::abort();
     }
 }
 
-fn wait(child: libc::pid_t) -> io::Result<ExitStatus> {
+fn wait(child: Option<Pid>) -> io::Result<ExitStatus> {
     loop {
-        let mut status = 0;
-        // SAFETY: fills one number in, which outlives the call.
-        if unsafe { libc::waitpid(child, &raw mut status, 0) } == child {
-            return Ok(ExitStatus::from_raw(status));
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+        match waitpid(child, WaitOptions::empty()) {
+            Ok(Some((_, status))) => return Ok(ExitStatus::from_raw(status.as_raw())),
+            Ok(None) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -7,6 +7,8 @@
 
 use std::io;
 
+use rustix::thread::{self, CapabilitySet, CapabilitySets};
+
 use crate::{Confinement, Role};
 
 const DAC_OVERRIDE: u64 = 1 << 1;
@@ -34,14 +36,7 @@ pub fn keep_for(role: Role) -> io::Result<()> {
 
 /// The capabilities of the calling thread.
 pub fn capabilities() -> io::Result<u64> {
-    let mut sets = [Set::default(); 2];
-    // SAFETY: the kernel reads the header and fills in two sets, as the version says.
-    let result = unsafe { libc::syscall(libc::SYS_capget, &raw const OWN, sets.as_mut_ptr()) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let [low, high] = sets;
-    Ok(u64::from(low.permitted) | u64::from(high.permitted) << 32)
+    Ok(thread::capabilities(None)?.permitted.bits())
 }
 
 /// Keeps at most these; gives those that are left.
@@ -49,41 +44,13 @@ fn keep(wanted: u64) -> io::Result<u64> {
     let held = capabilities()?;
     let kept = held & wanted;
     if held != kept {
-        let set = |bits: u64| {
-            let bits = u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default();
-            Set {
-                effective: bits,
-                permitted: bits,
-                inheritable: 0,
-            }
+        let kept = CapabilitySet::from_bits_retain(kept);
+        let sets = CapabilitySets {
+            effective: kept,
+            permitted: kept,
+            inheritable: CapabilitySet::empty(),
         };
-        let sets = [set(kept), set(kept >> 32)];
-        // SAFETY: the kernel reads the header and two sets, as the version says.
-        let result = unsafe { libc::syscall(libc::SYS_capset, &raw const OWN, sets.as_ptr()) };
-        if result != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        thread::set_capabilities(None, sets)?;
     }
     Ok(kept)
-}
-
-/// `struct __user_cap_header_struct`: version 3, the calling thread.
-#[repr(C)]
-struct Header {
-    version: u32,
-    thread: i32,
-}
-
-static OWN: Header = Header {
-    version: 0x2008_0522,
-    thread: 0,
-};
-
-/// `struct __user_cap_data_struct`.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-struct Set {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
 }

@@ -58,14 +58,7 @@ impl Filter {
             len: u16::try_from(self.0.len()).map_err(io::Error::other)?,
             filter: self.0.as_ptr().cast_mut(),
         };
-        let mode = libc::SECCOMP_SET_MODE_FILTER;
-        // SAFETY: the kernel reads the structure and the instructions that it points to; both outlive the call.
-        let result = unsafe { libc::syscall(libc::SYS_seccomp, mode, 0, &raw const program) };
-        if result == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
+        seccomp(&Operation::Filter(program))
     }
 
     /// Instructions of the program.
@@ -201,9 +194,31 @@ impl Step {
 /// Whether the kernel has seccomp filters of the kind used here.
 #[must_use]
 pub fn supported() -> bool {
-    let action: u32 = libc::SECCOMP_RET_TRAP;
-    let asked = ptr::from_ref(&action);
-    // SAFETY: asks whether an action is known; reads one u32 that outlives the call.
-    let answer = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, asked) };
-    answer == 0
+    knows_action(libc::SECCOMP_RET_TRAP)
+}
+
+/// Whether the kernel's seccomp filters can end a call in this way.
+#[must_use]
+pub fn knows_action(action: u32) -> bool {
+    seccomp(&Operation::Ask(action)).is_ok()
+}
+
+/// What is asked of seccomp.
+enum Operation {
+    /// Whether it has an action.
+    Ask(u32),
+    /// A filter, whose instructions outlive the call.
+    Filter(libc::sock_fprog),
+}
+
+fn seccomp(operation: &Operation) -> io::Result<()> {
+    let (number, argument): (_, *const libc::c_void) = match operation {
+        Operation::Ask(action) => (libc::SECCOMP_GET_ACTION_AVAIL, ptr::from_ref(action).cast()),
+        Operation::Filter(program) => (libc::SECCOMP_SET_MODE_FILTER, ptr::from_ref(program).cast()),
+    };
+    // SAFETY: the kernel reads what belongs to the operation, a number or a program, and keeps none of it.
+    match unsafe { libc::syscall(libc::SYS_seccomp, number, 0, argument) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

@@ -36,12 +36,12 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 pub use attempt::{Half, attempt};
 pub use capabilities::{capabilities, keep_for};
-pub use filter::{Filter, supported as seccomp_supported};
+pub use filter::{Filter, knows_action as seccomp_knows_action, supported as seccomp_supported};
 pub use landlock::{Landlock, supported as landlock_abi};
 pub use limits::{allow_files, is_ignored, limit_allocator};
 pub use report::InForce;
 pub use role::Role;
-pub use signals::{SignalSet, die_by};
+pub use signals::{Handler, SignalSet, die_by, handle};
 
 /// The access to names that the locked process keeps.
 #[derive(Clone, Debug, Default)]

@@ -3,24 +3,28 @@
 use std::io;
 use std::ptr;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::set_no_new_privs;
+
+use crate::signals::SignalSet;
+
 /// No core file, whatever happens: it would hold the guest's memory and pieces of every image.
 pub(crate) fn no_core_files() -> io::Result<()> {
-    let none = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
     };
-    // SAFETY: reads one structure that outlives the call.
-    checked(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) })
+    Ok(setrlimit(Resource::Core, none)?)
 }
 
 /// No other process of the same user may look into this one; also no core file through a pipe.
 pub(crate) fn not_dumpable() -> io::Result<()> {
-    set(libc::PR_SET_DUMPABLE, 0)
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Nothing that is executed from here on gains a privilege: what Landlock and seccomp demand.
 pub(crate) fn no_new_privileges() -> io::Result<()> {
-    set(libc::PR_SET_NO_NEW_PRIVS, 1)
+    Ok(set_no_new_privs(true)?)
 }
 
 /// Gives malloc one arena for all threads, before there are any: each further one reserves 64 MiB of address space, and
@@ -34,8 +38,12 @@ pub fn limit_allocator() {
 /// Whether a signal is ignored, as the caller of this program may have arranged.
 #[must_use]
 pub fn is_ignored(signal: libc::c_int) -> bool {
-    // SAFETY: every field of the structure may be zero.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    let mut action = libc::sigaction {
+        sa_sigaction: libc::SIG_DFL,
+        sa_mask: SignalSet::of(&[]).raw(),
+        sa_flags: 0,
+        sa_restorer: None,
+    };
     // SAFETY: asks only, and fills the structure in.
     let asked = unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) };
     asked == 0 && action.sa_sigaction == libc::SIG_IGN
@@ -47,33 +55,14 @@ pub fn is_ignored(signal: libc::c_int) -> bool {
 /// # Errors
 /// The system's. The limit is then what it was, which is enough for most runs.
 pub fn allow_files() -> io::Result<()> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: writes one structure that outlives the call.
-    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-    let wanted = FILES.min(limit.rlim_max);
-    if limit.rlim_cur >= wanted {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(FILES, |most| most.min(FILES));
+    // None is no limit.
+    if limit.current.is_none_or(|current| current >= wanted) {
         return Ok(());
     }
-    limit.rlim_cur = wanted;
-    // SAFETY: reads one structure that outlives the call.
-    checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })
-}
-
-fn set(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
-    let unused = ptr::null::<u8>();
-    // SAFETY: both options used here take a number and no pointer.
-    checked(unsafe { libc::prctl(option, value, unused, unused, unused) })
-}
-
-fn checked(result: libc::c_int) -> io::Result<()> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    let current = Some(wanted);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current, ..limit })?)
 }
 
 /// Slots of a run ([`instar_abi::limits::SLOTS`]), each perhaps with a directory of its own, and what the sandbox needs.

@@ -1,7 +1,7 @@
 //! Signals that wait in the kernel until a thread asks for them: they are blocked, and no handler runs.
 
 use std::io;
-use std::{fmt, mem, ptr};
+use std::{fmt, mem};
 
 /// A set of signals, by their numbers.
 #[derive(Clone, Copy)]
@@ -23,10 +23,13 @@ impl SignalSet {
     /// Those that are blocked in this thread.
     #[must_use]
     pub fn blocked() -> Self {
-        let mut set = Self::of(&[]);
-        // SAFETY: asks only, and fills in a set of our own.
-        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &raw mut set.0) };
-        set
+        Self::of(&[]).mask(libc::SIG_BLOCK)
+    }
+
+    /// As the C library holds it.
+    #[must_use]
+    pub const fn raw(&self) -> libc::sigset_t {
+        self.0
     }
 
     /// Whether the signal is one of them.
@@ -38,18 +41,25 @@ impl SignalSet {
 
     /// Blocks them in this thread and in those that it starts.
     pub fn block(&self) {
-        self.mask(libc::SIG_BLOCK);
+        let _ = self.mask(libc::SIG_BLOCK);
     }
 
     /// Lets them through in this thread.
     pub fn unblock(&self) {
-        self.mask(libc::SIG_UNBLOCK);
+        let _ = self.mask(libc::SIG_UNBLOCK);
     }
 
-    /// It fails only for a `how` that does not exist.
-    fn mask(&self, how: libc::c_int) {
-        // SAFETY: reads a set of our own. A handler that runs because of it is this crate's, or ends the process.
-        unsafe { libc::pthread_sigmask(how, &raw const self.0, ptr::null_mut()) };
+    /// Blocks these in this thread and lets all others through; gives those that were blocked before.
+    pub fn block_only(&self) -> Self {
+        self.mask(libc::SIG_SETMASK)
+    }
+
+    /// Gives those that were blocked before. It fails only for a `how` that does not exist.
+    fn mask(&self, how: libc::c_int) -> Self {
+        let mut before = self.0;
+        // SAFETY: reads one set of our own and fills in another. A handler that runs because of it is this crate's, or ends the process.
+        unsafe { libc::pthread_sigmask(how, &raw const self.0, &raw mut before) };
+        Self(before)
     }
 
     /// Waits for one of them, which must be blocked.
@@ -77,8 +87,37 @@ impl fmt::Debug for SignalSet {
 /// Ends this process by the signal, so that its parent sees which one it was. Returns if the signal is ignored, or none.
 pub fn die_by(signal: i32) {
     SignalSet::of(&[signal]).unblock();
+    raise(signal);
+}
+
+fn raise(signal: i32) {
     // SAFETY: sends a signal to this thread; no memory is involved.
     unsafe { libc::raise(signal) };
+}
+
+/// A handler: it may be called at any instruction of any thread.
+pub type Handler = extern "C" fn(libc::c_int, *const libc::siginfo_t, *const libc::c_void);
+
+/// From now on `handler` runs when the signal comes; calls that sleep then return, without being begun again.
+///
+/// # Errors
+/// The system's: no signal of that number, or one that cannot be handled.
+///
+/// # Safety
+/// 1. `handler` does only what is safe at any instruction of any thread: no lock, no allocation, no panic.
+/// 2. What it reads of its arguments is what the kernel passes for this signal.
+pub unsafe fn handle(signal: libc::c_int, handler: Handler) -> io::Result<()> {
+    let action = libc::sigaction {
+        sa_sigaction: handler as libc::sighandler_t,
+        sa_mask: SignalSet::of(&[]).raw(),
+        sa_flags: libc::SA_SIGINFO | libc::SA_NODEFER,
+        sa_restorer: None,
+    };
+    // SAFETY: reads one structure of our own; the caller vouches for the handler in it.
+    match unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 #[cfg(test)]
@@ -98,8 +137,7 @@ mod tests {
         let set = SignalSet::of(&[libc::SIGUSR2]);
         set.block();
         assert!(SignalSet::blocked().contains(libc::SIGUSR2));
-        // SAFETY: sends this thread a signal that it has blocked.
-        unsafe { libc::raise(libc::SIGUSR2) };
+        super::raise(libc::SIGUSR2);
         assert_eq!(set.wait().unwrap(), libc::SIGUSR2);
         set.unblock();
         assert!(!SignalSet::blocked().contains(libc::SIGUSR2));

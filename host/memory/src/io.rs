@@ -51,8 +51,8 @@ impl GuestMemory {
                 .and_then(|done| offset.checked_add(done))
                 .and_then(|at| libc::off_t::try_from(at).ok())
                 .ok_or(io::ErrorKind::InvalidInput)?;
-            // SAFETY: `done` is less than `whole`, for which `start` is good.
-            let pointer = unsafe { start.add(done) };
+            // Good for `left` bytes: `start` is good for `whole`.
+            let pointer = start.wrapping_add(done);
             match usize::try_from(call(pointer, left, at)) {
                 Ok(0) => break,
                 // The kernel moves no more than it was asked to.
@@ -70,14 +70,12 @@ mod tests {
     use super::*;
     use std::fs::File;
     use std::io::{Read, Seek, Write};
-    use std::os::fd::{AsFd, FromRawFd};
+    use std::os::fd::AsFd;
 
     fn temporary() -> File {
-        // SAFETY: a C string, and a flag that exists.
-        let raw = unsafe { libc::memfd_create(c"test".as_ptr(), libc::MFD_CLOEXEC) };
-        assert!(raw >= 0);
-        // SAFETY: the descriptor was just made, and nothing else owns it.
-        unsafe { File::from_raw_fd(raw) }
+        rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC)
+            .unwrap()
+            .into()
     }
 
     #[test]

@@ -148,8 +148,7 @@ impl GuestMemory {
         if end > self.length {
             return Err(refused);
         }
-        // SAFETY: `offset` is at most the length of the mapping, which is smaller than `isize::MAX`.
-        Ok(unsafe { self.start.as_ptr().add(offset) })
+        Ok(self.start.as_ptr().wrapping_add(offset))
     }
 
     /// The same, for bytes that are to be copied in.
@@ -185,10 +184,9 @@ impl GuestMemory {
         let raw = raw.cast::<u8>();
         let before = raw.align_offset(HUGE);
         let after = HUGE.saturating_sub(before);
-        // SAFETY: `before` is less than HUGE, so this stays inside the reservation.
-        let start = unsafe { raw.add(before) };
-        // SAFETY: `before + length` is at most the reservation.
-        let end = unsafe { start.add(length) };
+        // All of this is inside the reservation: `before` is less than HUGE.
+        let start = raw.wrapping_add(before);
+        let end = start.wrapping_add(length);
         unmap(raw, before);
         unmap(end, after);
         let start = NonNull::new(start).ok_or(io::ErrorKind::OutOfMemory)?;

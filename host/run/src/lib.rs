@@ -29,6 +29,7 @@ mod observer;
 mod policy;
 mod reports;
 mod room;
+pub mod selftest;
 mod signals;
 mod target;
 mod window;

@@ -13,6 +13,8 @@ use std::time::Instant;
 
 use instar_abi::limits::LANES;
 use instar_memory::StopSign;
+use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::thread::gettid;
 
 use crate::Outcome;
 
@@ -110,8 +112,7 @@ impl Control {
     pub(crate) fn enter(&self, lane: u32) -> Serving<'_> {
         let place = usize::try_from(lane).ok().and_then(|lane| self.threads.get(lane));
         if let Some(place) = place {
-            // SAFETY: gives the caller's own number.
-            place.store(unsafe { libc::gettid() }, Ordering::SeqCst);
+            place.store(gettid().as_raw_pid(), Ordering::SeqCst);
         }
         Serving { control: self, place }
     }
@@ -120,8 +121,7 @@ impl Control {
         if let Some(child) = self.child.get() {
             child.kill();
         }
-        // SAFETY: gives the caller's own process number.
-        let process = unsafe { libc::getpid() };
+        let process = getpid().as_raw_pid();
         for thread in &self.threads {
             let thread = thread.load(Ordering::SeqCst);
             if thread != 0 {
@@ -152,8 +152,9 @@ impl Target {
             }
         }
         // Where descriptors of processes are unknown or forbidden. (Gone already: this fails as that did.)
-        // SAFETY: sends a signal to a child of ours.
-        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+        if let Some(child) = Pid::from_raw(self.pid) {
+            let _ = kill_process(child, Signal::KILL);
+        }
     }
 }
 
@@ -195,17 +196,11 @@ pub(crate) fn kick_signal() -> libc::c_int {
 
 /// Gives the signal its handler. Without SA_RESTART, so that sleeping calls return.
 pub(crate) fn install_handler() -> io::Result<()> {
-    // SAFETY: every field of the structure may be zero.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = (on_kick as extern "C" fn(libc::c_int)) as libc::sighandler_t;
-    // SAFETY: a valid structure, and a handler that touches a thread-local cell alone.
-    match unsafe { libc::sigaction(kick_signal(), &raw const action, null_mut()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    // SAFETY: 1. the handler touches a thread-local cell, and the byte behind it; 2. it reads no argument.
+    unsafe { instar_jail::handle(kick_signal(), on_kick) }
 }
 
-extern "C" fn on_kick(_signal: libc::c_int) {
+extern "C" fn on_kick(_signal: libc::c_int, _: *const libc::siginfo_t, _: *const libc::c_void) {
     let place = IMMEDIATE_EXIT.get();
     if !place.is_null() {
         // SAFETY: `set_immediate_exit` was promised that it is good for writes, and this is its thread.

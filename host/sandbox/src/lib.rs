@@ -41,6 +41,7 @@
 )]
 
 mod control;
+mod evil;
 mod image;
 mod kvm;
 mod outcome;
@@ -49,8 +50,10 @@ mod probe;
 mod process;
 mod sandbox;
 mod timer;
+mod tiny;
 
 pub use control::Canceller;
+pub use evil::{ATTEMPTS, Attempt, Held, Ringer};
 pub use image::Guest;
 pub use instar_memory::{Next, StopSign, Violation};
 pub use outcome::{Cause, GuestFault, Outcome};

@@ -3,9 +3,11 @@
 use std::io;
 
 use instar_abi::layout::{BASE, MIN_BYTES};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::kvm;
 use crate::process::SYSTEM_CALLS;
+use crate::tiny::one_segment;
 use crate::{Choice, Guest, Mode, Next, Outcome, Sandbox};
 
 /// The abilities of this machine.
@@ -66,29 +68,6 @@ pub fn has_clock(choice: Choice) -> io::Result<bool> {
     }
 }
 
-/// The smallest guest: a static ELF of one page of code, at the start of guest memory.
-fn one_segment(code: &[u8]) -> Vec<u8> {
-    const CODE_AT: u64 = 4096;
-    let length = u64::try_from(code.len()).unwrap_or_default();
-    let mut elf = Vec::new();
-    // Identification, then: static, for x86-64, version 1.
-    elf.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-    elf.extend_from_slice(&[2, 0, 62, 0, 1, 0, 0, 0]);
-    // Entry, program headers, section headers; flags; sizes and numbers.
-    for word in [BASE, 64, 0] {
-        elf.extend_from_slice(&u64::to_le_bytes(word));
-    }
-    elf.extend_from_slice(&[0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-    // Loaded, read and execute.
-    elf.extend_from_slice(&[1, 0, 0, 0, 5, 0, 0, 0]);
-    for word in [CODE_AT, BASE, BASE, length, length, CODE_AT] {
-        elf.extend_from_slice(&u64::to_le_bytes(word));
-    }
-    elf.resize(usize::try_from(CODE_AT).unwrap_or_default(), 0);
-    elf.extend_from_slice(code);
-    elf
-}
-
 fn probe_kvm(features: &mut Vec<(&'static str, bool)>) -> Result<(), String> {
     let kvm = kvm::open().map_err(|error| error.to_string())?;
     let mut missing = None;
@@ -103,21 +82,9 @@ fn probe_kvm(features: &mut Vec<(&'static str, bool)>) -> Result<(), String> {
 }
 
 fn probe_process(features: &mut Vec<(&'static str, bool)>) -> Result<(), String> {
-    let kill = libc::SECCOMP_RET_KILL_PROCESS;
-    // SAFETY: asks whether an action exists; the pointer is read only.
-    let seccomp = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_GET_ACTION_AVAIL,
-            0,
-            &raw const kill,
-        )
-    };
-    let seccomp = exists(seccomp);
-    // SAFETY: closes descriptors from the largest number on, of which there are none.
-    let close_range = exists(unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) });
-    // SAFETY: no process has this number, so the call fails; it says how.
-    let pidfd = exists(unsafe { libc::syscall(libc::SYS_pidfd_open, -1, 0) });
+    let seccomp = instar_jail::seccomp_knows_action(libc::SECCOMP_RET_KILL_PROCESS);
+    let close_range = has_close_range();
+    let pidfd = pidfd_open(getpid(), PidfdFlags::empty()).is_ok();
     const SECCOMP: &str = "seccomp with kill-process";
     // Without the last two there is another way.
     features.extend([(SECCOMP, seccomp), ("close_range", close_range), ("pidfd", pidfd)]);
@@ -128,8 +95,8 @@ fn probe_process(features: &mut Vec<(&'static str, bool)>) -> Result<(), String>
     }
 }
 
-/// A system call exists unless it says so.
-fn exists(result: libc::c_long) -> bool {
-    let error = io::Error::last_os_error().raw_os_error();
-    result >= 0 || !matches!(error, Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM))
+/// Whether descriptors can be closed all at once: since Linux 5.9, but not under filters that do not know the call.
+pub(crate) fn has_close_range() -> bool {
+    // SAFETY: closes descriptors from the largest number on, of which there are none.
+    unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) == 0 }
 }

@@ -85,7 +85,7 @@ impl Sandbox {
             memory_bytes: memory_bytes.next_multiple_of(2 << 20),
         };
         install_handler()?;
-        one_arena();
+        instar_jail::limit_allocator();
         let (backend, memory, fallback) = match choice {
             Choice::Kvm => order.kvm().map(|(backend, memory)| (backend, memory, None)),
             Choice::Process => order.process().map(|(backend, memory)| (backend, memory, None)),
@@ -335,13 +335,6 @@ fn neither(kvm: &io::Error, process: &io::Error) -> io::Error {
         io::ErrorKind::Unsupported,
         format!("neither a virtual machine ({kvm}) nor a confined process ({process}) can be used"),
     )
-}
-
-/// Keeps the C library from reserving 64 MiB of addresses for the allocations of each thread: callers limit the address
-/// space, and the threads that serve lanes allocate little.
-fn one_arena() {
-    // SAFETY: sets a number; any thread may do so at any time.
-    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
 /// Stack of a thread that serves a lane.

@@ -2,9 +2,10 @@
 //! watches it.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::ptr;
 use std::time::Duration;
+
+use rustix::thread::gettid;
 
 use crate::control::kick_signal;
 
@@ -22,15 +23,13 @@ impl Timer {
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
         event.sigev_signo = kick_signal();
-        // SAFETY: gives the caller's own number.
-        event.sigev_notify_thread_id = unsafe { libc::gettid() };
-        let mut timer = MaybeUninit::<libc::timer_t>::uninit();
+        event.sigev_notify_thread_id = gettid().as_raw_pid();
+        let mut timer: libc::timer_t = ptr::null_mut();
         // SAFETY: a valid event, and room for the result.
-        if unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, timer.as_mut_ptr()) } != 0 {
+        if unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: written by the call.
-        let timer = Self(unsafe { timer.assume_init() });
+        let timer = Self(timer);
         let times = libc::itimerspec {
             it_interval: spec(AGAIN),
             // Zero would disarm it.

@@ -154,7 +154,8 @@ fn a_killed_child_is_noticed_at_once_and_leaves_no_zombie() {
     let killer = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(30));
         for pid in own {
-            unsafe { libc::kill(pid.cast_signed(), libc::SIGKILL) };
+            let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
         Instant::now()
     });

@@ -61,6 +61,7 @@ mod resize;
 mod safety;
 mod sandbox;
 mod second_opinion;
+mod selftest;
 mod snapshot;
 mod sparse;
 mod tables;

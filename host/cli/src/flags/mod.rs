@@ -148,6 +148,8 @@ pub enum Id {
     Pattern,
     FlushInterval,
     NoDrain,
+    // selftest.
+    Act,
     // Policy.
     AllowDir,
     UntrustedDir,

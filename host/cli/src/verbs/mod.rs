@@ -23,6 +23,7 @@ mod measure;
 mod rebase;
 mod resize;
 mod sandbox;
+mod selftest;
 pub(crate) mod shared;
 mod snapshot;
 mod trust;
@@ -56,6 +57,7 @@ const VERBS: &[Verb] = &[
     checksum::VERB,
     trust::VERB,
     sandbox::VERB,
+    selftest::VERB,
 ];
 
 pub(crate) struct Verb {

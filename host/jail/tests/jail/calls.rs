@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use instar_jail::rules::{Check, FICLONERANGE, KVM_RUN, RULES, Rule};
 use instar_jail::{Filter, Role};
 
-use crate::child::{Status, call, child, succeeds};
+use crate::child::{Status, call, child, end, succeeds};
 
 /// The roles that threads really have.
 const ROLES: [Role; 6] = [
@@ -85,10 +85,9 @@ fn is_stopped(number: libc::c_long, arguments: [u64; 6]) -> bool {
 
 /// Ends the child with a message, by calls that every role has: a panic makes others.
 fn fail(message: &str) -> ! {
-    // SAFETY: bytes that outlive the call. (The harness would keep what eprintln prints.)
-    unsafe { libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len()) };
-    // SAFETY: ends the child.
-    unsafe { libc::_exit(1) }
+    // The harness would keep what eprintln prints.
+    let _ = rustix::io::write(std::io::stderr(), message.as_bytes());
+    end(1)
 }
 
 /// Calls that do not come back, or not with these arguments.

@@ -1,7 +1,8 @@
 //! Children that try things.
 
 use std::io::Read;
-use std::os::fd::FromRawFd;
+
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 /// How a child ended, and what it wrote to stderr.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,36 +19,34 @@ pub(crate) enum Status {
 
 /// Runs `work` in a child of one thread; its value is the exit code. A child that takes ten seconds is killed.
 pub(crate) fn child(work: impl FnOnce() -> i32) -> Ended {
-    let mut pipe = [0; 2];
-    // SAFETY: room for two descriptors.
-    assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
+    let (mut reader, writer) = std::io::pipe().unwrap();
     // SAFETY: the child uses nothing that another thread of ours may hold but malloc, which glibc makes whole again.
     let process = unsafe { libc::fork() };
     assert!(process >= 0);
     if process == 0 {
-        // SAFETY: open descriptors.
-        unsafe { libc::dup2(pipe[1], libc::STDERR_FILENO) };
+        rustix::stdio::dup2_stderr(&writer).unwrap();
         // SAFETY: a timer of our own.
         unsafe { libc::alarm(10) };
         let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(101);
-        // SAFETY: ends the child.
-        unsafe { libc::_exit(code) };
+        end(code);
     }
-    // SAFETY: ours, and used nowhere else.
-    unsafe { libc::close(pipe[1]) };
-    // SAFETY: the descriptor is ours, and nothing else owns it.
-    let mut reader = unsafe { std::fs::File::from_raw_fd(pipe[0]) };
+    drop(writer);
     let mut words = String::new();
     reader.read_to_string(&mut words).unwrap();
-    let mut status = 0;
-    // SAFETY: our own child.
-    assert_eq!(unsafe { libc::waitpid(process, &raw mut status, 0) }, process);
-    let status = if libc::WIFEXITED(status) {
-        Status::Exit(libc::WEXITSTATUS(status))
-    } else {
-        Status::Signal(libc::WTERMSIG(status))
+    let (_, status) = waitpid(Pid::from_raw(process), WaitOptions::empty())
+        .unwrap()
+        .unwrap();
+    let status = match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Status::Exit(code),
+        (None, signal) => Status::Signal(signal.unwrap()),
     };
     Ended { status, words }
+}
+
+/// Ends the child, and runs nothing of it any more.
+pub(crate) fn end(code: i32) -> ! {
+    // SAFETY: ends the process, whatever state it is in.
+    unsafe { libc::_exit(code) }
 }
 
 /// The child must end well.

@@ -197,8 +197,7 @@ fn a_child_from_before_can_still_be_killed_if_that_was_said() {
         let grandchild = unsafe { libc::fork() };
         if grandchild == 0 {
             loop {
-                // SAFETY: waits.
-                unsafe { libc::pause() };
+                std::thread::park();
             }
         }
         lock_process(&Confinement {

@@ -12,13 +12,8 @@ fn privileges_core_files_and_onlookers_are_shut_out() {
         let get = |option: i32| call(libc::SYS_prctl, [option as u64, 0, 0, 0, 0, 0]);
         assert_eq!(get(libc::PR_GET_NO_NEW_PRIVS), 1);
         assert_eq!(get(libc::PR_GET_DUMPABLE), 0);
-        let mut limit = libc::rlimit {
-            rlim_cur: 1,
-            rlim_max: 1,
-        };
-        // SAFETY: writes one structure of ours.
-        unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) };
-        assert_eq!((limit.rlim_cur, limit.rlim_max), (0, 0));
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Core);
+        assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
     });
 }
 

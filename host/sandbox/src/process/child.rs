@@ -43,6 +43,8 @@ const PRIVILEGES: u32 = 3;
 const MOVE: u32 = 4;
 const PROTECT: u32 = 5;
 const HANDLERS: u32 = 6;
+/// Not a part: the set-up goes on without the step.
+const MAY_FAIL: u32 = u32::MAX;
 
 /// Signals that the processor raises; every other one is blocked.
 pub(super) const FAULTS: [libc::c_int; 5] = [
@@ -59,33 +61,56 @@ const NONE_OF: [u32; 3] = [libc::RLIMIT_CORE, libc::RLIMIT_NOFILE, libc::RLIMIT_
 /// Becomes the confined process.
 ///
 /// # Safety
-/// Only in a freshly forked child, with all signals blocked and the stub installed in guest memory.
+/// 1. Only in a freshly forked child.
+/// 2. All signals are blocked.
+/// 3. The stub is installed in guest memory.
 pub(super) unsafe fn become_guest(plan: &Plan<'_>) -> ! {
     // Where the parent reads what went wrong: guest memory, wherever it lies at the moment.
-    let mut failed = Failed(plan.from + (stub::FAILED - BASE));
-    // SAFETY: this is a freshly forked child, as `give_up` requires.
-    unsafe { give_up(plan.highest, &failed) };
-    let how = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
-    // SAFETY: moves guest memory, which no Rust object lies in, to a place where this program maps nothing.
-    failed.must(MOVE, unsafe {
-        call(
-            libc::SYS_mremap,
-            [plan.from, plan.length, plan.length, how, plan.to],
+    let failed = Failed(plan.from + (stub::FAILED - BASE));
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let (header, no_capability) = (CapabilityHeader::OWN, [0_u32; 6]);
+    let limit = (&raw const none).expose_provenance() as u64;
+    let header = (&raw const header).expose_provenance() as u64;
+    let sets = (&raw const no_capability).expose_provenance() as u64;
+    let (all_at_once, one_by_one) = match plan.highest {
+        None => (Some(u64::from(u32::MAX)), 0..0),
+        Some(highest) => (None, 0..highest.saturating_add(1)),
+    };
+    let closing = all_at_once.map(|last| step(CLOSE, libc::SYS_close_range, [0, last, 0, 0, 0]));
+    // It is not an error if one is not open.
+    let closing = closing
+        .into_iter()
+        .chain(one_by_one.map(|descriptor| step(MAY_FAIL, libc::SYS_close, [descriptor, 0, 0, 0, 0])));
+    let limits = NONE_OF.map(|resource| step(LIMIT, libc::SYS_prlimit64, [0, resource.into(), limit, 0, 0]));
+    let property = |part, option: i32, value| {
+        step(
+            part,
+            libc::SYS_prctl,
+            [option.unsigned_abs().into(), value, 0, 0, 0],
         )
+    };
+    let privileges = [
+        property(PRIVILEGES, libc::PR_SET_DUMPABLE, 0),
+        property(PRIVILEGES, libc::PR_SET_NO_NEW_PRIVS, 1),
+        // Any process may give up capabilities.
+        step(PRIVILEGES, libc::SYS_capset, [header, sets, 0, 0, 0]),
+        // A kernel that cannot take the clock away leaves it.
+        property(MAY_FAIL, libc::PR_SET_TSC, libc::PR_TSC_SIGSEGV as u64),
+    ];
+    let how = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
+    let move_to = |from, length| step(MOVE, libc::SYS_mremap, [from, length, length, how, plan.to]);
+    let moving = [move_to(plan.from, plan.length)];
+    // SAFETY: 1. this is a freshly forked child; 2. the structures outlive the calls; 3. what is moved is guest memory, which no Rust object
+    // lies in, to a place where this program maps nothing.
+    unsafe { failed.take(closing.chain(limits).chain(privileges).chain(moving)) };
+    let failed = Failed(stub::FAILED);
+    let resident = plan.resident.map(|(from, length)| move_to(from, length));
+    let protections = plan.protections.iter().map(|(start, length, protection)| {
+        step(PROTECT, libc::SYS_mprotect, [*start, *length, *protection, 0, 0])
     });
-    failed = Failed(stub::FAILED);
-    if let Some((from, length)) = plan.resident {
-        // SAFETY: moves pages that hold the guest's code and constants and nothing that the child needs.
-        failed.must(MOVE, unsafe {
-            call(libc::SYS_mremap, [from, length, length, how, plan.to])
-        });
-    }
-    for (start, length, protection) in plan.protections {
-        // SAFETY: pages of guest memory only.
-        failed.must(PROTECT, unsafe {
-            call(libc::SYS_mprotect, [*start, *length, *protection, 0, 0])
-        });
-    }
     let action = Action {
         handler: plan.handler,
         flags: (libc::SA_SIGINFO | libc::SA_ONSTACK) as u64 | SA_RESTORER,
@@ -93,72 +118,31 @@ pub(super) unsafe fn become_guest(plan: &Plan<'_>) -> ! {
         restorer: plan.handler,
         mask: 0,
     };
-    for signal in FAULTS {
-        let action = (&raw const action).expose_provenance() as u64;
-        // SAFETY: the kernel's structure; the handler lies in the stub, which is executable by now.
-        failed.must(HANDLERS, unsafe {
-            call(
-                libc::SYS_rt_sigaction,
-                [signal.unsigned_abs().into(), action, 0, 8, 0],
-            )
-        });
-    }
+    let action = (&raw const action).expose_provenance() as u64;
+    let handlers = FAULTS.map(|signal| {
+        let signal = signal.unsigned_abs().into();
+        step(HANDLERS, libc::SYS_rt_sigaction, [signal, action, 0, 8, 0])
+    });
+    // SAFETY: 1. as above; 2. the structure outlives the calls; 3. pages of the guest's code and constants are moved, which the child does
+    // not need, and pages of guest memory are protected. The handler lies in the stub, which is executable by then.
+    unsafe { failed.take(resident.into_iter().chain(protections).chain(handlers)) };
     // SAFETY: guest memory is in place and the stub is in it.
     unsafe { stub::enter() }
 }
 
-/// Gives up descriptors, resources, privileges and the clock.
-///
-/// # Safety
-/// Only in a freshly forked child.
-unsafe fn give_up(highest: Option<u64>, failed: &Failed) {
-    match highest {
-        None => {
-            // SAFETY: descriptors of the child alone.
-            failed.must(CLOSE, unsafe {
-                call(libc::SYS_close_range, [0, u64::from(u32::MAX), 0, 0, 0])
-            });
-        }
-        Some(highest) => {
-            for descriptor in 0..=highest {
-                // SAFETY: closes descriptors of the child only. It is not an error if one is not open.
-                unsafe { call(libc::SYS_close, [descriptor, 0, 0, 0, 0]) };
-            }
-        }
+/// A system call of the set-up, and the part of it that has failed if the call fails.
+struct Step {
+    part: u32,
+    number: i64,
+    arguments: [u64; 5],
+}
+
+const fn step(part: u32, number: i64, arguments: [u64; 5]) -> Step {
+    Step {
+        part,
+        number,
+        arguments,
     }
-    let none = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    for resource in NONE_OF {
-        let limit = (&raw const none).expose_provenance() as u64;
-        // SAFETY: a valid structure for the child's own limits.
-        failed.must(LIMIT, unsafe {
-            call(libc::SYS_prlimit64, [0, u64::from(resource), limit, 0, 0])
-        });
-    }
-    // SAFETY: changes a property of the child only.
-    failed.must(PRIVILEGES, unsafe {
-        call(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, 0, 0, 0, 0])
-    });
-    // SAFETY: changes a property of the child only.
-    failed.must(PRIVILEGES, unsafe {
-        call(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0])
-    });
-    let (header, none) = (CapabilityHeader::OWN, [0_u32; 6]);
-    let header = (&raw const header).expose_provenance() as u64;
-    let sets = (&raw const none).expose_provenance() as u64;
-    // SAFETY: the kernel reads both structures. Any process may give up capabilities.
-    failed.must(PRIVILEGES, unsafe {
-        call(libc::SYS_capset, [header, sets, 0, 0, 0])
-    });
-    // SAFETY: changes a property of the child, and of threads that it makes. A kernel that cannot take the clock away leaves it.
-    unsafe {
-        call(
-            libc::SYS_prctl,
-            [libc::PR_SET_TSC as u64, libc::PR_TSC_SIGSEGV as u64, 0, 0, 0],
-        )
-    };
 }
 
 /// `struct kernel_sigaction`.
@@ -190,13 +174,31 @@ impl CapabilityHeader {
 struct Failed(u64);
 
 impl Failed {
-    fn must(&self, step: u32, result: i64) {
-        if !(-4095..0).contains(&result) {
-            return;
+    /// Takes steps, one after the other; the first that fails ends the child.
+    ///
+    /// # Safety
+    /// 1. Only in a freshly forked child.
+    /// 2. Structures that a step names by their addresses are there until it has been taken.
+    /// 3. What a step moves or protects is no memory that the child still needs as it is.
+    unsafe fn take(&self, steps: impl Iterator<Item = Step>) {
+        for Step {
+            part,
+            number,
+            arguments,
+        } in steps
+        {
+            // SAFETY: the caller's promises are the demands of the calls.
+            let result = unsafe { call(number, arguments) };
+            if part != MAY_FAIL && (-4095..0).contains(&result) {
+                self.end(part, result);
+            }
         }
+    }
+
+    fn end(&self, part: u32, result: i64) {
         let words = std::ptr::with_exposed_provenance_mut::<[u32; 2]>(self.0 as usize);
         // SAFETY: aligned guest memory of the child, to which nothing else writes before the run begins.
-        unsafe { words.write_volatile([step, result.unsigned_abs() as u32]) };
+        unsafe { words.write_volatile([part, result.unsigned_abs() as u32]) };
         // SAFETY: ends the child.
         unsafe { call(libc::SYS_exit_group, [STATUS_SET_UP as u64, 0, 0, 0, 0]) };
     }

@@ -9,7 +9,6 @@ mod filter;
 mod stub;
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::Arc;
@@ -18,12 +17,16 @@ use std::time::{Duration, Instant};
 
 use instar_abi::layout::{BASE, PAGE, mailbox};
 use instar_abi::mailbox::{DOORBELL_GUEST, DOORBELL_HOST};
+use instar_jail::SignalSet;
 use instar_memory::{GuestMemory, Next, Violation};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, WaitId, WaitIdOptions, WaitIdStatus, getrlimit, waitid};
 
 use self::stub::{DOORBELL_FAULT, STATUS_FAULT, STATUS_SET_UP};
 use crate::control::{Control, Target};
 use crate::image::{Access, Image};
 use crate::plan::Region;
+use crate::probe::has_close_range;
 use crate::sandbox::said;
 use crate::{Cause, GuestFault, Outcome, Serve};
 
@@ -151,19 +154,15 @@ impl Child {
 
     /// How the child ended, if it has.
     fn ended(&self) -> Option<Outcome> {
-        let information = match wait(self.pid, libc::WNOHANG | libc::WNOWAIT) {
-            Ok(information) => information?,
+        let status = match wait(self.pid, WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT) {
+            Ok(status) => status?,
             Err(error) => return Some(Outcome::Failed(error)),
         };
-        // SAFETY: waitid filled the structure in for a child.
-        let status = unsafe { information.si_status() };
-        let cause = match (information.si_code, status) {
-            (libc::CLD_EXITED, STATUS_FAULT) => return Some(self.recorded_fault()),
-            (libc::CLD_EXITED, STATUS_SET_UP) => {
-                return Some(Outcome::Failed(self.not_set_up()));
-            }
-            (libc::CLD_EXITED, status) => Cause::Ended(status),
-            (_, signal) => Cause::Signal(signal),
+        let cause = match (status.exit_status(), status.terminating_signal()) {
+            (Some(STATUS_FAULT), _) => return Some(self.recorded_fault()),
+            (Some(STATUS_SET_UP), _) => return Some(Outcome::Failed(self.not_set_up())),
+            (Some(status), _) => Cause::Ended(status),
+            (None, signal) => Cause::Signal(signal.unwrap_or_default()),
         };
         Some(Outcome::Fault(GuestFault::bare(cause)))
     }
@@ -211,7 +210,9 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.target().kill();
         // A child that cannot be killed dies with this thread. Nothing to be done about a failure: it is not ours any more.
-        look_often(LAST_WAIT, || !matches!(wait(self.pid, libc::WNOHANG), Ok(None)));
+        look_often(LAST_WAIT, || {
+            !matches!(wait(self.pid, WaitIdOptions::NOHANG), Ok(None))
+        });
     }
 }
 
@@ -225,11 +226,9 @@ fn look_often(most: Duration, mut is_there: impl FnMut() -> bool) {
     }
 }
 
-/// The highest descriptor that may be open, where they cannot be closed all at once: before Linux 5.9, and under filters that do
-/// not know the call.
+/// The highest descriptor that may be open, where they cannot be closed all at once.
 fn highest_descriptor() -> io::Result<Option<u64>> {
-    // SAFETY: closes descriptors from the largest number on, of which there are none.
-    if unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) } == 0 {
+    if has_close_range() {
         return Ok(None);
     }
     if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
@@ -240,19 +239,12 @@ fn highest_descriptor() -> io::Result<Option<u64>> {
         // Other threads may be opening files.
         return Ok(Some(highest.unwrap_or(0) + MARGIN));
     }
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: fills the structure in.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    if limit.rlim_max > MANY {
-        return Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "its open files cannot be closed, because close_range and /proc are both missing (lower ulimit -Hn)",
-        ));
-    }
-    Ok(Some(limit.rlim_max))
+    let most = getrlimit(Resource::Nofile).maximum.filter(|most| *most <= MANY);
+    let most = most.ok_or_else(|| {
+        let why = "its open files cannot be closed, because close_range and /proc are both missing (lower ulimit -Hn)";
+        io::Error::new(io::ErrorKind::Unsupported, why)
+    });
+    most.map(Some)
 }
 
 /// Ours: what may be opened between looking and closing; and how many descriptors are closed one by one without knowing them.
@@ -262,18 +254,18 @@ const MANY: u64 = 1 << 20;
 /// Forks. Returns the child's process ID to the parent, and a pidfd where the kernel has them. Never returns in the child.
 fn fork(plan: &child::Plan<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
     let mut pidfd: libc::c_int = -1;
-    let before = block_signals()?;
+    let before = all_but_faults().block_only();
     let flags = libc::CLONE_PIDFD;
     // No exit signal: the parent waits for the child by its pidfd, and no other wait in this program must see the child.
     let no_stack: *mut u8 = ptr::null_mut();
     // SAFETY: without CLONE_VM this is a fork; the child makes raw system calls only.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, no_stack, &raw mut pidfd, 0, 0) };
     if pid == 0 {
-        // SAFETY: this is the child, signals are blocked, and the stub was installed by the caller.
+        // SAFETY: 1. this is the child; 2. signals are blocked; 3. the stub was installed by the caller.
         unsafe { child::become_guest(plan) };
     }
     let error = io::Error::last_os_error();
-    restore_signals(&before);
+    before.block_only();
     if pid < 0 {
         return Err(not_started(&error));
     }
@@ -296,45 +288,22 @@ fn not_started(error: &io::Error) -> io::Error {
     io::Error::other(format!("the confined process cannot be started: {why}{hint}"))
 }
 
-/// Blocks every signal that can be blocked and is not a fault. Returns the previous mask.
-fn block_signals() -> io::Result<libc::sigset_t> {
-    let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: fills the set.
-    unsafe { libc::sigfillset(blocked.as_mut_ptr()) };
-    for signal in child::FAULTS {
-        // SAFETY: the set was filled, the signal exists.
-        unsafe { libc::sigdelset(blocked.as_mut_ptr(), signal) };
-    }
-    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: both are sets; the second is written.
-    let result = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr()) };
-    if result != 0 {
-        return Err(io::Error::from_raw_os_error(result));
-    }
-    // SAFETY: written by the call.
-    Ok(unsafe { before.assume_init() })
-}
-
-fn restore_signals(before: &libc::sigset_t) {
-    // SAFETY: a set that was in force before.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
+/// Every signal that can be blocked and is not a fault.
+fn all_but_faults() -> SignalSet {
+    let signals = (1..=libc::SIGRTMAX()).filter(|signal| !child::FAULTS.contains(signal));
+    SignalSet::of(&signals.collect::<Vec<_>>())
 }
 
 /// Waits for the child's end; none if it has not ended and `options` say not to wait.
-fn wait(pid: libc::pid_t, options: libc::c_int) -> io::Result<Option<libc::siginfo_t>> {
+fn wait(pid: libc::pid_t, options: WaitIdOptions) -> io::Result<Option<WaitIdStatus>> {
     // Its number is its own until it has been waited for, which `Drop` alone does.
-    let id = libc::id_t::try_from(pid).map_err(io::Error::other)?;
+    let child = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    // It was started without a signal for its end.
+    let any_kind = WaitIdOptions::from_bits_retain(libc::__WALL.cast_unsigned());
     loop {
-        // SAFETY: every field of the structure may be zero.
-        let mut information: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        let what = libc::WEXITED | libc::__WALL | options;
-        // SAFETY: a child of ours, a structure of ours.
-        if unsafe { libc::waitid(libc::P_PID, id, &raw mut information, what) } == 0 {
-            return Ok((information.si_signo != 0).then_some(information));
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+        match waitid(WaitId::Pid(child), WaitIdOptions::EXITED | any_kind | options) {
+            Err(Errno::INTR) => {}
+            ended => return Ok(ended?),
         }
     }
 }
