@@ -185,6 +185,16 @@ impl Bench {
         Running::start(&mut self.command(arguments))
     }
 
+    /// Of cases that differ in what the sandboxed code does, not in how it is confined: all of them in a process, every third in a virtual
+    /// machine. Both run the same code, and most of the time of a case goes to the reference tool. `sandboxes_agree` compares the two.
+    pub fn share<C: IntoIterator>(&self, cases: C) -> impl Iterator<Item = C::Item> {
+        let step = match self.sandbox() {
+            Sandbox::Process => 1,
+            Sandbox::Kvm => 3,
+        };
+        cases.into_iter().step_by(step)
+    }
+
     /// Runs the installed qemu-img.
     pub fn qemu<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
         Outcome::of(

@@ -1,10 +1,14 @@
 //! Programs under observation: bounded in time, their whole output kept.
 
-use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::{Errno, read};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// No command of the suite takes longer; one that does hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -138,7 +142,6 @@ pub struct Running {
     command: String,
     child: Child,
     started: Instant,
-    streams: [Option<JoinHandle<Vec<u8>>>; 2],
 }
 
 impl Running {
@@ -153,18 +156,16 @@ impl Running {
             .map(|word| word.to_string_lossy().into_owned())
             .collect();
         let started = Instant::now();
-        let mut child = command
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", words.join(" ")));
-        let streams = [child.stdout.take().map(collect), child.stderr.take().map(collect)];
         Self {
             command: words.join(" "),
             child,
             started,
-            streams,
         }
     }
 
@@ -193,39 +194,95 @@ impl Running {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for its end.
+    /// Waits for its end. What it prints before is left in its pipes, which hold 64 KiB each.
     ///
     /// # Panics
     ///
     /// If it does not end.
     pub fn finish(mut self) -> Outcome {
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
+        let mut stdout = Stream::of(self.child.stdout.take());
+        let mut stderr = Stream::of(self.child.stderr.take());
+        while stdout.is_open() || stderr.is_open() {
+            let mut waited: Vec<PollFd> =
+                [&stdout, &stderr].into_iter().filter_map(Stream::waited_for).collect();
+            self.wait(&mut waited);
+            drop(waited);
+            stdout.take();
+            stderr.take();
+        }
+        // A process that is gone already needs no file descriptor to be waited for.
+        let status = match self.child.try_wait().unwrap() {
+            Some(status) => status,
+            None => {
+                let process = Pid::from_child(&self.child);
+                let end = pidfd_open(process, PidfdFlags::empty()).unwrap();
+                self.wait(&mut [PollFd::new(&end, PollFlags::IN)]);
+                self.child.wait().unwrap()
             }
-            if self.started.elapsed() > PATIENCE {
-                self.child.kill().unwrap();
-                self.child.wait().unwrap();
-                panic!("still running after {PATIENCE:?}: {}", self.command);
-            }
-            std::thread::sleep(Duration::from_millis(1));
         };
-        let took = self.started.elapsed();
-        let [stdout, stderr] = self.streams.map(|stream| stream.unwrap().join().unwrap());
         Outcome {
+            took: self.started.elapsed(),
             command: self.command,
             status,
-            stdout,
-            stderr,
-            took,
+            stdout: stdout.bytes,
+            stderr: stderr.bytes,
+        }
+    }
+
+    /// Waits for one of these to be ready.
+    fn wait(&mut self, files: &mut [PollFd<'_>]) {
+        let left = PATIENCE.saturating_sub(self.started.elapsed());
+        let ready = loop {
+            match poll(files, Some(&left.try_into().unwrap())) {
+                Err(Errno::INTR) => {}
+                done => break done.unwrap(),
+            }
+        };
+        if ready == 0 {
+            self.child.kill().unwrap();
+            self.child.wait().unwrap();
+            panic!("still running after {PATIENCE:?}: {}", self.command);
         }
     }
 }
 
-fn collect(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
-        bytes
-    })
+/// One output of a program.
+struct Stream {
+    /// None: at its end.
+    file: Option<OwnedFd>,
+    bytes: Vec<u8>,
+}
+
+impl Stream {
+    fn of(pipe: Option<impl Into<OwnedFd>>) -> Self {
+        let file = pipe.map(Into::into);
+        if let Some(file) = &file {
+            fcntl_setfl(file, OFlags::NONBLOCK).unwrap();
+        }
+        Self {
+            file,
+            bytes: Vec::new(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    fn waited_for(&self) -> Option<PollFd<'_>> {
+        self.file.as_ref().map(|file| PollFd::new(file, PollFlags::IN))
+    }
+
+    /// Takes what is there.
+    fn take(&mut self) {
+        let mut buffer = [0; 1 << 16];
+        while let Some(file) = &self.file {
+            match read(file, &mut buffer) {
+                Ok(0) => self.file = None,
+                Ok(length) => self.bytes.extend_from_slice(&buffer[..length]),
+                Err(Errno::AGAIN | Errno::INTR) => return,
+                Err(error) => panic!("a pipe cannot be read: {error}"),
+            }
+        }
+    }
 }

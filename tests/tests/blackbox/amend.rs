@@ -29,7 +29,7 @@ both_sandboxes!(
 );
 
 fn what_we_amend_is_what_qemu_img_amends(bench: &Bench) {
-    for (layout, below) in LAYOUTS {
+    for (layout, below) in bench.share(LAYOUTS) {
         let bench = &Bench::new(bench.sandbox());
         for image in ["theirs", "ours"] {
             make(bench, image, layout, *below);
@@ -138,7 +138,7 @@ fn progress_and_quiet_and_cache_modes_are_taken(bench: &Bench) {
 }
 
 fn another_size_is_that_of_qemu_img(bench: &Bench) {
-    for (layout, more) in SIZED {
+    for (layout, more) in bench.share(SIZED) {
         let bench = &Bench::new(bench.sandbox());
         for who in ["theirs", "ours"] {
             let home = bench.path(who);

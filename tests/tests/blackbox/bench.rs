@@ -128,7 +128,7 @@ both_sandboxes!(
 
 fn reads_images_of_every_format(bench: &Bench) {
     for variants in [variant::LAYOUTS, variant::STATES, variant::RAW, variant::FOREIGN, variant::READ_ONLY] {
-        for variant in variants {
+        for variant in bench.share(variants) {
             let bench = &Bench::new(bench.sandbox());
             variant.make(bench);
             for options in ["-c 500 -s 4096", "-c 20 -s 333333 -S 300000 -d 3"] {
@@ -167,7 +167,7 @@ fn writes_into_compressed_clusters_and_subclusters(bench: &Bench) {
 
 fn writes_into_other_formats(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    for (format, options) in IN_PLACE {
+    for (format, options) in bench.share(IN_PLACE) {
         bench.qemu(["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "image"]).succeeds();
         for requests in REQUESTS {
             write_both(bench, format, requests, &format!("{format} {options}"));

@@ -27,7 +27,7 @@ both_sandboxes!(
 );
 
 fn bitmaps_that_we_make_and_change_are_those_of_qemu_img(bench: &Bench) {
-    for layout in LAYOUTS {
+    for layout in bench.share(LAYOUTS) {
         let bench = &Bench::new(bench.sandbox());
         let (words, size) = layout.rsplit_once(' ').unwrap();
         for image in ["theirs", "ours"] {

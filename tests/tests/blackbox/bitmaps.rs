@@ -247,14 +247,14 @@ fn bitmaps_of_an_existing_image_record_what_is_written(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
     // Whole clusters of every size.
     fs::File::options().write(true).open(bench.path("disk.raw")).unwrap().set_len(4 << 20).unwrap();
-    for options in [
+    for options in bench.share([
         "cluster_size=64k",
         "cluster_size=4k",
         "cluster_size=512",
         "cluster_size=2M",
         "extended_l2=on",
         "refcount_bits=1",
-    ] {
+    ]) {
         for (more, exact) in [(&[][..], true), (&["-S", "0"], true), (&["--target-is-zero"], false)] {
             let all: Vec<Vec<Stored>> = ["theirs", "ours"]
                 .map(|name| {

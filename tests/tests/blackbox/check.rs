@@ -367,7 +367,7 @@ fn check_finds_broken_snapshots(bench: &Bench) {
     let sound = with_snapshots(bench);
     let end = sound.0.end().next_multiple_of(CLUSTER);
     drop(sound);
-    for (what, field, bytes, value, code) in [
+    for (what, field, bytes, value, code) in bench.share([
         ("L1 table unaligned", 0, 8, 0x12200_u64, 2),
         ("L1 table past the end", 0, 8, end + (1 << 40), 2),
         ("L1 table in the header", 0, 8, 0, 2),
@@ -378,7 +378,7 @@ fn check_finds_broken_snapshots(bench: &Bench) {
         ("too little extra data", 36, 4, 8, 1),
         ("no extra data", 36, 4, 0, 1),
         ("too much extra data", 36, 4, 2000, 1),
-    ] {
+    ]) {
         let tables = with_snapshots(bench);
         let place = tables.snapshots() + field;
         if bytes == 8 {

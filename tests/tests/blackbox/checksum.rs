@@ -170,7 +170,7 @@ fn convert_checksum_is_that_of_the_target(bench: &Bench) {
             .qemu(["convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=512", "disk.raw", "fine"])
             .succeeds();
         for (format, source) in [("raw", "disk.raw"), ("qcow2", "packed"), ("qcow2", "fine")] {
-            for words in TARGETS {
+            for words in bench.share(TARGETS) {
                 converts(bench, format, words, &[source]);
             }
         }

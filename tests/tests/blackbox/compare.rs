@@ -32,7 +32,7 @@ fn each_against(bench: &Bench, other: &str) {
         bench.qemu(["convert", "-f", "raw", "-O", other, from, name]).succeeds();
         name
     });
-    for (variant, words) in converted() {
+    for (variant, words) in bench.share(converted()) {
         let convert = ["convert", "-f", "raw"].iter().chain(words).chain(&["disk.raw", "image"]);
         bench.qemu(convert).succeeds();
         for words in [

@@ -340,7 +340,7 @@ fn create_makes_layers(bench: &Bench) {
     }
     bench.qemu(["create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "layer.qcow2"]).succeeds();
     let pair = Pair::new(bench);
-    for words in [
+    for words in bench.share([
         "-f qcow2 -b base.raw -F raw image",
         "-f qcow2 -b base.raw -F file image",
         "-f qcow2 -b base.raw -F raw image 1k",
@@ -373,7 +373,7 @@ fn create_makes_layers(bench: &Bench) {
         "-f qcow -b base.qcow -F qcow image 20M",
         "-f qcow -b layer.qcow2 -F qcow2 image",
         "-f qcow -u -b absent -F raw image 5M",
-    ] {
+    ]) {
         let all: Vec<&str> = ["create"].into_iter().chain(words.split(' ')).collect();
         assert!(pair.agree(&all), "{words}");
         let format = ["vmdk", "qed", "qcow"]

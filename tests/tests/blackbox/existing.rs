@@ -85,7 +85,7 @@ both_sandboxes!(
 
 fn writes_into_existing_images_of_other_formats(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    for (format, options) in IN_PLACE {
+    for (format, options) in bench.share(IN_PLACE) {
         // A target as large as the source, and a larger one.
         for size in [disk::USUAL_BYTES, 24 << 20] {
             let what = format!("{format} {options} of {size} bytes");
@@ -283,7 +283,7 @@ fn a_source_that_ends_inside_a_cluster_leaves_what_lies_behind_it(bench: &Bench)
             ("qcow2", "extended_l2=on"),
             ("qcow2", "compat=0.10"),
         ]);
-        for (format, options) in listed {
+        for (format, options) in bench.share(listed) {
             for old in [vec![], vec![Piece::Data(0, 8 << 20, 63)]] {
                 let what = format!("{format} {options}, {} pieces, {} old", pieces.len(), old.len());
                 disk::make(&bench.path("old.raw"), 8 << 20, &old);

@@ -220,7 +220,7 @@ fn a_call_that_fails_leaves_no_image_in_an_existing_target(bench: &Bench) {
         8 << 20,
         &[Piece::Data(0, 200_000, 7), Piece::Data(5 << 20, 100_000, 8)],
     );
-    for format in formats::WRITTEN {
+    for format in bench.share(formats::WRITTEN) {
         bench.qemu(["convert", "-O", format, "old.raw", "target"]).succeeds();
         if *format == "qcow2" {
             // Its bits are written last of all.

@@ -286,7 +286,7 @@ fn keeps_data_at_the_edges_of_blocks_and_extents(bench: &Bench) {
         [65_536, 1 << 20, 2 << 20, 8 << 20, 16 << 20, 32 << 20, GIB, 2 * GIB, 2 * GIB + (32 << 20), 4 * GIB];
     let pieces: Vec<Piece> = edges.iter().map(|edge| Piece::Data(edge - 1024, 2048, *edge)).collect();
     disk::make(&bench.path("disk.raw"), 4 * GIB + (1 << 20), &pieces);
-    for words in [
+    for words in bench.share([
         ["-O", "vmdk"].as_slice(),
         &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"],
         &["-O", "vmdk", "-o", "subformat=streamOptimized"],
@@ -296,7 +296,7 @@ fn keeps_data_at_the_edges_of_blocks_and_extents(bench: &Bench) {
         &["-O", "qed"],
         &["-O", "qcow"],
         &["-O", "parallels"],
-    ] {
+    ]) {
         let what = words.join(" ");
         let all = |target| {
             ["convert", "-f", "raw"].into_iter().chain(words.iter().copied()).chain(["disk.raw", target])

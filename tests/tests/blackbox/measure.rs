@@ -162,7 +162,7 @@ fn measures_other_formats(bench: &Bench) {
 
 fn measures_new_images_of_any_size(bench: &Bench) {
     let mut asked = 0;
-    for target in TARGETS {
+    for target in bench.share(TARGETS) {
         for size in ["0", "1", "513", "1M", "5G", "1T", "30T", "3E", "9223372036854775807"] {
             let words: Vec<&str> =
                 ["measure"].iter().chain(*target).chain(&["--size", size]).copied().collect();

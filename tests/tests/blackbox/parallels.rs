@@ -121,7 +121,7 @@ const DAMAGE: &[Damage] = &[
 ];
 
 fn damage_is_found_and_repaired_as_by_qemu_img(bench: &Bench) {
-    for (number, damage) in DAMAGE.iter().enumerate() {
+    for (number, damage) in bench.share(DAMAGE.iter().enumerate()) {
         for is_old in [false, true] {
             if is_old && number > 3 {
                 continue;

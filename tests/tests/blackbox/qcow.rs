@@ -107,7 +107,7 @@ fn qcow_is_handled_in_the_words_of_qemu_img(bench: &Bench) {
 }
 
 fn a_qcow_and_what_is_above_it_are_committed(bench: &Bench) {
-    for below in ["qcow", "qcow2", "raw", "qed"] {
+    for below in bench.share(["qcow", "qcow2", "raw", "qed"]) {
         for words in [["commit", "image"].as_slice(), &["commit", "-d", "image"]] {
             let what = format!("{words:?} into {below}");
             let pair = Pair::new(bench, &|bench| {

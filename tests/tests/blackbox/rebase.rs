@@ -68,7 +68,7 @@ both_sandboxes!(
 );
 
 fn an_image_shows_the_same_disk_over_whatever_layer_as_with_qemu_img(bench: &Bench) {
-    for (number, layout) in LAYOUTS.iter().enumerate() {
+    for (number, layout) in bench.share(LAYOUTS.iter().enumerate()) {
         let ways: &[&[&str]] = &[
             &["-b", "new", "-F", "qcow2"],
             &["-c", "-b", "new", "-F", "qcow2"],

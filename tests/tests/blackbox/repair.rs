@@ -217,7 +217,7 @@ fn repair_names_broken_l2_entries(bench: &Bench) {
     let sound = image(bench, "");
     let other = sound.0.get(sound.entry(3));
     let end = sound.0.end().next_multiple_of(CLUSTER);
-    for (what, value) in [
+    for (what, value) in bench.share([
         ("unaligned", COPIED | (end + 512)),
         ("unaligned zeros", COPIED | (end + 512) | 1),
         ("reserved bits", other | 0x1fe),
@@ -234,7 +234,7 @@ fn repair_names_broken_l2_entries(bench: &Bench) {
         ("compressed over the end", COMPRESSED | (0x7f << 54) | (end - 512)),
         ("nothing but the flag", COPIED),
         ("zeros in a place", other | 1),
-    ] {
+    ]) {
         let tables = image(bench, "");
         tables.0.u64(tables.entry(1), value);
         alike(bench, what);
@@ -374,7 +374,7 @@ fn repair_says_what_a_refcount_cannot_say(bench: &Bench) {
 
 fn repair_corrects_refcounts_of_every_width(bench: &Bench) {
     for version in ["", ",lazy_refcounts=on"] {
-        for bits in [1, 2, 4, 8, 32, 64_u64] {
+        for bits in bench.share([1, 2, 4, 8, 32, 64_u64]) {
             let options = format!("refcount_bits={bits}{version}");
             let most = u64::MAX >> (64 - bits);
             let data = |tables: &Tables, cluster| (tables.0.get(tables.entry(cluster)) & OFFSET) / CLUSTER;
@@ -487,7 +487,7 @@ fn repair_corrects_snapshot_tables(bench: &Bench) {
     let sound = with_snapshots(bench);
     let end = sound.0.end().next_multiple_of(CLUSTER);
     drop(sound);
-    for (what, field, bytes, value) in [
+    for (what, field, bytes, value) in bench.share([
         ("L1 table unaligned", 0, 8, 0x12200_u64),
         ("L1 table past the end", 0, 8, end + (1 << 40)),
         ("L1 table too large", 8, 4, 0x7fff_ffff),
@@ -496,7 +496,7 @@ fn repair_corrects_snapshot_tables(bench: &Bench) {
         ("too little extra data", 36, 4, 8),
         ("no extra data", 36, 4, 0),
         ("too much extra data", 36, 4, 2000),
-    ] {
+    ]) {
         let tables = with_snapshots(bench);
         // The second entry: what would follow it is nothing.
         let place = tables.snapshots() + 72 + field;
@@ -704,7 +704,7 @@ fn changing_a_dirty_image_repairs_it_first(bench: &Bench) {
             tables.0.u64(tables.refcount_table(), 0);
         }),
     ] {
-        for words in [
+        for words in bench.share([
             ["snapshot", "-c", "new", "image"].as_slice(),
             &["snapshot", "-a", "first", "image"],
             &["snapshot", "-d", "second", "image"],
@@ -714,7 +714,7 @@ fn changing_a_dirty_image_repairs_it_first(bench: &Bench) {
             &["rebase", "-u", "-b", "below.raw", "-F", "raw", "image"],
             &["rebase", "-b", "below.raw", "-F", "raw", "image"],
             &["convert", "-n", "-O", "qcow2", "below.raw", "image"],
-        ] {
+        ]) {
             dirty(damage);
             let [theirs, ours] = both(bench, words);
             assert_eq!(said(&theirs), said(&ours), "{what}: {words:?}");

@@ -25,7 +25,7 @@ both_sandboxes!(
 );
 
 fn a_command_line_of_resize_means_what_qemu_img_takes_it_for(bench: &Bench) {
-    for reference in Reference::live() {
+    for reference in bench.share(Reference::live()) {
         material(bench);
         for line in LINES {
             let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
@@ -45,7 +45,7 @@ fn a_command_line_of_resize_means_what_qemu_img_takes_it_for(bench: &Bench) {
 }
 
 fn disks_that_we_resize_are_those_that_qemu_img_resizes(bench: &Bench) {
-    for (layout, compress) in LAYOUTS {
+    for (layout, compress) in bench.share(LAYOUTS) {
         let bench = &Bench::new(bench.sandbox());
         disk::usual(&bench.path("disk.raw"));
         for image in ["theirs", "ours"] {

@@ -19,7 +19,7 @@ both_sandboxes!(
 
 fn lists_snapshots_as_the_reference_does(bench: &Bench) {
     for variants in [variant::STATES, variant::RAW, variant::FOREIGN, variant::READ_ONLY] {
-        for variant in variants {
+        for variant in bench.share(variants) {
             let bench = &Bench::new(bench.sandbox());
             variant.make(bench);
             for words in [
@@ -59,7 +59,7 @@ fn lists_many_snapshots_with_odd_names(bench: &Bench) {
 }
 
 fn snapshots_that_we_make_apply_and_delete_are_those_of_qemu_img(bench: &Bench) {
-    for (layout, compress) in LAYOUTS {
+    for (layout, compress) in bench.share(LAYOUTS) {
         let bench = &Bench::new(bench.sandbox());
         disk::usual(&bench.path("disk.raw"));
         for image in ["theirs", "ours"] {

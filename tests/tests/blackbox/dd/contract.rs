@@ -110,7 +110,7 @@ fn copies_every_window_of_compressed_qcow2(bench: &Bench) {
 }
 
 fn copies_windows_of_a_chain_whose_composed_view_differs_from_each_layer(bench: &Bench) {
-    for chain in variant::CHAINS {
+    for chain in bench.share(variant::CHAINS) {
         let bench = &Bench::new(bench.sandbox());
         chain.make(bench);
         for window in ["", "bs=65536 skip=2 count=40", "bs=777 skip=3 count=4000", "bs=1M skip=1"] {
