@@ -11,6 +11,7 @@
 //!  cargo xtask references   fetch releases of qemu-img to compare with into target/references
 //!  cargo xtask writers [NAME…]  fetch other programs that write images, and read their images; --write for docs/writers.md
 //!  cargo xtask clients [NAME…]  run callers of qemu-img with qemu-img and with instar: `lines`, oslo.utils, ovirt-imageio
+//!  cargo xtask differential [--seed S] [--cases N] [--campaign NAME]…  random cases beside qemu-img; docs/differential.md
 //!  cargo xtask baselines    rewrite tests/baselines from the references, and the matrix of dd
 //! ```
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ mod compatibility;
 mod dd_matrix;
 mod demo;
 mod deviations;
+mod differential;
 mod filter;
 mod references;
 mod run;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(),
         ["demo", rest @ ..] => demo::run(rest),
         ["deviations"] => deviations::render(),
+        ["differential", rest @ ..] => differential::run(rest),
         ["clients", rest @ ..] => clients::run(rest),
         ["writers", rest @ ..] => writers::run(rest),
         ["compatibility"] => compatibility::render(),
@@ -51,7 +54,7 @@ fn main() -> ExitCode {
         ["references", rest @ ..] => references::run(rest),
         _ => Err(
             "usage: cargo xtask demo [IMAGE] | ci | test FILTER | tidy [--bless] | deviations | compatibility | references \
-             | baselines | writers [NAME…] [--write] | clients [NAME…]"
+             | baselines | writers [NAME…] [--write] | clients [NAME…] | differential [OPTION…]"
                 .to_owned(),
         ),
     };

@@ -186,3 +186,23 @@ fn protocols_are_refused_with_a_message() {
     }
     ledger::ran("process", module_path!());
 }
+
+fn a_kind_of_object_that_begins_with_no_is_not_its_opposite(bench: &Bench) {
+    std::fs::write(bench.path("disk.raw"), [7; 512]).unwrap();
+    for object in ["nonsense,id=s", "nosecret,id=s,data=x"] {
+        let words = ["info", "-f", "raw", "--object", object, "disk.raw"];
+        let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+        theirs.fails();
+        assert_eq!(theirs.message(), ours.fails().message(), "{object}");
+    }
+}
+
+fn the_warning_about_a_guessed_format_names_the_file_without_its_protocol(bench: &Bench) {
+    std::fs::write(bench.path("disk.raw"), [7; 512]).unwrap();
+    for name in ["disk.raw", "./disk.raw", "file:disk.raw", "file:./disk.raw"] {
+        let words = ["resize", name, "1k"];
+        let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+        assert_eq!(theirs.errors(), ours.errors(), "{name}");
+        assert_eq!(theirs.code(), ours.code(), "{name}");
+    }
+}

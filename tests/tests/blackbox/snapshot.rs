@@ -8,6 +8,7 @@ use instar_tests::variant;
 use instar_tests::{Bench, both_sandboxes, disk};
 
 both_sandboxes!(
+    a_snapshot_without_a_count_of_instructions_is_listed_as_by_each_release,
     lists_snapshots_as_the_reference_does,
     lists_many_snapshots_with_odd_names,
     snapshots_that_we_make_apply_and_delete_are_those_of_qemu_img,
@@ -246,4 +247,22 @@ fn lists_without_being_asked(bench: &Bench, words: &[&str], what: &str) {
         "{what}: {words:?}"
     );
     skip("qemu-img of Debian 12 lists snapshots only with -l");
+}
+
+fn a_snapshot_without_a_count_of_instructions_is_listed_as_by_each_release(bench: &Bench) {
+    let image = instar_tests::craft::Crafted::image(bench, "image", "1M", "", 0);
+    bench.qemu(["snapshot", "-c", "first", "image"]).succeeds();
+    // Extra data of 16 bytes, as old writers have it: what is behind it is the ID then.
+    let table = image.get(instar_tests::craft::field::SNAPSHOTS_OFFSET);
+    image.u32(table + 36, 16);
+    for reference in instar_tests::Reference::live() {
+        let words = ["snapshot", "-l", "image"];
+        let theirs = instar_tests::Outcome::of(
+            reference.program("qemu-img").current_dir(bench.directory()).env("TZ", "UTC").args(words),
+        );
+        let mut ours = bench.command(words);
+        ours.env(instar_tests::reference::VARIABLE, reference.profile()).env("TZ", "UTC");
+        let ours = instar_tests::Outcome::of(&mut ours);
+        assert_eq!(theirs.succeeds().text(), ours.succeeds().text(), "{}", reference.version);
+    }
 }

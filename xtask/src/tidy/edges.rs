@@ -40,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Outside the product.
     ("testkit", &["abi", "disk"]),
     ("tests", &["testkit"]),
+    ("differential", &["testkit", "tests"]),
     // Signals are waited for in one way.
     ("benches", &["host/jail"]),
     ("xtask", &["testkit"]),
@@ -102,7 +103,10 @@ fn edge(
     let Some(target) = members.get(name) else {
         return foreign(from, name, dependency.is_normal());
     };
-    if target.place == "testkit" && !dependency.is_dev() && !["tests", "xtask"].contains(&from.as_str()) {
+    if target.place == "testkit"
+        && !dependency.is_dev()
+        && !["tests", "xtask", "differential"].contains(&from.as_str())
+    {
         return Some(format!(
             "{from} -> testkit: test support is allowed only under [dev-dependencies]"
         ));

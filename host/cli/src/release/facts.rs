@@ -102,7 +102,7 @@ pub const FACTS: &[Row] = &[
     since(
         (9, 0),
         Fact::WideSnapshotColumns,
-        "the list of snapshots has the columns `VM_SIZE` and `VM_CLOCK`, with four digits of hours; before, `VM SIZE` and `VM CLOCK`, with two",
+        "the list of snapshots has the columns `VM_SIZE` and `VM_CLOCK`, with four digits of hours, and `--` where there is no count of instructions; before, `VM SIZE` and `VM CLOCK`, with two, and a blank",
     ),
     since(
         (10, 0),

@@ -80,12 +80,18 @@ pub(crate) fn opened(
 /// Warns of an image that was taken for raw without the user's word.
 pub(crate) fn warn_of_guess(place: &Place, reports: &[Report]) {
     if place.format.is_none() && reports.contains(&Report::Opened(Format::Raw)) {
-        Console::complain(&guessed_raw(place.given.as_bytes()));
+        Console::complain(&guessed_raw(place));
     }
 }
 
 /// The reference tool's warning: an image whose guest writes a header into it would be taken for another format next time.
-pub(crate) fn guessed_raw(name: &[u8]) -> Vec<u8> {
+/// It names the file without the protocol before it.
+pub(crate) fn guessed_raw(place: &Place) -> Vec<u8> {
+    let given = place.given.as_bytes();
+    let name = match given.starts_with(b"file:") {
+        true => place.path.as_bytes(),
+        false => given,
+    };
     [
         b"WARNING: Image format was not specified for '".as_slice(),
         name,

@@ -23,6 +23,7 @@ pub(crate) fn list(snapshots: &[Snapshot], time: &LocalTime) -> String {
 /// The heading and one line for each snapshot. Widths count bytes, as the reference tool's do.
 pub(crate) fn table(out: &mut String, snapshots: &[Snapshot], time: &LocalTime) {
     let wide = release::has(Fact::WideSnapshotColumns);
+    let absent = if wide { "--" } else { "" };
     let (widths, size, clock) = if wide {
         (WIDE, "VM_SIZE", "VM_CLOCK")
     } else {
@@ -50,7 +51,7 @@ pub(crate) fn table(out: &mut String, snapshots: &[Snapshot], time: &LocalTime) 
                 &clock,
                 &snapshot
                     .icount
-                    .map_or_else(String::new, |count| count.to_string()),
+                    .map_or_else(|| absent.to_owned(), |count| count.to_string()),
             ],
         );
     }

@@ -21,6 +21,8 @@ fn image(bench: &Bench) -> Crafted {
 }
 
 both_sandboxes!(
+    refcounts_do_not_matter_for_reading,
+    a_snapshot_that_fails_leaks_nothing,
     a_conversion_does_not_keep_a_data_file,
     data_is_read_beside_a_damaged_bitmap_directory,
     data_is_read_beside_a_damaged_snapshot_table,
@@ -117,4 +119,29 @@ fn a_failed_conversion_leaves_nothing(bench: &Bench) {
     let [theirs, ours] = convert(bench, "qcow2");
     assert_eq!((theirs.code(), ours.code()), (Some(1), Some(1)), "{theirs}{ours}");
     deviates("complete-or-absent", &bench.path("theirs").exists(), &bench.path("ours").exists());
+}
+
+fn refcounts_do_not_matter_for_reading(bench: &Bench) {
+    made(bench, "qcow2", "");
+    let image = Crafted::open(&bench.path("image"));
+    let table = image.get(field::REFCOUNT_TABLE_OFFSET);
+    image.u64(table, image.get(table) | 0x200);
+    let words = ["map", "-f", "qcow2", "image"];
+    let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+    assert_eq!(theirs.text(), ours.succeeds().text());
+    assert!(theirs.errors().contains("Refblock offset"), "{theirs}");
+    deviates("reads-no-refcounts", &theirs.errors(), &ours.errors());
+}
+
+fn a_snapshot_that_fails_leaks_nothing(bench: &Bench) {
+    for name in ["theirs", "ours"] {
+        bench.qemu(["create", "-q", "-f", "qcow2", "-o", "refcount_bits=1", name, "1M"]).succeeds();
+        instar_tests::variant::io(bench, name, &["write -P 1 64k 64k"]);
+    }
+    let words = |image| ["snapshot", "-c", "first", image];
+    let (theirs, ours) = (bench.qemu(words("theirs")), bench.instar(words("ours")));
+    assert_eq!(theirs.fails().message(), ours.fails().message());
+    let [theirs, ours] = ["theirs", "ours"].map(|image| bench.qemu(["check", image]).code());
+    assert_eq!(ours, Some(0));
+    deviates("failed-leaves-no-leaks", &theirs, &ours);
 }

@@ -48,6 +48,8 @@ fn u32_at(image: &Edited, at: u64) -> u64 {
 
 both_sandboxes!(
     an_extent_elsewhere_is_refused,
+    a_damaged_head_of_a_grain_is_seen_by_measure,
+    a_damaged_second_grain_directory_does_not_matter,
     an_extent_that_is_a_descriptor_is_refused,
     a_footer_that_contradicts_its_header_is_refused,
     a_descriptor_elsewhere_is_refused,
@@ -217,4 +219,24 @@ fn sparse_extents_with_a_partial_grain_are_read(bench: &Bench) {
         &descriptor("twoGbMaxExtentSparse", "RW 100 SPARSE \"one-s001\"\nRW 100 SPARSE \"two-s001\""),
     );
     only_we_read(bench, "vmdk-partial-grains", "vmdk", "disk.raw");
+}
+
+fn a_damaged_head_of_a_grain_is_seen_by_measure(bench: &Bench) {
+    made(bench, "vmdk", "subformat=streamOptimized");
+    let image = Edited::open(&bench.path("image"));
+    // The first grain: its sector, and its length.
+    let grain = 128 * 512;
+    assert_ne!(u32_at(&image, grain + 8), 0);
+    image.put(grain + 8, &0_u32.to_le_bytes());
+    let words = ["measure", "-f", "vmdk", "-O", "qcow2", "image"];
+    let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+    ours.fails_with("the compressed grain at byte");
+    deviates("vmdk-stream-heads", &theirs.code(), &ours.code());
+}
+
+fn a_damaged_second_grain_directory_does_not_matter(bench: &Bench) {
+    made(bench, "vmdk", "");
+    // It is the first of the two in the header.
+    Edited::open(&bench.path("image")).put(48, &(1_u64 << 54).to_le_bytes());
+    only_we_read(bench, "tables-as-read", "vmdk", "disk.raw");
 }

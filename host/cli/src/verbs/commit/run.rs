@@ -74,7 +74,7 @@ fn work(
     };
     let found = way.follow(facts.slot, &mut probed_raw);
     if probed_raw {
-        Console::complain(&guessed_raw(place.given.as_bytes()));
+        Console::complain(&guessed_raw(place));
     }
     let Base {
         slot,

@@ -142,7 +142,8 @@ fn properties(text: &[u8]) -> Step<(Vec<u8>, Properties)> {
     let first = settings.first().ok_or_else(missing)?;
     let kind = match (first.bare, first.name.as_slice()) {
         (true, b"help" | b"?") => return Err(Stop::Print(all_kinds().into_bytes())),
-        (true, name) => name,
+        // Its value is all of the word: here `no` before a name does not mean `off`.
+        (true, _) => text.split(|byte| *byte == b',').next().unwrap_or_default(),
         (false, b"qom-type") => &first.value,
         (false, _) => return Err(missing()),
     };
