@@ -21,8 +21,8 @@ pub use change::{
 };
 pub use check::{Check, Repair};
 pub use create::{
-    Compression, Create, LuksCreate, ParallelsCreate, Preallocation, Qcow2Create, QcowCreate, QedCreate,
-    RawCreate, Speed, VdiCreate, VhdxCreate, VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
+    Compression, Create, LuksCreate, NewEncryption, ParallelsCreate, Preallocation, Qcow2Create, QcowCreate,
+    QedCreate, RawCreate, Speed, VdiCreate, VhdxCreate, VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
 };
 
 /// One run of the guest.
@@ -468,6 +468,8 @@ pub struct Target {
     pub existing: bool,
     /// The target's backing chain, opened from the top layer that the user named (`-B`, `-o backing_file=`).
     pub backing: Option<Source>,
+    /// What the user says of the encryption inside an image that exists: `encrypt.*`.
+    pub encrypt: Encryption,
 }
 
 impl Target {
@@ -476,7 +478,11 @@ impl Target {
     pub const fn key(&self) -> Option<&ImageText> {
         match &self.create {
             Create::Luks(options) => options.key.as_ref(),
-            _ => None,
+            Create::Qcow2(Qcow2Create {
+                encryption: Some(encryption),
+                ..
+            }) => encryption.key(),
+            _ => self.encrypt.key.as_ref(),
         }
     }
 }

@@ -3,12 +3,12 @@
 use alloc::boxed::Box;
 
 use instar_abi::errno::EOPNOTSUPP;
-use instar_abi::job::{self, Amend, Change, Create, SizeRule};
+use instar_abi::job::{self, Amend, Change, Create, NewEncryption, SizeRule};
 use instar_abi::report::{Backing, Checked};
 use instar_disk::{
     Check, Edit, Fault, File, Findings, Format, Key, Opened, Resizing, Result, Slot, Target, fault,
 };
-use instar_qcow2::Keeping;
+use instar_qcow2::{Keeping, Seal};
 
 use crate::chain::Chain;
 use crate::session::Session;
@@ -326,7 +326,8 @@ pub(crate) fn create<'h>(
         }
         Create::Qcow2(options) => {
             let data = data_file(session, options)?;
-            instar_qcow2::create(file, options, size, data, compress)
+            let seal = seal(session, target.slot, options)?;
+            instar_qcow2::create(file, options, size, data, seal.as_ref(), compress)
         }
         Create::Parallels(options) => instar_parallels::create(file, options, size),
         Create::Qcow(options) => instar_qcow::create(file, options, size, compress),
@@ -346,6 +347,24 @@ pub(crate) fn create<'h>(
         Create::Vpc(options) => instar_vhd::create(file, options, size, seed),
         Create::Vhdx(options) => instar_vhdx::create(file, options, size, seed),
     }
+}
+
+/// How a new qcow2 image is sealed, if it is.
+pub(crate) fn seal<'s>(
+    session: &'s Session<'_>,
+    slot: Slot,
+    options: &job::Qcow2Create,
+) -> Result<Option<Seal<'s>>> {
+    Ok(match &options.encryption {
+        None => None,
+        Some(NewEncryption::Luks(_)) => Some(Seal::Luks(session.made()?)),
+        Some(NewEncryption::Aes(_)) => {
+            let key = session
+                .key(slot)?
+                .ok_or_else(|| Fault::new(fault::luks::NO_KEY))?;
+            Some(Seal::Aes(key))
+        }
+    })
 }
 
 /// Whether clusters of an image of this format can be compressed one by one.

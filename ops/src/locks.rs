@@ -3,10 +3,11 @@
 
 use alloc::vec::Vec;
 
-use instar_abi::job::{AmendKeys, Create, LuksCreate, Source, Verb};
+use instar_abi::job::{AmendKeys, Create, LuksCreate, NewEncryption, Qcow2Create, Source, Target, Verb};
 use instar_abi::{Format, ImageText, NamedSecret, Slot};
+use instar_crypt::luks1::{Made, Plan};
 use instar_disk::{Fault, File, Key, Result, fault};
-use instar_luks::{New, Plan, Unlocked};
+use instar_luks::Unlocked;
 
 use crate::detect::detect;
 use crate::formats;
@@ -17,7 +18,7 @@ use crate::session::{Session, internal};
 pub(crate) struct Locks {
     opened: Vec<(Slot, Result<Key>)>,
     /// The header of the new image, and its key.
-    made: Option<Result<New>>,
+    made: Option<Result<Made>>,
     /// What becomes of key slots.
     plan: Option<Result<Plan>>,
 }
@@ -45,26 +46,23 @@ impl Locks {
             };
             opened.extend(key.map(|key| (image.slot, key)));
         }
-        if let Some(target) = verb.target()
-            && let Create::Luks(options) = &target.create
-            && let Some(id) = &options.key
-        {
-            let secret = named(secrets, id);
+        if let Some(target) = verb.target() {
             if target.existing {
-                let key = secret.and_then(|secret| {
-                    let file = session.file(target.slot)?;
-                    formats::unlock(Format::Luks, file, text(secret)?)
-                });
-                opened.extend(key.transpose().map(|key| (target.slot, key)));
-            } else {
-                made = Some(secret.and_then(|secret| make(options, secret, secrets)));
+                let key = unlock(session, &existing(target), secrets).transpose();
+                opened.extend(key.map(|key| (target.slot, key)));
+            } else if let Some((options, id)) = luks(&target.create) {
+                made = Some(make(options, id, secrets));
+            }
+            if let Some(id) = legacy(target) {
+                let key = named(secrets, id).and_then(|secret| instar_qcow2::legacy_key(text(secret)?));
+                opened.push((target.slot, key));
             }
         }
         Self { opened, made, plan }
     }
 
     /// The header of the new image, if it is sealed.
-    pub(crate) fn made(&self) -> Result<&New> {
+    pub(crate) fn made(&self) -> Result<&Made> {
         match &self.made {
             Some(made) => made.as_ref().map_err(Clone::clone),
             None => Err(Fault::new(fault::luks::NO_KEY)),
@@ -124,8 +122,44 @@ fn planned(unlocked: &Unlocked<'_>, keys: &AmendKeys, secrets: &[NamedSecret]) -
     unlocked.plan(keys, &passphrase, random(secrets)?)
 }
 
-fn make(options: &LuksCreate, secret: &NamedSecret, secrets: &[NamedSecret]) -> Result<New> {
-    instar_luks::make(options, text(secret)?, random(secrets)?)
+fn make(options: &LuksCreate, id: &ImageText, secrets: &[NamedSecret]) -> Result<Made> {
+    Made::new(options, text(named(secrets, id)?)?, random(secrets)?)
+}
+
+/// The target as an image that is there.
+fn existing(target: &Target) -> Source {
+    let key = match &target.create {
+        Create::Luks(options) => options.key.clone(),
+        _ => None,
+    };
+    Source {
+        key,
+        encrypt: target.encrypt.clone(),
+        ..Source::new(target.slot, Some(target.create.format()))
+    }
+}
+
+/// The LUKS header that a new image is to have, and the secret that opens it.
+fn luks(create: &Create) -> Option<(&LuksCreate, &ImageText)> {
+    match create {
+        Create::Luks(options)
+        | Create::Qcow2(Qcow2Create {
+            encryption: Some(NewEncryption::Luks(options)),
+            ..
+        }) => Some((options, options.key.as_ref()?)),
+        _ => None,
+    }
+}
+
+/// The secret that a new image is sealed with by itself.
+const fn legacy(target: &Target) -> Option<&ImageText> {
+    match &target.create {
+        Create::Qcow2(Qcow2Create {
+            encryption: Some(NewEncryption::Aes(id)),
+            ..
+        }) => Some(id),
+        _ => None,
+    }
 }
 
 /// What the host gave for new keys.

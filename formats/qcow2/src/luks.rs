@@ -4,14 +4,16 @@
 
 use alloc::boxed::Box;
 
-use instar_crypt::luks1::{self, RawHeader};
+use instar_crypt::luks1::{self, Made, RawHeader};
 use instar_crypt::{Cipher, Effort, Limits, STRIPES};
 use instar_disk::fault::qcow2 as faults;
+use instar_disk::job::NewEncryption;
 use instar_disk::report::{LuksInfo, LuksSlot};
-use instar_disk::{Fault, File, ImageText, IvGenerator, Key, Result, from_usize};
+use instar_disk::{Fault, File, ImageText, IvGenerator, Key, Result, Sealing, Tweak, from_usize};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::header::Header;
+use crate::num::add;
 use crate::raw::crypt;
 
 /// Makes a key of the passphrase of an encrypted image; others have none.
@@ -34,7 +36,66 @@ pub fn unlock(file: File<'_>, passphrase: &[u8]) -> Result<Option<Key>> {
         _ => return Ok(None),
     };
     let cipher = cipher.map_err(|fault| fault.in_file(file.slot()))?;
-    Ok(Some(Key::new(Sectors(cipher))))
+    Ok(Some(cipher.of_sectors(SECTOR)))
+}
+
+/// The key that the older encryption makes of a passphrase. Every passphrase makes one.
+///
+/// # Errors
+/// None that a passphrase could cause.
+pub fn legacy_key(passphrase: &[u8]) -> Result<Key> {
+    Ok(Cipher::legacy(passphrase)?.of_sectors(SECTOR))
+}
+
+/// How the data of a new image is sealed.
+#[derive(Clone, Debug)]
+pub enum Seal<'m> {
+    /// By the older encryption, which leaves nothing in the image but its number.
+    Aes(Key),
+    /// By the key in a LUKS header, which is to stand in the image.
+    Luks(&'m Made),
+}
+
+impl Seal<'_> {
+    /// How the engine seals it.
+    pub(crate) fn sealing(&self) -> Sealing {
+        let (key, tweak) = match self {
+            Self::Aes(key) => (key, Tweak::Disk),
+            Self::Luks(made) => (&made.key, Tweak::File),
+        };
+        Sealing {
+            key: key.clone(),
+            tweak,
+        }
+    }
+
+    /// Bytes of the LUKS header, key material included.
+    pub(crate) const fn header_bytes(&self) -> u64 {
+        match self {
+            Self::Aes(_) => 0,
+            Self::Luks(made) => made.bytes,
+        }
+    }
+
+    /// Writes the LUKS header to its place, which reads as zeros.
+    pub(crate) fn write_header(&self, file: &File<'_>, place: u64) -> Result<()> {
+        let Self::Luks(made) = self else {
+            return Ok(());
+        };
+        for write in [&made.material, &made.header] {
+            file.write(add(place, write.offset)?, &write.bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The value of `crypt_method` for a new image.
+pub(crate) const fn method(encryption: Option<&NewEncryption>) -> u32 {
+    match encryption {
+        None => crypt::NONE,
+        Some(NewEncryption::Aes(_)) => crypt::AES,
+        Some(NewEncryption::Luks(_)) => crypt::LUKS,
+    }
 }
 
 /// Whether the image is encrypted as its user says, by the name of a method.
@@ -98,22 +159,5 @@ fn area(file: File<'_>, image: &Header, offset: u64, into: &mut [u8]) -> Result<
     }
 }
 
-/// The cipher of sectors, as the engine uses it.
-struct Sectors(Cipher);
-
 /// Bytes of a sector.
-const SECTOR: u64 = 512;
-
-impl instar_disk::Cipher for Sectors {
-    fn unit(&self) -> u64 {
-        SECTOR
-    }
-
-    fn decrypt(&self, position: u64, data: &mut [u8]) -> Result<()> {
-        self.0.decrypt(position / SECTOR, 512, data)
-    }
-
-    fn encrypt(&self, position: u64, data: &mut [u8]) -> Result<()> {
-        self.0.encrypt(position / SECTOR, 512, data)
-    }
-}
+const SECTOR: usize = 512;

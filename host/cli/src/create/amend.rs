@@ -68,7 +68,7 @@ pub fn keys(list: &[u8]) -> Result<AmendKeys, Vec<u8>> {
         slot: settings.number("keyslot").map(low_bits),
         timed: settings.number("iter-time").is_some(),
         speeds: if active {
-            effort::speeds(luks::iter_time(&settings)?)
+            effort::speeds(luks::iter_time(&settings, "")?)
         } else {
             Vec::new()
         },
