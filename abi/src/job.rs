@@ -16,8 +16,8 @@ use crate::text::ImageText;
 
 pub use bench::{Bench, BenchWrites};
 pub use change::{
-    Amend, AmendKeys, BitmapAction, Change, ChangeBitmaps, ChangeImage, Commit, NewBacking, NewSize,
-    NewSnapshot, Rebase, Resize,
+    Amend, AmendKeys, BitmapAction, Change, ChangeBitmaps, ChangeImage, Commit, KeyState, NewBacking,
+    NewSize, NewSnapshot, Rebase, Resize,
 };
 pub use check::{Check, Repair};
 pub use create::{
@@ -164,7 +164,12 @@ impl Verb {
     pub const fn keys(&self) -> Option<&AmendKeys> {
         match self {
             Self::Change(ChangeImage {
-                change: Change::Keys(keys),
+                change:
+                    Change::Keys(keys)
+                    | Change::Amend(Some(Amend {
+                        encryption: Some(keys),
+                        ..
+                    })),
                 ..
             }) => Some(keys),
             _ => None,

@@ -3,11 +3,10 @@
 
 use alloc::vec::Vec;
 
-use instar_abi::job::{AmendKeys, Create, LuksCreate, NewEncryption, Qcow2Create, Source, Target, Verb};
+use instar_abi::job::{Create, LuksCreate, NewEncryption, Qcow2Create, Source, Target, Verb};
 use instar_abi::{Format, ImageText, NamedSecret, Slot};
 use instar_crypt::luks1::{Made, Plan};
-use instar_disk::{Fault, File, Key, Result, fault};
-use instar_luks::Unlocked;
+use instar_disk::{Fault, Key, Result, fault};
 
 use crate::detect::detect;
 use crate::formats;
@@ -35,16 +34,19 @@ impl Locks {
         let locked = images.into_iter().flat_map(Source::layers);
         let (mut opened, mut made, mut plan) = (Vec::new(), None, None);
         for image in locked {
-            let key = match (verb.keys(), &image.key) {
-                (None, _) => unlock(session, image, secrets).transpose(),
-                (Some(_), None) => None,
-                (Some(keys), Some(id)) => Some(named(secrets, id).and_then(|secret| {
-                    let unlocked = Unlocked::open(locked_file(session, image)?, text(secret)?)?;
-                    plan = Some(planned(&unlocked, keys, secrets));
-                    unlocked.key()
-                })),
+            let key = match verb.keys() {
+                None => unlock(session, image, secrets),
+                Some(keys) => unlock_to_plan(session, image, secrets, &mut |unlocked| {
+                    plan = Some(random(secrets).and_then(|random| {
+                        let passphrase = |id: &ImageText| named(secrets, id).and_then(text);
+                        match unlocked {
+                            Unlocked::Luks(disk) => disk.plan(keys, &passphrase, random),
+                            Unlocked::Qcow2(image) => image.plan(keys, &passphrase, random),
+                        }
+                    }));
+                }),
             };
-            opened.extend(key.map(|key| (image.slot, key)));
+            opened.extend(key.transpose().map(|key| (image.slot, key)));
         }
         if let Some(target) = verb.target() {
             if target.existing {
@@ -84,6 +86,52 @@ impl Locks {
 
 /// The key of an image, if the user named a secret for it and it is encrypted.
 fn unlock(session: &Session<'_>, image: &Source, secrets: &[NamedSecret]) -> Result<Option<Key>> {
+    match secret_of(session, image)? {
+        Some((format, id)) => {
+            let file = session.file(image.slot)?;
+            formats::unlock(format, file, text(named(secrets, id)?)?)
+        }
+        None => Ok(None),
+    }
+}
+
+/// An image whose key slots can be changed.
+enum Unlocked<'u, 'h> {
+    Luks(&'u instar_luks::Unlocked<'h>),
+    Qcow2(&'u instar_qcow2::Unlocked<'h>),
+}
+
+/// The same for an image whose key slots are to be changed: `plan` is told of one that has such.
+fn unlock_to_plan(
+    session: &Session<'_>,
+    image: &Source,
+    secrets: &[NamedSecret],
+    plan: &mut dyn FnMut(Unlocked<'_, '_>),
+) -> Result<Option<Key>> {
+    let Some((format, id)) = secret_of(session, image)? else {
+        return Ok(None);
+    };
+    let file = session.file(image.slot)?;
+    let passphrase = text(named(secrets, id)?)?;
+    match format {
+        Format::Luks => {
+            let unlocked = instar_luks::Unlocked::open(file, passphrase)?;
+            plan(Unlocked::Luks(&unlocked));
+            unlocked.key().map(Some)
+        }
+        Format::Qcow2 => match instar_qcow2::Unlocked::open(file, passphrase)? {
+            Some(unlocked) => {
+                plan(Unlocked::Qcow2(&unlocked));
+                unlocked.key().map(Some)
+            }
+            None => formats::unlock(format, file, passphrase),
+        },
+        _ => Err(formats::unexpected_key(format, "")),
+    }
+}
+
+/// The format of an image that the user named a secret for, and its name.
+fn secret_of<'s>(session: &Session<'_>, image: &'s Source) -> Result<Option<(Format, &'s ImageText)>> {
     if image.key.is_none() && image.encrypt.key.is_none() {
         return Ok(None);
     }
@@ -98,28 +146,10 @@ fn unlock(session: &Session<'_>, image: &Source, secrets: &[NamedSecret]) -> Res
     };
     formats::expect_encryption(format, file, &image.encrypt)?;
     match (id, other) {
-        (Some(id), _) => formats::unlock(format, file, text(named(secrets, id)?)?),
-        (None, Some(_)) if format == Format::Qcow2 => formats::unexpected_key(format, ""),
-        (None, _) => formats::unexpected_key(format, "encrypt."),
+        (Some(id), _) => Ok(Some((format, id))),
+        (None, Some(_)) if format == Format::Qcow2 => Err(formats::unexpected_key(format, "")),
+        (None, _) => Err(formats::unexpected_key(format, "encrypt.")),
     }
-}
-
-/// The file of an image whose key slots are changed: no other format has such.
-fn locked_file<'h>(session: &Session<'h>, image: &Source) -> Result<File<'h>> {
-    let file = session.file(image.slot)?;
-    let format = match image.format {
-        Some(format) => format,
-        None => detect(&file)?,
-    };
-    match format {
-        Format::Luks => Ok(file),
-        _ => Err(Fault::new(fault::luks::KEY_UNEXPECTED).named(format.name().as_bytes())),
-    }
-}
-
-fn planned(unlocked: &Unlocked<'_>, keys: &AmendKeys, secrets: &[NamedSecret]) -> Result<Plan> {
-    let passphrase = |id: &ImageText| named(secrets, id).and_then(text);
-    unlocked.plan(keys, &passphrase, random(secrets)?)
 }
 
 fn make(options: &LuksCreate, id: &ImageText, secrets: &[NamedSecret]) -> Result<Made> {

@@ -41,7 +41,7 @@ impl Rehearsal {
         let file = self.file(0);
         match create {
             Create::Raw(options) => instar_raw::create(file, options, size),
-            Create::Qcow2(options) => instar_qcow2::create(file, options, size, None, None, false),
+            Create::Qcow2(options) => instar_qcow2::create(file, options, size, None, false),
             Create::Parallels(options) => instar_parallels::create(file, options, size),
             Create::Qcow(options) => instar_qcow::create(file, options, size, false),
             Create::Qed(options) => instar_qed::create(file, options, size),

@@ -10,7 +10,7 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::job::AmendKeys;
+use instar_disk::job::{AmendKeys, KeyState};
 use instar_disk::{Fault, ImageText, Result, fault, from_usize, to_usize};
 
 use super::{Header, ReadAt, Write, time};
@@ -50,10 +50,11 @@ impl Header {
             key,
             read,
         };
-        let planned = if keys.active {
-            slots.add(keys, passphrase, &mut random)
-        } else {
-            slots.erase(keys, passphrase, &mut random)
+        let planned = match &keys.state {
+            KeyState::Active => slots.add(keys, passphrase, &mut random),
+            KeyState::Inactive => slots.erase(keys, passphrase, &mut random),
+            KeyState::Unsaid => Err(Fault::new(fault::luks::STATE_MISSING)),
+            KeyState::Unknown(word) => Err(Fault::new(fault::luks::STATE).named(word.as_bytes())),
         };
         planned.map(Plan)
     }

@@ -28,11 +28,25 @@ use crate::raw::RawCryptoExtension;
 use crate::space::Space;
 
 /// Makes an image of `size` bytes, rounded up to 512. `data_file` is the file behind `options.data_file`, if that is given;
-/// `seal` is what `options.encryption` asks for; `compress`: units are to be compressed.
+/// `compress`: units are to be compressed.
 ///
 /// # Errors
 /// Options that do not go together and sizes beyond the format, in the words of the reference; the host's.
 pub fn create<'h>(
+    file: File<'h>,
+    options: &Qcow2Create,
+    size: u64,
+    data_file: Option<File<'h>>,
+    compress: bool,
+) -> Result<Box<dyn Target + 'h>> {
+    create_with(file, options, size, data_file, None, compress)
+}
+
+/// The same, with what `options.encryption` asks for.
+///
+/// # Errors
+/// As [`create()`].
+pub fn create_with<'h>(
     file: File<'h>,
     options: &Qcow2Create,
     size: u64,

@@ -94,6 +94,8 @@ impl Target for New<'_> {
             let end = add(host, length)?;
             let rest = sub(align_up(end, self.unit())?, end)?;
             match &self.sealing {
+                // A device ends where it ends.
+                Some(_) if file.slot() != self.file.slot() && file.kind() == FileKind::Block => {}
                 Some(sealing) => sealing.write_zeros(&file, stop, end, rest)?,
                 None => file.zero(end, rest, ZeroHow::Keep)?,
             }
