@@ -16,13 +16,13 @@ use crate::text::ImageText;
 
 pub use bench::{Bench, BenchWrites};
 pub use change::{
-    Amend, AmendKeys, BitmapAction, Change, ChangeBitmaps, ChangeImage, Commit, NewBacking, NewSize,
-    NewSnapshot, Rebase, Resize,
+    Amend, AmendKeys, BitmapAction, Change, ChangeBitmaps, ChangeImage, Commit, KeyState, NewBacking,
+    NewSize, NewSnapshot, Rebase, Resize,
 };
 pub use check::{Check, Repair};
 pub use create::{
-    Compression, Create, LuksCreate, ParallelsCreate, Preallocation, Qcow2Create, QcowCreate, QedCreate,
-    RawCreate, Speed, VdiCreate, VhdxCreate, VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
+    Compression, Create, LuksCreate, NewEncryption, ParallelsCreate, Preallocation, Qcow2Create, QcowCreate,
+    QedCreate, RawCreate, Speed, VdiCreate, VhdxCreate, VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
 };
 
 /// One run of the guest.
@@ -164,7 +164,12 @@ impl Verb {
     pub const fn keys(&self) -> Option<&AmendKeys> {
         match self {
             Self::Change(ChangeImage {
-                change: Change::Keys(keys),
+                change:
+                    Change::Keys(keys)
+                    | Change::Amend(Some(Amend {
+                        encryption: Some(keys),
+                        ..
+                    })),
                 ..
             }) => Some(keys),
             _ => None,
@@ -468,6 +473,8 @@ pub struct Target {
     pub existing: bool,
     /// The target's backing chain, opened from the top layer that the user named (`-B`, `-o backing_file=`).
     pub backing: Option<Source>,
+    /// What the user says of the encryption inside an image that exists: `encrypt.*`.
+    pub encrypt: Encryption,
 }
 
 impl Target {
@@ -476,7 +483,11 @@ impl Target {
     pub const fn key(&self) -> Option<&ImageText> {
         match &self.create {
             Create::Luks(options) => options.key.as_ref(),
-            _ => None,
+            Create::Qcow2(Qcow2Create {
+                encryption: Some(encryption),
+                ..
+            }) => encryption.key(),
+            _ => self.encrypt.key.as_ref(),
         }
     }
 }

@@ -36,6 +36,7 @@ mod modes;
 mod pbkdf2;
 mod random;
 mod secret;
+mod sectors;
 mod stripes;
 mod twofish;
 mod xts;

@@ -9,7 +9,7 @@ use core::fmt;
 
 use instar_abi::Slot;
 
-use crate::Result;
+use crate::{File, Result, from_usize, to_usize};
 
 /// Sealed bytes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,4 +111,26 @@ impl Sealing {
             Tweak::File => file,
         }
     }
+
+    /// Writes zeros of the disk: `length` bytes, whole units of the cipher, from `disk` on the disk and from `at` in the file.
+    ///
+    /// # Errors
+    /// They are not whole; the host's.
+    pub fn write_zeros(&self, file: &File<'_>, disk: u64, at: u64, length: u64) -> Result<()> {
+        let mut piece = alloc::vec![0; to_usize(length.min(PIECE))?];
+        let mut done = 0_u64;
+        while done < length {
+            let bytes = length.saturating_sub(done).min(PIECE);
+            let piece = piece.get_mut(..to_usize(bytes)?).unwrap_or_default();
+            piece.fill(0);
+            let (disk, at) = (disk.saturating_add(done), at.saturating_add(done));
+            self.key.encrypt(self.position(disk, at), piece)?;
+            file.write(at, piece)?;
+            done = done.saturating_add(from_usize(piece.len()).max(1));
+        }
+        Ok(())
+    }
 }
+
+/// Bytes of zeros that are written at a time.
+const PIECE: u64 = 1 << 20;

@@ -33,7 +33,9 @@ pub(crate) fn run(session: &Session<'_>, job: &CreateImage) -> Outcome<Done> {
     if let Create::Qcow2(options) = &target.create {
         let file = session.file(target.slot).at(Stage::Create)?;
         let data = formats::data_file(session, options).at(Stage::Create)?;
-        if instar_qcow2::create_empty(file, options, size, data).at(Stage::Create)? {
+        let seal = formats::seal(session, target.slot, options).at(Stage::Create)?;
+        let seal = seal.as_ref();
+        if instar_qcow2::create_empty(file, options, size, data, seal).at(Stage::Create)? {
             for file in data.iter().chain([&file]) {
                 file.flush().at(Stage::Finish)?;
             }

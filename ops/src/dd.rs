@@ -82,7 +82,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use instar_abi::Slot;
-    use instar_abi::job::{Create, RawCreate, Source, Target};
+    use instar_abi::job::{Create, Encryption, RawCreate, Source, Target};
 
     use super::*;
 
@@ -94,6 +94,7 @@ mod tests {
             create,
             existing: false,
             backing: None,
+            encrypt: Encryption::default(),
         };
         let Window {
             shift,

@@ -3,12 +3,12 @@
 use alloc::boxed::Box;
 
 use instar_abi::errno::EOPNOTSUPP;
-use instar_abi::job::{self, Amend, Change, Create, SizeRule};
+use instar_abi::job::{self, Amend, Change, Create, NewEncryption, SizeRule};
 use instar_abi::report::{Backing, Checked};
 use instar_disk::{
     Check, Edit, Fault, File, Findings, Format, Key, Opened, Resizing, Result, Slot, Target, fault,
 };
-use instar_qcow2::Keeping;
+use instar_qcow2::{Keeping, Seal};
 
 use crate::chain::Chain;
 use crate::session::Session;
@@ -65,17 +65,17 @@ pub(crate) fn unlock(format: Format, file: File<'_>, passphrase: &[u8]) -> Resul
     match format {
         Format::Luks => instar_luks::unlock(file, passphrase).map(Some),
         Format::Qcow2 => instar_qcow2::unlock(file, passphrase),
-        _ => unexpected_key(format, ""),
+        _ => Err(unexpected_key(format, "")),
     }
 }
 
 /// Says that the format has no key of that name.
-pub(crate) fn unexpected_key(format: Format, prefix: &str) -> Result<Option<Key>> {
+pub(crate) fn unexpected_key(format: Format, prefix: &str) -> Fault {
     let code = match prefix {
         "" => fault::luks::KEY_UNEXPECTED,
         _ => fault::luks::ENCRYPTION_UNEXPECTED,
     };
-    Err(Fault::new(code).named(format.name().as_bytes()))
+    Fault::new(code).named(format.name().as_bytes())
 }
 
 /// Compares what the user says of the encryption inside an image with what is there.
@@ -153,7 +153,10 @@ pub(crate) fn edit<'s, 'h: 's>(
 ) -> Result<Box<dyn Edit + 's>> {
     let seed = &session.job.seed;
     let sizeable = match format {
-        Format::Qcow2 => return instar_qcow2::edit(file),
+        Format::Qcow2 => {
+            let plan = session.plan().transpose();
+            return instar_qcow2::edit_with(file, session.key(file.slot())?, plan);
+        }
         Format::Raw => instar_raw::edit(file),
         Format::Parallels => instar_parallels::edit(file),
         Format::Qcow => instar_qcow::edit(file),
@@ -310,7 +313,8 @@ pub(crate) fn create<'h>(
         Create::Raw(options) => instar_raw::create(file, options, size),
         Create::Qcow2(options) if target.existing => {
             let data = data_file(session, options)?;
-            instar_qcow2::existing(file, size, data, compress)
+            let key = session.key(target.slot)?;
+            instar_qcow2::existing_with(file, size, data, key, compress)
         }
         Create::Vmdk(_) | Create::Qcow(_) if target.existing && compress => {
             Err(Fault::new(fault::core::NO_COMPRESSION))
@@ -326,7 +330,8 @@ pub(crate) fn create<'h>(
         }
         Create::Qcow2(options) => {
             let data = data_file(session, options)?;
-            instar_qcow2::create(file, options, size, data, compress)
+            let seal = seal(session, target.slot, options)?;
+            instar_qcow2::create_with(file, options, size, data, seal.as_ref(), compress)
         }
         Create::Parallels(options) => instar_parallels::create(file, options, size),
         Create::Qcow(options) => instar_qcow::create(file, options, size, compress),
@@ -346,6 +351,24 @@ pub(crate) fn create<'h>(
         Create::Vpc(options) => instar_vhd::create(file, options, size, seed),
         Create::Vhdx(options) => instar_vhdx::create(file, options, size, seed),
     }
+}
+
+/// How a new qcow2 image is sealed, if it is.
+pub(crate) fn seal<'s>(
+    session: &'s Session<'_>,
+    slot: Slot,
+    options: &job::Qcow2Create,
+) -> Result<Option<Seal<'s>>> {
+    Ok(match &options.encryption {
+        None => None,
+        Some(NewEncryption::Luks(_)) => Some(Seal::Luks(session.made()?)),
+        Some(NewEncryption::Aes(_)) => {
+            let key = session
+                .key(slot)?
+                .ok_or_else(|| Fault::new(fault::luks::NO_KEY))?;
+            Some(Seal::Aes(key))
+        }
+    })
 }
 
 /// Whether clusters of an image of this format can be compressed one by one.
@@ -374,7 +397,10 @@ pub(crate) fn readable<'h>(
     let seed = &session.job.seed;
     match format {
         Format::Raw => instar_raw::existing(file, 0),
-        Format::Qcow2 => instar_qcow2::readable(file, apart.first().copied(), keeping),
+        Format::Qcow2 => {
+            let key = session.key(file.slot())?;
+            instar_qcow2::readable(file, apart.first().copied(), key, keeping)
+        }
         Format::Parallels => instar_parallels::readable(file),
         Format::Qcow => instar_qcow::readable(file, keeping.covered),
         Format::Qed => instar_qed::readable(file, keeping.covered),

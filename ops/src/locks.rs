@@ -3,10 +3,10 @@
 
 use alloc::vec::Vec;
 
-use instar_abi::job::{AmendKeys, Create, LuksCreate, Source, Verb};
+use instar_abi::job::{Create, LuksCreate, NewEncryption, Qcow2Create, Source, Target, Verb};
 use instar_abi::{Format, ImageText, NamedSecret, Slot};
-use instar_disk::{Fault, File, Key, Result, fault};
-use instar_luks::{New, Plan, Unlocked};
+use instar_crypt::luks1::{Made, Plan};
+use instar_disk::{Fault, Key, Result, fault};
 
 use crate::detect::detect;
 use crate::formats;
@@ -17,7 +17,7 @@ use crate::session::{Session, internal};
 pub(crate) struct Locks {
     opened: Vec<(Slot, Result<Key>)>,
     /// The header of the new image, and its key.
-    made: Option<Result<New>>,
+    made: Option<Result<Made>>,
     /// What becomes of key slots.
     plan: Option<Result<Plan>>,
 }
@@ -34,37 +34,37 @@ impl Locks {
         let locked = images.into_iter().flat_map(Source::layers);
         let (mut opened, mut made, mut plan) = (Vec::new(), None, None);
         for image in locked {
-            let key = match (verb.keys(), &image.key) {
-                (None, _) => unlock(session, image, secrets).transpose(),
-                (Some(_), None) => None,
-                (Some(keys), Some(id)) => Some(named(secrets, id).and_then(|secret| {
-                    let unlocked = Unlocked::open(locked_file(session, image)?, text(secret)?)?;
-                    plan = Some(planned(&unlocked, keys, secrets));
-                    unlocked.key()
-                })),
+            let key = match verb.keys() {
+                None => unlock(session, image, secrets),
+                Some(keys) => unlock_to_plan(session, image, secrets, &mut |unlocked| {
+                    plan = Some(random(secrets).and_then(|random| {
+                        let passphrase = |id: &ImageText| named(secrets, id).and_then(text);
+                        match unlocked {
+                            Unlocked::Luks(disk) => disk.plan(keys, &passphrase, random),
+                            Unlocked::Qcow2(image) => image.plan(keys, &passphrase, random),
+                        }
+                    }));
+                }),
             };
-            opened.extend(key.map(|key| (image.slot, key)));
+            opened.extend(key.transpose().map(|key| (image.slot, key)));
         }
-        if let Some(target) = verb.target()
-            && let Create::Luks(options) = &target.create
-            && let Some(id) = &options.key
-        {
-            let secret = named(secrets, id);
+        if let Some(target) = verb.target() {
             if target.existing {
-                let key = secret.and_then(|secret| {
-                    let file = session.file(target.slot)?;
-                    formats::unlock(Format::Luks, file, text(secret)?)
-                });
-                opened.extend(key.transpose().map(|key| (target.slot, key)));
-            } else {
-                made = Some(secret.and_then(|secret| make(options, secret, secrets)));
+                let key = unlock(session, &existing(target), secrets).transpose();
+                opened.extend(key.map(|key| (target.slot, key)));
+            } else if let Some((options, id)) = luks(&target.create) {
+                made = Some(make(options, id, secrets));
+            }
+            if let Some(id) = legacy(target) {
+                let key = named(secrets, id).and_then(|secret| instar_qcow2::legacy_key(text(secret)?));
+                opened.push((target.slot, key));
             }
         }
         Self { opened, made, plan }
     }
 
     /// The header of the new image, if it is sealed.
-    pub(crate) fn made(&self) -> Result<&New> {
+    pub(crate) fn made(&self) -> Result<&Made> {
         match &self.made {
             Some(made) => made.as_ref().map_err(Clone::clone),
             None => Err(Fault::new(fault::luks::NO_KEY)),
@@ -86,6 +86,52 @@ impl Locks {
 
 /// The key of an image, if the user named a secret for it and it is encrypted.
 fn unlock(session: &Session<'_>, image: &Source, secrets: &[NamedSecret]) -> Result<Option<Key>> {
+    match secret_of(session, image)? {
+        Some((format, id)) => {
+            let file = session.file(image.slot)?;
+            formats::unlock(format, file, text(named(secrets, id)?)?)
+        }
+        None => Ok(None),
+    }
+}
+
+/// An image whose key slots can be changed.
+enum Unlocked<'u, 'h> {
+    Luks(&'u instar_luks::Unlocked<'h>),
+    Qcow2(&'u instar_qcow2::Unlocked<'h>),
+}
+
+/// The same for an image whose key slots are to be changed: `plan` is told of one that has such.
+fn unlock_to_plan(
+    session: &Session<'_>,
+    image: &Source,
+    secrets: &[NamedSecret],
+    plan: &mut dyn FnMut(Unlocked<'_, '_>),
+) -> Result<Option<Key>> {
+    let Some((format, id)) = secret_of(session, image)? else {
+        return Ok(None);
+    };
+    let file = session.file(image.slot)?;
+    let passphrase = text(named(secrets, id)?)?;
+    match format {
+        Format::Luks => {
+            let unlocked = instar_luks::Unlocked::open(file, passphrase)?;
+            plan(Unlocked::Luks(&unlocked));
+            unlocked.key().map(Some)
+        }
+        Format::Qcow2 => match instar_qcow2::Unlocked::open(file, passphrase)? {
+            Some(unlocked) => {
+                plan(Unlocked::Qcow2(&unlocked));
+                unlocked.key().map(Some)
+            }
+            None => formats::unlock(format, file, passphrase),
+        },
+        _ => Err(formats::unexpected_key(format, "")),
+    }
+}
+
+/// The format of an image that the user named a secret for, and its name.
+fn secret_of<'s>(session: &Session<'_>, image: &'s Source) -> Result<Option<(Format, &'s ImageText)>> {
     if image.key.is_none() && image.encrypt.key.is_none() {
         return Ok(None);
     }
@@ -100,32 +146,50 @@ fn unlock(session: &Session<'_>, image: &Source, secrets: &[NamedSecret]) -> Res
     };
     formats::expect_encryption(format, file, &image.encrypt)?;
     match (id, other) {
-        (Some(id), _) => formats::unlock(format, file, text(named(secrets, id)?)?),
-        (None, Some(_)) if format == Format::Qcow2 => formats::unexpected_key(format, ""),
-        (None, _) => formats::unexpected_key(format, "encrypt."),
+        (Some(id), _) => Ok(Some((format, id))),
+        (None, Some(_)) if format == Format::Qcow2 => Err(formats::unexpected_key(format, "")),
+        (None, _) => Err(formats::unexpected_key(format, "encrypt.")),
     }
 }
 
-/// The file of an image whose key slots are changed: no other format has such.
-fn locked_file<'h>(session: &Session<'h>, image: &Source) -> Result<File<'h>> {
-    let file = session.file(image.slot)?;
-    let format = match image.format {
-        Some(format) => format,
-        None => detect(&file)?,
+fn make(options: &LuksCreate, id: &ImageText, secrets: &[NamedSecret]) -> Result<Made> {
+    Made::new(options, text(named(secrets, id)?)?, random(secrets)?)
+}
+
+/// The target as an image that is there.
+fn existing(target: &Target) -> Source {
+    let key = match &target.create {
+        Create::Luks(options) => options.key.clone(),
+        _ => None,
     };
-    match format {
-        Format::Luks => Ok(file),
-        _ => Err(Fault::new(fault::luks::KEY_UNEXPECTED).named(format.name().as_bytes())),
+    Source {
+        key,
+        encrypt: target.encrypt.clone(),
+        ..Source::new(target.slot, Some(target.create.format()))
     }
 }
 
-fn planned(unlocked: &Unlocked<'_>, keys: &AmendKeys, secrets: &[NamedSecret]) -> Result<Plan> {
-    let passphrase = |id: &ImageText| named(secrets, id).and_then(text);
-    unlocked.plan(keys, &passphrase, random(secrets)?)
+/// The LUKS header that a new image is to have, and the secret that opens it.
+fn luks(create: &Create) -> Option<(&LuksCreate, &ImageText)> {
+    match create {
+        Create::Luks(options)
+        | Create::Qcow2(Qcow2Create {
+            encryption: Some(NewEncryption::Luks(options)),
+            ..
+        }) => Some((options, options.key.as_ref()?)),
+        _ => None,
+    }
 }
 
-fn make(options: &LuksCreate, secret: &NamedSecret, secrets: &[NamedSecret]) -> Result<New> {
-    instar_luks::make(options, text(secret)?, random(secrets)?)
+/// The secret that a new image is sealed with by itself.
+const fn legacy(target: &Target) -> Option<&ImageText> {
+    match &target.create {
+        Create::Qcow2(Qcow2Create {
+            encryption: Some(NewEncryption::Aes(id)),
+            ..
+        }) => Some(id),
+        _ => None,
+    }
 }
 
 /// What the host gave for new keys.

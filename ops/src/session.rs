@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use instar_abi::report::{Failure, Stage};
 use instar_abi::{Job, NamedSecret, Slot};
+use instar_crypt::luks1;
 use instar_disk::{Fault, File, Host, Key, Result, fault};
 
 use crate::locks::Locks;
@@ -45,12 +46,12 @@ impl<'h> Session<'h> {
     }
 
     /// What becomes of key slots, if anything does.
-    pub(crate) fn plan(&self) -> Result<Option<&instar_luks::Plan>> {
+    pub(crate) fn plan(&self) -> Result<Option<&luks1::Plan>> {
         self.locks.plan()
     }
 
     /// The header of the new image, if it is sealed.
-    pub(crate) fn made(&self) -> Result<&instar_luks::New> {
+    pub(crate) fn made(&self) -> Result<&luks1::Made> {
         self.locks.made()
     }
 

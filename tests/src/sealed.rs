@@ -1,4 +1,4 @@
-//! LUKS disks in tests: what they are sealed with, and what qemu-img finds in them.
+//! LUKS disks and encrypted qcow2 images in tests: what they are sealed with, and what qemu-img finds in them.
 
 use crate::{Bench, Outcome};
 
@@ -7,6 +7,29 @@ pub const SECRET: &str = "secret,id=s,data=correct horse";
 
 /// Options of a new one whose key is derived in next to no time.
 pub const OPTIONS: &str = "key-secret=s,iter-time=10";
+
+/// Options of a new qcow2 image that is encrypted by LUKS; its key is derived in next to no time.
+pub const LUKS: &str = "encrypt.format=luks,encrypt.iter-time=10";
+
+/// Options of one that is encrypted in the older way.
+pub const AES: &str = "encrypt.format=aes";
+
+/// The words of a line about encrypted qcow2 images. `$S` are two secrets, `$L` and `$A` begin the options of the images that the first opens.
+#[must_use]
+pub fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for word in line.split(' ') {
+        if word == "$S" {
+            for secret in ["secret,id=s,data=correct horse", "secret,id=t,data=battery staple"] {
+                words.extend(["--object".to_owned(), secret.to_owned()]);
+            }
+            continue;
+        }
+        let word = word.replace("$L", "driver=qcow2,encrypt.format=luks,encrypt.key-secret=s,file.filename=");
+        words.push(word.replace("$A", "driver=qcow2,encrypt.format=aes,encrypt.key-secret=s,file.filename="));
+    }
+    words
+}
 
 /// qemu-img compares a raw disk with the one that it decrypts.
 #[must_use]

@@ -39,4 +39,6 @@ super::faults! {
     SIZE_NEGATIVE = 0x0a11, "Image size cannot be negative";
     /// A size that makes the disk shorter, and the user has not said that it may.
     SHORTER = 0x0a12, "size= would make the disk shorter: what is behind its new end would be lost; --force does so";
+    /// Options of encryption for an image whose encryption has no key slots.
+    NOT_LUKS = 0x0a13, "Only LUKS encryption options can be amended";
 }

@@ -107,6 +107,10 @@ super::faults! {
     SLOT_FREE = 0x1a33, "Given keyslot {0} is already erased (inactive) ";
     /// Key slots. Number: the slot.
     SLOT_LAST = 0x1a34, "Attempt to erase the only active keyslot {0} which will erase all the data in the image irreversibly - refusing operation";
+    /// `state` was not given.
+    STATE_MISSING = 0x1a35, "Parameter 'state' is missing";
+    /// A `state` that is none. Text: the word.
+    STATE = 0x1a36, "Parameter 'state' does not accept value '{text}'";
     /// LUKS2: neither copy has a right checksum.
     HEADER_CHECKSUM = 0x1a50, "neither copy of the LUKS2 header has a right checksum";
     /// LUKS2. Text: what.

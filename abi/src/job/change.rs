@@ -66,8 +66,8 @@ pub enum NewSize {
 /// Other options of an image. Those that are none stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amend {
-    /// Any option that begins with `encrypt.` was given.
-    pub encryption: bool,
+    /// What becomes of the key slots inside: options that begin with `encrypt.`.
+    pub encryption: Option<AmendKeys>,
     /// `size`, bytes.
     pub size: Option<u64>,
     /// `compat`, the user's word.
@@ -94,7 +94,7 @@ pub struct Amend {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AmendKeys {
     /// `state`: whether slots are to open, or no more.
-    pub active: bool,
+    pub state: KeyState,
     /// `new-secret`: the name of the secret that is to open one.
     pub new: Option<ImageText>,
     /// `old-secret`: the name of a secret that opens them.
@@ -107,6 +107,19 @@ pub struct AmendKeys {
     pub speeds: Vec<(HashName, Speed)>,
     /// `--force`: also what cannot be undone.
     pub force: bool,
+}
+
+/// `state`, as the user said it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyState {
+    /// Slots are to open.
+    Active,
+    /// They are to open no more.
+    Inactive,
+    /// Not at all.
+    Unsaid,
+    /// By a word that means nothing.
+    Unknown(ImageText),
 }
 
 /// `bitmap`: what is done with the bitmaps of an image, one action after the other.

@@ -113,6 +113,28 @@ pub struct Qcow2Create {
     pub data_file_raw: bool,
     /// `keep_data_file`: the data file has the disk's bytes already.
     pub keeps_data: bool,
+    /// `encrypt.*`: how its data is sealed, if it is.
+    pub encryption: Option<NewEncryption>,
+}
+
+/// How a new image is encrypted inside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NewEncryption {
+    /// `aes`: by the passphrase itself, the name of whose secret this is.
+    Aes(ImageText),
+    /// `luks`: by a key that a LUKS header holds.
+    Luks(LuksCreate),
+}
+
+impl NewEncryption {
+    /// The name of the secret that it is sealed with.
+    #[must_use]
+    pub const fn key(&self) -> Option<&ImageText> {
+        match self {
+            Self::Aes(key) => Some(key),
+            Self::Luks(options) => options.key.as_ref(),
+        }
+    }
 }
 
 impl Default for Qcow2Create {
@@ -130,6 +152,7 @@ impl Default for Qcow2Create {
             data_file: None,
             data_file_raw: false,
             keeps_data: false,
+            encryption: None,
         }
     }
 }

@@ -15,13 +15,18 @@
 
 mod create;
 mod header;
+mod keys;
+mod made;
 mod raw;
 mod slots;
+mod time;
 mod unlock;
 
 pub use create::{New, Options};
 pub use header::{Header, Slot};
 pub(crate) use header::{hash_named, luks_cipher, until_nul};
+pub use keys::{Passphrase, Plan};
+pub use made::Made;
 pub use raw::{HEADER_BYTES, MAGIC, RawHeader, RawSlot, SECTOR, state};
 pub use slots::Write;
 pub use unlock::{ReadAt, Unlocked};

@@ -1,64 +1,17 @@
 //! A new disk.
 //!
 //! ```text
-//!  make    passphrase, random bytes ─► New: key, header, key material     before any image is read
-//!  create  New ─► the file's length, key material ─► data … ─► header     the header is written last: a file without it is none
+//!  Made ─► the file's length, key material ─► data … ─► header     the header is written last: a file without it is none
 //! ```
 
 use alloc::boxed::Box;
 
-use instar_crypt::luks1::{self, Options, Write};
-use instar_crypt::{Effort, Limits, Random, Secret};
+use instar_crypt::luks1::Made;
 use instar_disk::errno::EFBIG;
 use instar_disk::job::{LuksCreate, Preallocation};
-use instar_disk::{Fault, File, FileKind, Key, Preallocate, Result, Target, fault};
+use instar_disk::{Fault, File, FileKind, Preallocate, Result, Target, fault};
 
-use crate::effort;
-use crate::sectors::Sectors;
 use crate::target::Luks;
-
-/// A header that stands in no file yet, and its key.
-pub struct New {
-    key: Key,
-    /// Bytes before the data.
-    bytes: u64,
-    material: Write,
-    header: Write,
-}
-
-/// Makes a header whose first key slot opens with the passphrase.
-///
-/// # Errors
-/// No such cipher exists.
-pub fn make(options: &LuksCreate, passphrase: &[u8], random: &[u8; 32]) -> Result<New> {
-    let mut go_on = || Ok(());
-    let speed = options.speed;
-    // What the user asked for may take long.
-    let limits = Limits {
-        iterations: u64::from(u32::MAX),
-        ..Limits::DEFAULT
-    };
-    let made = luks1::New::make(
-        &Options {
-            cipher: options.cipher,
-            hash: options.hash,
-            passphrase: &Secret::copy_of(passphrase),
-            slot_iterations: effort::for_slot(speed, options.hash, options.cipher.key_bytes())?,
-            digest_iterations: effort::for_digest(speed, options.hash)?,
-            detached: options.detached,
-        },
-        &mut Random::new(random)?,
-        &mut Effort::new(limits, &mut go_on),
-    )?;
-    let cipher = made.header.cipher_of(&made.key)?;
-    let [material, header] = made.writes;
-    Ok(New {
-        key: Key::new(Sectors { cipher, bytes: 512 }),
-        bytes: made.bytes,
-        material,
-        header,
-    })
-}
 
 /// Lays the file out for a disk of `size` bytes.
 ///
@@ -67,7 +20,7 @@ pub fn make(options: &LuksCreate, passphrase: &[u8], random: &[u8; 32]) -> Resul
 pub fn create<'h>(
     file: File<'h>,
     options: &LuksCreate,
-    new: &New,
+    new: &Made,
     size: u64,
 ) -> Result<Box<dyn Target + 'h>> {
     let data = if options.detached { 0 } else { size };

@@ -2,12 +2,12 @@
 
 use alloc::boxed::Box;
 
+use instar_crypt::luks1::Plan;
 use instar_disk::fault::resize as faults;
 use instar_disk::job::{Change, Preallocation};
 use instar_disk::{Edit, Fault, File, FileKind, Key, Resizing, Result, fault, reservation, set_length};
 
 use crate::header::{self, Header};
-use crate::slots::Plan;
 
 /// Opens a disk to be changed in place.
 ///

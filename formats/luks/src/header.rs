@@ -5,8 +5,6 @@ use instar_crypt::{Cipher, Effort, Secret, luks2};
 use instar_disk::{Fault, File, Key, Result, align_down, align_up, fault, from_usize};
 use zerocopy::{FromZeros, IntoBytes};
 
-use crate::sectors::Sectors;
-
 /// Bytes that the reference tool counts files in, and of a sector of version 1.
 const SECTOR: usize = 512;
 
@@ -95,6 +93,6 @@ impl Header {
             Self::One(_) => SECTOR,
             Self::Two(header) => header.sector_bytes,
         };
-        Ok(Key::new(Sectors { cipher, bytes }))
+        Ok(cipher.of_sectors(bytes))
     }
 }

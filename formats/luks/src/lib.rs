@@ -9,7 +9,7 @@
 //!  open    Key        ─► Image    one run of sealed data
 //!  look               ─► Image    what the header says, for `info`
 //!  Unlocked::plan     ─► Plan     other keys, for edit, which writes it
-//!  make    passphrase ─► New      a header for create, which writes it last
+//!  create  Made       ─► Target   a header that was made before, which is written last
 //! ```
 //!
 //! Principles:
@@ -29,20 +29,16 @@ extern crate alloc;
 
 mod create;
 mod edit;
-mod effort;
 mod header;
 mod image;
 mod info;
 mod probe;
-mod sectors;
-mod slots;
 mod target;
 mod unlock;
 
-pub use create::{New, create, make};
+pub use create::create;
 pub use edit::edit;
 pub use image::{look, open};
 pub use probe::probe;
-pub use slots::{Passphrase, Plan};
 pub use target::existing;
 pub use unlock::{Unlocked, unlock};

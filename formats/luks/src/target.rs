@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use instar_crypt::luks1::Write;
-use instar_disk::{Fault, File, Key, Placement, Result, Sealing, Target, Tweak, fault, from_usize, to_usize};
+use instar_disk::{Fault, File, Key, Placement, Result, Sealing, Target, Tweak, fault};
 
 use crate::header::{self, Header};
 
@@ -37,6 +37,15 @@ pub(crate) struct Luks<'h> {
     pub(crate) header: Option<Write>,
 }
 
+impl Luks<'_> {
+    fn seal(&self) -> Sealing {
+        Sealing {
+            key: self.key.clone(),
+            tweak: Tweak::Disk,
+        }
+    }
+}
+
 impl Target for Luks<'_> {
     fn size(&self) -> u64 {
         self.size
@@ -61,25 +70,13 @@ impl Target for Luks<'_> {
 
     /// Zeros on the disk are no zeros in the file.
     fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
-        let mut done = 0_u64;
-        let mut piece = alloc::vec![0; to_usize(length.next_multiple_of(SECTOR).min(PIECE))?];
-        while done < length {
-            let at = offset.saturating_add(done);
-            let bytes = length.saturating_sub(done).next_multiple_of(SECTOR).min(PIECE);
-            let piece = piece.get_mut(..to_usize(bytes)?).unwrap_or_default();
-            piece.fill(0);
-            self.key.encrypt(at, piece)?;
-            self.file.write(self.payload.saturating_add(at), piece)?;
-            done = done.saturating_add(from_usize(piece.len()).max(1));
-        }
-        Ok(())
+        let at = self.payload.saturating_add(offset);
+        self.seal()
+            .write_zeros(&self.file, offset, at, length.next_multiple_of(SECTOR))
     }
 
     fn sealing(&self) -> Option<Sealing> {
-        Some(Sealing {
-            key: self.key.clone(),
-            tweak: Tweak::Disk,
-        })
+        Some(self.seal())
     }
 
     fn begins_as_zeros(&self) -> bool {
@@ -100,6 +97,3 @@ impl Target for Luks<'_> {
 
 /// The unit of the cipher.
 const SECTOR: u64 = 512;
-
-/// Bytes of zeros that are written at a time.
-const PIECE: u64 = 1 << 20;

@@ -1,6 +1,8 @@
 //! From a passphrase to the key.
 
+use instar_crypt::luks1::{Passphrase, Plan};
 use instar_crypt::{Effort, Limits, Secret};
+use instar_disk::job::AmendKeys;
 use instar_disk::{File, Key, Result};
 
 use crate::header::{self, Header};
@@ -39,6 +41,17 @@ impl<'h> Unlocked<'h> {
     pub fn key(&self) -> Result<Key> {
         let key = self.header.key(&self.key);
         key.map_err(|fault| fault.in_file(self.file.slot()))
+    }
+
+    /// Plans what becomes of the key slots.
+    ///
+    /// # Errors
+    /// What speaks against it, in the reference tool's order.
+    pub fn plan(&self, keys: &AmendKeys, passphrase: &Passphrase<'_>, random: &[u8; 32]) -> Result<Plan> {
+        let header = header::read_to_write(&self.file)?;
+        let mut read = |offset, into: &mut [u8]| self.file.read_exact(offset, into);
+        let planned = header.plan(&self.key, &mut read, keys, passphrase, random);
+        planned.map_err(|fault| fault.in_file(self.file.slot()))
     }
 }
 

@@ -7,7 +7,7 @@
     reason = "a failure is a test failure"
 )]
 
-use instar_disk::job::{AmendKeys, Change};
+use instar_disk::job::{AmendKeys, Change, KeyState};
 use instar_disk::{File, ImageText, Opened, Result, Target};
 use instar_luks::Unlocked;
 use instar_testkit::conformance::{
@@ -157,7 +157,11 @@ fn a_changed_disk_is_written_to_or_refused() {
 /// How key slots are changed in these tests: in no time.
 fn wanted(active: bool, slot: Option<u32>) -> AmendKeys {
     AmendKeys {
-        active,
+        state: if active {
+            KeyState::Active
+        } else {
+            KeyState::Inactive
+        },
         new: active.then(|| ImageText::new(b"new")),
         old: None,
         slot,

@@ -55,14 +55,14 @@ mod snapshot;
 mod space;
 
 pub use check::{check, check_within};
-pub use edit::edit;
-pub use edit::fill::{Keeping, existing, readable};
+pub use edit::fill::{Keeping, existing, existing_with, readable};
+pub use edit::{edit, edit_with};
 pub use extensions::{BitmapDirectory, Extensions};
 pub use features::Features;
 pub use header::{Header, TableRange};
 pub use layout::{Layout, RefcountSpace};
-pub use luks::{expect_encryption, unlock};
-pub use new::create::create;
+pub use luks::{Seal, Unlocked, expect_encryption, legacy_key, unlock};
+pub use new::create::{create, create_with};
 pub use new::empty::create_empty;
 pub use new::measure::{Full, bitmap_bytes, check_size};
 pub use probe::probe;

@@ -72,6 +72,7 @@ impl<'h> Writer<'h> {
                 .ok_or_else(|| Fault::new(fault::core::READ_ONLY_FORMAT).in_file(slot))?,
             existing: true,
             backing: None,
+            encrypt: job::Encryption::default(),
         };
         Ok(Self {
             target: formats::create(session, &existing, 0, false, None)?,

@@ -7,7 +7,7 @@
     reason = "a failure is a test failure, and not every test uses everything"
 )]
 
-use instar_abi::job::{Bounds, Convert, Create, RawCreate, Seed, Source, Target, Verb};
+use instar_abi::job::{Bounds, Convert, Create, Encryption, RawCreate, Seed, Source, Target, Verb};
 use instar_abi::{FileFacts, Job, Report, Slot};
 use instar_testkit::Native;
 
@@ -30,6 +30,7 @@ pub(crate) fn raw_target(slot: Slot, existing: bool) -> Target {
         create: Create::Raw(RawCreate::default()),
         existing,
         backing: None,
+        encrypt: Encryption::default(),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::ops::Deref;
 
 use instar_abi::job::{
-    Bounds, Commit, Convert, CopyBitmaps, Create, NewBacking, RawCreate, Rebase, Seed, Source, Target, Verb,
+    Bounds, Commit, Convert, CopyBitmaps, Create, Encryption, NewBacking, RawCreate, Rebase, Seed, Source,
+    Target, Verb,
 };
 use instar_abi::{FileFacts, Format, Job, Report};
 use instar_disk::Host;
@@ -147,6 +148,7 @@ pub(crate) fn conversion(files: &[FileFacts; 2]) -> Convert {
             create: Create::Raw(RawCreate::default()),
             existing: false,
             backing: None,
+            encrypt: Encryption::default(),
         },
         sparse: 4096,
         compress: false,

@@ -578,15 +578,6 @@ fn command_lines_of_callers_work_under_their_limits(bench: &Bench) {
 }
 
 fn create_names_what_it_does_not_support(bench: &Bench) {
-    let words = ["create", "-f", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=s"];
-    let object = ["--object", "secret,id=s,data=x", "-o", "encrypt.iter-time=10"];
-    let all = || words.iter().chain(&object).chain(&["image", "1M"]).copied();
-    let theirs = bench.qemu(all());
-    let ours = bench.instar(all());
-    ours.fails_with("does not write encrypted images");
-    ledger::deviates("no-encryption", &theirs.code(), &ours.code());
-    let _ = fs::remove_file(bench.path("image"));
-
     let words = ["create", "-q", "-f", "vmdk", "image", "300T"];
     let [theirs, ours] = [bench.qemu(words), bench.instar(words)];
     ours.fails();

@@ -50,6 +50,7 @@ mod parallels;
 mod parts;
 mod qcow;
 mod qcow2_encrypted;
+mod qcow2_encrypting;
 mod qed;
 mod random;
 mod read_only;

@@ -3,23 +3,8 @@
 use std::fs;
 
 use instar_tests::compare::{same_bytes, same_outcome};
+use instar_tests::sealed::{AES, LUKS, words};
 use instar_tests::{Bench, both_sandboxes, disk};
-
-/// The words of a line. `$S` are two secrets, `$L` and `$A` begin the options of the images that the first opens.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for word in line.split(' ') {
-        if word == "$S" {
-            for secret in ["secret,id=s,data=correct horse", "secret,id=t,data=battery staple"] {
-                words.extend(["--object".to_owned(), secret.to_owned()]);
-            }
-            continue;
-        }
-        let word = word.replace("$L", "driver=qcow2,encrypt.format=luks,encrypt.key-secret=s,file.filename=");
-        words.push(word.replace("$A", "driver=qcow2,encrypt.format=aes,encrypt.key-secret=s,file.filename="));
-    }
-    words
-}
 
 /// `image`, which qemu-img makes of `disk.raw`.
 fn image(bench: &Bench, options: &str) {
@@ -34,9 +19,6 @@ fn agree(bench: &Bench, line: &str) {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     same_outcome(bench, &words, line);
 }
-
-const LUKS: &str = "encrypt.format=luks,encrypt.iter-time=10";
-const AES: &str = "encrypt.format=aes";
 
 both_sandboxes!(
     every_method_is_read_in_every_variant,

@@ -90,12 +90,14 @@ impl<'h> Ledger<'h> {
             shr(start, bits)..shr_up(end, bits)
         };
         let table = |table: TableRange, entry: u64| whole(table.offset, table.entries.saturating_mul(entry));
+        let (luks_offset, luks_bytes) = header.extensions.crypto_header.unwrap_or((0, 0));
         ledger.careful = Some(Careful {
             reserved: alloc::vec![
                 0..1,
                 table(header.l1, 8),
                 table(header.refcount_table, 8),
                 table(header.snapshots, limit::SNAPSHOT_LEAST),
+                whole(luks_offset, luks_bytes),
             ],
             ..Careful::default()
         });

@@ -35,14 +35,15 @@ mod tree;
 
 use alloc::boxed::Box;
 
+use instar_crypt::luks1::Plan;
 use instar_disk::job::{Amend, Change};
 use instar_disk::report::Backing;
-use instar_disk::{Edit, EditBitmaps, Fault, File, Resizing, Result, fault};
+use instar_disk::{Edit, EditBitmaps, Fault, File, Key, Resizing, Result, Sealing, fault};
 
 use crate::check::repair;
 use crate::header::Header;
+use crate::luks;
 use crate::num::internal;
-use crate::raw::crypt;
 
 /// Opens a qcow2 image to change it in place. One that is marked dirty is repaired first; else nothing is written before a change has
 /// been judged.
@@ -50,10 +51,28 @@ use crate::raw::crypt;
 /// # Errors
 /// What is wrong with the header; an image that is corrupt or encrypted, or cannot be repaired; the host's.
 pub fn edit<'h>(file: File<'h>) -> Result<Box<dyn Edit + 'h>> {
+    edit_with(file, None, None)
+}
+
+/// The same, with the key of an encrypted image, and what is planned for its key slots, or what speaks against that.
+///
+/// # Errors
+/// As [`edit()`].
+pub fn edit_with<'h>(
+    file: File<'h>,
+    key: Option<Key>,
+    plan: Option<Result<&'h Plan>>,
+) -> Result<Box<dyn Edit + 'h>> {
     let header = Header::parse(file)?;
+    let sealing = luks::sealing(file, &header, key)?;
     changeable(&header).map_err(|fault| fault.in_file(file.slot()))?;
     let (file, header) = repair::clean(file, header)?;
-    Ok(Box::new(Editor { file, header }))
+    Ok(Box::new(Editor {
+        file,
+        header,
+        sealing,
+        plan,
+    }))
 }
 
 /// Whether it is one that we change.
@@ -61,15 +80,16 @@ fn changeable(header: &Header) -> Result<()> {
     if header.features.corrupt() {
         return Err(Fault::new(fault::qcow2_write::TARGET_CORRUPT));
     }
-    if header.encryption != crypt::NONE {
-        return Err(Fault::new(fault::core::ENCRYPTED));
-    }
     Ok(())
 }
 
 struct Editor<'h> {
     file: File<'h>,
     header: Header,
+    /// How its data is encrypted, if it is.
+    sealing: Option<Sealing>,
+    /// What becomes of its key slots.
+    plan: Option<Result<&'h Plan>>,
 }
 
 impl Edit for Editor<'_> {
@@ -82,7 +102,7 @@ impl Edit for Editor<'_> {
             Change::Amend(None) => Ok(()),
             // Refused before it comes here: no key opens this format so.
             Change::Keys(_) => Err(Fault::new(fault::amend::NOT_ENCRYPTED)),
-            Change::Amend(Some(options)) => amend::amend(file, header, options, None),
+            Change::Amend(Some(options)) => self.amend(options, None),
             Change::Rebase(new) => backing::switch(file, &header, new),
             Change::Empty(data) => {
                 let data = data.map(|facts| File::new(file.host(), facts));
@@ -101,11 +121,15 @@ impl Edit for Editor<'_> {
     }
 
     fn resize(&mut self, to: &mut Resizing<'_>) -> Result<()> {
-        resize::resize(self.file, self.header.clone(), to).map(|_| ())
+        resize::resize(self.file, self.header.clone(), self.sealing.as_ref(), to).map(|_| ())
     }
 
     fn amend(&mut self, options: &Amend, to: Option<&mut Resizing<'_>>) -> Result<()> {
-        amend::amend(self.file, self.header.clone(), options, to)
+        let sealed = amend::Sealed {
+            sealing: self.sealing.as_ref(),
+            plan: self.plan.as_ref(),
+        };
+        amend::amend(self.file, self.header.clone(), sealed, options, to)
     }
 
     fn judge(&mut self, change: &Change) -> Result<()> {

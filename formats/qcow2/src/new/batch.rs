@@ -27,6 +27,8 @@ pub(crate) struct Batch {
     next: u64,
     /// What is not written reads as zero: the rest of a table need not be written.
     trim: bool,
+    /// What stands in an entry of a table of `fixed` beside the place of its cluster.
+    mark: u64,
 }
 
 /// A layout in which everything has its place from the start.
@@ -57,7 +59,14 @@ impl Batch {
             bytes: Vec::new(),
             next: 0,
             trim,
+            mark: entry::COPIED,
         }
+    }
+
+    /// The same where clusters that have their place from the start read as zero until they are filled: what is in them does not.
+    pub(crate) fn zeroed(mut self) -> Self {
+        self.mark = entry::COPIED | entry::ZERO;
+        self
     }
 
     /// Makes the table number `table` the one being filled. Writes out what is complete when there is no room, but not if
@@ -222,7 +231,7 @@ impl Batch {
             .chunks_exact_mut(width)
         {
             if let Some(word) = bytes.first_chunk_mut::<8>() {
-                *word = (host | entry::COPIED).to_be_bytes();
+                *word = (host | self.mark).to_be_bytes();
             }
             host = add(host, self.layout.cluster())?;
         }

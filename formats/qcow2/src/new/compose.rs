@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0     header            72 bytes in version 2, 112 in version 3
-//!        extensions        backing format, data file, feature names (clusters of 8 KiB and more), end mark
+//!        extensions        backing format, data file, LUKS header, feature names (clusters of 8 KiB and more), end mark
 //!        backing file name
 //! ```
 
@@ -14,10 +14,11 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::refcount::Table;
 use crate::layout::Layout;
+use crate::luks;
 use crate::num::{index, length};
 use crate::raw::{
-    self, RawBitmapsExtension, RawExtension, RawFeatureName, RawHeader, autoclear, compatible, compression,
-    extension, incompatible, limit,
+    self, RawBitmapsExtension, RawCryptoExtension, RawExtension, RawFeatureName, RawHeader, autoclear,
+    compatible, compression, extension, incompatible, limit,
 };
 
 /// What a header says besides the options.
@@ -29,6 +30,8 @@ pub(crate) struct Tables {
     pub(crate) refcounts: Table,
     /// The bitmap directory, if there is one.
     pub(crate) bitmaps: Option<RawBitmapsExtension>,
+    /// The LUKS header, if there is one.
+    pub(crate) luks: Option<RawCryptoExtension>,
 }
 
 /// The header, its extensions and the backing file's name.
@@ -38,6 +41,7 @@ pub(crate) struct Tables {
 pub(crate) fn header(options: &Qcow2Create, layout: &Layout, tables: Tables) -> Result<Vec<u8>> {
     check_names(options)?;
     let mut raw = fields(options, layout)?;
+    raw.crypt_method.set(luks::method(options.encryption.as_ref()));
     raw.l1_table_offset.set(tables.l1_offset);
     raw.refcount_table_offset.set(tables.refcounts.offset);
     raw.refcount_table_clusters
@@ -47,7 +51,7 @@ pub(crate) fn header(options: &Qcow2Create, layout: &Layout, tables: Tables) -> 
         raw.autoclear_features
             .set(raw.autoclear_features.get() | autoclear::BITMAPS);
     }
-    let mut tail = extensions(options, layout, tables.bitmaps.as_ref());
+    let mut tail = extensions(options, layout, &tables);
     let start = u64::from(header_bytes(options.version));
     if let Some(name) = &options.backing_file {
         raw.backing_file_offset.set(start.saturating_add(length(&tail)));
@@ -131,7 +135,7 @@ fn fields(options: &Qcow2Create, layout: &Layout) -> Result<RawHeader> {
     Ok(raw)
 }
 
-fn extensions(options: &Qcow2Create, layout: &Layout, bitmaps: Option<&RawBitmapsExtension>) -> Vec<u8> {
+fn extensions(options: &Qcow2Create, layout: &Layout, tables: &Tables) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(format) = &options.backing_format {
         push_extension(&mut bytes, extension::BACKING_FORMAT, format.as_bytes());
@@ -139,11 +143,14 @@ fn extensions(options: &Qcow2Create, layout: &Layout, bitmaps: Option<&RawBitmap
     if let Some((_, name)) = &options.data_file {
         push_extension(&mut bytes, extension::DATA_FILE, name.as_bytes());
     }
+    if let Some(luks) = &tables.luks {
+        push_extension(&mut bytes, extension::CRYPTO_HEADER, luks.as_bytes());
+    }
     let used = u64::from(header_bytes(options.version)).saturating_add(length(&bytes));
     if options.version >= 3 && layout.cluster().saturating_sub(used) >= FEATURE_TABLE_ROOM {
         push_extension(&mut bytes, extension::FEATURE_TABLE, FEATURES.as_bytes());
     }
-    if let Some(bitmaps) = bitmaps {
+    if let Some(bitmaps) = &tables.bitmaps {
         push_extension(&mut bytes, extension::BITMAPS, bitmaps.as_bytes());
     }
     push_extension(&mut bytes, extension::END, &[]);

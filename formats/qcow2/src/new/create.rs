@@ -1,8 +1,8 @@
 //! Making a new image.
 //!
 //! ```text
-//!  as data comes     │header│L1│ data … │L2 …│ data … │L2 …│refcount blocks│refcount table│
-//!  preallocated      │header│L1│L2 of the whole disk│ data of the whole disk │refcount blocks│refcount table│
+//!  as data comes     │header│L1│(LUKS)│ data … │L2 …│ data … │L2 …│refcount blocks│refcount table│
+//!  preallocated      │header│L1│(LUKS)│L2 of the whole disk│ data of the whole disk │refcount blocks│refcount table│
 //! ```
 //!
 //! Data stays contiguous over gigabytes because L2 tables go to the file many at a time ([`super::batch`]) and
@@ -11,8 +11,10 @@
 
 use alloc::boxed::Box;
 
-use instar_disk::job::{Preallocation, Qcow2Create};
+use instar_disk::job::{NewEncryption, Preallocation, Qcow2Create};
 use instar_disk::{Codec, Fault, File, FileKind, Preallocate, Result, Target, ZeroHow, fault, job};
+
+use zerocopy::FromZeros;
 
 use super::batch::{Batch, Fixed};
 use super::compose::{self, Mark};
@@ -20,7 +22,9 @@ use super::refcount::{Refcounts, Table};
 use super::target::{New, Where};
 use crate::bitmaps::carried::Carried;
 use crate::layout::Layout;
-use crate::num::{add, shl};
+use crate::luks::Seal;
+use crate::num::{add, shl, shr_up};
+use crate::raw::RawCryptoExtension;
 use crate::space::Space;
 
 /// Makes an image of `size` bytes, rounded up to 512. `data_file` is the file behind `options.data_file`, if that is given;
@@ -35,7 +39,22 @@ pub fn create<'h>(
     data_file: Option<File<'h>>,
     compress: bool,
 ) -> Result<Box<dyn Target + 'h>> {
-    check(options, data_file.is_some(), compress)?;
+    create_with(file, options, size, data_file, None, compress)
+}
+
+/// The same, with what `options.encryption` asks for.
+///
+/// # Errors
+/// As [`create()`].
+pub fn create_with<'h>(
+    file: File<'h>,
+    options: &Qcow2Create,
+    size: u64,
+    data_file: Option<File<'h>>,
+    seal: Option<&Seal<'_>>,
+    compress: bool,
+) -> Result<Box<dyn Target + 'h>> {
+    check(options, data_file.is_some(), seal, compress)?;
     let layout = Layout::new(options, size)?;
     check_header(options, &layout)?;
     let data = data_file
@@ -50,6 +69,9 @@ pub fn create<'h>(
         let length = shl(layout.l1_clusters(), layout.cluster_bits())?;
         file.zero(l1_offset, length, ZeroHow::Keep)?;
     }
+    let luks = seal
+        .map(|seal| place_luks(&file, seal, &layout, &mut space))
+        .transpose()?;
     let place = match (options.preallocation, options.data_file_raw, data) {
         (Preallocation::Off, false, None) => Where::Appended,
         (Preallocation::Off, false, Some(data)) => Where::DataFile(data),
@@ -63,6 +85,7 @@ pub fn create<'h>(
         job::Compression::Zlib => Codec::Deflate,
         job::Compression::Zstd => Codec::Zstd,
     };
+    let tables = Batch::new(layout, l1_offset, fixed, fresh);
     Ok(Box::new(New {
         file,
         options: options.clone(),
@@ -70,8 +93,13 @@ pub fn create<'h>(
         place,
         codec: compress.then_some(codec),
         mark,
+        luks: luks.flatten(),
+        sealing: seal.map(Seal::sealing),
         space,
-        tables: Batch::new(layout, l1_offset, fixed, fresh),
+        tables: match seal {
+            Some(_) if options.version >= 3 && !options.extended_l2 => tables.zeroed(),
+            _ => tables,
+        },
         refcounts: Refcounts::new(layout),
         tail: None,
         bitmaps: Carried::default(),
@@ -79,7 +107,35 @@ pub fn create<'h>(
     }))
 }
 
-pub(crate) fn check(options: &Qcow2Create, data_file: bool, compress: bool) -> Result<()> {
+/// Gives the LUKS header its place and writes it there; nothing leads to it yet.
+fn place_luks(
+    file: &File<'_>,
+    seal: &Seal<'_>,
+    layout: &Layout,
+    space: &mut Space,
+) -> Result<Option<RawCryptoExtension>> {
+    let bytes = seal.header_bytes();
+    if bytes == 0 {
+        return Ok(None);
+    }
+    let clusters = shr_up(bytes, layout.cluster_bits());
+    let offset = space.take(clusters)?;
+    if file.kind() != FileKind::Fresh {
+        file.zero(offset, shl(clusters, layout.cluster_bits())?, ZeroHow::Keep)?;
+    }
+    seal.write_header(file, offset)?;
+    Ok(Some(RawCryptoExtension {
+        offset: offset.into(),
+        length: bytes.into(),
+    }))
+}
+
+pub(crate) fn check(
+    options: &Qcow2Create,
+    data_file: bool,
+    seal: Option<&Seal<'_>>,
+    compress: bool,
+) -> Result<()> {
     use fault::qcow2_write as faults;
     let v2 = options.version < 3;
     let preallocated = options.preallocation != Preallocation::Off;
@@ -104,9 +160,9 @@ pub(crate) fn check(options: &Qcow2Create, data_file: bool, compress: bool) -> R
         faults::PREALLOCATION_WITH_BACKING
     } else if preallocated && compress {
         faults::PREALLOCATION_COMPRESSED
-    } else if data_file && compress {
+    } else if compress && (data_file || seal.is_some()) {
         fault::core::NO_COMPRESSION
-    } else if data_file != options.data_file.is_some() {
+    } else if data_file != options.data_file.is_some() || seal.is_some() != options.encryption.is_some() {
         return Err(crate::num::internal(line!()));
     } else {
         return Ok(());
@@ -120,6 +176,8 @@ pub(crate) fn check_header(options: &Qcow2Create, layout: &Layout) -> Result<()>
         offset: 0,
         clusters: 1,
     };
+    let luks =
+        matches!(options.encryption, Some(NewEncryption::Luks(_))).then(RawCryptoExtension::new_zeroed);
     compose::header(
         options,
         layout,
@@ -127,6 +185,7 @@ pub(crate) fn check_header(options: &Qcow2Create, layout: &Layout) -> Result<()>
             l1_offset: 0,
             refcounts,
             bitmaps: None,
+            luks,
         },
     )
     .map(|_| ())

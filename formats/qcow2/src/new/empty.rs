@@ -1,7 +1,7 @@
 //! Making an image that is to stay empty, byte for byte as the reference tool makes it.
 //!
 //! ```text
-//!  │header│refcount table│refcount block│L1│
+//!  │header│refcount table│refcount block│L1│(LUKS header)│
 //! ```
 //!
 //! With all metadata known at once there is nothing to gain from the order of [`crate::create`]; who compares two tools' work
@@ -16,8 +16,10 @@ use super::compose::{self, HEADER_SECTOR, Mark};
 use super::create;
 use super::refcount::Table;
 use crate::layout::Layout;
-use crate::num::{add, index, shl};
+use crate::luks::Seal;
+use crate::num::{add, index, shl, shr_up};
 use crate::packed;
+use crate::raw::RawCryptoExtension;
 
 /// Makes an empty image of `size` bytes, if it is as simple as the drawing: neither preallocated, nor on a device, nor with
 /// more clusters than one refcount block counts. Otherwise it does nothing and says `false`.
@@ -29,12 +31,14 @@ pub fn create_empty(
     options: &Qcow2Create,
     size: u64,
     data_file: Option<File<'_>>,
+    seal: Option<&Seal<'_>>,
 ) -> Result<bool> {
-    create::check(options, data_file.is_some(), false)?;
+    create::check(options, data_file.is_some(), seal, false)?;
     let layout = Layout::new(options, size)?;
     create::check_header(options, &layout)?;
     let preallocated = options.preallocation != Preallocation::Off || options.data_file_raw;
-    let clusters = add(L1_CLUSTER, layout.l1_clusters())?;
+    let luks = Luks::of(seal, &layout)?;
+    let clusters = add(luks.cluster, luks.clusters)?;
     if preallocated || file.kind() == FileKind::Block || clusters > shl(1, layout.block_bits())? {
         return Ok(false);
     }
@@ -42,11 +46,39 @@ pub fn create_empty(
         create::prepare_data_file(data, options, &layout)?;
     }
     let (file, mark) = create::prepare_file(file, options, &layout)?;
-    write(&file, options, &layout, mark, clusters)?;
+    if let Some(seal) = seal {
+        // The host makes what lies between read as zeros.
+        seal.write_header(&file, luks.place.offset.get())?;
+    }
+    write(&file, options, &layout, mark, &luks)?;
     Ok(true)
 }
 
-fn write(file: &File<'_>, options: &Qcow2Create, layout: &Layout, mark: Mark, clusters: u64) -> Result<()> {
+/// Where the LUKS header is, if there is one.
+struct Luks {
+    /// The first cluster behind the L1 table.
+    cluster: u64,
+    clusters: u64,
+    place: RawCryptoExtension,
+}
+
+impl Luks {
+    fn of(seal: Option<&Seal<'_>>, layout: &Layout) -> Result<Self> {
+        let bytes = seal.map_or(0, Seal::header_bytes);
+        let cluster = add(L1_CLUSTER, layout.l1_clusters())?;
+        Ok(Self {
+            cluster,
+            clusters: shr_up(bytes, layout.cluster_bits()),
+            place: RawCryptoExtension {
+                offset: shl(cluster, layout.cluster_bits())?.into(),
+                length: bytes.into(),
+            },
+        })
+    }
+}
+
+fn write(file: &File<'_>, options: &Qcow2Create, layout: &Layout, mark: Mark, luks: &Luks) -> Result<()> {
+    let clusters = add(luks.cluster, luks.clusters)?;
     let at = |cluster| shl(cluster, layout.cluster_bits());
     let refcounts = Table {
         offset: at(TABLE_CLUSTER)?,
@@ -61,6 +93,7 @@ fn write(file: &File<'_>, options: &Qcow2Create, layout: &Layout, mark: Mark, cl
             l1_offset,
             refcounts,
             bitmaps: None,
+            luks: (luks.clusters > 0).then_some(luks.place),
         },
     )?;
     // The mark is longer than some headers.
@@ -74,7 +107,11 @@ fn write(file: &File<'_>, options: &Qcow2Create, layout: &Layout, mark: Mark, cl
     let put = |offset, from| Action::Write { slot, offset, from };
     let resize = Action::Resize {
         slot,
-        length: add(l1, layout.l1_bytes())?,
+        length: if luks.clusters > 0 {
+            at(clusters)?
+        } else {
+            add(l1, layout.l1_bytes())?
+        },
         preallocate: Preallocate::Off,
     };
     let tables = [

@@ -3,8 +3,8 @@
 use instar_disk::job::Qcow2Create;
 use instar_disk::report::Bitmap;
 use instar_disk::{
-    Codec, Encoding, File, FileKind, Placement, Preallocate, ReadBits, Result, Slot, Target, ZeroHow,
-    align_down, align_up,
+    Codec, Encoding, File, FileKind, Placement, Preallocate, ReadBits, Result, Sealing, Slot, Target,
+    ZeroHow, align_down, align_up,
 };
 
 use super::batch::{Batch, Fill, Fixed};
@@ -14,7 +14,7 @@ use crate::bitmaps::carried::Carried;
 use crate::entry;
 use crate::layout::Layout;
 use crate::num::{add, internal, length as bytes_of, shl, shr, shr_up, sub};
-use crate::raw::RawBitmapsExtension;
+use crate::raw::{RawBitmapsExtension, RawCryptoExtension};
 use crate::space::Space;
 
 /// An image being made.
@@ -26,6 +26,10 @@ pub(crate) struct New<'h> {
     /// How units are compressed, if they are.
     pub(crate) codec: Option<Codec>,
     pub(crate) mark: Mark,
+    /// Where the LUKS header is, if there is one.
+    pub(crate) luks: Option<RawCryptoExtension>,
+    /// How data is sealed, if it is.
+    pub(crate) sealing: Option<Sealing>,
     pub(crate) space: Space,
     pub(crate) tables: Batch,
     pub(crate) refcounts: Refcounts,
@@ -63,7 +67,9 @@ impl Target for New<'_> {
     fn plain(&self) -> Option<Slot> {
         // Subclusters are marked as they are written, so that such an image is never this simple.
         match self.place {
-            Where::Fixed(_, Some(data)) if !self.layout.extended_l2() => Some(data.slot()),
+            Where::Fixed(_, Some(data)) if !self.layout.extended_l2() && self.sealing.is_none() => {
+                Some(data.slot())
+            }
             _ => None,
         }
     }
@@ -71,11 +77,11 @@ impl Target for New<'_> {
     fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {
         let end = self.enter(offset, length)?;
         let file = self.data_file();
-        let fresh = file.kind() == FileKind::Fresh;
+        let fresh = file.kind() == FileKind::Fresh && self.sealing.is_none();
         let (host, stop) = match self.place {
             Where::Appended => self.append(offset, end)?,
             Where::DataFile(_) => (offset, self.fill(offset, end, |at| Ok(Fill::Data(at)))?),
-            Where::Fixed(fixed, _) if self.layout.extended_l2() => {
+            Where::Fixed(fixed, _) if self.layout.extended_l2() || self.sealing.is_some() => {
                 let place = |at| Ok(Fill::Data(add(fixed.data, at)?));
                 (add(fixed.data, offset)?, self.fill(offset, end, place)?)
             }
@@ -86,7 +92,13 @@ impl Target for New<'_> {
         if !fresh && stop == self.layout.size() {
             // A reader never sees the rest of the last unit, but it becomes visible when the image grows.
             let end = add(host, length)?;
-            file.zero(end, sub(align_up(end, self.unit())?, end)?, ZeroHow::Keep)?;
+            let rest = sub(align_up(end, self.unit())?, end)?;
+            match &self.sealing {
+                // A device ends where it ends.
+                Some(_) if file.slot() != self.file.slot() && file.kind() == FileKind::Block => {}
+                Some(sealing) => sealing.write_zeros(&file, stop, end, rest)?,
+                None => file.zero(end, rest, ZeroHow::Keep)?,
+            }
         }
         Ok(Placement {
             slot: file.slot(),
@@ -104,7 +116,7 @@ impl Target for New<'_> {
         }
         let end = self.enter(offset, length)?;
         match self.place {
-            Where::Fixed(fixed, _) if !self.layout.extended_l2() => {
+            Where::Fixed(fixed, _) if !self.layout.extended_l2() && self.sealing.is_none() => {
                 if self.file.kind() != FileKind::Fresh {
                     self.file.zero(add(fixed.data, offset)?, length, ZeroHow::Keep)?;
                 }
@@ -157,6 +169,16 @@ impl Target for New<'_> {
             length: stored,
             fresh: self.file.kind() == FileKind::Fresh,
         })
+    }
+
+    fn sealing(&self) -> Option<Sealing> {
+        self.sealing.clone()
+    }
+
+    /// What is reserved for sealed data is noise, which version 2 cannot hide.
+    fn begins_as_zeros(&self) -> bool {
+        let noise = self.sealing.is_some() && matches!(self.place, Where::Fixed(..));
+        !noise || self.options.version >= 3
     }
 
     fn takes_bitmaps(&self) -> bool {
@@ -255,16 +277,21 @@ impl<'h> New<'h> {
 
     /// Version 2 has no zero clusters: without a backing file nothing at all reads as zero, with one only zeros do.
     fn zero_by_data(&mut self, start: u64, end: u64) -> Result<()> {
-        if self.options.backing_file.is_none() {
+        if self.options.backing_file.is_none() && self.begins_as_zeros() {
             self.position = end;
             return Ok(());
         }
         let mut at = start;
         while at < end {
             let placed = self.allocate(at, sub(end, at)?)?;
-            if !placed.fresh {
-                self.data_file()
-                    .zero(placed.offset, placed.length, ZeroHow::Keep)?;
+            match &self.sealing {
+                Some(sealing) => {
+                    sealing.write_zeros(&self.data_file(), at, placed.offset, placed.length)?;
+                }
+                None if placed.fresh => {}
+                None => self
+                    .data_file()
+                    .zero(placed.offset, placed.length, ZeroHow::Keep)?,
             }
             at = add(at, placed.length)?;
         }
@@ -310,6 +337,7 @@ impl<'h> New<'h> {
             l1_offset,
             refcounts,
             bitmaps,
+            luks: self.luks,
         };
         let header = compose::header(&self.options, &self.layout, tables)?;
         let (first, rest) = header.split_at_checked(HEADER_SECTOR).unwrap_or((&header, &[]));

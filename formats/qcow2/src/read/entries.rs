@@ -8,7 +8,8 @@ use instar_disk::{
 use zerocopy::big_endian::U64;
 
 use crate::header::Header;
-use crate::raw::{SUBCLUSTER_BITS, SUBCLUSTERS, crypt, entry, subcluster};
+use crate::luks;
+use crate::raw::{SUBCLUSTER_BITS, SUBCLUSTERS, entry, subcluster};
 
 /// How the L2 entries of one image read.
 pub(crate) struct Reading {
@@ -41,11 +42,7 @@ impl Reading {
                 Compression::Zlib => Codec::Deflate,
                 Compression::Zstd => Codec::Zstd,
             },
-            tweak: match header.encryption {
-                crypt::AES => Some(Tweak::Disk),
-                crypt::LUKS => Some(Tweak::File),
-                _ => None,
-            },
+            tweak: luks::tweak(header),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Options of an image that exists: what `amend` takes.
 
-use instar_abi::job::{Amend, AmendKeys};
+use instar_abi::job::{Amend, AmendKeys, KeyState};
 use instar_abi::{Format, ImageText};
 
 use super::table::{self, OptionRow};
-use super::{Settings, effort, known, listed, luks, not_accepted};
+use super::{Settings, effort, known, listed, luks};
 use crate::value::list::Setting;
 
 /// What `-o help` prints for the driver of that name, if it has anything to amend.
@@ -31,7 +31,7 @@ pub fn parse(list: &[u8]) -> Result<Amend, Vec<u8>> {
         .iter()
         .any(|row| row.name.starts_with("encrypt.") && settings.text(row.name).is_some());
     Ok(Amend {
-        encryption,
+        encryption: encryption.then(|| slots(&settings, "encrypt.")).transpose()?,
         size: settings.size("size"),
         compat: text("compat"),
         backing_file: text("backing_file"),
@@ -52,26 +52,30 @@ pub fn parse(list: &[u8]) -> Result<Amend, Vec<u8>> {
 pub fn keys(list: &[u8]) -> Result<AmendKeys, Vec<u8>> {
     let rows: Vec<&OptionRow> = table::LUKS_AMEND.iter().collect();
     let given = given(&rows, table::rows(Format::Luks), list)?;
-    let settings = Settings::of(Format::Luks, given);
-    let active = match settings.text("state") {
-        None => return Err(b"Parameter 'state' is missing".to_vec()),
-        Some(b"active") => true,
-        Some(b"inactive") => false,
-        Some(other) => return Err(not_accepted("state", other)),
+    slots(&Settings::of(Format::Luks, given), "")
+}
+
+/// What settings whose names begin with `prefix` want of key slots.
+fn slots(settings: &Settings, prefix: &str) -> Result<AmendKeys, Vec<u8>> {
+    let full = |name| format!("{prefix}{name}");
+    let text = |name| settings.text(&full(name)).map(ImageText::new);
+    let state = match settings.text(&full("state")) {
+        None => KeyState::Unsaid,
+        Some(b"active") => KeyState::Active,
+        Some(b"inactive") => KeyState::Inactive,
+        Some(other) => KeyState::Unknown(ImageText::new(other)),
     };
-    let text = |name| settings.text(name).map(ImageText::new);
     Ok(AmendKeys {
-        active,
+        speeds: match state {
+            KeyState::Active => effort::speeds(luks::iter_time(settings, prefix)?),
+            _ => Vec::new(),
+        },
+        state,
         new: text("new-secret"),
         old: text("old-secret"),
         // The reference tool keeps so many bits.
-        slot: settings.number("keyslot").map(low_bits),
-        timed: settings.number("iter-time").is_some(),
-        speeds: if active {
-            effort::speeds(luks::iter_time(&settings)?)
-        } else {
-            Vec::new()
-        },
+        slot: settings.number(&full("keyslot")).map(low_bits),
+        timed: settings.number(&full("iter-time")).is_some(),
         force: false,
     })
 }

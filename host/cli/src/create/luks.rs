@@ -68,40 +68,55 @@ pub(super) fn create(settings: &super::Settings) -> Result<LuksCreate, Vec<u8>> 
     if detached.is_some() && !release::has(Fact::LuksHeaderIsDetached) {
         return Err(b"Parameter 'detached-header' is unexpected".to_vec());
     }
-    let iter_time = iter_time(settings)?;
+    let iter_time = iter_time(settings, "")?;
     check_names(&text)?;
     let key = text("key-secret").ok_or_else(|| no_key(""))?;
-    let cipher = cipher(&text)?;
-    let hash = hash(&text, "hash-alg").unwrap_or(HashName::Sha256);
+    let sealed = sealed(&text, iter_time)?;
     let preallocation = match settings.measured_preallocation()? {
         Preallocation::Metadata => Preallocation::Off,
         other => other,
     };
     Ok(LuksCreate {
-        cipher,
-        hash,
-        speed: effort::speed(hash, iter_time),
         key: Some(ImageText::new(key)),
         preallocation,
         detached: detached.unwrap_or(false),
+        ..sealed
     })
 }
 
-/// `iter-time`, or what it is when it is not given.
-pub(super) fn iter_time(settings: &super::Settings) -> Result<u64, Vec<u8>> {
-    let iter_time = settings.number("iter-time").unwrap_or(ITER_TIME);
+/// A LUKS header for options of these values, whose names are sound.
+///
+/// # Errors
+/// The message.
+pub(super) fn sealed<'a>(
+    text: &impl Fn(&str) -> Option<&'a [u8]>,
+    iter_time: u64,
+) -> Result<LuksCreate, Vec<u8>> {
+    let hash = hash(text, "hash-alg").unwrap_or(HashName::Sha256);
+    Ok(LuksCreate {
+        cipher: cipher(text)?,
+        hash,
+        speed: effort::speed(hash, iter_time),
+        ..LuksCreate::default()
+    })
+}
+
+/// `iter-time`, or what it is when it is not given; `prefix` is what its name begins with.
+pub(super) fn iter_time(settings: &super::Settings, prefix: &str) -> Result<u64, Vec<u8>> {
+    let name = format!("{prefix}iter-time");
+    let iter_time = settings.number(&name).unwrap_or(ITER_TIME);
     if i64::try_from(iter_time).is_err() {
-        return Err(b"Parameter 'iter-time' expects integer".to_vec());
+        return Err(format!("Parameter '{name}' expects integer").into_bytes());
     }
     Ok(iter_time)
 }
 
-fn no_key(prefix: &str) -> Vec<u8> {
+pub(super) fn no_key(prefix: &str) -> Vec<u8> {
     format!("Parameter '{prefix}key-secret' is required for cipher").into_bytes()
 }
 
 /// Refuses names that the reference tool does not know either.
-fn check_names<'a>(text: &impl Fn(&str) -> Option<&'a [u8]>) -> Result<(), Vec<u8>> {
+pub(super) fn check_names<'a>(text: &impl Fn(&str) -> Option<&'a [u8]>) -> Result<(), Vec<u8>> {
     let ciphers: Vec<&str> = CipherAlgorithm::ALL.iter().map(|cipher| cipher.name()).collect();
     let ciphers = [&ciphers[..], BY_NAME_ONLY].concat();
     let modes: Vec<&str> = CipherMode::ALL.iter().map(|mode| mode.name()).collect();

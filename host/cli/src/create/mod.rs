@@ -6,6 +6,7 @@
 pub mod amend;
 mod driver;
 mod effort;
+mod encryption;
 mod line;
 pub mod luks;
 mod qcow;

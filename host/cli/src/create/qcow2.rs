@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use instar_abi::ImageText;
 use instar_abi::job::{Compression, Preallocation, Qcow2Create};
 
-use super::{Companion, Settings, Surroundings, not_accepted};
+use super::{Companion, Settings, Surroundings, encryption, not_accepted};
 use crate::value::driver;
 
 /// Cluster sizes that the format allows: spec and reference tool.
@@ -31,6 +31,9 @@ pub(super) fn create(settings: &Settings, around: &mut Surroundings<'_>) -> Resu
         let slot = (around.companion)(OsStr::from_bytes(name), kind)?;
         options.data_file = Some((slot, ImageText::new(name)));
     }
+    if let Some(method) = encryption::method(settings)? {
+        options.encryption = Some(encryption::create(settings, method)?);
+    }
     Ok(options)
 }
 
@@ -45,9 +48,7 @@ fn values(settings: &Settings) -> Result<Qcow2Create, Vec<u8>> {
     if let Some(name) = backing_format.filter(|name| !driver::is_driver(name)) {
         return Err(not_accepted("backing-fmt", name));
     }
-    if settings.encrypts() {
-        return Err(b"instar does not write encrypted images yet".to_vec());
-    }
+    encryption::method(settings)?;
     let preallocation = settings.preallocation()?;
     let compression = match settings.text("compression_type") {
         None | Some(b"zlib") => Compression::Zlib,
@@ -75,6 +76,7 @@ fn values(settings: &Settings) -> Result<Qcow2Create, Vec<u8>> {
         data_file: None,
         data_file_raw: settings.flag("data_file_raw").unwrap_or(false),
         keeps_data: settings.flag("keep_data_file").unwrap_or(false),
+        encryption: None,
     })
 }
 

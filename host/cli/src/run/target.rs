@@ -6,7 +6,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use instar_abi::job::{Create, LuksCreate, Measure, RawCreate, Source, Target, Verb};
+use instar_abi::job::{Create, Encryption, LuksCreate, Measure, RawCreate, Source, Target, Verb};
 use instar_abi::{FileFacts, FileKind, Format, ImageText, Slot};
 use instar_engine::{Files, OpenError, OpenErrorKind, TargetOptions};
 
@@ -112,6 +112,7 @@ impl NewTarget<'_> {
             create,
             existing: false,
             backing,
+            encrypt: Encryption::default(),
         })
     }
 }
@@ -234,6 +235,7 @@ pub(crate) fn existing(
         create: existing_as(format, place)?,
         existing: true,
         backing: None,
+        encrypt: place.image().encrypt,
     })
 }
 

@@ -5,7 +5,7 @@ use instar_disk::job::Amend;
 use instar_disk::{Fault, Result};
 
 use crate::header::Header;
-use crate::raw::incompatible;
+use crate::raw::{crypt, incompatible};
 
 /// The options as they are to be.
 pub(super) struct Aim {
@@ -27,8 +27,12 @@ impl Aim {
     /// # Errors
     /// A value that is none, or not for this image.
     pub(super) fn of(header: &Header, wanted: &Amend) -> Result<Self> {
-        if wanted.encryption {
-            return Err(Fault::new(faults::NOT_ENCRYPTED));
+        if wanted.encryption.is_some() {
+            match header.encryption {
+                crypt::LUKS => {}
+                crypt::NONE => return Err(Fault::new(faults::NOT_ENCRYPTED)),
+                _ => return Err(Fault::new(faults::NOT_LUKS)),
+            }
         }
         let version = match wanted.compat.as_deref() {
             None => header.version,

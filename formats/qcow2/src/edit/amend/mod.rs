@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  judge     everything that was asked for; nothing is written before all of it can be done
+//!  keys      (LUKS) what becomes of key slots
 //!  zeros     (to version 2) clusters that are zero by a flag become data or nothing: the disk stays what it is
 //!  Grow      (to version 3) a snapshot table that says what it must say there
 //!            (another width) all counts in a new structure, beside the old one
@@ -14,10 +15,11 @@ mod counts;
 mod snapshots;
 mod zeros;
 
+use instar_crypt::luks1::Plan;
 use instar_disk::fault::amend as faults;
 use instar_disk::job::Amend;
 use instar_disk::report::Report;
-use instar_disk::{Fault, File, LARGEST_SIZE, Resizing, Result, fault};
+use instar_disk::{Fault, File, LARGEST_SIZE, Resizing, Result, Sealing, fault};
 
 use self::aim::Aim;
 use self::counts::Counted;
@@ -30,6 +32,7 @@ use super::resize;
 use super::transaction::{Grow, Look, Release};
 use crate::header::Header;
 use crate::layout::SECTOR;
+use crate::luks;
 use crate::raw::extension;
 
 /// Gives the image behind `header` other options: all that are wanted, or none. `to`: another size of its disk.
@@ -39,10 +42,16 @@ use crate::raw::extension;
 pub(super) fn amend(
     file: File<'_>,
     header: Header,
+    sealed: Sealed<'_>,
     wanted: &Amend,
     mut to: Option<&mut Resizing<'_>>,
 ) -> Result<()> {
-    let judged = Judged::of(file, &header, wanted, to.as_deref_mut())?;
+    let sealing = sealed.sealing;
+    let judged = Judged::of(file, &header, sealing, wanted, to.as_deref_mut())?;
+    if let Some(plan) = sealed.plan {
+        let plan = plan.as_ref().map_err(Clone::clone)?;
+        luks::write_keys(file, &header, plan)?;
+    }
     if judged.changes || to.is_some() {
         // How much the file may grow by, besides what another size adds.
         file.host().report(&Report::Size(judged.room()));
@@ -53,17 +62,27 @@ pub(super) fn amend(
     };
     // In the order of the reference tool. Version 2 cannot do all that a new size may take.
     if downgrade {
-        let file = file.grown_to(resize::resize(file, header, to)?);
-        let judged = Judged::of(file, &Header::parse(file)?, wanted, None)?;
+        let file = file.grown_to(resize::resize(file, header, sealing, to)?);
+        let judged = Judged::of(file, &Header::parse(file)?, sealing, wanted, None)?;
         return judged.carry_out().map(|_| ());
     }
     let end = judged.carry_out()?;
     let file = file.grown_to(end);
-    resize::resize(file, Header::parse(file)?, to).map(|_| ())
+    resize::resize(file, Header::parse(file)?, sealing, to).map(|_| ())
+}
+
+/// What there is besides of an encrypted image.
+#[derive(Clone, Copy)]
+pub(super) struct Sealed<'s> {
+    /// How its data is encrypted.
+    pub(super) sealing: Option<&'s Sealing>,
+    /// What becomes of its key slots.
+    pub(super) plan: Option<&'s Result<&'s Plan>>,
 }
 
 /// Options that the image can be given.
-struct Judged<'h> {
+struct Judged<'h, 's> {
+    sealing: Option<&'s Sealing>,
     look: Look<'h>,
     aim: Aim,
     /// Any of them is another one.
@@ -73,9 +92,15 @@ struct Judged<'h> {
     upgrade: Option<Upgrade<'h>>,
 }
 
-impl<'h> Judged<'h> {
+impl<'h, 's> Judged<'h, 's> {
     /// Looks whether that can be done.
-    fn of(file: File<'h>, header: &Header, wanted: &Amend, to: Option<&mut Resizing<'_>>) -> Result<Self> {
+    fn of(
+        file: File<'h>,
+        header: &Header,
+        sealing: Option<&'s Sealing>,
+        wanted: &Amend,
+        to: Option<&mut Resizing<'_>>,
+    ) -> Result<Self> {
         let in_file = |fault: Fault| fault.in_file(file.slot());
         let aim = Aim::of(header, wanted).map_err(in_file)?;
         let mut look = Look::open(file, header.clone())?;
@@ -89,7 +114,7 @@ impl<'h> Judged<'h> {
             judge_size(header, to.size, wanted.force).map_err(in_file)?;
             // That is what it is by then.
             sized.version = aim.version.max(header.version);
-            resize::judge(file, sized.clone(), to)?;
+            resize::judge(file, sized.clone(), sealing, to)?;
             sized.size = to.size;
         }
         let mut zeros = None;
@@ -100,6 +125,7 @@ impl<'h> Judged<'h> {
             zeros = Survey::of(&mut look)?;
         }
         let mut judged = Self {
+            sealing,
             changes: !aim.is_as(header),
             look,
             aim,
@@ -134,7 +160,7 @@ impl<'h> Judged<'h> {
         let known = counted.map(|counted| counted.known).unwrap_or_default();
         let mut look = self.look;
         if let Some(zeros) = self.zeros {
-            let file = file.grown_to(zeros.expand(look)?);
+            let file = file.grown_to(zeros.expand(look, self.sealing)?);
             look = Look::open(file, Header::parse(file)?)?;
         }
         let mut release = switch(look, &self.aim, self.upgrade.as_ref(), known)?;

@@ -18,7 +18,7 @@ use core::ops::Range;
 
 use instar_disk::fault::amend as faults;
 use instar_disk::job::Compression;
-use instar_disk::{Budget, Fault, Result, align_down, from_usize};
+use instar_disk::{Budget, Fault, Result, Sealing, align_down, from_usize};
 use zerocopy::big_endian::U64;
 
 use super::snapshots::l1_tables;
@@ -97,7 +97,7 @@ impl Survey {
 
     /// Does without the flag: the disk and every snapshot stay what they are, and so does the version. Gives the length of the file
     /// then, in bytes, at most.
-    pub(super) fn expand(self, look: Look<'_>) -> Result<u64> {
+    pub(super) fn expand(self, look: Look<'_>, sealing: Option<&Sealing>) -> Result<u64> {
         let (file, layout, active) = (look.file, look.layout, look.header.l1);
         let mut seen = Seen::new(&look);
         // Where places are given up, others may be the only ones there for a while, and not say so.
@@ -108,6 +108,7 @@ impl Survey {
         };
         let mut batch = Batch {
             covered: self.covered,
+            sealing,
             ..Batch::default()
         };
         let mut done = 0;
@@ -154,15 +155,17 @@ impl Survey {
 
 /// Tables with new entries that wait for their places to be on stable storage.
 #[derive(Default)]
-struct Batch {
+struct Batch<'s> {
     covered: bool,
+    /// How data is encrypted, if it is.
+    sealing: Option<&'s Sealing>,
     tables: Vec<(u64, Vec<U64>, Vec<U64>)>,
     /// Places to be given up, and how many entries did so.
     given_up: Vec<(u64, u64)>,
     lowered: bool,
 }
 
-impl Batch {
+impl Batch<'_> {
     /// Gives the entries of a table what they need instead of the flag.
     fn add(&mut self, grow: &mut Grow<'_>, tree: &Tree<'_>, table: Table) -> Result<()> {
         let bits = tree.layout.cluster_bits();
@@ -170,6 +173,13 @@ impl Batch {
         let mut words = table.words.clone();
         // Entries that need a new place, which follow one another.
         let mut run: Range<usize> = 0..0;
+        // Where the table begins on the disk.
+        let disk = shl(table.index, tree.layout.reach_bits())?;
+        let zeros = Zeros {
+            sealing: self.sealing,
+            disk,
+            bits,
+        };
         for (at, word) in table.words.iter().enumerate() {
             let old = word.get();
             if old & entry::COMPRESSED != 0 || old & entry::ZERO == 0 {
@@ -178,7 +188,7 @@ impl Batch {
             let place = times.place(grow.ledger(), tree, &table, from_usize(at), old)?;
             let host = old & entry::OFFSET;
             if place == Place::Own {
-                grow.zero(host..add(host, tree.layout.cluster())?)?;
+                zeros.write(grow, at, host, 1)?;
                 set(&mut words, at, times.entry(host));
                 continue;
             }
@@ -188,13 +198,13 @@ impl Batch {
             set(&mut words, at, 0);
             if self.covered {
                 if run.end != at {
-                    times.take(grow, &mut words, &run, bits)?;
+                    times.take(grow, &mut words, &run, &zeros)?;
                     run = at..at;
                 }
                 run.end = at.saturating_add(1);
             }
         }
-        times.take(grow, &mut words, &run, bits)?;
+        times.take(grow, &mut words, &run, &zeros)?;
         if words != table.words {
             self.tables.push((table.offset, table.words, words));
         }
@@ -292,23 +302,55 @@ impl Times {
     }
 
     /// Takes places for a run of entries, zeros in them.
-    fn take(self, grow: &mut Grow<'_>, words: &mut [U64], run: &Range<usize>, bits: u32) -> Result<()> {
+    fn take(
+        self,
+        grow: &mut Grow<'_>,
+        words: &mut [U64],
+        run: &Range<usize>,
+        zeros: &Zeros<'_>,
+    ) -> Result<()> {
+        let bits = zeros.bits;
         let clusters = from_usize(run.len());
         if clusters == 0 {
             return Ok(());
         }
         let mut host = grow.take(clusters)?;
-        let bytes = shl(clusters, bits)?;
         if self.0 > 1 {
             let first = shr(host, bits);
             grow.ledger().count_as(first..add(first, clusters)?, self.0)?;
         }
-        grow.zero(host..add(host, bytes)?)?;
+        zeros.write(grow, run.start, host, clusters)?;
         for at in run.clone() {
             set(words, at, self.entry(host));
             host = add(host, shl(1, bits)?)?;
         }
         Ok(())
+    }
+}
+
+/// Zeros of the disk where a table leads.
+struct Zeros<'s> {
+    /// How data is encrypted, if it is.
+    sealing: Option<&'s Sealing>,
+    /// Where the table begins on the disk.
+    disk: u64,
+    bits: u32,
+}
+
+impl Zeros<'_> {
+    /// Has clusters at `host` hold zeros: those of entry number `at` and what follows it.
+    fn write(&self, grow: &mut Grow<'_>, at: usize, host: u64, clusters: u64) -> Result<()> {
+        let bytes = shl(clusters, self.bits)?;
+        let Some(sealing) = self.sealing else {
+            return grow.zero(host..add(host, bytes)?);
+        };
+        let file = grow.ledger().file;
+        sealing.write_zeros(
+            &file,
+            add(self.disk, shl(from_usize(at), self.bits)?)?,
+            host,
+            bytes,
+        )
     }
 }
 

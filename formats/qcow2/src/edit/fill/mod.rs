@@ -19,8 +19,8 @@ use alloc::vec::Vec;
 use instar_disk::job::Compression;
 use instar_disk::report::Bitmap;
 use instar_disk::{
-    Codec, Encoding, Fault, File, FileKind, Placement, Preallocate, ReadBits, Result, Target, ZeroHow,
-    align_down, align_up, fault,
+    Codec, Encoding, Fault, File, FileKind, Key, Placement, Preallocate, ReadBits, Result, Sealing, Target,
+    ZeroHow, align_down, align_up, fault,
 };
 
 use self::joined::Joined;
@@ -34,6 +34,7 @@ use crate::edit::ledger::Ledger;
 use crate::entry::compressed;
 use crate::header::Header;
 use crate::layout::Layout;
+use crate::luks;
 use crate::new::target::DEFLATE_WINDOW_BITS;
 use crate::num::{add, internal, shl, shr, shr_up, sub};
 use crate::raw::crypt;
@@ -42,7 +43,7 @@ use crate::raw::crypt;
 /// units are to be compressed.
 ///
 /// # Errors
-/// What is wrong with the header; `TARGET_TOO_SMALL`; `TARGET_CORRUPT`, `TARGET_DATA_FILE` or `ENCRYPTED` for images that
+/// What is wrong with the header; `TARGET_TOO_SMALL`; `TARGET_CORRUPT`, `TARGET_DATA_FILE` or `NO_KEY` for images that
 /// cannot be written safely; the host's.
 pub fn existing<'h>(
     file: File<'h>,
@@ -50,7 +51,22 @@ pub fn existing<'h>(
     data_file: Option<File<'h>>,
     compress: bool,
 ) -> Result<Box<dyn Target + 'h>> {
+    existing_with(file, size, data_file, None, compress)
+}
+
+/// The same, with the key of an encrypted image.
+///
+/// # Errors
+/// As [`existing`].
+pub fn existing_with<'h>(
+    file: File<'h>,
+    size: u64,
+    data_file: Option<File<'h>>,
+    key: Option<Key>,
+    compress: bool,
+) -> Result<Box<dyn Target + 'h>> {
     let header = Header::parse(file)?;
+    let sealing = luks::sealing(file, &header, key)?;
     check(&header, data_file.is_some(), compress).map_err(|fault| fault.in_file(file.slot()))?;
     if Layout::of(&header).size() < size {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL).in_file(file.slot()));
@@ -60,6 +76,7 @@ pub fn existing<'h>(
     let ledger = Ledger::open(file, &header, layout)?;
     Ok(Box::new(Existing {
         codec: compress.then_some(codec(&header)),
+        sealing,
         ..Existing::new(ledger, header, data_file, Upkeep::Marked(None))?
     }))
 }
@@ -85,9 +102,11 @@ pub struct Keeping {
 pub fn readable<'h>(
     file: File<'h>,
     data_file: Option<File<'h>>,
+    key: Option<Key>,
     keeping: Keeping,
 ) -> Result<Box<dyn Target + 'h>> {
     let header = Header::parse(file)?;
+    let sealing = luks::sealing(file, &header, key)?;
     check(&header, data_file.is_some(), keeping.compress).map_err(|fault| fault.in_file(file.slot()))?;
     let (file, header) = repair::clean(file, header)?;
     let layout = Layout::of(&header);
@@ -97,6 +116,7 @@ pub fn readable<'h>(
     let mut existing = Existing {
         codec: keeping.compress.then_some(codec(&header)),
         fine: keeping.fine && !keeping.compress && layout.extended_l2(),
+        sealing,
         ..Existing::new(ledger, header, data_file, upkeep)?
     };
     existing.covered |= keeping.covered;
@@ -115,8 +135,8 @@ fn codec(header: &Header) -> Codec {
 
 fn check(header: &Header, data_file: bool, compress: bool) -> Result<()> {
     use fault::qcow2_write as faults;
-    if header.encryption != crypt::NONE {
-        return Err(Fault::new(fault::core::ENCRYPTED));
+    if compress && header.encryption != crypt::NONE {
+        return Err(Fault::new(fault::core::NO_COMPRESSION));
     }
     if header.features.corrupt() {
         return Err(Fault::new(faults::TARGET_CORRUPT));
@@ -148,6 +168,8 @@ pub(crate) struct Existing<'h> {
     /// Where the next compressed stream goes: inside a cluster that holds others.
     tail: Option<u64>,
     upkeep: Upkeep<'h>,
+    /// How data is encrypted, if it is.
+    sealing: Option<Sealing>,
     /// Bitmaps that record what is written.
     pub(crate) tracked: Vec<Entry>,
     pub(crate) written: Written,
@@ -252,6 +274,10 @@ impl Target for Existing<'_> {
         })
     }
 
+    fn sealing(&self) -> Option<Sealing> {
+        self.sealing.clone()
+    }
+
     fn takes_bitmaps(&self) -> bool {
         self.header.version >= 3
     }
@@ -335,6 +361,7 @@ impl<'h> Existing<'h> {
             fine: false,
             tail: None,
             upkeep,
+            sealing: None,
             tracked,
             written: Written::default(),
             joined,
@@ -368,7 +395,7 @@ impl Existing<'_> {
 
     /// Whether a place reads as zeros.
     fn is_fresh(&self, host: u64) -> bool {
-        self.file.kind() != FileKind::Block && self.ledger.is_new(host)
+        self.sealing.is_none() && self.file.kind() != FileKind::Block && self.ledger.is_new(host)
     }
 
     pub(crate) fn locate(&self, offset: u64) -> Result<At> {
@@ -384,11 +411,11 @@ impl Existing<'_> {
         if !fresh && self.data.is_none() && stop == self.layout.size() {
             // What is behind the disk's end stays unseen when it grows.
             let end = add(host, length)?;
-            file.zero(
-                end,
-                sub(align_up(end, self.layout.cluster())?, end)?,
-                ZeroHow::Keep,
-            )?;
+            let rest = sub(align_up(end, self.layout.cluster())?, end)?;
+            match &self.sealing {
+                Some(sealing) => sealing.write_zeros(&file, stop, end, rest)?,
+                None => file.zero(end, rest, ZeroHow::Keep)?,
+            }
         }
         Ok(Placement {
             slot: file.slot(),

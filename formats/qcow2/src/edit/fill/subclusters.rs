@@ -41,7 +41,7 @@ impl Existing<'_> {
                     return Err(internal(line!()));
                 }
                 if shared != 0 {
-                    self.copy_cluster(shared, host)?;
+                    self.copy_cluster(start, shared, host)?;
                     self.release(old.0)?;
                 }
                 (self.file.slot(), host, shared == 0 && self.is_fresh(host))
@@ -79,11 +79,16 @@ impl Existing<'_> {
         Ok(stop & !first)
     }
 
-    /// Brings what a shared cluster holds to one of our own.
-    fn copy_cluster(&self, from: u64, to: u64) -> Result<()> {
+    /// Brings what the shared cluster at `from` holds to one of our own; it is at `disk` on the disk.
+    fn copy_cluster(&self, disk: u64, from: u64, to: u64) -> Result<()> {
         let mut bytes = alloc::vec![0; to_usize(self.layout.cluster())?];
         debug_assert_eq!(from_usize(bytes.len()), self.layout.cluster());
         self.file.read_padded(from, &mut bytes)?;
+        if let Some(sealing) = &self.sealing {
+            // The place counts.
+            sealing.key.decrypt(sealing.position(disk, from), &mut bytes)?;
+            sealing.key.encrypt(sealing.position(disk, to), &mut bytes)?;
+        }
         self.file.write(to, &bytes)
     }
 }

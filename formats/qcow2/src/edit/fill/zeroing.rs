@@ -13,7 +13,8 @@ impl Existing<'_> {
         let stop = shl(add(at.l1_index, 1)?, self.layout.reach_bits())?.min(end);
         let covered = self.covered;
         let v3 = self.header.version >= 3;
-        if self.data.is_some() && self.header.features.data_file_raw() {
+        // Zeros of an encrypted disk are none in the file: only the flag says that they are.
+        if self.data.is_some() && self.header.features.data_file_raw() && self.sealing.is_none() {
             return self.zero_raw_data(start, stop);
         }
         if self.table(at.l1_index)?.is_none() && !covered {
@@ -117,8 +118,10 @@ impl Existing<'_> {
         let mut at = start;
         while at < stop {
             let placed = self.allocate(at, sub(stop, at)?)?;
-            if !placed.fresh {
-                self.file.zero(placed.offset, placed.length, ZeroHow::Keep)?;
+            match &self.sealing {
+                Some(sealing) => sealing.write_zeros(&self.file, at, placed.offset, placed.length)?,
+                None if placed.fresh => {}
+                None => self.file.zero(placed.offset, placed.length, ZeroHow::Keep)?,
             }
             at = add(at, placed.length)?;
         }

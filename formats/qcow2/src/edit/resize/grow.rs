@@ -13,13 +13,15 @@ use alloc::vec::Vec;
 use instar_disk::fault::resize as faults;
 use instar_disk::job::Preallocation;
 use instar_disk::{
-    Fault, File, FileKind, Resizing, Result, ZeroHow, fault, from_usize, reservation, set_length, to_usize,
+    Fault, File, FileKind, Resizing, Result, Sealing, ZeroHow, fault, from_usize, reservation, set_length,
+    to_usize,
 };
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
 use super::bitmaps::Lengths;
 use super::cut::Cut;
+use super::fill::Fill;
 use super::switch;
 use super::tail::{End, Tail};
 use crate::edit::transaction::{Grow, Look, Switch, UNDERLYING, clusters_of};
@@ -30,11 +32,16 @@ use crate::layout::Layout;
 use crate::num::{add, index, shl, shr, shr_up};
 use crate::raw::{entry, limit, subcluster};
 
-pub(super) fn grow(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Result<u64> {
+pub(super) fn grow(
+    file: File<'_>,
+    header: Header,
+    sealing: Option<&Sealing>,
+    to: &mut Resizing<'_>,
+) -> Result<u64> {
     let (look, lengths) = look(file, header, to)?;
     let mut look = clear_behind(look)?;
     look.ledger.only_behind();
-    let plan = Plan::of(&mut look, to)?;
+    let plan = Plan::of(&mut look, sealing, to)?;
     lengths.judge(&mut look)?;
 
     let (file, header) = (look.file, look.header.clone());
@@ -64,12 +71,17 @@ pub(super) fn grow(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Res
 }
 
 /// Whether that can be done.
-pub(super) fn judge(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Result<()> {
+pub(super) fn judge(
+    file: File<'_>,
+    header: Header,
+    sealing: Option<&Sealing>,
+    to: &mut Resizing<'_>,
+) -> Result<()> {
     let (mut look, lengths) = look(file, header, to)?;
     let end = look.header.virtual_size();
     // That is cleared first.
     Cut::look(&mut look, end, false)?;
-    Plan::of(&mut look, to)?;
+    Plan::of(&mut look, sealing, to)?;
     lengths.judge(&mut look)
 }
 
@@ -128,19 +140,11 @@ pub(super) enum Place {
     Taken,
 }
 
-/// What every cluster that is added gets for an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fill {
-    /// None: it reads as zero by itself.
-    Nothing,
-    /// One that hides the layer below.
-    Zero,
-    /// A place; `zero`: which reads as zero, whatever it holds; `subclusters`: all of which are allocated.
-    Data { zero: bool, subclusters: bool },
-}
-
-struct Plan<'h> {
+struct Plan<'h, 's> {
     tree: Tree<'h>,
+    /// How data is encrypted, if it is.
+    sealing: Option<&'s Sealing>,
+    version: u32,
     old: u64,
     size: u64,
     fill: Fill,
@@ -174,30 +178,8 @@ struct Made {
     bitmaps: Option<BitmapDirectory>,
 }
 
-impl Fill {
-    /// What becomes of the clusters that are added; `apart`: data stands in a file of its own.
-    fn of(look: &Look<'_>, to: &Resizing<'_>, apart: bool) -> Self {
-        let old = look.header.virtual_size();
-        let raw = look.header.features.data_file_raw();
-        let shown = to.below > old;
-        match to.preallocation {
-            _ if to.size == old => Self::Nothing,
-            Preallocation::Off if !raw && shown => Self::Zero,
-            Preallocation::Off if !raw => Self::Nothing,
-            Preallocation::Falloc | Preallocation::Full if !apart => Self::Data {
-                zero: false,
-                subclusters: look.layout.extended_l2() && shown,
-            },
-            _ => Self::Data {
-                zero: shown,
-                subclusters: false,
-            },
-        }
-    }
-}
-
-impl<'h> Plan<'h> {
-    fn of(look: &mut Look<'h>, to: &mut Resizing<'_>) -> Result<Self> {
+impl<'h, 's> Plan<'h, 's> {
+    fn of(look: &mut Look<'h>, sealing: Option<&'s Sealing>, to: &mut Resizing<'_>) -> Result<Self> {
         let (layout, old) = (look.layout, look.header.virtual_size());
         let tree = Tree::of(look, look.header.l1);
         let data = match to.apart.first() {
@@ -205,9 +187,11 @@ impl<'h> Plan<'h> {
             None => look.file,
         };
         let raw = look.header.features.data_file_raw();
-        let fill = Fill::of(look, to, tree.apart);
+        let fill = Fill::of(look, to, tree.apart, sealing.is_some());
         let mut plan = Self {
             tree,
+            sealing,
+            version: look.header.version,
             old,
             size: to.size,
             fill,
@@ -257,6 +241,7 @@ impl<'h> Plan<'h> {
                 look,
                 old,
                 data,
+                sealing,
                 reserved,
                 whole,
             };
@@ -299,6 +284,7 @@ impl<'h> Plan<'h> {
         if !self.tree.apart && matches!(self.fill, Fill::Data { .. }) {
             let clusters = self.added().end.saturating_sub(self.first_reserved());
             made.reserved = grow.take_fresh(clusters, reservation(to.preallocation))?;
+            self.hide_noise(made.reserved, clusters)?;
         }
         self.make_edge(grow, &mut made)?;
         if self.fill != Fill::Nothing {
@@ -311,6 +297,16 @@ impl<'h> Plan<'h> {
         }
         grow.settle()?;
         Ok(made)
+    }
+
+    /// Version 2 has no flag for zeros: what is reserved for encrypted data has to hold them.
+    fn hide_noise(&self, reserved: u64, clusters: u64) -> Result<()> {
+        let Some(sealing) = self.sealing.filter(|_| self.version < 3) else {
+            return Ok(());
+        };
+        let bits = self.layout().cluster_bits();
+        let disk = shl(self.first_reserved(), bits)?;
+        sealing.write_zeros(&self.data, disk, reserved, shl(clusters, bits)?)
     }
 
     /// The data file, as long as the disk will be.
@@ -378,6 +374,16 @@ impl<'h> Plan<'h> {
         };
         for (at, bytes) in &tail.writes {
             let place = add(host, *at)?;
+            let mut sealed = Vec::new();
+            let bytes = match self.sealing {
+                None => bytes,
+                Some(sealing) => {
+                    sealed.extend_from_slice(bytes);
+                    let disk = add(shl(last, self.layout().cluster_bits())?, *at)?;
+                    sealing.key.encrypt(sealing.position(disk, place), &mut sealed)?;
+                    &sealed
+                }
+            };
             if self.tree.apart {
                 let most = to_usize(self.size.saturating_sub(place))?.min(bytes.len());
                 self.data.write(place, bytes.get(..most).unwrap_or(bytes))?;
@@ -493,7 +499,7 @@ impl<'h> Plan<'h> {
     }
 
     /// Entries of the L1 table that lead to new tables.
-    fn links<'m>(&self, made: &'m Made) -> impl Iterator<Item = (u64, U64)> + use<'m, 'h> {
+    fn links<'m>(&self, made: &'m Made) -> impl Iterator<Item = (u64, U64)> + use<'m, 'h, 's> {
         let bits = self.layout().cluster_bits();
         let edge = self.edge_number.zip(made.edge_at);
         let edge = edge.map(|(number, offset)| (number, offset, 1));
@@ -511,7 +517,10 @@ impl<'h> Plan<'h> {
         grow.lead_to_counts()?;
         if let Some(cleared) = &self.tail.cleared {
             let length = cleared.end.saturating_sub(cleared.start);
-            self.data.zero(cleared.start, length, ZeroHow::Keep)?;
+            match self.sealing {
+                None => self.data.zero(cleared.start, length, ZeroHow::Keep)?,
+                Some(sealing) => sealing.write_zeros(&self.data, self.old, cleared.start, length)?,
+            }
             if self.tree.apart {
                 self.data.flush()?;
             }

@@ -12,12 +12,13 @@
 
 mod bitmaps;
 mod cut;
+mod fill;
 mod grow;
 mod shrink;
 mod tail;
 
 use instar_disk::fault::resize as faults;
-use instar_disk::{Fault, File, Resizing, Result, fault};
+use instar_disk::{Fault, File, Resizing, Result, Sealing, fault};
 
 use super::head::Head;
 use super::transaction::{Grow, Release, Switch};
@@ -52,12 +53,17 @@ fn switch<'h>(
 ///
 /// # Errors
 /// What speaks against it, before the first write; the host's.
-pub(super) fn resize(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Result<u64> {
+pub(super) fn resize(
+    file: File<'_>,
+    header: Header,
+    sealing: Option<&Sealing>,
+    to: &mut Resizing<'_>,
+) -> Result<u64> {
     judge_layout(file, &header, to)?;
     if to.size < header.virtual_size() {
         shrink::shrink(file, header, to)
     } else {
-        grow::grow(file, header, to)
+        grow::grow(file, header, sealing, to)
     }
 }
 
@@ -65,12 +71,17 @@ pub(super) fn resize(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> R
 ///
 /// # Errors
 /// As [`resize`].
-pub(super) fn judge(file: File<'_>, header: Header, to: &mut Resizing<'_>) -> Result<()> {
+pub(super) fn judge(
+    file: File<'_>,
+    header: Header,
+    sealing: Option<&Sealing>,
+    to: &mut Resizing<'_>,
+) -> Result<()> {
     judge_layout(file, &header, to)?;
     if to.size < header.virtual_size() {
         shrink::judge(file, header, to)
     } else {
-        grow::judge(file, header, to)
+        grow::judge(file, header, sealing, to)
     }
 }
 

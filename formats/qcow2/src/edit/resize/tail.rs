@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use instar_disk::{Distant, File, Kind, Resizing, Result, from_usize, to_usize};
+use instar_disk::{Distant, File, Kind, Resizing, Result, Sealing, from_usize, to_usize};
 use zerocopy::big_endian::U64;
 
 use super::grow::Place;
@@ -36,6 +36,8 @@ pub(super) struct End<'a, 'h> {
     pub(super) old: u64,
     /// The file with the data.
     pub(super) data: File<'h>,
+    /// How data is encrypted, if it is.
+    pub(super) sealing: Option<&'a Sealing>,
     /// Space is reserved for what is added, and for this cluster with it.
     pub(super) reserved: bool,
     /// All of the subclusters that are added are allocated, and those of this cluster with them.
@@ -118,6 +120,10 @@ impl End<'_, '_> {
         }
         if self.reserved {
             tail.place = Place::Reserved;
+            if self.sealing.is_some() && tail.writes.is_empty() {
+                let zeros = alloc::vec![0; to_usize(self.look.layout.cluster())?];
+                tail.writes.push((0, zeros));
+            }
         }
         Ok(tail)
     }
@@ -196,11 +202,20 @@ impl End<'_, '_> {
             == 1)
     }
 
+    /// Reads what the cluster at `host` holds of the disk.
+    fn read(&self, host: u64, into: &mut [u8]) -> Result<()> {
+        self.data.read_padded(host, into)?;
+        match self.sealing {
+            Some(sealing) => sealing.key.decrypt(sealing.position(self.start(), host), into),
+            None => Ok(()),
+        }
+    }
+
     /// Clears the bytes of the cluster at `host` from the old end up to byte `end` of it, if there is something.
     fn clear_place(&mut self, mut tail: Tail, host: u64, end: u64) -> Result<Tail> {
         let within = self.within();
         let mut bytes = alloc::vec![0; to_usize(end)?];
-        self.data.read_padded(host, &mut bytes)?;
+        self.read(host, &mut bytes)?;
         if !clear(&mut bytes, within, end) {
             return Ok(tail);
         }
@@ -220,7 +235,7 @@ impl End<'_, '_> {
             Some(host) if self.is_own(host)? => {}
             Some(host) => {
                 let mut all = alloc::vec![0; to_usize(self.look.layout.cluster())?];
-                self.data.read_padded(host, &mut all)?;
+                self.read(host, &mut all)?;
                 if let Some(into) = all
                     .get_mut(index(at)..)
                     .and_then(|all| all.get_mut(..bytes.len()))

@@ -42,6 +42,10 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         amend::parse(&args.options).map(|options| {
             Change::Amend(Some(Amend {
                 force: args.force,
+                encryption: options.encryption.map(|keys| AmendKeys {
+                    force: args.force,
+                    ..keys
+                }),
                 ..options
             }))
         })

@@ -1,16 +1,25 @@
 //! The cipher of the disk's sectors, as the engine uses it.
 
-use instar_crypt::Cipher;
-use instar_disk::{Result, from_usize};
+use instar_disk::{Key, Result, from_usize};
+
+use crate::Cipher;
 
 /// Bytes that the numbers of sectors count.
 const NUMBERED: u64 = 512;
 
 /// A cipher for sectors of a size.
-pub(crate) struct Sectors {
-    pub(crate) cipher: Cipher,
+struct Sectors {
+    cipher: Cipher,
     /// Bytes of a sector.
-    pub(crate) bytes: usize,
+    bytes: usize,
+}
+
+impl Cipher {
+    /// The same for sectors of so many bytes, as the engine uses it.
+    #[must_use]
+    pub fn of_sectors(self, bytes: usize) -> Key {
+        Key::new(Sectors { cipher: self, bytes })
+    }
 }
 
 impl instar_disk::Cipher for Sectors {

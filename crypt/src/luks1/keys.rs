@@ -10,13 +10,11 @@
 
 use alloc::vec::Vec;
 
-use instar_crypt::luks1::{Header, Write};
-use instar_crypt::{Effort, Limits, Random, Secret};
-use instar_disk::job::AmendKeys;
-use instar_disk::{Fault, File, ImageText, Result, fault, from_usize, to_usize};
+use instar_disk::job::{AmendKeys, KeyState};
+use instar_disk::{Fault, ImageText, Result, fault, from_usize, to_usize};
 
-use crate::unlock::Unlocked;
-use crate::{effort, header};
+use super::{Header, ReadAt, Write, time};
+use crate::{Effort, Limits, Random, Secret};
 
 /// What is to be written, each on the disk before the next.
 #[derive(Debug)]
@@ -24,7 +22,8 @@ pub struct Plan(Vec<Write>);
 
 impl Plan {
     /// The writes, in order.
-    pub(crate) fn writes(&self) -> &[Write] {
+    #[must_use]
+    pub fn writes(&self) -> &[Write] {
         &self.0
     }
 }
@@ -32,35 +31,43 @@ impl Plan {
 /// Finds the passphrase of a secret.
 pub type Passphrase<'a> = dyn Fn(&ImageText) -> Result<&'a [u8]> + 'a;
 
-impl Unlocked<'_> {
-    /// Plans what becomes of the key slots.
+impl Header {
+    /// Plans what becomes of the key slots of a disk whose key is `key`.
     ///
     /// # Errors
     /// What speaks against it, in the reference tool's order.
-    pub fn plan(&self, keys: &AmendKeys, passphrase: &Passphrase<'_>, random: &[u8; 32]) -> Result<Plan> {
+    pub fn plan(
+        &self,
+        key: &Secret,
+        read: &mut ReadAt<'_>,
+        keys: &AmendKeys,
+        passphrase: &Passphrase<'_>,
+        random: &[u8; 32],
+    ) -> Result<Plan> {
         let mut random = Random::new(random)?;
-        let slots = Slots {
-            file: self.file,
-            header: &header::read_to_write(&self.file)?,
-            key: &self.key,
+        let mut slots = Slots {
+            header: self,
+            key,
+            read,
         };
-        let planned = if keys.active {
-            slots.add(keys, passphrase, &mut random)
-        } else {
-            slots.erase(keys, passphrase, &mut random)
+        let planned = match &keys.state {
+            KeyState::Active => slots.add(keys, passphrase, &mut random),
+            KeyState::Inactive => slots.erase(keys, passphrase, &mut random),
+            KeyState::Unsaid => Err(Fault::new(fault::luks::STATE_MISSING)),
+            KeyState::Unknown(word) => Err(Fault::new(fault::luks::STATE).named(word.as_bytes())),
         };
-        planned.map(Plan).map_err(|fault| fault.in_file(self.file.slot()))
+        planned.map(Plan)
     }
 }
 
 /// The key slots of a disk that was unlocked.
-struct Slots<'s> {
-    file: File<'s>,
+struct Slots<'s, 'r> {
     header: &'s Header,
     key: &'s Secret,
+    read: &'s mut ReadAt<'r>,
 }
 
-impl Slots<'_> {
+impl Slots<'_, '_> {
     fn add(&self, keys: &AmendKeys, passphrase: &Passphrase<'_>, random: &mut Random) -> Result<Vec<Write>> {
         let new = keys.new.as_ref();
         let new = new.ok_or_else(|| Fault::new(fault::luks::NEW_SECRET_MISSING))?;
@@ -75,7 +82,7 @@ impl Slots<'_> {
         if in_use && !keys.force {
             return Err(Fault::new(fault::luks::SLOT_IN_USE).with([from_usize(slot)]));
         }
-        let iterations = effort::for_slot_of(self.header, &keys.speeds)?;
+        let iterations = time::for_slot_of(self.header, &keys.speeds)?;
         let mut go_on = || Ok(());
         // What the user asks for may take long.
         let limits = Limits {
@@ -97,7 +104,7 @@ impl Slots<'_> {
     }
 
     fn erase(
-        &self,
+        &mut self,
         keys: &AmendKeys,
         passphrase: &Passphrase<'_>,
         random: &mut Random,
@@ -143,7 +150,7 @@ impl Slots<'_> {
     }
 
     /// The slots that the passphrase opens.
-    fn opened_by(&self, passphrase: &[u8], active: usize, force: bool) -> Result<Vec<usize>> {
+    fn opened_by(&mut self, passphrase: &[u8], active: usize, force: bool) -> Result<Vec<usize>> {
         let mut slots = Vec::new();
         for slot in 0..self.header.slots.len() {
             if self.opens(slot, passphrase)? {
@@ -166,13 +173,12 @@ impl Slots<'_> {
             .is_some_and(|slot| slot.active.is_some())
     }
 
-    fn opens(&self, slot: usize, passphrase: &[u8]) -> Result<bool> {
+    fn opens(&mut self, slot: usize, passphrase: &[u8]) -> Result<bool> {
         let mut go_on = || Ok(());
         let mut effort = Effort::new(Limits::DEFAULT, &mut go_on);
-        let mut read = |offset, into: &mut [u8]| self.file.read_exact(offset, into);
         let opened = self
             .header
-            .unlock_slot(slot, passphrase, &mut read, &mut effort)?;
+            .unlock_slot(slot, passphrase, self.read, &mut effort)?;
         Ok(opened.is_some())
     }
 }

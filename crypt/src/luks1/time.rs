@@ -1,8 +1,9 @@
 //! From a time to iterations.
 
-use instar_crypt::luks1::Header;
 use instar_disk::job::Speed;
 use instar_disk::{Fault, HashName, Result, fault, from_usize};
+
+use super::Header;
 
 /// The fewest iterations that a new header takes: the LUKS specification and the reference tool.
 const LEAST: u32 = 1000;
@@ -14,17 +15,17 @@ const DIGEST_BYTES: usize = 20;
 const DIGEST_SHARE: u64 = 8;
 
 /// Iterations for the digest of a key.
-pub(crate) fn for_digest(speed: Speed, hash: HashName) -> Result<u32> {
+pub(super) fn for_digest(speed: Speed, hash: HashName) -> Result<u32> {
     scaled(speed, hash, DIGEST_BYTES, DIGEST_SHARE)
 }
 
 /// Iterations for a key slot.
-pub(crate) fn for_slot(speed: Speed, hash: HashName, key_bytes: usize) -> Result<u32> {
+pub(super) fn for_slot(speed: Speed, hash: HashName, key_bytes: usize) -> Result<u32> {
     scaled(speed, hash, key_bytes, 1)
 }
 
 /// The same for a disk that exists, by the speed of its hash.
-pub(crate) fn for_slot_of(header: &Header, speeds: &[(HashName, Speed)]) -> Result<u32> {
+pub(super) fn for_slot_of(header: &Header, speeds: &[(HashName, Speed)]) -> Result<u32> {
     let known = speeds.iter().find(|(hash, _)| *hash == header.hash);
     let speed = known.map(|(_, speed)| *speed).unwrap_or_default();
     for_slot(speed, header.hash, header.key_bytes)

@@ -1,0 +1,209 @@
+//! Encrypted qcow2 images that instar makes, beside qemu-img: methods, variants, messages.
+
+use std::fs;
+use std::process::Command;
+
+use instar_tests::compare::{same_bytes, same_outcome};
+use instar_tests::ledger::deviates;
+use instar_tests::sealed::{AES, LUKS, words};
+use instar_tests::{Bench, Outcome, Pair, both_sandboxes, disk};
+
+both_sandboxes!(
+    a_new_image_is_refused_in_the_words_of_the_reference,
+    a_new_image_is_empty_and_takes_data,
+    a_simple_new_image_is_the_references,
+    a_new_image_in_front_of_another_shows_it,
+    what_is_reserved_reads_as_zeros,
+    every_cipher_is_written,
+);
+
+/// The methods, each with the mark that [`words`] has for it.
+const METHODS: [(&str, &str); 2] = [(LUKS, "$L"), (AES, "$A")];
+
+const VARIANTS: &[&str] = &[
+    "cluster_size=64k",
+    "compat=0.10",
+    "cluster_size=512",
+    "cluster_size=2M",
+    "extended_l2=on,cluster_size=128k",
+    "refcount_bits=1",
+    "lazy_refcounts=on",
+    "data_file=data",
+    "data_file=data,data_file_raw=on",
+    "preallocation=metadata",
+    "preallocation=metadata,compat=0.10",
+    "preallocation=metadata,extended_l2=on",
+    "preallocation=full",
+    "preallocation=falloc,cluster_size=4k",
+    "data_file=data,preallocation=metadata",
+];
+
+/// What is refused, and what is made after all.
+const CREATE: &[&str] = &[
+    "create -f qcow2 -o encrypt.format=luks image 1M",
+    "create -f qcow2 -o encrypt.format=luks,encrypt.key-secret=x image 1M",
+    "create -f qcow2 -o encrypt.format=aes,encrypt.key-secret=x image 1M",
+    "create -f qcow2 -o encryption=on image 1M",
+    "create -f qcow2 $S -o encryption=on,encrypt.key-secret=x image 1M",
+    "create -f qcow2 $S -o encryption=off,encrypt.key-secret=s image 1M",
+    "create -f qcow2 $S -o encryption=x image 1M",
+    "create -f qcow2 $S -o encryption=off,encrypt.format=luks image 1M",
+    "create -f qcow2 $S -o encryption=on,encrypt.format=luks,encrypt.key-secret=s image 1M",
+    "create -f qcow2 $S -o encrypt.key-secret=s image 1M",
+    "create -f qcow2 $S -o encrypt.cipher-alg=aes-256 image 1M",
+    "create -f qcow2 $S -o encrypt.format=foo,encrypt.key-secret=s image 1M",
+    "create -f qcow2 $S -o encrypt.format=aes,encrypt.key-secret=s,encrypt.cipher-alg=aes-256 image 1M",
+    "create -f qcow2 $S -o encryption=on,encrypt.iter-time=3,encrypt.key-secret=s image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.cipher-alg=foo image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.cipher-alg=3des image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.cipher-alg=cast5-128 image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.cipher-mode=foo image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.ivgen-alg=foo image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.ivgen-hash-alg=foo image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.hash-alg=foo image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=x image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=18446744073709551615 image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.detached-header=on image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.foo=1 image 1M",
+    "create -f qcow2 -o encrypt.format=luks,refcount_bits=3 image 1M",
+    "create -f qcow2 -o encrypt.format=luks,preallocation=x image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.cipher-alg=foo,compat=9 image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.cipher-alg=foo,preallocation=x image 1M",
+    "create -f qcow2 --object secret,id=s,data=//79,format=base64 -o encrypt.format=luks,encrypt.key-secret=s image 1M",
+    "create -f qcow2 $S -o encryption=off image 1M",
+    "create -f qcow2 $S -o encryption=on,encrypt.key-secret=s image 1M",
+    "create -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=0,encrypt.hash-alg=sha1 image 1M",
+    "create -q -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=0,cluster_size=2M image 3M",
+];
+
+/// The same command lines in two directories.
+#[track_caller]
+fn agree(pair: &Pair, line: &str) -> bool {
+    let words = words(line);
+    pair.agree(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn a_new_image_is_refused_in_the_words_of_the_reference(bench: &Bench) {
+    let pair = Pair::new(bench, &|_| {});
+    let done = CREATE.iter().filter(|line| agree(&pair, line)).count();
+    assert_eq!(done, 4);
+}
+
+/// Both programs find the same disk in `image`, which qemu-img finds sound.
+#[track_caller]
+fn is_sound(bench: &Bench, mark: &str, what: &str) {
+    let checked = bench.qemu(words(&format!("check $S --image-opts {mark}image")));
+    assert!(checked.stderr.is_empty(), "{what}: {checked}");
+    checked.succeeds();
+    let convert = |out| words(&format!("convert $S --image-opts {mark}image -O raw {out}"));
+    bench.qemu(convert("theirs")).succeeds();
+    bench.instar(convert("ours")).succeeds();
+    same_bytes(bench, "theirs", "ours", what);
+}
+
+/// qemu-io does that to `image`.
+#[track_caller]
+fn qemu_io(bench: &Bench, mark: &str, commands: &[&str]) {
+    let mut command = Command::new("qemu-io");
+    command.current_dir(bench.directory()).args(words(&format!("$S --image-opts {mark}image")));
+    for words in commands {
+        command.args(["-c", words]);
+    }
+    Outcome::of(&mut command).succeeds();
+}
+
+fn a_new_image_is_empty_and_takes_data(bench: &Bench) {
+    for (method, mark) in METHODS {
+        for variant in VARIANTS {
+            let what = format!("{method},{variant}");
+            let create = |name| {
+                words(&format!("create -q $S -f qcow2 -o {method},encrypt.key-secret=s,{variant} {name} 3M"))
+            };
+            bench.instar(create("image")).succeeds();
+            same_outcome(bench, &["info", "--output=json", "image"], &what);
+            same_outcome(bench, &["info", "image"], &what);
+            is_sound(bench, mark, &what);
+            // What version 2 reserves, and what a raw data file has, decrypts to noise: no flag says that it is zero.
+            if !what.contains("metadata,compat=0.10") {
+                let zeros = fs::read(bench.path("theirs")).unwrap();
+                assert!(zeros == vec![0; 3 << 20], "{what}");
+            }
+            qemu_io(bench, mark, &["write -P 7 100k 70k", "write -z 1M 64k", "write -P 8 2M 512"]);
+            is_sound(bench, mark, &what);
+        }
+    }
+}
+
+/// All but the LUKS header and its clusters, which hold what no two have in common.
+fn a_simple_new_image_is_the_references(bench: &Bench) {
+    for (method, _) in METHODS {
+        for variant in
+            ["cluster_size=64k", "compat=0.10", "cluster_size=1M,refcount_bits=8", "data_file=data"]
+        {
+            let create = |name| {
+                let line =
+                    format!("create -q $S -f qcow2 -o encrypt.key-secret=s,{method},{variant} {name} 3M");
+                words(&line)
+            };
+            bench.qemu(create("theirs")).succeeds();
+            bench.instar(create("ours")).succeeds();
+            let cluster = if variant.contains("1M") { 1 << 20 } else { 65536 };
+            let [theirs, ours] = ["theirs", "ours"].map(|name| fs::read(bench.path(name)).unwrap());
+            assert_eq!(theirs.len(), ours.len(), "{method},{variant}");
+            let front = (4 * cluster).min(theirs.len());
+            assert!(theirs[..front] == ours[..front], "{method},{variant}");
+        }
+    }
+}
+
+fn a_new_image_in_front_of_another_shows_it(bench: &Bench) {
+    disk::usual(&bench.path("disk.raw"));
+    for (method, mark) in METHODS {
+        bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "base"]).succeeds();
+        let line = format!("create $S -f qcow2 -o {method},encrypt.key-secret=s -b base -F qcow2 image");
+        let made = bench.instar(words(&line));
+        let printed = made.succeeds().text();
+        assert!(printed.contains("backing_file=base"), "{made}");
+        is_sound(bench, mark, method);
+        same_bytes(bench, "disk.raw", "theirs", method);
+        qemu_io(bench, mark, &["write -P 7 100k 70k", "write -z 1M 64k"]);
+        is_sound(bench, mark, method);
+    }
+}
+
+/// Places that qemu-img reserves for encrypted data read as noise.
+fn what_is_reserved_reads_as_zeros(bench: &Bench) {
+    let create = words(&format!(
+        "create -q $S -f qcow2 -o {LUKS},encrypt.key-secret=s,preallocation=metadata image 1M"
+    ));
+    let read = |bench: &Bench| {
+        bench.qemu(words("convert $S --image-opts $Limage -O raw out")).succeeds();
+        fs::read(bench.path("out")).unwrap().iter().all(|byte| *byte == 0)
+    };
+    bench.qemu(&create).succeeds();
+    let theirs = read(bench);
+    bench.instar(&create).succeeds();
+    let ours = read(bench);
+    assert!(ours);
+    deviates("encrypted-preallocation", &theirs, &ours);
+}
+
+fn every_cipher_is_written(bench: &Bench) {
+    disk::usual(&bench.path("disk.raw"));
+    for options in [
+        "cipher-alg=aes-128,encrypt.hash-alg=sha1",
+        "cipher-alg=aes-256,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv",
+        "cipher-alg=serpent-256,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256",
+        "cipher-alg=twofish-192,encrypt.ivgen-alg=plain,encrypt.hash-alg=sha512",
+        "cipher-alg=cast5-128,encrypt.cipher-mode=ctr,encrypt.hash-alg=ripemd160",
+        "cipher-alg=aes-192,encrypt.hash-alg=sm3",
+    ] {
+        let line = format!(
+            "convert $S -f raw -O qcow2 -o {LUKS},encrypt.key-secret=s,encrypt.{options} disk.raw image"
+        );
+        bench.instar(words(&line)).succeeds();
+        is_sound(bench, "$L", options);
+        same_bytes(bench, "disk.raw", "theirs", options);
+        same_outcome(bench, &["info", "image"], options);
+    }
+}
