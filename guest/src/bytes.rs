@@ -21,10 +21,12 @@ const STEP: usize = size_of::<__m128i>();
 /// Copies `length` bytes between ranges that do not overlap.
 ///
 /// # Safety
-/// `from` is valid for reads and `to` for writes of `length` bytes.
+/// 1. `from` is valid for reads of `length` bytes.
+/// 2. `to` is valid for writes of `length` bytes.
+/// 3. The ranges do not overlap.
 #[inline]
 pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, length: usize) {
-    // SAFETY: `from` is valid for reads and `to` for writes of `length` bytes, which is all that each branch needs.
+    // SAFETY: 1. and 2. are all that each branch needs of the two ranges; 3. lets the string instruction go upward.
     unsafe {
         match length {
             0..=64 => copy_short(to, from, length),
@@ -41,10 +43,11 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, length: usize) {
 /// Copies `length` bytes between ranges that may overlap.
 ///
 /// # Safety
-/// As for [`copy`].
+/// 1. `from` is valid for reads of `length` bytes.
+/// 2. `to` is valid for writes of `length` bytes.
 #[inline]
 pub(crate) unsafe fn shift(to: *mut u8, from: *const u8, length: usize) {
-    // SAFETY: both ranges are valid for `length` bytes; copying upward is right unless `to` is inside the unread rest of `from`.
+    // SAFETY: 1. and 2. cover every branch; copying upward is right unless `to` is inside the unread rest of `from`.
     unsafe {
         match length {
             0..=64 => copy_short(to, from, length),
@@ -85,11 +88,12 @@ pub(crate) unsafe fn fill(to: *mut u8, value: u8, length: usize) {
 /// Compares as unsigned bytes: negative, zero or positive.
 ///
 /// # Safety
-/// Both are good for reads of `length` bytes.
+/// 1. `left` is valid for reads of `length` bytes.
+/// 2. `right` is valid for reads of `length` bytes.
 #[inline]
 pub(crate) unsafe fn compare(left: *const u8, right: *const u8, length: usize) -> i32 {
     let mut at = 0;
-    // SAFETY: every block and byte read lies below `length`.
+    // SAFETY: every block and byte read lies below `length`, which 1. and 2. cover.
     unsafe {
         while length - at >= STEP {
             let equal = _mm_cmpeq_epi8(load(left.add(at)), load(right.add(at)));
@@ -113,7 +117,7 @@ pub(crate) unsafe fn compare(left: *const u8, right: *const u8, length: usize) -
 
 /// At most 64 bytes, all loaded before the first is stored.
 unsafe fn copy_short(to: *mut u8, from: *const u8, length: usize) {
-    // SAFETY: in each branch the last block ends at `length` and the first starts at 0; `copy`'s promise covers both.
+    // SAFETY: in each branch the last block ends at `length` and the first starts at 0; 1. and 2. of `copy` cover both.
     unsafe {
         match length {
             33..=64 => {

@@ -8,19 +8,22 @@ use core::ptr::null_mut;
 use crate::bytes;
 
 /// # Safety
-/// `from` is valid for reads and `to` for writes of `length` bytes, and the two ranges do not overlap.
+/// 1. `from` is valid for reads of `length` bytes.
+/// 2. `to` is valid for writes of `length` bytes.
+/// 3. The ranges do not overlap.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
-    // SAFETY: the duties of `copy` are those of this function.
+    // SAFETY: 1. to 3. are those of this function.
     unsafe { bytes::copy(to, from, length) };
     to
 }
 
 /// # Safety
-/// `from` is valid for reads and `to` for writes of `length` bytes.
+/// 1. `from` is valid for reads of `length` bytes.
+/// 2. `to` is valid for writes of `length` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
-    // SAFETY: the duties of `shift` are those of this function.
+    // SAFETY: 1. and 2. are those of this function.
     unsafe { bytes::shift(to, from, length) };
     to
 }
@@ -35,18 +38,20 @@ unsafe extern "C" fn memset(to: *mut u8, value: c_int, length: usize) -> *mut u8
 }
 
 /// # Safety
-/// `left` and `right` are valid for reads of `length` bytes.
+/// 1. `left` is valid for reads of `length` bytes.
+/// 2. `right` is valid for reads of `length` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, length: usize) -> c_int {
-    // SAFETY: the duties of `compare` are those of this function.
+    // SAFETY: 1. and 2. are those of this function.
     unsafe { bytes::compare(left, right, length) }
 }
 
 /// # Safety
-/// `left` and `right` are valid for reads of `length` bytes.
+/// 1. `left` is valid for reads of `length` bytes.
+/// 2. `right` is valid for reads of `length` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, length: usize) -> c_int {
-    // SAFETY: the duties of `compare` are those of this function.
+    // SAFETY: 1. and 2. are those of this function.
     unsafe { bytes::compare(left, right, length) }
 }
 

@@ -100,7 +100,7 @@ impl GuestMemory {
     /// [`OutOfBounds`]; nothing was copied.
     pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), OutOfBounds> {
         let from = self.pointer(at, into.len())?;
-        // SAFETY: `from` is good for `into.len()` bytes of the mapping, which no Rust object overlaps.
+        // SAFETY: 1. `pointer` has judged `from`, and `into` is a slice of that length; 2. and 3. no Rust object lies in the mapping.
         unsafe { copy(from, into.as_mut_ptr(), into.len()) };
         Ok(())
     }
@@ -111,7 +111,8 @@ impl GuestMemory {
     /// [`OutOfBounds`]; nothing was copied.
     pub fn write(&self, at: u64, from: &[u8]) -> Result<(), OutOfBounds> {
         let into = self.pointer_for_writing(at, from.len())?;
-        // SAFETY: `into` is good for `from.len()` bytes of the mapping, which no Rust object overlaps.
+        // SAFETY: 1. `pointer_for_writing` has judged `into`, and `from` is a slice of that length; 2. and 3. no Rust object lies in the
+        // mapping.
         unsafe { copy(from.as_ptr(), into, from.len()) };
         Ok(())
     }
@@ -231,9 +232,12 @@ fn unmap(start: *mut u8, length: usize) {
 /// A plain copy would be a data race in Rust's eyes; machine code is not.
 ///
 /// # Safety
-/// Both pointers are good for `length` bytes, the ranges do not overlap, and no Rust reference to the guest's side exists.
+/// 1. Both pointers are good for `length` bytes.
+/// 2. The ranges do not overlap.
+/// 3. No Rust reference to the guest's side exists.
 unsafe fn copy(from: *const u8, into: *mut u8, length: usize) {
-    // SAFETY: the caller passes valid ranges; the direction flag is clear by the ABI.
+    // SAFETY: 1. and 2. are what the instruction needs, and 3. keeps Rust from assuming what it moves; the direction flag is clear by the
+    // ABI.
     unsafe {
         asm!(
             "rep movsb",

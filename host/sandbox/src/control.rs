@@ -184,7 +184,8 @@ thread_local! {
 /// From now on the signal makes this thread's vCPU return at once. `place` is null to end that.
 ///
 /// # Safety
-/// `place` is null, or good for writes until the next call on this thread.
+/// 1. `place` is null or good for writes of a byte.
+/// 2. It stays so until the next call on this thread.
 pub(crate) unsafe fn set_immediate_exit(place: *mut u8) {
     IMMEDIATE_EXIT.set(place);
 }
@@ -203,7 +204,7 @@ pub(crate) fn install_handler() -> io::Result<()> {
 extern "C" fn on_kick(_signal: libc::c_int, _: *const libc::siginfo_t, _: *const libc::c_void) {
     let place = IMMEDIATE_EXIT.get();
     if !place.is_null() {
-        // SAFETY: `set_immediate_exit` was promised that it is good for writes, and this is its thread.
+        // SAFETY: 1. and 2. of `set_immediate_exit`, and this is its thread.
         unsafe { place.write_volatile(1) };
     }
 }

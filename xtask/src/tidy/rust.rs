@@ -2,12 +2,31 @@
 
 use std::str::FromStr;
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// How often the code has a word, comments and literals left out. Macros are code too.
 pub(super) fn count_word(source: &str, word: &str) -> Result<usize, String> {
     let tokens = TokenStream::from_str(source).map_err(|error| error.to_string())?;
     Ok(count(tokens, word))
+}
+
+/// How often an `unsafe` stands before braces: a block, not a function, an implementation or an attribute.
+pub(super) fn count_unsafe_blocks(source: &str) -> Result<usize, String> {
+    let tokens = TokenStream::from_str(source).map_err(|error| error.to_string())?;
+    Ok(blocks(tokens))
+}
+
+fn blocks(tokens: TokenStream) -> usize {
+    let mut count = 0;
+    let mut after_unsafe = false;
+    for token in tokens {
+        if let TokenTree::Group(group) = &token {
+            count += usize::from(after_unsafe && group.delimiter() == Delimiter::Brace);
+            count += blocks(group.stream());
+        }
+        after_unsafe = matches!(&token, TokenTree::Ident(word) if word == "unsafe");
+    }
+    count
 }
 
 fn count(tokens: TokenStream, word: &str) -> usize {
@@ -47,6 +66,13 @@ mod tests {
             Ok(1)
         );
         assert!(count_word("fn f(", "unsafe").is_err());
+    }
+
+    #[test]
+    fn counts_unsafe_blocks_and_nothing_else_that_is_unsafe() {
+        let source = "unsafe fn f() { unsafe { g() } } unsafe impl S for T {} #[unsafe(no_mangle)] fn h() { m!(unsafe { unsafe { x } }) } unsafe extern \"C\" {}";
+        assert_eq!(count_unsafe_blocks(source), Ok(3));
+        assert_eq!(count_unsafe_blocks("// unsafe { x }"), Ok(0));
     }
 
     #[test]

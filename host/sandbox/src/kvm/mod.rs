@@ -162,7 +162,7 @@ impl Machine {
             return;
         };
         let immediate_exit = &raw mut vcpu.get_kvm_run().immediate_exit;
-        // SAFETY: the page belongs to `vcpu`, which outlives the second call below.
+        // SAFETY: 1. the byte lies in a page that is mapped for `vcpu`; 2. `vcpu` outlives the second call below.
         unsafe { set_immediate_exit(immediate_exit) };
         let mut refused = 0;
         while !control.is_over() {
@@ -178,7 +178,7 @@ impl Machine {
         }
         // The first lane to notice that time is up tells the others.
         control.check_deadline();
-        // SAFETY: null ends it.
+        // SAFETY: 1. null; 2. there is nothing to stay.
         unsafe { set_immediate_exit(ptr::null_mut()) };
     }
 

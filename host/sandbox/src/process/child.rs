@@ -126,7 +126,7 @@ pub(super) unsafe fn become_guest(plan: &Plan<'_>) -> ! {
     // SAFETY: 1. as above; 2. the structure outlives the calls; 3. pages of the guest's code and constants are moved, which the child does
     // not need, and pages of guest memory are protected. The handler lies in the stub, which is executable by then.
     unsafe { failed.take(resident.into_iter().chain(protections).chain(handlers)) };
-    // SAFETY: guest memory is in place and the stub is in it.
+    // SAFETY: 1. as above; 2. guest memory has been moved, and the stub is in it.
     unsafe { stub::enter() }
 }
 

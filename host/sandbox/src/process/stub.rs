@@ -405,10 +405,11 @@ fn kernel_pages() -> (u64, u64) {
 /// Enters the copy of the stub. Never returns.
 ///
 /// # Safety
-/// Only in the forked child, with guest memory at its place and the stub installed in it.
+/// 1. Only in the forked child.
+/// 2. Guest memory is at its place, and the stub is installed in it.
 pub(super) unsafe fn enter() -> ! {
     let code = ptr::with_exposed_provenance::<()>(STUB as usize);
-    // SAFETY: the caller has put executable code there that takes no arguments.
+    // SAFETY: 2. there is executable code that takes no arguments; 1. nothing of the child's is needed when it does not come back.
     let code: extern "C" fn() -> ! = unsafe { std::mem::transmute(code) };
     code()
 }
