@@ -572,4 +572,6 @@ fn file_range(offset: u64, length: u64) -> Result<(), BadRequest> {
 }
 
 #[cfg(test)]
+mod every;
+#[cfg(test)]
 mod tests;

@@ -27,6 +27,7 @@
 
 extern crate alloc;
 
+mod atomic;
 mod bitmap;
 mod blocks;
 mod budget;

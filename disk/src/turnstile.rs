@@ -3,15 +3,10 @@
 //! Waiting lanes spin for a moment, then sleep on the host: a lane that holds the lock may be in the middle of a read, and
 //! burning a core meanwhile would slow down the very thread that serves it.
 
-use core::hint::spin_loop;
-use core::sync::atomic::{AtomicU32, Ordering};
-
 use spin::Mutex;
 
+use crate::atomic::{AtomicU32, Ordering, SPINS, spin_loop};
 use crate::host::Host;
-
-/// Turns of the spin loop before a lane sleeps: a few microseconds.
-const SPINS: u32 = 2000;
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
@@ -25,7 +20,7 @@ pub struct Turnstile<T> {
 
 impl<T> Turnstile<T> {
     /// A free lock around `value`.
-    pub const fn new(value: T) -> Self {
+    pub fn new(value: T) -> Self {
         Self {
             gate: AtomicU32::new(FREE),
             value: Mutex::new(value),
@@ -78,11 +73,8 @@ pub struct Turn {
 impl Turn {
     /// Ticket 0 goes first.
     #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            now: AtomicU32::new(0),
-            sleepers: AtomicU32::new(0),
-        }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Whether it is `ticket`'s turn.

@@ -7,7 +7,8 @@
 //!  bare/entry.rs     first instructions, and the lanes' loops
 //!  bare/doorbell.rs  the two ways to wake the host, sleeping and waking
 //!  bare/client.rs    instar_disk::Host over the mailbox
-//!  bare/crew.rs      one closure on all lanes
+//!  bare/crew.rs      the lanes of this run
+//!  crew.rs, bell.rs  one closure on all lanes; whose a mailbox is: the protocols, which models.rs tries in every interleaving
 //!  bare/heap.rs      the allocator; bare/c.rs, its face for C
 //!  bare/last.rs      panics, and memory that is used up
 //!  bytes.rs          memcpy and its family
@@ -26,10 +27,28 @@
 #[cfg(guest_bare)]
 extern crate alloc;
 
+#[cfg(any(guest_bare, test))]
+mod atomic;
 #[cfg(guest_bare)]
 mod bare;
 #[cfg(any(guest_bare, test))]
+mod bell;
+#[cfg(any(guest_bare, test))]
 mod bytes;
+#[cfg(any(guest_bare, test))]
+mod crew;
+#[cfg(any(guest_bare, test))]
+mod host;
+#[cfg(test)]
+mod models;
+#[cfg(test)]
+#[path = "../../disk/src/turnstile.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the whole file is there, of which models use a part"
+)]
+mod turnstile;
 
 #[cfg(not(guest_bare))]
 fn main() {}

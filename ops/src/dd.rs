@@ -83,6 +83,7 @@ impl Window {
 mod tests {
     use instar_abi::Slot;
     use instar_abi::job::{Create, Encryption, RawCreate, Source, Target};
+    use instar_disk::to_usize;
 
     use super::*;
 
@@ -119,6 +120,33 @@ mod tests {
         assert_eq!(window(1 << 20, 1024, Some(3), 5), (5120, 0, true));
         assert_eq!(window(1 << 20, 1024, None, 1024), (1 << 20, 0, false));
         assert_eq!(window(1 << 20, 1024, None, 1025), (1_049_600, 0, true));
+    }
+
+    /// Every window over small numbers, against the words of the contract: of the first `count` blocks, those behind the first `skip`.
+    #[test]
+    fn every_window_over_small_numbers_is_what_its_words_say() {
+        let mut windows = 0;
+        for size in 0..=24 {
+            for block_size in 1..=7 {
+                for count in (0..=9).map(Some).chain([None]) {
+                    for skip in 0..=9 {
+                        let bytes = |blocks: u64| to_usize(blocks * block_size).unwrap();
+                        let cut = count.map_or(usize::MAX, bytes);
+                        let named: Vec<u64> = (0..size).take(cut).skip(bytes(skip)).collect();
+                        let (shift, length, past) = window(size, block_size, count, skip);
+                        let copied: Vec<u64> = (shift..shift + length).collect();
+                        assert_eq!(
+                            copied, named,
+                            "{size} bs={block_size} count={count:?} skip={skip}"
+                        );
+                        let behind = (0..size).take(cut).count() < bytes(skip);
+                        assert_eq!(past, behind, "{size} bs={block_size} count={count:?} skip={skip}");
+                        windows += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(windows, 25 * 7 * 11 * 10);
     }
 
     #[test]

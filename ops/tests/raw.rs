@@ -96,13 +96,38 @@ fn a_target_that_is_too_small_is_left_alone() {
     assert_eq!(fs::read(&to).unwrap(), [0xee; 8191]);
 }
 
+/// Runs `dd` from a raw disk; gives the bytes of the target.
+fn window(from: &Path, to: &Path, block_size: u64, count: Option<u64>, skip: u64) -> Vec<u8> {
+    let native = Native::new(2);
+    let files = [native.source(from), native.target(to)];
+    let verb = Verb::Dd(Dd {
+        source: source(files[0].slot),
+        target: raw_target(files[1].slot, false),
+        block_size,
+        count,
+        skip,
+    });
+    assert!(matches!(run(&native, &files, verb), Report::Done(_)));
+    fs::read(to).unwrap()
+}
+
+/// Of the disk, which is whole sectors: the first `count` blocks, without the first `skip`; and that again as whole sectors.
+fn named(bytes: &[u8], block_size: u64, count: Option<u64>, skip: u64) -> Vec<u8> {
+    let sectors = |mut bytes: Vec<u8>| {
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    };
+    let disk = sectors(bytes.to_vec()).into_iter();
+    let cut = count.map_or(usize::MAX, |count| (count * block_size) as usize);
+    sectors(disk.take(cut).skip((skip * block_size) as usize).collect())
+}
+
 #[test]
 fn windows_of_dd_are_the_bytes_they_name() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("a"), dir.path().join("b"));
     let bytes = pattern(100_000);
     fs::write(&from, &bytes).unwrap();
-    let padded = [&bytes[..], &[0; 352]].concat();
     for (block_size, count, skip) in [
         (512, None, 0),
         (1, Some(777), 3),
@@ -110,25 +135,31 @@ fn windows_of_dd_are_the_bytes_they_name() {
         (65536, None, 1),
         (1 << 20, None, 7),
     ] {
-        let native = Native::new(2);
-        let files = [native.source(&from), native.target(&to)];
-        let verb = Verb::Dd(Dd {
-            source: source(files[0].slot),
-            target: raw_target(files[1].slot, false),
-            block_size,
-            count,
-            skip,
-        });
-        assert!(matches!(run(&native, &files, verb), Report::Done(_)));
-        let end = count
-            .map_or(padded.len(), |count: u64| (count * block_size) as usize)
-            .min(padded.len());
-        let start = ((skip * block_size) as usize).min(end);
-        let mut expected = padded[start..end].to_vec();
-        expected.resize(expected.len().next_multiple_of(512), 0);
+        let made = window(&from, &to, block_size, count, skip);
         assert!(
-            fs::read(&to).unwrap() == expected,
+            made == named(&bytes, block_size, count, skip),
             "bs={block_size} count={count:?} skip={skip}"
         );
+    }
+}
+
+#[test]
+fn every_window_of_dd_over_small_numbers_is_the_bytes_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("a"), dir.path().join("b"));
+    for size in [0, 1, 511, 512, 513, 1024, 1537] {
+        let bytes = pattern(size);
+        fs::write(&from, &bytes).unwrap();
+        for block_size in [1, 3, 511, 512, 513, 1024] {
+            for count in (0..4).map(Some).chain([None]) {
+                for skip in 0..4 {
+                    let made = window(&from, &to, block_size, count, skip);
+                    assert!(
+                        made == named(&bytes, block_size, count, skip),
+                        "{size}: bs={block_size} count={count:?} skip={skip}"
+                    );
+                }
+            }
+        }
     }
 }

@@ -1,63 +1,46 @@
-//! One closure on all lanes.
+//! The crew of this run: which lane asks, and where it sleeps.
 
-use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::AtomicU32;
 
 use super::doorbell::{lane, wait, wake};
 use super::entry::lanes;
+use crate::crew::Crew;
+use crate::host::Host;
 
-type Work<'a> = &'a (dyn Fn(usize) + Sync);
+static CREW: Crew = Crew::new();
 
-/// Counts the pieces of work published; lanes sleep on it.
-static ROUND: AtomicU32 = AtomicU32::new(0);
-/// Lanes other than 0 that have not finished the current piece.
-static BUSY: AtomicU32 = AtomicU32::new(0);
-/// Where `parallel` keeps its reference to the current piece.
-static WORK: AtomicPtr<Work<'static>> = AtomicPtr::new(ptr::null_mut());
+/// Lanes sleep by the backend's own means.
+struct Lanes;
+
+impl Host for Lanes {
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        wait(word, expected);
+    }
+
+    fn wake(&self, word: &AtomicU32) {
+        wake(word);
+    }
+}
 
 /// Runs `work` on every lane and returns when all have returned.
 ///
 /// Off lane 0, where it would wait for lanes that are busy with the very work it is part of, all parts run here, one
 /// after the other.
-pub(super) fn parallel(work: Work<'_>) {
+pub(super) fn parallel(work: &(dyn Fn(usize) + Sync)) {
     let others = lanes().saturating_sub(1);
-    if others == 0 || lane() != 0 || BUSY.load(Ordering::Acquire) != 0 {
+    if others == 0 || lane() != 0 || CREW.is_busy() {
         for part in 0..lanes() {
             work(part as usize);
         }
         return;
     }
-    // Other lanes read the reference through this pointer, and only until BUSY is 0: before this function returns.
-    let published = work;
-    WORK.store((&raw const published).cast_mut().cast(), Ordering::Relaxed);
-    BUSY.store(others, Ordering::Relaxed);
-    ROUND.fetch_add(1, Ordering::Release);
-    wake(&ROUND);
-    work(0);
-    loop {
-        match BUSY.load(Ordering::Acquire) {
-            0 => return,
-            busy => wait(&BUSY, busy),
-        }
-    }
+    CREW.parallel(&Lanes, others, work);
 }
 
 /// The life of a lane other than 0.
 pub(super) fn serve(lane: u32) {
     let mut done = 0;
     loop {
-        let round = ROUND.load(Ordering::Acquire);
-        if round == done {
-            wait(&ROUND, round);
-            continue;
-        }
-        done = round;
-        // SAFETY: `parallel` stored the pointer before it counted the round, and keeps the reference behind it, and the closure behind
-        // that, until BUSY is 0, which this lane has yet to count down.
-        let work = unsafe { *WORK.load(Ordering::Relaxed) };
-        work(lane as usize);
-        if BUSY.fetch_sub(1, Ordering::AcqRel) == 1 {
-            wake(&BUSY);
-        }
+        done = CREW.serve(&Lanes, lane, done);
     }
 }

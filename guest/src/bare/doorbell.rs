@@ -5,11 +5,13 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use instar_abi::layout::{BootInfo, DOORBELL_PORT, STACK_STRIDE, STACKS, mailbox};
-use instar_abi::mailbox::{DOORBELL_GUEST, DOORBELL_HOST, MailboxHeader, REQUESTS_AT, RESULTS_AT};
+use instar_abi::mailbox::{MailboxHeader, REQUESTS_AT, RESULTS_AT};
 use instar_abi::request::Op;
 use instar_abi::{RawRequest, RawResult};
 
 use super::entry::boot_info;
+use crate::bell;
+use crate::host::Host;
 
 /// Turns of a loop before a waiting lane sleeps under KVM: less than the exit that sleeping costs.
 const SPINS_PORT: u32 = 4000;
@@ -81,11 +83,20 @@ impl Mailbox {
     fn ring_futex(&mut self) {
         // SAFETY: the first word of the mailbox, mapped and aligned; the host uses it as an atomic too.
         let word = unsafe { AtomicU32::from_ptr(self.start.cast()) };
-        word.store(DOORBELL_HOST, Ordering::SeqCst);
+        bell::ring(&Shared, word);
+    }
+}
+
+/// Words that lie in memory of the host's, too: one of its threads waits for each.
+struct Shared;
+
+impl Host for Shared {
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        futex(word, FUTEX_WAIT, expected);
+    }
+
+    fn wake(&self, word: &AtomicU32) {
         futex(word, FUTEX_WAKE, 1);
-        while word.load(Ordering::Acquire) != DOORBELL_GUEST {
-            futex(word, FUTEX_WAIT, DOORBELL_HOST);
-        }
     }
 }
 
