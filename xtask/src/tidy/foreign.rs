@@ -26,6 +26,7 @@ const TWICE: &[(&str, &str)] = &[
     ("bitflags", "the crates for KVM use the first"),
     ("embedded-io", "postcard names two that nobody asks it for"),
     ("syn", "derives of two generations; none is linked"),
+    ("windows-link", "what loom stands on names one; none is built"),
 ];
 
 /// How a source begins that is a registry, not a repository of somebody's.
