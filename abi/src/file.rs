@@ -63,11 +63,14 @@ pub enum Format {
     Dmg,
     /// Linux Unified Key Setup: an encrypted disk.
     Luks,
+    /// Sparse image of Apple.
+    Asif,
 }
 
 impl Format {
     /// Every format, in the order in which help lists them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
+        Self::Asif,
         Self::Bochs,
         Self::Cloop,
         Self::Dmg,
@@ -100,6 +103,7 @@ impl Format {
             Self::Cloop => "cloop",
             Self::Dmg => "dmg",
             Self::Luks => "luks",
+            Self::Asif => "asif",
         }
     }
 
@@ -122,7 +126,7 @@ impl Format {
 #[macro_export]
 macro_rules! read_only_formats {
     () => {
-        $crate::Format::Bochs | $crate::Format::Cloop | $crate::Format::Dmg
+        $crate::Format::Asif | $crate::Format::Bochs | $crate::Format::Cloop | $crate::Format::Dmg
     };
 }
 

@@ -5,6 +5,7 @@
 //! message for number 0. Each format has a file and a range of codes of its own.
 
 pub mod amend;
+pub mod asif;
 pub mod bitmap;
 pub mod bochs;
 pub mod check;
@@ -108,6 +109,7 @@ pub(crate) use faults;
 /// Every table, one a file.
 const TABLES: &[&[(FaultCode, &str)]] = &[
     amend::TABLE,
+    asif::TABLE,
     bitmap::TABLE,
     bochs::TABLE,
     check::TABLE,
