@@ -27,7 +27,7 @@ pub(crate) enum Purpose {
 /// A look at a file's first bytes. Raw disks and dmg images have nothing there.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 11] = [
+const PROBES: [(Format, Probe); 12] = [
     (Format::Parallels, instar_parallels::probe),
     (Format::Qcow, instar_qcow::probe),
     (Format::Qcow2, instar_qcow2::probe),

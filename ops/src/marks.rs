@@ -130,4 +130,5 @@ const FOREIGN: &[(&[u8], usize, &str)] = &[
     (b"WithouFreSpacExt", 0, "parallels"),
     (b"Bochs Virtual HD Image", 0, "bochs"),
     (b"#!/bin/sh\n#V2.0 Format\n", 0, "cloop"),
+    (b"shdw\0\0\0", 0, "asif"),
 ];

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use instar_disk::fault::asif as faults;
-use instar_disk::{Fault, File, Result, TableReader, Walked, Work, fault, from_usize, to_usize};
+use instar_disk::{Fault, File, Result, TableReader, Walked, Work, align_down, fault, from_usize, to_usize};
 
 use crate::header::Header;
 use crate::raw::entry;
@@ -100,10 +100,54 @@ impl<'h> Tables<'h> {
 
     /// The same for entry `first` of table `number`, which is at chunk `table` of the file, and for byte `within` of chunk `chunk`.
     fn look(&mut self, number: u64, table: u64, first: u64, chunk: u64, within: u64) -> Result<Run> {
+        let header = self.header;
+        let group = first.checked_div(header.group()).unwrap_or(0);
+        let in_group = first.saturating_sub(group.saturating_mul(header.group()));
+        // Behind each group is the entry of its bitmap.
+        let left = header.group().saturating_sub(in_group);
+        let (value, chunks) = self.entries(number, table, first.saturating_add(group), left)?;
+        let place = (value & entry::CHUNK).saturating_mul(header.chunk);
+        // Of the last chunk only what the disk has.
+        let rest = header.size.saturating_sub(chunk.saturating_mul(header.chunk));
+        let wanted = chunks.saturating_mul(header.chunk).min(rest);
+        match (value & entry::STATE, value & !entry::STATE) {
+            (0, 0) => Ok(Run {
+                length: wanted.saturating_sub(within),
+                place: None,
+            }),
+            (entry::WHOLE, 1..=entry::CHUNK) => {
+                present(&self.file, place, wanted.min(header.chunk))?;
+                // Of those behind it, what is in the file.
+                let there = self.file.size().saturating_sub(place);
+                let length = if there < wanted {
+                    align_down(there, header.chunk)
+                } else {
+                    wanted
+                };
+                Ok(Run {
+                    length: length.saturating_sub(within),
+                    place: Some(place.saturating_add(within)),
+                })
+            }
+            (entry::PARTS, 1..=entry::CHUNK) => {
+                present(&self.file, place, rest.min(header.chunk))?;
+                let at = group
+                    .saturating_mul(header.group().saturating_add(1))
+                    .saturating_add(header.group());
+                let (bitmap, _) = self.entries(number, table, at, 1)?;
+                self.parts(bitmap & entry::CHUNK, in_group, chunk, place, within)
+            }
+            _ => Err(self.wrong(chunk, value)),
+        }
+    }
+
+    /// Entry `index` of table `number`, which is at chunk `table` of the file, and how many chunks follow one another from it on as far
+    /// as one page and `left` entries tell: at least 1.
+    fn entries(&mut self, number: u64, table: u64, index: u64, left: u64) -> Result<(u64, u64)> {
         let (file, header) = (self.file, self.header);
-        let start = table.saturating_mul(header.chunk);
-        present(&file, start, header.chunk)?;
         if self.table.as_ref().is_none_or(|(known, _)| *known != table) {
+            let start = table.saturating_mul(header.chunk);
+            present(&file, start, header.chunk)?;
             self.table = Some((table, TableReader::new(start, header.chunk)));
             self.walked.enter(number, start, header.chunk);
         }
@@ -111,84 +155,33 @@ impl<'h> Tables<'h> {
             return Err(Fault::new(fault::core::INTERNAL).with([line!().into()]));
         };
         let read_before = reader.bytes_read();
-        let group = first.checked_div(header.group()).unwrap_or(0);
-        let in_group = first.saturating_sub(group.saturating_mul(header.group()));
-        let index = first.saturating_add(group);
         let page = reader.from(index.saturating_mul(entry::BYTES), |at, into| {
             file.read_exact(at, into)
         })?;
-        // Not over the entry of the bitmap, behind the group.
-        let left = to_usize(header.group().saturating_sub(in_group))?;
-        let mut entries = page
-            .as_chunks::<8>()
-            .0
+        let entries = page.as_chunks::<8>().0;
+        let mut entries = entries
             .iter()
-            .take(left)
+            .take(to_usize(left)?)
             .map(|entry| u64::from_be_bytes(*entry));
         let value = entries.next().unwrap_or(0);
-        let step = u64::from(value != 0);
-        let mut expected = value;
-        let mut chunks = 1_u64;
+        let (mut expected, mut chunks) = (value, 1_u64);
         for next in entries {
-            expected = expected.saturating_add(step);
+            expected = expected.saturating_add(u64::from(value != 0));
             if next != expected {
                 break;
             }
             chunks = chunks.saturating_add(1);
         }
-        let bitmap_at = group
-            .saturating_mul(header.group().saturating_add(1))
-            .saturating_add(header.group());
-        let bitmap = match value & entry::STATE {
-            entry::PARTS => {
-                let page = reader.from(bitmap_at.saturating_mul(entry::BYTES), |at, into| {
-                    file.read_exact(at, into)
-                })?;
-                page.first_chunk().map(|entry| u64::from_be_bytes(*entry))
-            }
-            _ => None,
-        };
         let grown = reader.bytes_read().saturating_sub(read_before);
         if grown > 0 {
             self.walked.read_alone(grown);
         }
-        let index = value & entry::CHUNK;
-        let place = index.saturating_mul(header.chunk);
-        match (value & entry::STATE, index) {
-            _ if value & !(entry::STATE | entry::CHUNK) != 0 => Err(self.wrong(chunk, value)),
-            (0, 0) => Ok(Run {
-                length: chunks.saturating_mul(header.chunk).saturating_sub(within),
-                place: None,
-            }),
-            (_, 0) => Err(self.wrong(chunk, value)),
-            (entry::WHOLE, _) => {
-                // Of those behind it, what is in the file.
-                present(&file, place, header.chunk)?;
-                let fit = file
-                    .size()
-                    .saturating_sub(place)
-                    .checked_div(header.chunk)
-                    .unwrap_or(0);
-                Ok(Run {
-                    length: chunks
-                        .min(fit)
-                        .saturating_mul(header.chunk)
-                        .saturating_sub(within),
-                    place: Some(place.saturating_add(within)),
-                })
-            }
-            (entry::PARTS, _) => {
-                present(&file, place, header.chunk)?;
-                self.parts(bitmap.unwrap_or(0), in_group, chunk, place, within)
-            }
-            _ => Err(self.wrong(chunk, value)),
-        }
+        Ok((value, chunks))
     }
 
     /// The run in a chunk at `place` of which only parts are there; their bits are in chunk `bitmap`, as number `in_group`.
     fn parts(&mut self, bitmap: u64, in_group: u64, chunk: u64, place: u64, within: u64) -> Result<Run> {
         let header = self.header;
-        let bitmap = bitmap & entry::CHUNK;
         if bitmap == 0 {
             return Err(self.wrong(chunk, 0));
         }
