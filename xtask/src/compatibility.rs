@@ -70,9 +70,14 @@ const READ_ONLY: &[(&str, &str, Lay)] = &[
 ];
 
 /// What only instar reads: a name to show, and what makes an image of a disk.
-const UNKNOWN: &[(&str, Lay)] = &[("asif (qemu-img: no)", |disk| {
-    lay::asif::image(disk, lay::asif::USUAL)
-})];
+const UNKNOWN: &[(&str, Lay)] = &[
+    ("asif (qemu-img: no)", |disk| {
+        lay::asif::image(disk, lay::asif::USUAL)
+    }),
+    ("zst, seekable (qemu-img: no)", |disk| {
+        lay::zst::file(&lay::zst::frames(disk, 1 << 20, &[]), true)
+    }),
+];
 
 type Lay = fn(&[u8]) -> Vec<u8>;
 

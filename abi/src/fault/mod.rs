@@ -24,6 +24,7 @@ pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
+pub mod zst;
 
 use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     vhd::TABLE,
     vhdx::TABLE,
     vmdk::TABLE,
+    zst::TABLE,
 ];
 
 #[cfg(test)]

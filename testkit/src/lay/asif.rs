@@ -90,14 +90,20 @@ pub fn image(disk: &[u8], layout: Layout) -> Vec<u8> {
         }
         file[start as usize..start as usize + bytes.len()].copy_from_slice(&bytes);
     }
+    let head = header(disk.len() as u64 / sector, most, directories, layout);
+    file[..head.len()].copy_from_slice(&head);
+    file
+}
+
+/// The header of a disk of so many sectors, which may grow to `most`.
+fn header(sectors: u64, most: u64, directories: [u64; 2], layout: Layout) -> Vec<u8> {
     let mut head = b"shdw\0\0\0\x01\0\0\x02\0\0\0\0\0".to_vec();
     head.extend(directories.iter().flat_map(|start| start.to_be_bytes()));
     head.extend_from_slice(&[5; 16]);
-    head.extend_from_slice(&(disk.len() as u64 / sector).to_be_bytes());
+    head.extend_from_slice(&sectors.to_be_bytes());
     head.extend_from_slice(&most.to_be_bytes());
-    head.extend_from_slice(&(chunk as u32).to_be_bytes());
-    head.extend_from_slice(&(sector as u16).to_be_bytes());
+    head.extend_from_slice(&(layout.chunk as u32).to_be_bytes());
+    head.extend_from_slice(&(layout.sector as u16).to_be_bytes());
     head.extend_from_slice(&[0; 10]);
-    file[..head.len()].copy_from_slice(&head);
-    file
+    head
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{Variant, made};
 use crate::{Bench, disk};
-use instar_testkit::lay::{asif, bochs, cloop, dmg};
+use instar_testkit::lay::{asif, bochs, cloop, dmg, zst};
 use instar_testkit::packed;
 
 /// What qemu-img reads and never makes.
@@ -137,6 +137,14 @@ pub const UNKNOWN: &[Variant] = &[
         },
         &["image"],
     ),
+    made("zst", |bench| seekable(bench, 1 << 20, &[], true), &["image"]),
+    made("zst, without checksums", |bench| seekable(bench, 256 << 10, &["-1"], false), &["image"]),
+    made("zst, small frames", |bench| seekable(bench, 5000, &["-1"], true), &["image"]),
+    made(
+        "zst, one frame, large window",
+        |bench| seekable(bench, 8 << 20, &["--ultra", "--long=30"], true),
+        &["image"],
+    ),
 ];
 
 /// The usual disk.
@@ -160,6 +168,13 @@ fn apple(bench: &Bench, chunk: usize, kind: u32, pack: impl Fn(&[u8]) -> Vec<u8>
 fn apple_sparse(bench: &Bench, layout: asif::Layout) {
     let image = asif::image(&usual_bytes(bench), layout);
     fs::write(bench.path("image"), image).unwrap();
+}
+
+/// With a frame between that decoders skip.
+fn seekable(bench: &Bench, size: usize, options: &[&str], checksums: bool) {
+    let mut frames = zst::frames(&usual_bytes(bench), size, options);
+    frames.insert(1, zst::skipped(b"no part of the disk"));
+    fs::write(bench.path("image"), zst::file(&frames, checksums)).unwrap();
 }
 
 fn loop_device(bench: &Bench, block_size: u32) {

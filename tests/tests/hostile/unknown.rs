@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use instar_testkit::lay::asif;
+use instar_testkit::lay::{asif, zst};
 use instar_tests::compare::allocated;
 use instar_tests::seal::Edited;
 use instar_tests::{Bench, both_sandboxes, disk};
@@ -62,6 +62,10 @@ both_sandboxes!(
     c2_an_asif_that_is_cut_off_is_refused,
     c3_all_chunks_of_an_asif_are_one,
     c3_all_chunks_of_an_asif_share_their_bitmap,
+    c2_d1_lying_seek_tables,
+    c2_frames_that_are_not_what_the_table_says_are_refused,
+    c3_frames_of_much_zero_are_within_what_the_caller_allows,
+    c2_a_table_of_gigabytes_of_hole_is_refused,
 );
 
 fn c2_d1_lying_asif_headers(bench: &Bench) {
@@ -141,4 +145,96 @@ fn c3_all_chunks_of_an_asif_are_one(bench: &Bench) {
 fn c3_all_chunks_of_an_asif_share_their_bitmap(bench: &Bench) {
     everything(bench, 3 << 62 | 2, 1 << 62 | 3);
     is_stopped(bench);
+}
+
+fn seekable() -> (Vec<zst::Frame>, Vec<u8>) {
+    let frames = zst::frames(&disk::pattern(0, 3 * MIB, 1), 512 << 10, &[]);
+    let file = zst::file(&frames, true);
+    (frames, file)
+}
+
+fn c2_d1_lying_seek_tables(bench: &Bench) {
+    let (frames, sound) = seekable();
+    let end = sound.len() as u64;
+    let table = end - zst::table(&frames, true).len() as u64;
+    let le32 = |values: &[u32]| values.iter().map(|value| value.to_le_bytes().to_vec()).collect::<Vec<_>>();
+    let edges =
+        le32(&[0, 1, 7, 8, 511, 512 << 10, (512 << 10) + 1, 64 << 20, (64 << 20) + 1, 1 << 31, u32::MAX]);
+    let told = lies(vec![
+        ("magic of the table", table, le32(&[0, 0x184d_2a50, 0xfd2f_b528, u32::MAX])),
+        ("bytes of the table", table + 4, edges.clone()),
+        ("bytes of a frame", table + 8, edges.clone()),
+        ("bytes of the disk", table + 12, edges.clone()),
+        ("checksum", table + 16, edges.clone()),
+        ("bytes of the last frame", table + 8 + 12 * 5, edges.clone()),
+        ("frames", end - 9, edges),
+        ("descriptor", end - 5, (0..=255).step_by(17).map(|bits| vec![bits]).collect()),
+    ]);
+    // What is no table any more is a raw disk.
+    assert!(tell(bench, &sound, &told) > 30);
+}
+
+/// Who decodes from start to end sees another disk than who follows the table.
+fn c2_frames_that_are_not_what_the_table_says_are_refused(bench: &Bench) {
+    let (frames, _) = seekable();
+    let refuses = |what: &str, change: &dyn Fn(&mut Vec<zst::Frame>), checksums: bool| {
+        let mut frames = frames.clone();
+        change(&mut frames);
+        fs::write(bench.path("image"), zst::file(&frames, checksums)).unwrap();
+        for words in [["convert", "-O", "raw", "image", "out"], ["dd", "-O", "raw", "if=image", "of=out"]] {
+            let outcome = run(bench, &words);
+            outcome.fails();
+            assert!(
+                outcome.errors().contains("damaged") || outcome.errors().contains("skip"),
+                "{what}: {outcome}"
+            );
+            assert!(!bench.path("out").exists(), "{what}");
+        }
+    };
+    refuses("decodes to more", &|frames| frames[1].0 -= 1, true);
+    refuses("decodes to less", &|frames| frames[1].0 += 1, false);
+    refuses(
+        "a second frame behind it",
+        &|frames| frames[1].1 = [frames[1].1.clone(), frames[2].1.clone()].concat(),
+        false,
+    );
+    refuses("half of it", &|frames| frames[1].1.truncate(1000), false);
+    refuses("hidden", &|frames| frames[1].0 = 0, true);
+    refuses("another content", &|frames| frames[1].1[100_000] ^= 1, false);
+    // Frames without a checksum of their own, so that only that of the table can be wrong.
+    let bare = zst::frames(&disk::pattern(0, MIB, 1), 512 << 10, &["--no-check"]);
+    fs::write(bench.path("image"), zst::file(&bare, true)).unwrap();
+    refused(bench, "image", "damaged");
+    fs::write(bench.path("image"), zst::file(&bare, false)).unwrap();
+    run(bench, &["checksum", "image"]).succeeds();
+}
+
+/// Zeros compress well, and are as many as they are.
+fn c3_frames_of_much_zero_are_within_what_the_caller_allows(bench: &Bench) {
+    let frame = zst::frames(&vec![0; 64 << 20], 64 << 20, &[]).remove(0);
+    fs::write(bench.path("image"), zst::file(&vec![frame; 1 << 14], true)).unwrap();
+    assert!(allocated(&bench.path("image")) < 64 * MIB);
+    run(bench, &["info", "image"]).succeeds();
+    run(bench, &["convert", "--untrusted", "--max-size", "1G", "-O", "raw", "image", "out"]).fails();
+    assert!(!bench.path("out").exists());
+    run_within(bench, PATIENT, &["convert", "--timeout", "1", "-O", "raw", "image", "out"]).fails();
+    assert!(!bench.path("out").exists());
+}
+
+fn c2_a_table_of_gigabytes_of_hole_is_refused(bench: &Bench) {
+    let (frames, _) = seekable();
+    fs::write(bench.path("image"), &frames[0].1).unwrap();
+    let image = Edited::open(&bench.path("image"));
+    let count = u32::MAX / 12 - 1;
+    let table = image.end();
+    let bytes = count * 12 + 9;
+    let end = table + 8 + u64::from(bytes);
+    image
+        .length(end)
+        .put(table, &0x184d_2a5e_u32.to_le_bytes())
+        .put(table + 4, &bytes.to_le_bytes())
+        .put(end - 9, &count.to_le_bytes())
+        .put(end - 5, &[0x80])
+        .put(end - 4, &0x8f92_eab1_u32.to_le_bytes());
+    refused(bench, "image", "supported are at most");
 }
