@@ -3,12 +3,12 @@
 
 # program:package of Debian and Ubuntu
 building=(git:git)
-testing=(qemu-img:qemu-utils mkfs.ext4:e2fsprogs prlimit:util-linux)
+testing=(qemu-img:qemu-utils mkfs.ext4:e2fsprogs prlimit:util-linux zstd:zstd)
 # Without these, some tests are skipped, and say so.
 helpful=(strace:strace cryptsetup:cryptsetup-bin mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs 7zz:7zip)
 # Readers and writers of disk images that are neither qemu-img nor ours: Python module:package, and Python packages.
 modules=(pyvhdi:python3-libvhdi pyvmdk:python3-libvmdk pyqcow:python3-libqcow VMDKstream:python3-vmdkstream ensurepip:python3-venv)
-readers=(dissect.hypervisor==3.21 backports.zstd==1.8.0 pyvhd==0.0.1)
+readers=(dissect.hypervisor==3.21 backports.zstd==1.8.0 pyvhd==0.0.1 pyzstd==0.20.0)
 opinions=target/second-opinion
 
 rust_by_hand="Rust is missing; install it with the command from https://rustup.rs (this script finds it in ~/.cargo/bin)"

@@ -63,11 +63,16 @@ pub enum Format {
     Dmg,
     /// Linux Unified Key Setup: an encrypted disk.
     Luks,
+    /// Sparse image of Apple.
+    Asif,
+    /// A disk in seekable frames of zstd.
+    Zst,
 }
 
 impl Format {
     /// Every format, in the order in which help lists them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
+        Self::Asif,
         Self::Bochs,
         Self::Cloop,
         Self::Dmg,
@@ -81,6 +86,7 @@ impl Format {
         Self::Vhdx,
         Self::Vmdk,
         Self::Vpc,
+        Self::Zst,
     ];
 
     /// The name that qemu-img uses for it.
@@ -100,6 +106,8 @@ impl Format {
             Self::Cloop => "cloop",
             Self::Dmg => "dmg",
             Self::Luks => "luks",
+            Self::Asif => "asif",
+            Self::Zst => "zst",
         }
     }
 
@@ -122,7 +130,11 @@ impl Format {
 #[macro_export]
 macro_rules! read_only_formats {
     () => {
-        $crate::Format::Bochs | $crate::Format::Cloop | $crate::Format::Dmg
+        $crate::Format::Asif
+            | $crate::Format::Bochs
+            | $crate::Format::Cloop
+            | $crate::Format::Dmg
+            | $crate::Format::Zst
     };
 }
 

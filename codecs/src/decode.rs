@@ -8,6 +8,7 @@ use zstd_safe::{DCtx, InBuffer, OutBuffer, ResetDirective};
 
 use crate::bzip2::Bzip2;
 use crate::lzfse::Lzfse;
+use crate::xxh64::xxh64;
 use crate::{BadStream, adc, xz};
 
 /// zlib's largest window; a smaller one in the stream is fine.
@@ -52,6 +53,7 @@ impl Decoder {
             Codec::Lzfse => self.lzfse.get_or_insert_with(Lzfse::new).decode(stored, unit),
             Codec::Xz => xz::decode(stored, unit),
             Codec::Zstd => self.zstd(stored, unit),
+            Codec::WholeZstd(checksum) => self.whole_zstd(stored, unit, checksum),
         }
     }
 
@@ -67,7 +69,8 @@ impl Decoder {
         outcome.ok().filter(|_| filled).ok_or(BadStream)
     }
 
-    fn zstd(&mut self, stored: &[u8], unit: &mut [u8]) -> Result<(), BadStream> {
+    /// The context, as new.
+    fn zstd_context(&mut self) -> Result<&mut DCtx<'static>, BadStream> {
         let context = match &mut self.zstd {
             Some(context) => context,
             none => none.insert(DCtx::try_create().ok_or(BadStream)?),
@@ -75,6 +78,19 @@ impl Decoder {
         context
             .reset(ResetDirective::SessionOnly)
             .map_err(|_| BadStream)?;
+        Ok(context)
+    }
+
+    /// All of `stored`, to its end. Decoded in one go it needs no window but `unit` itself, whatever its header asks for.
+    fn whole_zstd(&mut self, stored: &[u8], unit: &mut [u8], checksum: Option<u32>) -> Result<(), BadStream> {
+        let context = self.zstd_context()?;
+        let filled = context.decompress(&mut *unit, stored).map_err(|_| BadStream)?;
+        let right = checksum.is_none_or(|checksum| xxh64(unit) & u64::from(u32::MAX) == u64::from(checksum));
+        (filled == unit.len() && right).then_some(()).ok_or(BadStream)
+    }
+
+    fn zstd(&mut self, stored: &[u8], unit: &mut [u8]) -> Result<(), BadStream> {
+        let context = self.zstd_context()?;
         let mut from = InBuffer::around(stored);
         let mut into = OutBuffer::around(unit);
         while into.pos() < into.capacity() {

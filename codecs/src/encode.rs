@@ -41,7 +41,9 @@ impl Encoder {
             Codec::Deflate => deflate(false),
             Codec::Zlib => deflate(true),
             Codec::Zstd => Kind::Zstd(zstd()?),
-            Codec::WholeZlib | Codec::Adc | Codec::Bzip2 | Codec::Lzfse | Codec::Xz => return None,
+            Codec::WholeZlib | Codec::WholeZstd(_) | Codec::Adc | Codec::Bzip2 | Codec::Lzfse | Codec::Xz => {
+                return None;
+            }
         }))
     }
 

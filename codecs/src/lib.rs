@@ -26,6 +26,7 @@ mod encode;
 mod lzfse;
 mod lzvn;
 mod noise;
+mod xxh64;
 mod xz;
 
 pub use decode::Decoder;

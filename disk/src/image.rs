@@ -313,4 +313,6 @@ pub enum Codec {
     Xz,
     /// A zstd frame (qcow2).
     Zstd,
+    /// zstd frames that end where the stored bytes do, and half of the XXH64 of what they decode to.
+    WholeZstd(Option<u32>),
 }

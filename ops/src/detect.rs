@@ -15,11 +15,10 @@ pub(crate) fn detect(file: &File<'_>) -> Result<Format> {
     let mut head = [0; HEAD_BYTES];
     let present = file.read(0, &mut head)?;
     let head = head.get(..present).unwrap_or_default();
-    let mut claims = formats::claims(head);
-    match (claims.next(), claims.next()) {
-        (None, _) => Ok(unmarked(file)),
-        (Some(format), None) => Ok(format),
-        (Some(first), Some(second)) => {
+    match formats::claims(file, head)?[..] {
+        [] => Ok(unmarked(file)),
+        [format] => Ok(format),
+        [first, second, ..] => {
             let both = alloc::format!("{} and {}", first.name(), second.name());
             Err(Fault::new(fault::core::AMBIGUOUS_FORMAT)
                 .named(both.as_bytes())

@@ -1,6 +1,7 @@
 //! The formats: one line each in every table.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use instar_abi::errno::EOPNOTSUPP;
 use instar_abi::job::{self, Amend, Change, Create, NewEncryption, SizeRule};
@@ -27,7 +28,7 @@ pub(crate) enum Purpose {
 /// A look at a file's first bytes. Raw disks and dmg images have nothing there.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 11] = [
+const PROBES: [(Format, Probe); 13] = [
     (Format::Parallels, instar_parallels::probe),
     (Format::Qcow, instar_qcow::probe),
     (Format::Qcow2, instar_qcow2::probe),
@@ -36,17 +37,25 @@ const PROBES: [(Format, Probe); 11] = [
     (Format::Vhdx, instar_vhdx::probe),
     (Format::Vmdk, instar_vmdk::probe),
     (Format::Vpc, instar_vhd::probe),
+    (Format::Asif, instar_asif::probe),
     (Format::Bochs, instar_bochs::probe),
     (Format::Cloop, instar_cloop::probe),
     (Format::Luks, instar_luks::probe),
+    (Format::Zst, instar_zst::probe),
 ];
 
-/// Every format whose mark `head` bears.
-pub(crate) fn claims(head: &[u8]) -> impl Iterator<Item = Format> {
-    PROBES
-        .iter()
-        .filter(move |(_, probe)| probe(head))
-        .map(|(format, _)| *format)
+/// Every format whose mark `file` bears, which begins with `head`.
+///
+/// # Errors
+/// The host's, where a format has a mark at the end of the file, too.
+pub(crate) fn claims(file: &File<'_>, head: &[u8]) -> Result<Vec<Format>> {
+    let mut formats = Vec::new();
+    for (format, probe) in PROBES {
+        if probe(head) && (format != Format::Zst || instar_zst::is_seekable(file)?) {
+            formats.push(format);
+        }
+    }
+    Ok(formats)
 }
 
 /// Opens `file` as an image of `format`.
@@ -107,6 +116,8 @@ pub(crate) fn open_by<'h>(
         Format::Vhdx => instar_vhdx::open(file),
         Format::Vmdk => instar_vmdk::open(file),
         Format::Vpc => instar_vhd::open_by(file, rule),
+        Format::Asif => instar_asif::open(file),
+        Format::Zst => instar_zst::open(file),
         Format::Bochs => instar_bochs::open(file),
         Format::Cloop => instar_cloop::open(file),
         Format::Dmg => instar_dmg::open(file),

@@ -36,7 +36,7 @@ pub(crate) fn of(file: &File<'_>) -> Result<Marks> {
     if let Some(at) = file.size().checked_sub(512) {
         file.read_padded(at, &mut tail)?;
     }
-    let ours: Vec<Format> = formats::claims(head).collect();
+    let ours = formats::claims(file, head)?;
     // A variant of a format of ours that we do not read has its signature, too.
     let foreign = FOREIGN.iter().filter(|(magic, at, name)| {
         has(head, magic, *at) && !ours.iter().any(|format| format.name() == *name)
@@ -130,4 +130,6 @@ const FOREIGN: &[(&[u8], usize, &str)] = &[
     (b"WithouFreSpacExt", 0, "parallels"),
     (b"Bochs Virtual HD Image", 0, "bochs"),
     (b"#!/bin/sh\n#V2.0 Format\n", 0, "cloop"),
+    (b"shdw\0\0\0", 0, "asif"),
+    (b"\x28\xb5\x2f\xfd", 0, "zst"),
 ];

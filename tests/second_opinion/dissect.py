@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from dissect.hypervisor.disk import qcow2, vdi, vhd, vhdx, vmdk
+from dissect.hypervisor.disk import asif, qcow2, vdi, vhd, vhdx, vmdk
 
 
 def opened(kind, name):
@@ -12,7 +12,7 @@ def opened(kind, name):
         return qcow2.QCow2(path).open()
     if kind == "vmdk":
         return vmdk.VMDK(path)
-    with_file = {"vpc": vhd.VHD, "vhdx": vhdx.VHDX, "vdi": vdi.VDI}[kind]
+    with_file = {"vpc": vhd.VHD, "vhdx": vhdx.VHDX, "vdi": vdi.VDI, "asif": asif.ASIF}[kind]
     image = with_file(path.open("rb"))
     return image.open() if hasattr(image, "open") else image
 

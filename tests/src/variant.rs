@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::Bench;
 use crate::disk::{self, Piece, USUAL_BYTES};
-pub use read_only::{BEYOND, BY_NAME, READ_ONLY};
+pub use read_only::{BEYOND, BY_NAME, READ_ONLY, UNKNOWN};
 
 mod foreign;
 

@@ -69,6 +69,16 @@ const READ_ONLY: &[(&str, &str, Lay)] = &[
     }),
 ];
 
+/// What only instar reads: a name to show, and what makes an image of a disk.
+const UNKNOWN: &[(&str, Lay)] = &[
+    ("asif (qemu-img: no)", |disk| {
+        lay::asif::image(disk, lay::asif::USUAL)
+    }),
+    ("zst, seekable (qemu-img: no)", |disk| {
+        lay::zst::file(&lay::zst::frames(disk, 1 << 20, &[]), true)
+    }),
+];
+
 type Lay = fn(&[u8]) -> Vec<u8>;
 
 /// Tries every variant in both directions and writes the table.
@@ -125,6 +135,12 @@ fn rows() -> Result<Vec<(String, bool)>, String> {
             .read_only_row(format, *lay)?
             .map(|works| if works { "yes" } else { "**no**" });
         rows.push((format!("| {name} | {} |  |  |\n", cells.join(" | ")), true));
+    }
+    for (name, lay) in UNKNOWN {
+        let cells = bench
+            .unknown_row(*lay)?
+            .map(|works| if works { "yes" } else { "**no**" });
+        rows.push((format!("| {name} |  | {} |  |  |\n", cells.join(" | ")), true));
     }
     Ok(rows)
 }
@@ -232,6 +248,31 @@ impl Bench {
         let name = if format == "dmg" { "image.dmg" } else { "image" };
         std::fs::write(self.directory.join(name), lay(&disk)).map_err(|error| error.to_string())?;
         Ok(self.reads(format, name))
+    }
+
+    /// Read, dd from, of a format that qemu-img does not know: what it reads of the disk itself is what we must read.
+    fn unknown_row(&self, lay: Lay) -> Result<[bool; 2], String> {
+        let disk = std::fs::read(self.directory.join("disk")).map_err(|error| error.to_string())?;
+        std::fs::write(self.directory.join("image"), lay(&disk)).map_err(|error| error.to_string())?;
+        let both = |before: &[&str], [theirs, ours]: [&str; 2], after: [&[&str]; 2]| {
+            self.qemu(&[before, &["-f", "raw", theirs], after[0]].concat())
+                .is_ok()
+                && self.ours(&[before, &[ours], after[1]].concat()).is_ok()
+                && self.same("raw")
+        };
+        let window = |target| ["bs=1000", "skip=70", "count=4000", target];
+        Ok([
+            both(
+                &["convert", "-O", "raw"],
+                ["disk", "image"],
+                [&["theirs"], &["ours"]],
+            ),
+            both(
+                &["dd"],
+                ["if=disk", "if=image"],
+                [&window("of=theirs"), &window("of=ours")],
+            ),
+        ])
     }
 
     /// `info`, read, dd from.

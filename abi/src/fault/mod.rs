@@ -5,6 +5,7 @@
 //! message for number 0. Each format has a file and a range of codes of its own.
 
 pub mod amend;
+pub mod asif;
 pub mod bitmap;
 pub mod bochs;
 pub mod check;
@@ -23,6 +24,7 @@ pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
+pub mod zst;
 
 use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
@@ -108,6 +110,7 @@ pub(crate) use faults;
 /// Every table, one a file.
 const TABLES: &[&[(FaultCode, &str)]] = &[
     amend::TABLE,
+    asif::TABLE,
     bitmap::TABLE,
     bochs::TABLE,
     check::TABLE,
@@ -126,6 +129,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     vhd::TABLE,
     vhdx::TABLE,
     vmdk::TABLE,
+    zst::TABLE,
 ];
 
 #[cfg(test)]

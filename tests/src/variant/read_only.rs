@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{Variant, made};
 use crate::{Bench, disk};
-use instar_testkit::lay::{bochs, cloop, dmg};
+use instar_testkit::lay::{asif, bochs, cloop, dmg, zst};
 use instar_testkit::packed;
 
 /// What qemu-img reads and never makes.
@@ -94,6 +94,59 @@ pub const BEYOND: &[Variant] = &[
     ),
 ];
 
+/// What qemu-img takes for raw disks.
+pub const UNKNOWN: &[Variant] = &[
+    made("asif", |bench| apple_sparse(bench, asif::USUAL), &["image"]),
+    made(
+        "asif, second directory",
+        |bench| {
+            apple_sparse(
+                bench,
+                asif::Layout {
+                    second: true,
+                    ..asif::USUAL
+                },
+            )
+        },
+        &["image"],
+    ),
+    made(
+        "asif, whole chunks of 32 KiB",
+        |bench| {
+            apple_sparse(
+                bench,
+                asif::Layout {
+                    chunk: 32 << 10,
+                    parts: false,
+                    ..asif::USUAL
+                },
+            )
+        },
+        &["image"],
+    ),
+    made(
+        "asif, chunks of 32 KiB",
+        |bench| {
+            apple_sparse(
+                bench,
+                asif::Layout {
+                    chunk: 32 << 10,
+                    ..asif::USUAL
+                },
+            )
+        },
+        &["image"],
+    ),
+    made("zst", |bench| seekable(bench, 1 << 20, &[], true), &["image"]),
+    made("zst, without checksums", |bench| seekable(bench, 256 << 10, &["-1"], false), &["image"]),
+    made("zst, small frames", |bench| seekable(bench, 5000, &["-1"], true), &["image"]),
+    made(
+        "zst, one frame, large window",
+        |bench| seekable(bench, 8 << 20, &["--ultra", "--long=30"], true),
+        &["image"],
+    ),
+];
+
 /// The usual disk.
 fn usual_bytes(bench: &Bench) -> Vec<u8> {
     disk::usual(&bench.path("disk.raw"));
@@ -110,6 +163,18 @@ fn apple(bench: &Bench, chunk: usize, kind: u32, pack: impl Fn(&[u8]) -> Vec<u8>
     let chunks = dmg::chunks(&usual_bytes(bench), chunk, kind, pack);
     let (first, second) = chunks.split_at(chunks.len() * 2 / 3);
     fs::write(bench.path("image.dmg"), dmg::image(&[first, second], home)).unwrap();
+}
+
+fn apple_sparse(bench: &Bench, layout: asif::Layout) {
+    let image = asif::image(&usual_bytes(bench), layout);
+    fs::write(bench.path("image"), image).unwrap();
+}
+
+/// With a frame between that decoders skip.
+fn seekable(bench: &Bench, size: usize, options: &[&str], checksums: bool) {
+    let mut frames = zst::frames(&usual_bytes(bench), size, options);
+    frames.insert(1, zst::skipped(b"no part of the disk"));
+    fs::write(bench.path("image"), zst::file(&frames, checksums)).unwrap();
 }
 
 fn loop_device(bench: &Bench, block_size: u32) {

@@ -68,5 +68,6 @@ mod sparse;
 mod tables;
 mod targets;
 mod trust;
+mod unknown;
 mod writers;
 mod writing;

@@ -54,10 +54,15 @@ both_sandboxes!(
 
 fn images_that_stand_alone_are_safe(bench: &Bench) {
     let mut seen = 0;
-    for variant in [variant::LAYOUTS, variant::CLUSTERS, variant::FOREIGN, variant::READ_ONLY, variant::RAW]
-        .into_iter()
-        .flatten()
-    {
+    let all = [
+        variant::LAYOUTS,
+        variant::CLUSTERS,
+        variant::FOREIGN,
+        variant::READ_ONLY,
+        variant::UNKNOWN,
+        variant::RAW,
+    ];
+    for variant in all.into_iter().flatten() {
         let bench = &Bench::new(bench.sandbox());
         variant.make(bench);
         let alone = !variant.name.contains("split")

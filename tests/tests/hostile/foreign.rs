@@ -12,7 +12,7 @@ use instar_tests::{Bench, both_sandboxes};
 use crate::{refused, run, run_within};
 
 /// Of hundreds of runs in a row one may meet a busy machine; a walk without end takes longer than this.
-const PATIENT: Duration = Duration::from_secs(20);
+pub(crate) const PATIENT: Duration = Duration::from_secs(20);
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -25,7 +25,7 @@ fn image(bench: &Bench, format: &str, options: &str) -> Edited {
 }
 
 /// One lie: what it is about, where it stands, and the bytes there.
-type Lie = (&'static str, u64, Vec<u8>);
+pub(crate) type Lie = (&'static str, u64, Vec<u8>);
 
 fn le32(values: &[u32]) -> Vec<Vec<u8>> {
     values.iter().map(|value| value.to_le_bytes().to_vec()).collect()
@@ -35,15 +35,15 @@ fn le64(values: &[u64]) -> Vec<Vec<u8>> {
     values.iter().map(|value| value.to_le_bytes().to_vec()).collect()
 }
 
-fn be32(values: &[u32]) -> Vec<Vec<u8>> {
+pub(crate) fn be32(values: &[u32]) -> Vec<Vec<u8>> {
     values.iter().map(|value| value.to_be_bytes().to_vec()).collect()
 }
 
-fn be64(values: &[u64]) -> Vec<Vec<u8>> {
+pub(crate) fn be64(values: &[u64]) -> Vec<Vec<u8>> {
     values.iter().map(|value| value.to_be_bytes().to_vec()).collect()
 }
 
-fn lies(table: Vec<(&'static str, u64, Vec<Vec<u8>>)>) -> Vec<Lie> {
+pub(crate) fn lies(table: Vec<(&'static str, u64, Vec<Vec<u8>>)>) -> Vec<Lie> {
     table
         .into_iter()
         .flat_map(|(what, at, values)| values.into_iter().map(move |value| (what, at, value)))
@@ -83,7 +83,7 @@ fn tell(bench: &Bench, format: &str, options: &str, lies: &[Lie], seal: fn(&Edit
 }
 
 /// A terabyte of "data" in a small file: refused, or stopped, long before it is written.
-fn is_stopped(bench: &Bench) {
+pub(crate) fn is_stopped(bench: &Bench) {
     assert!(allocated(&bench.path("image")) < 24 * MIB, "the file is small");
     for target in ["raw", "qcow2"] {
         run_within(bench, Duration::from_secs(30), &["convert", "--untrusted", "-O", target, "image", "out"])

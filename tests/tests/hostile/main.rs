@@ -22,6 +22,7 @@ mod mutation;
 mod names;
 mod options;
 mod tables;
+mod unknown;
 mod words;
 mod work;
 
