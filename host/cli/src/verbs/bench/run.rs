@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let watch = Arc::new(Watch::default());
     let listener = Box::new(Heard {
         beginning: show::beginning(args),
-        warning: (args.write && place.format.is_none()).then(|| guessed_raw(place)),
+        warning: (args.write && place.format.is_none()).then(|| guessed_raw(&place)),
         watch: Arc::clone(&watch),
     });
     let ended = guest.run_heard(&job, files, Arc::new(Progress::none()), Some(listener));
