@@ -357,7 +357,6 @@ fn argument(dice: &mut Dice, kind: Kind, names: &[&'static str]) -> String {
                     "",
                     "absent",
                     "nbd:x",
-                    ".",
                     "json:{}",
                     "json:{\"driver\":\"raw\",\"file\":{\"driver\":\"file\",\"filename\":\"q\"}}",
                 ])

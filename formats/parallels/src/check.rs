@@ -255,7 +255,7 @@ impl Walk<'_, '_, '_> {
             }
             Ok(false)
         })?;
-        self.checked.total_clusters = header.clusters();
+        self.checked.total_clusters = header.entries;
         self.checked.allocated_clusters = allocated;
         self.checked.fragmented_clusters = fragmented;
         Ok(())

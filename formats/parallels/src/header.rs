@@ -137,15 +137,6 @@ impl Header {
         )
     }
 
-    /// Clusters of the disk, the last one whole or not.
-    #[must_use]
-    pub const fn clusters(&self) -> u64 {
-        if self.cluster == 0 {
-            return 0;
-        }
-        self.size.div_ceil(self.cluster)
-    }
-
     /// The first place from byte `offset` on that an entry can say.
     #[must_use]
     pub const fn up(&self, offset: u64) -> u64 {

@@ -83,6 +83,7 @@ const LINES: &[&str] = &[
 ];
 
 both_sandboxes!(
+    check_counts_the_entries_of_the_table,
     parallels_is_handled_in_the_words_of_qemu_img,
     damage_is_found_and_repaired_as_by_qemu_img,
     an_extension_is_judged_as_by_qemu_img,
@@ -311,5 +312,15 @@ fn old_images_are_read_and_written(bench: &Bench) {
         }
         same_bytes(bench, "theirs.raw", "image.raw", cluster);
         checks_clean_as(bench, "parallels", "image", cluster);
+    }
+}
+
+fn check_counts_the_entries_of_the_table(bench: &Bench) {
+    bench.qemu(["create", "-q", "-f", "parallels", "image", "3M"]).succeeds();
+    // Entries behind the end of the disk: the table ends where the data starts, at 1 MiB.
+    Edited::open(&bench.path("image")).put(32, &2049_u32.to_le_bytes());
+    for words in [&["check", "-f", "parallels", "image"][..], &["check", "--output=json", "image"]] {
+        let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+        assert_eq!(theirs.succeeds().text(), ours.succeeds().text());
     }
 }
