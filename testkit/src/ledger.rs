@@ -12,6 +12,11 @@ pub fn skip(reason: &str) {
     note(&format!("skip {reason}"));
 }
 
+/// So many more things of a kind were tried.
+pub fn count(kind: &str, number: usize) {
+    note(&format!("count {number} {kind}"));
+}
+
 /// Adds a line, if somebody keeps account.
 ///
 /// # Panics

@@ -2,7 +2,7 @@
 //! opinion and deviation.
 
 use instar_testkit::ledger::note;
-pub use instar_testkit::ledger::skip;
+pub use instar_testkit::ledger::{count, skip};
 
 /// A test ran instar in a sandbox.
 pub fn ran(sandbox: &str, test: &str) {

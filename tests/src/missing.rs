@@ -67,14 +67,18 @@ const RENAMEAT2: u32 = 316;
 const SECCOMP: u32 = 317;
 const GETRANDOM: u32 = 318;
 const COPY_FILE_RANGE: u32 = 326;
+const MEMFD_CREATE: u32 = 319;
+const USERFAULTFD: u32 = 323;
 const PREADV2: u32 = 327;
 const STATX: u32 = 332;
 const PIDFD_SEND_SIGNAL: u32 = 424;
+const IO_URING_SETUP: u32 = 425;
 const PIDFD_OPEN: u32 = 434;
 const CLONE3: u32 = 435;
 const CLOSE_RANGE: u32 = 436;
 const OPENAT2: u32 = 437;
 const LANDLOCK: [u32; 3] = [444, 445, 446];
+const MEMFD_SECRET: u32 = 447;
 
 const fn always(call: u32, errno: u16) -> Rule {
     Rule {
@@ -170,6 +174,16 @@ pub const FEATURES: &[Feature] = &[
         "landlock",
         &[always(LANDLOCK[0], ENOSYS), always(LANDLOCK[1], ENOSYS), always(LANDLOCK[2], ENOSYS)],
     ),
+    // What a container's profile takes away, and instar never asks for.
+    feature(
+        "memfd-uring-userfault",
+        &[
+            always(MEMFD_CREATE, EPERM),
+            always(IO_URING_SETUP, EPERM),
+            always(USERFAULTFD, EPERM),
+            always(MEMFD_SECRET, EPERM),
+        ],
+    ),
     feature("seccomp", &[always(SECCOMP, ENOSYS), is(PRCTL, 0, 22, EINVAL)]),
     feature("executable-memory", &[bits(MMAP, 2, 6, 6, EPERM), bits(MPROTECT, 2, 4, 4, EPERM)]),
     feature("kvm-ioctls", &[bits(IOCTL, 1, 0xFF00, 0xAE00, EPERM)]),
@@ -259,7 +273,14 @@ pub const PLACES: &[(&str, &[&str])] = &[
     ("Ubuntu 20.04", &["openat2", "close-range", "landlock"]),
     (
         "Docker 20.10",
-        &["openat2-allowed", "close-range-allowed", "clone3-allowed", "landlock", "pidfd-signals"],
+        &[
+            "openat2-allowed",
+            "close-range-allowed",
+            "clone3-allowed",
+            "landlock",
+            "pidfd-signals",
+            "memfd-uring-userfault",
+        ],
     ),
     ("systemd unit with every restriction", &["openat2", "clone3", "executable-memory", "kvm-ioctls"]),
 ];

@@ -150,7 +150,7 @@ fn fresh_ledger(name: &str) -> Result<PathBuf, String> {
 }
 
 /// What the tests wrote down: lines `sandbox NAME TEST`, `skip REASON`, `opinion READER WHAT`, `compared RELEASE VERB`,
-/// `deviation NAME`.
+/// `deviation NAME`, `count NUMBER KIND`.
 #[derive(Debug, Default)]
 struct Account {
     runs: BTreeMap<String, BTreeSet<String>>,
@@ -159,6 +159,8 @@ struct Account {
     deviations: BTreeSet<String>,
     /// Outputs compared, by release and kind.
     compared: BTreeMap<String, usize>,
+    /// Faults, power cuts, kills: how many of a kind there were.
+    counts: BTreeMap<String, usize>,
 }
 
 impl Account {
@@ -182,6 +184,11 @@ impl Account {
                     judged.insert(what.to_owned());
                 }
                 Some(("compared", what)) => *account.compared.entry(what.to_owned()).or_default() += 1,
+                Some(("count", rest)) => {
+                    let (number, kind) = rest.split_once(' ').unwrap_or((rest, ""));
+                    let number: usize = number.parse().map_err(|error| format!("{line}: {error}"))?;
+                    *account.counts.entry(kind.to_owned()).or_default() += number;
+                }
                 Some(("deviation", name)) => {
                     account.deviations.insert(name.to_owned());
                 }
@@ -207,6 +214,9 @@ impl Account {
         }
         for (what, count) in &self.compared {
             println!("compared with qemu-img {what}: {count} outputs, all equal");
+        }
+        for (kind, count) in &self.counts {
+            println!("{kind}: {count}");
         }
         println!("deviations shown: {}", self.deviations.len());
     }
@@ -256,13 +266,14 @@ mod tests {
         let ledger = directory.path().join("ledger");
         std::fs::write(
             &ledger,
-            "sandbox kvm a\nsandbox kvm a\nsandbox process b\nskip no strace\nopinion 7-Zip vdi\nopinion 7-Zip vdi\n",
+            "sandbox kvm a\nsandbox kvm a\nsandbox process b\nskip no strace\nopinion 7-Zip vdi\nopinion 7-Zip vdi\ncount 3 kills\ncount 4 kills\n",
         )
         .unwrap();
         let account = Account::read(&ledger).unwrap();
         assert_eq!((account.ran("kvm"), account.ran("process")), (1, 1));
         assert_eq!(account.skips.get("no strace"), Some(&1));
         assert_eq!(account.opinions.get("7-Zip").map(BTreeSet::len), Some(1));
+        assert_eq!(account.counts.get("kills"), Some(&7));
         std::fs::write(&ledger, "nonsense\n").unwrap();
         assert!(Account::read(&ledger).is_err());
     }

@@ -20,6 +20,7 @@ impl Failing {
     /// Carries out `changes`; reads always succeed.
     #[must_use]
     pub fn after(changes: u64) -> Self {
+        crate::ledger::count("runs whose changes fail from one on", 1);
         Self {
             native: Native::new(1),
             watch: Allowance(AtomicU64::new(changes)),

@@ -108,6 +108,7 @@ impl Torn {
         }
         let end = with(&durable, &pending, &mut |_, _| Some(u64::MAX));
         tell(&end, "the end");
+        crate::ledger::count("states that a power cut left", count);
         count
     }
 }

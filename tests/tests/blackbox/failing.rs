@@ -184,10 +184,13 @@ fn new_targets(bench: &Bench, calls: &str, error: &str, step: fn(u32) -> u32) {
             assert!(when < MANY, "{words:?}: never ran through");
         }
         assert!(failures > 0, "{words:?}: nothing failed");
+        ledger::count("calls that failed while a target was made", failures);
     }
 }
 
 both_sandboxes!(
+    a_call_that_fails_in_create_or_dd_leaves_no_new_target,
+    a_call_that_fails_in_a_change_leaves_the_disk,
     a_call_that_fails_leaves_no_new_target,
     a_call_that_finds_no_space_leaves_no_new_target,
     a_call_that_fails_leaves_no_image_in_an_existing_target,
@@ -255,8 +258,121 @@ fn a_call_that_fails_leaves_no_image_in_an_existing_target(bench: &Bench) {
                 assert!(when < MANY, "{words:?}: never ran through");
             }
             assert!(failures > 0, "{words:?}: nothing failed");
+            ledger::count("calls that failed while a target was overwritten", failures);
         }
         fs::remove_file(bench.path("target")).unwrap();
+    }
+}
+
+/// The other verbs that make an image.
+const MADE: &[&str] = &[
+    "create -q -f raw target 6M",
+    "create -q -f raw -o preallocation=falloc target 6M",
+    "create -q -f qcow2 target 6M",
+    "create -q -f qcow2 -b base -F qcow2 target",
+    "create -q -f qcow2 -o data_file=target.data target 6M",
+    "create -q -f vmdk -o subformat=twoGbMaxExtentSparse target.vmdk 6M",
+    "create -q -f vhdx target 6M",
+    "create -q -f vdi -o static=on target 6M",
+    "create -q -f vpc target 6M",
+    "create -q -f qed target 6M",
+    "create -q -f qcow target 6M",
+    "create -q -f parallels target 6M",
+    "dd -f raw -O raw bs=64k count=90 skip=1 if=disk.raw of=target",
+    "dd -f raw -O qcow2 bs=64k count=90 skip=1 if=disk.raw of=target",
+    "dd -f qcow2 -O vhdx bs=1M if=packed of=target",
+];
+
+fn a_call_that_fails_in_create_or_dd_leaves_no_new_target(bench: &Bench) {
+    if !has_strace() {
+        return;
+    }
+    material(bench);
+    let before = bench.names();
+    for line in bench.share(MADE) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (mut when, mut failures) = (1, 0);
+        loop {
+            let (outcome, names) = failed(bench, CALLS, "EIO", &when.to_string(), &words);
+            let what = format!("{line}, EIO at call {when}, {names:?}");
+            if outcome.is_civil().code() == Some(0) {
+                let spared = names.iter().all(|call| DISPENSABLE.contains(&call.as_str()));
+                assert!(spared, "{what}: {outcome}");
+                clear(bench);
+            } else {
+                assert!(outcome.errors().contains("Input/output error"), "{what}: {outcome}");
+                assert_eq!(bench.names(), before, "{what}: {outcome}");
+                failures += 1;
+            }
+            if names.is_empty() {
+                break;
+            }
+            when = next(when);
+            assert!(when < MANY, "{line}: never ran through");
+        }
+        assert!(failures > 0, "{line}: nothing failed");
+        ledger::count("calls that failed while a target was made", failures);
+    }
+}
+
+/// The verbs that change an image in place, on `over`, which has a snapshot, a bitmap, and `base` below it.
+const CHANGES: &[&str] = &[
+    "resize -q over +1M",
+    "snapshot -c two over",
+    "snapshot -d one over",
+    "bitmap --add over more",
+    "bitmap --remove over spots",
+    "bitmap --clear over spots",
+    "amend -o lazy_refcounts=on over",
+    "rebase -u -b base -F qcow2 over",
+    "rebase -b packed -F qcow2 over",
+    "commit -q over",
+    "commit -q -d over",
+    "check -q -r all over",
+];
+
+fn a_call_that_fails_in_a_change_leaves_the_disk(bench: &Bench) {
+    if !has_strace() {
+        return;
+    }
+    material(bench);
+    bench.qemu(["snapshot", "-c", "one", "over"]).succeeds();
+    bench.qemu(["bitmap", "--add", "over", "spots"]).succeeds();
+    bench.qemu(["convert", "-O", "raw", "over", "shown"]).succeeds();
+    let kept = ["over", "base"].map(|name| (name, fs::read(bench.path(name)).unwrap()));
+    for line in bench.share(CHANGES) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (mut when, mut failures) = (1, 0);
+        loop {
+            for (name, bytes) in &kept {
+                fs::write(bench.path(name), bytes).unwrap();
+            }
+            let (outcome, names) = failed(bench, CALLS, "EIO", &when.to_string(), &words);
+            let what = format!("{line}, EIO at call {when}, {names:?}");
+            let went_well = outcome.is_civil().code() == Some(0);
+            if went_well {
+                let spared = names.iter().all(|call| DISPENSABLE.contains(&call.as_str()));
+                assert!(spared, "{what}: {outcome}");
+            } else {
+                assert!(outcome.errors().contains("Input/output error"), "{what}: {outcome}");
+                failures += 1;
+            }
+            let seen = bench.qemu(["compare", "-f", "raw", "-F", "qcow2", "shown", "over"]);
+            // A larger disk has zeros behind.
+            assert_eq!(seen.code(), Some(0), "{what}: another disk: {outcome}{seen}");
+            for image in ["over", "base"] {
+                let checked = bench.qemu(["check", "-f", "qcow2", image]).code();
+                assert!(matches!(checked, Some(0 | 3)), "{what}: check of {image}: {checked:?}: {outcome}");
+            }
+            if names.is_empty() {
+                assert!(went_well, "{what}: {outcome}");
+                break;
+            }
+            when = next(when);
+            assert!(when < MANY, "{line}: never ran through");
+        }
+        assert!(failures > 0, "{line}: nothing failed");
+        ledger::count("calls that failed while an image was changed", failures);
     }
 }
 

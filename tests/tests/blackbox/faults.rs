@@ -159,6 +159,7 @@ fn a_kill_at_any_call_leaves_no_new_target(bench: &Bench) {
             kills = when;
         }
         assert!((2..MANY).contains(&kills), "{format} {options:?}: {kills} kills");
+        ledger::count("kills at a call that changes a file", kills as usize);
         clear(bench);
     }
 }
@@ -185,6 +186,7 @@ fn a_kill_at_any_call_leaves_no_image_in_an_existing_target(bench: &Bench) {
             kills = when;
         }
         assert!((2..MANY).contains(&kills), "{format} {options:?}: {kills} kills");
+        ledger::count("kills at a call that changes a file", kills as usize);
         clear(bench);
     }
 }
@@ -210,6 +212,7 @@ fn a_full_disk_at_any_point_leaves_no_target(bench: &Bench) {
             assert!(pages < 1 << 20, "{format}: never room enough");
         }
         assert!(refusals > 2, "{format} {options:?}: {refusals} refusals");
+        ledger::count("disks that were full at some point", refusals);
         for name in room.names() {
             fs::remove_file(name).unwrap();
         }

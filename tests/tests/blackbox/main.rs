@@ -61,6 +61,7 @@ mod repair;
 mod resize;
 mod safety;
 mod sandbox;
+mod sandboxes_agree;
 mod second_opinion;
 mod selftest;
 mod snapshot;

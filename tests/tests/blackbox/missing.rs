@@ -27,6 +27,8 @@ enum Done {
     Prints,
     /// It prints the checksum of the disk.
     Sums,
+    /// It prints these words.
+    Says(&'static str),
     /// The target has the disk in it.
     Copies,
     /// The target is the one that the reference tool makes, byte for byte.
@@ -48,6 +50,9 @@ const WORK: &[Work] = &[
     work("measure -O qcow2 over", Done::Prints),
     work("snapshot -l image", Done::Prints),
     work("checksum -a sha256 over", Done::Sums),
+    work("info --safety image", Done::Says("verdict: safe")),
+    work("sandbox", Done::Says("protections in force")),
+    work("trust --show over", Done::Says("base")),
     work("convert -O raw over out", Done::Copies),
     work("convert -O raw split.vmdk out", Done::Copies),
     work("convert -f raw -O qcow2 disk.raw out", Done::Copies),
@@ -182,6 +187,9 @@ fn expected(bench: &Bench, work: &Work) -> Expected {
         let sum = bench.instar(["checksum", "-a", "sha256", "-f", "raw", "disk.raw"]).text();
         return (sum.split(' ').next().unwrap().to_owned(), Vec::new(), 0);
     }
+    if matches!(work.done, Done::Says(_)) {
+        return Expected::default();
+    }
     let outcome = bench.qemu(work.line.split(' '));
     outcome.succeeds();
     if matches!(work.done, Done::Changes) {
@@ -224,6 +232,7 @@ fn judge(bench: &Bench, work: &Work, outcome: &Outcome, expected: &Expected, wha
     let place = bench.path(name);
     match work.done {
         Done::Prints => assert_eq!(outcome.text(), *text, "{what}"),
+        Done::Says(words) => assert!(outcome.text().contains(words), "{what}: {outcome}"),
         Done::Sums => assert!(outcome.text().contains(text.as_str()), "{what}: {outcome}"),
         Done::Changes => {
             assert!(shown(bench, name) == *made, "{what}: another disk");
@@ -334,6 +343,7 @@ both_sandboxes!(
     every_verb_does_without_what_kernels_lack,
     every_verb_does_without_what_sandboxes_lack_or_says_so,
     every_verb_works_in_real_places,
+    every_verb_keeps_within_limits_or_says_so,
 );
 
 fn every_verb_does_without_what_directories_lack(bench: &Bench) {
@@ -355,4 +365,61 @@ fn every_verb_works_in_real_places(bench: &Bench) {
         survive(bench, &known, name, &features.join(","), &mut table);
     }
     print!("{table}");
+}
+
+/// What a caller takes away, and the words that do so. All work is done within each.
+const LIMITS: &[(&str, &[&str])] = &[
+    ("256 MiB of addresses", &["prlimit", "--as=268435456"]),
+    ("2 seconds of a processor", &["prlimit", "--cpu=2"]),
+    ("32 descriptors", &["prlimit", "--nofile=32"]),
+    ("no standard input and no standard error", &["sh", "-c", "exec \"$@\" <&- 2>&-", "sh"]),
+    ("no core files, no locked memory", &["prlimit", "--core=0", "--memlock=0"]),
+];
+
+/// Mounts of its own: no /proc; a directory in which nothing can be made or changed.
+const WITHOUT_PROC: &[&str] = &["unshare", "-m", "sh", "-c", "umount -l /proc && exec \"$@\"", "sh"];
+const READ_ONLY: &[&str] = &[
+    "unshare",
+    "-m",
+    "sh",
+    "-c",
+    "mount --bind . . && mount -o remount,bind,ro . && cd \"$PWD\" && exec \"$@\"",
+    "sh",
+];
+
+fn every_verb_keeps_within_limits_or_says_so(bench: &Bench) {
+    let known = material(bench);
+    let run = |wrapper: &[&str], work: &Work| {
+        prepare(bench, work);
+        Outcome::of(&mut bench.command_under(wrapper, work.line.split(' ')))
+    };
+    let mut cells = 0;
+    let mounts = std::process::Command::new("unshare").args(["-m", "true"]).status();
+    let mounts = mounts.is_ok_and(|status| status.success());
+    if !mounts {
+        instar_tests::ledger::skip(
+            "mounts of its own are only for root: no /proc is taken away, no directory is read-only",
+        );
+    }
+    let without_proc = mounts.then_some(("no /proc", WITHOUT_PROC));
+    for (called, wrapper) in LIMITS.iter().copied().chain(without_proc) {
+        for (work, expected) in bench.share(WORK.iter().zip(&known)) {
+            let outcome = run(wrapper, work);
+            judge(bench, work, &outcome, expected, &format!("{called}: {}", work.line));
+            cells += 1;
+        }
+    }
+    for (work, expected) in bench.share(WORK.iter().zip(&known)).filter(|_| mounts) {
+        let what = format!("read-only directory: {}", work.line);
+        let outcome = run(READ_ONLY, work);
+        if matches!(work.done, Done::Prints | Done::Sums | Done::Says(_)) {
+            judge(bench, work, &outcome, expected, &what);
+        } else {
+            let said = outcome.is_civil().errors();
+            assert!(matches!(outcome.code(), Some(1..=3)), "{what}: {outcome}");
+            assert!(said.contains("Read-only file system"), "{what}: {outcome}");
+        }
+        cells += 1;
+    }
+    instar_tests::ledger::count("cells of the matrix of verbs and limits", cells);
 }
