@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use instar_sandbox::Choice;
 use serde_json::Value;
 
+use crate::program::Program;
 use crate::show::Escaped;
 use crate::stop::{Step, Stop};
 use crate::words::{self, run::NO_LANDLOCK};
@@ -33,7 +34,7 @@ pub(crate) fn under(policy: &Policy, verb: &str) -> Step<Command> {
     if policy.require_landlock && instar_jail::landlock_abi().is_none() {
         return Err(Stop::say(NO_LANDLOCK));
     }
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = again();
     command.args([verb, "--output=json", "-U", "--sandbox", sandbox]);
     if policy.untrusted {
         command.arg("--untrusted");
@@ -70,6 +71,17 @@ pub(crate) fn under(policy: &Policy, verb: &str) -> Step<Command> {
         }
     }
     Ok(command)
+}
+
+/// This very program, to be started once more. Without /proc nobody knows where it is; its caller did, and is believed as far as the
+/// environment is.
+pub(crate) fn again() -> Command {
+    const OURSELVES: &str = "/proc/self/exe";
+    if std::path::Path::new(OURSELVES).exists() || instar_engine::is_elevated() {
+        Command::new(OURSELVES)
+    } else {
+        Command::new(Program::of_process().called())
+    }
 }
 
 /// One that is looking.

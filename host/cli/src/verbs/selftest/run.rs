@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         context.console.print(said.as_bytes());
         return Ok(0);
     }
-    let room = Room::new(context).map_err(|error| {
+    let room = Room::new().map_err(|error| {
         let place = std::env::temp_dir();
         let why = instar_engine::said(&error);
         Stop::say(format!(
