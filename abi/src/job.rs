@@ -224,6 +224,8 @@ pub struct Source {
     pub key: Option<ImageText>,
     /// What the user says of an encrypted image of another format: `encrypt.*`.
     pub encrypt: Encryption,
+    /// The file of its header, if that is another one: `header`.
+    pub header: Option<Slot>,
 }
 
 /// What the user says of the encryption inside an image.
@@ -253,6 +255,7 @@ impl Source {
                 method: None,
                 key: None,
             },
+            header: None,
         }
     }
 

@@ -320,8 +320,8 @@ pub struct LuksInfo {
     pub hash: ImageText,
     /// Identifier as it stands in the header.
     pub uuid: ImageText,
-    /// It stands in another file than the payload.
-    pub detached: bool,
+    /// The file that it stands in, if that is another one than the payload's.
+    pub header: Option<Slot>,
     /// Byte at which the payload begins.
     pub payload_offset: u64,
     /// Iterations of the master key digest.

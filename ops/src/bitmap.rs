@@ -8,7 +8,7 @@ use instar_abi::report::{Done, Stage};
 use instar_disk::{Fault, Format, Image, fault};
 
 use crate::detect::detect;
-use crate::formats::{self, Purpose};
+use crate::formats::{self, How, Purpose};
 use crate::session::{At, Outcome, Session};
 
 /// Carries out the actions of `job`.
@@ -47,6 +47,11 @@ fn other<'h>(session: &Session<'h>, source: &Source) -> Outcome<Box<dyn Image + 
     if source.busy && format != Format::Raw {
         return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
     }
-    let key = session.key(file.slot()).at(stage)?;
-    formats::open_by(format, file, Purpose::List, source.size_rule, key).at(stage)
+    let how = How {
+        rule: source.size_rule,
+        key: session.key(file.slot()).at(stage)?,
+        header: session.header(Some(source)).at(stage)?,
+        ..How::to(Purpose::List)
+    };
+    formats::open_by(format, file, how).at(stage)
 }

@@ -14,7 +14,7 @@ use instar_disk::{
 
 use crate::account::Account;
 use crate::detect::detect;
-use crate::formats::{self, Purpose};
+use crate::formats::{self, How, Purpose};
 use crate::keys::Keys;
 use crate::located::{Located, Origin};
 use crate::naming;
@@ -441,7 +441,13 @@ impl<'h> Layer<'h> {
             Format::Luks if creates => Purpose::Describe,
             _ => Purpose::Read,
         };
-        let image = match formats::open_by(format, file, purpose, rule, key) {
+        let how = How {
+            rule,
+            key,
+            header: session.header(said)?,
+            ..How::to(purpose)
+        };
+        let image = match formats::open_by(format, file, how) {
             Err(fault) if creates && fault.code == fault::qcow2::NO_KEY => {
                 formats::open(format, file, Purpose::Describe)
             }

@@ -6,7 +6,7 @@ use instar_disk::{Fault, Findings, Format, Result, fault};
 
 use crate::chain::{Chain, unless_refused};
 use crate::detect::detect;
-use crate::formats;
+use crate::formats::{self, How, Purpose};
 use crate::session::{At, Outcome, Session};
 use crate::within::part;
 
@@ -32,8 +32,12 @@ pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
         part(window, file.size()).at(stage)?;
     }
     formats::expect_encryption(format, file, &job.source.encrypt).at(stage)?;
-    let key = session.key(file.slot()).at(stage)?;
-    let mut image = formats::check(format, file, key).at(stage)?;
+    let how = How {
+        key: session.key(file.slot()).at(stage)?,
+        header: session.header(Some(&job.source)).at(stage)?,
+        ..How::to(Purpose::Read)
+    };
+    let mut image = formats::check(format, file, how).at(stage)?;
     match (&job.source.below, image.backing()) {
         (Below::Named, Some(backing)) => {
             unless_refused(Chain::open_below(session, file.slot(), &backing))?;

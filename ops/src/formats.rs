@@ -63,7 +63,30 @@ pub(crate) fn claims(file: &File<'_>, head: &[u8]) -> Result<Vec<Format>> {
 /// # Errors
 /// Damage of the image, or an error of the host.
 pub(crate) fn open<'h>(format: Format, file: File<'h>, purpose: Purpose) -> Result<Opened<'h>> {
-    open_by(format, file, purpose, SizeRule::Creator, None)
+    open_by(format, file, How::to(purpose))
+}
+
+/// How an image is opened.
+pub(crate) struct How<'h> {
+    pub(crate) purpose: Purpose,
+    /// What the user says of the size of a VHD.
+    pub(crate) rule: SizeRule,
+    /// The key that a secret of the user's gave.
+    pub(crate) key: Option<Key>,
+    /// The file of its header, if that is another one.
+    pub(crate) header: Option<File<'h>>,
+}
+
+impl How<'_> {
+    /// For that, with nothing said of the image.
+    pub(crate) const fn to(purpose: Purpose) -> Self {
+        Self {
+            purpose,
+            rule: SizeRule::Creator,
+            key: None,
+            header: None,
+        }
+    }
 }
 
 /// Makes a key of the passphrase of a locked image; one that only might have been locked has none.
@@ -98,17 +121,17 @@ pub(crate) fn expect_encryption(format: Format, file: File<'_>, said: &job::Encr
     }
 }
 
-/// As [`open`], with what the user says of the size of a VHD, and the key that a secret of the user's gave.
+/// As [`open`], with what the user says of the image.
 ///
 /// # Errors
 /// Damage of the image, or an error of the host.
-pub(crate) fn open_by<'h>(
-    format: Format,
-    file: File<'h>,
-    purpose: Purpose,
-    rule: SizeRule,
-    key: Option<Key>,
-) -> Result<Opened<'h>> {
+pub(crate) fn open_by<'h>(format: Format, file: File<'h>, how: How<'h>) -> Result<Opened<'h>> {
+    let How {
+        purpose,
+        rule,
+        key,
+        header,
+    } = how;
     match format {
         Format::Raw => instar_raw::open(file),
         Format::Qed => instar_qed::open(file),
@@ -121,8 +144,8 @@ pub(crate) fn open_by<'h>(
         Format::Bochs => instar_bochs::open(file),
         Format::Cloop => instar_cloop::open(file),
         Format::Dmg => instar_dmg::open(file),
-        Format::Luks if purpose == Purpose::Describe => instar_luks::look(file),
-        Format::Luks => instar_luks::open(file, key),
+        Format::Luks if purpose == Purpose::Describe => instar_luks::look(file, header),
+        Format::Luks => instar_luks::open(file, header, key),
         Format::Parallels => instar_parallels::open(file),
         Format::Qcow => instar_qcow::open(file, purpose != Purpose::Read),
         Format::Qcow2 => {
@@ -136,7 +159,7 @@ pub(crate) fn open_by<'h>(
 ///
 /// # Errors
 /// A damaged header, or an error of the host.
-pub(crate) fn check<'h>(format: Format, file: File<'h>, key: Option<Key>) -> Result<Box<dyn Check + 'h>> {
+pub(crate) fn check<'h>(format: Format, file: File<'h>, how: How<'h>) -> Result<Box<dyn Check + 'h>> {
     match format {
         Format::Qcow2 => instar_qcow2::check(file),
         Format::Parallels => instar_parallels::check(file),
@@ -146,7 +169,7 @@ pub(crate) fn check<'h>(format: Format, file: File<'h>, key: Option<Key>) -> Res
         Format::Vmdk => instar_vmdk::check(file),
         Format::Raw | Format::Qcow | Format::Vpc | Format::Luks | instar_abi::read_only_formats!() => {
             Ok(Box::new(Unchecked {
-                backing: open_by(format, file, Purpose::Read, SizeRule::Creator, key)?.backing(),
+                backing: open_by(format, file, how)?.backing(),
                 format,
             }))
         }

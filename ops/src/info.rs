@@ -3,14 +3,14 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 
-use instar_abi::job::{Info, SizeRule};
+use instar_abi::Report;
+use instar_abi::job::Info;
 use instar_abi::report::{Done, Stage};
-use instar_abi::{Report, report};
-use instar_disk::{Fault, File, Format, Result, fault};
+use instar_disk::{Fault, File, Format, fault};
 
 use crate::chain::open_below;
 use crate::detect::detect;
-use crate::formats::{self, Purpose};
+use crate::formats::{self, How, Purpose};
 use crate::session::{At, Outcome, Session};
 use crate::within::part;
 
@@ -23,6 +23,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
     let mut virtual_size = None;
     let mut window = job.source.window;
     let mut rule = job.source.size_rule;
+    let mut header = session.header(Some(&job.source)).at(Stage::OpenSource(0))?;
     loop {
         visited.insert(file.slot());
         let format = match format_below {
@@ -36,7 +37,14 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
         if visited.len() == 1 {
             formats::expect_encryption(format, file, &job.source.encrypt).at(stage)?;
         }
-        let mut info = describe(file, format, core::mem::take(&mut rule)).at(stage)?;
+        let how = How {
+            rule: core::mem::take(&mut rule),
+            header: header.take(),
+            ..How::to(Purpose::Describe)
+        };
+        let mut info = formats::open_by(format, file, how)
+            .and_then(|mut image| image.describe())
+            .at(stage)?;
         if let Some(window) = window.take() {
             info.virtual_size = part(window, file.size()).at(stage)?.1;
         }
@@ -54,8 +62,4 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
         virtual_size: virtual_size.unwrap_or(0),
         ..Done::default()
     })
-}
-
-fn describe(file: File<'_>, format: Format, rule: SizeRule) -> Result<report::Info> {
-    formats::open_by(format, file, Purpose::Describe, rule, None)?.describe()
 }

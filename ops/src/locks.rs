@@ -88,8 +88,12 @@ impl Locks {
 fn unlock(session: &Session<'_>, image: &Source, secrets: &[NamedSecret]) -> Result<Option<Key>> {
     match secret_of(session, image)? {
         Some((format, id)) => {
+            let passphrase = text(named(secrets, id)?)?;
+            if let (Format::Luks, Some(header)) = (format, session.header(Some(image))?) {
+                return instar_luks::unlock_apart(header, passphrase).map(Some);
+            }
             let file = session.file(image.slot)?;
-            formats::unlock(format, file, text(named(secrets, id)?)?)
+            formats::unlock(format, file, passphrase)
         }
         None => Ok(None),
     }

@@ -21,7 +21,7 @@ use instar_disk::{Fault, File, Format, Image, Kind, Opened, Result, fault};
 
 use crate::account::{Account, is_limit};
 use crate::detect::unmarked;
-use crate::formats::{self, Purpose};
+use crate::formats::{self, How, Purpose};
 use crate::marks;
 use crate::session::{At, Outcome, Session};
 
@@ -90,7 +90,11 @@ impl<'s, 'h> Look<'s, 'h> {
             self.format = None;
             return Ok(None);
         }
-        match formats::open(format, self.file, Purpose::Describe) {
+        let how = How {
+            header: self.session.header(Some(source))?,
+            ..How::to(Purpose::Describe)
+        };
+        match formats::open_by(format, self.file, how) {
             Ok(image) => Ok(Some(image)),
             Err(fault) => {
                 self.refused(fault)?;

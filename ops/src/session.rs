@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use instar_abi::job::Source;
 use instar_abi::report::{Failure, Stage};
 use instar_abi::{Job, NamedSecret, Slot};
 use instar_crypt::luks1;
@@ -64,6 +65,12 @@ impl<'h> Session<'h> {
     /// Files that the host opened before the run, in this order.
     pub(crate) fn files(&self, slots: &[Slot]) -> Result<Vec<File<'h>>> {
         slots.iter().map(|slot| self.file(*slot)).collect()
+    }
+
+    /// The file of a header that is not in the image's own file.
+    pub(crate) fn header(&self, source: Option<&Source>) -> Result<Option<File<'h>>> {
+        let slot = source.and_then(|source| source.header);
+        slot.map(|slot| self.file(slot)).transpose()
     }
 
     /// A file that the host opened before the run.

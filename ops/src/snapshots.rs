@@ -6,7 +6,7 @@ use instar_abi::report::{Done, Stage};
 use instar_disk::{Fault, Format, fault};
 
 use crate::detect::detect;
-use crate::formats::{self, Purpose};
+use crate::formats::{self, How, Purpose};
 use crate::session::{At, Outcome, Session};
 
 /// Lists the snapshots of `source`.
@@ -20,8 +20,13 @@ pub(crate) fn run(session: &Session<'_>, source: &Source) -> Outcome<Done> {
     if source.busy && format != Format::Raw {
         return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
     }
-    let key = session.key(file.slot()).at(stage)?;
-    let mut image = formats::open_by(format, file, Purpose::List, source.size_rule, key).at(stage)?;
+    let how = How {
+        rule: source.size_rule,
+        key: session.key(file.slot()).at(stage)?,
+        header: session.header(Some(source)).at(stage)?,
+        ..How::to(Purpose::List)
+    };
+    let mut image = formats::open_by(format, file, how).at(stage)?;
     let snapshots = image.snapshots().at(Stage::Other)?;
     session.host.report(&Report::Snapshots(snapshots));
     Ok(Done {

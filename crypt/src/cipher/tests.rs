@@ -84,7 +84,7 @@ fn twofish_gives_the_answers_of_its_paper() {
     }
 }
 
-/// NESSIE: set 1, vector 0 of keys of 128 bits and of 256 bits; the others are in the test manager of the Linux kernel.
+/// NESSIE: set 1, vector 0 of keys of each length; the others are in the test manager of the Linux kernel.
 #[test]
 fn serpent_gives_the_answers_of_its_submission() {
     let zero = "00000000000000000000000000000000";
@@ -98,6 +98,12 @@ fn serpent_gives_the_answers_of_its_submission() {
             "80000000000000000000000000000000",
             zero,
             "264E5481EFF42A4606ABDA06C0BFDA3D",
+        ),
+        (
+            CipherAlgorithm::Serpent192,
+            "800000000000000000000000000000000000000000000000",
+            zero,
+            "9E274EAD9B737BB21EFCFCA548602689",
         ),
         (
             CipherAlgorithm::Serpent256,

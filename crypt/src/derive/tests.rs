@@ -92,6 +92,14 @@ fn hashes_give_the_answers_of_their_standards() {
             HashName::Sha256,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         ),
+        (
+            HashName::Sha384,
+            "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7",
+        ),
+        (
+            HashName::Sha512,
+            "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+        ),
         (HashName::Ripemd160, "8eb208f7e05d987a9b044a8e98c6b087f15a0bfc"),
         (
             HashName::Sm3,

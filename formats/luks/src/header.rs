@@ -15,22 +15,22 @@ pub(crate) enum Header {
     Two(luks2::Header),
 }
 
-/// Reads the header of `file`. What a short file lacks is zero, and fails as that.
-pub(crate) fn read(file: &File<'_>) -> Result<Header> {
+/// Reads the header of `file`, in which there is nothing else if it is `detached`. What a short file lacks is zero, and fails as that.
+pub(crate) fn read(file: &File<'_>, detached: bool) -> Result<Header> {
     let mut raw = RawHeader::new_zeroed();
     file.read_padded(0, raw.as_mut_bytes())?;
     let header = if raw.magic == luks1::MAGIC && raw.version.get() == 2 {
         let mut read = |offset, into: &mut [u8]| file.read_padded(offset, into);
         luks2::Header::read(&mut read).map(Header::Two)
     } else {
-        luks1::Header::parse(&raw, false).map(Header::One)
+        luks1::Header::parse(&raw, detached).map(Header::One)
     };
     header.map_err(|fault| fault.in_file(file.slot()))
 }
 
 /// The same of a disk that is to be written to: one of version 1.
 pub(crate) fn read_to_write(file: &File<'_>) -> Result<luks1::Header> {
-    match read(file)? {
+    match read(file, false)? {
         Header::One(header) => Ok(header),
         Header::Two(_) => Err(Fault::new(fault::core::UNSUPPORTED)
             .named(b"writing to LUKS2")

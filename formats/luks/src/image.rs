@@ -9,28 +9,32 @@ use instar_disk::{
 use crate::header::Header;
 use crate::{header, info};
 
-/// Opens a disk to be read with its key.
+/// Opens a disk to be read with its key. `apart` is the file of its header, if that is another one.
 ///
 /// # Errors
 /// There is no key; what is wrong with the header.
-pub fn open<'h>(file: File<'h>, key: Option<Key>) -> Result<Opened<'h>> {
+pub fn open<'h>(file: File<'h>, apart: Option<File<'h>>, key: Option<Key>) -> Result<Opened<'h>> {
     let key = key.ok_or_else(|| no_key(&file))?;
-    image(file, Some(key))
+    image(file, apart, Some(key))
 }
 
 /// Opens a disk to be described.
 ///
 /// # Errors
 /// What is wrong with the header.
-pub fn look<'h>(file: File<'h>) -> Result<Opened<'h>> {
-    image(file, None)
+pub fn look<'h>(file: File<'h>, apart: Option<File<'h>>) -> Result<Opened<'h>> {
+    image(file, apart, None)
 }
 
-fn image<'h>(file: File<'h>, key: Option<Key>) -> Result<Opened<'h>> {
-    let header = header::read(&file)?;
+fn image<'h>(file: File<'h>, apart: Option<File<'h>>, key: Option<Key>) -> Result<Opened<'h>> {
+    let header = match &apart {
+        Some(apart) => header::read(apart, true),
+        None => header::read(&file, false),
+    }?;
     let size = header.disk_size(&file)?;
     Ok(Box::new(Luks {
         file,
+        apart: apart.map(|apart| apart.slot()),
         header,
         size,
         key,
@@ -43,6 +47,8 @@ fn no_key(file: &File<'_>) -> Fault {
 
 struct Luks<'h> {
     file: File<'h>,
+    /// The file of the header, if it is another one.
+    apart: Option<Slot>,
     header: Header,
     size: u64,
     key: Option<Key>,
@@ -77,6 +83,6 @@ impl Image for Luks<'_> {
     }
 
     fn describe(&mut self) -> Result<report::Info> {
-        Ok(info::of(self.file.slot(), &self.header, self.size))
+        Ok(info::of(self.file.slot(), self.apart, &self.header, self.size))
     }
 }

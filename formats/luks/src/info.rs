@@ -11,7 +11,7 @@ use instar_disk::{CipherSpec, Format, ImageText, IvGenerator, Slot};
 use crate::header::Header;
 
 /// Describes the disk in that file.
-pub(crate) fn of(slot: Slot, header: &Header, size: u64) -> Info {
+pub(crate) fn of(slot: Slot, apart: Option<Slot>, header: &Header, size: u64) -> Info {
     let said = match header {
         Header::One(header) => LuksInfo {
             hash: text(header.hash.name()),
@@ -31,6 +31,7 @@ pub(crate) fn of(slot: Slot, header: &Header, size: u64) -> Info {
         encrypted: true,
         specific: Some(Specific::Luks(Box::new(LuksInfo {
             payload_offset: header.payload_offset(),
+            header: apart,
             ..said
         }))),
         ..Info::of(slot, Format::Luks, size)
@@ -48,7 +49,7 @@ fn common(cipher: &CipherSpec) -> LuksInfo {
         iv_generator_hash: hash.map(|hash| text(hash.name())),
         hash: ImageText::default(),
         uuid: ImageText::default(),
-        detached: false,
+        header: None,
         payload_offset: 0,
         master_key_iterations: 0,
         slots: Vec::new(),

@@ -41,4 +41,4 @@ pub use edit::edit;
 pub use image::{look, open};
 pub use probe::probe;
 pub use target::existing;
-pub use unlock::{Unlocked, unlock};
+pub use unlock::{Unlocked, unlock, unlock_apart};

@@ -20,11 +20,19 @@ impl<'h> Unlocked<'h> {
     /// # Errors
     /// What is wrong with the header; no slot opens, or one costs more than [`Limits::DEFAULT`] allows.
     pub fn open(file: File<'h>, passphrase: &[u8]) -> Result<Self> {
-        let header = header::read(&file)?;
+        Self::open_if(file, passphrase, false)
+    }
+
+    fn open_if(file: File<'h>, passphrase: &[u8], detached: bool) -> Result<Self> {
+        let header = header::read(&file, detached)?;
         // The host ends a run that takes too long, whatever it does.
         let mut go_on = || Ok(());
         let mut effort = Effort::new(Limits::DEFAULT, &mut go_on);
-        let mut read = |offset, into: &mut [u8]| file.read_exact(offset, into);
+        // A header that is cut off opens by no passphrase, as for the reference tool.
+        let mut read = |offset, into: &mut [u8]| match detached {
+            true => file.read_padded(offset, into),
+            false => file.read_exact(offset, into),
+        };
         let unlocked = header.unlock(passphrase, &mut read, &mut effort);
         let unlocked = unlocked.map_err(|fault| fault.in_file(file.slot()))?;
         Ok(Self {
@@ -61,4 +69,12 @@ impl<'h> Unlocked<'h> {
 /// As [`Unlocked::open`] and [`Unlocked::key`].
 pub fn unlock(file: File<'_>, passphrase: &[u8]) -> Result<Key> {
     Unlocked::open(file, passphrase)?.key()
+}
+
+/// The same for a disk whose header is a file of its own: this one.
+///
+/// # Errors
+/// As [`unlock`].
+pub fn unlock_apart(header: File<'_>, passphrase: &[u8]) -> Result<Key> {
+    Unlocked::open_if(header, passphrase, true)?.key()
 }

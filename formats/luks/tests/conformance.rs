@@ -31,7 +31,7 @@ const PASSPHRASE: &[u8] = b"correct horse";
 
 fn open(file: File<'_>) -> Result<Opened<'_>> {
     let key = instar_luks::unlock(file, PASSPHRASE)?;
-    instar_luks::open(file, Some(key))
+    instar_luks::open(file, None, Some(key))
 }
 
 fn existing(file: File<'_>, size: u64) -> Result<Box<dyn Target + '_>> {

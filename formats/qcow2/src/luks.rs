@@ -224,7 +224,7 @@ pub(crate) fn describe(file: File<'_>, image: &Header) -> Result<Box<LuksInfo>> 
         iv_generator_hash: hash.map(|hash| text(hash.name())),
         hash: text(header.hash.name()),
         uuid: ImageText::new(header.uuid()),
-        detached: false,
+        header: None,
         payload_offset: header.payload_offset,
         master_key_iterations: header.digest_iterations(),
         slots: slots.collect(),

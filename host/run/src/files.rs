@@ -1,7 +1,7 @@
 //! Opening images to read them.
 
 use instar_abi::job::{Below as JobBelow, SnapshotName, Source};
-use instar_abi::{FileFacts, ImageText};
+use instar_abi::{FileFacts, ImageText, Slot};
 use instar_engine::{Cache, Files, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions, Wishes};
 
 use crate::{Below, Error, Image, Policy, Refusal};
@@ -94,8 +94,26 @@ impl Image {
             size_rule: self.size_rule,
             key: self.key.as_deref().map(ImageText::new),
             encrypt: self.encrypt.clone(),
+            header: self.open_header(files)?,
             ..Source::new(facts.slot, self.format)
         })
+    }
+
+    /// Opens the file of its header, if that is another one.
+    fn open_header(&self, files: &Files) -> Result<Option<Slot>, Error> {
+        let Some((path, protocol)) = &self.header else {
+            return Ok(None);
+        };
+        let opened = if self.share {
+            files.shared_source(path)
+        } else {
+            files.source(path, false)
+        };
+        let suiting = opened.map_err(Refusal::File).and_then(|facts| {
+            protocol.suits(facts.kind, path)?;
+            Ok(Some(facts.slot))
+        });
+        suiting.map_err(|why| self.refused(why))
     }
 
     /// Opens it, and says whether another process writes to it: an error, unless it `may_be_busy`.

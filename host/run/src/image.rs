@@ -40,6 +40,8 @@ pub struct Image {
     pub key: Option<Vec<u8>>,
     /// What the caller says of an encrypted image of another format.
     pub encrypt: Encryption,
+    /// The file of its header, and what that must be, if it is not the image's own.
+    pub header: Option<(PathBuf, Protocol)>,
 }
 
 /// The layer below an image.
@@ -95,6 +97,8 @@ pub enum Refusal {
     Shared,
     /// It is to be changed, and is a part of a file.
     Part,
+    /// It is to be changed, and its header is in another file.
+    Apart,
     /// It keeps its data in another file, of this name in it, and the policy lets images name none.
     DataUntrusted(Vec<u8>),
     /// It keeps its data in another file, of this name in it, which is not where the policy lets an image write.

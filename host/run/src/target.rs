@@ -45,6 +45,9 @@ impl Image {
         if self.forced {
             return Err(self.refused(Refusal::Shared));
         }
+        if self.header.is_some() {
+            return Err(self.refused(Refusal::Apart));
+        }
         Ok(())
     }
 

@@ -26,6 +26,7 @@ mod container;
 mod create;
 mod dd;
 mod dependencies;
+mod detached;
 mod deviating;
 mod devices;
 mod dmg;

@@ -42,6 +42,9 @@ pub(crate) fn looked_at(
 ) -> Step<(FileFacts, Source)> {
     let (facts, source) = place.image().looked_at(files, direct, snapshot)?;
     names.set(facts.slot, place.path.as_bytes());
+    if let (Some(slot), Some(header)) = (source.header, &place.header) {
+        names.set(slot, header.path.as_bytes());
+    }
     Ok((facts, source))
 }
 

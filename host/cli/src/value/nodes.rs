@@ -5,16 +5,17 @@
 //!      format ─────────► parts, the outermost first ──────────────────────► file
 //! ```
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use instar_abi::Format;
 use instar_abi::job::{SizeRule, Window};
 
 use super::driver::{Driver, known};
-use super::place::{Below, NO_NAME, Place, Reading, Refusal};
+use super::place::{Below, Header, NO_NAME, Place, Reading, Refusal};
 use super::runtime;
 use super::tree::{Leaf, Tree};
+use crate::release::{self, Fact};
 use crate::show::Name;
 use instar_run::Protocol;
 
@@ -73,6 +74,10 @@ impl Place {
             None | Some(Format::Luks) => tree.take("key-secret"),
             _ => None,
         };
+        let header = match format {
+            Some(Format::Luks) if release::has(Fact::DetachedLuksHeader) => header(&mut tree, reading)?,
+            _ => None,
+        };
         let mut encrypt = |name| match format {
             None | Some(Format::Qcow2) => tree.take(name),
             _ => None,
@@ -96,6 +101,7 @@ impl Place {
             key,
             encrypt_method,
             encrypt_key,
+            header,
             ..Self::plain(given, &path, format)
         })
     }
@@ -121,14 +127,7 @@ fn descend(tree: &mut Tree) -> Result<(Vec<String>, Vec<Part>, Protocol), Refusa
     loop {
         let above = levels.last().cloned().unwrap_or_default();
         if let Some(node) = tree.take(&format!("{above}file")) {
-            let parts = [
-                b"Cannot find device='",
-                node.as_slice(),
-                b"' nor node-name='",
-                &node,
-                b"'",
-            ];
-            return Err(Refusal::Open(parts.concat()));
+            return Err(no_node(&node));
         }
         let level = format!("{above}file.");
         if !tree.has_prefix(&level) {
@@ -190,6 +189,67 @@ fn below(
     Ok(Below::Given(Box::new(place)))
 }
 
+/// `header`: the file of a detached header.
+fn header(tree: &mut Tree, reading: Reading<'_>) -> Result<Option<Header>, Refusal> {
+    if let Some(node) = tree.take("header") {
+        return Err(no_node(&node));
+    }
+    let mut inner = tree.take_below("header.");
+    if inner.left_over().is_none() {
+        return Ok(None);
+    }
+    let driver = inner.take("driver");
+    let known = driver.as_deref().map(known).transpose()?;
+    let (levels, parts, protocol) = match known {
+        Some(Driver::File) => (vec![String::new()], Vec::new(), Protocol::File),
+        Some(Driver::Device) => (vec![String::new()], Vec::new(), Protocol::Device),
+        None if inner.has_prefix("filename") => (vec![String::new()], Vec::new(), Protocol::Either),
+        None => return Err(Refusal::Open(b"Must specify either driver or file".to_vec())),
+        Some(Driver::Format(_)) => descend(&mut inner)?,
+    };
+    let last = levels.last().map(String::as_str).unwrap_or_default();
+    let path = inner.take(&format!("{last}filename")).unwrap_or_default();
+    if path.is_empty() {
+        return Err(Refusal::Open(NO_NAME.to_vec()));
+    }
+    runtime::take_common(&mut inner, &levels, reading.share)?;
+    let raw = matches!(
+        known,
+        None | Some(Driver::File | Driver::Device | Driver::Format(Format::Raw))
+    );
+    if !raw
+        || parts.iter().any(|part| part.window.is_some())
+        || inner.has_prefix("offset")
+        || inner.has_prefix("size")
+    {
+        return Err(Refusal::Open(
+            b"instar reads a detached header in a file of its own only".to_vec(),
+        ));
+    }
+    if let Some(name) = inner.left_over() {
+        let words = match known {
+            Some(Driver::Format(_)) => left_over(name, driver.as_deref(), &levels),
+            _ => [
+                b"Block protocol 'file' doesn't support the option '".as_slice(),
+                name,
+                b"'",
+            ]
+            .concat(),
+        };
+        return Err(Refusal::Open(words));
+    }
+    Ok(Some(Header {
+        path: OsString::from_vec(path),
+        protocol,
+    }))
+}
+
+/// The words for a node that was made elsewhere: there are none here.
+fn no_node(node: &[u8]) -> Refusal {
+    let parts = [b"Cannot find device='", node, b"' nor node-name='", node, b"'"];
+    Refusal::Open(parts.concat())
+}
+
 /// The words for an option that the node it was given to does not have.
 fn left_over(name: &[u8], driver: Option<&[u8]>, levels: &[String]) -> Vec<u8> {
     let depth = levels.iter().rev().find_map(|level| {
@@ -239,6 +299,17 @@ pub fn names(place: &Place, format: &str, device: bool) -> Vec<Name> {
     let rule = place.size_rule.as_ref().map(|named| named.word.as_slice());
     let key = place.key.as_deref();
     let encrypt_key = place.encrypt_key.as_deref();
+    let header = place.header.as_ref().map(|header| {
+        let driver = if header.protocol == Protocol::Device {
+            "host_device"
+        } else {
+            "file"
+        };
+        let file = Object::new()
+            .with("driver", driver)
+            .with("filename", header.path.as_bytes());
+        Json::from(file)
+    });
     let nodes = place
         .parts
         .iter()
@@ -249,6 +320,7 @@ pub fn names(place: &Place, format: &str, device: bool) -> Vec<Name> {
         let whole = part.offset.is_none() && part.size.is_none();
         let plain = on_file && whole && rule.is_none() && key.is_none() && encrypt_key.is_none();
         let node: Json = Object::new()
+            .with_some("header", key.and(header.clone()))
             .with_some("force_size_calc", rule)
             .with_some("encrypt.key-secret", encrypt_key)
             .with_some("offset", part.offset.as_ref().map(Leaf::json))

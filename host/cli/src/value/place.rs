@@ -49,6 +49,16 @@ pub struct Place {
     pub encrypt_method: Option<Vec<u8>>,
     /// `encrypt.key-secret`: the name of the secret that unlocks it, of other formats than LUKS.
     pub encrypt_key: Option<Vec<u8>>,
+    /// `header`: the file of its header, if that is another one.
+    pub header: Option<Header>,
+}
+
+/// The file of a detached header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub path: OsString,
+    /// What the file must be.
+    pub protocol: Protocol,
 }
 
 /// The layer below an image.
@@ -137,6 +147,7 @@ impl Place {
             key: None,
             encrypt_method: None,
             encrypt_key: None,
+            header: None,
         }
     }
 
@@ -146,6 +157,7 @@ impl Place {
     /// What was said that would be ignored.
     pub fn plainly(self) -> Result<Self, Vec<u8>> {
         let what = match (&self.below, self.is_shaped()) {
+            (Below::Named, false) if self.header.is_some() => "'header'",
             (Below::Named, false) => return Ok(self),
             (Below::Named, true) => "'offset', 'size' and 'force_size_calc'",
             _ => "'backing'",
@@ -198,6 +210,10 @@ impl Place {
                 method: self.encrypt_method.as_deref().map(ImageText::new),
                 key: self.encrypt_key.as_deref().map(ImageText::new),
             },
+            header: self
+                .header
+                .as_ref()
+                .map(|header| (PathBuf::from(&header.path), header.protocol)),
         }
     }
 }

@@ -75,6 +75,7 @@ pub(crate) fn refusal(why: &Refusal) -> Vec<u8> {
         Refusal::ReadOnly => b"Block node is read-only".to_vec(),
         Refusal::Shared => b"force-share=on can only be used with read-only images".to_vec(),
         Refusal::Part => b"an image inside a part of a file can be read but not changed".to_vec(),
+        Refusal::Apart => b"a disk with a detached header can be read but not changed".to_vec(),
         Refusal::DataUntrusted(name) => format!(
             "the image keeps its data in another file, '{}', which --untrusted does not allow it to open",
             Escaped(name)

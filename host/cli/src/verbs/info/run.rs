@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let mut layers: Vec<Layer<'_>> = infos
         .iter()
         .zip(&full)
-        .map(|(report, name)| layer(report, name, seen.files(), place.bare_file))
+        .map(|(report, name)| layer(report, name, &seen, place.bare_file))
         .collect();
     if let Some(file) = limits {
         limit(&mut layers, file, place.format.is_none());
@@ -126,7 +126,8 @@ fn name_layers(infos: &[Info], seen: &mut Seen<'_>) -> Vec<Name> {
     names
 }
 
-fn layer<'a>(report: &'a Info, name: &'a Name, files: &Files, bare_file: bool) -> Layer<'a> {
+fn layer<'a>(report: &'a Info, name: &'a Name, seen: &Seen<'_>, bare_file: bool) -> Layer<'a> {
+    let files = seen.files();
     let mut children = Vec::new();
     if let Some(Specific::Vmdk(vmdk)) = &report.specific {
         for (index, extent) in vmdk.extents.iter().enumerate().rev() {
@@ -140,6 +141,12 @@ fn layer<'a>(report: &'a Info, name: &'a Name, files: &Files, bare_file: bool) -
                 .unwrap_or_default();
             children.extend(child(format!("extents.{index}"), &own, slot, files));
         }
+    }
+    if let Some(Specific::Luks(luks)) = &report.specific
+        && let Some(slot) = luks.header
+    {
+        let own = seen.scene().file(slot).unwrap_or_default();
+        children.extend(child("header".to_owned(), &own, slot, files));
     }
     children.extend(child("file".to_owned(), name, report.slot, files));
     let full_backing = report.backing.as_ref().map(|backing| {

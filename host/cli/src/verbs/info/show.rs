@@ -391,7 +391,7 @@ fn luks(object: Object, header: &LuksInfo) -> Object {
     let hash = header.iv_generator_hash.as_ref();
     // The reference tool reads no other version.
     let is_first = header.version == 1;
-    let detached = release::has(Fact::DetachedLuksHeader).then_some(header.detached);
+    let detached = release::has(Fact::DetachedLuksHeader).then_some(header.header.is_some());
     object
         .with_some("detached-header", detached)
         .with("cipher-alg", header.cipher.as_bytes())
