@@ -456,17 +456,14 @@ impl Placer<'_, '_, '_> {
             slot, offset, fresh, ..
         } = self.target.allocate(target, room)?;
         let length = if fresh { room } else { end.saturating_sub(target) };
-        runs::owe(
-            self.owed,
-            Owed {
-                slot,
-                offset,
-                at: 0,
-                length: to_usize(length)?,
-                target,
-                zeros: Some(ZeroHow::Keep),
-            },
-        );
+        self.owe(Owed {
+            slot,
+            offset,
+            at: 0,
+            length: to_usize(length)?,
+            target,
+            zeros: Some(ZeroHow::Keep),
+        });
         Ok(())
     }
 
@@ -493,22 +490,23 @@ impl Placer<'_, '_, '_> {
         Ok(())
     }
 
+    fn owe(&mut self, write: Owed) {
+        runs::owe(self.owed, write, self.shared.sealing.is_some());
+    }
+
     /// Places units that are all zero.
     fn blank(&mut self, units: &Range<u64>) -> Result<()> {
         let mut target = units.start;
         while target < units.end {
             let placement = self.target.allocate(target, units.end.saturating_sub(target))?;
-            runs::owe(
-                self.owed,
-                Owed {
-                    slot: placement.slot,
-                    offset: placement.offset,
-                    at: 0,
-                    length: to_usize(placement.length)?,
-                    target,
-                    zeros: Some(ZeroHow::Keep),
-                },
-            );
+            self.owe(Owed {
+                slot: placement.slot,
+                offset: placement.offset,
+                at: 0,
+                length: to_usize(placement.length)?,
+                target,
+                zeros: Some(ZeroHow::Keep),
+            });
             target = target.saturating_add(placement.length.max(1));
         }
         Ok(())
@@ -542,6 +540,7 @@ impl Placer<'_, '_, '_> {
                     target: run.target,
                     zeros: None,
                 },
+                self.shared.sealing.is_some(),
             );
         }
         Ok(())
@@ -576,17 +575,14 @@ impl Placer<'_, '_, '_> {
                 .encoded_prefix(target, from_usize(unit.stream), marker);
             self.target.allocate_encoded(target, from_usize(unit.length))?
         };
-        runs::owe(
-            self.owed,
-            Owed {
-                slot,
-                offset,
-                at: unit.at,
-                length: unit.length,
-                target,
-                zeros: None,
-            },
-        );
+        self.owe(Owed {
+            slot,
+            offset,
+            at: unit.at,
+            length: unit.length,
+            target,
+            zeros: None,
+        });
         Ok(())
     }
 

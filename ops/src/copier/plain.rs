@@ -175,6 +175,7 @@ impl Lane {
                         target,
                         zeros: hole.then_some(ZeroHow::MayUnmap),
                     },
+                    false,
                 );
             }
         }

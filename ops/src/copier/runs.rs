@@ -126,14 +126,16 @@ pub(super) struct Owed {
     pub(super) zeros: Option<ZeroHow>,
 }
 
-/// Adds a write; one that goes on where the last one ends, in file and buffer, makes it longer.
-pub(super) fn owe(owed: &mut Vec<Owed>, write: Owed) {
+/// Adds a write; one that goes on where the last one ends, in file and buffer, makes it longer. `sealed`: on the disk, too, where a cipher
+/// may count.
+pub(super) fn owe(owed: &mut Vec<Owed>, write: Owed, sealed: bool) {
     if let Some(last) = owed.last_mut()
         && last.zeros.is_none()
         && write.zeros.is_none()
         && last.slot == write.slot
         && last.offset.checked_add(from_usize(last.length)) == Some(write.offset)
         && last.at.checked_add(last.length) == Some(write.at)
+        && (!sealed || last.target.checked_add(from_usize(last.length)) == Some(write.target))
     {
         last.length = last.length.saturating_add(write.length);
         return;
