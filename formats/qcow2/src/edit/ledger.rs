@@ -158,10 +158,15 @@ impl<'h> Ledger<'h> {
 
     /// Whether the header, or a table that it leads to, stands in one of these clusters.
     pub(crate) fn is_reserved(&self, clusters: &Range<u64>) -> bool {
+        self.tables_in(clusters) > 0
+    }
+
+    /// How many of the tables that the header leads to have some of these clusters.
+    pub(crate) fn tables_in(&self, clusters: &Range<u64>) -> usize {
         let reserved = self.careful.iter().flat_map(|careful| &careful.reserved);
         reserved
-            .into_iter()
-            .any(|range| range.start < clusters.end && clusters.start < range.end)
+            .filter(|range| range.start < clusters.end && clusters.start < range.end)
+            .count()
     }
 
     /// Whether anything was taken.

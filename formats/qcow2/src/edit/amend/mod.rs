@@ -12,6 +12,7 @@
 
 mod aim;
 mod counts;
+mod keys;
 mod snapshots;
 mod zeros;
 
@@ -47,9 +48,10 @@ pub(super) fn amend(
     mut to: Option<&mut Resizing<'_>>,
 ) -> Result<()> {
     let sealing = sealed.sealing;
-    let judged = Judged::of(file, &header, sealing, wanted, to.as_deref_mut())?;
+    let mut judged = Judged::of(file, &header, sealing, wanted, to.as_deref_mut())?;
     if let Some(plan) = sealed.plan {
         let plan = plan.as_ref().map_err(Clone::clone)?;
+        keys::judge(&mut judged.look)?;
         luks::write_keys(file, &header, plan)?;
     }
     if judged.changes || to.is_some() {
