@@ -197,7 +197,11 @@ impl Verb {
             Self::Commit(job) => Some(&job.image),
             _ => None,
         };
-        self.sources().into_iter().chain(changed).collect()
+        let locked = match self {
+            Self::Commit(job) => &job.locked[..],
+            _ => &[],
+        };
+        self.sources().into_iter().chain(changed).chain(locked).collect()
     }
 }
 
@@ -486,6 +490,7 @@ impl Target {
     pub const fn key(&self) -> Option<&ImageText> {
         match &self.create {
             Create::Luks(options) => options.key.as_ref(),
+            Create::Qcow(QcowCreate { key: Some(key), .. }) => Some(key),
             Create::Qcow2(Qcow2Create {
                 encryption: Some(encryption),
                 ..

@@ -48,4 +48,5 @@ pub use hash::digest;
 pub use pbkdf2::pbkdf2;
 pub use random::Random;
 pub use secret::Secret;
+pub use sectors::legacy_key;
 pub use stripes::{STRIPES, merge, split};

@@ -7,6 +7,17 @@ use crate::Cipher;
 /// Bytes that the numbers of sectors count.
 const NUMBERED: u64 = 512;
 
+/// The key that the older encryption of qcow and qcow2 makes of a passphrase. Every passphrase makes one.
+///
+/// # Errors
+/// None that a passphrase could cause.
+pub fn legacy_key(passphrase: &[u8]) -> Result<Key> {
+    Ok(Cipher::legacy(passphrase)?.of_sectors(LEGACY_SECTOR))
+}
+
+/// Bytes of a sector of the older encryption.
+const LEGACY_SECTOR: usize = 512;
+
 /// A cipher for sectors of a size.
 struct Sectors {
     cipher: Cipher,

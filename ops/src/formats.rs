@@ -96,6 +96,7 @@ impl How<'_> {
 pub(crate) fn unlock(format: Format, file: File<'_>, passphrase: &[u8]) -> Result<Option<Key>> {
     match format {
         Format::Luks => instar_luks::unlock(file, passphrase).map(Some),
+        Format::Qcow => instar_qcow::unlock(file, passphrase),
         Format::Qcow2 => instar_qcow2::unlock(file, passphrase),
         _ => Err(unexpected_key(format, "")),
     }
@@ -116,6 +117,7 @@ pub(crate) fn unexpected_key(format: Format, prefix: &str) -> Fault {
 /// They differ; damage of the header, or an error of the host.
 pub(crate) fn expect_encryption(format: Format, file: File<'_>, said: &job::Encryption) -> Result<()> {
     match &said.method {
+        Some(method) if format == Format::Qcow => instar_qcow::expect_encryption(file, method.as_bytes()),
         Some(method) if format == Format::Qcow2 => instar_qcow2::expect_encryption(file, method.as_bytes()),
         _ => Ok(()),
     }
@@ -147,7 +149,7 @@ pub(crate) fn open_by<'h>(format: Format, file: File<'h>, how: How<'h>) -> Resul
         Format::Luks if purpose == Purpose::Describe => instar_luks::look(file, header),
         Format::Luks => instar_luks::open(file, header, key),
         Format::Parallels => instar_parallels::open(file),
-        Format::Qcow => instar_qcow::open(file, purpose != Purpose::Read),
+        Format::Qcow => instar_qcow::open_with(file, purpose != Purpose::Read, key),
         Format::Qcow2 => {
             let info_only = purpose != Purpose::Read;
             instar_qcow2::open_with(file, instar_qcow2::OpenOptions { info_only }, key)
@@ -368,7 +370,10 @@ pub(crate) fn create<'h>(
             instar_qcow2::create_with(file, options, size, data, seal.as_ref(), compress)
         }
         Create::Parallels(options) => instar_parallels::create(file, options, size),
-        Create::Qcow(options) => instar_qcow::create(file, options, size, compress),
+        Create::Qcow(options) => {
+            let key = session.key(target.slot)?;
+            instar_qcow::create_with(file, options, size, key, compress)
+        }
         Create::Qed(options) => instar_qed::create(file, options, size),
         Create::Luks(_) if target.existing => instar_luks::existing(file, session.key(target.slot)?, size),
         // Data has no place in a file of the header alone.

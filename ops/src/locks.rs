@@ -3,8 +3,9 @@
 
 use alloc::vec::Vec;
 
-use instar_abi::job::{Create, LuksCreate, NewEncryption, Qcow2Create, Source, Target, Verb};
+use instar_abi::job::{Create, LuksCreate, NewEncryption, Qcow2Create, QcowCreate, Source, Target, Verb};
 use instar_abi::{Format, ImageText, NamedSecret, Slot};
+use instar_crypt::legacy_key;
 use instar_crypt::luks1::{Made, Plan};
 use instar_disk::{Fault, Key, Result, fault};
 
@@ -56,7 +57,7 @@ impl Locks {
                 made = Some(make(options, id, secrets));
             }
             if let Some(id) = legacy(target) {
-                let key = named(secrets, id).and_then(|secret| instar_qcow2::legacy_key(text(secret)?));
+                let key = named(secrets, id).and_then(|secret| legacy_key(text(secret)?));
                 opened.push((target.slot, key));
             }
         }
@@ -145,13 +146,15 @@ fn secret_of<'s>(session: &Session<'_>, image: &'s Source) -> Result<Option<(For
         None => detect(&file)?,
     };
     let (id, other) = match format {
-        Format::Qcow2 => (&image.encrypt.key, &image.key),
+        Format::Qcow | Format::Qcow2 => (&image.encrypt.key, &image.key),
         _ => (&image.key, &image.encrypt.key),
     };
     formats::expect_encryption(format, file, &image.encrypt)?;
     match (id, other) {
         (Some(id), _) => Ok(Some((format, id))),
-        (None, Some(_)) if format == Format::Qcow2 => Err(formats::unexpected_key(format, "")),
+        (None, Some(_)) if matches!(format, Format::Qcow | Format::Qcow2) => {
+            Err(formats::unexpected_key(format, ""))
+        }
         (None, _) => Err(formats::unexpected_key(format, "encrypt.")),
     }
 }
@@ -191,7 +194,8 @@ const fn legacy(target: &Target) -> Option<&ImageText> {
         Create::Qcow2(Qcow2Create {
             encryption: Some(NewEncryption::Aes(id)),
             ..
-        }) => Some(id),
+        })
+        | Create::Qcow(QcowCreate { key: Some(id), .. }) => Some(id),
         _ => None,
     }
 }

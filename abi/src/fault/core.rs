@@ -76,7 +76,7 @@ super::faults! {
     /// A result did not fit its field. Number 0: the value.
     OVERFLOW = 27, "the image holds the value {0}, which is out of range";
     /// The image is encrypted.
-    ENCRYPTED = 28, "the image is encrypted, and this version cannot read encrypted images";
+    ENCRYPTED = 28, "instar does not change encrypted images of this format";
     /// The guest ran out of a bounded table. Number 0: bound.
     TABLE_LIMIT = 29, "a table in the image has {0} entries; the limit is {1}";
     /// Writing to a file that is not a target.

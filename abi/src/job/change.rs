@@ -187,6 +187,8 @@ pub struct Commit {
     pub image: Source,
     /// The layer that it goes into, open for writing. The chain leads to it.
     pub base: Slot,
+    /// Layers below the image that the user says something of: how they are unlocked. The chain leads to them all the same.
+    pub locked: Vec<Source>,
     /// The files that hold that layer's data, open for writing, if it names such: its data file, or its extents in their order.
     pub apart: Vec<Slot>,
     /// The image is emptied afterwards, if its format can be.

@@ -281,6 +281,8 @@ impl Default for QedCreate {
 pub struct QcowCreate {
     /// `backing_file`, as it is written to the image. Of its format nothing is.
     pub backing_file: Option<ImageText>,
+    /// `encrypt.key-secret`: the name of the secret that it is encrypted with, if it is.
+    pub key: Option<ImageText>,
 }
 
 /// Options of a LUKS target.

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use instar_disk::fault::qcow as faults;
 use instar_disk::job::QcowCreate;
-use instar_disk::{Fault, File, FileKind, Preallocate, Result, Target, align_up, from_usize};
+use instar_disk::{Fault, File, FileKind, Key, Preallocate, Result, Target, align_up, fault, from_usize};
 use zerocopy::FromZeros;
 
 use crate::header::Header;
@@ -22,6 +22,26 @@ pub fn create<'h>(
     size: u64,
     compress: bool,
 ) -> Result<Box<dyn Target + 'h>> {
+    create_with(file, options, size, None, compress)
+}
+
+/// The same, with the key that the secret of `options` gives.
+///
+/// # Errors
+/// As [`create()`].
+pub fn create_with<'h>(
+    file: File<'h>,
+    options: &QcowCreate,
+    size: u64,
+    key: Option<Key>,
+    compress: bool,
+) -> Result<Box<dyn Target + 'h>> {
+    if key.is_some() != options.key.is_some() {
+        return Err(Fault::new(fault::qcow2::NO_KEY).in_file(file.slot()));
+    }
+    if compress && key.is_some() {
+        return Err(Fault::new(fault::core::NO_COMPRESSION));
+    }
     let size = align_up(size, SECTOR)?;
     if size == 0 {
         return Err(Fault::new(faults::CREATE_EMPTY));
@@ -37,16 +57,16 @@ pub fn create<'h>(
     if let Some(name) = &name {
         let bytes = from_usize(name.len());
         raw.backing_file_offset.set(end);
-        raw.backing_file_size.set(
-            u32::try_from(bytes).map_err(|_| Fault::new(instar_disk::fault::core::OVERFLOW).with([bytes]))?,
-        );
+        raw.backing_file_size
+            .set(u32::try_from(bytes).map_err(|_| Fault::new(fault::core::OVERFLOW).with([bytes]))?);
         end = align_up(end.saturating_add(bytes), 8)?;
     }
     raw.l1_table_offset.set(end);
+    raw.crypt_method.set(u32::from(key.is_some()));
     Header::parse(&raw, u64::MAX)?;
     if file.kind() == FileKind::Regular {
         file.resize(0, Preallocate::Off)?;
     }
-    let target = Qcow::new(file.emptied(), raw, name.unwrap_or_default(), compress)?;
+    let target = Qcow::new(file.emptied(), raw, name.unwrap_or_default(), key, compress)?;
     Ok(Box::new(target))
 }

@@ -3,11 +3,12 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use instar_crypt::legacy_key;
 use instar_disk::fault::qcow as faults;
 use instar_disk::report::Backing;
 use instar_disk::{
-    Codec, Encoded, Fault, FaultCode, File, Format, Image, Kind, Mapping, Opened, Result, Status, Work,
-    fault, report,
+    Codec, Encoded, Fault, FaultCode, File, Format, Image, Key, Kind, Mapping, Opened, Result, Sealed, Slot,
+    Status, Work, fault, report,
 };
 
 use crate::geometry::Entry;
@@ -17,23 +18,61 @@ use crate::table::{Run, Tables, judge};
 /// Opens a qcow image. With `info_only` one is opened, too, that cannot be read because it is encrypted.
 ///
 /// # Errors
-/// What the header says that this driver refuses, in qemu-img's words; `ENCRYPTED`; an L1 table that is not in the file; the host's.
+/// What the header says that this driver refuses, in qemu-img's words; that it is encrypted; an L1 table that is not in the file; the host's.
 pub fn open<'h>(file: File<'h>, info_only: bool) -> Result<Opened<'h>> {
+    open_with(file, info_only, None)
+}
+
+/// The same, with the key of an encrypted image; others need none.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with<'h>(file: File<'h>, info_only: bool, key: Option<Key>) -> Result<Opened<'h>> {
     let (header, _) = Header::read(&file)?;
-    if header.encrypted && !info_only {
-        return Err(Fault::new(fault::core::ENCRYPTED).in_file(file.slot()));
+    let key = key.filter(|_| header.encrypted);
+    if header.encrypted && key.is_none() && !info_only {
+        return Err(no_key(&file));
     }
     Ok(Box::new(Qcow {
         tables: Tables::new(file, &header)?,
         file,
         header,
+        key,
     }))
+}
+
+/// Makes a key of the passphrase of an encrypted image; others have none.
+///
+/// # Errors
+/// What is wrong with the header; the host's.
+pub fn unlock(file: File<'_>, passphrase: &[u8]) -> Result<Option<Key>> {
+    let (header, _) = Header::read(&file)?;
+    header.encrypted.then(|| legacy_key(passphrase)).transpose()
+}
+
+/// Whether the image is encrypted as its user says, by the name of a method.
+///
+/// # Errors
+/// It is not; what is wrong with its header.
+pub fn expect_encryption(file: File<'_>, method: &[u8]) -> Result<()> {
+    let (header, _) = Header::read(&file)?;
+    let code = match header.encrypted {
+        true if method == b"aes" => return Ok(()),
+        true => fault::qcow2::ENCRYPTED_BY_AES,
+        false => fault::qcow2::NOT_ENCRYPTED,
+    };
+    Err(Fault::new(code).named(method).in_file(file.slot()))
+}
+
+fn no_key(file: &File<'_>) -> Fault {
+    Fault::new(fault::qcow2::NO_KEY).in_file(file.slot())
 }
 
 struct Qcow<'h> {
     file: File<'h>,
     header: Header,
     tables: Tables<'h>,
+    key: Option<Key>,
 }
 
 impl Qcow<'_> {
@@ -74,8 +113,8 @@ impl Image for Qcow<'_> {
     }
 
     fn map(&mut self, offset: u64) -> Result<Mapping> {
-        if self.header.encrypted {
-            return Err(Fault::new(fault::core::ENCRYPTED).in_file(self.file.slot()));
+        if self.header.encrypted && self.key.is_none() {
+            return Err(no_key(&self.file));
         }
         let (run, within, length) = self.find(offset)?;
         if let Some(code) = judge(run.entry, &self.header) {
@@ -85,6 +124,11 @@ impl Image for Qcow<'_> {
         let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let kind = match run.entry {
             Entry::None => Kind::Unallocated,
+            Entry::At(start) if self.header.encrypted => Kind::Sealed(Sealed {
+                slot,
+                offset: start.saturating_add(within),
+                position: offset,
+            }),
             Entry::At(start) => Kind::Data {
                 slot,
                 offset: start.saturating_add(within),
@@ -147,6 +191,10 @@ impl Image for Qcow<'_> {
 
     fn backing(&self) -> Option<Backing> {
         self.header.backing()
+    }
+
+    fn key(&self) -> Option<(Slot, Key)> {
+        Some((self.file.slot(), self.key.clone()?))
     }
 
     fn describe(&mut self) -> Result<report::Info> {

@@ -39,10 +39,10 @@ mod scan;
 mod table;
 mod target;
 
-pub use create::create;
+pub use create::{create, create_with};
 pub use edit::edit;
 pub use existing::{existing, readable};
 pub use geometry::Geometry;
 pub use header::Header;
-pub use image::open;
+pub use image::{expect_encryption, open, open_with, unlock};
 pub use probe::probe;

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use instar_disk::{
-    Codec, Encoding, Fault, File, FileKind, LevelsWriter, Placement, Result, Target, ZeroHow, align_up, fault,
+    Codec, Encoding, Fault, File, FileKind, Key, LevelsWriter, Placement, Result, Sealing, Target, Tweak,
+    ZeroHow, align_up, fault,
 };
 use zerocopy::IntoBytes;
 
@@ -17,12 +18,20 @@ pub(crate) struct Qcow<'h> {
     /// The name of the layer below, as it stands in the image.
     name: Vec<u8>,
     compress: bool,
+    /// How data is encrypted, if it is.
+    sealing: Option<Sealing>,
     tables: LevelsWriter<'h>,
 }
 
 impl<'h> Qcow<'h> {
     /// An image without data.
-    pub(crate) fn new(file: File<'h>, raw: RawHeader, name: Vec<u8>, compress: bool) -> Result<Self> {
+    pub(crate) fn new(
+        file: File<'h>,
+        raw: RawHeader,
+        name: Vec<u8>,
+        key: Option<Key>,
+        compress: bool,
+    ) -> Result<Self> {
         let geometry = Geometry::new(raw.cluster_bits, raw.l2_bits);
         let entries = geometry.l1_entries(raw.size.get());
         // The reference tool writes it in whole sectors.
@@ -34,6 +43,10 @@ impl<'h> Qcow<'h> {
             raw,
             name,
             compress,
+            sealing: key.map(|key| Sealing {
+                key,
+                tweak: Tweak::Disk,
+            }),
         })
     }
 
@@ -65,7 +78,7 @@ impl<'h> Qcow<'h> {
             slot: self.file.slot(),
             offset,
             length,
-            fresh: self.file.kind() == FileKind::Fresh,
+            fresh: self.file.kind() == FileKind::Fresh && self.sealing.is_none(),
         }
     }
 }
@@ -108,11 +121,18 @@ impl Target for Qcow<'_> {
             };
             if let Some(place) = place {
                 let start = place.saturating_add(within);
-                self.file.zero(start, step, ZeroHow::MayUnmap)?;
+                match &self.sealing {
+                    Some(sealing) => sealing.write_zeros(&self.file, at, start, step)?,
+                    None => self.file.zero(start, step, ZeroHow::MayUnmap)?,
+                }
             }
             at = at.saturating_add(step);
         }
         Ok(())
+    }
+
+    fn sealing(&self) -> Option<Sealing> {
+        self.sealing.clone()
     }
 
     fn encoding(&self) -> Option<Encoding> {

@@ -17,6 +17,7 @@ use instar_testkit::{Bench, Failing, Native};
 
 fn over(name: &[u8]) -> QcowCreate {
     QcowCreate {
+        key: None,
         backing_file: Some(ImageText::new(name)),
     }
 }

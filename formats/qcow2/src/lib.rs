@@ -61,7 +61,7 @@ pub use extensions::{BitmapDirectory, Extensions};
 pub use features::Features;
 pub use header::{Header, TableRange};
 pub use layout::{Layout, RefcountSpace};
-pub use luks::{Seal, Unlocked, expect_encryption, legacy_key, unlock};
+pub use luks::{Seal, Unlocked, expect_encryption, unlock};
 pub use new::create::{create, create_with};
 pub use new::empty::create_empty;
 pub use new::measure::{Full, bitmap_bytes, check_size};

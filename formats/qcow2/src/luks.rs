@@ -5,7 +5,7 @@
 use alloc::boxed::Box;
 
 use instar_crypt::luks1::{self, Made, Passphrase, Plan, RawHeader};
-use instar_crypt::{Cipher, Effort, Limits, STRIPES, Secret};
+use instar_crypt::{Effort, Limits, STRIPES, Secret, legacy_key};
 use instar_disk::fault::qcow2 as faults;
 use instar_disk::job::{AmendKeys, NewEncryption};
 use instar_disk::report::{LuksInfo, LuksSlot};
@@ -121,14 +121,6 @@ pub(crate) fn sealing(file: File<'_>, image: &Header, key: Option<Key>) -> Resul
     };
     let key = key.ok_or_else(|| Fault::new(faults::NO_KEY).in_file(file.slot()))?;
     Ok(Some(Sealing { key, tweak }))
-}
-
-/// The key that the older encryption makes of a passphrase. Every passphrase makes one.
-///
-/// # Errors
-/// None that a passphrase could cause.
-pub fn legacy_key(passphrase: &[u8]) -> Result<Key> {
-    Ok(Cipher::legacy(passphrase)?.of_sectors(SECTOR))
 }
 
 /// How the data of a new image is sealed.

@@ -120,6 +120,7 @@ impl Bench {
         let verb = Verb::Commit(Commit {
             image: Source::new(top.slot, None),
             base: base.slot,
+            locked: Vec::new(),
             apart: apart.iter().map(|facts| facts.slot).collect(),
             empties: into.empties,
             emptied_data: emptied.map(|facts| facts.slot),

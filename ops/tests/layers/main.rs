@@ -15,3 +15,4 @@ mod bench;
 mod commit;
 mod power;
 mod rebase;
+mod sealed;

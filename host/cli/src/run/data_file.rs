@@ -89,6 +89,19 @@ pub(crate) fn name_of(context: &Context<'_>, place: &Place) -> Option<Vec<u8>> {
     names_of(context, place, Format::Qcow2).pop()
 }
 
+/// Whether the layer that the user gives below the image is the one that the image names.
+pub(crate) fn is_own_backing(context: &Context<'_>, place: &Place, given: &Place) -> bool {
+    let found = looking(context, place, place.format).and_then(|command| instance::answer(command).ok());
+    let name = found
+        .as_ref()
+        .and_then(|found| found.pointer("/backing-filename")?.as_str());
+    let named = name.and_then(|name| {
+        let path = beside(place.path.as_bytes(), plain_path(name.as_bytes()).ok()?);
+        Path::new(OsStr::from_bytes(&path)).canonicalize().ok()
+    });
+    named.is_some() && named == Path::new(&given.path).canonicalize().ok()
+}
+
 /// What the image of that format calls the files that hold its data; nothing: it has everything itself, or cannot be read.
 fn names_of(context: &Context<'_>, place: &Place, format: Format) -> Vec<Vec<u8>> {
     let command = looking(context, place, Some(format));

@@ -79,7 +79,7 @@ impl Place {
             _ => None,
         };
         let mut encrypt = |name| match format {
-            None | Some(Format::Qcow2) => tree.take(name),
+            None | Some(Format::Qcow | Format::Qcow2) => tree.take(name),
             _ => None,
         };
         let (encrypt_method, encrypt_key) = (encrypt("encrypt.format"), encrypt("encrypt.key-secret"));

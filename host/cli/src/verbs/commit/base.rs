@@ -5,9 +5,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use instar_abi::{Format, Slot};
+use instar_abi::job::Source;
+use instar_abi::{Format, ImageText, Slot};
 use instar_engine::{BaseError, Files, OpenError, Rule, TargetOptions, Verdict};
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::run::instance::{self, Silence};
 use crate::run::{Context, data_file};
 use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
-use crate::value::place::{Place, cannot_open, named, word};
+use crate::value::place::{Below, Place, cannot_open, named, word};
 use crate::words;
 
 /// The layer, open for writing.
@@ -24,6 +25,8 @@ pub(super) struct Base {
     pub(super) slot: Slot,
     /// Where it is.
     pub(super) path: OsString,
+    /// Layers on the way, and this one, that the user says something of.
+    pub(super) locked: Vec<Source>,
     /// The files that hold its data: its data file, or its extents in their order.
     pub(super) apart: Vec<Slot>,
     /// The name of the file that holds the data of the image itself.
@@ -72,6 +75,8 @@ impl Way<'_> {
             depth: 0,
         };
         let mut own_data = None;
+        let mut locked = Vec::new();
+        let mut said = &self.place.below;
         for depth in 0..self.context.policy.max_chain {
             layer.depth = depth;
             let info = self.look(&layer)?;
@@ -91,11 +96,33 @@ impl Way<'_> {
             };
             let name = plain(&name).map_err(|why| Stop::Message(cannot_open(&layer.path, &why)))?;
             let format = text(&info, "/backing-filename-format").map(OsString::from);
+            let given = match said {
+                Below::Named => None,
+                Below::Given(given) if same(&layer, &name, &given.path) => Some(given),
+                Below::Given(_) | Below::Nothing => return Err(self.another().into()),
+            };
+            let mut note = |slot| {
+                locked.extend(given.filter(|given| given.is_locked()).map(|given| {
+                    let image = given.image();
+                    Source {
+                        key: image.key.as_deref().map(ImageText::new),
+                        encrypt: image.encrypt,
+                        ..Source::new(slot, image.format)
+                    }
+                }));
+            };
             if self.is_wanted(&layer, &name) {
                 let base = self.open(&layer, &name, format)?;
-                return Ok(Base { own_data, ..base });
+                note(base.slot);
+                return Ok(Base {
+                    own_data,
+                    locked,
+                    ..base
+                });
             }
             layer = self.descend(&layer, &name, format)?;
+            note(layer.slot);
+            said = given.map_or(&Below::Named, |given| &given.below);
         }
         Err(Absent::Layer(self.not_there()))
     }
@@ -170,6 +197,7 @@ impl Way<'_> {
             slot: base.slot,
             path: OsStr::from_bytes(&shown).to_owned(),
             apart,
+            locked: Vec::new(),
             own_data: None,
         })
     }
@@ -192,12 +220,14 @@ impl Way<'_> {
         let Some(wanted) = &self.args.base else {
             return true;
         };
-        let real = |name: &[u8]| {
-            let plain = name.strip_prefix(b"file:").unwrap_or(name);
-            let path = beside(layer.path.as_bytes(), plain);
-            Path::new(OsStr::from_bytes(&path)).canonicalize().ok()
-        };
+        let real = |name| real(layer, name);
         wanted.as_bytes() == name || real(wanted.as_bytes()).is_some_and(|wanted| Some(wanted) == real(name))
+    }
+
+    /// The user gives a layer that is not the image's own.
+    fn another(&self) -> Stop {
+        let why = b"instar commits an image only to its own backing file, not to another 'backing'";
+        Stop::Message(cannot_open(&self.place.given, why))
     }
 
     /// What an instance of ourselves says of one image.
@@ -240,6 +270,19 @@ impl Way<'_> {
             ),
         }
     }
+}
+
+/// The file that `name` means in `layer`.
+fn real(layer: &Layer, name: &[u8]) -> Option<PathBuf> {
+    let plain = name.strip_prefix(b"file:").unwrap_or(name);
+    let path = beside(layer.path.as_bytes(), plain);
+    Path::new(OsStr::from_bytes(&path)).canonicalize().ok()
+}
+
+/// Whether what `layer` calls `name` is the file at `path`.
+fn same(layer: &Layer, name: &[u8], path: &OsStr) -> bool {
+    let path = Path::new(path).canonicalize().ok();
+    path.is_some() && path == real(layer, name)
 }
 
 fn text(info: &Value, at: &str) -> Option<String> {

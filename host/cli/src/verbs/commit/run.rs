@@ -63,7 +63,12 @@ fn work(
     files.keep_record_throughout(facts.slot);
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
-    let image = place.image().described(&files, facts, None)?;
+    // The layers below are opened by the names in the images, whatever the user says of them.
+    let alone = Place {
+        below: Below::Named,
+        ..place.clone()
+    };
+    let image = alone.image().described(&files, facts, None)?;
     let mut probed_raw = false;
     let way = Way {
         args,
@@ -79,6 +84,7 @@ fn work(
     let Base {
         slot,
         path,
+        locked,
         apart,
         own_data,
     } = match found {
@@ -94,6 +100,7 @@ fn work(
     let verb = Verb::Commit(job::Commit {
         image,
         base: slot,
+        locked,
         apart,
         empties: args.empties(),
         emptied_data: args
@@ -125,7 +132,7 @@ fn work(
 /// Refuses an image that is not to be changed, or not by what it names.
 fn committable(place: &Place) -> Step<()> {
     place.image().changeable()?;
-    if place.below != Below::Named {
+    if place.below == Below::Nothing {
         let why = b"instar commits an image only to its own backing file, not to another 'backing'";
         return Err(Stop::Message(cannot_open(&place.given, why)));
     }

@@ -45,7 +45,12 @@ fn work(args: &Args, progress: &Arc<Progress>, context: &mut Context<'_>) -> Ste
     let (mode, backing_mode) = args.modes()?;
     let place = args.source.place(&args.image)?;
     place.image().changeable()?;
-    if place.below != Below::Named {
+    let own = match &place.below {
+        Below::Named => true,
+        Below::Nothing => false,
+        Below::Given(given) => given.is_locked() && data_file::is_own_backing(context, &place, given),
+    };
+    if !own {
         let why = b"instar changes an image only with its own backing file, not with another 'backing'";
         return Err(Stop::Message(cannot_open(&place.given, why)));
     }
