@@ -91,7 +91,10 @@ fn they_are_described_by_their_own_name(bench: &Bench) {
         assert_eq!(theirs["format"], "raw", "{}", variant.name);
         assert_eq!(ours["format"], format, "{}", variant.name);
         assert_eq!(ours["virtual-size"], USUAL_BYTES, "{}", variant.name);
-        deviates(format, &theirs["format"], &ours["format"]);
+        match format {
+            "asif" => deviates("asif", &theirs["format"], &ours["format"]),
+            _ => deviates("zst", &theirs["format"], &ours["format"]),
+        }
         let human = bench.instar(["info", "-f", format, "image"]);
         let lines = format!("image: image\nfile format: {format}\nvirtual size: ");
         assert!(human.succeeds().text().starts_with(&lines), "{human}");
@@ -269,7 +272,8 @@ fn seekable_zstd_of_another_writer_is_read(bench: &Bench) {
     assert_eq!((&info["format"], &info["virtual-size"]), (&"zst".into(), &USUAL_BYTES.into()), "{info}");
     bench.instar(["convert", "-O", "raw", "image", "ours"]).succeeds();
     same_bytes(bench, "disk.raw", "ours", "pyzstd");
-    bench.instar(["dd", "if=image", "of=window", "bs=1000", "skip=299", "count=302"]).succeeds();
-    let disk = fs::read(bench.path("disk.raw")).unwrap();
-    assert!(fs::read(bench.path("window")).unwrap() == disk[299_000..302_000]);
+    let window = ["bs=1000", "skip=299", "count=302"];
+    bench.qemu(["dd", "-f", "raw", "if=disk.raw", "of=theirs"].iter().chain(&window)).succeeds();
+    bench.instar(["dd", "if=image", "of=window"].iter().chain(&window)).succeeds();
+    same_bytes(bench, "theirs", "window", "pyzstd");
 }
