@@ -40,13 +40,6 @@ impl Case {
             _ => false,
         })
     }
-
-    /// Both programs run this verb.
-    pub(crate) fn has_verb(&self, verb: &str) -> bool {
-        self.steps
-            .iter()
-            .any(|step| matches!(step, Step::Both(words) if words[0] == verb))
-    }
 }
 
 /// One step of it. Names are those of files in the directory.

@@ -1,5 +1,6 @@
 //! The command line of differential fuzzing; `cargo xtask differential` builds both programs and starts it.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a tool for developers: a failure ends it")]
 
 use std::path::PathBuf;

@@ -41,7 +41,7 @@ pub(crate) fn output(words: &[String], ended: &Ended, written: bool) -> String {
         }
         lines.push(line.to_owned());
     }
-    lines.join("\n")
+    lines.join("\n").trim_end().to_owned()
 }
 
 /// How far a command is depends on how it works.
@@ -72,7 +72,7 @@ fn strip(value: &mut Value, written: bool) {
         Value::Object(map) => {
             map.retain(|key, _| {
                 let key = key.as_str();
-                !UNSTABLE.contains(&key) && !(written && OF_SPACE.contains(&key))
+                !(UNSTABLE.contains(&key) || written && OF_SPACE.contains(&key))
             });
             map.values_mut().for_each(|value| strip(value, written));
         }
@@ -86,8 +86,17 @@ pub(crate) fn complaint(ended: &Ended) -> String {
     let errors = ended.errors();
     // A release that lacks a part of its package says so.
     let lines = errors.lines().filter(|line| !line.starts_with("qemu: module "));
-    let lines: Vec<String> = lines.map(|line| unnumbered(line.trim_end())).collect();
-    lines.join("\n")
+    let mut kept: Vec<String> = Vec::new();
+    for line in lines.map(|line| unnumbered(line.trim_end())) {
+        // qemu-img says some things each time that it opens an image.
+        let again = ["WARNING: Image format", "         "]
+            .iter()
+            .any(|start| line.starts_with(start));
+        if !(again && kept.contains(&line)) {
+            kept.push(line);
+        }
+    }
+    kept.join("\n")
 }
 
 /// `#block123` is how qemu-img calls an image of which it has lost the name.

@@ -270,7 +270,7 @@ const VERBS: &[Verb] = &[
             ("-q", None),
             ("-p", None),
             ("-t", Cache),
-            ("-r", Size),
+            ("-r", Rate),
         ],
     },
     Verb {
@@ -336,36 +336,8 @@ fn option(dice: &mut Dice, verb: &Verb, names: &[&'static str], words: &mut Vec<
 }
 
 fn argument(dice: &mut Dice, kind: Kind, names: &[&'static str]) -> String {
-    let image = |dice: &mut Dice| {
-        if chance(dice, 40) {
-            "absent"
-        } else {
-            dice.of(names)
-        }
-    };
     match kind {
-        Kind::None => String::new(),
-        Image => match dice.below(20) {
-            0 => {
-                let driver = format(dice);
-                format!("driver={driver},file.filename={}", image(dice))
-            }
-            1 => format!("file:{}", image(dice)),
-            2 => format!("./{}", image(dice)),
-            3 => dice
-                .of(&[
-                    "",
-                    "absent",
-                    "nbd:x",
-                    "json:{}",
-                    "json:{\"driver\":\"raw\",\"file\":{\"driver\":\"file\",\"filename\":\"q\"}}",
-                ])
-                .to_owned(),
-            _ => dice.of(names).to_owned(),
-        },
-        Target => dice
-            .of(&["out", "out", "out", "out", "absent/out", "", "q"])
-            .to_owned(),
+        Image => image(dice, names),
         Format => format(dice).to_owned(),
         Size => match dice.below(4) {
             0 => number(dice, 1 << 22),
@@ -374,53 +346,7 @@ fn argument(dice: &mut Dice, kind: Kind, names: &[&'static str]) -> String {
                 .of(&["1M", "64k", "300k", "512", "4k", "77k", "2M"])
                 .to_owned(),
         },
-        // A slow one keeps us waiting.
-        Rate => dice
-            .of(&["1G", "100M", "0", "x", "-1", "", "1T", "8E"])
-            .to_owned(),
         Count => number(dice, 20),
-        Cache => dice
-            .of(&[
-                "none",
-                "writeback",
-                "unsafe",
-                "directsync",
-                "writethrough",
-                "off",
-                "full",
-                "metadata",
-                "falloc",
-                "nonsense",
-                "",
-            ])
-            .to_owned(),
-        Output => dice.of(&["json", "human", "xml", "", "JSON"]).to_owned(),
-        Snapshot => dice
-            .of(&[
-                "one",
-                "1",
-                "new",
-                "",
-                "snapshot.name=one",
-                "snapshot.id=1",
-                "absent",
-            ])
-            .to_owned(),
-        Bitmap => dice.of(&["b0", "b0", "b1", "new", "", "a bitmap"]).to_owned(),
-        Backing => dice
-            .of(&["disk.raw", "q", "q", "", "absent", "out", "./q", "file:q"])
-            .to_owned(),
-        Repair => dice.of(&["all", "leaks", "none", ""]).to_owned(),
-        Object => dice
-            .of(&[
-                "secret,id=s,data=x",
-                "secret,id=s",
-                "nonsense,id=s",
-                "",
-                "help",
-                "secret,data=x",
-            ])
-            .to_owned(),
         Dd => match dice.below(6) {
             0 | 1 => format!("if={}", dice.of(names)),
             2 | 3 => "of=out".to_owned(),
@@ -431,6 +357,74 @@ fn argument(dice: &mut Dice, kind: Kind, names: &[&'static str]) -> String {
             _ => format!("{}={}", dice.of(&["count", "skip"]), number(dice, 600)),
         },
         Options => options(dice),
+        _ => dice.of(words_of(kind)).to_owned(),
+    }
+}
+
+/// What an argument may be, where that is one of a few words.
+fn words_of(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Target => &["out", "out", "out", "out", "absent/out", "", "q"],
+        // A slow one keeps us waiting.
+        Rate => &["1G", "100M", "0", "x", "-1", "", "1T", "8E"],
+        Cache => &[
+            "none",
+            "writeback",
+            "unsafe",
+            "directsync",
+            "writethrough",
+            "off",
+            "full",
+            "metadata",
+            "falloc",
+            "nonsense",
+            "",
+        ],
+        Output => &["json", "human", "xml", "", "JSON"],
+        Snapshot => &[
+            "one",
+            "1",
+            "new",
+            "",
+            "snapshot.name=one",
+            "snapshot.id=1",
+            "absent",
+        ],
+        Bitmap => &["b0", "b0", "b1", "new", "", "a bitmap"],
+        Backing => &["disk.raw", "q", "q", "", "absent", "out", "./q"],
+        Repair => &["all", "leaks", "none", ""],
+        Object => &[
+            "secret,id=s,data=x",
+            "secret,id=s",
+            "nonsense,id=s",
+            "",
+            "help",
+            "secret,data=x",
+        ],
+        _ => &[""],
+    }
+}
+
+/// An image by one of its names.
+fn image(dice: &mut Dice, names: &[&'static str]) -> String {
+    let name = if chance(dice, 40) {
+        "absent"
+    } else {
+        dice.of(names)
+    };
+    match dice.below(20) {
+        0 => format!("driver={},file.filename={name}", format(dice)),
+        1 => format!("file:{name}"),
+        2 => format!("./{name}"),
+        3 => dice
+            .of(&[
+                "",
+                "nbd:x",
+                "json:{}",
+                r#"json:{"driver":"raw","file":{"driver":"file","filename":"q"}}"#,
+            ])
+            .to_owned(),
+        _ => name.to_owned(),
     }
 }
 
@@ -438,76 +432,64 @@ fn argument(dice: &mut Dice, kind: Kind, names: &[&'static str]) -> String {
 fn options(dice: &mut Dice) -> String {
     let mut list = Vec::new();
     for _ in 0..1 + dice.below(3) {
-        list.push(match dice.below(14) {
+        list.push(match dice.below(10) {
             0 => format!("cluster_size={}", number(dice, 65536)),
-            1 => format!(
-                "cluster_size={}",
-                dice.of(&["512", "4k", "64k", "2M", "4M", "256"])
-            ),
-            2 => format!("size={}", number(dice, 1 << 20)),
-            3 => format!("compat={}", dice.of(&["0.10", "1.1", "v2", "v3", "", "2"])),
-            4 => format!(
-                "refcount_bits={}",
-                dice.of(&["1", "2", "8", "16", "64", "3", "128", "x"])
-            ),
-            5 => format!(
-                "preallocation={}",
-                dice.of(&["off", "metadata", "falloc", "full", "x"])
-            ),
-            6 => format!(
-                "subformat={}",
-                dice.of(&[
-                    "monolithicSparse",
-                    "streamOptimized",
-                    "fixed",
-                    "dynamic",
-                    "monolithicFlat",
-                    "x"
-                ])
-            ),
-            7 => format!(
-                "{}={}",
-                dice.of(&[
-                    "lazy_refcounts",
-                    "extended_l2",
-                    "data_file_raw",
-                    "static",
-                    "force_size",
-                    "nocow"
-                ]),
-                dice.of(&["on", "off", "yes", "true", "1", ""])
-            ),
-            8 => format!("compression_type={}", dice.of(&["zlib", "zstd", "lzo"])),
-            9 => format!("backing_file={}", dice.of(&["q", "absent", ""])),
-            10 => format!("backing_fmt={}", format(dice)),
-            11 => dice
-                .of(&[
-                    "help",
-                    "?",
-                    "",
-                    "nonsense=1",
-                    "size",
-                    "=",
-                    "a,b",
-                    "block_size=1M",
-                    "log_size=1M",
-                    "table_size=2",
-                    "extent_size_hint=1M",
-                ])
-                .to_owned(),
-            12 => format!(
-                "{}={}",
-                dice.of(&[
-                    "block_size",
-                    "log_size",
-                    "table_size",
-                    "hwversion",
-                    "adapter_type"
-                ]),
-                dice.of(&["1M", "2", "ide", "4", "16", "x"])
-            ),
-            _ => "cluster_size=4k".to_owned(),
+            1 => format!("size={}", number(dice, 1 << 20)),
+            2 => format!("backing_fmt={}", format(dice)),
+            3 => dice.of(WHOLE_OPTIONS).to_owned(),
+            _ => {
+                let (name, values) = dice.of(OPTIONS);
+                format!("{name}={}", dice.of(values))
+            }
         });
     }
     list.join(",")
 }
+
+const SWITCH: &[&str] = &["on", "off", "yes", "true", "1", ""];
+const SIZES: &[&str] = &["1M", "2", "4", "16", "x"];
+
+const OPTIONS: &[(&str, &[&str])] = &[
+    ("cluster_size", &["512", "4k", "64k", "2M", "4M", "256"]),
+    ("compat", &["0.10", "1.1", "v2", "v3", "", "2"]),
+    ("refcount_bits", &["1", "2", "8", "16", "64", "3", "128", "x"]),
+    ("preallocation", &["off", "metadata", "falloc", "full", "x"]),
+    (
+        "subformat",
+        &[
+            "monolithicSparse",
+            "streamOptimized",
+            "fixed",
+            "dynamic",
+            "monolithicFlat",
+            "x",
+        ],
+    ),
+    ("lazy_refcounts", SWITCH),
+    ("extended_l2", SWITCH),
+    ("data_file_raw", SWITCH),
+    ("static", SWITCH),
+    ("force_size", SWITCH),
+    ("nocow", SWITCH),
+    ("compression_type", &["zlib", "zstd", "lzo"]),
+    ("backing_file", &["q", "absent", ""]),
+    ("block_size", SIZES),
+    ("log_size", SIZES),
+    ("table_size", SIZES),
+    ("hwversion", SIZES),
+    ("adapter_type", &["ide", "lsilogic", "x"]),
+];
+
+const WHOLE_OPTIONS: &[&str] = &[
+    "help",
+    "?",
+    "",
+    "nonsense=1",
+    "size",
+    "=",
+    "a,b",
+    "block_size=1M",
+    "log_size=1M",
+    "table_size=2",
+    "extent_size_hint=1M",
+];

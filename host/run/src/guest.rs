@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::clock::{Clock, Limit};
 use crate::reports::{Listener, Reports};
 use crate::room::Room;
-use crate::signals::{Signals, Watch};
+use crate::signals::{Signals, Watch, survive_large_files};
 use crate::{Error, Observer, Policy};
 
 /// A guest that has not run.
@@ -66,6 +66,7 @@ impl Guest {
     }
 
     fn new(policy: &Policy, lanes: u32, signals: Option<Signals>) -> Result<Self, Error> {
+        survive_large_files();
         let choice = policy.choice()?;
         let sandbox = Sandbox::prepare(choice, lanes, policy.memory).map_err(|error| Error::NoSandbox {
             choice,

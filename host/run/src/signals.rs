@@ -29,6 +29,11 @@ const SHOW: i32 = 10;
 /// SIGXFSZ, at a write past the limit on the size of files.
 const TOO_LARGE: i32 = 25;
 
+/// Past a limit on the size of files, a write fails from now on, and does not kill us in the middle of a change.
+pub(crate) fn survive_large_files() {
+    SignalSet::of(&[TOO_LARGE]).block();
+}
+
 impl Signals {
     /// Blocks them from now on, except those that our caller wants ignored or has blocked: `nohup`, a shell's job in the
     /// background.
@@ -41,8 +46,6 @@ impl Signals {
             .collect();
         let set = SignalSet::of(&ours);
         set.block();
-        // Past a limit on the size of files, a write must fail and not kill us.
-        SignalSet::of(&[TOO_LARGE]).block();
         Self {
             set,
             is_empty: ours.is_empty(),

@@ -98,7 +98,12 @@ fn an_unknown_verb_is_refused() {
     assert_eq!(outcome.code(), Some(1), "{outcome}");
 }
 
-both_sandboxes!(takes_clustered_attached_and_abbreviated_options, real_callers_get_the_output_they_parse,);
+both_sandboxes!(
+    a_kind_of_object_that_begins_with_no_is_not_its_opposite,
+    the_warning_about_a_guessed_format_names_the_file_without_its_protocol,
+    takes_clustered_attached_and_abbreviated_options,
+    real_callers_get_the_output_they_parse,
+);
 
 fn takes_clustered_attached_and_abbreviated_options(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));

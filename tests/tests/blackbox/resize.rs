@@ -9,6 +9,7 @@ use instar_tests::reference::{Reference, VARIABLE};
 use instar_tests::{Bench, Outcome, both_sandboxes, disk, ledger, variant};
 
 both_sandboxes!(
+    a_limit_on_the_size_of_files_is_an_error_and_not_the_end,
     a_command_line_of_resize_means_what_qemu_img_takes_it_for,
     disks_that_we_resize_are_those_that_qemu_img_resizes,
     what_is_added_over_a_longer_layer_below_is_zero,
@@ -577,5 +578,19 @@ fn alike(bench: &Bench, what: &str) {
             bench.qemu([&["convert"], *state, &["-O", "raw", image, copy]].concat()).succeeds();
         }
         same_bytes(bench, "theirs.raw", "ours.raw", &format!("{what}, {state:?}"));
+    }
+}
+
+fn a_limit_on_the_size_of_files_is_an_error_and_not_the_end(bench: &Bench) {
+    for (format, option) in [("raw", "--preallocation=off"), ("qcow2", "--preallocation=falloc")] {
+        bench.qemu(["create", "-q", "-f", format, "image", "1M"]).succeeds();
+        let small = ["prlimit", "--fsize=8388608"];
+        let words = ["resize", "-f", format, option, "image", "64M"];
+        let ours = Outcome::of(&mut bench.command_under(&small, words));
+        ours.fails_with("File too large");
+        assert_eq!(qemu_info(bench, "image")["virtual-size"], 1 << 20, "{format}");
+        if format == "qcow2" {
+            checks_clean(bench, "image", format);
+        }
     }
 }
