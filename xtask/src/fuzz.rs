@@ -19,7 +19,7 @@ const FLAGS: &[&str] = &[
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// Where inputs are found and kept that are not committed.
-const WORK: &str = "target/fuzz/work";
+const RUNS: &str = "target/fuzz/runs";
 /// Bytes of the longest input. Ours: room for every structure of a small image.
 const LONGEST: &str = "-max_len=131072";
 /// Seconds after which an input is a finding. Ours: the account allows a second or two, and machines are busy.
@@ -150,7 +150,7 @@ fn search(program: &Path, wish: &Wish) -> Outcome {
 
 /// One search; gives the input that broke a rule, and figures.
 fn one(program: &Path, target: &str, wish: &Wish) -> Result<(Option<PathBuf>, String), String> {
-    let work = workspace::root().join(WORK).join(target);
+    let work = workspace::root().join(RUNS).join(target);
     let found = work.join("found");
     let crashes = work.join("crashes");
     let seeds = work.join("seeds");
@@ -221,6 +221,9 @@ fn merge(program: &Path, target: &str, found: &Path, kept: &Path) -> Outcome {
 /// Bytes of one target's corpus. Ours: all of them together stay below a megabyte.
 const KEPT: usize = 32 << 10;
 
+/// Inputs of one target's corpus. Ours.
+const INPUTS: usize = 80;
+
 /// Keeps the smallest inputs, under names that follow from their content.
 fn keep(fewest: &Path, kept: &Path) -> Outcome {
     let mut inputs: BTreeMap<(usize, String), Vec<u8>> = BTreeMap::new();
@@ -232,7 +235,7 @@ fn keep(fewest: &Path, kept: &Path) -> Outcome {
     std::fs::remove_dir_all(kept).map_err(|error| error.to_string())?;
     std::fs::create_dir_all(kept).map_err(|error| error.to_string())?;
     let mut total = 0;
-    for ((length, name), bytes) in inputs {
+    for ((length, name), bytes) in inputs.into_iter().take(INPUTS) {
         total += length;
         if total > KEPT {
             break;

@@ -387,3 +387,27 @@ fn same_bytes(one: &Content, at: u64, two: &Content, from: u64, length: u64) -> 
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::seeds;
+
+    /// The rules can be broken: a byte too much, in a cluster of data and in one that is not there.
+    #[test]
+    fn a_map_and_a_disk_that_disagree_are_a_finding() {
+        let case = Case::decode(&seeds::images(Format::Qcow2)[0]);
+        let look = Look::new(Format::Qcow2, &case, &mut case.dice());
+        let (disk, map) = (look.disk().unwrap(), look.map(0, None).unwrap());
+        look.agree(&disk, &map);
+        for at in [600, 150_000] {
+            let mut other = disk.clone();
+            other.write(at, &[0xee]);
+            assert!(!same_disk(&disk, &other));
+            let judged = catch_unwind(AssertUnwindSafe(|| look.agree(&other, &map)));
+            assert!(judged.is_err(), "byte {at}");
+        }
+    }
+}
