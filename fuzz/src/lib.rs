@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The search (`main.rs`, behind the feature `engine`) and ordinary tests call the same oracles with the same changes: the one follows
-//! coverage, the others run the corpus and some thousand changes of it from a fixed seed.
+//! coverage, the others run the corpus and some hundred changes of it from a fixed seed.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,

@@ -5,7 +5,7 @@ use instar_fuzz::replay;
 use instar_fuzz::targets::TARGETS;
 
 /// Changes for each target.
-const CHANGES: u64 = 1000;
+const CHANGES: u64 = 500;
 
 macro_rules! targets {
     ($($name:ident),* $(,)?) => {
