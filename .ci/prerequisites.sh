@@ -37,6 +37,8 @@ has_compiler() {
 
 packages_of_compiler() {
     has_compiler || printf '%s\n' gcc libc6-dev
+    # The runtime of the search (cargo xtask fuzz) is C++.
+    has c++ || echo g++
 }
 
 packages_of_modules() {

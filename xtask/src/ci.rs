@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{cargo, exists, step};
-use crate::{Outcome, compatibility, deviations, tidy, workspace};
+use crate::{Outcome, compatibility, deviations, fuzz, tidy, workspace};
 
 /// Where tests write down which sandbox they ran in, what they skipped, and which deviations they showed.
 const LEDGER: &str = instar_testkit::ledger::VARIABLE;
+
+/// Seconds of the search for inputs that break a rule, after its build. Ours: it finds what a change has just broken; what takes longer
+/// to find is for `cargo xtask fuzz`.
+const SEARCH: u64 = 150;
 
 /// Makes a skip for want of KVM a failure.
 const REQUIRE_KVM: &str = "INSTAR_TEST_NEEDS_KVM";
@@ -42,7 +46,9 @@ pub(crate) fn run() -> Outcome {
     )?;
     println!("── table of compatibility");
     compatibility::check()?;
-    tests()
+    tests()?;
+    println!("── search");
+    fuzz::briefly(SEARCH)
 }
 
 /// Looks for known faults in other people's crates, where there is a program that knows them.

@@ -13,6 +13,8 @@
 //!  cargo xtask clients [NAME…]  run callers of qemu-img with qemu-img and with instar: `lines`, oslo.utils, ovirt-imageio
 //!  cargo xtask differential [--seed S] [--cases N] [--campaign NAME]…  random cases beside qemu-img; docs/differential.md
 //!  cargo xtask baselines    rewrite tests/baselines from the references, and the matrix of dd
+//!  cargo xtask fuzz [TARGET…]  search for inputs that break a rule; --minutes N for each target, --merge to keep what was found
+//!  cargo xtask coverage [--corpus]  which lines the tests of the formats and the corpus of the search reach, by crate
 //! ```
 #![forbid(unsafe_code)]
 
@@ -21,11 +23,13 @@ mod baselines;
 mod ci;
 mod clients;
 mod compatibility;
+mod coverage;
 mod dd_matrix;
 mod demo;
 mod deviations;
 mod differential;
 mod filter;
+mod fuzz;
 mod references;
 mod run;
 mod tidy;
@@ -51,10 +55,13 @@ fn main() -> ExitCode {
         ["compatibility"] => compatibility::render(),
         ["test", rest @ ..] => filter::run(rest),
         ["baselines"] => baselines::record(),
+        ["coverage", rest @ ..] => coverage::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["references", rest @ ..] => references::run(rest),
         _ => Err(
             "usage: cargo xtask demo [IMAGE] | ci | test FILTER | tidy [--bless] | deviations | compatibility | references \
-             | baselines | writers [NAME…] [--write] | clients [NAME…] | differential [OPTION…]"
+             | baselines | writers [NAME…] [--write] | clients [NAME…] | differential [OPTION…] \
+             | coverage [--corpus] | fuzz [TARGET…] [--minutes N] [--merge]"
                 .to_owned(),
         ),
     };

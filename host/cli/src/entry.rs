@@ -46,6 +46,26 @@ fn command(
     console: &mut Console,
     verb: &mut Option<&'static str>,
 ) -> Step<u8> {
+    let mut help = |page: &Page| console.print(flags::verb_page(page, program).as_bytes());
+    let (command, settings) = read(program, words, verb, &mut help)?;
+    command(&mut Context::begin(&settings.policy, program, console))
+}
+
+/// Judges a command line and carries nothing out; help is not printed.
+///
+/// # Errors
+/// What is wrong with it, or what would be printed.
+pub fn judge(program: &Program, words: Vec<OsString>) -> Step<()> {
+    read(program, words, &mut None, &mut |_| {}).map(|_| ())
+}
+
+/// What a command line asks for, and the settings with which it is carried out.
+fn read(
+    program: &Program,
+    words: Vec<OsString>,
+    verb: &mut Option<&'static str>,
+    help: &mut dyn FnMut(&Page),
+) -> Step<(verbs::Command, Settings)> {
     let outside = settle_release(words.clone());
     let mut common = Vec::new();
     let mut getopt = Getopt::new(flags::TOP.iter().chain(flags::POLICY), words, true).after(program.called());
@@ -66,12 +86,11 @@ fn command(
         }
     };
     *verb = Some(found.page.name);
-    let mut help = |page: &Page| console.print(flags::verb_page(page, program).as_bytes());
     let mut secrets = Vec::new();
-    let command = found.read(getopt.rest(), &mut common, &mut secrets, &mut help)?;
+    let command = found.read(getopt.rest(), &mut common, &mut secrets, help)?;
     let mut settings = settings::with_options(outside?, &common)?;
     settings.policy.secrets = secrets.into();
-    command(&mut Context::begin(&settings.policy, program, console))
+    Ok((command, settings))
 }
 
 /// Settles which release of the reference tool is stood in for, before the command line is judged: it decides what is wrong with it

@@ -34,4 +34,4 @@ pub mod value;
 mod verbs;
 pub mod words;
 
-pub use entry::main;
+pub use entry::{judge, main};

@@ -1,6 +1,7 @@
 //! What a file holds, cheap to copy.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,7 +83,7 @@ impl Content {
     }
 
     /// Gives the file another length; what is added is zero.
-    pub(super) fn set_length(&mut self, length: u64) {
+    pub fn set_length(&mut self, length: u64) {
         self.length = length;
         let (whole, rest) = (length / BLOCK as u64, length as usize % BLOCK);
         let mut cut = self.blocks.split_off(&whole);
@@ -93,14 +94,74 @@ impl Content {
     }
 
     /// Writes bytes, past the end too.
-    pub(super) fn write(&mut self, at: u64, bytes: &[u8]) {
+    pub fn write(&mut self, at: u64, bytes: &[u8]) {
         self.change(at, bytes.len() as u64, &mut |done, into| {
             into.copy_from_slice(&bytes[done..][..into.len()]);
         });
     }
 
+    /// Reads bytes; what lies past the end is zero.
+    pub fn read(&self, at: u64, into: &mut [u8]) {
+        let mut done = 0;
+        let there = self.length.saturating_sub(at).min(into.len() as u64) as usize;
+        let (into, behind) = into.split_at_mut(there);
+        behind.fill(0);
+        while done < there {
+            let at = at + done as u64;
+            let within = at as usize % BLOCK;
+            let part = (into.len() - done).min(BLOCK - within);
+            let into = &mut into[done..][..part];
+            match self.blocks.get(&(at / BLOCK as u64)) {
+                Some(block) => into.copy_from_slice(&block[within..][..part]),
+                None => into.fill(0),
+            }
+            done += part;
+        }
+    }
+
+    /// Makes a range zero, in time that does not depend on its length; what lies past the end stays there.
+    pub fn zero(&mut self, at: u64, length: u64) {
+        let end = self.length.min(at.saturating_add(length));
+        if at >= end {
+            return;
+        }
+        let touched = self.blocks.range(at / BLOCK as u64..end.div_ceil(BLOCK as u64));
+        let numbers: Vec<u64> = touched.map(|(number, _)| *number).collect();
+        for number in numbers {
+            let start = number * BLOCK as u64;
+            let (from, to) = (at.max(start) - start, end.min(start + BLOCK as u64) - start);
+            if from == 0 && to == BLOCK as u64 {
+                self.blocks.remove(&number);
+            } else {
+                self.block(number)[from as usize..to as usize].fill(0);
+            }
+        }
+    }
+
+    /// The next range from `at` on of blocks that are there, within the file.
+    #[must_use]
+    pub fn data(&self, at: u64) -> Option<Range<u64>> {
+        let mut blocks = self.blocks.range(at / BLOCK as u64..).map(|(number, _)| *number);
+        let first = blocks.next()?;
+        let mut end = first + 1;
+        for number in blocks {
+            if number != end {
+                break;
+            }
+            end += 1;
+        }
+        let range = at.max(first * BLOCK as u64)..self.length.min(end * BLOCK as u64);
+        (!range.is_empty()).then_some(range)
+    }
+
+    /// Bytes of the blocks that are there.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        (self.blocks.len() * BLOCK) as u64
+    }
+
     /// Writes one byte over and over, past the end too.
-    pub(super) fn fill(&mut self, at: u64, length: u64, byte: u8) {
+    pub fn fill(&mut self, at: u64, length: u64, byte: u8) {
         self.change(at, length, &mut |_, into| into.fill(byte));
     }
 
@@ -129,6 +190,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn its_data_is_where_something_was_written() {
+        let mut content = Content::default();
+        content.write(40_000, &[1]);
+        content.write(70_000, &[1]);
+        content.set_length(100_000);
+        assert_eq!(content.data(0), Some(32_768..49_152));
+        assert_eq!(content.data(49_152), Some(65_536..81_920));
+        assert_eq!(content.data(81_920), None);
+        assert_eq!(content.stored(), 32_768);
+    }
+
+    #[test]
     fn it_is_what_a_vector_would_be() {
         let mut plain: Vec<u8> = (0..40_000_u32).map(|n| (n % 251) as u8).collect();
         let mut content = Content::from(plain.as_slice());
@@ -144,6 +217,14 @@ mod tests {
             plain.resize(length as usize, 0);
             assert_eq!(content.bytes(), plain, "{length}");
         }
+        content.zero(16_385, 20_000);
+        plain[16_385..36_385].fill(0);
+        content.zero(49_999, u64::MAX);
+        plain[49_999] = 0;
+        assert_eq!(content.bytes(), plain);
+        let mut part = [1; 300];
+        content.read(49_900, &mut part);
+        assert_eq!((&part[..100], &part[100..]), (&plain[49_900..], &[0; 200][..]));
         let directory = crate::scratch();
         let path = directory.path().join("file");
         content.put(&path);

@@ -44,6 +44,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Signals are waited for in one way.
     ("benches", &["host/jail"]),
     ("xtask", &["testkit"]),
+    // Its oracles are about both sides.
+    (
+        "fuzz",
+        &[
+            "abi",
+            "disk",
+            "codecs",
+            "crypt",
+            "formats/",
+            "ops",
+            "host/memory",
+            "host/engine",
+            "host/run",
+            "host/cli",
+            "testkit",
+        ],
+    ),
 ];
 
 /// What must never be linked into the process that holds file descriptors.
@@ -105,7 +122,7 @@ fn edge(
     };
     if target.place == "testkit"
         && !dependency.is_dev()
-        && !["tests", "xtask", "differential"].contains(&from.as_str())
+        && !["tests", "xtask", "differential", "fuzz"].contains(&from.as_str())
     {
         return Some(format!(
             "{from} -> testkit: test support is allowed only under [dev-dependencies]"

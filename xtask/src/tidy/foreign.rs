@@ -16,6 +16,7 @@ const LICENCES: &[&str] = &[
     "BSD-3-Clause",
     "CC0-1.0",
     "MIT",
+    "NCSA",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",

@@ -7,7 +7,7 @@ pub use policy::Settings;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use instar_engine::KeyPlace;
 use instar_run::Policy;
@@ -50,6 +50,16 @@ pub fn outside(options: &[(Id, OsString)]) -> Step<Settings> {
     if believed {
         environment(&mut settings)?;
     }
+    Ok(settings)
+}
+
+/// What a configuration file of this text comes to.
+///
+/// # Errors
+/// A message that names the line.
+pub fn of_text(text: &str) -> Step<Settings> {
+    let mut settings = Settings::default();
+    file::apply(Path::new("text"), text, &mut settings)?;
     Ok(settings)
 }
 
