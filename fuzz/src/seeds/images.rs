@@ -61,6 +61,7 @@ fn plain(format: Format) -> Vec<Vec<u8>> {
             converted(Create::Qcow(QcowCreate::default()), true),
             overlay(Create::Qcow(QcowCreate {
                 backing_file: Some(below),
+                key: None,
             })),
         ],
         Format::Qed => {

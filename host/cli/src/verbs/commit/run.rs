@@ -117,16 +117,20 @@ fn work(
         moving: Some(["Block job failed"; 2]),
         ..RunScene::of(&names, ended.files(), place.given.as_bytes())
     };
-    let failed = |failure: &Failure| {
-        let why = words::failure(failure, &scene);
-        Stop::Message(match failure.stage {
-            Stage::Change => [b"Could not empty ", place.given.as_bytes(), b": ", &why].concat(),
-            _ => why,
-        })
-    };
-    concluded_by(&ended.reports, &scene, context.program, failed)?;
+    concluded_by(&ended.reports, &scene, context.program, |failure| {
+        failed(failure, &scene, place)
+    })?;
     let committed = ended.files().commit(false);
     committed.map_err(|error| Stop::say(error.to_string()))
+}
+
+/// The image may have been committed, and not emptied.
+fn failed(failure: &Failure, scene: &RunScene<'_>, place: &Place) -> Stop {
+    let why = words::failure(failure, scene);
+    Stop::Message(match failure.stage {
+        Stage::Change => [b"Could not empty ", place.given.as_bytes(), b": ", &why].concat(),
+        _ => why,
+    })
 }
 
 /// Refuses an image that is not to be changed, or not by what it names.

@@ -44,16 +44,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
 fn work(args: &Args, progress: &Arc<Progress>, context: &mut Context<'_>) -> Step<()> {
     let (mode, backing_mode) = args.modes()?;
     let place = args.source.place(&args.image)?;
-    place.image().changeable()?;
-    let own = match &place.below {
-        Below::Named => true,
-        Below::Nothing => false,
-        Below::Given(given) => given.is_locked() && data_file::is_own_backing(context, &place, given),
-    };
-    if !own {
-        let why = b"instar changes an image only with its own backing file, not with another 'backing'";
-        return Err(Stop::Message(cannot_open(&place.given, why)));
-    }
+    changeable(&place, context)?;
     let lanes = match (args.unchecked, mode.is_direct() || backing_mode.is_direct()) {
         (true, _) => 1,
         (false, true) => instar_run::direct_lanes(None),
@@ -117,6 +108,21 @@ fn work(args: &Args, progress: &Arc<Progress>, context: &mut Context<'_>) -> Ste
         target::warn_unless_readable(ended.files(), facts.slot, &given, context);
     }
     Ok(())
+}
+
+/// Refuses an image that is not to be changed, or not over what the user says is below it.
+fn changeable(place: &Place, context: &Context<'_>) -> Step<()> {
+    place.image().changeable()?;
+    let own = match &place.below {
+        Below::Named => true,
+        Below::Nothing => false,
+        Below::Given(given) => given.is_locked() && data_file::is_own_backing(context, place, given),
+    };
+    if own {
+        return Ok(());
+    }
+    let why = b"instar changes an image only with its own backing file, not with another 'backing'";
+    Err(Stop::Message(cannot_open(&place.given, why)))
 }
 
 /// What is opened besides the image.
