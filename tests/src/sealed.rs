@@ -31,10 +31,24 @@ pub fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// Options of a new qcow2 image that [`SECRET`] opens.
+pub const NEW: &str = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10";
+
+/// Whether these bytes are those of an encrypted qcow2 image.
+#[must_use]
+pub fn is_sealed(image: &[u8]) -> bool {
+    image.starts_with(b"QFI\xfb") && image.get(32..36).is_some_and(|method| method != [0; 4])
+}
+
 /// qemu-img compares a raw disk with the one that it decrypts.
 #[must_use]
-pub fn compared(bench: &Bench, raw: &str, image: &str) -> Outcome {
+pub fn compared(bench: &Bench, format: &str, raw: &str, image: &str) -> Outcome {
     let raw = format!("driver=raw,file.filename={raw}");
-    let opened = format!("driver=luks,key-secret=s,file.filename={image}");
+    let key = if format == "luks" {
+        "key-secret"
+    } else {
+        "encrypt.key-secret"
+    };
+    let opened = format!("driver={format},{key}=s,file.filename={image}");
     bench.qemu(["compare", "--object", SECRET, "--image-opts", &raw, &opened])
 }

@@ -43,6 +43,7 @@ const NEW: &[(&str, &[&str])] = &[
     ("disk.raw", &["-O", "parallels"]),
     ("disk.raw", &["-O", "qcow", "-c"]),
     ("disk.raw", &["-O", "luks", "--object", sealed::SECRET, "-o", sealed::OPTIONS]),
+    ("disk.raw", &["-O", "qcow2", "--object", sealed::SECRET, "-o", sealed::NEW]),
     ("packed", &["-O", "raw"]),
     ("packed", &["-O", "raw", "-T", "none"]),
     ("over", &["-O", "raw"]),
@@ -136,8 +137,9 @@ fn clear(bench: &Bench) {
 }
 
 fn is_the_disk(bench: &Bench, source: &str, format: &str, what: &str) {
-    let outcome = if format == "luks" {
-        sealed::compared(bench, source, "target")
+    let sealed_inside = fs::read(bench.path("target")).is_ok_and(|bytes| sealed::is_sealed(&bytes));
+    let outcome = if format == "luks" || sealed_inside {
+        sealed::compared(bench, format, source, "target")
     } else {
         bench.qemu(["compare", "-F", format, source, "target"])
     };

@@ -37,6 +37,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("parallels", &[]),
     ("qcow", &["-c"]),
     ("luks", &["--object", sealed::SECRET, "-o", sealed::OPTIONS]),
+    ("qcow2", &["--object", sealed::SECRET, "-o", sealed::NEW]),
 ];
 
 const SIGKILL: i32 = 9;
@@ -111,8 +112,9 @@ fn source(bench: &Bench) {
 }
 
 fn is_the_disk(bench: &Bench, format: &str, target: &str, what: &str) {
-    let outcome = if format == "luks" {
-        sealed::compared(bench, "disk.raw", target)
+    let sealed_inside = fs::read(bench.path(target)).is_ok_and(|bytes| sealed::is_sealed(&bytes));
+    let outcome = if format == "luks" || sealed_inside {
+        sealed::compared(bench, format, "disk.raw", target)
     } else {
         bench.qemu(["compare", "-f", "raw", "-F", format, "disk.raw", target])
     };

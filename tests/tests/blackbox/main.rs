@@ -51,6 +51,7 @@ mod parallels;
 mod parts;
 mod qcow;
 mod qcow2_encrypted;
+mod qcow2_encrypted_changes;
 mod qcow2_encrypting;
 mod qed;
 mod random;

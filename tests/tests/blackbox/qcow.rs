@@ -3,7 +3,9 @@
 use std::fs;
 
 use instar_tests::compare::{same_bytes, same_outcome};
+use instar_tests::ledger::deviates;
 use instar_tests::seal::Edited;
+use instar_tests::sealed::words;
 use instar_tests::{Bench, Pair, both_sandboxes, disk, variant};
 
 fn lines(bench: &Bench) {
@@ -95,7 +97,7 @@ both_sandboxes!(
     a_qcow_and_what_is_above_it_are_committed,
     a_larger_qcow_is_not_committed_into_a_smaller_one,
     a_chain_of_qcow_follows_the_rules_for_names,
-    an_encrypted_qcow_is_described_and_refused,
+    an_encrypted_qcow_is_read_and_made_with_its_key,
     streams_of_any_window_and_place_are_read,
 );
 
@@ -160,35 +162,52 @@ fn a_chain_of_qcow_follows_the_rules_for_names(bench: &Bench) {
     same_outcome(bench, &["compare", "-F", "raw", "in/image", "elsewhere/base.raw"], "probed");
 }
 
-fn an_encrypted_qcow_is_described_and_refused(bench: &Bench) {
+fn an_encrypted_qcow_is_read_and_made_with_its_key(bench: &Bench) {
     disk::usual(&bench.path("disk.raw"));
-    bench
-        .qemu([
-            "convert",
-            "-f",
-            "raw",
-            "-O",
-            "qcow",
-            "--object",
-            "secret,id=s,data=x",
-            "-o",
-            "encrypt.format=aes,encrypt.key-secret=s",
-            "disk.raw",
-            "image",
-        ])
-        .succeeds();
-    let [theirs, ours] = [bench.qemu(["info", "image"]), bench.instar(["info", "image"])];
-    assert_eq!(theirs.succeeds().text(), ours.succeeds().text());
-    for words in [
-        ["convert", "-O", "raw", "image", "out"].as_slice(),
-        &["convert", "-n", "-f", "raw", "-O", "qcow", "disk.raw", "image"],
-        &["map", "image"],
-    ] {
-        let before = fs::read(bench.path("image")).unwrap();
-        bench.instar(words).fails_with("encrypted");
-        assert!(fs::read(bench.path("image")).unwrap() == before);
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "base"]).succeeds();
+    let convert = |options: &str| {
+        let made = "encrypt.format=aes,encrypt.key-secret=s";
+        words(&format!("convert $S -f raw -O qcow {options} -o {made} disk.raw image"))
+    };
+    for options in ["", "-S 0", "-B base -F qcow2"].map(convert) {
+        let options: Vec<&String> = options.iter().filter(|word| !word.is_empty()).collect();
+        for ours in [false, true] {
+            let made = if ours {
+                bench.instar(&options)
+            } else {
+                bench.qemu(&options)
+            };
+            made.succeeds();
+            let opened = "driver=qcow,encrypt.key-secret=s,file.filename=image";
+            let read = |out| words(&format!("convert $S --image-opts {opened} -O raw {out}"));
+            bench.qemu(read("theirs")).succeeds();
+            bench.instar(read("ours")).succeeds();
+            same_bytes(bench, "disk.raw", "theirs", "as the reference reads it");
+            same_bytes(bench, "disk.raw", "ours", "as we read it");
+            for line in [
+                "info image",
+                "info --output=json image",
+                "map image",
+                "map --output=json $S --image-opts driver=qcow,encrypt.key-secret=s,file.filename=image",
+                "convert -O raw image out",
+                "convert $S --image-opts driver=qcow,encrypt.format=luks,encrypt.key-secret=s,file.filename=image out",
+                "convert $S --image-opts driver=qcow,encrypt.key-secret=nobody,file.filename=image out",
+                "convert -c -O qcow $S -o encrypt.format=aes,encrypt.key-secret=s disk.raw out",
+            ] {
+                let words = words(line);
+                same_outcome(bench, &words.iter().map(String::as_str).collect::<Vec<_>>(), line);
+            }
+        }
     }
-    assert!(!bench.path("out").exists());
+    // It is not written to.
+    let before = fs::read(bench.path("image")).unwrap();
+    let line = words(
+        "convert -n -f raw $S --target-image-opts disk.raw driver=qcow,encrypt.key-secret=s,file.filename=image",
+    );
+    let ours = bench.instar(&line);
+    ours.fails_with("does not change encrypted images");
+    assert!(fs::read(bench.path("image")).unwrap() == before);
+    deviates("qcow-encrypted-existing", &bench.qemu(&line).code(), &ours.code());
 }
 
 fn streams_of_any_window_and_place_are_read(bench: &Bench) {

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use instar_tests::compare::{same_bytes, same_outcome};
+use instar_tests::disk::Piece;
 use instar_tests::ledger::deviates;
 use instar_tests::sealed::{AES, LUKS, words};
 use instar_tests::{Bench, Outcome, Pair, both_sandboxes, disk};
@@ -15,6 +16,11 @@ both_sandboxes!(
     a_new_image_in_front_of_another_shows_it,
     what_is_reserved_reads_as_zeros,
     every_cipher_is_written,
+    what_is_converted_is_the_disk,
+    sources_of_every_kind_are_encrypted,
+    converting_is_refused_in_the_words_of_the_reference,
+    an_existing_image_is_overwritten_in_place,
+    keys_are_not_made_twice,
 );
 
 /// The methods, each with the mark that [`words`] has for it.
@@ -206,4 +212,165 @@ fn every_cipher_is_written(bench: &Bench) {
         same_bytes(bench, "disk.raw", "theirs", options);
         same_outcome(bench, &["info", "image"], options);
     }
+}
+
+fn what_is_converted_is_the_disk(bench: &Bench) {
+    disk::usual(&bench.path("disk.raw"));
+    for (method, mark) in METHODS {
+        for variant in VARIANTS {
+            let what = format!("{method},{variant}");
+            let line = format!(
+                "convert $S -f raw -O qcow2 -o {method},encrypt.key-secret=s,{variant} disk.raw image"
+            );
+            bench.instar(words(&line)).succeeds();
+            is_sound(bench, mark, &what);
+            same_bytes(bench, "disk.raw", "theirs", &what);
+            // A raw data file gets longer by zeros, which are none on the disk.
+            if variant.contains("data_file_raw") {
+                continue;
+            }
+            bench.qemu(words(&format!("resize -q $S --image-opts {mark}image +200k"))).succeeds();
+            is_sound(bench, mark, &what);
+            let longer = fs::read(bench.path("theirs")).unwrap();
+            let size = fs::metadata(bench.path("disk.raw")).unwrap().len() as usize;
+            assert!(longer[size..].iter().all(|byte| *byte == 0), "{what}: what is behind the end");
+        }
+    }
+}
+
+fn sources_of_every_kind_are_encrypted(bench: &Bench) {
+    disk::usual(&bench.path("disk.raw"));
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "-c", "disk.raw", "packed"]).succeeds();
+    bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "disk.raw", "grains"]).succeeds();
+    let luks = "convert $S -f raw -O luks -o key-secret=t,iter-time=10 disk.raw luks";
+    bench.qemu(words(luks)).succeeds();
+    let other = format!("convert $S -f raw -O qcow2 -o {LUKS},encrypt.key-secret=t disk.raw other");
+    bench.qemu(words(&other)).succeeds();
+    for source in [
+        "driver=qcow2,file.filename=packed",
+        "driver=vmdk,file.filename=grains",
+        "driver=luks,key-secret=t,file.filename=luks",
+        "driver=qcow2,encrypt.format=luks,encrypt.key-secret=t,file.filename=other",
+    ] {
+        for (method, mark) in METHODS {
+            let line =
+                format!("convert $S --image-opts {source} -O qcow2 -o {method},encrypt.key-secret=s image");
+            bench.instar(words(&line)).succeeds();
+            is_sound(bench, mark, source);
+            same_bytes(bench, "disk.raw", "theirs", source);
+            let line = format!("dd $S --image-opts if={source} of=part -O raw bs=64k skip=3 count=20");
+            bench.instar(words(&line)).succeeds();
+        }
+    }
+    // Over a layer that has what the source has.
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "base"]).succeeds();
+    for (method, mark) in METHODS {
+        let line = format!(
+            "convert $S -f raw -O qcow2 -B base -F qcow2 -o {method},encrypt.key-secret=s disk.raw image"
+        );
+        bench.instar(words(&line)).succeeds();
+        is_sound(bench, mark, method);
+        same_bytes(bench, "disk.raw", "theirs", method);
+    }
+}
+
+const CONVERT: &[&str] = &[
+    "convert -f raw -O qcow2 -o encrypt.format=luks disk.raw image",
+    "convert -f raw -O qcow2 -o encrypt.format=luks,encrypt.key-secret=s disk.raw image",
+    "convert -f raw -O qcow2 -o encryption=on disk.raw image",
+    "convert -f raw -O qcow2 -o encrypt.key-secret=s disk.raw image",
+    "convert -f raw -c -O qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s disk.raw image",
+    "convert -f raw -c -O qcow2 -o encryption=on disk.raw image",
+    "convert -f raw -n -O qcow2 disk.raw luks",
+    "convert -f raw -n $S --target-image-opts disk.raw driver=qcow2,file.filename=luks",
+    "convert -f raw -n $S --target-image-opts disk.raw driver=qcow2,encrypt.key-secret=t,file.filename=luks",
+    "convert -f raw -n $S --target-image-opts disk.raw driver=qcow2,encrypt.key-secret=u,file.filename=luks",
+    "convert -f raw -n $S --target-image-opts disk.raw $Aluks",
+    "convert -f raw -n $S --target-image-opts disk.raw $Laes",
+    "convert -f raw -n $S --target-image-opts disk.raw $Lplain",
+    "measure -O qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s disk.raw",
+    "measure -O qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,cluster_size=4k --size 10M",
+    "measure -O qcow2 -o encrypt.format=luks --size 10M",
+    "measure -O qcow2 -o encrypt.format=aes --size 10M",
+    "measure -O qcow2 $S --image-opts $Lluks",
+];
+
+fn converting_is_refused_in_the_words_of_the_reference(bench: &Bench) {
+    disk::usual(&bench.path("disk.raw"));
+    for (name, options) in [("luks", LUKS), ("aes", AES)] {
+        let line = format!("convert $S -f raw -O qcow2 -o {options},encrypt.key-secret=s disk.raw {name}");
+        bench.qemu(words(&line)).succeeds();
+    }
+    bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "plain"]).succeeds();
+    for line in CONVERT {
+        let words = words(line);
+        same_outcome(bench, &words.iter().map(String::as_str).collect::<Vec<_>>(), line);
+    }
+    // Compressed clusters are not encrypted.
+    let line = format!("create -q $S -f qcow2 -o {LUKS},encrypt.key-secret=s empty 8M");
+    bench.qemu(words(&line)).succeeds();
+    let line = words("convert -f raw -n -c $S --target-image-opts disk.raw $Lempty");
+    let ours = bench.instar(&line);
+    ours.fails_with("Compression not supported for this file format");
+    bench.qemu(&line);
+    let mapped = bench.qemu(words("map --output=json $S --image-opts $Lempty"));
+    let plain = mapped.succeeds().text().contains("\"compressed\": true");
+    deviates("compressed-beside-encrypted", &plain, &false);
+}
+
+fn an_existing_image_is_overwritten_in_place(bench: &Bench) {
+    disk::usual(&bench.path("old.raw"));
+    // It ends within a cluster, and before the old one does.
+    let size = 2_500_096;
+    disk::make(
+        &bench.path("disk.raw"),
+        size,
+        &[
+            Piece::Data(0, 69_632, 9),
+            Piece::Text(300 << 10, 100 << 10),
+            Piece::Data(1 << 20, 300 << 10, 9),
+            Piece::Data(size - 1536, 1536, 9),
+        ],
+    );
+    for (method, mark) in METHODS {
+        for variant in VARIANTS {
+            let what = format!("{method},{variant}");
+            let line = format!(
+                "convert $S -f raw -O qcow2 -o {method},encrypt.key-secret=s,{variant} old.raw image"
+            );
+            bench.qemu(words(&line)).succeeds();
+            let snapshot = !variant.contains("data_file") && !variant.contains("refcount_bits=1");
+            if snapshot {
+                bench.qemu(words(&format!("snapshot -c before $S --image-opts {mark}image"))).succeeds();
+            }
+            let convert = format!("convert -f raw -n $S --target-image-opts disk.raw {mark}image");
+            bench.instar(words(&convert)).succeeds();
+            is_sound(bench, mark, &what);
+            let found = fs::read(bench.path("theirs")).unwrap();
+            let wanted = fs::read(bench.path("disk.raw")).unwrap();
+            assert!(found[..wanted.len()] == wanted, "{what}");
+            if snapshot {
+                let line = format!("convert -l before $S --image-opts {mark}image -O raw snapshot");
+                bench.qemu(words(&line)).succeeds();
+                let snapshot = fs::read(bench.path("snapshot")).unwrap();
+                let old = fs::read(bench.path("old.raw")).unwrap();
+                let both = snapshot.len().min(old.len());
+                assert!(snapshot[..both] == old[..both], "{what}: the snapshot");
+            }
+        }
+    }
+}
+
+/// Neither the seed for tests nor anything else of the command makes two images with one key.
+fn keys_are_not_made_twice(bench: &Bench) {
+    let mut made = Vec::new();
+    for name in ["one", "two"] {
+        let line = words(&format!("create -q -f qcow2 $S -o {LUKS},encrypt.key-secret=s {name} 1M"));
+        let mut command = bench.command(line);
+        Outcome::of(command.env("INSTAR_SEED", "seed")).succeeds();
+        made.push(fs::read(bench.path(name)).unwrap());
+    }
+    // The digest of the key, and its salt.
+    let digest = 4 * 65536 + 112..4 * 65536 + 164;
+    assert!(made[0][digest.clone()] != made[1][digest]);
 }
