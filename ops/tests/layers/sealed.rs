@@ -209,8 +209,8 @@ fn amend(options: Amend) -> Change {
     Change::Amend(Some(options))
 }
 
-#[test]
-fn a_power_cut_while_an_encrypted_image_is_changed_leaves_one_of_two_disks() {
+/// A name, options that the image is made with, and what is done to it.
+fn changes() -> [(&'static str, &'static str, Change); 9] {
     let resize = |size, preallocation| {
         Change::Resize(Resize {
             size: NewSize::Exactly(size),
@@ -219,7 +219,7 @@ fn a_power_cut_while_an_encrypted_image_is_changed_leaves_one_of_two_disks() {
             apart: Vec::new(),
         })
     };
-    let changes = [
+    [
         ("snapshot -c", "", {
             Change::CreateSnapshot(NewSnapshot {
                 name: b"another".to_vec(),
@@ -260,10 +260,14 @@ fn a_power_cut_while_an_encrypted_image_is_changed_leaves_one_of_two_disks() {
                 ..Amend::default()
             }),
         ),
-    ];
+    ]
+}
+
+#[test]
+fn a_power_cut_while_an_encrypted_image_is_changed_leaves_one_of_two_disks() {
     let mut states = 0;
     for method in METHODS {
-        for (what, options, wanted) in &changes {
+        for (what, options, wanted) in changes() {
             let bench = Bench::new();
             let options = format!("{options},cluster_size=16k");
             image(&bench, method, options.trim_start_matches(','), "");
