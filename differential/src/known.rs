@@ -85,7 +85,6 @@ const THEIR_REFUSALS: &[(&str, &str)] = &[
     ("check-encrypted", "is required for cipher"),
     ("qed-small-tables", "QED table offset is invalid"),
     ("tables-as-read", "backup table"),
-    ("tables-as-read", "VHDX BAT entry"),
     ("tables-as-read", "points after the end of file"),
     ("option-names", "unrecognized option"),
     ("option-names", "invalid option"),
