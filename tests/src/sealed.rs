@@ -34,10 +34,15 @@ pub fn words(line: &str) -> Vec<String> {
 /// Options of a new qcow2 image that [`SECRET`] opens.
 pub const NEW: &str = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10";
 
-/// Whether these bytes are those of an encrypted qcow2 image.
+/// Whether these bytes are those of an encrypted qcow or qcow2 image.
 #[must_use]
 pub fn is_sealed(image: &[u8]) -> bool {
-    image.starts_with(b"QFI\xfb") && image.get(32..36).is_some_and(|method| method != [0; 4])
+    let method = if image.starts_with(b"QFI\xfb\0\0\0\x01") {
+        36
+    } else {
+        32
+    };
+    image.starts_with(b"QFI\xfb") && image.get(method..method + 4).is_some_and(|method| method != [0; 4])
 }
 
 /// qemu-img compares a raw disk with the one that it decrypts.
