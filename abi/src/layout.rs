@@ -62,8 +62,8 @@ pub const HEAP: u64 = BASE + (10 << 20);
 pub const DEFAULT_BYTES: u64 = 128 << 20;
 /// Smallest guest memory.
 pub const MIN_BYTES: u64 = 32 << 20;
-/// Largest guest memory: the end stays below 2 GiB.
-pub const MAX_BYTES: u64 = 1 << 30;
+/// Largest guest memory: the gigabyte that a key slot of LUKS2 may ask for, and what a run needs besides. The end stays below 2 GiB.
+pub const MAX_BYTES: u64 = 1280 << 20;
 /// Host page, guest page.
 pub const PAGE: u64 = 4096;
 

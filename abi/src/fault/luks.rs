@@ -58,7 +58,7 @@ super::faults! {
     /// A slot costs more than a run may spend. Numbers: iterations, limit.
     ITERATIONS_LIMIT = 0x1a20, "unlocking the image takes {0} iterations of PBKDF2; the limit is {1}";
     /// A slot costs more memory than a run may spend. Numbers: KiB, limit.
-    MEMORY_LIMIT = 0x1a21, "unlocking the image takes {0} KiB of memory for Argon2; the limit is {1} KiB; raise it with --memory";
+    MEMORY_LIMIT = 0x1a21, "unlocking the image takes {0} KiB of memory for Argon2; the limit is {1} KiB";
     /// Argon2 goes through more than a run may spend. Numbers: KiB, limit.
     PASSES_LIMIT = 0x1a24, "unlocking the image makes Argon2 go through {0} KiB of memory; the limit is {1} KiB";
     /// Data that is not whole blocks. Numbers: bytes, bytes of a block.

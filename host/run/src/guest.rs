@@ -5,17 +5,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use instar_abi::job::Verb;
-use instar_abi::layout::SECRETS_LENGTH;
-use instar_abi::{ImageText, Job, NamedSecret, Report, Secret};
+use instar_abi::{Job, Report};
 use instar_engine::{Engine, Files, ReportLimits};
 use instar_jail::{Confinement, Landlock, Role};
 use instar_memory::GuestMemory;
 use instar_sandbox::{Mode, Outcome, Sandbox};
 
-use rustix::rand::{GetRandomFlags, getrandom};
-use zeroize::Zeroizing;
-
 use crate::clock::{Clock, Limit};
+use crate::handover::hand_over;
 use crate::reports::{Listener, Reports};
 use crate::room::Room;
 use crate::signals::{Signals, Watch, survive_large_files};
@@ -100,7 +97,7 @@ impl Guest {
     ) -> Result<Ended, Error> {
         let bytes = instar_abi::encode(job).map_err(|_| Error::JobNotEncoded)?;
         self.sandbox.set_job(&bytes).map_err(Error::JobRefused)?;
-        self.hand_over_secrets(&job.verb)?;
+        hand_over(&self.sandbox, &self.policy.secrets, &job.verb)?;
         let observer: Arc<dyn Observer> = observer;
         Room::new(job).begin(&files);
         let (sink, kept) = Reports::new(job, Arc::clone(&observer), listener);
@@ -159,22 +156,6 @@ impl Guest {
         })
     }
 
-    /// Gives the guest the secrets that its job names. What is made of them on the way is wiped.
-    fn hand_over_secrets(&self, verb: &Verb) -> Result<(), Error> {
-        let wanted = verb.secrets();
-        let known = self.policy.secrets.iter();
-        let mut secrets: Vec<&NamedSecret> = known.filter(|secret| wanted.contains(&&secret.id)).collect();
-        let random = verb.makes_keys().then(random).transpose()?;
-        secrets.extend(&random);
-        if secrets.is_empty() {
-            return Ok(());
-        }
-        // With room for all of them at once: what a vector leaves behind when it grows is not wiped.
-        let mut bytes = Zeroizing::new(vec![0; SECRETS_LENGTH]);
-        let used = instar_abi::encode_into(&secrets, &mut bytes).map_err(|_| Error::SecretsTooLong)?;
-        self.sandbox.set_secrets(used).map_err(Error::JobRefused)
-    }
-
     /// What the threads that serve lanes are for.
     fn roles(&self) -> Role {
         let lane = match self.sandbox.mode() {
@@ -204,24 +185,6 @@ impl Guest {
         Ok(())
     }
 }
-
-/// Random bytes for new keys. Unlike those for identifiers they cannot be done without, and nobody can choose them.
-fn random() -> Result<NamedSecret, Error> {
-    let mut bytes = vec![0; RANDOM_BYTES];
-    // The system call, and not the device: a container or a chroot may have no devices. So few bytes come at once.
-    let given =
-        getrandom(&mut bytes, GetRandomFlags::empty()).map_err(|errno| Error::NoRandomness(errno.into()))?;
-    if given < RANDOM_BYTES {
-        return Err(Error::NoRandomness(std::io::ErrorKind::UnexpectedEof.into()));
-    }
-    Ok(NamedSecret {
-        id: ImageText::new(NamedSecret::RANDOM),
-        content: Secret::new(bytes),
-    })
-}
-
-/// As many as the longest key has, whatever it is used for.
-const RANDOM_BYTES: usize = 32;
 
 /// The reports that the guest may send. A map is as long as the image is fragmented; the code that prints it checks each run.
 fn report_limits(job: &Job) -> ReportLimits {

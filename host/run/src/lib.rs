@@ -22,6 +22,7 @@ mod error;
 mod files;
 mod given;
 mod guest;
+mod handover;
 mod image;
 mod job;
 mod lanes;

@@ -11,6 +11,7 @@
 
 mod account;
 mod amend;
+mod argon2;
 mod baselines;
 mod bench;
 mod bitmap;

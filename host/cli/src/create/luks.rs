@@ -156,7 +156,12 @@ fn cipher<'a>(text: &impl Fn(&str) -> Option<&'a [u8]>) -> Result<CipherSpec, Ve
         .unwrap_or(usual.ivgen);
     let ivhash = hash(text, "ivgen-hash-alg");
     if mode == CipherMode::Xts && algorithm.block_bytes() != XTS_BLOCK {
-        return Err(b"Unsupported cipher mode xts".to_vec());
+        // The reference tool looks at the generator first.
+        return Err(match ivgen {
+            IvGenerator::Essiv => format!("Cipher {} not supported with essiv", algorithm.name()),
+            _ => "Unsupported cipher mode xts".to_owned(),
+        }
+        .into_bytes());
     }
     Ok(CipherSpec {
         algorithm,

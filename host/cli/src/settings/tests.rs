@@ -62,7 +62,7 @@ fn mistakes_in_a_configuration_are_named_with_file_and_line() {
         ),
         (
             "memory = \"1M\"",
-            "memory: expects a size from 32M to 1024M, not 1048576 bytes",
+            "memory: expects a size from 32M to 1280M, not 1048576 bytes",
         ),
         (
             "timeout = -1",

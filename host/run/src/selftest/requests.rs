@@ -9,7 +9,7 @@ use instar_abi::job::{self, Seed, Verb};
 use instar_abi::layout::{BASE, HEAP};
 use instar_abi::limits::BATCH;
 use instar_abi::request::{Op, status};
-use instar_abi::{Format, RawRequest, job::Source};
+use instar_abi::{Format, RawRequest, RawResult, job::Source};
 use instar_engine::{Engine, Files, Options, ReportLimits, TargetOptions};
 use instar_sandbox::{Choice, Held, Outcome, Ringer};
 
@@ -229,6 +229,34 @@ impl Place {
         Ok(Self(place))
     }
 
+    /// What the engine of every run answers to one request, with these files behind it.
+    pub(crate) fn answer(
+        &self,
+        ringer: &Ringer,
+        count: u32,
+        request: RawRequest,
+    ) -> io::Result<Result<RawResult, Outcome>> {
+        let unopened = |error: instar_engine::OpenError| io::Error::other(format!("{error:?}"));
+        let files = Files::new(&Options::default()).map_err(unopened)?;
+        let source = files.source(&self.0.join("source"), false).map_err(unopened)?;
+        files
+            .target(&self.0.join("target"), &TargetOptions::default())
+            .map_err(unopened)?;
+        let look = job::Info {
+            source: Source::new(source.slot, Some(Format::Raw)),
+            backing_chain: false,
+        };
+        let job = Policy::default().job(Verb::Info(look), files.facts(), Seed::default);
+        Room::new(&job).begin(&files);
+        let (sink, _kept) = Reports::new(&job, Arc::new(()), None);
+        let memory = Arc::clone(ringer.sandbox().memory());
+        let engine = Engine::new(files, memory, Box::new(sink), ReportLimits::default())
+            .with_sign(ringer.sandbox().stop_sign());
+        let answer = ringer.ask(count, &[request], &|lane| engine.serve(lane))?;
+        engine.files().abort();
+        Ok(answer)
+    }
+
     /// What is there that should not be, or is no longer what it was.
     fn damage(&self) -> io::Result<Option<String>> {
         if fs::read(self.0.join("source"))? != IMAGE {
@@ -257,26 +285,8 @@ impl Demand {
     /// The system's, when the sandbox or the files cannot be used.
     pub fn tried(&self, choice: Choice, place: &Place) -> io::Result<Held> {
         let ringer = Ringer::prepare(choice)?;
-        let unopened = |error: instar_engine::OpenError| io::Error::other(format!("{error:?}"));
-        let files = Files::new(&Options::default()).map_err(unopened)?;
-        let source = files.source(&place.0.join("source"), false).map_err(unopened)?;
-        files
-            .target(&place.0.join("target"), &TargetOptions::default())
-            .map_err(unopened)?;
-        let look = job::Info {
-            source: Source::new(source.slot, Some(Format::Raw)),
-            backing_chain: false,
-        };
-        let job = Policy::default().job(Verb::Info(look), files.facts(), Seed::default);
-        Room::new(&job).begin(&files);
-        let (sink, _kept) = Reports::new(&job, Arc::new(()), None);
-        let memory = Arc::clone(ringer.sandbox().memory());
-        memory.write(HEAP - BASE, self.said)?;
-        let engine = Engine::new(files, memory, Box::new(sink), ReportLimits::default())
-            .with_sign(ringer.sandbox().stop_sign());
-        let answer = ringer.ask(self.count, &[self.request], &|lane| engine.serve(lane))?;
-        engine.files().abort();
-        drop(engine);
+        ringer.sandbox().memory().write(HEAP - BASE, self.said)?;
+        let answer = place.answer(&ringer, self.count, self.request)?;
         if let Some(damage) = place.damage()? {
             return Ok(Held::Unclear(damage));
         }
