@@ -238,11 +238,21 @@ impl Way<'_> {
         }
         command.arg("--").arg(word(&layer.path));
         instance::answer(command).map_err(|silence| match silence {
-            Silence::Refused(why) => {
-                Stop::say(instar_run::over(self.context.policy).map_or(why, words::run::limit))
-            }
+            Silence::Refused(why) => match instar_run::over(self.context.policy) {
+                Some(limit) => Stop::say(words::run::limit(limit)),
+                None => Stop::Message(self.as_given(layer, &why)),
+            },
             Silence::Broken(why) => Stop::Message(cannot_open(&layer.path, why.as_bytes())),
         })
+    }
+
+    /// What an instance says of `layer`: the name of the image itself is the user's word, and is said as the user gave it.
+    fn as_given(&self, layer: &Layer, why: &str) -> Vec<u8> {
+        let called = format!("Could not open '{}': ", Escaped(layer.path.as_bytes()));
+        match why.strip_prefix(&called) {
+            Some(why) if layer.depth == 0 => cannot_open(&self.place.given, why.as_bytes()),
+            _ => why.as_bytes().to_vec(),
+        }
     }
 
     /// What is below `above` cannot be opened.
