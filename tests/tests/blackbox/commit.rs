@@ -364,6 +364,10 @@ fn commit_says_what_qemu_img_says(bench: &Bench) {
             same_outcome(bench, &words, "no image").fails_with("Unsupported qcow2 version 9");
         }
     }
+    // And what lies below has no name.
+    Edited::open(&bench.path("middle")).put(4, &[0, 0, 0, 9]);
+    same_outcome(bench, &["commit", "image"], "no layer").fails_with("Could not open backing file: ");
+    Edited::open(&bench.path("middle")).put(4, &[0, 0, 0, 3]);
     fs::remove_file(bench.path("below.raw")).unwrap();
     let words = ["commit", "image"];
     let (theirs, ours) = (bench.qemu(words), bench.instar(words));
