@@ -199,7 +199,7 @@ fn judge(
         != normal::output(words, &ours, case.is_written())
     {
         Some(Kind::Stdout)
-    } else if !normal::same_complaint(words, &theirs, &ours) {
+    } else if !normal::same_complaint(words, &theirs, &ours, case.is_written()) {
         Some(Kind::Stderr)
     } else {
         None

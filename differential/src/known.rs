@@ -55,6 +55,7 @@ const REFUSALS: &[(&str, &str)] = &[
     ("vmdk-grains-outside", "lies outside its file"),
     ("vmdk-grains-outside", "past the end of its file"),
     ("vmdk-grains-outside", "could not get cluster_offset for sector"),
+    ("vmdk-size-wraps", "L1 size too big"),
     ("vmdk-stream-heads", "the compressed grain at byte"),
     ("vdi-block-extra", "extra bytes before each block"),
     ("vdi-data-in-headers", "claims that its data starts at byte"),

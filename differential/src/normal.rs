@@ -125,12 +125,23 @@ pub(crate) fn without_numbers(line: &str) -> String {
     text
 }
 
-/// Where an image is called by a number, the other program may say its name, which is one of the words.
-pub(crate) fn same_complaint(words: &[String], theirs: &Ended, ours: &Ended) -> bool {
-    let [theirs, ours] = [complaint(theirs), complaint(ours)];
+/// Where an image is called by a number, the other program may say its name, which is one of the words. Where both have `written`, it
+/// is nobody's promise which cluster is the first that has too many streams for a narrower refcount.
+pub(crate) fn same_complaint(words: &[String], theirs: &Ended, ours: &Ended, written: bool) -> bool {
+    let [theirs, ours] = [theirs, ours].map(|ended| {
+        let said = complaint(ended);
+        match said.split_once(TOO_MANY) {
+            Some((before, _)) if written && before.contains(NARROWER) => before.to_owned(),
+            _ => said,
+        }
+    });
     theirs == ours
         || (theirs.contains("#block") && words.iter().any(|word| theirs.replace("#block", word) == ours))
 }
+
+/// What `amend -o refcount_bits=` says, and what it says of a place.
+const NARROWER: &str = "Cannot decrease refcount entry width to";
+const TOO_MANY: &str = ": Cluster at offset";
 
 /// Of `check` and `info`, what depends on where data stands.
 const OF_SPACE: [&str; 6] = [

@@ -8,6 +8,9 @@ use crate::host::{Action, Host, Io};
 use crate::veil::Veil;
 use crate::{Result, from_usize};
 
+/// Bytes in which the reference tool counts the length of a file.
+const SECTOR: u64 = 512;
+
 /// An open file: a slot, its facts, and the host that serves it. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct File<'h> {
@@ -128,6 +131,20 @@ impl<'h> File<'h> {
         Err(Fault::new(faults::SHORT_READ)
             .with([offset, from_usize(wanted), self.size()])
             .in_file(self.slot()))
+    }
+
+    /// Fills `into`; a last sector of the file that is cut short counts as whole, as with the reference tool, and is zeros from there on.
+    ///
+    /// # Errors
+    /// `SHORT_READ` when the file ends before that sector; else the host's.
+    pub fn read_sectors(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let end = offset.saturating_add(from_usize(into.len()));
+        let whole = self.size().checked_next_multiple_of(SECTOR);
+        if whole.is_some_and(|whole| end <= whole) {
+            self.read_padded(offset, into)
+        } else {
+            self.read_exact(offset, into)
+        }
     }
 
     /// Fills `into`; what lies past the file's end reads as zero.

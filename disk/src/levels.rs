@@ -118,9 +118,9 @@ impl<'h> LevelsReader<'h> {
         let (number, within) = self.levels.place_of(cluster);
         let file = self.file;
         let read_before = self.l1.bytes_read();
-        let page = self
-            .l1
-            .from(number.saturating_mul(ENTRY), |at, into| file.read_exact(at, into))?;
+        let page = self.l1.from(number.saturating_mul(ENTRY), |at, into| {
+            file.read_sectors(at, into)
+        })?;
         let page = page.as_chunks::<8>().0;
         let table = page.first().map_or(NONE, |entry| self.levels.value(*entry));
         let absent = page.iter().take_while(|entry| **entry == [0; 8]).count();
@@ -159,7 +159,7 @@ impl<'h> LevelsReader<'h> {
         };
         let read_before = reader.bytes_read();
         let page = reader.from(leaf.within.saturating_mul(ENTRY), |at, into| {
-            file.read_exact(at, into)
+            file.read_sectors(at, into)
         })?;
         let mut entries = page.as_chunks::<8>().0.iter().map(|entry| levels.value(*entry));
         let followed = follow(&mut entries);

@@ -9,12 +9,15 @@
 //! The lowest difference is the one that is told, so the answer does not depend on the number of lanes.
 
 use alloc::vec::Vec;
+use core::slice::from_ref;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use instar_abi::Report;
 use instar_abi::job::Compare;
 use instar_abi::report::{Compared, Done, Failure, Stage};
-use instar_disk::{Action, CompareRange, Host, Io, Result, Slot, Status, Turnstile, align_down, from_usize};
+use instar_disk::{
+    Action, CompareRange, Fault, Host, Io, Result, Slot, Status, Turnstile, align_down, from_usize,
+};
 
 use crate::chain::Chain;
 use crate::copier::{Assembler, Piece, Span, lanes_with_room};
@@ -173,11 +176,26 @@ struct Pairs {
     encoded: [Vec<Piece>; 2],
     /// A difference that the maps themselves show.
     status: Option<u64>,
+    /// Where a map could not be read on, and whose it is: behind all that is to be compared.
+    failed: Option<(u64, u32, Fault)>,
 }
 
 impl Walk<'_> {
-    /// Fills `pairs`; `false` when nothing is left. An error says which side's it is.
-    fn next(&mut self, pairs: &mut Pairs) -> core::result::Result<bool, (u32, instar_disk::Fault)> {
+    /// Fills `pairs`; `false` when nothing is left. What comes before damage is compared before the damage is told.
+    fn next(&mut self, pairs: &mut Pairs) -> bool {
+        match self.fill(pairs) {
+            Ok(any) => any,
+            Err((side, fault)) => {
+                pairs.end = self.at;
+                pairs.failed = Some((self.at, side, fault));
+                self.at = self.end;
+                true
+            }
+        }
+    }
+
+    /// As [`Walk::next`]. An error says which side's it is, and `pairs` has what comes before it.
+    fn fill(&mut self, pairs: &mut Pairs) -> core::result::Result<bool, (u32, Fault)> {
         pairs.plain.clear();
         pairs.encoded.iter_mut().for_each(Vec::clear);
         pairs.start = self.at;
@@ -229,7 +247,7 @@ impl Walk<'_> {
     }
 
     /// For how many bytes both sides have the same status; none if they have not.
-    fn status(&mut self) -> core::result::Result<Option<u64>, (u32, instar_disk::Fault)> {
+    fn status(&mut self) -> core::result::Result<Option<u64>, (u32, Fault)> {
         let at = self.at;
         let [left, right] = &mut self.sides;
         let one = left.chain.strict_status(at).map_err(|fault| (0, fault))?;
@@ -286,17 +304,15 @@ fn lane(shared: &Shared<'_, '_>) {
     let mut pairs = Pairs::default();
     let mut readers = [Reader::new(&shared.keys), Reader::new(&shared.keys)];
     while !shared.decided.load(Ordering::Relaxed) {
-        let found = shared.walk.with(shared.host, |walk| walk.next(&mut pairs));
-        match found {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err((side, fault)) => {
-                let stage = Stage::Locate(side);
-                return shared.decide(pairs.start, Err(Failure { stage, fault }));
-            }
+        if !shared.walk.with(shared.host, |walk| walk.next(&mut pairs)) {
+            return;
         }
         if let Some(at) = pairs.status.take() {
             shared.decide(at, Ok(Compared::Status(at)));
+        }
+        if let Some((at, side, fault)) = pairs.failed.take() {
+            let stage = Stage::Locate(side);
+            shared.decide(at, Err(Failure { stage, fault }));
         }
         let plain = plain_differs(shared.host, &pairs.plain, &mut readers);
         let encoded = encoded_differs(shared.host, &pairs.encoded, &mut readers);
@@ -389,8 +405,24 @@ impl Reader {
     }
 }
 
-/// The first sector of the pairs that differs.
+/// The first sector of the pairs that differs. Where one cannot be read, those before it are compared first.
 fn encoded_differs(host: &dyn Host, pieces: &[Vec<Piece>; 2], readers: &mut [Reader; 2]) -> Found {
+    let all = together_differs(host, [&pieces[0], &pieces[1]], readers);
+    if all.is_ok() || pieces[0].len() < 2 {
+        return all;
+    }
+    for (left, right) in pieces[0].iter().zip(&pieces[1]) {
+        let found = together_differs(host, [from_ref(left), from_ref(right)], readers)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    // A second look found nothing wrong: the first is believed.
+    all
+}
+
+/// The first sector of the pairs that differs, if all of them can be read.
+fn together_differs(host: &dyn Host, pieces: [&[Piece]; 2], readers: &mut [Reader; 2]) -> Found {
     let Some(first) = pieces[0].first() else {
         return Ok(None);
     };

@@ -3,7 +3,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use instar_disk::{Bitmaps, Fault, File, Format, Image, Kind, Mapping, Opened, Result, Work, fault, report};
+use instar_disk::{
+    Bitmaps, Fault, File, Format, Image, Kind, Mapping, Opened, Result, Status, Work, fault, report,
+};
 
 use crate::extension;
 use crate::header::Header;
@@ -36,33 +38,27 @@ impl Image for Parallels<'_> {
     }
 
     fn map(&mut self, offset: u64) -> Result<Mapping> {
-        let (cluster, within) = self.header.split(offset);
-        let run = self.bat.run(cluster)?;
-        let length = run
-            .clusters
-            .saturating_mul(self.header.cluster)
-            .saturating_sub(within)
-            .min(self.header.size.saturating_sub(offset));
-        let Some(place) = run.place else {
-            return Ok(Mapping {
-                length,
-                kind: Kind::Unallocated,
-            });
+        let mapping = self.declared(offset)?;
+        let Kind::Data { offset: at, .. } = mapping.kind else {
+            return Ok(mapping);
         };
-        let slot = self.file.slot();
-        let at = place.saturating_add(within);
         // The last cluster may be cut short: what is not in the file is zeros.
         let present = self.header.file_size.saturating_sub(at);
         Ok(match present {
             0 => Mapping {
-                length,
                 kind: Kind::Zero { at: None },
+                ..mapping
             },
             _ => Mapping {
-                length: length.min(present),
-                kind: Kind::Data { slot, offset: at },
+                length: mapping.length.min(present),
+                ..mapping
             },
         })
+    }
+
+    /// The reference tool takes a cluster that is cut short for data up to its end.
+    fn status(&mut self, offset: u64) -> Result<Status> {
+        self.declared(offset).map(Status::of)
     }
 
     /// The reference tool reads bitmaps of this format, and keeps none.
@@ -83,6 +79,27 @@ impl Image for Parallels<'_> {
             dirty: self.header.is_dirty,
             ..report::Info::of(self.file.slot(), Format::Parallels, self.header.size)
         })
+    }
+}
+
+impl Parallels<'_> {
+    /// What the BAT says of the bytes from `offset` on, wherever the file ends.
+    fn declared(&mut self, offset: u64) -> Result<Mapping> {
+        let (cluster, within) = self.header.split(offset);
+        let run = self.bat.run(cluster)?;
+        let length = run
+            .clusters
+            .saturating_mul(self.header.cluster)
+            .saturating_sub(within)
+            .min(self.header.size.saturating_sub(offset));
+        let kind = match run.place {
+            None => Kind::Unallocated,
+            Some(place) => Kind::Data {
+                slot: self.file.slot(),
+                offset: place.saturating_add(within),
+            },
+        };
+        Ok(Mapping { length, kind })
     }
 }
 

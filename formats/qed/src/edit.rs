@@ -16,7 +16,7 @@ use zerocopy::IntoBytes;
 
 use crate::existing::writer;
 use crate::header::{Header, set_name};
-use crate::raw::{HEADER_BYTES, RawHeader, entry, feature, limit};
+use crate::raw::{HEADER_BYTES, RawHeader, SECTOR, entry, feature, limit};
 use crate::repair::clean;
 use crate::table::{Entry, Tables};
 
@@ -181,6 +181,3 @@ impl Editor<'_> {
         Ok(HEADER_BYTES)
     }
 }
-
-/// Bytes that reach a disk together or not at all.
-const SECTOR: u64 = 512;

@@ -8,7 +8,7 @@ use instar_disk::{Fault, File, ImageText, Result, to_usize};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::geometry::Geometry;
-use crate::raw::{HEADER_BYTES, MAGIC, RawHeader, feature, limit};
+use crate::raw::{HEADER_BYTES, MAGIC, RawHeader, SECTOR, feature, limit};
 
 /// What a valid header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Header {
     pub bytes: u64,
     /// Where the L1 table is. It is in the file.
     pub l1_offset: u64,
-    /// Bytes of the file, whole clusters.
+    /// Bytes of the file, whole clusters. A last sector that is cut short counts as whole, as with the reference tool.
     pub file_end: u64,
     /// A writer has not finished.
     pub need_check: bool,
@@ -81,7 +81,7 @@ impl Header {
             // Whatever it says, it is there.
             bytes: declared.max(cluster),
             l1_offset: raw.l1_table_offset.get(),
-            file_end: geometry.start_of(file_size),
+            file_end: geometry.start_of(file_size.checked_next_multiple_of(SECTOR).unwrap_or(file_size)),
             need_check: features & feature::NEED_CHECK != 0,
             autoclear: raw.autoclear_features.get() != 0,
             name: None,

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use instar_disk::report::Backing;
-use instar_disk::{File, Format, Image, Kind, Mapping, Opened, Result, Work, report};
+use instar_disk::{File, Format, Image, Kind, Mapping, Opened, Result, Status, Work, report};
 
 use crate::header::Header;
 use crate::table::{Entry, Tables};
@@ -34,23 +34,27 @@ impl Image for Qed<'_> {
     }
 
     fn map(&mut self, offset: u64) -> Result<Mapping> {
-        let geometry = self.header.geometry;
-        let run = self.tables.run(geometry.cluster_of(offset))?;
-        let within = offset.saturating_sub(geometry.start_of(offset));
-        let length = run
-            .clusters
-            .saturating_mul(geometry.cluster())
-            .saturating_sub(within)
-            .min(self.header.size.saturating_sub(offset));
-        let kind = match run.entry {
-            Entry::None => Kind::Unallocated,
-            Entry::Zero => Kind::Zero { at: None },
-            Entry::At(start) => Kind::Data {
-                slot: self.file.slot(),
-                offset: start.saturating_add(within),
-            },
+        let mapping = self.declared(offset)?;
+        let Kind::Data { offset: at, .. } = mapping.kind else {
+            return Ok(mapping);
         };
-        Ok(Mapping { length, kind })
+        // The last sector of the file may be cut short: what is not in the file is zeros.
+        let present = self.file.size().saturating_sub(at);
+        Ok(match present {
+            0 => Mapping {
+                kind: Kind::Zero { at: None },
+                ..mapping
+            },
+            _ => Mapping {
+                length: mapping.length.min(present),
+                ..mapping
+            },
+        })
+    }
+
+    /// The reference tool takes a cluster that is cut short for data up to its end.
+    fn status(&mut self, offset: u64) -> Result<Status> {
+        self.declared(offset).map(Status::of)
     }
 
     fn status_unit(&self, _: u64) -> u64 {
@@ -80,5 +84,28 @@ impl Image for Qed<'_> {
             backing: self.header.backing(),
             ..report::Info::of(self.file.slot(), Format::Qed, self.header.size)
         })
+    }
+}
+
+impl Qed<'_> {
+    /// What the tables say of the bytes from `offset` on, wherever the file ends.
+    fn declared(&mut self, offset: u64) -> Result<Mapping> {
+        let geometry = self.header.geometry;
+        let run = self.tables.run(geometry.cluster_of(offset))?;
+        let within = offset.saturating_sub(geometry.start_of(offset));
+        let length = run
+            .clusters
+            .saturating_mul(geometry.cluster())
+            .saturating_sub(within)
+            .min(self.header.size.saturating_sub(offset));
+        let kind = match run.entry {
+            Entry::None => Kind::Unallocated,
+            Entry::Zero => Kind::Zero { at: None },
+            Entry::At(start) => Kind::Data {
+                slot: self.file.slot(),
+                offset: start.saturating_add(within),
+            },
+        };
+        Ok(Mapping { length, kind })
     }
 }

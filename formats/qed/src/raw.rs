@@ -73,3 +73,6 @@ const _: () = assert!(size_of::<RawHeader>() == 64);
 const _: () = assert!(core::mem::offset_of!(RawHeader, features) == 16);
 const _: () = assert!(core::mem::offset_of!(RawHeader, l1_table_offset) == 40);
 const _: () = assert!(core::mem::offset_of!(RawHeader, backing_filename_size) == 60);
+
+/// Bytes that reach a disk together or not at all.
+pub const SECTOR: u64 = 512;

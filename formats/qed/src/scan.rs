@@ -142,7 +142,7 @@ impl Scan<'_, '_> {
         let length = left.min(PIECE);
         self.budget.spend(length)?;
         piece.resize(to_usize(length)?, 0);
-        self.file.read_exact(start, piece)
+        self.file.read_sectors(start, piece)
     }
 
     /// Counts an entry that leads nowhere; true if it is removed.

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use instar_tests::compare::{checks_clean, qemu_info, same_bytes};
+use instar_tests::compare::{checks_clean, qemu_info, same_bytes, same_outcome};
 use instar_tests::holder::Holder;
 use instar_tests::ledger::deviates;
+use instar_tests::seal::Edited;
 use instar_tests::variant;
 use instar_tests::{Bench, both_sandboxes, disk};
 
@@ -354,6 +355,19 @@ fn commit_says_what_qemu_img_says(bench: &Bench) {
         assert_eq!(theirs.code(), ours.code(), "{words:?}: {ours}");
         assert_eq!(ours.message(), theirs.message(), "{words:?}");
     }
+    // Names as the user gave them, whoever found out that the image is none.
+    for name in ["bad\nname", "bad"] {
+        fs::copy(bench.path("image"), bench.path(name)).unwrap();
+        Edited::open(&bench.path(name)).put(4, &[0, 0, 0, 9]);
+        let file = format!("file:{name}");
+        for words in [["commit", name], ["commit", &file]] {
+            same_outcome(bench, &words, "no image").fails_with("Unsupported qcow2 version 9");
+        }
+    }
+    // And what lies below has no name.
+    Edited::open(&bench.path("middle")).put(4, &[0, 0, 0, 9]);
+    same_outcome(bench, &["commit", "image"], "no layer").fails_with("Could not open backing file: ");
+    Edited::open(&bench.path("middle")).put(4, &[0, 0, 0, 3]);
     fs::remove_file(bench.path("below.raw")).unwrap();
     let words = ["commit", "image"];
     let (theirs, ours) = (bench.qemu(words), bench.instar(words));

@@ -1,9 +1,11 @@
 //! `compare`: words and exit codes are those of the installed qemu-img, for every pair of formats.
 
+use std::fs;
 use std::time::Duration;
 
 use instar_tests::compare::same_outcome;
 use instar_tests::disk::{self, Piece, USUAL_BYTES};
+use instar_tests::seal::Edited;
 use instar_tests::variant::{self, Make, Variant};
 use instar_tests::{Bench, both_sandboxes};
 
@@ -64,6 +66,7 @@ both_sandboxes!(
     files_that_end_inside_a_sector_are_compared_to_their_last_byte,
     compare_takes_the_options_of_qemu_img,
     large_equal_images_are_compared_in_time,
+    what_comes_before_damage_is_compared_first,
 );
 
 fn compares_every_format_with_raw(bench: &Bench) {
@@ -202,5 +205,47 @@ fn large_equal_images_are_compared_in_time(bench: &Bench) {
     bench.qemu(["convert", "-O", "qcow2", "-c", "disk.raw", "packed"]).succeeds();
     for image in ["image", "packed"] {
         same_outcome(bench, &["compare", "disk.raw", image], image).within(Duration::from_secs(30));
+    }
+}
+
+/// The exit code is that of what comes first: a difference, a cluster that cannot be read, an entry that leads nowhere.
+fn what_comes_before_damage_is_compared_first(bench: &Bench) {
+    let content = disk::text(5, 1 << 20);
+    fs::write(bench.path("same.raw"), &content).unwrap();
+    let mut other = content;
+    other[50 * 4096] ^= 1;
+    fs::write(bench.path("other.raw"), other).unwrap();
+    let options = ["-f", "raw", "-O", "qcow2", "-o", "cluster_size=4k"];
+    for (compress, unreadable, nowhere) in [
+        (false, None, Some(200)),
+        (true, None, Some(200)),
+        (true, Some(200), None),
+        (true, Some(100), Some(200)),
+        (true, Some(200), Some(100)),
+    ] {
+        let what = format!("compressed: {compress}, {unreadable:?}, {nowhere:?}");
+        let flag: &[&str] = if compress { &["-c"] } else { &[] };
+        let words = ["convert"].iter().chain(&options).chain(flag).chain(&["same.raw", "image"]);
+        bench.qemu(words).succeeds();
+        let image = Edited::open(&bench.path("image"));
+        let number = |at: u64| u64::from_be_bytes(*image.get(at, 8).first_chunk().unwrap());
+        let table = number(number(40)) & !(1 << 63);
+        if let Some(cluster) = unreadable {
+            let stream = number(table + cluster * 8) & ((1 << 58) - 1);
+            image.put(stream + 5, &[0xff; 40]);
+        }
+        if let Some(cluster) = nowhere {
+            // Not on the bound of a cluster.
+            image.put(table + cluster * 8, &(1_u64 << 63 | 9 << 16 | 512).to_be_bytes());
+        }
+        let first = unreadable.unwrap_or(u64::MAX).min(nowhere.unwrap_or(u64::MAX));
+        for (with, expected) in
+            [("same.raw", if unreadable == Some(first) { 4 } else { 3 }), ("other.raw", 1)]
+        {
+            let words = ["compare", "-f", "qcow2", "-F", "raw", "image", with];
+            let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+            assert_eq!(theirs.code(), Some(expected), "{what}, {with}: {theirs}");
+            assert_eq!((ours.code(), ours.text()), (theirs.code(), theirs.text()), "{what}, {with}: {ours}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use instar_tests::compare::{checks_clean_as, same_bytes};
+use instar_tests::compare::{checks_clean_as, same_bytes, same_outcome};
 use instar_tests::seal::Edited;
 use instar_tests::{Bench, Pair, both_sandboxes, disk};
 
@@ -89,6 +89,7 @@ both_sandboxes!(
     an_extension_is_judged_as_by_qemu_img,
     writing_drops_the_extension,
     old_images_are_read_and_written,
+    map_shows_clusters_as_whole_wherever_the_file_ends,
 );
 
 fn parallels_is_handled_in_the_words_of_qemu_img(bench: &Bench) {
@@ -322,5 +323,28 @@ fn check_counts_the_entries_of_the_table(bench: &Bench) {
     for words in [&["check", "-f", "parallels", "image"][..], &["check", "--output=json", "image"]] {
         let (theirs, ours) = (bench.qemu(words), bench.instar(words));
         assert_eq!(theirs.succeeds().text(), ours.succeeds().text());
+    }
+}
+
+fn map_shows_clusters_as_whole_wherever_the_file_ends(bench: &Bench) {
+    for cut in [1, 511, 512, 700, 3000] {
+        fs::write(bench.path("disk.raw"), disk::text(3, 12288)).unwrap();
+        bench
+            .qemu(["convert", "-f", "raw", "-O", "parallels", "-o", "cluster_size=4096", "disk.raw", "image"])
+            .succeeds();
+        let image = Edited::open(&bench.path("image"));
+        image.length(image.end() - cut);
+        bench.qemu(["convert", "-f", "parallels", "-O", "raw", "image", "theirs"]).succeeds();
+        bench.instar(["convert", "-f", "parallels", "-O", "raw", "image", "ours"]).succeeds();
+        same_bytes(bench, "theirs", "ours", "what is not in the file is zeros");
+        for words in [
+            ["map", "-f", "parallels", "image"].as_slice(),
+            &["map", "--output=json", "-f", "parallels", "image"],
+            &["measure", "-f", "parallels", "-O", "qcow2", "image"],
+            &["compare", "-f", "parallels", "-F", "raw", "image", "theirs"],
+            &["compare", "-s", "-f", "parallels", "-F", "raw", "image", "theirs"],
+        ] {
+            same_outcome(bench, words, &format!("{cut} bytes are missing: {words:?}"));
+        }
     }
 }

@@ -123,6 +123,7 @@ both_sandboxes!(
     a_qed_and_what_is_above_it_are_committed,
     an_image_that_asks_for_a_check_is_repaired_before_it_is_changed,
     a_chain_of_qed_follows_the_rules_for_names,
+    a_last_sector_that_is_cut_short_counts_as_whole,
 );
 
 fn qed_is_handled_in_the_words_of_qemu_img(bench: &Bench) {
@@ -273,4 +274,37 @@ fn a_chain_of_qed_follows_the_rules_for_names(bench: &Bench) {
     bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "elsewhere/base.raw", "in/base"]).succeeds();
     bench.qemu(["create", "-q", "-f", "qed", "-b", "base", "-F", "qcow2", "in/image"]).succeeds();
     same_outcome(bench, &["compare", "-F", "raw", "in/image", "elsewhere/base.raw"], "probed");
+}
+
+/// Both with a table at the end of the file and with a cluster there.
+fn a_last_sector_that_is_cut_short_counts_as_whole(bench: &Bench) {
+    for commands in [["write -P 1 0 12288", "read 0 1"], ["write -P 1 0 4096", "write -P 2 4096 8192"]] {
+        for cut in [0, 1, 511, 512, 700] {
+            let what = format!("{commands:?}, {cut} bytes are missing");
+            let options = ["-o", "cluster_size=4096,table_size=2"];
+            bench
+                .qemu(["create", "-q", "-f", "qed"].iter().chain(&options).chain(&["image", "10M"]))
+                .succeeds();
+            variant::io_as(bench, "qed", "image", &commands);
+            let image = Edited::open(&bench.path("image"));
+            image.length(image.end() - cut);
+            same_outcome(bench, &["check", "-f", "qed", "image"], &what);
+            if cut < 512 {
+                same_outcome(bench, &["map", "--output=json", "-f", "qed", "image"], &what);
+            }
+            if cut < 512 {
+                let convert = |to| ["convert", "-f", "qed", "-O", "raw", "image", to];
+                bench.qemu(convert("theirs")).succeeds();
+                bench.instar(convert("ours")).succeeds();
+                same_bytes(bench, "theirs", "ours", &what);
+            }
+            for name in ["theirs", "ours"] {
+                fs::copy(bench.path("image"), bench.path(name)).unwrap();
+            }
+            let repair = |name| ["check", "-q", "-f", "qed", "-r", "all", name];
+            let (theirs, ours) = (bench.qemu(repair("theirs")), bench.instar(repair("ours")));
+            assert_eq!(theirs.code(), ours.code(), "{what}: {ours}");
+            same_bytes(bench, "theirs", "ours", &what);
+        }
+    }
 }

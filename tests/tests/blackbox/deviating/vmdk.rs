@@ -63,6 +63,7 @@ both_sandboxes!(
     a_compression_that_contradicts_itself_is_refused,
     a_transfer_in_text_mode_is_noticed,
     sparse_extents_with_a_partial_grain_are_read,
+    a_size_of_more_tables_than_32_bits_can_count_is_refused,
 );
 
 fn an_extent_elsewhere_is_refused(bench: &Bench) {
@@ -239,4 +240,14 @@ fn a_damaged_second_grain_directory_does_not_matter(bench: &Bench) {
     // It is the first of the two in the header.
     Edited::open(&bench.path("image")).put(48, &(1_u64 << 54).to_le_bytes());
     only_we_read(bench, "tables-as-read", "vmdk", "disk.raw");
+}
+
+fn a_size_of_more_tables_than_32_bits_can_count_is_refused(bench: &Bench) {
+    made(bench, "vmdk", "");
+    // Sectors: 2^52, of 2^36 grain tables.
+    Edited::open(&bench.path("image")).put(12, &(1_u64 << 52).to_le_bytes());
+    let words = ["info", "-f", "vmdk", "image"];
+    let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+    ours.fails_with("L1 size too big");
+    deviates("vmdk-size-wraps", &theirs.code(), &ours.code());
 }

@@ -78,7 +78,6 @@ impl Way<'_> {
         let mut locked = Vec::new();
         let mut said = &self.place.below;
         for depth in 0..self.context.policy.max_chain {
-            layer.depth = depth;
             let info = self.look(&layer)?;
             if depth == 0 {
                 own_data = data_file::named_in(&info);
@@ -149,7 +148,7 @@ impl Way<'_> {
             slot,
             path: path.into_os_string(),
             format,
-            depth: above.depth,
+            depth: above.depth.saturating_add(1),
         })
     }
 
@@ -179,7 +178,7 @@ impl Way<'_> {
             slot: facts.slot,
             path: path.into_os_string(),
             format,
-            depth: above.depth,
+            depth: above.depth.saturating_add(1),
         };
         let info = self.look(&base)?;
         let image = data_file::Image {
@@ -238,16 +237,31 @@ impl Way<'_> {
         }
         command.arg("--").arg(word(&layer.path));
         instance::answer(command).map_err(|silence| match silence {
-            Silence::Refused(why) => {
-                Stop::say(instar_run::over(self.context.policy).map_or(why, words::run::limit))
-            }
+            Silence::Refused(why) => match instar_run::over(self.context.policy) {
+                Some(limit) => Stop::say(words::run::limit(limit)),
+                None => self.as_given(layer, &why),
+            },
             Silence::Broken(why) => Stop::Message(cannot_open(&layer.path, why.as_bytes())),
         })
     }
 
+    /// What an instance says of `layer`, as of the image that the user named: whatever lies below it has no name in messages.
+    fn as_given(&self, layer: &Layer, why: &str) -> Stop {
+        let called = format!("Could not open '{}': ", Escaped(layer.path.as_bytes()));
+        match why.strip_prefix(&called) {
+            Some(why) => self.closed_below(layer.depth, why.as_bytes()),
+            None => Stop::say(why),
+        }
+    }
+
     /// What is below `above` cannot be opened.
     fn closed(&self, above: &Layer, why: &[u8]) -> Stop {
-        let layers = (0..=above.depth)
+        self.closed_below(above.depth.saturating_add(1), why)
+    }
+
+    /// A layer so deep below the image cannot be opened.
+    fn closed_below(&self, depth: u32, why: &[u8]) -> Stop {
+        let layers = (0..depth)
             .map(|_| "Could not open backing file: ")
             .collect::<String>();
         let why = [layers.as_bytes(), why].concat();
