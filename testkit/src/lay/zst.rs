@@ -34,7 +34,7 @@ pub fn file(frames: &[Frame], checksums: bool) -> Vec<u8> {
 ///
 /// # Panics
 ///
-/// As [`file`].
+/// As [`file()`].
 #[must_use]
 pub fn table(frames: &[Frame], checksums: bool) -> Vec<u8> {
     let mut table = Vec::new();
