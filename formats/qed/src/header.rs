@@ -226,7 +226,9 @@ mod tests {
             raw.l1_table_offset.set(offset);
             assert_eq!(Header::parse(&raw, FILE).is_ok(), fits, "{offset:#x}");
         }
-        assert!(Header::parse(&valid(), FILE - 1).is_err());
+        // A last sector that is cut short counts as whole.
+        assert!(Header::parse(&valid(), FILE - 511).is_ok());
+        assert!(Header::parse(&valid(), FILE - 512).is_err());
     }
 
     #[test]
