@@ -4,9 +4,12 @@
 //! It reads the configuration and the environment as this one did; what only this command line says is handed on to it, so that
 //! it is bound as this one is.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 
 use instar_sandbox::Choice;
+use rustix::io::Errno;
+use rustix::process::getegid;
 use serde_json::Value;
 
 use crate::program::Program;
@@ -88,8 +91,22 @@ pub(crate) fn again() -> Command {
 pub(crate) struct Asked(std::io::Result<Child>);
 
 pub(crate) fn ask(mut command: Command) -> Asked {
-    let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
-    Asked(command.stderr(Stdio::piped()).spawn())
+    Asked(started(&mut command))
+}
+
+/// Docker 20.10 answers clone3 with EPERM, with which the system's library starts programs at once; it gives up then, as it does not where
+/// the call is missing. A program of a given group is started by fork, which takes the older call; this one keeps the group that it has.
+fn started(command: &mut Command) -> std::io::Result<Child> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    match command.spawn() {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => {
+            command.gid(getegid().as_raw()).spawn()
+        }
+        done => done,
+    }
 }
 
 impl Asked {
@@ -100,8 +117,8 @@ impl Asked {
 }
 
 /// What it says.
-pub(crate) fn answer(mut command: Command) -> Result<Value, Silence> {
-    heard(command.stdin(Stdio::null()).output())
+pub(crate) fn answer(command: Command) -> Result<Value, Silence> {
+    ask(command).answer()
 }
 
 fn heard(output: std::io::Result<Output>) -> Result<Value, Silence> {
