@@ -148,8 +148,12 @@ fn the_descriptor_says_the_size_as_in_a_new_image() {
                 text(&new),
                 &size.to_string(),
             ]);
+            // An identifier that is some digits shorter than the one before it leaves those of the old text behind the end of the new one;
+            // then a comment makes up for longer numbers.
             let but_id = |path: &Path| {
-                let text = descriptor(path).replace("new", "image");
+                let text = descriptor(path)
+                    .replace("new", "image")
+                    .replace("# Disk DescriptorFile", "# Disk Descript");
                 let lines = text.trim_end().lines().map(str::to_owned);
                 lines.filter(|line| !line.starts_with("CID")).collect::<Vec<_>>()
             };
