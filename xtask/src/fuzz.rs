@@ -27,12 +27,17 @@ const SLOWEST: &str = "-timeout=30";
 /// MiB of memory that an input may take. Ours.
 const MEMORY: &str = "-rss_limit_mb=3072";
 
+/// Executions of a target in a run that anybody can repeat: a change that is not to blame fails no check.
+const EXECUTIONS: u32 = 4000;
+
 /// What is asked for on the command line.
 #[derive(Debug, PartialEq)]
 struct Wish {
     targets: Vec<String>,
     seconds: u64,
     merge: bool,
+    /// The same changes in the same order every time, and so many.
+    repeatable: Option<u32>,
 }
 
 /// `cargo xtask fuzz [TARGET…] [--minutes N] [--merge]`.
@@ -61,6 +66,7 @@ pub(crate) fn briefly(seconds: u64) -> Outcome {
         targets: targets.iter().skip(half).step_by(2).cloned().collect(),
         seconds: each,
         merge: false,
+        repeatable: Some(EXECUTIONS),
     });
     std::thread::scope(|scope| {
         let runs = halves
@@ -76,6 +82,7 @@ fn parse(words: &[&str]) -> Result<Wish, String> {
         targets: Vec::new(),
         seconds: 60,
         merge: false,
+        repeatable: None,
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -173,6 +180,11 @@ fn one(program: &Path, target: &str, wish: &Wish) -> Result<(Option<PathBuf>, St
         .arg(format!("-max_total_time={}", wish.seconds))
         .arg(format!("-artifact_prefix={}/", crashes.display()))
         .args([LONGEST, SLOWEST, MEMORY, "-print_final_stats=1"])
+        .args(
+            wish.repeatable
+                .iter()
+                .flat_map(|runs| ["-seed=1".to_owned(), format!("-runs={runs}")]),
+        )
         .stdout(Stdio::null())
         .stderr(written)
         .status()
