@@ -4,7 +4,6 @@ use instar_tests::Dice;
 
 use crate::edit::{Change, Edit, Hop, Number, Seal, Spot, Value};
 use crate::recipe::Image;
-use crate::values::{chance, scaled};
 
 const BIG32: Number = Number { bytes: 4, big: true };
 const BIG64: Number = Number { bytes: 8, big: true };
@@ -93,14 +92,14 @@ fn layout(format: &str) -> &'static Layout {
 pub(crate) fn edits(dice: &mut Dice, image: &Image) -> Vec<Edit> {
     let layout = layout(image.format);
     let mut changes: Vec<Change> = (0..1 + dice.below(8) / 5).map(|_| change(dice, layout)).collect();
-    if chance(dice, 24) {
+    if dice.one_in(24) {
         changes.push(Change::Length(
             dice.of(&[0, 500, 900, 990, 1000, 1000, 1000]),
             signed(dice),
         ));
     }
     if let Some(seal) = layout.seal
-        && !chance(dice, 12)
+        && !dice.one_in(12)
     {
         changes.push(Change::Seal(seal));
     }
@@ -131,7 +130,7 @@ fn change(dice: &mut Dice, layout: &Layout) -> Change {
         );
     }
     let (start, end) = layout.reach;
-    let from_end = end > 0 && chance(dice, 3);
+    let from_end = end > 0 && dice.one_in(3);
     let offset = if from_end {
         1 + dice.below(end)
     } else {
@@ -165,8 +164,8 @@ fn value(dice: &mut Dice) -> Value {
         4 => Value::Times(2),
         5..=7 => Value::Flip(dice.below(64) as u32 % dice.of(&[8, 16, 32, 64])),
         8 => Value::Exactly(1 << dice.below(64)),
-        9 => Value::Exactly(scaled(dice, 16)),
-        10 => Value::Exactly(scaled(dice, 60)),
+        9 => Value::Exactly(dice.scaled(17)),
+        10 => Value::Exactly(dice.scaled(61)),
         11 => Value::Exactly(dice.below(64) * dice.of(&[512, 4096, 65536])),
         12 => Value::End(dice.of(&[1, 512]), dice.of(&[0, 1, u64::MAX])),
         _ => Value::Plus(512 * (1 + dice.below(300))),

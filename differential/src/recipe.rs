@@ -5,7 +5,6 @@ use instar_tests::Dice;
 
 use crate::case::{Step, words};
 use crate::content::Piece;
-use crate::values::chance;
 
 /// An image with all that it needs.
 #[derive(Clone, Debug)]
@@ -101,7 +100,7 @@ pub(crate) fn of_format(dice: &mut Dice, format: &'static str) -> Image {
             format: "raw",
         },
         "laid" => laid(dice),
-        "qcow2" if chance(dice, 3) => layered(dice),
+        "qcow2" if dice.one_in(3) => layered(dice),
         _ => converted(dice, format),
     }
 }
@@ -216,14 +215,14 @@ fn layered(dice: &mut Dice) -> Image {
         4 => {
             steps.push(Step::setup("snapshot -c first image"));
             steps.push(io(&["write -P 68 96k 40k"]));
-            if chance(dice, 2) {
+            if dice.one_in(2) {
                 steps.push(Step::setup("snapshot -c second image"));
             }
         }
         5 => {
             steps.push(Step::setup("bitmap --add -g 4k image b0"));
             steps.push(io(&["write -P 69 200k 40k"]));
-            if chance(dice, 2) {
+            if dice.one_in(2) {
                 steps.push(Step::setup("bitmap --add --disable image b1"));
             }
         }

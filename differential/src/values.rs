@@ -2,22 +2,11 @@
 
 use instar_tests::Dice;
 
-/// True once in `turns`.
-pub(crate) fn chance(dice: &mut Dice, turns: u64) -> bool {
-    dice.below(turns) == 0
-}
-
-/// A number of a random magnitude.
-pub(crate) fn scaled(dice: &mut Dice, bits: u64) -> u64 {
-    let bits = dice.below(bits + 1);
-    dice.below(1 << bits)
-}
-
 /// A number as users and scripts write them: valid, odd, or none at all.
 pub(crate) fn number(dice: &mut Dice, largest: u64) -> String {
     match dice.below(24) {
         0..=12 => (dice.below(largest.max(1) + 1)).to_string(),
-        13..=15 => scaled(dice, 40).to_string(),
+        13..=15 => dice.scaled(41).to_string(),
         16 => format!("{}k", dice.below(2048)),
         17 => format!(
             "{}{}",
@@ -30,9 +19,9 @@ pub(crate) fn number(dice: &mut Dice, largest: u64) -> String {
             dice.below(100),
             dice.of(&["", "k", "M", "b"])
         ),
-        19 => format!("0x{:x}", scaled(dice, 20)),
-        20 => format!("0{}", scaled(dice, 12)),
-        21 => format!("+{}", scaled(dice, 12)),
+        19 => format!("0x{:x}", dice.scaled(21)),
+        20 => format!("0{}", dice.scaled(13)),
+        21 => format!("+{}", dice.scaled(13)),
         _ => dice.of(ODD).to_owned(),
     }
 }

@@ -23,7 +23,6 @@
 )]
 
 pub mod case;
-mod dice;
 pub mod jobs;
 mod keys;
 pub mod memory;
@@ -35,4 +34,4 @@ pub mod seeds;
 pub mod targets;
 
 pub use case::Case;
-pub use dice::Dice;
+pub use instar_testkit::Dice;

@@ -4,6 +4,7 @@
 //!  oracle        qemu-img and qemu-io, and what they say
 //!  bench         a directory in which they work, in memory where there is enough of it
 //!  pattern       bytes that say where they belong
+//!  Dice          choices, the same for the same seed
 //!  image         disks read and written through a driver, as the engine does
 //!  Native        a host over ordinary files: drivers and verbs run in unit tests without a sandbox
 //!  faults        the same, watched: it counts, fails, is full, or loses its power
@@ -25,6 +26,7 @@
 
 pub mod bench;
 pub mod conformance;
+mod dice;
 pub mod elf;
 pub mod faults;
 pub mod heap;
@@ -41,6 +43,7 @@ mod spawn;
 mod words;
 
 pub use bench::{Bench, on_disk, scratch};
+pub use dice::Dice;
 pub use faults::{Asked, Content, Counting, Failing, Full, State, Torn, Watch, Watched};
 pub use instar_abi::Report;
 pub use native::Native;

@@ -31,7 +31,6 @@ mod binary;
 pub mod compare;
 pub mod craft;
 pub mod device;
-mod dice;
 pub mod disk;
 pub mod formats;
 pub mod holder;
@@ -46,7 +45,7 @@ pub mod variant;
 
 pub use bench::{Bench, Sandbox};
 pub use binary::path as instar_path;
-pub use dice::Dice;
+pub use instar_testkit::Dice;
 pub use pair::Pair;
 pub use process::{Outcome, Running};
 pub use reference::Reference;

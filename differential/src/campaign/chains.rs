@@ -5,7 +5,6 @@ use instar_tests::Dice;
 use crate::case::Step;
 use crate::content::Piece;
 use crate::recipe;
-use crate::values::chance;
 
 /// What is there, as far as it matters for what may come next.
 struct History {
@@ -62,7 +61,7 @@ fn start(dice: &mut Dice) -> History {
         "qcow",
         "parallels",
     ]);
-    let layered = ["qcow2", "qed", "qcow"].contains(&format) && chance(dice, 2);
+    let layered = ["qcow2", "qed", "qcow"].contains(&format) && dice.one_in(2);
     let size = 512 * (1 + dice.below(4096));
     let base = (
         512 * (1 + dice.below(2048)),
@@ -94,7 +93,7 @@ fn start(dice: &mut Dice) -> History {
     };
     let made = format!("create -f {format} {options} {backing} image {size}");
     // Those that round the size are looked at with what they made of it.
-    steps.push(if chance(dice, 3) {
+    steps.push(if dice.one_in(3) {
         Step::both(&made)
     } else {
         Step::setup(&made)
@@ -138,7 +137,7 @@ impl History {
             9 if qcow2 => self.amend(dice),
             10 if self.layered => self.rebase(dice),
             11 if self.layered => {
-                let drop = if chance(dice, 2) { "-d" } else { "" };
+                let drop = if dice.one_in(2) { "-d" } else { "" };
                 self.both(&format!("commit {drop} -f {} image", self.format));
             }
             12 | 13 => self.resize(dice),
@@ -161,7 +160,7 @@ impl History {
             )),
             _ => self.look(dice),
         }
-        if chance(dice, 3) {
+        if dice.one_in(3) {
             self.same();
         }
     }
@@ -205,7 +204,7 @@ impl History {
     fn bitmap(&mut self, dice: &mut Dice) {
         let known = self.bitmaps;
         let granularity = dice.of(&["512", "4k", "64k", "1M"]);
-        if known == 0 || chance(dice, 3) {
+        if known == 0 || dice.one_in(3) {
             self.both(&format!("bitmap --add -g {granularity} image b{known}"));
             self.bitmaps += 1;
             return;
@@ -303,10 +302,10 @@ impl History {
             self.format
         ));
         self.steps.push(Step::Same("copy".to_owned(), target.to_owned()));
-        if target != "raw" && chance(dice, 2) {
+        if target != "raw" && dice.one_in(2) {
             self.both(&format!("info --output=json -f {target} copy"));
         }
-        if ["qcow2", "vdi", "vhdx", "qed", "parallels"].contains(&target) && chance(dice, 2) {
+        if ["qcow2", "vdi", "vhdx", "qed", "parallels"].contains(&target) && dice.one_in(2) {
             self.both(&format!("check -f {target} copy"));
         }
     }

@@ -4,28 +4,28 @@ use instar_tests::Dice;
 
 use crate::case::Step;
 use crate::recipe::{Image, image};
-use crate::values::{chance, format, number, scaled};
+use crate::values::{format, number};
 
 pub(super) fn steps(dice: &mut Dice) -> Vec<Step> {
     let image = image(dice);
     let mut words = operands(dice, &image);
     let mut target = "raw";
     options(dice, &image, &mut words, &mut target);
-    if chance(dice, 3) {
+    if dice.one_in(3) {
         shuffle(dice, &mut words);
     }
     let mut line = vec!["dd".to_owned()];
     line.extend(words.into_iter().flatten());
     let mut steps = image.steps;
-    if chance(dice, 12) {
+    if dice.one_in(12) {
         steps.push(Step::setup("create -q -f raw out 77k"));
     }
     steps.push(Step::Both(line));
     steps.push(Step::Same("out".to_owned(), target.to_owned()));
-    if target != "raw" && chance(dice, 3) {
+    if target != "raw" && dice.one_in(3) {
         steps.push(Step::both(&format!("info --output=json -f {target} out")));
     }
-    if ["qcow2", "vdi", "vhdx", "qed", "parallels"].contains(&target) && chance(dice, 3) {
+    if ["qcow2", "vdi", "vhdx", "qed", "parallels"].contains(&target) && dice.one_in(3) {
         steps.push(Step::both(&format!("check -f {target} out")));
     }
     steps
@@ -36,24 +36,24 @@ fn operands(dice: &mut Dice, image: &Image) -> Vec<Vec<String>> {
     let mut words = vec![
         vec![format!(
             "if={}",
-            if chance(dice, 60) { "absent" } else { &image.name }
+            if dice.one_in(60) { "absent" } else { &image.name }
         )],
         vec![format!(
             "of={}",
-            if chance(dice, 60) { "absent/out" } else { "out" }
+            if dice.one_in(60) { "absent/out" } else { "out" }
         )],
     ];
     let (mut block, mut largest) = (512, 8192);
-    if !chance(dice, 6) {
-        let text = if chance(dice, 8) {
+    if !dice.one_in(6) {
+        let text = if dice.one_in(8) {
             number(dice, 4096)
         } else {
             block = match dice.below(5) {
                 0 => dice.of(&[512, 1024, 4096, 65_536, 1 << 20, 3 << 20]),
-                1 => 512 * (1 + scaled(dice, 9)),
-                2 => 64 + scaled(dice, 12),
+                1 => 512 * (1 + dice.scaled(10)),
+                2 => 64 + dice.scaled(13),
                 3 => dice.of(&[511, 513, 1000, 7777, 65_535, 65_537, 999_999]),
-                _ => 64 + scaled(dice, 22),
+                _ => 64 + dice.scaled(23),
             };
             block.to_string()
         };
@@ -61,20 +61,20 @@ fn operands(dice: &mut Dice, image: &Image) -> Vec<Vec<String>> {
         words.push(vec![format!("bs={text}")]);
     }
     for name in ["count", "skip"] {
-        if !chance(dice, 3) || (block < 512 && name == "count") {
+        if !dice.one_in(3) || (block < 512 && name == "count") {
             let text = match dice.below(4) {
-                0 => scaled(dice, 7).to_string(),
-                1 if chance(dice, 2) => number(dice, largest),
+                0 => dice.scaled(8).to_string(),
+                1 if dice.one_in(2) => number(dice, largest),
                 _ => dice.below(largest + 1).to_string(),
             };
             words.push(vec![format!("{name}={text}")]);
         }
     }
-    if chance(dice, 20) {
+    if dice.one_in(20) {
         let name = dice.of(&["bs", "count", "skip", "if", "of"]);
         words.push(vec![format!("{name}={}", number(dice, 100))]);
     }
-    if chance(dice, 50) {
+    if dice.one_in(50) {
         let odd = dice.of(&[
             "conv=notrunc",
             "seek=1",
@@ -89,7 +89,7 @@ fn operands(dice: &mut Dice, image: &Image) -> Vec<Vec<String>> {
         ]);
         words.push(vec![odd.to_owned()]);
     }
-    if chance(dice, 80) {
+    if dice.one_in(80) {
         words.remove(dice.below(2) as usize);
     }
     words
@@ -133,10 +133,10 @@ fn options(dice: &mut Dice, image: &Image, words: &mut Vec<Vec<String>>, target:
             words.push(pair("-O", target));
         }
     }
-    if chance(dice, 12) {
+    if dice.one_in(12) {
         words.push(vec!["-U".to_owned()]);
     }
-    if chance(dice, 80) {
+    if dice.one_in(80) {
         words.push(vec![
             dice.of(&[
                 "-q",

@@ -5,12 +5,11 @@ use instar_tests::Dice;
 use crate::case::Step;
 use crate::field;
 use crate::recipe::{Image, image};
-use crate::values::chance;
 
 pub(super) fn steps(dice: &mut Dice) -> Vec<Step> {
     let image = image(dice);
     let mut steps = image.steps.clone();
-    if !chance(dice, 8) {
+    if !dice.one_in(8) {
         steps.extend(field::edits(dice, &image).into_iter().map(Step::Edit));
     }
     let open = match dice.below(8) {

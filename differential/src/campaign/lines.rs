@@ -4,7 +4,7 @@ use instar_tests::Dice;
 
 use crate::case::Step;
 use crate::content::Piece;
-use crate::values::{chance, format, number};
+use crate::values::{format, number};
 
 pub(super) fn steps(dice: &mut Dice) -> Vec<Step> {
     let (steps, names) = material(dice);
@@ -16,20 +16,20 @@ pub(super) fn steps(dice: &mut Dice) -> Vec<Step> {
     for kind in verb
         .operands
         .iter()
-        .take(verb.operands.len() - usize::from(chance(dice, 14)))
+        .take(verb.operands.len() - usize::from(dice.one_in(14)))
     {
         let text = argument(dice, *kind, names);
-        let place = if chance(dice, 4) {
+        let place = if dice.one_in(4) {
             1 + dice.below(words.len() as u64) as usize
         } else {
             words.len()
         };
         words.insert(place, text);
     }
-    if chance(dice, 30) {
+    if dice.one_in(30) {
         words.push(argument(dice, Kind::Image, names));
     }
-    if chance(dice, 40) {
+    if dice.one_in(40) {
         let odd = dice.of(&[
             "--",
             "-",
@@ -317,7 +317,7 @@ const VERBS: &[Verb] = &[
 
 fn option(dice: &mut Dice, verb: &Verb, names: &[&'static str], words: &mut Vec<String>) {
     let (name, kind) = dice.of(verb.options);
-    let name = if name.starts_with("--") && chance(dice, 8) {
+    let name = if name.starts_with("--") && dice.one_in(8) {
         // An abbreviation, which may mean several.
         name[..3 + dice.below(name.len() as u64 - 3) as usize].to_owned()
     } else {
@@ -407,11 +407,7 @@ fn words_of(kind: Kind) -> &'static [&'static str] {
 
 /// An image by one of its names.
 fn image(dice: &mut Dice, names: &[&'static str]) -> String {
-    let name = if chance(dice, 40) {
-        "absent"
-    } else {
-        dice.of(names)
-    };
+    let name = if dice.one_in(40) { "absent" } else { dice.of(names) };
     match dice.below(20) {
         0 => format!("driver={},file.filename={name}", format(dice)),
         1 => format!("file:{name}"),

@@ -1,4 +1,6 @@
-//! Choices: numbers that look random, the same for the same seed.
+//! Numbers that look random, the same for the same seed.
+
+use crate::pattern::mix;
 
 /// A generator of them.
 #[derive(Clone, Debug)]
@@ -41,16 +43,9 @@ impl Dice {
     /// One of `choices`.
     ///
     /// # Panics
+    ///
     /// If there are none.
     pub fn of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.index(choices.len())]
     }
-}
-
-/// The finalizer of SplitMix64.
-fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
