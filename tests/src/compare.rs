@@ -193,9 +193,10 @@ pub fn allocated(path: &Path) -> u64 {
 ///
 /// If not.
 #[track_caller]
-pub fn same_outcome(bench: &Bench, words: &[&str], what: &str) -> crate::Outcome {
-    let theirs = bench.qemu(words);
-    let ours = bench.instar(words);
+pub fn same_outcome(bench: &Bench, words: &[impl AsRef<str>], what: &str) -> crate::Outcome {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    let theirs = bench.qemu(&words);
+    let ours = bench.instar(&words);
     if crate::reference::lacks_option(&theirs, &ours) {
         return ours;
     }
@@ -214,8 +215,9 @@ pub fn same_outcome(bench: &Bench, words: &[&str], what: &str) -> crate::Outcome
 ///
 /// If they do not.
 #[track_caller]
-pub fn agree(bench: &Bench, words: &[&str], what: &str) {
-    let look = || (bench.qemu(words), bench.instar(words));
+pub fn agree(bench: &Bench, words: &[impl AsRef<str>], what: &str) {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    let look = || (bench.qemu(&words), bench.instar(&words));
     let (mut theirs, mut ours) = look();
     for _ in 0..3 {
         if theirs.text() == ours.text() {

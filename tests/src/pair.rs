@@ -1,5 +1,7 @@
 //! Both programs, side by side.
 
+use std::ffi::OsStr;
+
 use crate::Bench;
 
 /// The same command lines in two directories.
@@ -28,7 +30,7 @@ impl Pair {
     /// # Panics
     /// If not.
     #[track_caller]
-    pub fn agree(&self, words: &[&str]) -> bool {
+    pub fn agree(&self, words: &[impl AsRef<OsStr>]) -> bool {
         let (theirs, ours) = (self.theirs.qemu(words), self.ours.instar(words));
         assert_eq!(theirs.code(), ours.code(), "{theirs}{ours}");
         assert_eq!(theirs.text(), ours.text(), "{theirs}{ours}");

@@ -1,6 +1,8 @@
 //! LUKS disks and encrypted qcow2 images in tests: what they are sealed with, and what qemu-img finds in them.
 
-use crate::{Bench, Outcome};
+use std::process::Command;
+
+use crate::{Bench, Outcome, disk};
 
 /// The object that every one of them is opened with.
 pub const SECRET: &str = "secret,id=s,data=correct horse";
@@ -13,6 +15,9 @@ pub const LUKS: &str = "encrypt.format=luks,encrypt.iter-time=10";
 
 /// Options of one that is encrypted in the older way.
 pub const AES: &str = "encrypt.format=aes";
+
+/// Both methods of qcow2, each with the mark that [`words`] has for it.
+pub const METHODS: [(&str, &str); 2] = [(LUKS, "$L"), (AES, "$A")];
 
 /// The words of a line about encrypted qcow2 images. `$S` are two secrets, `$L` and `$A` begin the options of the images that the first opens.
 #[must_use]
@@ -33,6 +38,33 @@ pub fn words(line: &str) -> Vec<String> {
 
 /// Options of a new qcow2 image that [`SECRET`] opens.
 pub const NEW: &str = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10";
+
+/// `image`, an encrypted qcow2 image which qemu-img makes of the usual disk, `disk.raw`.
+///
+/// # Panics
+///
+/// If it does not.
+#[track_caller]
+pub fn qcow2(bench: &Bench, options: &str) {
+    disk::usual(&bench.path("disk.raw"));
+    let line = format!("convert $S -f raw -O qcow2 -o encrypt.key-secret=s,{options} disk.raw image");
+    bench.qemu(words(&line)).succeeds();
+}
+
+/// qemu-io does that to `image`, an encrypted qcow2 image, which `mark` opens.
+///
+/// # Panics
+///
+/// If it cannot.
+#[track_caller]
+pub fn io(bench: &Bench, mark: &str, commands: &[&str]) {
+    let mut command = Command::new("qemu-io");
+    command.current_dir(bench.directory()).args(words(&format!("$S --image-opts {mark}image")));
+    for words in commands {
+        command.args(["-c", words]);
+    }
+    Outcome::of(&mut command).succeeds();
+}
 
 /// Whether these bytes are those of an encrypted qcow or qcow2 image.
 #[must_use]

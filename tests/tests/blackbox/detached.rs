@@ -74,7 +74,7 @@ fn a_disk_is_read_by_a_header_of_its_own(bench: &Bench) {
             "convert $S --image-opts driver=luks,file.filename=data,header.filename=header -O raw out",
         ] {
             let words = words(line);
-            same_outcome(bench, &words.iter().map(String::as_str).collect::<Vec<_>>(), options);
+            same_outcome(bench, &words, options);
         }
         let wrong = "secret,id=s,data=wrong";
         same_outcome(
@@ -95,7 +95,7 @@ fn it_is_described_as_by_the_reference(bench: &Bench) {
         "info --output=json $S --image-opts $D",
     ] {
         let words = words(line);
-        agree(bench, &words.iter().map(String::as_str).collect::<Vec<_>>(), line);
+        agree(bench, &words, line);
     }
 }
 
@@ -115,7 +115,7 @@ fn header_and_disk_are_named_as_for_the_reference(bench: &Bench) {
         "convert $S --image-opts driver=raw,file.filename=data,header.filename=header -O raw out",
     ] {
         let words = words(line);
-        same_outcome(bench, &words.iter().map(String::as_str).collect::<Vec<_>>(), line);
+        same_outcome(bench, &words, line);
         assert!(!bench.path("out").exists(), "{line}");
     }
     for (name, options) in [
@@ -214,7 +214,7 @@ fn a_header_that_lies_is_refused(bench: &Bench) {
     let same = |what: &str, header: &[u8]| {
         fs::write(bench.path("header"), header).unwrap();
         let words = words("convert $S --image-opts $D -O raw out");
-        let outcome = same_outcome(bench, &words.iter().map(String::as_str).collect::<Vec<_>>(), what);
+        let outcome = same_outcome(bench, &words, what);
         assert_ne!(outcome.code(), Some(0), "{what}");
     };
     for (what, at, value) in [

@@ -323,7 +323,6 @@ fn looking_and_reading_say_what_the_reference_says(bench: &Bench) {
     image(bench, "");
     for line in READING {
         let words = words(line);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         same_outcome(bench, &words, line);
     }
 }

@@ -195,7 +195,7 @@ fn an_encrypted_qcow_is_read_and_made_with_its_key(bench: &Bench) {
                 "convert -c -O qcow $S -o encrypt.format=aes,encrypt.key-secret=s disk.raw out",
             ] {
                 let words = words(line);
-                same_outcome(bench, &words.iter().map(String::as_str).collect::<Vec<_>>(), line);
+                same_outcome(bench, &words, line);
             }
         }
     }

@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use instar_tests::compare::same_bytes;
-use instar_tests::sealed::{AES, LUKS, words};
-use instar_tests::{Bench, Outcome, Pair, both_sandboxes, disk};
+use instar_tests::sealed::{self, AES, LUKS, METHODS, words};
+use instar_tests::{Bench, Outcome, Pair, both_sandboxes};
 
 both_sandboxes!(
     sizes_snapshots_and_options_change_as_by_the_reference,
@@ -18,9 +18,6 @@ both_sandboxes!(
     a_secret_is_shown_to_nobody,
 );
 
-/// The methods, each with the mark that [`words`] has for it.
-const METHODS: [(&str, &str); 2] = [(LUKS, "$L"), (AES, "$A")];
-
 const VARIANTS: &[&str] = &[
     "cluster_size=64k",
     "compat=0.10",
@@ -31,13 +28,6 @@ const VARIANTS: &[&str] = &[
     "preallocation=metadata",
     "data_file=data",
 ];
-
-/// `image`, which qemu-img makes of `disk.raw`.
-fn image(bench: &Bench, options: &str) {
-    disk::usual(&bench.path("disk.raw"));
-    let line = format!("convert $S -f raw -O qcow2 -o encrypt.key-secret=s,{options} disk.raw image");
-    bench.qemu(words(&line)).succeeds();
-}
 
 /// The disk in `image`, which is sound, as qemu-img sees it.
 #[track_caller]
@@ -80,12 +70,12 @@ fn sizes_snapshots_and_options_change_as_by_the_reference(bench: &Bench) {
     for (method, mark) in METHODS {
         for variant in VARIANTS {
             let what = format!("{method},{variant}");
-            image(bench, &what);
+            sealed::qcow2(bench, &what);
             let disk = fs::read(bench.path("disk.raw")).unwrap();
             let line = |line: &str| words(&line.replace("$I", &format!("$S --image-opts {mark}image")));
             if !variant.contains("data_file") {
                 bench.instar(line("snapshot -c one $I")).succeeds();
-                qemu_io(bench, mark, &["write -P 7 100k 300k", "write -z 1M 64k"]);
+                sealed::io(bench, mark, &["write -P 7 100k 300k", "write -z 1M 64k"]);
                 let changed = seen(bench, mark, &what);
                 bench.instar(line("snapshot -c two $I")).succeeds();
                 bench.instar(line("snapshot -a one $I")).succeeds();
@@ -111,15 +101,6 @@ fn sizes_snapshots_and_options_change_as_by_the_reference(bench: &Bench) {
     }
 }
 
-fn qemu_io(bench: &Bench, mark: &str, commands: &[&str]) {
-    let mut command = Command::new("qemu-io");
-    command.current_dir(bench.directory()).args(words(&format!("$S --image-opts {mark}image")));
-    for words in commands {
-        command.args(["-c", words]);
-    }
-    Outcome::of(&mut command).succeeds();
-}
-
 /// Both say the same of these.
 const SAID: &[&str] = &[
     "snapshot -c x image",
@@ -142,15 +123,9 @@ const SAID: &[&str] = &[
     "rebase -u -b disk.raw -F raw $S --image-opts $Limage",
 ];
 
-#[track_caller]
-fn agree(pair: &Pair, line: &str) -> bool {
-    let words = words(line);
-    pair.agree(&words.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
 fn changing_says_what_the_reference_says(bench: &Bench) {
-    let pair = Pair::new(bench, &|bench| image(bench, LUKS));
-    let done = SAID.iter().filter(|line| agree(&pair, line)).count();
+    let pair = Pair::new(bench, &|bench| sealed::qcow2(bench, LUKS));
+    let done = SAID.iter().filter(|line| pair.agree(&words(line))).count();
     assert_eq!(done, 6);
 }
 
@@ -189,16 +164,16 @@ const SLOTS: &[&str] = &[
 
 fn key_slots_are_added_and_erased_as_by_the_reference(bench: &Bench) {
     let pair = Pair::new(bench, &|bench| {
-        image(bench, AES);
+        sealed::qcow2(bench, AES);
         fs::rename(bench.path("image"), bench.path("aes")).unwrap();
         bench.qemu(["create", "-q", "-f", "qcow2", "plain", "1M"]).succeeds();
-        image(bench, LUKS);
+        sealed::qcow2(bench, LUKS);
     });
     for line in SLOTS {
         let options = if line.contains('$') { " --image-opts" } else { "" };
         let line = line.replace("$I", "$Limage");
         let line = line.replace("$T", "driver=qcow2,encrypt.key-secret=t,file.filename=image");
-        agree(&pair, &format!("amend $S{options} {line}"));
+        pair.agree(&words(&format!("amend $S{options} {line}")));
         // What each of them left, in the eyes of the other.
         let slots = |outcome: Outcome| {
             let text = outcome.succeeds().text();
@@ -217,7 +192,7 @@ fn layers_with_secrets_of_their_own_are_committed_and_rebased(bench: &Bench) {
         let plain = format!("{mark}image");
         let chain = format!("{plain},{below}");
         let layers = || {
-            image(bench, method);
+            sealed::qcow2(bench, method);
             let create = format!(
                 "convert $S -f raw -O qcow2 -o encrypt.key-secret=t,{method},cluster_size=4k disk.raw base"
             );
@@ -270,7 +245,7 @@ fn layers_with_secrets_of_their_own_are_committed_and_rebased(bench: &Bench) {
 
 /// What leads to the clusters of the LUKS header is one entry of the header only.
 fn counts_of_the_header_are_repaired(bench: &Bench) {
-    image(bench, LUKS);
+    sealed::qcow2(bench, LUKS);
     let sound = fs::read(bench.path("image")).unwrap();
     let extension =
         sound.windows(8).position(|bytes| bytes == [0x05, 0x37, 0xbe, 0x77, 0, 0, 0, 16]).unwrap();
@@ -302,7 +277,7 @@ fn counts_of_the_header_are_repaired(bench: &Bench) {
 
 /// A LUKS header that is sound by itself, in clusters that are not its own.
 fn a_header_in_the_place_of_something_else_is_not_written_to(bench: &Bench) {
-    image(bench, LUKS);
+    sealed::qcow2(bench, LUKS);
     let sound = fs::read(bench.path("image")).unwrap();
     let extension =
         sound.windows(8).position(|bytes| bytes == [0x05, 0x37, 0xbe, 0x77, 0, 0, 0, 16]).unwrap();
@@ -350,7 +325,7 @@ fn a_header_in_the_place_of_something_else_is_not_written_to(bench: &Bench) {
 }
 
 fn a_secret_is_shown_to_nobody(bench: &Bench) {
-    image(bench, LUKS);
+    sealed::qcow2(bench, LUKS);
     for line in [
         "amend -o encrypt.state=active,encrypt.new-secret=t,encrypt.iter-time=10 $S --image-opts $Limage",
         "amend -o encrypt.state=active,encrypt.new-secret=t,encrypt.keyslot=9 $S --image-opts $Limage",

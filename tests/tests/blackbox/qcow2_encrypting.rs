@@ -1,12 +1,11 @@
 //! Encrypted qcow2 images that instar makes, beside qemu-img: methods, variants, messages.
 
 use std::fs;
-use std::process::Command;
 
 use instar_tests::compare::{same_bytes, same_outcome};
 use instar_tests::disk::Piece;
 use instar_tests::ledger::deviates;
-use instar_tests::sealed::{AES, LUKS, words};
+use instar_tests::sealed::{self, AES, LUKS, METHODS, words};
 use instar_tests::{Bench, Outcome, Pair, both_sandboxes, disk};
 
 both_sandboxes!(
@@ -22,9 +21,6 @@ both_sandboxes!(
     an_existing_image_is_overwritten_in_place,
     keys_are_not_made_twice,
 );
-
-/// The methods, each with the mark that [`words`] has for it.
-const METHODS: [(&str, &str); 2] = [(LUKS, "$L"), (AES, "$A")];
 
 const VARIANTS: &[&str] = &[
     "cluster_size=64k",
@@ -82,16 +78,9 @@ const CREATE: &[&str] = &[
     "create -q -f qcow2 $S -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=0,cluster_size=2M image 3M",
 ];
 
-/// The same command lines in two directories.
-#[track_caller]
-fn agree(pair: &Pair, line: &str) -> bool {
-    let words = words(line);
-    pair.agree(&words.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
 fn a_new_image_is_refused_in_the_words_of_the_reference(bench: &Bench) {
     let pair = Pair::new(bench, &|_| {});
-    let done = CREATE.iter().filter(|line| agree(&pair, line)).count();
+    let done = CREATE.iter().filter(|line| pair.agree(&words(line))).count();
     assert_eq!(done, 4);
 }
 
@@ -105,17 +94,6 @@ fn is_sound(bench: &Bench, mark: &str, what: &str) {
     bench.qemu(convert("theirs")).succeeds();
     bench.instar(convert("ours")).succeeds();
     same_bytes(bench, "theirs", "ours", what);
-}
-
-/// qemu-io does that to `image`.
-#[track_caller]
-fn qemu_io(bench: &Bench, mark: &str, commands: &[&str]) {
-    let mut command = Command::new("qemu-io");
-    command.current_dir(bench.directory()).args(words(&format!("$S --image-opts {mark}image")));
-    for words in commands {
-        command.args(["-c", words]);
-    }
-    Outcome::of(&mut command).succeeds();
 }
 
 fn a_new_image_is_empty_and_takes_data(bench: &Bench) {
@@ -134,7 +112,7 @@ fn a_new_image_is_empty_and_takes_data(bench: &Bench) {
                 let zeros = fs::read(bench.path("theirs")).unwrap();
                 assert!(zeros == vec![0; 3 << 20], "{what}");
             }
-            qemu_io(bench, mark, &["write -P 7 100k 70k", "write -z 1M 64k", "write -P 8 2M 512"]);
+            sealed::io(bench, mark, &["write -P 7 100k 70k", "write -z 1M 64k", "write -P 8 2M 512"]);
             is_sound(bench, mark, &what);
         }
     }
@@ -172,7 +150,7 @@ fn a_new_image_in_front_of_another_shows_it(bench: &Bench) {
         assert!(printed.contains("backing_file=base"), "{made}");
         is_sound(bench, mark, method);
         same_bytes(bench, "disk.raw", "theirs", method);
-        qemu_io(bench, mark, &["write -P 7 100k 70k", "write -z 1M 64k"]);
+        sealed::io(bench, mark, &["write -P 7 100k 70k", "write -z 1M 64k"]);
         is_sound(bench, mark, method);
     }
 }
@@ -304,7 +282,7 @@ fn converting_is_refused_in_the_words_of_the_reference(bench: &Bench) {
     bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "plain"]).succeeds();
     for line in CONVERT {
         let words = words(line);
-        same_outcome(bench, &words.iter().map(String::as_str).collect::<Vec<_>>(), line);
+        same_outcome(bench, &words, line);
     }
     // Compressed clusters are not encrypted.
     let line = format!("create -q $S -f qcow2 -o {LUKS},encrypt.key-secret=s empty 8M");
