@@ -10,10 +10,6 @@ use crate::{Outcome, compatibility, deviations, fuzz, tidy, workspace};
 /// Where tests write down which sandbox they ran in, what they skipped, and which deviations they showed.
 const LEDGER: &str = instar_testkit::ledger::VARIABLE;
 
-/// Seconds of the search for inputs that break a rule, after its build. Ours: it finds what a change has just broken; what takes longer
-/// to find is for `cargo xtask fuzz`.
-const SEARCH: u64 = 150;
-
 /// Makes a skip for want of KVM a failure.
 const REQUIRE_KVM: &str = "INSTAR_TEST_NEEDS_KVM";
 
@@ -47,8 +43,8 @@ pub(crate) fn run() -> Outcome {
     println!("── table of compatibility");
     compatibility::check()?;
     tests()?;
-    println!("── search");
-    fuzz::briefly(SEARCH)
+    println!("── corpus of the search");
+    fuzz::replay()
 }
 
 /// Looks for known faults in other people's crates, where there is a program that knows them.

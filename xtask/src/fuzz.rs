@@ -27,18 +27,21 @@ const SLOWEST: &str = "-timeout=30";
 /// MiB of memory that an input may take. Ours.
 const MEMORY: &str = "-rss_limit_mb=3072";
 
-/// Executions of a target after those of its corpus and seeds, where a check must not fail by chance: changes by chance are for
-/// `cargo xtask fuzz`, and those of the ordinary tests are the same every time.
-const EXECUTIONS: u32 = 0;
-
 /// What is asked for on the command line.
 #[derive(Debug, PartialEq)]
 struct Wish {
     targets: Vec<String>,
     seconds: u64,
     merge: bool,
-    /// The same changes in the same order every time, and so many.
-    repeatable: Option<u32>,
+}
+
+/// How long a target is run.
+#[derive(Clone, Copy)]
+enum Until {
+    /// Inputs are changed by chance for so many seconds.
+    Seconds(u64),
+    /// Its corpus and seeds have been run.
+    Replayed,
 }
 
 /// `cargo xtask fuzz [TARGET…] [--minutes N] [--merge]`.
@@ -55,27 +58,14 @@ pub(crate) fn run(words: &[&str]) -> Outcome {
     if wish.targets.is_empty() {
         wish.targets = known;
     }
-    search(&program, &wish)
+    search(&program, &wish.targets, Until::Seconds(wish.seconds), wish.merge)
 }
 
-/// A short run of every target from the committed corpus, on two processors, in so many seconds.
-pub(crate) fn briefly(seconds: u64) -> Outcome {
+/// Every target under the engine, with its corpus and seeds. A check must not fail by chance: changes by chance are for `cargo xtask fuzz`,
+/// and those of the ordinary tests are the same every time.
+pub(crate) fn replay() -> Outcome {
     let program = build()?;
-    let targets = names(&program)?;
-    let each = (2 * seconds / targets.len().max(1) as u64).max(1);
-    let halves = [0, 1].map(|half| Wish {
-        targets: targets.iter().skip(half).step_by(2).cloned().collect(),
-        seconds: each,
-        merge: false,
-        repeatable: Some(EXECUTIONS),
-    });
-    std::thread::scope(|scope| {
-        let runs = halves
-            .each_ref()
-            .map(|wish| scope.spawn(|| search(&program, wish)));
-        runs.into_iter()
-            .try_for_each(|run| run.join().map_err(|_| "a search panicked".to_owned())?)
-    })
+    search(&program, &names(&program)?, Until::Replayed, false)
 }
 
 fn parse(words: &[&str]) -> Result<Wish, String> {
@@ -83,7 +73,6 @@ fn parse(words: &[&str]) -> Result<Wish, String> {
         targets: Vec::new(),
         seconds: 60,
         merge: false,
-        repeatable: None,
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -140,10 +129,10 @@ fn build() -> Result<PathBuf, String> {
 }
 
 /// Searches each target in turn and says how it went.
-fn search(program: &Path, wish: &Wish) -> Outcome {
+fn search(program: &Path, targets: &[String], until: Until, merges: bool) -> Outcome {
     let mut failed = Vec::new();
-    for target in &wish.targets {
-        let (outcome, figures) = one(program, target, wish)?;
+    for target in targets {
+        let (outcome, figures) = one(program, target, until, merges)?;
         println!("{target}: {figures}");
         if let Some(input) = outcome {
             println!("{target}: a rule is broken by {}", input.display());
@@ -157,7 +146,12 @@ fn search(program: &Path, wish: &Wish) -> Outcome {
 }
 
 /// One search; gives the input that broke a rule, and figures.
-fn one(program: &Path, target: &str, wish: &Wish) -> Result<(Option<PathBuf>, String), String> {
+fn one(
+    program: &Path,
+    target: &str,
+    until: Until,
+    merges: bool,
+) -> Result<(Option<PathBuf>, String), String> {
     let work = workspace::root().join(RUNS).join(target);
     let found = work.join("found");
     let crashes = work.join("crashes");
@@ -178,14 +172,12 @@ fn one(program: &Path, target: &str, wish: &Wish) -> Result<(Option<PathBuf>, St
     let status = Command::new(program)
         .env("INSTAR_FUZZ_TARGET", target)
         .args([&found, &kept, &seeds])
-        .arg(format!("-max_total_time={}", wish.seconds))
+        .arg(match until {
+            Until::Seconds(seconds) => format!("-max_total_time={seconds}"),
+            Until::Replayed => "-runs=0".to_owned(),
+        })
         .arg(format!("-artifact_prefix={}/", crashes.display()))
         .args([LONGEST, SLOWEST, MEMORY, "-print_final_stats=1"])
-        .args(
-            wish.repeatable
-                .iter()
-                .flat_map(|runs| ["-seed=1".to_owned(), format!("-runs={runs}")]),
-        )
         .stdout(Stdio::null())
         .stderr(written)
         .status()
@@ -200,7 +192,7 @@ fn one(program: &Path, target: &str, wish: &Wish) -> Result<(Option<PathBuf>, St
             log.display()
         ));
     }
-    if wish.merge && new.is_none() {
+    if merges && new.is_none() {
         merge(program, target, &found, &kept)?;
     }
     Ok((new, figures(&text, began.elapsed())))
