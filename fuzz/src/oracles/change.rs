@@ -23,6 +23,9 @@ const BOUNDS: Bounds = Bounds {
     untrusted: false,
 };
 
+/// Bytes that changes may add to a file. Ours: far more than they do to such small disks.
+const BEHIND: u64 = 16 << 20;
+
 /// Changes of one case.
 const CHANGES: u64 = 4;
 
@@ -64,12 +67,12 @@ enum Step {
 
 fn step(image: &mut Image, kept: &mut BTreeMap<Vec<u8>, Content>, dice: &mut Dice) {
     let before = image.disk();
-    let sound = image.sound();
+    let sound = image.sound() == Some(true) && !image.counts_behind();
     let step = chosen(before.as_ref().map_or(0, Content::len), dice);
     let outcome = image.change(&step);
     let Ok(before) = before else { return };
     // What an image that is not sound shows may change with anything.
-    if sound != Some(true) {
+    if !sound {
         return;
     }
     let after = image
@@ -188,6 +191,22 @@ impl Image {
             Report::Checked(_, said) => Some(is_sound(said)),
             _ => None,
         })
+    }
+
+    /// Whether clusters are counted behind the end of the file, where a check does not look. They are leaks as soon as a change makes the
+    /// file longer, with the reference tool as well.
+    fn counts_behind(&self) -> bool {
+        if self.format != Format::Qcow2 {
+            return false;
+        }
+        let mut content = self.content.clone();
+        content.set_length(content.len() + BEHIND);
+        let longer = Self {
+            format: self.format,
+            content,
+            beside: self.beside.clone(),
+        };
+        longer.sound() != Some(true)
     }
 
     fn change(&mut self, step: &Step) -> Result<(), Failure> {
