@@ -199,13 +199,24 @@ impl Running {
     /// # Panics
     ///
     /// If it does not end.
-    pub fn finish(mut self) -> Outcome {
-        let mut stdout = Stream::of(self.child.stdout.take());
-        let mut stderr = Stream::of(self.child.stderr.take());
+    pub fn finish(self) -> Outcome {
+        let command = self.command.clone();
+        self.finish_within(PATIENCE, usize::MAX)
+            .unwrap_or_else(|| panic!("still running after {PATIENCE:?}: {command}"))
+    }
+
+    /// The same for a program that may hang: it is killed after `patience`. Of each stream `most` bytes are kept, in whole pieces.
+    ///
+    /// # Panics
+    ///
+    /// If the system fails.
+    pub fn finish_within(mut self, patience: Duration, most: usize) -> Option<Outcome> {
+        let mut stdout = Stream::of(self.child.stdout.take(), most);
+        let mut stderr = Stream::of(self.child.stderr.take(), most);
         while stdout.is_open() || stderr.is_open() {
             let mut waited: Vec<PollFd> =
                 [&stdout, &stderr].into_iter().filter_map(Stream::waited_for).collect();
-            self.wait(&mut waited);
+            self.wait(&mut waited, patience)?;
             drop(waited);
             stdout.take();
             stderr.take();
@@ -216,22 +227,22 @@ impl Running {
             None => {
                 let process = Pid::from_child(&self.child);
                 let end = pidfd_open(process, PidfdFlags::empty()).unwrap();
-                self.wait(&mut [PollFd::new(&end, PollFlags::IN)]);
+                self.wait(&mut [PollFd::new(&end, PollFlags::IN)], patience)?;
                 self.child.wait().unwrap()
             }
         };
-        Outcome {
+        Some(Outcome {
             took: self.started.elapsed(),
             command: self.command,
             status,
             stdout: stdout.bytes,
             stderr: stderr.bytes,
-        }
+        })
     }
 
-    /// Waits for one of these to be ready.
-    fn wait(&mut self, files: &mut [PollFd<'_>]) {
-        let left = PATIENCE.saturating_sub(self.started.elapsed());
+    /// Waits for one of these to be ready; kills the program if none is in time.
+    fn wait(&mut self, files: &mut [PollFd<'_>], patience: Duration) -> Option<()> {
+        let left = patience.saturating_sub(self.started.elapsed());
         let ready = loop {
             match poll(files, Some(&left.try_into().unwrap())) {
                 Err(Errno::INTR) => {}
@@ -241,8 +252,9 @@ impl Running {
         if ready == 0 {
             self.child.kill().unwrap();
             self.child.wait().unwrap();
-            panic!("still running after {PATIENCE:?}: {}", self.command);
+            return None;
         }
+        Some(())
     }
 }
 
@@ -251,10 +263,12 @@ struct Stream {
     /// None: at its end.
     file: Option<OwnedFd>,
     bytes: Vec<u8>,
+    /// No more is kept when there are so many.
+    most: usize,
 }
 
 impl Stream {
-    fn of(pipe: Option<impl Into<OwnedFd>>) -> Self {
+    fn of(pipe: Option<impl Into<OwnedFd>>, most: usize) -> Self {
         let file = pipe.map(Into::into);
         if let Some(file) = &file {
             fcntl_setfl(file, OFlags::NONBLOCK).unwrap();
@@ -262,6 +276,7 @@ impl Stream {
         Self {
             file,
             bytes: Vec::new(),
+            most,
         }
     }
 
@@ -279,7 +294,8 @@ impl Stream {
         while let Some(file) = &self.file {
             match read(file, &mut buffer) {
                 Ok(0) => self.file = None,
-                Ok(length) => self.bytes.extend_from_slice(&buffer[..length]),
+                Ok(length) if self.bytes.len() < self.most => self.bytes.extend_from_slice(&buffer[..length]),
+                Ok(_) => {}
                 Err(Errno::AGAIN | Errno::INTR) => return,
                 Err(error) => panic!("a pipe cannot be read: {error}"),
             }
