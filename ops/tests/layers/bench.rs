@@ -6,7 +6,7 @@ use instar_abi::job::{
     Bounds, Commit, Convert, CopyBitmaps, Create, Encryption, NewBacking, RawCreate, Rebase, Seed, Source,
     Target, Verb,
 };
-use instar_abi::{FileFacts, Format, Job, Report};
+use instar_abi::{FileFacts, Format, Job, NamedSecret, Report};
 use instar_disk::Host;
 use instar_testkit::Native;
 
@@ -166,7 +166,12 @@ pub(crate) fn conversion(files: &[FileFacts; 2]) -> Convert {
 
 /// Runs a job on `host`, whose reports go to `native`; gives the last one.
 pub(crate) fn run(host: &dyn Host, native: &Native, job: &Job) -> Report {
-    instar_ops::run(host, job, Vec::new());
+    run_with(host, native, job, Vec::new())
+}
+
+/// The same with secrets.
+pub(crate) fn run_with(host: &dyn Host, native: &Native, job: &Job, secrets: Vec<NamedSecret>) -> Report {
+    instar_ops::run(host, job, secrets);
     native.reports().pop().expect("a last report")
 }
 

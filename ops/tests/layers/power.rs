@@ -1,13 +1,56 @@
 //! Power cuts in the middle of a verb.
 
 use instar_abi::job::Verb;
-use instar_abi::{Job, Report, Slot};
+use instar_abi::{Job, NamedSecret, Report, Slot};
 use instar_testkit::{Content, Native, State, Torn};
 
-use crate::bench::{Bench, assert_done, run};
+use crate::bench::{Bench, assert_done, run, run_with};
 
 /// States that qemu-img judges: one in so many. Ours are judged all.
 const SAMPLE: usize = 60;
+
+/// A job whose power is cut at every moment.
+pub(crate) struct Cut<'a> {
+    pub(crate) bench: &'a Bench,
+    pub(crate) what: &'a str,
+    /// What the job changes, in the order of its slots.
+    pub(crate) files: &'a [&'a str],
+    pub(crate) secrets: Vec<NamedSecret>,
+    /// States that qemu-img judges: one in so many.
+    pub(crate) sample: usize,
+}
+
+impl Cut<'_> {
+    /// Carries out what `job` makes, and has `look` look at what is on the disk after each cut: it is told the moment, and whether
+    /// qemu-img is to judge. Gives how many states there were.
+    pub(crate) fn everywhere(self, job: &dyn Fn(&Native) -> Job, look: &mut dyn FnMut(&str, bool)) -> usize {
+        let Self {
+            bench, what, files, ..
+        } = self;
+        let before: Vec<Content> = files.iter().map(|name| bench.bytes(name).into()).collect();
+        let torn = Torn::default();
+        let job = job(&torn.native);
+        let slots: Vec<Slot> = (0..files.len()).map(|number| Slot(number as u32)).collect();
+        assert_done(&run_with(&torn, &torn.native, &job, self.secrets), what);
+        let after: Vec<Vec<u8>> = files.iter().map(|name| bench.bytes(name)).collect();
+        let state: State = slots.iter().copied().zip(before).collect();
+        let mut number = 0;
+        let states = torn.states(&state, &mut |state, moment| {
+            number += 1;
+            for (slot, name) in slots.iter().zip(files) {
+                state[slot].put(&bench.path(name));
+            }
+            look(&format!("{what}, {moment}"), number % self.sample == 0);
+        });
+        for (name, bytes) in files.iter().zip(&after) {
+            assert!(
+                &bench.bytes(name) == bytes,
+                "{what}: the last state is what was written"
+            );
+        }
+        states
+    }
+}
 
 /// Runs the job that `job` makes of images; after a power cut at any moment the disk that is seen through the first of `files` is
 /// `disk`, and that image is sound but for leaks. Gives how many states were looked at.
@@ -18,43 +61,29 @@ pub(crate) fn survives(
     disk: &[u8],
     job: &dyn Fn(&Bench, &Native) -> Job,
 ) -> usize {
-    let before: Vec<Content> = files.iter().map(|name| bench.bytes(name).into()).collect();
-    let torn = Torn::default();
-    let job = job(bench, &torn.native);
-    // Slots are given in the order of names.
-    let slots: Vec<Slot> = (0..files.len()).map(|number| Slot(number as u32)).collect();
-    assert_done(&run(&torn, &torn.native, &job), what);
-    let after: Vec<Vec<u8>> = files.iter().map(|name| bench.bytes(name)).collect();
-    let state: State = slots.iter().copied().zip(before).collect();
-    let mut number = 0;
-    let states = torn.states(&state, &mut |state, moment| {
-        number += 1;
-        for (slot, name) in slots.iter().zip(files) {
-            state[slot].put(&bench.path(name));
-        }
-        let seen = seen(bench, files[0]);
-        match seen {
+    let cut = Cut {
+        bench,
+        what,
+        files,
+        secrets: Vec::new(),
+        sample: SAMPLE,
+    };
+    cut.everywhere(&|native| job(bench, native), &mut |moment, is_judged| {
+        match seen(bench, files[0]) {
             Ok(seen) if seen == disk => {}
             Ok(seen) => {
                 let wrong = seen.iter().zip(disk).position(|(a, b)| a != b);
                 panic!(
-                    "{what}, {moment}: another disk, from byte {wrong:?} on, of {} bytes",
+                    "{moment}: another disk, from byte {wrong:?} on, of {} bytes",
                     seen.len()
                 );
             }
-            Err(report) => panic!("{what}, {moment}: {report:?}"),
+            Err(report) => panic!("{moment}: {report:?}"),
         }
-        if number % SAMPLE == 0 {
-            judge(bench, &format!("{what}, {moment}"), files, disk);
+        if is_judged {
+            judge(bench, moment, files, disk);
         }
-    });
-    for (name, bytes) in files.iter().zip(&after) {
-        assert!(
-            &bench.bytes(name) == bytes,
-            "{what}: the last state is what was written"
-        );
-    }
-    states
+    })
 }
 
 /// qemu-img sees the same, finds nothing wrong but leaks, and repairs these.

@@ -5,10 +5,10 @@ use instar_abi::job::{
     NewSnapshot, Preallocation, Rebase, Resize, Source, Verb,
 };
 use instar_abi::{Format, ImageText, Job, NamedSecret, Report, Secret, Slot};
-use instar_disk::Host;
-use instar_testkit::{Content, Native, State, Torn};
+use instar_testkit::Native;
 
-use crate::bench::{Bench, conversion, job};
+use crate::bench::{Bench, conversion, job, run_with};
+use crate::power::Cut;
 
 /// States that qemu-img judges: one in so many. Ours are judged all.
 const SAMPLE: usize = 40;
@@ -32,11 +32,6 @@ fn secrets() -> Vec<NamedSecret> {
         named(b"t", b"second"),
         named(NamedSecret::RANDOM, &[7; 32]),
     ]
-}
-
-fn run(host: &dyn Host, native: &Native, job: &Job) -> Report {
-    instar_ops::run(host, job, secrets());
-    native.reports().pop().expect("a last report")
 }
 
 /// An image, and the name of the secret that opens it.
@@ -68,7 +63,12 @@ fn seen(bench: &Bench, keys: &[&str]) -> Result<Vec<u8>, Report> {
             top.below = Below::Given(Box::new(sealed(base.slot, "t")));
         }
         conversion.sources = vec![top];
-        match run(&native, &native, &job(Verb::Convert(conversion), files)) {
+        match run_with(
+            &native,
+            &native,
+            &job(Verb::Convert(conversion), files),
+            secrets(),
+        ) {
             Report::Done(_) => return Ok(bench.bytes("seen.raw")),
             failed => last = Some(failed),
         }
@@ -85,34 +85,30 @@ fn survives(
     make: &dyn Fn(&Native) -> Job,
 ) -> usize {
     let old = seen(bench, keys).unwrap();
-    let before: Vec<Content> = files.iter().map(|name| bench.bytes(name).into()).collect();
-    let torn = Torn::default();
-    let job = make(&torn.native);
-    let slots: Vec<Slot> = (0..files.len()).map(|number| Slot(number as u32)).collect();
-    let done = run(&torn, &torn.native, &job);
-    assert!(matches!(done, Report::Done(_)), "{what}: {done:?}");
-    let after: Vec<Vec<u8>> = files.iter().map(|name| bench.bytes(name)).collect();
-    let new = seen(bench, keys).unwrap();
-    let state: State = slots.iter().copied().zip(before).collect();
-    let mut number = 0;
-    let states = torn.states(&state, &mut |state, moment| {
-        number += 1;
-        for (slot, name) in slots.iter().zip(files) {
-            state[slot].put(&bench.path(name));
+    let mut new = None;
+    let cut = Cut {
+        bench,
+        what,
+        files,
+        secrets: secrets(),
+        sample: SAMPLE,
+    };
+    let states = cut.everywhere(make, &mut |moment, is_judged| {
+        let found = seen(bench, keys).unwrap_or_else(|report| panic!("{moment}: {report:?}"));
+        if is_judged {
+            judge(bench, moment, keys, &found);
         }
-        let found = seen(bench, keys).unwrap_or_else(|report| panic!("{what}, {moment}: {report:?}"));
-        assert!(found == old || found == new, "{what}, {moment}: another disk");
-        if number % SAMPLE == 0 {
-            judge(bench, &format!("{what}, {moment}"), keys, &found);
+        if found != old {
+            let new = new.get_or_insert_with(|| found.clone());
+            assert!(found == *new, "{moment}: another disk");
         }
     });
-    for (name, bytes) in files.iter().zip(&after) {
-        assert!(
-            &bench.bytes(name) == bytes,
-            "{what}: the last state is what was written"
-        );
-    }
-    judge(bench, what, keys, &new);
+    let last = seen(bench, keys).unwrap();
+    assert!(
+        last == new.unwrap_or(old),
+        "{what}: the disk from after is another one"
+    );
+    judge(bench, what, keys, &last);
     states
 }
 
