@@ -1,11 +1,9 @@
 //! One run of a verb over files in memory, and what holds for every run.
 
-use instar_abi::job::{
-    Bounds, Convert, CopyBitmaps, Create, Encryption, RawCreate, Seed, Source, Target, Verb,
-};
+use instar_abi::job::{Bounds, Convert, Create, Encryption, RawCreate, Seed, Source, Target, Verb};
 use instar_abi::report::{Done, Failure};
 use instar_abi::{FileFacts, ImageText, Job, NamedSecret, Report, Secret, Slot, limits};
-use instar_testkit::{Content, words};
+use instar_testkit::{Content, jobs, words};
 
 use crate::memory::Memory;
 
@@ -102,23 +100,10 @@ pub const fn made(slot: Slot, create: Create) -> Target {
     }
 }
 
-/// A plain conversion.
+/// A plain conversion of one source.
 #[must_use]
 pub fn conversion(source: Source, target: Target) -> Convert {
-    Convert {
-        sources: vec![source],
-        target,
-        sparse: 4096,
-        compress: false,
-        target_is_zero: false,
-        layer_only: false,
-        rate: 0,
-        watched: false,
-        salvage: false,
-        checksum: None,
-        bitmaps: CopyBitmaps::No,
-        offload: false,
-    }
+    jobs::conversion(vec![source], target)
 }
 
 /// The disk that an image shows, as a raw image.

@@ -31,6 +31,7 @@ pub mod elf;
 pub mod faults;
 pub mod heap;
 pub mod image;
+pub mod jobs;
 pub mod lay;
 pub mod ledger;
 mod native;

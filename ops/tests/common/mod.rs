@@ -49,18 +49,8 @@ pub(crate) fn run(native: &Native, files: &[FileFacts], verb: Verb) -> Report {
 /// A conversion of all but the last file to the last.
 pub(crate) fn conversion(files: &[FileFacts]) -> Convert {
     let (target, sources) = files.split_last().unwrap();
-    Convert {
-        sources: sources.iter().map(|facts| source(facts.slot)).collect(),
-        target: raw_target(target.slot, false),
-        sparse: 4096,
-        compress: false,
-        target_is_zero: false,
-        layer_only: false,
-        rate: 0,
-        watched: false,
-        salvage: false,
-        offload: false,
-        checksum: None,
-        bitmaps: instar_abi::job::CopyBitmaps::No,
-    }
+    instar_testkit::jobs::conversion(
+        sources.iter().map(|facts| source(facts.slot)).collect(),
+        raw_target(target.slot, false),
+    )
 }

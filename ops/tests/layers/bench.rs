@@ -3,8 +3,7 @@
 use std::ops::Deref;
 
 use instar_abi::job::{
-    Bounds, Commit, Convert, CopyBitmaps, Create, Encryption, NewBacking, RawCreate, Rebase, Seed, Source,
-    Target, Verb,
+    Bounds, Commit, Convert, Create, Encryption, NewBacking, RawCreate, Rebase, Seed, Source, Target, Verb,
 };
 use instar_abi::{FileFacts, Format, Job, NamedSecret, Report};
 use instar_disk::Host;
@@ -142,26 +141,16 @@ pub(crate) fn job(verb: Verb, files: Vec<FileFacts>) -> Job {
 
 /// A conversion of the first file to the second, raw.
 pub(crate) fn conversion(files: &[FileFacts; 2]) -> Convert {
-    Convert {
-        sources: vec![Source::new(files[0].slot, None)],
-        target: Target {
+    instar_testkit::jobs::conversion(
+        vec![Source::new(files[0].slot, None)],
+        Target {
             slot: files[1].slot,
             create: Create::Raw(RawCreate::default()),
             existing: false,
             backing: None,
             encrypt: Encryption::default(),
         },
-        sparse: 4096,
-        compress: false,
-        target_is_zero: false,
-        layer_only: false,
-        rate: 0,
-        watched: false,
-        salvage: false,
-        offload: false,
-        checksum: None,
-        bitmaps: CopyBitmaps::No,
-    }
+    )
 }
 
 /// Runs a job on `host`, whose reports go to `native`; gives the last one.
