@@ -4,22 +4,24 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
-const SOURCE: &str = "src/hurry.c";
+const SOURCES: [&str; 2] = ["src/oracle/hurry.c", "src/oracle/kept.c"];
 
 fn main() -> Result<(), String> {
-    println!("cargo:rerun-if-changed={SOURCE}");
+    for source in SOURCES {
+        println!("cargo:rerun-if-changed={source}");
+    }
     println!("cargo:rerun-if-env-changed=CC");
-    let output = Path::new(&env::var_os("OUT_DIR").ok_or("cargo does not say where")?).join("hurry.so");
+    let output = Path::new(&env::var_os("OUT_DIR").ok_or("cargo does not say where")?).join("oracle.so");
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let done = Command::new(&compiler)
-        .args(["-shared", "-fPIC", "-O2", "-o"])
+        .args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-o"])
         .arg(&output)
-        .arg(SOURCE)
+        .args(SOURCES)
         .status()
         .map_err(|error| format!("{compiler}: {error} (a C compiler is needed, package gcc)"))?;
     if !done.success() {
-        return Err(format!("{compiler} cannot compile {SOURCE}"));
+        return Err(format!("{compiler} cannot compile {SOURCES:?}"));
     }
-    println!("cargo:rustc-env=HURRY={}", output.display());
+    println!("cargo:rustc-env=ORACLE={}", output.display());
     Ok(())
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(command: &mut Command, directory: &Path) -> Ended {
         .current_dir(directory)
         .env("LC_ALL", "C")
         .env("TZ", "UTC");
-    match Running::start(command).finish_within(PATIENCE, MOST) {
+    match Running::of(command).finish_within(PATIENCE, MOST) {
         Some(outcome) => Ended {
             code: outcome.code(),
             signal: outcome.status.signal(),

@@ -1,9 +1,9 @@
 //! A directory in which the tools work.
 
+use crate::Outcome;
 use std::fs::OpenOptions;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
 use rustix::fs::{XattrFlags, setxattr};
 use tempfile::{Builder, TempDir};
@@ -90,7 +90,7 @@ impl Bench {
 
     /// Runs qemu-img with the words of `line`, whatever comes of it.
     #[must_use]
-    pub fn try_qemu_img(&self, line: &str) -> Output {
+    pub fn try_qemu_img(&self, line: &str) -> Outcome {
         let words: Vec<&str> = line.split_whitespace().collect();
         oracle::run_in(self.directory(), &words)
     }

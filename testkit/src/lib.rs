@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  oracle        qemu-img and qemu-io, and what they say
+//!  Outcome       how a program ended, Running one that has not yet
 //!  bench         a directory in which they work, in memory where there is enough of it
 //!  pattern       bytes that say where they belong
 //!  Dice          choices, the same for the same seed
@@ -38,6 +39,7 @@ mod native;
 pub mod oracle;
 mod packed;
 pub mod pattern;
+mod process;
 pub mod resizing;
 mod sparse;
 mod spawn;
@@ -49,4 +51,5 @@ pub use faults::{Asked, Content, Counting, Failing, Full, State, Torn, Watch, Wa
 pub use instar_abi::Report;
 pub use native::Native;
 pub use packed::packed;
+pub use process::{Outcome, Running};
 pub use words::words;

@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use instar_disk::job::Preallocation;
 use instar_disk::{Edit, Fault, File, FileFacts, Host, Image, Kind, Resizing, Result, Sealed};
 
 use crate::conformance::Open;
-use crate::{Failing, Native, State, Torn};
+use crate::{Failing, Native, State, Torn, oracle};
 
 /// A driver's `edit`.
 pub type Editing = for<'h> fn(File<'h>) -> Result<Box<dyn Edit + 'h>>;
@@ -198,9 +197,8 @@ impl Resizer {
 
     /// qemu-img reads this disk from the image.
     fn is_read_as(&self, path: &Path, raw: &Path, what: &str) {
-        let run = |arguments: &[&str]| Command::new("qemu-img").args(arguments).output().unwrap();
         let (path, raw) = (path.to_str().unwrap(), raw.to_str().unwrap());
-        let info = run(&["info", "-f", self.format, "--output=json", path]);
+        let info = oracle::run(&["info", "-f", self.format, "--output=json", path]);
         let text =
             String::from_utf8_lossy(&info.stdout).into_owned() + &String::from_utf8_lossy(&info.stderr);
         let size = std::fs::metadata(raw).unwrap().len().next_multiple_of(SECTOR);
@@ -211,7 +209,7 @@ impl Resizer {
             .map(|line| line.chars().filter(char::is_ascii_digit).collect::<String>());
         assert_eq!(last.as_deref(), Some(size.to_string().as_str()), "{what}: {text}");
         if size <= WHOLE {
-            let compared = run(&["compare", "-f", self.format, "-F", "raw", path, raw]);
+            let compared = oracle::run(&["compare", "-f", self.format, "-F", "raw", path, raw]);
             assert!(compared.status.success(), "{what}: {compared:?}");
             return;
         }
@@ -223,7 +221,7 @@ impl Resizer {
                 )
             };
             let [ours, other] = [window(self.format, path), window("raw", raw)];
-            let compared = run(&["compare", "--image-opts", &ours, &other]);
+            let compared = oracle::run(&["compare", "--image-opts", &ours, &other]);
             assert!(compared.status.success(), "{what}, at {offset}: {compared:?}");
         }
     }

@@ -197,12 +197,16 @@ impl Bench {
 
     /// Runs the installed qemu-img.
     pub fn qemu<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
-        Outcome::of(
-            Reference::installed()
-                .program("qemu-img")
-                .current_dir(self.directory())
-                .env("LC_ALL", "C")
-                .args(arguments),
-        )
+        self.installed("qemu-img", arguments)
+    }
+
+    /// Runs the installed qemu-io.
+    pub fn qemu_io<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+        self.installed("qemu-io", arguments)
+    }
+
+    fn installed<S: AsRef<OsStr>>(&self, name: &str, arguments: impl IntoIterator<Item = S>) -> Outcome {
+        let mut program = Reference::installed().program(name);
+        Outcome::of(program.current_dir(self.directory()).env("LC_ALL", "C").args(arguments))
     }
 }

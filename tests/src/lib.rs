@@ -37,7 +37,6 @@ pub mod holder;
 pub mod ledger;
 pub mod missing;
 mod pair;
-mod process;
 pub mod reference;
 pub mod seal;
 pub mod sealed;
@@ -45,9 +44,8 @@ pub mod variant;
 
 pub use bench::{Bench, Sandbox};
 pub use binary::path as instar_path;
-pub use instar_testkit::Dice;
+pub use instar_testkit::{Dice, Outcome, Running};
 pub use pair::Pair;
-pub use process::{Outcome, Running};
 pub use reference::Reference;
 
 /// Makes two tests of each function that takes a [`Bench`], one a sandbox: `NAME::kvm` and `NAME::process`.

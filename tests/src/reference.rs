@@ -76,12 +76,10 @@ impl Reference {
     /// One of its programs, for example `qemu-img`.
     #[must_use]
     pub fn program(&self, name: &str) -> Command {
-        let mut program = match &self.bin {
-            Some(bin) => Command::new(bin.join(name)),
-            None => Command::new(name),
-        };
-        oracle::hurried(&mut program);
-        program
+        match &self.bin {
+            Some(bin) => oracle::program(bin.join(name)),
+            None => oracle::program(name),
+        }
     }
 
     /// The profile under which instar is compared with it. A release without one is found by the package that is installed.

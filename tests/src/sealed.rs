@@ -1,7 +1,5 @@
 //! LUKS disks and encrypted qcow2 images in tests: what they are sealed with, and what qemu-img finds in them.
 
-use std::process::Command;
-
 use crate::{Bench, Outcome, disk};
 
 /// The object that every one of them is opened with.
@@ -58,12 +56,9 @@ pub fn qcow2(bench: &Bench, options: &str) {
 /// If it cannot.
 #[track_caller]
 pub fn io(bench: &Bench, mark: &str, commands: &[&str]) {
-    let mut command = Command::new("qemu-io");
-    command.current_dir(bench.directory()).args(words(&format!("$S --image-opts {mark}image")));
-    for words in commands {
-        command.args(["-c", words]);
-    }
-    Outcome::of(&mut command).succeeds();
+    let image = words(&format!("$S --image-opts {mark}image"));
+    let commands = commands.iter().flat_map(|words| ["-c".to_owned(), (*words).to_owned()]);
+    bench.qemu_io(image.into_iter().chain(commands)).succeeds();
 }
 
 /// Whether these bytes are those of an encrypted qcow or qcow2 image.

@@ -198,12 +198,9 @@ pub fn io(bench: &Bench, image: &str, commands: &[&str]) {
 
 /// The same for an image of another format.
 pub fn io_as(bench: &Bench, format: &str, image: &str, commands: &[&str]) {
-    let mut command = std::process::Command::new("qemu-io");
-    command.current_dir(bench.directory()).args(["-f", format, "-d", "unmap"]);
-    for words in commands {
-        command.args(["-c", words]);
-    }
-    let outcome = crate::Outcome::of(command.arg(image));
+    let options = ["-f", format, "-d", "unmap"];
+    let commands = commands.iter().flat_map(|words| ["-c", words]);
+    let outcome = bench.qemu_io(options.into_iter().chain(commands).chain([image]));
     assert_eq!(outcome.code(), Some(0), "{outcome}");
     assert!(!outcome.text().contains("failed"), "{outcome}");
 }
@@ -361,19 +358,7 @@ fn snapshots(bench: &Bench) {
 fn dirty(bench: &Bench) {
     create(bench, &["-o", "lazy_refcounts=on", "image", "4M"]);
     fs::write(bench.path("piece"), disk::pattern(0, 300 << 10, 21)).unwrap();
-    let mut command = std::process::Command::new("qemu-io");
-    command.current_dir(bench.directory()).args([
-        "-f",
-        "qcow2",
-        "-c",
-        "write -s piece 0 300k",
-        "-c",
-        "flush",
-        "-c",
-        "sigraise 9",
-        "image",
-    ]);
-    crate::Outcome::of(&mut command);
+    bench.qemu_io(["-f", "qcow2", "-c", "write -s piece 0 300k", "-c", "flush", "-c", "sigraise 9", "image"]);
     fs::remove_file(bench.path("piece")).unwrap();
     assert_eq!(crate::compare::qemu_info(bench, "image")["dirty-flag"], true);
 }

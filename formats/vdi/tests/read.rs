@@ -10,7 +10,7 @@ use std::path::Path;
 
 use instar_testkit::Bench;
 use instar_testkit::image::read_all;
-use instar_testkit::oracle::{qemu, qemu_reads, text};
+use instar_testkit::oracle::{qemu, qemu_io, qemu_reads, text};
 use instar_testkit::pattern::{MIB, assert_same, pattern};
 
 /// Sizes around a sector, a block, and a sector of the map (128 blocks).
@@ -69,14 +69,10 @@ fn reads_an_image_whose_places_are_out_of_order() {
     let image = dir.path("disk.vdi");
     qemu(&["create", "-q", "-f", "vdi", text(&image), "6M"]);
     for (block, value) in [(4, 4), (1, 1), (2, 2), (0, 9)] {
-        let write = format!("write -P {value} {}k 4k", block * 1024 + 512);
-        assert!(
-            std::process::Command::new("qemu-io")
-                .args(["-f", "vdi", "-c", &write, text(&image)])
-                .output()
-                .unwrap()
-                .status
-                .success()
+        qemu_io(
+            "vdi",
+            &image,
+            &format!("write -P {value} {}k 4k", block * 1024 + 512),
         );
     }
     let ours = read_all(instar_vdi::open, &image).unwrap();

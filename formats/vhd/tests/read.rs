@@ -9,12 +9,10 @@
 
 mod build;
 
-use std::process::Command;
-
 use build::{ByHand, dynamic, seal};
 use instar_disk::{File, Kind};
 use instar_testkit::image::{read_all, read_image};
-use instar_testkit::oracle::{info_number, qemu, qemu_reads, text};
+use instar_testkit::oracle::{info_number, qemu, qemu_io, qemu_reads, text};
 use instar_testkit::pattern::{MIB, assert_same, pattern};
 use instar_testkit::{Bench, Native};
 
@@ -87,11 +85,11 @@ fn reads_blocks_out_of_order_as_qemu_img_does() {
     let image = dir.path("disk.vhd");
     qemu(&["create", "-q", "-f", "vpc", text(&image), "12M"]);
     for (block, value) in [(4, 4), (1, 1), (2, 2), (0, 9)] {
-        let write = format!("write -P {value} {}k 4k", block * 2048 + 512);
-        let output = Command::new("qemu-io")
-            .args(["-f", "vpc", "-c", &write, text(&image)])
-            .output();
-        assert!(output.unwrap().status.success());
+        qemu_io(
+            "vpc",
+            &image,
+            &format!("write -P {value} {}k 4k", block * 2048 + 512),
+        );
     }
     let ours = read_all(instar_vhd::open, &image).unwrap();
     assert_eq!(ours[(4 * 2048 + 512) * 1024], 4);

@@ -10,13 +10,12 @@
 mod build;
 
 use std::path::Path;
-use std::process::Command;
 
 use build::{ByHand, DATA, header, put, regions};
 use instar_disk::fault::vhdx as faults;
 use instar_disk::{File, Kind};
 use instar_testkit::image::{read_all, read_image, read_range};
-use instar_testkit::oracle::{info_number, qemu, qemu_complaint, qemu_reads, text};
+use instar_testkit::oracle::{info_number, qemu, qemu_complaint, qemu_io, qemu_reads, text};
 use instar_testkit::pattern::{MIB, assert_same, pattern};
 use instar_testkit::{Bench, Native};
 use instar_vhdx::raw;
@@ -124,11 +123,11 @@ fn reads_blocks_out_of_order_as_qemu_img_does() {
         "6M",
     ]);
     for (block, value) in [(4, 4), (1, 1), (2, 2), (0, 9), (3, 7)] {
-        let write = format!("write -P {value} {}k 4k", block * 1024 + 512);
-        let output = Command::new("qemu-io")
-            .args(["-f", "vhdx", "-c", &write, text(&image)])
-            .output();
-        assert!(output.unwrap().status.success());
+        qemu_io(
+            "vhdx",
+            &image,
+            &format!("write -P {value} {}k 4k", block * 1024 + 512),
+        );
     }
     let ours = read_all(instar_vhdx::open, &image).unwrap();
     assert_eq!(ours[(4 * 1024 + 512) * 1024], 4);

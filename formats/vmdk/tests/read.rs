@@ -12,7 +12,7 @@ mod common;
 use common::{Bench, GRAIN, SPLIT, disk, pattern, read_range};
 use instar_disk::report::Specific;
 use instar_disk::{File, fault};
-use instar_testkit::Native;
+use instar_testkit::{Native, oracle};
 
 const ALL: [&str; 5] = [
     "monolithicSparse",
@@ -284,14 +284,5 @@ fn probing_agrees_with_qemu_img() {
 }
 
 fn io(bench: &Bench, name: &str, command: &str) {
-    let status = std::process::Command::new("qemu-io")
-        .args(["-f", "vmdk", "-c", command, name])
-        .current_dir(bench.directory())
-        .output()
-        .expect("these tests need qemu-io");
-    assert!(
-        status.status.success(),
-        "{command}: {}",
-        String::from_utf8_lossy(&status.stderr)
-    );
+    oracle::qemu_io_in(bench.directory(), "vmdk", name, &[command]);
 }

@@ -5,7 +5,7 @@ use instar_abi::job::{
     NewSnapshot, Preallocation, Rebase, Resize, Source, Verb,
 };
 use instar_abi::{Format, ImageText, Job, NamedSecret, Report, Secret, Slot};
-use instar_testkit::Native;
+use instar_testkit::{Native, Outcome, oracle};
 
 use crate::bench::{Bench, conversion, job, run_with};
 use crate::power::Cut;
@@ -166,7 +166,7 @@ fn write(bench: &Bench, key: &str, image: &str, commands: &[&str]) {
         _ => "",
     };
     let opened = format!("driver=qcow2,encrypt.key-secret={key},file.filename={image}{below}");
-    let mut program = std::process::Command::new("qemu-io");
+    let mut program = oracle::program("qemu-io");
     program
         .current_dir(bench.directory())
         .args(SECRETS.split(' '))
@@ -174,8 +174,8 @@ fn write(bench: &Bench, key: &str, image: &str, commands: &[&str]) {
     for command in commands {
         program.args(["-c", command]);
     }
-    let output = program.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    let outcome = Outcome::of(&mut program);
+    assert_eq!(outcome.code(), Some(0), "{outcome}");
 }
 
 fn change(change: Change) -> impl Fn(&Native) -> Verb {

@@ -1,12 +1,11 @@
 //! Images that exist and are written to.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use instar_disk::{Action, File, Host, Io, Result, Target};
 
 use super::{Format, Sound, Tally, walk};
-use crate::{Failing, Native};
+use crate::{Failing, Native, Outcome, oracle};
 
 /// Takes an existing image as a target of so many bytes.
 pub type Existing = for<'h> fn(File<'h>, u64) -> Result<Box<dyn Target + 'h>>;
@@ -108,8 +107,8 @@ fn finish_beside(existing: Existing, path: &Path, before: &[u8]) {
     fill(&host, existing(File::new(&host, facts), 0).unwrap()).unwrap();
 }
 
-fn qemu_img(verb: &str, files: &[&Path]) -> Output {
-    Command::new("qemu-img").arg(verb).args(files).output().unwrap()
+fn qemu_img(verb: &str, files: &[&Path]) -> Outcome {
+    Outcome::of(oracle::program("qemu-img").arg(verb).args(files))
 }
 
 /// Data for some units, zeros for others, wherever they are.

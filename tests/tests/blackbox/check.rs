@@ -1,7 +1,6 @@
 //! `check`: what it finds, counts and returns is what the installed qemu-img does, byte for byte.
 
 use std::fs;
-use std::process::Command;
 
 use instar_tests::craft::{COMPRESSED, COPIED, Crafted, field};
 use instar_tests::ledger::deviates;
@@ -60,12 +59,8 @@ fn foreign(bench: &Bench, format: &str, size: &str, commands: &[&str]) {
         words.extend(["-o", "block_size=1M"]);
     }
     bench.qemu(words.into_iter().chain(["image", size])).succeeds();
-    let mut io = Command::new("qemu-io");
-    io.current_dir(bench.directory()).args(["-f", format, "image"]);
-    for command in commands {
-        io.args(["-c", command]);
-    }
-    Outcome::of(&mut io).succeeds();
+    let commands = commands.iter().flat_map(|command| ["-c", command]);
+    bench.qemu_io(["-f", format, "image"].into_iter().chain(commands)).succeeds();
 }
 
 both_sandboxes!(

@@ -320,9 +320,7 @@ fn data_of_an_emptied_image_in_another_file_goes_as_with_qemu_img(bench: &Bench)
 fn an_overlay_of_a_vmdk_is_readable_when_it_was_committed(bench: &Bench) {
     bench.qemu(["create", "-q", "-f", "vmdk", "base", "2M"]).succeeds();
     bench.qemu(["create", "-q", "-f", "vmdk", "-b", "base", "-F", "vmdk", "image"]).succeeds();
-    let words = ["-f", "vmdk", "-c", "write -P 7 64k 70k", "image"];
-    let written = std::process::Command::new("qemu-io").args(words).current_dir(bench.directory()).output();
-    assert!(written.unwrap().status.success());
+    bench.qemu_io(["-f", "vmdk", "-c", "write -P 7 64k 70k", "image"]).succeeds();
     copies(bench, &["base", "image"]);
     keep_disk(bench, "image", "before.raw");
     bench.instar(["commit", "image"]).succeeds();

@@ -341,9 +341,7 @@ fn reads_chains_of_vmdk(bench: &Bench) {
     bench.qemu(["convert", "-f", "raw", "-O", "vmdk", "disk.raw", "base.vmdk"]).succeeds();
     bench.qemu(["create", "-q", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "image"]).succeeds();
     fs::write(bench.path("piece"), disk::pattern(0, 70_000 / 512 * 512, 77)).unwrap();
-    let mut write = std::process::Command::new("qemu-io");
-    write.current_dir(bench.directory()).args(["-f", "vmdk", "-c", "write -s piece 1M 69632", "image"]);
-    assert_eq!(instar_tests::Outcome::of(&mut write).code(), Some(0));
+    bench.qemu_io(["-f", "vmdk", "-c", "write -s piece 1M 69632", "image"]).succeeds();
     for words in [["-O", "raw"].as_slice(), &["-O", "qcow2"], &["-O", "vmdk"]] {
         let all = |target| ["convert"].into_iter().chain(words.iter().copied()).chain(["image", target]);
         bench.qemu(all("theirs")).succeeds();

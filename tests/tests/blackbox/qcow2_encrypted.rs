@@ -137,14 +137,9 @@ fn each_layer_has_its_own_secret(bench: &Bench) {
     bench.qemu(words(create)).succeeds();
     let below = "backing.driver=qcow2,backing.encrypt.key-secret=s,backing.file.filename=base";
     let chain = format!("driver=qcow2,encrypt.key-secret=t,file.filename=top,{below}");
-    let mut write = std::process::Command::new("qemu-io");
-    write.current_dir(bench.directory()).args(words(&format!("$S --image-opts {chain}"))).args([
-        "-c",
-        "write -P 9 70k 200k",
-        "-c",
-        "write -z 1M 64k",
-    ]);
-    assert!(write.status().unwrap().success());
+    let mut write = words(&format!("$S --image-opts {chain}"));
+    write.extend(["-c", "write -P 9 70k 200k", "-c", "write -z 1M 64k"].map(str::to_owned));
+    bench.qemu_io(write).succeeds();
     for (program, out) in [("theirs", "theirs.raw"), ("ours", "ours.raw")] {
         let line = words(&format!("convert $S --image-opts {chain} -O raw {out}"));
         if program == "theirs" {
@@ -163,12 +158,7 @@ fn each_layer_has_its_own_secret(bench: &Bench) {
 fn a_snapshot_is_read_with_the_same_key(bench: &Bench) {
     sealed::qcow2(bench, LUKS);
     bench.qemu(words("snapshot -c before $S --image-opts $Limage")).succeeds();
-    let mut write = std::process::Command::new("qemu-io");
-    write
-        .current_dir(bench.directory())
-        .args(words("$S --image-opts $Limage"))
-        .args(["-c", "write -P 9 0 1M"]);
-    assert!(write.status().unwrap().success());
+    sealed::io(bench, LUKS, &["write -P 9 0 1M"]);
     bench.instar(words("convert -l before $S --image-opts $Limage -O raw out")).succeeds();
     same_bytes(bench, "disk.raw", "out", "the snapshot");
     bench.qemu(words("convert $S --image-opts $Limage -O raw theirs")).succeeds();

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::process::Command;
 
 use instar_tests::compare::same_bytes;
 use instar_tests::sealed::{self, AES, LUKS, METHODS, words};
@@ -201,17 +200,10 @@ fn layers_with_secrets_of_their_own_are_committed_and_rebased(bench: &Bench) {
                 "create -q $S -f qcow2 -u -o encrypt.key-secret=s,{method} -b base -F qcow2 image 5M"
             );
             bench.qemu(words(&create)).succeeds();
-            let mut write = Command::new("qemu-io");
-            write.current_dir(bench.directory()).args(words(&format!("$S --image-opts {chain}")));
-            write.args([
-                "-c",
-                "write -P 9 100k 300k",
-                "-c",
-                "write -z 1M 70k",
-                "-c",
-                "write -P 8 4900k 100k",
-            ]);
-            Outcome::of(&mut write).succeeds();
+            let writes = ["write -P 9 100k 300k", "write -z 1M 70k", "write -P 8 4900k 100k"];
+            let writes = writes.iter().flat_map(|write| ["-c".to_owned(), (*write).to_owned()]);
+            let image = words(&format!("$S --image-opts {chain}"));
+            bench.qemu_io(image.into_iter().chain(writes)).succeeds();
             bench.qemu(words(&format!("convert $S --image-opts {chain} -O raw wanted"))).succeeds();
         };
         let is_wanted = |image: &str, what: &str| {

@@ -84,10 +84,7 @@ fn scribble(bench: &Bench, dice: &mut Dice, name: &str, format: &str) {
         if format == "qcow2" {
             io(bench, name, &[&format!("write {what} {start} {length}")]);
         } else {
-            let mut write = Command::new("qemu-io");
-            let words = ["-f", format, "-c", &format!("write {what} {start} {length}"), name];
-            let outcome = write.current_dir(bench.directory()).args(words).output().unwrap();
-            assert!(outcome.status.success(), "{outcome:?}");
+            bench.qemu_io(["-f", format, "-c", &format!("write {what} {start} {length}"), name]).succeeds();
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `check -r`: what it repairs, says and leaves is what the installed qemu-img does, byte for byte.
 
 use std::fs;
-use std::process::Command;
 
 use instar_tests::compare::{checks_clean, checks_clean_as, same_bytes};
 use instar_tests::craft::{COMPRESSED, COPIED, Crafted, field};
@@ -436,9 +435,7 @@ fn repair_keeps_snapshots_beside_bitmaps(bench: &Bench) {
 
 fn repair_replays_the_log_of_a_vhdx_as_qemu_img_does(bench: &Bench) {
     bench.qemu(["create", "-q", "-f", "vhdx", "-o", "block_size=1M", "image", "8M"]).succeeds();
-    let mut write = Command::new("qemu-io");
-    Outcome::of(write.current_dir(bench.directory()).args(["-f", "vhdx", "-c", "write -P 7 0 1M", "image"]))
-        .succeeds();
+    bench.qemu_io(["-f", "vhdx", "-c", "write -P 7 0 1M", "image"]).succeeds();
     let edited = Edited::open(&bench.path("image"));
     let end = edited.end();
     let place = end - (1 << 20);

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::process::Command;
 
 use instar_tests::compare::{agree, same_bytes};
 use instar_tests::disk;
@@ -56,9 +55,7 @@ fn all_agree(bench: &Bench, format: &str, what: &str) {
 
 /// Writes into an image with QEMU's own tool.
 fn write(bench: &Bench, format: &str, image: &str, command: &str) {
-    let mut io = Command::new("qemu-io");
-    io.current_dir(bench.directory()).args(["-f", format, "-c", command, image]);
-    assert_eq!(Outcome::of(&mut io).code(), Some(0), "{command}");
+    bench.qemu_io(["-f", format, "-c", command, image]).succeeds();
 }
 
 /// A descriptor of one flat extent, `flat`, which is `disk.raw`.

@@ -5,6 +5,7 @@ use std::path::Path;
 use instar_codecs::Decoder;
 use instar_disk::job::Preallocation;
 use instar_disk::{Distant, Edit, Fault, FileFacts, Resizing, fault};
+use instar_testkit::oracle::{self, text};
 use instar_testkit::{Failing, Native};
 
 use crate::power::{act, assert_clean, disk, survives_by};
@@ -202,11 +203,7 @@ fn a_stop_while_the_refcount_table_grows_leaves_nothing_uncounted() {
         let mut edit = instar_qcow2::edit(file).unwrap();
         let outcome = resize(&mut *edit, to, &[], None, &bench, "image");
         drop(edit);
-        let checked = std::process::Command::new("qemu-img")
-            .args(["check", "-f", "qcow2"])
-            .arg(&path)
-            .output()
-            .unwrap();
+        let checked = oracle::run(&["check", "-f", "qcow2", text(&path)]);
         assert!(
             matches!(checked.status.code(), Some(0 | 3)),
             "after {allowed} changes: {}",

@@ -15,7 +15,6 @@ pub mod build;
 
 use std::ops::Deref;
 use std::path::Path;
-use std::process::Output;
 
 use instar_codecs::{Decoder, Encoder};
 use instar_disk::job::{Seed, VmdkCreate, VmdkSubformat};
@@ -23,7 +22,7 @@ use instar_disk::report::Info;
 use instar_disk::vmdk::extent_files;
 use instar_disk::{Fault, File, Image, ImageText, Kind, Target};
 use instar_testkit::pattern::{assert_same, is_zero};
-use instar_testkit::{Native, oracle, pattern};
+use instar_testkit::{Native, Outcome, oracle, pattern};
 
 pub const GRAIN: usize = 64 << 10;
 pub const SPLIT: u64 = 2 << 30;
@@ -45,7 +44,7 @@ impl Bench {
     }
 
     /// Runs qemu-img, whatever comes of it.
-    pub fn try_qemu(&self, arguments: &[&str]) -> Output {
+    pub fn try_qemu(&self, arguments: &[&str]) -> Outcome {
         oracle::run_in(self.directory(), arguments)
     }
 

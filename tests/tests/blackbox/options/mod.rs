@@ -136,7 +136,8 @@ fn same_disk(bench: &Bench, name: &str, what: &str) {
         let raw = format!("{who}.raw");
         // A data file is looked for where the program is called.
         let read = Outcome::of(
-            Command::new("qemu-img")
+            instar_tests::Reference::installed()
+                .program("qemu-img")
                 .current_dir(bench.path(who))
                 .args(["convert", "-O", "raw", name])
                 .arg(bench.path(&raw)),

@@ -1,14 +1,21 @@
 //! The reference tools: what they make, read and say decides what is right.
 
+mod kept;
+
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
+
+pub(crate) use kept::{Copy, Kept};
+
+use crate::Outcome;
 
 /// Runs qemu-img, whatever comes of it.
 ///
 /// # Panics
 /// If it is not installed.
 #[must_use]
-pub fn run(arguments: &[&str]) -> Output {
+pub fn run(arguments: &[&str]) -> Outcome {
     run_in(Path::new("."), arguments)
 }
 
@@ -17,19 +24,22 @@ pub fn run(arguments: &[&str]) -> Output {
 /// # Panics
 /// If it is not installed.
 #[must_use]
-pub fn run_in(directory: &Path, arguments: &[&str]) -> Output {
-    let mut program = Command::new("qemu-img");
-    hurried(&mut program)
-        .current_dir(directory)
-        .args(arguments)
-        .output()
-        .expect("qemu-img is installed (package qemu-utils)")
+pub fn run_in(directory: &Path, arguments: &[&str]) -> Outcome {
+    Outcome::of(program("qemu-img").current_dir(directory).args(arguments))
 }
 
-/// A program of qemu-utils that derives keys in next to no time.
-pub fn hurried(program: &mut Command) -> &mut Command {
-    program.env("LD_PRELOAD", env!("HURRY"))
+/// A program of qemu-utils, by its name or its place, that is loaded once for many runs ([`Outcome::of`]) and derives keys in next to
+/// no time.
+#[must_use]
+pub fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut program = Command::new(name);
+    program.env(PRELOAD, LIBRARY);
+    program
 }
+
+const PRELOAD: &str = "LD_PRELOAD";
+/// What changes those programs; see the C files beside this one.
+const LIBRARY: &str = env!("ORACLE");
 
 /// Runs qemu-img, which must succeed; gives what it printed.
 ///
@@ -55,15 +65,12 @@ pub fn qemu_in(directory: &Path, arguments: &[&str]) -> String {
 /// # Panics
 /// If one fails.
 pub fn qemu_io_in(directory: &Path, format: &str, image: &str, commands: &[&str]) {
-    let mut program = Command::new("qemu-io");
+    let mut program = program("qemu-io");
     program.current_dir(directory).args(["-f", format]);
     for command in commands {
         program.args(["-c", command]);
     }
-    let output = program
-        .arg(image)
-        .output()
-        .expect("qemu-io is installed (package qemu-utils)");
+    let output = Outcome::of(program.arg(image));
     let words = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let failed = !output.status.success() || words.contains("rror") || words.contains("failed");
     assert!(!failed, "qemu-io {commands:?}: {words}");

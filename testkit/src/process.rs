@@ -5,7 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use super::oracle::{Copy, Kept};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{Errno, read};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -26,9 +27,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Runs `command` to its end.
+    /// Runs `command` to its end. What [`oracle::program`](crate::oracle::program) made is carried out by a program that is loaded already.
     pub fn of(command: &mut Command) -> Self {
-        Running::start(command).finish()
+        Running::of(command).finish()
     }
 
     /// Standard output as text.
@@ -50,7 +51,9 @@ impl Outcome {
         let line = errors.lines().next().unwrap_or_default();
         let named = |head: &str| {
             let program = head.split(' ').next().unwrap_or_default();
-            ["qemu-img", "instar"].iter().any(|name| program.rsplit('/').next() == Some(name))
+            ["qemu-img", "instar"]
+                .iter()
+                .any(|name| program.rsplit('/').next() == Some(name))
         };
         let line = match line.split_once(": ") {
             Some((head, tail)) if named(head) => tail,
@@ -97,7 +100,10 @@ impl Outcome {
     #[track_caller]
     pub fn fails_with(&self, words: &str) -> &Self {
         self.fails();
-        assert!(self.errors().contains(words), "the message lacks {words:?}: {self}");
+        assert!(
+            self.errors().contains(words),
+            "the message lacks {words:?}: {self}"
+        );
         self
     }
 
@@ -122,7 +128,11 @@ impl Outcome {
     /// If not.
     #[track_caller]
     pub fn within(&self, bound: Duration) -> &Self {
-        assert!(self.took < bound, "took {:?}, the bound is {bound:?}: {self}", self.took);
+        assert!(
+            self.took < bound,
+            "took {:?}, the bound is {bound:?}: {self}",
+            self.took
+        );
         self
     }
 }
@@ -140,39 +150,65 @@ impl std::fmt::Display for Outcome {
 #[derive(Debug)]
 pub struct Running {
     command: String,
-    child: Child,
+    process: Process,
     started: Instant,
 }
 
+#[derive(Debug)]
+enum Process {
+    Own(Child),
+    Copy(Copy),
+}
+
 impl Running {
-    /// Starts `command`.
+    /// Starts `command` as [`Outcome::of`] does.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such program.
+    pub fn of(command: &mut Command) -> Self {
+        let started = Instant::now();
+        match Kept::of(command) {
+            Some(kept) => Self {
+                command: line(command),
+                process: Process::Copy(kept.begin(command)),
+                started,
+            },
+            None => Self::start(command),
+        }
+    }
+
+    /// Starts `command` in a process of its own.
     ///
     /// # Panics
     ///
     /// If there is no such program.
     pub fn start(command: &mut Command) -> Self {
-        let words: Vec<_> = std::iter::once(command.get_program())
-            .chain(command.get_args())
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect();
         let started = Instant::now();
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", words.join(" ")));
+            .unwrap_or_else(|error| panic!("{}: {error}", line(command)));
         Self {
-            command: words.join(" "),
-            child,
+            command: line(command),
+            process: Process::Own(child),
             started,
         }
     }
 
     /// Its process number.
+    ///
+    /// # Panics
+    ///
+    /// If it has no process that was [started](Self::start) for it.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.child.id()
+        match &self.process {
+            Process::Own(child) => child.id(),
+            Process::Copy(_) => panic!("{} is carried out by a copy", self.command),
+        }
     }
 
     /// Sends a signal by name, for example `INT`.
@@ -181,7 +217,10 @@ impl Running {
     ///
     /// If the process is gone.
     pub fn signal(&self, name: &str) {
-        let done = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().unwrap();
+        let done = Command::new("kill")
+            .args(["-s", name, &self.id().to_string()])
+            .status()
+            .unwrap();
         assert!(done.success(), "{} is gone", self.command);
     }
 
@@ -191,7 +230,10 @@ impl Running {
     ///
     /// If the system cannot say.
     pub fn runs(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        match &mut self.process {
+            Process::Own(child) => child.try_wait().unwrap().is_none(),
+            Process::Copy(copy) => poll(&mut [copy.end()], Some(&Timespec::default())).unwrap() == 0,
+        }
     }
 
     /// Waits for its end. What it prints before is left in its pipes, which hold 64 KiB each.
@@ -211,25 +253,31 @@ impl Running {
     ///
     /// If the system fails.
     pub fn finish_within(mut self, patience: Duration, most: usize) -> Option<Outcome> {
-        let mut stdout = Stream::of(self.child.stdout.take(), most);
-        let mut stderr = Stream::of(self.child.stderr.take(), most);
+        let (stdout, stderr) = self.outputs();
+        let (mut stdout, mut stderr) = (Stream::of(stdout, most), Stream::of(stderr, most));
         while stdout.is_open() || stderr.is_open() {
-            let mut waited: Vec<PollFd> =
-                [&stdout, &stderr].into_iter().filter_map(Stream::waited_for).collect();
-            self.wait(&mut waited, patience)?;
-            drop(waited);
+            let waited = [&stdout, &stderr].into_iter().filter_map(Stream::waited_for);
+            if !self.in_time(&mut waited.collect::<Vec<_>>(), patience) {
+                return self.kill();
+            }
             stdout.take();
             stderr.take();
         }
-        // A process that is gone already needs no file descriptor to be waited for.
-        let status = match self.child.try_wait().unwrap() {
-            Some(status) => status,
-            None => {
-                let process = Pid::from_child(&self.child);
-                let end = pidfd_open(process, PidfdFlags::empty()).unwrap();
-                self.wait(&mut [PollFd::new(&end, PollFlags::IN)], patience)?;
-                self.child.wait().unwrap()
-            }
+        // One that is gone already needs no file descriptor to be waited for.
+        let ended = !self.runs()
+            || match &self.process {
+                Process::Own(child) => {
+                    let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
+                    self.in_time(&mut [PollFd::new(&end, PollFlags::IN)], patience)
+                }
+                Process::Copy(copy) => self.in_time(&mut [copy.end()], patience),
+            };
+        if !ended {
+            return self.kill();
+        }
+        let status = match self.process {
+            Process::Own(mut child) => child.wait().unwrap(),
+            Process::Copy(copy) => copy.status(&self.command),
         };
         Some(Outcome {
             took: self.started.elapsed(),
@@ -240,22 +288,45 @@ impl Running {
         })
     }
 
-    /// Waits for one of these to be ready; kills the program if none is in time.
-    fn wait(&mut self, files: &mut [PollFd<'_>], patience: Duration) -> Option<()> {
+    fn outputs(&mut self) -> (Option<OwnedFd>, Option<OwnedFd>) {
+        match &mut self.process {
+            Process::Own(child) => (
+                child.stdout.take().map(Into::into),
+                child.stderr.take().map(Into::into),
+            ),
+            Process::Copy(copy) => (copy.stdout.take(), copy.stderr.take()),
+        }
+    }
+
+    /// Waits for one of these to be ready; whether one is.
+    fn in_time(&self, files: &mut [PollFd<'_>], patience: Duration) -> bool {
         let left = patience.saturating_sub(self.started.elapsed());
-        let ready = loop {
+        loop {
             match poll(files, Some(&left.try_into().unwrap())) {
                 Err(Errno::INTR) => {}
-                done => break done.unwrap(),
+                ready => return ready.unwrap() > 0,
             }
-        };
-        if ready == 0 {
-            self.child.kill().unwrap();
-            self.child.wait().unwrap();
-            return None;
         }
-        Some(())
     }
+
+    fn kill(self) -> Option<Outcome> {
+        match self.process {
+            Process::Own(mut child) => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            Process::Copy(copy) => copy.kill(),
+        }
+        None
+    }
+}
+
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// One output of a program.
@@ -268,8 +339,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn of(pipe: Option<impl Into<OwnedFd>>, most: usize) -> Self {
-        let file = pipe.map(Into::into);
+    fn of(file: Option<OwnedFd>, most: usize) -> Self {
         if let Some(file) = &file {
             fcntl_setfl(file, OFlags::NONBLOCK).unwrap();
         }
