@@ -18,15 +18,15 @@ pub(crate) fn run(session: &Session<'_>, job: &ChangeImage) -> Outcome<Done> {
         None => detect(&file).at(stage)?,
     };
     session.host.report(&Report::Opened(format));
-    if let Change::Rebase(new) = &job.change {
-        formats::refuse_rebase(format, new.compress).at(Stage::Other)?;
-    }
     // The key is wrong, or is none of this format's.
     session.key(file.slot()).at(stage)?;
     if let Change::Keys(_) = &job.change {
         session.plan().at(Stage::Change)?;
     }
     let mut image = formats::edit(session, format, file).at(stage)?;
+    if let Change::Rebase(new) = &job.change {
+        formats::refuse_rebase(format, new.compress).at(Stage::Other)?;
+    }
     match &job.change {
         Change::Resize(wanted) => resize::run(session, &job.image, &mut *image, wanted)?,
         Change::Amend(Some(wanted)) => resize::amend(session, &job.image, &mut *image, wanted)?,

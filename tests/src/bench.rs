@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::disk::{self, Piece};
 use crate::{Outcome, Reference, Running, binary, ledger, reference};
@@ -198,6 +199,19 @@ impl Bench {
     /// Runs the installed qemu-img.
     pub fn qemu<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
         self.installed("qemu-img", arguments)
+    }
+
+    /// Waits until no other process has a lock on an image. One that was killed while it started an instance of itself leaves its files
+    /// open in that, until the new program begins.
+    ///
+    /// # Panics
+    ///
+    /// If that takes ten seconds.
+    pub fn wait_for_lock(&self, format: &str, image: &str) {
+        let started = Instant::now();
+        while self.qemu(["check", "-f", format, image]).errors().contains("Failed to get") {
+            assert!(started.elapsed() < Duration::from_secs(10), "{image} is still locked");
+        }
     }
 
     /// Runs the installed qemu-io.

@@ -50,6 +50,10 @@ impl Scene for Nowhere {
         None
     }
 
+    fn is_first(&self, _: Slot) -> bool {
+        false
+    }
+
     fn below(&self, _: Slot, name: &[u8]) -> Name {
         Name::found(name)
     }

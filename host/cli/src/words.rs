@@ -25,6 +25,8 @@ pub trait Scene {
     }
     /// The name of an open file.
     fn file(&self, slot: Slot) -> Option<Name>;
+    /// Whether it is the image that the run is about, or the first of them.
+    fn is_first(&self, slot: Slot) -> bool;
     /// The name that the layer below `slot` has, given its name in the image.
     fn below(&self, slot: Slot, name: &[u8]) -> Name;
     /// Whether layers are opened one by one, each for its own sake (`info --backing-chain`).
@@ -280,8 +282,9 @@ pub(crate) fn named(text: String, fault: &Fault, scene: &dyn Scene) -> Vec<u8> {
             | fault::core::TABLES_LIMIT
             | fault::core::LOOK_LIMIT
     );
-    let is_other = |file: &Name| !file.is(&scene.source(0)) && fault.code != fault::core::IO;
-    if let Some(file) = file.filter(|file| attacks || is_of_disk(fault) || is_other(file)) {
+    let first = fault.slot.is_none_or(|slot| scene.is_first(slot));
+    let is_other = !first && fault.code != fault::core::IO;
+    if let Some(file) = file.filter(|_| attacks || is_of_disk(fault) || is_other) {
         text.extend_from_slice(format!(" (in '{file}')").as_bytes());
     }
     text
@@ -312,6 +315,9 @@ mod tests {
         }
         fn file(&self, _: Slot) -> Option<Name> {
             Some(Name::given(b"dir/top.qcow2"))
+        }
+        fn is_first(&self, _: Slot) -> bool {
+            true
         }
         fn below(&self, _: Slot, name: &[u8]) -> Name {
             Name::given(b"dir/top.qcow2").beside(name)

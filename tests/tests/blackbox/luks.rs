@@ -339,8 +339,7 @@ fn making_and_changing_say_what_the_reference_says(bench: &Bench) {
 
 fn windows_begin_and_end_anywhere(bench: &Bench) {
     image(bench, "");
-    for window in ["bs=1 skip=1001 count=70003", "bs=513 skip=3 count=400", "bs=512 skip=7", "bs=1M count=2"]
-    {
+    for window in ["bs=1 skip=1001 count=7003", "bs=513 skip=3 count=400", "bs=512 skip=7", "bs=1M count=2"] {
         let line = |out| words(&format!("dd $S --image-opts if=$Limage of={out} {window}"));
         bench.qemu(line("theirs.raw")).succeeds();
         bench.instar(line("ours.raw")).succeeds();

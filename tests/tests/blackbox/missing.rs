@@ -6,12 +6,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use instar_tests::compare::checks_clean;
 use instar_tests::disk::{self, Piece};
 use instar_tests::missing::{FEATURES, PLACES};
-use instar_tests::{Bench, Outcome, Sandbox, both_sandboxes, variant};
+use instar_tests::{Bench, Outcome, Sandbox, both_sandboxes, instar_path, ledger, variant};
 
 const WITHOUT: &str = env!("CARGO_BIN_EXE_without");
 
@@ -216,7 +218,7 @@ fn shown(bench: &Bench, image: &str) -> Vec<u8> {
 
 /// What the reference tool prints where `features` are missing, if it can do the work there.
 fn printed_here(bench: &Bench, work: &Work, features: &str) -> Option<Expected> {
-    let here = std::process::Command::new(WITHOUT)
+    let here = Command::new(WITHOUT)
         .args(["error", features, "qemu-img"])
         .args(work.line.split(' '))
         .current_dir(bench.directory())
@@ -346,6 +348,7 @@ both_sandboxes!(
     every_verb_does_without_what_sandboxes_lack_or_says_so,
     every_verb_works_in_real_places,
     every_verb_keeps_within_limits_or_says_so,
+    every_verb_works_for_another_user_than_root,
 );
 
 fn every_verb_does_without_what_directories_lack(bench: &Bench) {
@@ -389,6 +392,46 @@ const READ_ONLY: &[&str] = &[
     "sh",
 ];
 
+/// Another user than root, who owns everything here and belongs to the group that may use KVM: a wrapper for the program.
+fn another_user(bench: &Bench) -> Option<String> {
+    let program = bench.state().join("instar");
+    fs::copy(instar_path(), &program).unwrap();
+    let group = fs::metadata("/dev/kvm").map_or(NOBODY, |device| device.gid());
+    let become_ = format!("setpriv --reuid={NOBODY} --regid={NOBODY} --groups={group}");
+    let place = program.display();
+    // What follows is the program where this user may not be able to read it.
+    let wrapper = format!("{become_} sh -c 'shift; exec {place} \"$@\"' sh");
+    for place in [bench.state(), &program] {
+        chown(place, Some(NOBODY), Some(NOBODY)).ok()?;
+    }
+    let mode = bench.sandbox().name();
+    let tried = format!("{become_} {place} sandbox --sandbox {mode}");
+    let tried = Command::new("sh").args(["-c", &tried]).output().ok()?;
+    tried.status.success().then_some(wrapper)
+}
+
+const NOBODY: u32 = 65534;
+
+fn every_verb_works_for_another_user_than_root(bench: &Bench) {
+    let known = material(bench);
+    let Some(wrapper) = another_user(bench) else {
+        return ledger::skip("only root becomes another user, who may use the sandbox");
+    };
+    let wrapper = format!("exec {wrapper} \"$@\"");
+    let mut cells = 0;
+    for (work, expected) in bench.share(WORK.iter().zip(&known)) {
+        prepare(bench, work);
+        let names = bench.names().into_iter().map(|name| bench.path(&name));
+        for place in names.chain([bench.directory().to_owned()]) {
+            chown(place, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let mut command = bench.command_under(&["sh", "-c", &wrapper, "sh"], work.line.split(' '));
+        judge(bench, work, &Outcome::of(&mut command), expected, &format!("another user: {}", work.line));
+        cells += 1;
+    }
+    ledger::count("cells of the matrix of verbs and limits", cells);
+}
+
 fn every_verb_keeps_within_limits_or_says_so(bench: &Bench) {
     let known = material(bench);
     let run = |wrapper: &[&str], work: &Work| {
@@ -396,10 +439,10 @@ fn every_verb_keeps_within_limits_or_says_so(bench: &Bench) {
         Outcome::of(&mut bench.command_under(wrapper, work.line.split(' ')))
     };
     let mut cells = 0;
-    let mounts = std::process::Command::new("unshare").args(["-m", "true"]).status();
+    let mounts = Command::new("unshare").args(["-m", "true"]).status();
     let mounts = mounts.is_ok_and(|status| status.success());
     if !mounts {
-        instar_tests::ledger::skip(
+        ledger::skip(
             "mounts of its own are only for root: no /proc is taken away, no directory is read-only",
         );
     }
@@ -423,5 +466,5 @@ fn every_verb_keeps_within_limits_or_says_so(bench: &Bench) {
         }
         cells += 1;
     }
-    instar_tests::ledger::count("cells of the matrix of verbs and limits", cells);
+    ledger::count("cells of the matrix of verbs and limits", cells);
 }

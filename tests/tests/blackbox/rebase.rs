@@ -377,6 +377,7 @@ fn a_kill_at_any_moment_leaves_the_disk(bench: &Bench) {
         std::thread::sleep(Duration::from_millis(delay));
         running.signal("KILL");
         running.finish();
+        bench.wait_for_lock("qcow2", "image");
         keep_disk(bench, "image", "after.raw");
         same_bytes(bench, "before.raw", "after.raw", "killed");
         let code = bench.qemu(["check", "-f", "qcow2", "image"]).code();

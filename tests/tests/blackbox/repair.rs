@@ -506,7 +506,7 @@ fn repair_corrects_snapshot_tables(bench: &Bench) {
         alike(bench, what);
     }
     // Version 2 does not demand extra data, which would be said of each.
-    for (what, count) in [("more than there are", 3), ("too many", 70_000)] {
+    for (what, count) in bench.share([("more than there are", 3), ("too many", 70_000)]) {
         let tables = image(bench, "compat=0.10");
         bench.qemu(["snapshot", "-c", "one", "image"]).succeeds();
         let entry = fs::read(bench.path("image")).unwrap()[tables.snapshots() as usize..][..68].to_vec();

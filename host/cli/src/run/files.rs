@@ -67,6 +67,8 @@ pub(crate) struct Names {
     home: Option<PathBuf>,
     /// The user wrote one.
     relative: bool,
+    /// What the user named first: the image that the run is about, or the first of them.
+    first: Option<Slot>,
 }
 
 impl Names {
@@ -76,12 +78,14 @@ impl Names {
             noted: Vec::new(),
             home: std::env::current_dir().ok(),
             relative: false,
+            first: None,
         }
     }
 
     /// Notes a name that the user gave.
     pub(crate) fn set(&mut self, slot: Slot, name: &[u8]) {
         self.relative |= !name.starts_with(b"/");
+        self.first.get_or_insert(slot);
         self.note(slot, Name::given(name));
     }
 
@@ -105,6 +109,11 @@ impl Names {
     /// The name of a file that the image behind `slot` names.
     pub(crate) fn below(&self, slot: Slot, name: &[u8], files: &Files) -> Name {
         self.get(slot, files).unwrap_or_default().beside(name)
+    }
+
+    /// Whether it is what the user named first, however it was written.
+    pub(crate) fn is_first(&self, slot: Slot) -> bool {
+        self.first == Some(slot)
     }
 
     /// How many layers lie above what `slot` names: files that the user named are numbered first.

@@ -58,6 +58,10 @@ impl Scene for RunScene<'_> {
         self.names.get(slot, self.files)
     }
 
+    fn is_first(&self, slot: Slot) -> bool {
+        self.names.is_first(slot)
+    }
+
     fn below(&self, slot: Slot, name: &[u8]) -> Name {
         self.names.below(slot, name, self.files)
     }

@@ -2,14 +2,16 @@
 
 use std::fs;
 
-use instar_tests::ledger::deviates;
+use instar_tests::disk::{self, Piece};
+use instar_tests::ledger::{self, deviates};
 use instar_tests::seal::Edited;
-use instar_tests::{Bench, both_sandboxes};
+use instar_tests::{Bench, Outcome, Reference, both_sandboxes};
 
 use super::{made, only_we_refuse};
 
 both_sandboxes!(
     a_cluster_outside_the_file_is_refused,
+    what_the_file_has_of_its_last_cluster_is_read,
     a_check_of_an_image_that_was_cut_off_ends,
     a_damaged_image_is_not_written_to,
     an_image_that_was_written_to_has_no_extension,
@@ -21,6 +23,22 @@ fn a_cluster_outside_the_file_is_refused(bench: &Bench) {
     made(bench, "parallels", "cluster_size=64k");
     Edited::open(&bench.path("image")).put(64, &[0, 1, 0, 0]);
     only_we_refuse(bench, "parallels-outside", "parallels", "outside the file");
+}
+
+fn what_the_file_has_of_its_last_cluster_is_read(bench: &Bench) {
+    let Some(newest) = Reference::of("11.1") else {
+        return ledger::skip("qemu-img 11.1 cannot be started, so what only it reads as zeros was not shown");
+    };
+    disk::make(&bench.path("disk.raw"), 300 << 10, &[Piece::Data(200 << 10, 4096, 1)]);
+    bench.qemu(["convert", "-f", "raw", "-O", "parallels", "disk.raw", "image"]).succeeds();
+    // The only cluster has a mebibyte, the disk 300 KiB of it.
+    let image = Edited::open(&bench.path("image"));
+    image.length(image.end() - (20 << 10) - 7);
+    let words = ["compare", "-f", "parallels", "-F", "raw", "image", "disk.raw"];
+    let ours = bench.instar(words);
+    assert_eq!((ours.code(), bench.qemu(words).code()), (Some(0), Some(0)), "{ours}");
+    let theirs = Outcome::of(newest.program("qemu-img").current_dir(bench.directory()).args(words));
+    deviates("parallels-cut-short", &theirs.code(), &ours.code());
 }
 
 fn a_check_of_an_image_that_was_cut_off_ends(bench: &Bench) {
