@@ -99,6 +99,8 @@ fn build(level: &Level, profile: &str, workspace: &Path, out: &Path) -> PathBuf 
         "--cfg=guest_bare",
     ];
     flags.extend(level.rust);
+    let places = places(workspace);
+    flags.extend(places.iter().map(String::as_str));
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     command.env(
         format!("CFLAGS_{}", TARGET.replace('-', "_")),
@@ -112,6 +114,17 @@ fn build(level: &Level, profile: &str, workspace: &Path, out: &Path) -> PathBuf 
     let built = target.join(TARGET).join(profile);
     watch_dependencies(&built.join("guest.d"));
     built.join("guest")
+}
+
+/// Flags that keep the directories of this machine out of the guest, so that it is the same wherever it is built.
+fn places(workspace: &Path) -> Vec<String> {
+    let home = || var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    let cargo = var_os("CARGO_HOME").map(PathBuf::from).or_else(home);
+    [(Some(workspace.to_owned()), "/instar"), (cargo, "/cargo")]
+        .into_iter()
+        .filter_map(|(place, name)| Some((place?.canonicalize().ok()?, name)))
+        .map(|(place, name)| format!("--remap-path-prefix={}={name}", place.display()))
+        .collect()
 }
 
 /// What would make the inner cargo build something else than a plain call does.

@@ -14,6 +14,8 @@
 //!  cargo xtask differential [--seed S] [--cases N] [--campaign NAME]…  random cases beside qemu-img; docs/differential.md
 //!  cargo xtask baselines    rewrite tests/baselines from the references, and the matrix of dd
 //!  cargo xtask fuzz [TARGET…]  search for inputs that break a rule; --minutes N for each target, --merge to keep what was found
+//!  cargo xtask man [DIRECTORY]  manual pages and completions for shells; target/man
+//!  cargo xtask package [--twice]  all packages of a release, in target/package/out; docs/packages.md
 //!  cargo xtask coverage [--corpus]  which lines the tests of the formats and the corpus of the search reach, by crate
 //! ```
 #![forbid(unsafe_code)]
@@ -30,6 +32,7 @@ mod deviations;
 mod differential;
 mod filter;
 mod fuzz;
+mod packages;
 mod references;
 mod run;
 mod tidy;
@@ -57,11 +60,12 @@ fn main() -> ExitCode {
         ["baselines"] => baselines::record(),
         ["coverage", rest @ ..] => coverage::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["man", ..] | ["package", ..] => packages::run(&words),
         ["references", rest @ ..] => references::run(rest),
         _ => Err(
             "usage: cargo xtask demo [IMAGE] | ci | test FILTER | tidy [--bless] | deviations | compatibility | references \
              | baselines | writers [NAME…] [--write] | clients [NAME…] | differential [OPTION…] \
-             | coverage [--corpus] | fuzz [TARGET…] [--minutes N] [--merge]"
+             | man [DIRECTORY] | package [--twice | --tools] | coverage [--corpus] | fuzz [TARGET…] [--minutes N] [--merge]"
                 .to_owned(),
         ),
     };

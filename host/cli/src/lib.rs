@@ -19,11 +19,13 @@
 //! 4. Exit codes and closed pipes are decided in one place, [`main`].
 #![forbid(unsafe_code)]
 
+pub mod completion;
 pub mod console;
 pub mod create;
 mod entry;
 pub mod flags;
 pub mod json;
+pub mod manual;
 pub mod program;
 pub mod release;
 mod run;

@@ -1,37 +1,47 @@
 //! What other people's crates may be, whether they are linked into the product or not: where they come from, under which licence, and
-//! in one version each. Known faults in them are another question, which `cargo xtask ci` asks.
+//! in one version each. `deny.toml` says what is let in, for cargo-deny too. Known faults in them are another question, which
+//! `cargo xtask ci` asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 use super::House;
-use crate::run;
-
-/// Licences that ask for nothing but to be named.
-const LICENCES: &[&str] = &[
-    "0BSD",
-    "Apache-2.0",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "CC0-1.0",
-    "MIT",
-    "NCSA",
-    "Unicode-3.0",
-    "Unlicense",
-    "Zlib",
-];
-
-/// Crates that are there in two versions, and why.
-const TWICE: &[(&str, &str)] = &[
-    ("bitflags", "the crates for KVM use the first"),
-    ("embedded-io", "postcard names two that nobody asks it for"),
-    ("syn", "derives of two generations; none is linked"),
-    ("windows-link", "what loom stands on names one; none is built"),
-];
+use crate::{run, workspace};
 
 /// How a source begins that is a registry, not a repository of somebody's.
 const REGISTRY: &str = "registry+";
+
+/// What is let in.
+#[derive(Deserialize)]
+struct Rules {
+    licenses: Licences,
+    bans: Bans,
+}
+
+#[derive(Deserialize)]
+struct Licences {
+    allow: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Bans {
+    skip: Vec<Twice>,
+}
+
+/// A crate that may be there in two versions, and why.
+#[derive(Deserialize)]
+struct Twice {
+    #[serde(rename = "crate")]
+    name: String,
+    reason: String,
+}
+
+impl Rules {
+    fn read() -> Result<Self, String> {
+        toml::from_str(&workspace::read("deny.toml")?).map_err(|error| format!("deny.toml: {error}"))
+    }
+}
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -51,10 +61,10 @@ pub(super) fn check(_: &House) -> Result<Vec<String>, String> {
     let text = run::output(run::cargo().args(["metadata", "--format-version", "1", "--locked"]))?;
     let metadata: Metadata =
         serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))?;
-    Ok(judge(&metadata.packages))
+    Ok(judge(&Rules::read()?, &metadata.packages))
 }
 
-fn judge(packages: &[Package]) -> Vec<String> {
+fn judge(rules: &Rules, packages: &[Package]) -> Vec<String> {
     let mut findings = Vec::new();
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for package in packages {
@@ -65,20 +75,23 @@ fn judge(packages: &[Package]) -> Vec<String> {
             findings.push(format!("{name} {version}: comes from {source}"));
         }
         let licence = package.license.as_deref().unwrap_or_default();
-        if !is_permissive(licence) {
+        if !is_permissive(&rules.licenses, licence) {
             findings.push(format!("{name} {version}: its licence is '{licence}'"));
         }
     }
     for (name, versions) in &versions {
-        if versions.len() > 1 && !TWICE.iter().any(|(known, _)| known == name) {
+        if versions.len() > 1 && !rules.bans.skip.iter().any(|twice| twice.name == *name) {
             let versions: Vec<&str> = versions.iter().copied().collect();
             findings.push(format!("{name}: in several versions, {}", versions.join(" and ")));
         }
     }
-    for (name, why) in TWICE {
-        if versions.get(name).is_none_or(|versions| versions.len() < 2) {
+    for Twice { name, reason } in &rules.bans.skip {
+        if versions
+            .get(name.as_str())
+            .is_none_or(|versions| versions.len() < 2)
+        {
             findings.push(format!(
-                "{name}: no longer in several versions, which was excused with: {why}"
+                "{name}: no longer in several versions, which was excused with: {reason}"
             ));
         }
     }
@@ -86,16 +99,17 @@ fn judge(packages: &[Package]) -> Vec<String> {
 }
 
 /// One alternative is enough; all that is joined by AND must be permissive.
-fn is_permissive(licence: &str) -> bool {
+fn is_permissive(allowed: &Licences, licence: &str) -> bool {
     let licence = licence.replace('/', " OR ").replace(['(', ')'], "");
-    licence
-        .split(" AND ")
-        .all(|part| part.split(" OR ").any(|choice| LICENCES.contains(&choice.trim())))
+    licence.split(" AND ").all(|part| {
+        part.split(" OR ")
+            .any(|choice| allowed.allow.iter().any(|known| known == choice.trim()))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Package, REGISTRY, TWICE, is_permissive, judge};
+    use super::{Package, REGISTRY, Rules, is_permissive, judge};
 
     fn package(name: &str, version: &str, license: &str) -> Package {
         Package {
@@ -108,6 +122,7 @@ mod tests {
 
     #[test]
     fn one_permissive_alternative_is_enough() {
+        let rules = Rules::read().unwrap();
         for (licence, permissive) in [
             ("MIT", true),
             ("GPL-2.0-only", false),
@@ -117,19 +132,20 @@ mod tests {
             ("MIT/Apache-2.0", true),
             ("", false),
         ] {
-            assert_eq!(is_permissive(licence), permissive, "{licence}");
+            assert_eq!(is_permissive(&rules.licenses, licence), permissive, "{licence}");
         }
     }
 
     #[test]
     fn a_second_version_needs_an_excuse_and_an_excuse_a_second_version() {
+        let rules = Rules::read().unwrap();
         let mut packages = Vec::new();
-        for (name, _) in TWICE {
-            packages.extend(["1.0.0", "2.0.0"].map(|version| package(name, version, "MIT")));
+        for twice in &rules.bans.skip {
+            packages.extend(["1.0.0", "2.0.0"].map(|version| package(&twice.name, version, "MIT")));
         }
-        assert!(judge(&packages).is_empty());
+        assert!(judge(&rules, &packages).is_empty());
         packages.extend(["1.0.0", "2.0.0"].map(|version| package("other", version, "MIT")));
         packages.remove(0);
-        assert_eq!(judge(&packages).len(), 2);
+        assert_eq!(judge(&rules, &packages).len(), 2);
     }
 }

@@ -10,12 +10,18 @@ use crate::value::list::Setting;
 /// What `-o help` prints for the driver of that name, if it has anything to amend.
 #[must_use]
 pub fn help(driver: &[u8]) -> Option<String> {
-    let (name, rows) = match driver {
-        b"qcow2" => ("qcow2", qcow2_rows()),
-        b"luks" => ("luks", table::LUKS_AMEND.iter().collect()),
-        _ => return None,
-    };
-    Some(format!("Amend options for '{name}':\n{}", listed(rows)))
+    let format = Format::from_name(driver)?;
+    let rows = options(format);
+    (!rows.is_empty()).then(|| format!("Amend options for '{}':\n{}", format.name(), listed(rows)))
+}
+
+/// What images of a format can be amended by.
+pub(crate) fn options(format: Format) -> Vec<&'static OptionRow> {
+    match format {
+        Format::Qcow2 => qcow2_rows(),
+        Format::Luks => table::LUKS_AMEND.iter().collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// What a list wants of a qcow2 image.

@@ -28,7 +28,7 @@ use crate::value::driver::{Driver, no_creation};
 use crate::value::list::{self, Setting};
 use crate::value::number::{self, Bad};
 pub use line::formatting;
-use table::{OptionKind, OptionRow};
+pub(crate) use table::{FILE as FILE_OPTIONS, OptionKind, OptionRow};
 
 /// Options whose names and types are right.
 #[derive(Clone, Debug)]
@@ -363,6 +363,11 @@ pub fn help(driver: impl Into<Driver>, ground: Ground) -> String {
         );
     }
     text
+}
+
+/// What images of a format can be made with, without the options of the file below.
+pub(crate) fn own_options(format: Format) -> Vec<&'static OptionRow> {
+    Driver::Format(format).rows()
 }
 
 /// Options, one a line.

@@ -5,22 +5,22 @@ use instar_abi::Format;
 use crate::release::Fact;
 
 #[derive(Debug)]
-pub(super) struct OptionRow {
+pub(crate) struct OptionRow {
     /// Left of `=`.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// What stands right of it.
-    pub(super) kind: OptionKind,
+    pub(crate) kind: OptionKind,
     /// One line for people.
-    pub(super) help: &'static str,
+    pub(crate) help: &'static str,
     /// What `create` prints where none was given.
-    pub(super) default: Option<&'static str>,
+    pub(crate) default: Option<&'static str>,
     /// What a release has that lists it; it is taken in any case.
     pub(super) since: Option<Fact>,
 }
 
 /// Types of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OptionKind {
+pub(crate) enum OptionKind {
     Text,
     Bool,
     Size,
@@ -29,7 +29,7 @@ pub(super) enum OptionKind {
 
 impl OptionKind {
     /// As `-o help` names it.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Text => "str",
             Self::Bool => "bool (on/off)",
@@ -79,7 +79,7 @@ fn above(
 use OptionKind::{Bool, Number, Size, Text};
 
 /// The options of the file below, which every format passes on.
-const FILE: &[OptionRow] = &[
+pub(crate) const FILE: &[OptionRow] = &[
     row("nocow", Bool, "Turn off copy-on-write (valid only on btrfs)"),
     row(
         "preallocation",

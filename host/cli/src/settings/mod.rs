@@ -3,6 +3,7 @@
 mod file;
 mod policy;
 
+pub(crate) use policy::KEYS;
 pub use policy::Settings;
 
 use std::ffi::OsString;
@@ -99,9 +100,14 @@ const fn key(id: Id) -> Option<&'static str> {
     })
 }
 
+/// The variable that sets a key.
+pub(crate) fn variable(key: &str) -> String {
+    format!("INSTAR_{}", key.to_uppercase().replace('-', "_"))
+}
+
 fn environment(settings: &mut Settings) -> Step<()> {
-    for key in policy::KEYS {
-        let name = format!("INSTAR_{}", key.to_uppercase().replace('-', "_"));
+    for key in KEYS {
+        let name = variable(key);
         let Some(value) = std::env::var_os(&name).filter(|value| !value.is_empty()) else {
             continue;
         };

@@ -13,7 +13,7 @@ use crate::value::list;
 use crate::value::number;
 
 /// Every key of the configuration.
-pub(super) const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "untrusted",
     "allow-dir",
     "untrusted-dir",

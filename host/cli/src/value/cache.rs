@@ -21,6 +21,9 @@ pub enum CacheMode {
 }
 
 impl CacheMode {
+    /// The names of all.
+    pub const NAMES: [&str; 5] = ["none", "directsync", "writeback", "writethrough", "unsafe"];
+
     /// The mode of that name.
     #[must_use]
     pub fn parse(name: &OsStr) -> Option<Self> {

@@ -6,9 +6,12 @@ use instar_abi::job::Algorithm;
 use crate::show::Escaped;
 use crate::stop::{Step, Stop};
 
+/// Every hash function.
+pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Blake3, Algorithm::Sha256];
+
 /// The hash function of that name.
 pub(crate) fn algorithm(name: &[u8]) -> Step<Algorithm> {
-    [Algorithm::Blake3, Algorithm::Sha256]
+    ALGORITHMS
         .into_iter()
         .find(|known| known.name().as_bytes() == name)
         .ok_or_else(|| {
