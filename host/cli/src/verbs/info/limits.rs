@@ -9,7 +9,8 @@ use std::path::Path;
 
 use instar_abi::Format;
 use instar_abi::report::{Info, Specific};
-use rustix::fs::{AtFlags, CWD, StatxFlags, major, minor, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, major, minor, open, statx};
+use rustix::io::pread;
 
 use crate::json::Object;
 
@@ -168,7 +169,15 @@ fn direct_alignment(path: &Path, device: Option<Device>) -> u64 {
         .filter(|found| found.stx_mask & StatxFlags::DIOALIGN.bits() != 0)
         .map(|found| u64::from(found.stx_dio_mem_align.max(found.stx_dio_offset_align)))
         .filter(|alignment| *alignment > 0);
-    let least = said.or(device.and_then(|device| device.block)).unwrap_or(SECTOR);
+    let block = device.and_then(|device| device.block);
+    let least = said.or(block).unwrap_or_else(|| guessed_alignment(path));
     let tried = TRIED.into_iter().find(|tried| *tried >= least);
     tried.unwrap_or(least)
+}
+
+/// The same where the filesystem does not say, as in memory: one that lets a byte be read is not trusted with less than a page.
+fn guessed_alignment(path: &Path) -> u64 {
+    let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let read = open(path, flags, Mode::empty()).and_then(|file| pread(file, &mut [0; 1], 0));
+    if read.is_ok() { PAGE } else { SECTOR }
 }
