@@ -46,4 +46,5 @@ pub use lanes::{direct_lanes, lanes};
 pub use observer::Observer;
 pub use policy::{Backend, Policy, UNTRUSTED_SIZE};
 pub use reports::Listener;
+pub use signals::tidied_on_signals;
 pub use target::{DataFile, Maker};

@@ -3,6 +3,7 @@
 //! They are blocked, never handled: one thread waits for them and says so. To die by a signal afterwards it is enough to
 //! let it through.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -84,6 +85,24 @@ impl Signals {
         aside("signals", wait);
         Watch(caught)
     }
+}
+
+/// Calls `tidy` when a signal ends the program, and lets that happen. For work that is not a run of a guest: nothing is confined.
+///
+/// # Errors
+/// If there can be no thread that waits.
+pub fn tidied_on_signals(tidy: impl Fn() + Send + 'static) -> io::Result<()> {
+    let blocked = SignalSet::blocked();
+    let ours = |signal: &i32| !is_ignored(*signal) && !blocked.contains(*signal);
+    let set = SignalSet::of(&ENDING.into_iter().filter(ours).collect::<Vec<_>>());
+    let wait = move || {
+        if let Ok(signal) = set.wait() {
+            tidy();
+            die_by(signal);
+        }
+    };
+    set.block();
+    std::thread::Builder::new().spawn(wait).map(drop)
 }
 
 impl Watch {

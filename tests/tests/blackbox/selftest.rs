@@ -1,14 +1,16 @@
 //! `selftest`: on this machine, and on machines that lack things.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 
-use instar_tests::{Bench, Outcome, Sandbox, both_sandboxes};
+use instar_tests::{Bench, Outcome, Running, Sandbox, both_sandboxes};
 use serde_json::Value;
 
 both_sandboxes!(
     every_attempt_fails_and_every_format_works_here,
     a_machine_that_lacks_something_is_told_so,
     it_needs_a_place_for_its_files_and_leaves_nothing_there,
+    a_signal_leaves_no_directory_behind,
 );
 
 const WITHOUT: &str = env!("CARGO_BIN_EXE_without");
@@ -88,4 +90,17 @@ fn it_needs_a_place_for_its_files_and_leaves_nothing_there(bench: &Bench) {
     fs::create_dir(&place).unwrap();
     run(&place).succeeds();
     assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+}
+
+fn a_signal_leaves_no_directory_behind(bench: &Bench) {
+    let room = bench.path("room");
+    fs::create_dir(&room).unwrap();
+    for (signal, number) in [("TERM", 15), ("HUP", 1)] {
+        let running = Running::start(bench.command(["selftest"]).env("TMPDIR", &room));
+        while fs::read_dir(&room).unwrap().next().is_none() {}
+        running.signal(signal);
+        let outcome = running.finish();
+        assert_eq!(outcome.status.signal(), Some(number), "{outcome}");
+        assert!(fs::read_dir(&room).unwrap().next().is_none(), "SIG{signal} leaves a directory");
+    }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
@@ -23,6 +23,12 @@ impl Room {
             let _ = write!(name, "{byte:02x}");
         }
         let directory = std::env::temp_dir().join(name);
+        let gone = directory.clone();
+        instar_run::tidied_on_signals(move || {
+            // What runs in it may add a file meanwhile, but not for long: it has lost its directory.
+            while fs::remove_dir_all(&gone).is_err_and(|error| error.kind() == ErrorKind::DirectoryNotEmpty) {
+            }
+        })?;
         fs::DirBuilder::new().mode(0o700).create(&directory)?;
         Ok(Self { directory })
     }
