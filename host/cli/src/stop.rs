@@ -60,6 +60,22 @@ impl Stop {
         }
     }
 
+    /// Its words for people, without the name of the program.
+    #[must_use]
+    pub fn words(&self) -> Vec<u8> {
+        match self {
+            Self::Done => Vec::new(),
+            Self::Print(text)
+            | Self::Usage(text)
+            | Self::Misuse(text)
+            | Self::Message(text)
+            | Self::Coded(_, text) => text.clone(),
+            Self::Signal(number) => format!("Ended by signal {number}").into_bytes(),
+            Self::Messages(texts) => texts.join(&b"\n"[..]),
+            Self::Caused(_, stop) => stop.words(),
+        }
+    }
+
     /// What kind of thing went wrong, if anything did. A message without one is about the command line.
     #[must_use]
     pub const fn cause(&self) -> Option<Cause> {
