@@ -44,6 +44,7 @@ mod secret;
 mod sparse;
 mod text;
 pub mod vmdk;
+pub mod worker;
 
 pub use cipher::{CipherAlgorithm, CipherMode, CipherSpec, HashName, IvGenerator};
 pub use codec::{DecodeError, decode, encode, encode_into};

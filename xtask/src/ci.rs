@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{cargo, exists, step};
-use crate::{Outcome, compatibility, deviations, fuzz, tidy, workspace};
+use crate::{Outcome, compatibility, deviations, fuzz, tidy, wheel, workspace};
 
 /// Where tests write down which sandbox they ran in, what they skipped, and which deviations they showed.
 const LEDGER: &str = instar_testkit::ledger::VARIABLE;
@@ -43,6 +43,8 @@ pub(crate) fn run() -> Outcome {
     println!("── table of compatibility");
     compatibility::check()?;
     tests()?;
+    println!("── Python package");
+    wheel::made(wheel::Build::Debug)?;
     println!("── corpus of the search");
     fuzz::replay()
 }

@@ -16,6 +16,7 @@
 //!  cargo xtask fuzz [TARGET…]  search for inputs that break a rule; --minutes N for each target, --merge to keep what was found
 //!  cargo xtask man [DIRECTORY]  manual pages and completions for shells; target/man
 //!  cargo xtask package [--twice]  all packages of a release, in target/package/out; docs/packages.md
+//!  cargo xtask wheel [--debug]  build the Python package, and test it installed into an environment of its own
 //!  cargo xtask coverage [--corpus]  which lines the tests of the formats and the corpus of the search reach, by crate
 //! ```
 #![forbid(unsafe_code)]
@@ -36,6 +37,7 @@ mod packages;
 mod references;
 mod run;
 mod tidy;
+mod wheel;
 mod workspace;
 mod writers;
 
@@ -62,10 +64,12 @@ fn main() -> ExitCode {
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["man", ..] | ["package", ..] => packages::run(&words),
         ["references", rest @ ..] => references::run(rest),
+        ["wheel", rest @ ..] => wheel::run(rest),
         _ => Err(
             "usage: cargo xtask demo [IMAGE] | ci | test FILTER | tidy [--bless] | deviations | compatibility | references \
              | baselines | writers [NAME…] [--write] | clients [NAME…] | differential [OPTION…] \
-             | man [DIRECTORY] | package [--twice | --tools] | coverage [--corpus] | fuzz [TARGET…] [--minutes N] [--merge]"
+             | man [DIRECTORY] | package [--twice | --tools] | wheel [--debug] \
+             | coverage [--corpus] | fuzz [TARGET…] [--minutes N] [--merge]"
                 .to_owned(),
         ),
     };

@@ -1,7 +1,18 @@
 //! Standard output and standard error. A reader that has gone away changes nothing, as in the reference tool: the work is done and
 //! its exit code counts. Nothing here panics.
 
+use std::fs::File;
 use std::io::{ErrorKind, Write};
+
+/// A descriptor that the caller has opened for us to write to, as a file.
+///
+/// # Errors
+/// Why nothing can be written there.
+pub(crate) fn descriptor(number: u16) -> std::io::Result<File> {
+    File::options()
+        .append(true)
+        .open(format!("/proc/self/fd/{number}"))
+}
 
 /// Where output goes, and whether it still arrives.
 #[derive(Debug, Default)]

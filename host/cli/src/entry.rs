@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use crate::console::Console;
+use crate::failure::Teller;
 use crate::flags::{self, Getopt, Id, Item, Page};
 use crate::program::Program;
 use crate::run::Context;
@@ -19,11 +20,20 @@ pub fn main() -> ExitCode {
     let _ = instar_jail::allow_files();
     let mut words = std::env::args_os();
     let program = Program::new(words.next());
+    let words: Vec<OsString> = words.collect();
     let mut console = Console::default();
     let mut verb = None;
-    let code = match command(&program, words.collect(), &mut console, &mut verb) {
+    let mut teller = Teller::default();
+    let outcome = Teller::asked_for(&options(words.clone(), |id| id == Id::Failure)).and_then(|asked| {
+        teller = asked;
+        command(&program, words, &mut console, &mut verb)
+    });
+    let code = match outcome {
         Ok(code) => code,
-        Err(stop) => conclude(stop, &program, verb, &mut console),
+        Err(stop) => {
+            teller.tell(&stop);
+            conclude(stop, &program, verb, &mut console)
+        }
     };
     console.conclude(&program);
     ExitCode::from(code)
@@ -97,9 +107,22 @@ fn read(
 /// and how that is said. Gives what the settings outside of the command line come to; what is wrong with them is said later, when
 /// nothing is wrong with the command line, which then names the same `--config` as it does here.
 fn settle_release(words: Vec<OsString>) -> Step<Settings> {
+    let options = options(words, |id| matches!(id, Id::QemuVersion | Id::Config));
+    let outside = settings::outside(&options);
+    let settings = outside
+        .clone()
+        .and_then(|settings| settings::with_options(settings, &options));
+    if let Ok(settings) = settings {
+        crate::release::settle(settings.release);
+    }
+    outside
+}
+
+/// Those options of a command line that are wanted before it is judged.
+fn options(words: Vec<OsString>, wanted: fn(Id) -> bool) -> Vec<(Id, OsString)> {
     let mut options = Vec::new();
     let mut keep = |id, value| {
-        if matches!(id, Id::QemuVersion | Id::Config) {
+        if wanted(id) {
             options.push((id, value));
         }
     };
@@ -122,20 +145,14 @@ fn settle_release(words: Vec<OsString>) -> Step<Settings> {
             }
         }
     }
-    let outside = settings::outside(&options);
-    let settings = outside
-        .clone()
-        .and_then(|settings| settings::with_options(settings, &options));
-    if let Ok(settings) = settings {
-        crate::release::settle(settings.release);
-    }
-    outside
+    options
 }
 
 /// Says why the command ends; gives its exit code.
 fn conclude(stop: Stop, program: &Program, verb: Option<&str>, console: &mut Console) -> u8 {
     match stop {
         Stop::Done => return 0,
+        Stop::Caused(_, stop) => return conclude(*stop, program, verb, console),
         Stop::Print(text) => {
             console.print(&text);
             return 0;

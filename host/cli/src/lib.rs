@@ -23,6 +23,7 @@ pub mod completion;
 pub mod console;
 pub mod create;
 mod entry;
+mod failure;
 pub mod flags;
 pub mod json;
 pub mod manual;

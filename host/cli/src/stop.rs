@@ -1,5 +1,7 @@
 //! The reasons for which a command ends before its work is done, and their messages.
 
+use instar_run::Cause;
+
 /// The end of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -19,6 +21,8 @@ pub enum Stop {
     Messages(Vec<Vec<u8>>),
     /// A message, and an exit code that is not 1.
     Coded(u8, Vec<u8>),
+    /// Any of these, and what kind of thing went wrong.
+    Caused(Cause, Box<Self>),
 }
 
 impl Stop {
@@ -32,7 +36,56 @@ impl Stop {
     pub fn with_code(self, code: u8) -> Self {
         match self {
             Self::Message(text) => Self::Coded(code, text),
+            Self::Caused(cause, stop) => Self::Caused(cause, Box::new(stop.with_code(code))),
             other => other,
+        }
+    }
+
+    /// The same, with something put before it if it is a message.
+    #[must_use]
+    pub fn after(self, words: &[u8]) -> Self {
+        match self {
+            Self::Message(text) => Self::Message([words, &text].concat()),
+            Self::Caused(cause, stop) => Self::Caused(cause, Box::new(stop.after(words))),
+            other => other,
+        }
+    }
+
+    /// The same, for programs that ask for the kind of failure. What is known first counts.
+    #[must_use]
+    pub fn because(self, cause: Cause) -> Self {
+        match self {
+            Self::Caused(..) => self,
+            _ => Self::Caused(cause, Box::new(self)),
+        }
+    }
+
+    /// Its words for people, without the name of the program.
+    #[must_use]
+    pub fn words(&self) -> Vec<u8> {
+        match self {
+            Self::Done => Vec::new(),
+            Self::Print(text)
+            | Self::Usage(text)
+            | Self::Misuse(text)
+            | Self::Message(text)
+            | Self::Coded(_, text) => text.clone(),
+            Self::Signal(number) => format!("Ended by signal {number}").into_bytes(),
+            Self::Messages(texts) => texts.join(&b"\n"[..]),
+            Self::Caused(_, stop) => stop.words(),
+        }
+    }
+
+    /// What kind of thing went wrong, if anything did. A message without one is about the command line.
+    #[must_use]
+    pub const fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Done | Self::Print(_) => None,
+            Self::Signal(_) => Some(Cause::Interrupted),
+            Self::Caused(cause, _) => Some(*cause),
+            Self::Usage(_) | Self::Misuse(_) | Self::Message(_) | Self::Messages(_) | Self::Coded(..) => {
+                Some(Cause::Arguments)
+            }
         }
     }
 }
@@ -45,3 +98,8 @@ impl From<crate::flags::UsageError> for Stop {
 
 /// What a step of a command gives.
 pub type Step<T> = Result<T, Stop>;
+
+/// The guest ended well and left out what it was run for.
+pub(crate) fn silent(without: &str) -> Stop {
+    Stop::say(format!("the sandbox exited without {without}")).because(Cause::Sandbox)
+}

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use instar_abi::{FileFacts, FileKind, Slot};
+use rustix::fs::{OFlags, Stat, fcntl_getfl, fstat};
 use rustix::io::Errno;
 
 use crate::birth::Birth;
@@ -160,6 +161,40 @@ impl Files {
         open::source(path, direct, lock)
             .and_then(|file| self.add(path, file))
             .map_err(|kind| OpenError::new(path, kind))
+    }
+
+    /// Takes a file that somebody else has opened, for reading; with `lock`, unless others write to it. Nothing is opened, and what is in
+    /// it names no other file. Locks belong to the opening: they last as long as anybody holds it.
+    ///
+    /// # Errors
+    /// In qemu-img's words.
+    pub fn adopt_source(&self, fd: OwnedFd, name: &Path, lock: bool) -> Result<FileFacts, OpenError> {
+        let adopted = || {
+            let stat = adoptable(&fd, false)?;
+            let kind = open::kind_of(&stat, false)?;
+            if lock {
+                lock::acquire(fd.as_fd(), Use::Source).map_err(OpenErrorKind::Lock)?;
+            }
+            self.put(open::read_from(name, fd, None, &stat, kind)?)
+        };
+        adopted().map_err(|kind| OpenError::new(name, kind))
+    }
+
+    /// As [`Files::adopt_source`], for a file that is written to.
+    ///
+    /// # Errors
+    /// In qemu-img's words.
+    pub fn adopt_target(
+        &self,
+        fd: OwnedFd,
+        name: &Path,
+        options: &TargetOptions,
+    ) -> Result<FileFacts, OpenError> {
+        let adopted = || {
+            let stat = adoptable(&fd, true)?;
+            self.put(target::adopted(name, fd, &stat, options)?)
+        };
+        adopted().map_err(|kind| OpenError::new(name, kind))
     }
 
     /// Opens an existing file or device that the user named, for reading and writing. Nothing changes before the guest's
@@ -410,6 +445,21 @@ impl OpenFile {
             errno: i32::try_from(failure.0).map_or(Errno::IO, Errno::from_raw_os_error),
         }
     }
+}
+
+/// What is known of a file that somebody else has opened, if it can be used as one that was opened here: for reading, or for reading
+/// and writing at any place and of any length.
+fn adoptable(fd: &OwnedFd, to_write: bool) -> Result<Stat, OpenErrorKind> {
+    let flags = fcntl_getfl(fd).map_err(OpenErrorKind::Open)?;
+    let access = flags & OFlags::RWMODE;
+    let suits = access == OFlags::RDWR || (access == OFlags::RDONLY && !to_write);
+    if !suits || flags.contains(OFlags::PATH) {
+        return Err(OpenErrorKind::Open(Errno::BADF));
+    }
+    if flags.intersects(OFlags::APPEND | OFlags::DIRECT) {
+        return Err(OpenErrorKind::Open(Errno::INVAL));
+    }
+    fstat(fd).map_err(OpenErrorKind::Open)
 }
 
 /// Each handle once, in the order in which they come.

@@ -107,18 +107,21 @@ pub(crate) fn existing(path: &Path, flags: OFlags) -> Result<(OwnedFd, Stat, Fil
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(OpenErrorKind::Open)?;
     let stat = fstat(&fd).map_err(OpenErrorKind::Open)?;
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => FileKind::Regular,
-        FileType::BlockDevice => FileKind::Block,
-        // A disk of no size to read from, and nothing to write an image to.
-        FileType::CharacterDevice
-            if stat.st_rdev == makedev(NULL_DEVICE.0, NULL_DEVICE.1) && !flags.contains(OFlags::RDWR) =>
-        {
-            FileKind::Block
-        }
-        _ => return Err(OpenErrorKind::Kind),
-    };
+    let kind = kind_of(&stat, flags.contains(OFlags::RDWR))?;
     Ok((fd, stat, kind))
+}
+
+/// What kind of file it is, if an image can be in it.
+pub(crate) fn kind_of(stat: &Stat, to_write: bool) -> Result<FileKind, OpenErrorKind> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(FileKind::Regular),
+        FileType::BlockDevice => Ok(FileKind::Block),
+        // A disk of no size to read from, and nothing to write an image to.
+        FileType::CharacterDevice if stat.st_rdev == makedev(NULL_DEVICE.0, NULL_DEVICE.1) && !to_write => {
+            Ok(FileKind::Block)
+        }
+        _ => Err(OpenErrorKind::Kind),
+    }
 }
 
 /// The number of `/dev/null`; opening it does nothing, which of no other character device is known.
@@ -133,10 +136,21 @@ pub(crate) fn source(path: &Path, direct: bool, lock: bool) -> Result<OpenFile, 
     let direct = direct
         .then(|| reopen_direct(fd.as_fd(), OFlags::RDONLY, |flags| by_path(path, flags)))
         .transpose()?;
+    read_from(path, fd, direct, &stat, kind)
+}
+
+/// A source that has been opened.
+pub(crate) fn read_from(
+    path: &Path,
+    fd: OwnedFd,
+    direct: Option<OwnedFd>,
+    stat: &Stat,
+    kind: FileKind,
+) -> Result<OpenFile, OpenErrorKind> {
     Ok(OpenFile {
-        size: size(&fd, &stat, kind).map_err(OpenErrorKind::Open)?,
-        identity: Identity::from(&stat),
-        storage: Storage::of(&fd, &stat, kind),
+        size: size(&fd, stat, kind).map_err(OpenErrorKind::Open)?,
+        identity: Identity::from(stat),
+        storage: Storage::of(&fd, stat, kind),
         fd,
         direct,
         kind,

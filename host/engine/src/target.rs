@@ -93,6 +93,20 @@ pub(crate) fn taken(
     finish(path, fd, direct, stat, kind, options)
 }
 
+/// The same for a file that somebody else has opened. One that is empty reads as zeros wherever it is not written.
+pub(crate) fn adopted(
+    path: &Path,
+    fd: OwnedFd,
+    stat: &Stat,
+    options: &TargetOptions,
+) -> Result<OpenFile, OpenErrorKind> {
+    let kind = match open::kind_of(stat, true)? {
+        FileKind::Regular if stat.st_size == 0 => FileKind::Fresh,
+        kind => kind,
+    };
+    taken(fd, stat, kind, path, options)
+}
+
 /// Opens a file that is to be written anew: one that exists, or one still to be born.
 pub(crate) fn anew(
     path: &Path,

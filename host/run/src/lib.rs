@@ -17,6 +17,7 @@
 #![warn(missing_docs)]
 
 mod aside;
+mod cause;
 mod clock;
 mod error;
 mod files;
@@ -35,6 +36,7 @@ mod signals;
 mod target;
 mod window;
 
+pub use cause::Cause;
 pub use clock::{Limit, left, over, started};
 pub use error::Error;
 pub use given::Given;

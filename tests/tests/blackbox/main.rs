@@ -18,6 +18,7 @@ mod bitmap;
 mod bitmaps;
 mod bounds;
 mod callers;
+mod causes;
 mod check;
 mod checksum;
 mod commit;

@@ -37,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "host/jail",
         ],
     ),
+    ("host/client", &["abi"]),
     // Outside the product.
     ("testkit", &["abi", "disk"]),
     ("tests", &["testkit"]),

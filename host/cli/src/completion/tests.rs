@@ -40,7 +40,7 @@ fn line(page: &Page, id: Id) -> Vec<&'static str> {
         "dd" => &["if=a", "of=b"],
         "resize" => &["a", "+1G"],
         "create" => &["a", "1G"],
-        "sandbox" | "selftest" => &[],
+        "sandbox" | "selftest" | "worker" => &[],
         _ => &["a"],
     });
     line

@@ -162,6 +162,7 @@ pub enum Id {
     MaxOutput,
     QemuVersion,
     Config,
+    Failure,
 }
 
 /// What may stand before the verb.

@@ -98,4 +98,12 @@ pub const FLAGS: &[Flag] = &[
         value: Some("FILE"),
         help: "read settings from FILE too, after /etc/instar.toml and ~/.config/instar/config.toml",
     },
+    Flag {
+        id: Id::Failure,
+        short: None,
+        long: &[],
+        exact: &["failure"],
+        value: Some("json:N"),
+        help: "for programs: if it fails, say why in a line of JSON on descriptor N",
+    },
 ];

@@ -99,5 +99,5 @@ macro_rules! beside {
 /// One text for each verb.
 const TEXTS: &[(&str, &str)] = beside![
     "amend", "bench", "bitmap", "check", "checksum", "commit", "compare", "convert", "create", "dd", "info",
-    "map", "measure", "rebase", "resize", "sandbox", "selftest", "snapshot", "trust",
+    "map", "measure", "rebase", "resize", "sandbox", "selftest", "snapshot", "trust", "worker",
 ];

@@ -11,7 +11,7 @@ use std::process::Command;
 use instar_abi::job::{Create, Target};
 use instar_abi::{FileFacts, Format, ImageText, Slot};
 use instar_engine::{Files, TargetOptions};
-use instar_run::DataFile;
+use instar_run::{Cause, DataFile};
 use serde_json::Value;
 
 use super::{Context, instance};
@@ -80,7 +80,7 @@ impl Image<'_> {
             path: Path::new(OsStr::from_bytes(&path)),
         };
         let opened = context.policy.data_file(opened, data, options);
-        opened.map_err(|why| refused(&words::run::refusal(&why)))
+        opened.map_err(|why| refused(&words::run::refusal(&why)).because(Cause::of_refusal(&why)))
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) mod target;
 use instar_abi::job::{Job, Seed, Verb};
 use instar_abi::report::{Done, Failure};
 use instar_abi::{FileFacts, Report};
-use instar_run::Policy;
+use instar_run::{Cause, Policy};
 
 use crate::console::Console;
 use crate::program::Program;
@@ -72,11 +72,13 @@ pub(crate) fn concluded_by(
             Report::Findings(found) => Console::complain(&words::findings(found, program)),
             Report::Checked(_, checked) => Console::complain(&words::left_out(checked, program)),
             Report::Done(done) => return Ok(*done),
-            Report::Failed(failure) => return Err(failed(failure)),
+            Report::Failed(failure) => {
+                return Err(failed(failure).because(Cause::of_failure(failure)));
+            }
             _ => {}
         }
     }
-    Err(Stop::say("the sandbox exited without reporting a result"))
+    Err(crate::stop::silent("reporting a result"))
 }
 
 fn failed(failure: &Failure, scene: &dyn Scene) -> Stop {

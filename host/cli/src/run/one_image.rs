@@ -17,7 +17,7 @@ use super::files::{self, Names};
 use super::progress::Progress;
 use super::scene::RunScene;
 use super::{Context, concluded};
-use crate::stop::{Step, Stop};
+use crate::stop::Step;
 use crate::value::cache::CacheMode;
 use crate::value::place::Place;
 use instar_run::Listener;
@@ -179,6 +179,6 @@ impl Seen<'_> {
         without: &str,
     ) -> Step<T> {
         let found = self.reports().iter().find_map(pick);
-        found.ok_or_else(|| Stop::say(format!("the sandbox exited without {without}")))
+        found.ok_or_else(|| crate::stop::silent(without))
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use instar_run::{Limit, Observer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::program::Program;
 use crate::show::human_size;
 use crate::stop::{Step, Stop};
@@ -74,9 +74,8 @@ impl Progress {
     pub(crate) fn new(show: ShowProgress, quiet: bool, reference: bool) -> Step<Self> {
         let mut lines = None;
         if let (ShowProgress::Json(descriptor), false) = (show, quiet) {
-            let path = format!("/proc/self/fd/{descriptor}");
-            let opened = File::options().append(true).open(path);
             let words = |error| format!("--progress=json: cannot write to descriptor {descriptor}: {error}");
+            let opened = console::descriptor(descriptor);
             lines = Some(opened.map_err(|error| Stop::say(words(error)))?);
         }
         let asked = show == ShowProgress::Yes;

@@ -23,7 +23,7 @@ use crate::value::driver::known;
 use crate::value::place::{self, Place};
 use crate::value::protocol;
 use crate::words;
-use instar_run::{Ended, Given, Guest, Maker, Protocol};
+use instar_run::{Cause, Ended, Given, Guest, Maker, Protocol};
 
 /// A target to create.
 pub(crate) struct NewTarget<'a> {
@@ -85,11 +85,12 @@ impl NewTarget<'_> {
         }
         let made = maker.make(path).map_err(|error| {
             let why = words::run::open(&error);
-            match error.kind {
+            let stop = match error.kind {
                 // Said once the file has been made.
                 OpenErrorKind::Direct => Stop::Message(place::cannot_open(self.given, &why)),
                 _ => context(&why),
-            }
+            };
+            stop.because(Cause::of_open(&error))
         });
         let FileFacts { slot, kind, .. } = made?;
         if kind == FileKind::Block {
@@ -300,7 +301,7 @@ pub(crate) fn backing(
                 words::run::open(&error),
             ]
             .concat();
-            Stop::Message(place::cannot_open(target, &why))
+            Stop::Message(place::cannot_open(target, &why)).because(Cause::of_open(&error))
         })?;
     names.set(facts.slot, &path);
     let format = match settings.text("backing_fmt") {

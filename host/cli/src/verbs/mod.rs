@@ -27,6 +27,7 @@ mod selftest;
 pub(crate) mod shared;
 mod snapshot;
 mod trust;
+mod worker;
 
 use std::ffi::OsString;
 
@@ -58,6 +59,7 @@ const VERBS: &[Verb] = &[
     trust::VERB,
     sandbox::VERB,
     selftest::VERB,
+    worker::VERB,
 ];
 
 pub(crate) struct Verb {

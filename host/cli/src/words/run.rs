@@ -3,8 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use instar_engine::OpenError;
-use instar_run::{Error, Limit, Refusal};
+use instar_engine::{CommitError, OpenError};
+use instar_run::{Cause, Error, Limit, Refusal};
 use instar_sandbox::Choice;
 
 use super::system;
@@ -16,8 +16,22 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         match error {
             Error::Signal(number) => Self::Signal(number),
-            other => Self::say(words(&other)),
+            other => Self::say(words(&other)).because(other.cause()),
         }
+    }
+}
+
+impl From<OpenError> for Stop {
+    fn from(error: OpenError) -> Self {
+        Self::Message(open(&error)).because(Cause::of_open(&error))
+    }
+}
+
+/// The target is written, and does not get its name.
+impl From<CommitError> for Stop {
+    fn from(error: CommitError) -> Self {
+        let cause = Cause::of_system(Some(error.errno.raw_os_error()));
+        Self::say(error.to_string()).because(cause)
     }
 }
 

@@ -64,7 +64,7 @@ impl Room {
         self.run(Path::new(REFERENCE), words)
     }
 
-    fn run(&self, program: &Path, words: &[&str]) -> Output {
+    pub fn run(&self, program: &Path, words: &[&str]) -> Output {
         self.command(program, words).output().unwrap()
     }
 

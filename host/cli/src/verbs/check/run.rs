@@ -6,6 +6,7 @@ use instar_abi::job::{self, Verb};
 use instar_abi::report::{Checked, Failure};
 use instar_abi::{Fault, Format, Report, fault};
 use instar_engine::Policy as GatePolicy;
+use instar_run::Cause;
 
 use super::args::Args;
 use super::show;
@@ -13,7 +14,7 @@ use crate::console::Console;
 use crate::json::pretty;
 use crate::run::one_image::Look;
 use crate::run::{Context, concluded};
-use crate::stop::{Step, Stop};
+use crate::stop::{Step, Stop, silent};
 use crate::words::{self, Scene};
 
 /// Exit codes, as the reference tool has them.
@@ -44,14 +45,12 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let summary = said(args, reports, &scene, context);
     if unsupported {
         let text = words::fault(&Fault::new(fault::check::UNSUPPORTED));
-        Console::complain(&context.program.message(text.as_bytes()));
-        return Ok(code::UNSUPPORTED);
+        return Err(Stop::Coded(code::UNSUPPORTED, text.into_bytes()));
     }
     // The rest has been said, each in its place.
     let last: Vec<Report> = reports.last().cloned().into_iter().collect();
     concluded(&last, &scene, context.program)?;
-    let (format, checked) =
-        summary.ok_or_else(|| Stop::say("the sandbox exited without reporting a result"))?;
+    let (format, checked) = summary.ok_or_else(|| silent("reporting a result"))?;
     if !args.quiet {
         let name = place.given.as_bytes();
         let text = if args.json {
@@ -62,7 +61,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         context.console.print(text.as_bytes());
     }
     if checked.check_errors > 0 {
-        return Err(Stop::say("Check failed"));
+        return Err(Stop::say("Check failed").because(Cause::Image));
     }
     Ok(match (checked.corruptions, checked.leaks) {
         (0, 0) => code::SOUND,

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use instar_abi::job::Source;
 use instar_abi::{Format, ImageText, Slot};
 use instar_engine::{BaseError, Files, OpenError, Rule, TargetOptions, Verdict};
+use instar_run::Cause;
 use serde_json::Value;
 
 use super::args::Args;
@@ -128,21 +129,24 @@ impl Way<'_> {
 
     /// The layer below, which is read.
     fn descend(&self, above: &Layer, name: &[u8], format: Option<OsString>) -> Result<Layer, Absent> {
-        let closed = |why: &[u8]| Absent::Layer(self.closed(above, why));
+        let closed = |why: &[u8], cause| Absent::Layer(self.closed(above, why).because(cause));
         if !matches!(self.files.verdict(above.slot, name), Verdict::LetIn(_)) {
-            return Err(closed(&elsewhere(name)));
+            return Err(closed(&elsewhere(name), Cause::Refused));
         }
-        let (slot, path) = self
-            .files
-            .below(above.slot, name)
-            .map_err(|errno| closed(instar_engine::words(errno).as_bytes()))?;
+        let (slot, path) = self.files.below(above.slot, name).map_err(|errno| {
+            let cause = Cause::of_system(Some(errno.raw_os_error()));
+            closed(instar_engine::words(errno).as_bytes(), cause)
+        })?;
         let shown = beside(above.path.as_bytes(), name);
         self.files.lock(slot).map_err(|error| {
             let error = OpenError {
                 name: OsStr::from_bytes(&shown).into(),
                 ..error
             };
-            Absent::Certain(self.closed(above, &words::run::open(&error)))
+            Absent::Certain(
+                self.closed(above, &words::run::open(&error))
+                    .because(Cause::of_open(&error)),
+            )
         })?;
         Ok(Layer {
             slot,
@@ -161,16 +165,20 @@ impl Way<'_> {
         let shown = beside(above.path.as_bytes(), plain);
         let opened = self.files.base(above.slot, name, self.options, &may);
         let (facts, path) = opened.map_err(|error| match error {
-            BaseError::Refused => Absent::Layer(self.closed(above, &elsewhere(name))),
-            BaseError::Unknown(errno) => {
-                Absent::Layer(self.closed(above, instar_engine::words(errno).as_bytes()))
-            }
+            BaseError::Refused => Absent::Layer(self.closed(above, &elsewhere(name)).because(Cause::Refused)),
+            BaseError::Unknown(errno) => Absent::Layer(
+                self.closed(above, instar_engine::words(errno).as_bytes())
+                    .because(Cause::of_system(Some(errno.raw_os_error()))),
+            ),
             BaseError::Open(error) => {
                 let error = OpenError {
                     name: OsStr::from_bytes(&shown).into(),
                     ..error
                 };
-                Absent::Certain(self.closed(above, &words::run::open(&error)))
+                Absent::Certain(
+                    self.closed(above, &words::run::open(&error))
+                        .because(Cause::of_open(&error)),
+                )
             }
         })?;
         self.files.keep_record_throughout(facts.slot);
@@ -238,10 +246,12 @@ impl Way<'_> {
         command.arg("--").arg(word(&layer.path));
         instance::answer(command).map_err(|silence| match silence {
             Silence::Refused(why) => match instar_run::over(self.context.policy) {
-                Some(limit) => Stop::say(words::run::limit(limit)),
-                None => self.as_given(layer, &why),
+                Some(limit) => Stop::say(words::run::limit(limit)).because(Cause::TimedOut),
+                None => self.as_given(layer, &why).because(Cause::Image),
             },
-            Silence::Broken(why) => Stop::Message(cannot_open(&layer.path, why.as_bytes())),
+            Silence::Broken(why) => {
+                Stop::Message(cannot_open(&layer.path, why.as_bytes())).because(Cause::Sandbox)
+            }
         })
     }
 

@@ -120,8 +120,7 @@ fn work(
     concluded_by(&ended.reports, &scene, context.program, |failure| {
         failed(failure, &scene, place)
     })?;
-    let committed = ended.files().commit(false);
-    committed.map_err(|error| Stop::say(error.to_string()))
+    Ok(ended.files().commit(false)?)
 }
 
 /// The image may have been committed, and not emptied.

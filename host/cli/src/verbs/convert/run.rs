@@ -99,8 +99,7 @@ fn work(
     };
     ended
         .files()
-        .commit(options.cache != instar_engine::Cache::Unsafe)
-        .map_err(|error| Stop::say(error.to_string()))?;
+        .commit(options.cache != instar_engine::Cache::Unsafe)?;
     target::warn_unless_readable(ended.files(), slot, &given, context);
     Ok(digest.map(|(algorithm, digest)| digest::line(algorithm, &digest, args.target.as_bytes())))
 }

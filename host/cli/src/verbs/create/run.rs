@@ -28,7 +28,7 @@ use crate::value::driver::known;
 use crate::value::place::{self, Place, Reading};
 use crate::verbs::shared::{creatable, ground};
 use crate::words::{self, Scene};
-use instar_run::Guest;
+use instar_run::{Cause, Guest};
 
 /// What follows every failure to open a backing file.
 const NO_BACKING: &[u8] = b"\nCould not open backing image.";
@@ -89,10 +89,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     })?;
     match failed {
         Some(stop) => return Err(stop),
-        None => ended
-            .files()
-            .commit(false)
-            .map_err(|error| Stop::say(error.to_string()))?,
+        None => ended.files().commit(false)?,
     }
     if let Some(slot) = slot {
         target::warn_unless_readable(ended.files(), slot, &given, context);
@@ -159,7 +156,7 @@ impl Backing {
         let place = locate(name, format, target).map_err(within)?;
         let facts = opened
             .shared_source(place.path.as_ref())
-            .map_err(|error| within(words::run::open(&error)))?;
+            .map_err(|error| within(words::run::open(&error)).because(Cause::of_open(&error)))?;
         if let (None, Some(format)) = (format, place.format) {
             return Err(Stop::say(format!(
                 "Backing file specified without backing format\nDetected format of {}.",
@@ -239,7 +236,7 @@ fn open_target(
     {
         let below = beside(path.as_bytes(), name);
         let spared = opened.spares(OsStr::from_bytes(&below).as_ref());
-        spared.map_err(|error| under(&args.image, Stop::Message(words::run::open(&error))))?;
+        spared.map_err(|error| under(&args.image, Stop::from(error)))?;
     }
     Ok(target)
 }
@@ -256,10 +253,7 @@ fn say(args: &Args, context: &mut Context<'_>, settings: Option<Settings>, size:
 
 /// A message about the image.
 fn under(image: &OsStr, stop: Stop) -> Stop {
-    match stop {
-        Stop::Message(why) => Stop::Message([image.as_bytes(), b": ", &why].concat()),
-        other => other,
-    }
+    stop.after(&[image.as_bytes(), b": "].concat())
 }
 
 /// Why the guest failed; follows the image's name.

@@ -69,10 +69,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         ..RunScene::of(&names, ended.files(), args.output.as_bytes())
     };
     let done = concluded(&ended.reports, &scene, context.program)?;
-    ended
-        .files()
-        .commit(false)
-        .map_err(|error| Stop::say(error.to_string()))?;
+    ended.files().commit(false)?;
     if done.skipped_past_end {
         let text = [args.input.as_bytes(), b": cannot skip to specified offset"].concat();
         Console::complain(&context.program.message(&text));

@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         Report::Measured(measured) => Some(*measured),
         _ => None,
     });
-    let mut measured = measured.ok_or_else(|| Stop::say("the sandbox exited without reporting a result"))?;
+    let mut measured = measured.ok_or_else(|| crate::stop::silent("reporting a result"))?;
     let is_parallels = ended.reports.contains(&Report::Opened(Format::Parallels));
     if is_parallels && !release::has(Fact::ParallelsCountsBitmaps) {
         measured.bitmaps = None;

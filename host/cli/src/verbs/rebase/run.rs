@@ -27,7 +27,7 @@ use crate::value::driver;
 use crate::value::place::{self, Below, Place, Reading, cannot_open};
 use crate::value::progress::ShowProgress;
 use crate::words::{self, Scene};
-use instar_run::{Given, Guest};
+use instar_run::{Cause, Given, Guest};
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let progress = Arc::new(Progress::new(
@@ -99,10 +99,7 @@ fn work(args: &Args, progress: &Arc<Progress>, context: &mut Context<'_>) -> Ste
     concluded_by(&ended.reports, &scene, context.program, |failure| {
         failed.word(failure)
     })?;
-    ended
-        .files()
-        .commit(false)
-        .map_err(|error| Stop::say(error.to_string()))?;
+    ended.files().commit(false)?;
     // A file that is not there yet may come.
     if given.iter().all(Given::is_there) {
         target::warn_unless_readable(ended.files(), facts.slot, &given, context);
@@ -215,7 +212,8 @@ impl Opening<'_> {
             true => self.files.shared_source(path),
             false => self.files.source(path, self.direct),
         };
-        let facts: FileFacts = opened.map_err(|error| failed(words::run::open(&error)))?;
+        let facts: FileFacts =
+            opened.map_err(|error| failed(words::run::open(&error)).because(Cause::of_open(&error)))?;
         names.set(facts.slot, place.path.as_bytes());
         Ok(place.image().described(self.files, facts, None)?)
     }

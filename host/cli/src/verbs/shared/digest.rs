@@ -26,7 +26,7 @@ pub(crate) fn hexadecimal(reports: &[Report]) -> Step<String> {
         Report::Checksum(digest) => Some(digest),
         _ => None,
     });
-    let digest = digest.ok_or_else(|| Stop::say("the sandbox exited without reporting a checksum"))?;
+    let digest = digest.ok_or_else(|| crate::stop::silent("reporting a checksum"))?;
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

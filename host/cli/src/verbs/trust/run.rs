@@ -39,9 +39,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let path = place::plain_path(args.image.as_bytes()).map_err(Stop::Message)?;
     let path = OsStr::from_bytes(path);
     let files = files::none(context.policy, true)?;
-    let facts = files
-        .shared_source(path.as_ref())
-        .map_err(|error| Stop::Message(words::run::open(&error)))?;
+    let facts = files.shared_source(path.as_ref())?;
     if args.action == Action::Remove {
         files
             .distrust(facts.slot)
