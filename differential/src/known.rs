@@ -76,6 +76,8 @@ const REFUSALS: &[(&str, &str)] = &[
         "qcow2-damaged-bitmaps",
         "Invalid granularity, image may be corrupt",
     ),
+    // In full it is known to every profile.
+    ("option-names", "unrecognized option '--li"),
     ("image-options", "instar opens local files only"),
     ("source-as-target", "would overwrite"),
     ("source-as-target", "Failed to get shared \"write\" lock"),
@@ -109,6 +111,8 @@ const FIRST: &[&str] = &[
     "Invalid cache option",
     "Cannot find device=",
     "Could not create",
+    "Allocating clusters failed",
+    "does not support temporarily loading internal snapshots",
     "No such file or directory",
     "instar opens local files only",
     "would overwrite",
@@ -225,6 +229,13 @@ const KNOWN: &[Known] = &[
         shows: |found, _| {
             let clean = found.ours.stdout.starts_with(b"No errors were found");
             found.words[0] == "check" && clean && found.theirs.code == Some(LEAKS)
+        },
+    },
+    Known {
+        row: "compare-damaged",
+        shows: |found, case| {
+            let ours = found.ours.errors();
+            found.kind == Kind::Code && case.is_edited() && ours.contains("Sector allocation test failed")
         },
     },
     Known {

@@ -14,7 +14,7 @@ impl Holder {
     /// If it cannot be opened.
     #[must_use]
     pub fn of(bench: &Bench, format: &str, image: &str) -> Self {
-        let mut child = std::process::Command::new("qemu-io")
+        let mut child = instar_testkit::oracle::program("qemu-io")
             .current_dir(bench.directory())
             .args(["-f", format, image])
             .stdin(std::process::Stdio::piped())

@@ -25,7 +25,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The qemu-img on the path.
+    /// The qemu-img on the path or, where that is no 10.0, one that was fetched, which the tests are written beside.
     ///
     /// # Panics
     ///
@@ -58,11 +58,12 @@ impl Reference {
     }
 
     fn at(bin: Option<PathBuf>) -> Option<Self> {
-        let program = bin.as_ref().map_or_else(|| PathBuf::from("qemu-img"), |bin| bin.join("qemu-img"));
-        if bin.is_some() && !program.exists() {
+        let named = |bin: &PathBuf| bin.join("qemu-img");
+        if bin.as_ref().map(named).is_some_and(|program| !program.exists()) {
             return None;
         }
-        let outcome = Outcome::of(Command::new(program).arg("--version"));
+        let program = bin.as_ref().map_or_else(|| "qemu-img".into(), named);
+        let outcome = Outcome::of(oracle::program(program).arg("--version"));
         let text = outcome.text();
         let version = text.strip_prefix("qemu-img version ")?.split_whitespace().next()?;
         let series: Vec<&str> = version.split('.').take(2).collect();

@@ -80,7 +80,7 @@ fn locked(directory: &Path) -> Vec<u8> {
     let mut command = Command::new("qemu-img");
     command
         .args(make)
-        .args(["-o", "key-secret=s,iter-time=0"])
+        .args(["-o", "key-secret=s,iter-time=10"])
         .arg(&image)
         .arg("64k");
     assert!(command.status().unwrap().success());

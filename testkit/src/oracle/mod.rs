@@ -2,9 +2,9 @@
 
 mod kept;
 
-use std::ffi::OsStr;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 pub(crate) use kept::{Copy, Kept};
 
@@ -29,13 +29,51 @@ pub fn run_in(directory: &Path, arguments: &[&str]) -> Outcome {
 }
 
 /// A program of qemu-utils, by its name or its place, that is loaded once for many runs ([`Outcome::of`]) and derives keys in next to
-/// no time.
+/// no time. A name means the one of [`release`].
 #[must_use]
-pub fn program(name: impl AsRef<OsStr>) -> Command {
-    let mut program = Command::new(name);
+pub fn program(name: impl AsRef<Path>) -> Command {
+    let name = name.as_ref();
+    let mut program = match release() {
+        Some(bin) if name.components().count() == 1 => Command::new(bin.join(name)),
+        _ => Command::new(name),
+    };
     program.env(PRELOAD, LIBRARY);
     program
 }
+
+/// Where the programs are that tests run beside: those of the fetched release that [`RELEASE`] names; else those of the 10.0 that was
+/// fetched, if the installed ones are of another release. None: on the path.
+///
+/// # Panics
+/// If the release that is named was not fetched.
+pub fn release() -> Option<&'static Path> {
+    static FETCHED: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let fetched = |series: &str| {
+        let references = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/references"));
+        let bin = references.join(series).join("bin");
+        bin.join("qemu-img").exists().then_some(bin)
+    };
+    let find = || {
+        if let Ok(series) = std::env::var(RELEASE) {
+            let bin = fetched(&series);
+            assert!(
+                bin.is_some(),
+                "{RELEASE}={series}: it was not fetched (cargo xtask references)"
+            );
+            return bin;
+        }
+        let installed = Command::new("qemu-img").arg("--version").output();
+        let written_beside = |output: Output| output.stdout.starts_with(b"qemu-img version 10.0.");
+        match installed.is_ok_and(written_beside) {
+            true => None,
+            false => fetched("10.0"),
+        }
+    };
+    FETCHED.get_or_init(find).as_deref()
+}
+
+/// Names another release to run all tests beside.
+const RELEASE: &str = "INSTAR_TEST_RELEASE";
 
 const PRELOAD: &str = "LD_PRELOAD";
 /// What changes those programs; see the C files beside this one.

@@ -9,7 +9,7 @@ use std::process::Command;
 use instar_tests::compare::same_bytes;
 use instar_tests::device::Loop;
 use instar_tests::ledger::skip;
-use instar_tests::{Bench, Outcome, both_sandboxes, disk, instar_path};
+use instar_tests::{Bench, Outcome, Reference, both_sandboxes, disk, instar_path};
 
 /// Whether files here keep attributes of users and times of birth, without which nothing is recorded.
 pub(crate) fn attributes(bench: &Bench) -> bool {
@@ -211,7 +211,8 @@ fn vdsm_reads_volumes_that_are_devices(bench: &Bench) {
         symlink(device.name(), bench.path("rhev/data-center/domain/images/disk").join(name)).unwrap();
     }
     Outcome::of(
-        Command::new("qemu-img")
+        Reference::installed()
+            .program("qemu-img")
             .current_dir(bench.path("rhev/data-center/domain/images/disk"))
             .args(["create", "-q", "-f", "qcow2", "-b", "one", "-F", "qcow2", "two"]),
     )
@@ -253,17 +254,19 @@ fn proxmox_reads_linked_clones(bench: &Bench) {
     configured(bench, "proxmox");
     directories(bench, &["var/lib/vz/images/100", "var/lib/vz/images/101", "var/lib/vz/import"]);
     image(bench, "var/lib/vz/images/100/base-100-disk-0.qcow2");
-    Outcome::of(Command::new("qemu-img").current_dir(bench.path("var/lib/vz/images/101")).args([
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-b",
-        "../100/base-100-disk-0.qcow2",
-        "-F",
-        "qcow2",
-        "vm-101-disk-0.qcow2",
-    ]))
+    Outcome::of(
+        Reference::installed().program("qemu-img").current_dir(bench.path("var/lib/vz/images/101")).args([
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-b",
+            "../100/base-100-disk-0.qcow2",
+            "-F",
+            "qcow2",
+            "vm-101-disk-0.qcow2",
+        ]),
+    )
     .succeeds();
     reads(bench, "var/lib/vz/images/101/vm-101-disk-0.qcow2");
     evil(bench, "var/lib/vz/import/upload.qcow2", "../images/100/base-100-disk-0.qcow2");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use instar_tests::compare::{same_bytes, same_outcome};
 use instar_tests::ledger::{self, deviates};
 use instar_tests::sealed::{OPTIONS, SECRET};
-use instar_tests::{Bench, Outcome, Running, both_sandboxes, disk};
+use instar_tests::{Bench, Outcome, Reference, Running, both_sandboxes, disk};
 
 /// The words of a line; `$S` is the secret, `$L` begins the options of the image that it opens.
 fn words(line: &str) -> Vec<String> {
@@ -523,7 +523,8 @@ fn a_header_that_costs_too_much_is_refused(bench: &Bench) {
     outcome.within(Duration::from_secs(5));
     outcome.fails_with("4294967295 iterations of PBKDF2; the limit is 134217728");
     let line = words("convert $S --image-opts $Limage out");
-    let mut theirs = Running::start(Command::new("qemu-img").args(line).current_dir(bench.directory()));
+    let mut theirs =
+        Running::start(Reference::installed().program("qemu-img").args(line).current_dir(bench.directory()));
     std::thread::sleep(Duration::from_secs(3));
     deviates("luks-cost", &theirs.runs(), &false);
     theirs.signal("KILL");

@@ -13,7 +13,7 @@ use std::process::Command;
 use instar_tests::compare::checks_clean;
 use instar_tests::disk::{self, Piece};
 use instar_tests::missing::{FEATURES, PLACES};
-use instar_tests::{Bench, Outcome, Sandbox, both_sandboxes, instar_path, ledger, variant};
+use instar_tests::{Bench, Outcome, Reference, Sandbox, both_sandboxes, instar_path, ledger, variant};
 
 const WITHOUT: &str = env!("CARGO_BIN_EXE_without");
 
@@ -219,7 +219,8 @@ fn shown(bench: &Bench, image: &str) -> Vec<u8> {
 /// What the reference tool prints where `features` are missing, if it can do the work there.
 fn printed_here(bench: &Bench, work: &Work, features: &str) -> Option<Expected> {
     let here = Command::new(WITHOUT)
-        .args(["error", features, "qemu-img"])
+        .args(["error", features])
+        .arg(Reference::installed().program("qemu-img").get_program())
         .args(work.line.split(' '))
         .current_dir(bench.directory())
         .output()

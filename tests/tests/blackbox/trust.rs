@@ -7,7 +7,7 @@ use std::process::Command;
 use instar_tests::compare::same_bytes;
 use instar_tests::device::Loop;
 use instar_tests::ledger::deviates;
-use instar_tests::{Bench, Outcome, both_sandboxes, disk};
+use instar_tests::{Bench, Outcome, Reference, both_sandboxes, disk};
 
 use crate::layouts::attributes;
 
@@ -189,7 +189,7 @@ fn trust_shows_and_records_images_of_other_programs(bench: &Bench) {
 }
 
 fn an_image_whose_layer_is_missing_is_not_trusted(bench: &Bench) {
-    Outcome::of(Command::new("qemu-img").current_dir(bench.directory()).args([
+    Outcome::of(Reference::installed().program("qemu-img").current_dir(bench.directory()).args([
         "create",
         "-q",
         "-u",
@@ -432,7 +432,7 @@ fn block_devices_are_layers_where_they_are_allowed(bench: &Bench) {
         return;
     };
     disk::usual(&bench.path("disk.raw"));
-    Outcome::of(Command::new("qemu-img").current_dir(bench.directory()).args([
+    Outcome::of(Reference::installed().program("qemu-img").current_dir(bench.directory()).args([
         "convert",
         "-f",
         "raw",

@@ -17,6 +17,7 @@ fn first_table(image: &Edited) -> (u64, u64) {
 
 both_sandboxes!(
     a_cluster_or_table_outside_the_file_is_refused,
+    a_comparison_with_a_damaged_image_ends_at_the_damage,
     an_image_that_uses_a_cluster_twice_is_not_written_to,
     a_disk_that_is_too_large_is_not_made,
     compressing_into_a_new_image_succeeds,
@@ -32,6 +33,18 @@ fn a_cluster_or_table_outside_the_file_is_refused(bench: &Bench) {
         image.put(at, &(1_u64 << 30).to_be_bytes());
         only_we_refuse(bench, "qcow-outside", "qcow", "outside the file");
     }
+}
+
+fn a_comparison_with_a_damaged_image_ends_at_the_damage(bench: &Bench) {
+    made(bench, "qcow", "nocow=off");
+    let image = Edited::open(&bench.path("image"));
+    let (table, _) = first_table(&image);
+    // A compressed cluster far behind the end.
+    image.put(table + 8, &(1 << 63 | 1_u64 << 30).to_be_bytes());
+    let words = ["compare", "-f", "qcow", "-F", "raw", "image", "disk.raw"];
+    let (theirs, ours) = (bench.qemu(words), bench.instar(words));
+    assert_eq!((theirs.code(), ours.code()), (Some(4), Some(3)), "{theirs}{ours}");
+    deviates("compare-damaged", &theirs.code(), &ours.code());
 }
 
 fn an_image_that_uses_a_cluster_twice_is_not_written_to(bench: &Bench) {
