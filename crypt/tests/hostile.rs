@@ -12,8 +12,8 @@ mod tools;
 use instar_crypt::luks1::{HEADER_BYTES, New, Options};
 use instar_crypt::{Cipher, Secret};
 use instar_disk::{CipherAlgorithm, CipherMode, CipherSpec, HashName, IvGenerator};
-use instar_testkit::{Bench, words};
-use tools::{header, random, reader, run, with_effort};
+use instar_testkit::{Bench, oracle, words};
+use tools::{header, random, reader, with_effort};
 
 /// A header with a free slot between two active ones, and room for its sectors.
 fn volume() -> Vec<u8> {
@@ -46,12 +46,7 @@ fn volume() -> Vec<u8> {
 /// What qemu-img says against a volume; nothing if it is content.
 fn complaint(dir: &Bench, volume: &[u8]) -> Option<String> {
     std::fs::write(dir.path("lie.luks"), volume).unwrap();
-    let output = run(
-        dir.directory(),
-        "qemu-img",
-        &["info", "-f", "luks", "lie.luks"],
-        b"",
-    );
+    let output = oracle::run_in(dir.directory(), &["info", "-f", "luks", "lie.luks"]);
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     let said = said
         .trim_start_matches("qemu-img: Could not open 'lie.luks': ")

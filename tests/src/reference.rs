@@ -1,5 +1,6 @@
 //! Which releases of qemu-img can be started here: the one on the path, and those that `cargo xtask references` fetched.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -55,6 +56,18 @@ impl Reference {
     #[must_use]
     pub fn of(profile: &str) -> Option<&'static Self> {
         Self::live().iter().find(|known| known.series == profile)
+    }
+
+    /// `PATH` with the installed release in front, for what starts it by its name.
+    ///
+    /// # Panics
+    ///
+    /// If there is no `PATH`.
+    #[must_use]
+    pub fn search_path() -> OsString {
+        let all = std::env::var_os("PATH").unwrap();
+        let bin = oracle::release().map(Path::to_owned);
+        std::env::join_paths(bin.into_iter().chain(std::env::split_paths(&all))).unwrap()
     }
 
     fn at(bin: Option<PathBuf>) -> Option<Self> {

@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 
 use instar_crypt::{Cipher, Effort, Limits, Random, luks1};
 use instar_disk::{CipherAlgorithm, CipherMode, CipherSpec, HashName, IvGenerator};
+use instar_testkit::{Outcome, oracle};
 use zerocopy::FromBytes;
 
 /// Nobody asks to stop.
@@ -83,14 +84,14 @@ pub(crate) fn succeed(directory: &Path, program: &str, arguments: &[&str], input
 }
 
 /// Runs commands of qemu-io on a LUKS volume.
-pub(crate) fn qemu_io(directory: &Path, image: &str, passphrase: &str, commands: &[&str]) -> Output {
+pub(crate) fn qemu_io(directory: &Path, image: &str, passphrase: &str, commands: &[&str]) -> Outcome {
     let secret = format!("secret,id=s,data={passphrase}");
     let image = format!("driver=luks,key-secret=s,file.filename={image}");
     let mut arguments = vec!["--object", &secret, "--image-opts", &image];
     for command in commands {
         arguments.extend(["-c", command]);
     }
-    run(directory, "qemu-io", &arguments, b"")
+    Outcome::of(oracle::program("qemu-io").current_dir(directory).args(arguments))
 }
 
 /// Every cipher, mode and generator that qemu-img has. With essiv, every hash whose digest is a key.

@@ -287,7 +287,7 @@ fn run(bench: &Bench, who: &str, under: &str, line: &str) -> Outcome {
     if target(line).is_some() {
         place = copy(bench, who);
     }
-    let mut path = std::env::var_os("PATH").unwrap();
+    let mut path = instar_tests::Reference::search_path();
     if who == "ours" {
         let links = bench.path("links");
         fs::create_dir_all(&links).unwrap();

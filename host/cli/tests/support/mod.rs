@@ -61,7 +61,8 @@ impl Room {
 
     /// The reference tool.
     pub fn theirs(&self, words: &[&str]) -> Output {
-        self.run(Path::new(REFERENCE), words)
+        let reference = instar_testkit::oracle::program(REFERENCE);
+        self.run(Path::new(reference.get_program()), words)
     }
 
     pub fn run(&self, program: &Path, words: &[&str]) -> Output {

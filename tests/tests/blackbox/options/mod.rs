@@ -90,7 +90,7 @@ fn words(line: &str) -> (Vec<(String, String)>, Vec<String>) {
 }
 
 fn run(bench: &Bench, who: &str, line: &str) -> Outcome {
-    let mut path = std::env::var_os("PATH").unwrap();
+    let mut path = instar_tests::Reference::search_path();
     if who == "ours" {
         let mut all = bench.path("links").into_os_string();
         all.push(":");

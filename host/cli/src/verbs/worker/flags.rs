@@ -12,7 +12,10 @@ pub(super) const PAGE: Page = Page {
         title: "Work",
         flags: &[HELP, LANES],
     }],
-    examples: &[],
+    examples: &[(
+        "worker -m 1 --timeout 60",
+        "as a library starts it, with a socket as standard input",
+    )],
 };
 
 const LANES: Flag = Flag {
