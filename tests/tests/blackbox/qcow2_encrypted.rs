@@ -158,7 +158,7 @@ fn each_layer_has_its_own_secret(bench: &Bench) {
 fn a_snapshot_is_read_with_the_same_key(bench: &Bench) {
     sealed::qcow2(bench, LUKS);
     bench.qemu(words("snapshot -c before $S --image-opts $Limage")).succeeds();
-    sealed::io(bench, LUKS, &["write -P 9 0 1M"]);
+    sealed::io(bench, "$L", &["write -P 9 0 1M"]);
     bench.instar(words("convert -l before $S --image-opts $Limage -O raw out")).succeeds();
     same_bytes(bench, "disk.raw", "out", "the snapshot");
     bench.qemu(words("convert $S --image-opts $Limage -O raw theirs")).succeeds();

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use instar_tests::device::Loop;
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, both_sandboxes, formats, ledger};
+use instar_tests::{Bench, Outcome, Reference, both_sandboxes, formats, ledger};
 
 const WITHOUT: &str = env!("CARGO_BIN_EXE_without");
 
@@ -430,16 +430,10 @@ fn an_unknown_extent_is_taken_for_data(bench: &Bench) {
             without(bench, features, ["convert", "-O", "qcow2", source, "out"]).succeeds();
             bench.qemu(["compare", "-f", "raw", "-F", "qcow2", source, "out"]).succeeds();
             let ours = without(bench, features, ["map", "-f", "raw", "--output=json", source]);
-            let theirs = Outcome::of(Command::new(WITHOUT).current_dir(bench.directory()).args([
-                "error",
-                features,
-                "qemu-img",
-                "map",
-                "-f",
-                "raw",
-                "--output=json",
-                source,
-            ]));
+            let mut theirs = Command::new(WITHOUT);
+            theirs.current_dir(bench.directory()).args(["error", features]);
+            theirs.arg(Reference::installed().program("qemu-img").get_program());
+            let theirs = Outcome::of(theirs.args(["map", "-f", "raw", "--output=json", source]));
             assert_eq!((ours.text(), ours.code()), (theirs.text(), theirs.code()), "{features}");
         }
     }
