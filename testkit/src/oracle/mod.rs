@@ -73,7 +73,7 @@ pub fn release() -> Option<&'static Path> {
 }
 
 /// Names another release to run all tests beside.
-const RELEASE: &str = "INSTAR_TEST_RELEASE";
+pub const RELEASE: &str = "INSTAR_TEST_RELEASE";
 
 const PRELOAD: &str = "LD_PRELOAD";
 /// What changes those programs; see the C files beside this one.
