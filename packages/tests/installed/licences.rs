@@ -28,10 +28,11 @@ fn no_crate_is_in_the_program_that_is_not_in_the_list() {
     let program = fs::read(instar_path()).unwrap();
     let program = String::from_utf8_lossy(&program);
     let mut seen = BTreeSet::new();
+    // In strings, and in information for debuggers if there is any, which ends a directory without a slash.
+    let of_a_name = |byte: char| byte.is_ascii_alphanumeric() || "-_.+".contains(byte);
     for tail in program.split("/registry/src/").skip(1) {
-        let mut parts = tail.split('/');
-        let (_, name) = (parts.next(), parts.next().unwrap());
-        seen.insert(name.to_owned());
+        let (_, name) = tail.split_once('/').unwrap();
+        seen.insert(name.split(|byte| !of_a_name(byte)).next().unwrap().to_owned());
     }
     assert!(seen.len() > 5, "{seen:?}");
     let missing: Vec<&String> = seen.difference(&listed).collect();
