@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use instar_tests::compare::{checks_clean, qemu_info, qemu_own_ranges, same_bytes};
+use instar_tests::disk::Piece;
 use instar_tests::holder::Holder;
 use instar_tests::ledger::deviates;
 use instar_tests::reference::lacks_option;
@@ -65,6 +66,7 @@ both_sandboxes!(
     names_in_untrusted_images_lead_nowhere,
     an_image_with_a_data_file_is_rebased_only_where_that_may_be_written,
     a_kill_at_any_moment_leaves_the_disk,
+    a_format_that_names_another_driver_is_refused,
 );
 
 fn an_image_shows_the_same_disk_over_whatever_layer_as_with_qemu_img(bench: &Bench) {
@@ -386,5 +388,20 @@ fn a_kill_at_any_moment_leaves_the_disk(bench: &Bench) {
         bench.instar(words).succeeds();
         keep_disk(bench, "image", "after.raw");
         same_bytes(bench, "before.raw", "after.raw", "done after a kill");
+    }
+}
+
+fn a_format_that_names_another_driver_is_refused(bench: &Bench) {
+    for name in ["old.raw", "new.raw"] {
+        disk::make(&bench.path(name), 1 << 20, &[Piece::Data(0, 4096, 1)]);
+    }
+    bench.qemu(["create", "-q", "-f", "qcow2", "-b", "old.raw", "-F", "raw", "image"]).succeeds();
+    let before = fs::read(bench.path("image")).unwrap();
+    for format in ["null-co", "nbd"] {
+        let words = ["rebase", "-b", "new.raw", "-F", format, "image"];
+        for outcome in [bench.qemu(words), bench.instar(words)] {
+            outcome.fails_with("Could not open new backing file 'new.raw': ");
+        }
+        assert!(fs::read(bench.path("image")).unwrap() == before, "{format}");
     }
 }

@@ -174,7 +174,12 @@ impl Opening<'_> {
             });
         }
         let backing = match args.name() {
-            Some(name) => Some(self.backing(name, known.flatten(), names)?),
+            Some(name) => {
+                let known = known
+                    .transpose()
+                    .map_err(|why| Stop::Message(not_opened(name, &why)))?;
+                Some(self.backing(name, known, names)?)
+            }
             None => None,
         };
         let data_file = match &data {
@@ -219,14 +224,14 @@ impl Opening<'_> {
     }
 }
 
-/// The format with that name; none: one that instar does not read.
-fn known(name: &OsStr) -> Step<Option<Format>> {
+/// The format with that name, or why instar does not read it.
+fn known(name: &OsStr) -> Step<Result<Format, Vec<u8>>> {
     match driver::known(name.as_bytes()) {
-        Ok(driver) => Ok(Some(driver.format())),
+        Ok(driver) => Ok(Ok(driver.format())),
         Err(why) if why.starts_with(b"Unknown") => Err(Stop::Message(
             [b"Invalid format name: '", name.as_bytes(), b"'"].concat(),
         )),
-        Err(_) => Ok(None),
+        Err(why) => Ok(Err(why)),
     }
 }
 
