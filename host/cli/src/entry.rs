@@ -24,9 +24,10 @@ pub fn main() -> ExitCode {
     let mut console = Console::default();
     let mut verb = None;
     let mut teller = Teller::default();
-    let outcome = Teller::asked_for(&options(words.clone(), |id| id == Id::Failure)).and_then(|asked| {
+    let early = early(words.clone());
+    let outcome = Teller::asked_for(&early).and_then(|asked| {
         teller = asked;
-        command(&program, words, &mut console, &mut verb)
+        command(&program, words, &early, &mut console, &mut verb)
     });
     let code = match outcome {
         Ok(code) => code,
@@ -53,11 +54,12 @@ fn word_panics() {
 fn command(
     program: &Program,
     words: Vec<OsString>,
+    early: &[(Id, OsString)],
     console: &mut Console,
     verb: &mut Option<&'static str>,
 ) -> Step<u8> {
     let mut help = |page: &Page| console.print(flags::verb_page(page, program).as_bytes());
-    let (command, settings) = read(program, words, verb, &mut help)?;
+    let (command, settings) = read(program, words, early, verb, &mut help)?;
     command(&mut Context::begin(&settings.policy, program, console))
 }
 
@@ -66,17 +68,19 @@ fn command(
 /// # Errors
 /// What is wrong with it, or what would be printed.
 pub fn judge(program: &Program, words: Vec<OsString>) -> Step<()> {
-    read(program, words, &mut None, &mut |_| {}).map(|_| ())
+    let early = early(words.clone());
+    read(program, words, &early, &mut None, &mut |_| {}).map(|_| ())
 }
 
 /// What a command line asks for, and the settings with which it is carried out.
 fn read(
     program: &Program,
     words: Vec<OsString>,
+    early: &[(Id, OsString)],
     verb: &mut Option<&'static str>,
     help: &mut dyn FnMut(&Page),
 ) -> Step<(verbs::Command, Settings)> {
-    let outside = settle_release(words.clone());
+    let outside = settle_release(early);
     let mut common = Vec::new();
     let mut getopt = Getopt::new(flags::TOP.iter().chain(flags::POLICY), words, true).after(program.called());
     let found = loop {
@@ -106,12 +110,11 @@ fn read(
 /// Settles which release of the reference tool is stood in for, before the command line is judged: it decides what is wrong with it
 /// and how that is said. Gives what the settings outside of the command line come to; what is wrong with them is said later, when
 /// nothing is wrong with the command line, which then names the same `--config` as it does here.
-fn settle_release(words: Vec<OsString>) -> Step<Settings> {
-    let options = options(words, |id| matches!(id, Id::QemuVersion | Id::Config));
-    let outside = settings::outside(&options);
+fn settle_release(early: &[(Id, OsString)]) -> Step<Settings> {
+    let outside = settings::outside(early);
     let settings = outside
         .clone()
-        .and_then(|settings| settings::with_options(settings, &options));
+        .and_then(|settings| settings::with_options(settings, early));
     if let Ok(settings) = settings {
         crate::release::settle(settings.release);
     }
@@ -119,10 +122,10 @@ fn settle_release(words: Vec<OsString>) -> Step<Settings> {
 }
 
 /// Those options of a command line that are wanted before it is judged.
-fn options(words: Vec<OsString>, wanted: fn(Id) -> bool) -> Vec<(Id, OsString)> {
+fn early(words: Vec<OsString>) -> Vec<(Id, OsString)> {
     let mut options = Vec::new();
     let mut keep = |id, value| {
-        if wanted(id) {
+        if matches!(id, Id::QemuVersion | Id::Config | Id::Failure) {
             options.push((id, value));
         }
     };
