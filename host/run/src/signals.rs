@@ -39,12 +39,7 @@ impl Signals {
     /// Blocks them from now on, except those that our caller wants ignored or has blocked: `nohup`, a shell's job in the
     /// background.
     pub(crate) fn block() -> Self {
-        let blocked = SignalSet::blocked();
-        let ours: Vec<i32> = ENDING
-            .into_iter()
-            .chain([SHOW])
-            .filter(|signal| !is_ignored(*signal) && !blocked.contains(*signal))
-            .collect();
+        let ours = heeded(ENDING.into_iter().chain([SHOW]));
         let set = SignalSet::of(&ours);
         set.block();
         Self {
@@ -87,14 +82,19 @@ impl Signals {
     }
 }
 
+/// Those that our caller wants neither ignored nor blocked.
+fn heeded(signals: impl IntoIterator<Item = i32>) -> Vec<i32> {
+    let blocked = SignalSet::blocked();
+    let heeded = |signal: &i32| !is_ignored(*signal) && !blocked.contains(*signal);
+    signals.into_iter().filter(heeded).collect()
+}
+
 /// Calls `tidy` when a signal ends the program, and lets that happen. For work that is not a run of a guest: nothing is confined.
 ///
 /// # Errors
 /// If there can be no thread that waits.
 pub fn tidied_on_signals(tidy: impl Fn() + Send + 'static) -> io::Result<()> {
-    let blocked = SignalSet::blocked();
-    let ours = |signal: &i32| !is_ignored(*signal) && !blocked.contains(*signal);
-    let set = SignalSet::of(&ENDING.into_iter().filter(ours).collect::<Vec<_>>());
+    let set = SignalSet::of(&heeded(ENDING));
     let wait = move || {
         if let Ok(signal) = set.wait() {
             tidy();
