@@ -6,7 +6,7 @@ use instar_cli::completion::Shell;
 use instar_packages::papers;
 use tempfile::tempdir;
 
-use crate::support::{installed, options, quiet, verbs};
+use crate::support::{blocks, completes, completes_all, installed, quiet};
 
 /// What fish offers at the end of each line, without descriptions, sorted.
 fn offers(lines: &[String]) -> Option<Vec<Vec<String>>> {
@@ -28,35 +28,12 @@ fn offers(lines: &[String]) -> Option<Vec<Vec<String>>> {
             .env("HOME", directory.path())
             .env("LC_ALL", "C.UTF-8"),
     );
-    let word = |line: &str| line.split('\t').next().unwrap_or_default().to_owned();
-    let sorted = |block: &str| {
-        let mut words: Vec<String> = block.lines().filter(|line| !line.is_empty()).map(word).collect();
-        words.sort();
-        words.dedup();
-        words
-    };
-    let mut blocks: Vec<Vec<String>> = text.split("END\n").map(sorted).collect();
-    blocks.pop();
-    Some(blocks)
+    Some(blocks(&text, |line| line.split('\t').next().unwrap_or_default()))
 }
 
 #[test]
 fn fish_completes_every_verb_and_every_option_of_it() {
-    let verbs = verbs();
-    let lines: Vec<String> = [String::from("instar ")]
-        .into_iter()
-        .chain(verbs.iter().map(|verb| format!("instar {verb} --")))
-        .collect();
-    let Some(offers) = offers(&lines) else { return };
-    for verb in &verbs {
-        assert!(offers[0].contains(verb), "{verb}: {:?}", offers[0]);
-    }
-    for (verb, offers) in verbs.iter().zip(&offers[1..]) {
-        for option in options(verb) {
-            let found = offers.iter().any(|offer| offer.trim_end_matches('=') == option);
-            assert!(found, "{verb}: {option} is not in {offers:?}");
-        }
-    }
+    completes_all(offers);
 }
 
 #[test]
@@ -79,9 +56,5 @@ fn fish_completes_what_follows_an_option() {
             &["size=1G,lazy_refcounts=off", "size=1G,lazy_refcounts=on"],
         ),
     ];
-    let lines: Vec<String> = expected.iter().map(|(line, _)| (*line).to_owned()).collect();
-    let Some(offers) = offers(&lines) else { return };
-    for ((line, expected), offers) in expected.iter().zip(offers) {
-        assert_eq!(offers, *expected, "{line}");
-    }
+    completes(offers, expected);
 }

@@ -1,5 +1,6 @@
 //! What several files need.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -96,4 +97,47 @@ pub(crate) fn run_in(place: &Path, words: &[&str]) -> Option<String> {
             .arg(place)
             .args(words),
     ))
+}
+
+/// What a shell offers at the end of each line, sorted; nothing where it is not installed.
+pub(crate) type Offers = fn(&[String]) -> Option<Vec<Vec<String>>>;
+
+/// The offers for several lines: words on lines of their own, `END` after those for each line.
+pub(crate) fn blocks(text: &str, word: fn(&str) -> &str) -> Vec<Vec<String>> {
+    let sorted = |block: &str| {
+        let words = block.lines().filter(|line| !line.is_empty());
+        let words: BTreeSet<String> = words.map(|line| word(line).to_owned()).collect();
+        words.into_iter().collect()
+    };
+    let mut blocks: Vec<Vec<String>> = text.split("END\n").map(sorted).collect();
+    blocks.pop();
+    blocks
+}
+
+/// Every verb is offered, and every option of each.
+pub(crate) fn completes_all(offers: Offers) {
+    let verbs = verbs();
+    let lines: Vec<String> = [String::from("instar ")]
+        .into_iter()
+        .chain(verbs.iter().map(|verb| format!("instar {verb} --")))
+        .collect();
+    let Some(offers) = offers(&lines) else { return };
+    for verb in &verbs {
+        assert!(offers[0].contains(verb), "{verb}: {:?}", offers[0]);
+    }
+    for (verb, offers) in verbs.iter().zip(&offers[1..]) {
+        for option in options(verb) {
+            let found = offers.iter().any(|offer| offer.trim_end_matches('=') == option);
+            assert!(found, "{verb}: {option} is not in {offers:?}");
+        }
+    }
+}
+
+/// At the end of each of these lines, these words are offered and no others.
+pub(crate) fn completes(offers: Offers, expected: &[(&str, &[&str])]) {
+    let lines: Vec<String> = expected.iter().map(|(line, _)| (*line).to_owned()).collect();
+    let Some(offers) = offers(&lines) else { return };
+    for ((line, expected), offers) in expected.iter().zip(offers) {
+        assert_eq!(offers, *expected, "{line}");
+    }
 }

@@ -6,7 +6,7 @@ use instar_cli::completion::Shell;
 use instar_packages::papers;
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{installed, options, quiet, verbs};
+use crate::support::{blocks, completes, completes_all, installed, quiet};
 
 /// For the shell that completes: whatever is offered is written into the file `offers`, and `END` after each line.
 const INNER: &str = r#"
@@ -77,17 +77,7 @@ fn offers(lines: &[String]) -> Option<Vec<Vec<String>>> {
     );
     let text = std::fs::read_to_string(directory.path().join("offers")).unwrap();
     let text = text.split_once("READY\n").unwrap().1;
-    let mut blocks: Vec<Vec<String>> = text
-        .split("END\n")
-        .map(|block| {
-            let mut words: Vec<String> = block.lines().map(str::to_owned).collect();
-            words.sort();
-            words.dedup();
-            words
-        })
-        .collect();
-    blocks.pop();
-    Some(blocks)
+    Some(blocks(text, |line| line))
 }
 
 #[test]
@@ -112,21 +102,7 @@ fn the_script_is_zsh() {
 
 #[test]
 fn zsh_completes_every_verb_and_every_option_of_it() {
-    let verbs = verbs();
-    let lines: Vec<String> = [String::from("instar ")]
-        .into_iter()
-        .chain(verbs.iter().map(|verb| format!("instar {verb} --")))
-        .collect();
-    let Some(offers) = offers(&lines) else { return };
-    for verb in &verbs {
-        assert!(offers[0].contains(verb), "{verb}: {:?}", offers[0]);
-    }
-    for (verb, offers) in verbs.iter().zip(&offers[1..]) {
-        for option in options(verb) {
-            let found = offers.iter().any(|offer| offer.trim_end_matches('=') == option);
-            assert!(found, "{verb}: {option} is not in {offers:?}");
-        }
-    }
+    completes_all(offers);
 }
 
 #[test]
@@ -146,9 +122,5 @@ fn zsh_completes_what_follows_an_option() {
             &["falloc", "full"],
         ),
     ];
-    let lines: Vec<String> = expected.iter().map(|(line, _)| (*line).to_owned()).collect();
-    let Some(offers) = offers(&lines) else { return };
-    for ((line, expected), offers) in expected.iter().zip(offers) {
-        assert_eq!(offers, *expected, "{line}");
-    }
+    completes(offers, expected);
 }
