@@ -5,11 +5,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::oracle::{Copy, Kept};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{Errno, read};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::oracle::{CopiedRun, Kept};
 
 /// No command of the suite takes longer; one that does hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -157,7 +158,7 @@ pub struct Running {
 #[derive(Debug)]
 enum Process {
     Own(Child),
-    Copy(Copy),
+    CopiedRun(CopiedRun),
 }
 
 impl Running {
@@ -171,7 +172,7 @@ impl Running {
         match Kept::of(command) {
             Some(kept) => Self {
                 command: line(command),
-                process: Process::Copy(kept.begin(command)),
+                process: Process::CopiedRun(kept.begin(command)),
                 started,
             },
             None => Self::start(command),
@@ -207,7 +208,7 @@ impl Running {
     pub fn id(&self) -> u32 {
         match &self.process {
             Process::Own(child) => child.id(),
-            Process::Copy(_) => panic!("{} is carried out by a copy", self.command),
+            Process::CopiedRun(_) => panic!("{} is carried out by a copy", self.command),
         }
     }
 
@@ -232,7 +233,7 @@ impl Running {
     pub fn runs(&mut self) -> bool {
         match &mut self.process {
             Process::Own(child) => child.try_wait().unwrap().is_none(),
-            Process::Copy(copy) => poll(&mut [copy.end()], Some(&Timespec::default())).unwrap() == 0,
+            Process::CopiedRun(copy) => poll(&mut [copy.end()], Some(&Timespec::default())).unwrap() == 0,
         }
     }
 
@@ -270,14 +271,14 @@ impl Running {
                     let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
                     self.in_time(&mut [PollFd::new(&end, PollFlags::IN)], patience)
                 }
-                Process::Copy(copy) => self.in_time(&mut [copy.end()], patience),
+                Process::CopiedRun(copy) => self.in_time(&mut [copy.end()], patience),
             };
         if !ended {
             return self.kill();
         }
         let status = match self.process {
             Process::Own(mut child) => child.wait().unwrap(),
-            Process::Copy(copy) => copy.status(&self.command),
+            Process::CopiedRun(copy) => copy.status(&self.command),
         };
         Some(Outcome {
             took: self.started.elapsed(),
@@ -294,7 +295,7 @@ impl Running {
                 child.stdout.take().map(Into::into),
                 child.stderr.take().map(Into::into),
             ),
-            Process::Copy(copy) => (copy.stdout.take(), copy.stderr.take()),
+            Process::CopiedRun(copy) => (copy.stdout.take(), copy.stderr.take()),
         }
     }
 
@@ -315,7 +316,7 @@ impl Running {
                 child.kill().unwrap();
                 child.wait().unwrap();
             }
-            Process::Copy(copy) => copy.kill(),
+            Process::CopiedRun(copy) => copy.kill(),
         }
         None
     }

@@ -227,7 +227,14 @@ impl Resizer {
     }
 }
 
-fn resize(edit: &mut dyn Edit, to: To, apart: Vec<FileFacts>) -> Result<()> {
+/// Gives the disk of an image that is open another size, where nothing is to be brought from elsewhere.
+///
+/// # Errors
+/// Why not.
+///
+/// # Panics
+/// If the driver asks for bytes from elsewhere.
+pub fn resize(edit: &mut dyn Edit, to: To, apart: Vec<FileFacts>) -> Result<()> {
     let mut fetch = |_, _: &mut [u8]| panic!("nothing is to be fetched");
     edit.resize(&mut Resizing {
         size: to.size,

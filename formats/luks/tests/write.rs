@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use instar_crypt::luks1::Made;
 use instar_disk::fault::{self, resize};
 use instar_disk::job::{Change, LuksCreate, Preallocation, Speed};
-use instar_disk::{Edit, FaultCode, File, FileFacts, FileKind, Resizing, Result, Target};
+use instar_disk::{Edit, FaultCode, File, FileFacts, FileKind, Result, Target};
 use instar_testkit::image::{as_device, read_image, write_disk};
 use instar_testkit::oracle::{qemu, text};
 use instar_testkit::pattern::MIB;
+use instar_testkit::resizing::{self, To};
 use instar_testkit::{Bench, Native};
 
 const PASSPHRASE: &[u8] = b"correct horse";
@@ -167,15 +168,8 @@ fn a_header_of_its_own_opens_its_disk() {
     );
 }
 
-/// Another size.
 fn resized(edit: &mut dyn Edit, size: u64, preallocation: Preallocation) -> Result<()> {
-    edit.resize(&mut Resizing {
-        size,
-        preallocation,
-        below: 0,
-        fetch: &mut |_, _| panic!("nothing is brought from elsewhere"),
-        apart: Vec::new(),
-    })
+    resizing::resize(edit, To { size, preallocation }, Vec::new())
 }
 
 #[test]

@@ -9,11 +9,12 @@
 
 use instar_disk::fault::{self, resize};
 use instar_disk::job::{Change, Preallocation, RawCreate};
-use instar_disk::{Edit, FaultCode, FileFacts, FileKind, Resizing, Target};
+use instar_disk::{Edit, FaultCode, FileFacts, FileKind, Target};
 use instar_disk::{File, Result};
 use instar_testkit::image::as_device;
 use instar_testkit::oracle::{qemu, text};
 use instar_testkit::pattern::MIB;
+use instar_testkit::resizing::{self, To};
 use instar_testkit::{Bench, Native};
 
 const KIB: u64 = 1 << 10;
@@ -104,15 +105,8 @@ fn a_device_keeps_its_size_and_loses_what_made_it_an_image() {
     assert!(!after.starts_with(&[0xee; 4]), "a magic number may stand there");
 }
 
-/// Another size, without anything to bring from elsewhere.
 fn resized(edit: &mut dyn Edit, size: u64, preallocation: Preallocation) -> Result<()> {
-    edit.resize(&mut Resizing {
-        size,
-        preallocation,
-        below: 0,
-        fetch: &mut |_, _| panic!("a raw image has all its bytes"),
-        apart: Vec::new(),
-    })
+    resizing::resize(edit, To { size, preallocation }, Vec::new())
 }
 
 #[test]

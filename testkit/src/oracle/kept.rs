@@ -62,7 +62,7 @@ impl Kept {
     }
 
     /// Has a copy carry out `command`.
-    pub(crate) fn begin(mut self, command: &Command) -> Copy {
+    pub(crate) fn begin(mut self, command: &Command) -> CopiedRun {
         let text = request(command);
         let (stdout, writes) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let (stderr, errors) = pipe_with(PipeFlags::CLOEXEC).unwrap();
@@ -79,7 +79,7 @@ impl Kept {
         );
         assert_eq!(sent, Ok(size.len()));
         self.socket.write_all(&text).unwrap();
-        Copy {
+        CopiedRun {
             stdout: Some(stdout),
             stderr: Some(stderr),
             kept: self,
@@ -108,13 +108,13 @@ fn request(command: &Command) -> Vec<u8> {
 
 /// A copy at work.
 #[derive(Debug)]
-pub(crate) struct Copy {
+pub(crate) struct CopiedRun {
     pub(crate) stdout: Option<OwnedFd>,
     pub(crate) stderr: Option<OwnedFd>,
     kept: Kept,
 }
 
-impl Copy {
+impl CopiedRun {
     /// Ready when the copy has ended.
     pub(crate) fn end(&self) -> PollFd<'_> {
         PollFd::new(&self.kept.socket, PollFlags::IN)
@@ -159,7 +159,7 @@ mod tests {
             program
         };
         let copy = Running::of(&mut program());
-        assert!(format!("{copy:?}").contains("Copy"), "{copy:?}");
+        assert!(format!("{copy:?}").contains("CopiedRun"), "{copy:?}");
         [copy.finish(), Running::start(&mut program()).finish()]
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-pub(crate) use kept::{Copy, Kept};
+pub(crate) use kept::{CopiedRun, Kept};
 
 use crate::Outcome;
 

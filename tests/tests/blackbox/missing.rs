@@ -398,15 +398,15 @@ fn another_user(bench: &Bench) -> Option<String> {
     let program = bench.state().join("instar");
     fs::copy(instar_path(), &program).unwrap();
     let group = fs::metadata("/dev/kvm").map_or(NOBODY, |device| device.gid());
-    let become_ = format!("setpriv --reuid={NOBODY} --regid={NOBODY} --groups={group}");
-    let place = program.display();
+    let other = format!("setpriv --reuid={NOBODY} --regid={NOBODY} --groups={group}");
+    let copy = program.display();
     // What follows is the program where this user may not be able to read it.
-    let wrapper = format!("{become_} sh -c 'shift; exec {place} \"$@\"' sh");
+    let wrapper = format!("{other} sh -c 'shift; exec {copy} \"$@\"' sh");
     for place in [bench.state(), &program] {
         chown(place, Some(NOBODY), Some(NOBODY)).ok()?;
     }
     let mode = bench.sandbox().name();
-    let tried = format!("{become_} {place} sandbox --sandbox {mode}");
+    let tried = format!("{other} {copy} sandbox --sandbox {mode}");
     let tried = Command::new("sh").args(["-c", &tried]).output().ok()?;
     tried.status.success().then_some(wrapper)
 }
