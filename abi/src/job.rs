@@ -363,6 +363,19 @@ pub struct Convert {
     pub bitmaps: CopyBitmaps,
     /// `-C`: plain data is copied by the kernel, which looks for no zeros in it.
     pub offload: bool,
+    /// `--range`: only this part is copied, into an existing raw target.
+    pub range: Option<CopiedRange>,
+}
+
+/// A part of a disk, and where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedRange {
+    /// Its first byte.
+    pub offset: u64,
+    /// Its bytes.
+    pub length: u64,
+    /// Where its first byte goes in the target.
+    pub target: u64,
 }
 
 /// `checksum`.

@@ -55,7 +55,7 @@ fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> Outcome<()> 
         host,
         hashing,
         size,
-        plan: Turnstile::new(Plan::new(source, cut, 0, size, false)),
+        plan: Turnstile::new(Plan::new(source, cut, (0, 0), size, false)),
         turn: Turn::new(),
         growth: Turnstile::new(Growth::new(hashing)),
         keys,

@@ -64,6 +64,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Commit) -> Outcome<Done> {
         source,
         target,
         shift: 0,
+        start: 0,
         length,
         sparse: Sparse::new(SECTOR),
         ground: Ground::Layer,

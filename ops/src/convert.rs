@@ -1,7 +1,7 @@
 //! `convert`: one image or several in a row, into a new image or an existing one.
 
 use instar_abi::Report;
-use instar_abi::job::{Convert, CopyBitmaps, Create, Preallocation};
+use instar_abi::job::{self, Convert, CopiedRange, CopyBitmaps, Create, Preallocation};
 use instar_abi::report::{Done, Stage};
 use instar_disk::{Fault, FileKind, Format, Sparse, fault};
 
@@ -25,17 +25,30 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         None => None,
         Some(backing) => Some(Chain::open(session, backing, Stage::OpenTargetBacking)?),
     };
-    let length = source.size();
+    let size = source.size();
+    let CopiedRange {
+        offset: shift,
+        length,
+        target: start,
+    } = match job.range {
+        None => CopiedRange {
+            offset: 0,
+            length: size,
+            target: 0,
+        },
+        Some(range) => within(range, size, &job.target).at(Stage::Other)?,
+    };
+    let end = start.saturating_add(length);
     let stage = if job.target.existing {
         Stage::OpenTarget
     } else {
         Stage::Create
     };
-    formats::fillable(&job.target, length).at(Stage::OpenTarget)?;
+    formats::fillable(&job.target, end).at(Stage::OpenTarget)?;
     // Until that is said, no target grows.
-    session.host.report(&Report::Size(length));
-    let target = formats::create(session, &job.target, length, job.compress, backing.as_ref()).at(stage)?;
-    if target.size() < length {
+    session.host.report(&Report::Size(end));
+    let target = formats::create(session, &job.target, end, job.compress, backing.as_ref()).at(stage)?;
+    if target.size() < end {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL)).at(Stage::OpenTarget);
     }
     if job.bitmaps != CopyBitmaps::No && !target.takes_bitmaps() {
@@ -56,7 +69,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
     let work = Work {
         source,
         target,
-        shift: 0,
+        shift,
+        start,
         length,
         sparse: Sparse::new(if whole { 0 } else { job.sparse }),
         ground: ground(session, job, backing.as_ref().map(Chain::size)).at(stage)?,
@@ -72,6 +86,18 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         virtual_size,
         ..Done::default()
     })
+}
+
+/// The range, if `size` bytes have it and the target can take it.
+fn within(range: CopiedRange, size: u64, target: &job::Target) -> instar_disk::Result<CopiedRange> {
+    let CopiedRange { offset, length, .. } = range;
+    if length > size.saturating_sub(offset) {
+        return Err(Fault::new(fault::core::RANGE_END).with([offset, length, size]));
+    }
+    if !target.existing || target.create.format() != Format::Raw {
+        return Err(Fault::new(fault::core::RANGE_TARGET));
+    }
+    Ok(range)
 }
 
 /// The content of the target where nothing is written.

@@ -39,6 +39,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
         source,
         target,
         shift,
+        start: 0,
         length,
         sparse: None,
         ground,

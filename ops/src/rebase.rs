@@ -50,6 +50,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Rebase) -> Outcome<Done> {
         source: Source::differing(chain, other),
         target,
         shift: 0,
+        start: 0,
         length: size,
         sparse: Sparse::new(SECTOR),
         ground: Ground::Layer,

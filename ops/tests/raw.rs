@@ -15,7 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use common::{conversion, pattern, raw_target, run, source};
-use instar_abi::job::{Dd, Verb};
+use instar_abi::job::{CopiedRange, Dd, Verb};
 use instar_abi::{FileFacts, Format, Report};
 use instar_testkit::Native;
 
@@ -79,6 +79,58 @@ fn an_existing_target_has_its_old_bytes_replaced_and_its_tail_kept() {
     assert!(matches!(convert(&native, &files, true), Report::Done(_)));
     bytes.extend([0xee; 777]);
     assert!(fs::read(&to).unwrap() == bytes);
+}
+
+#[test]
+fn a_range_goes_to_its_place_and_what_is_around_it_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("a"), dir.path().join("b"));
+    let mut bytes = pattern(1 << 20);
+    bytes[200_000..500_000].fill(0);
+    fs::write(&from, &bytes).unwrap();
+    for (offset, length, target) in [
+        (512, 1024, 4096),
+        (65_536, 900_000 / 512 * 512, 512),
+        (0, 1 << 20, 1 << 20),
+    ] {
+        fs::write(&to, vec![0xee; 2 << 20]).unwrap();
+        let native = Native::new(2);
+        let files = [native.source(&from), native.existing(&to)];
+        let mut job = conversion(&files);
+        job.target.existing = true;
+        job.range = Some(CopiedRange {
+            offset,
+            length,
+            target,
+        });
+        assert!(matches!(
+            run(&native, &files, Verb::Convert(job)),
+            Report::Done(_)
+        ));
+        let mut expected = vec![0xee; 2 << 20];
+        let (offset, length, target) = (offset as usize, length as usize, target as usize);
+        expected[target..target + length].copy_from_slice(&bytes[offset..offset + length]);
+        assert!(fs::read(&to).unwrap() == expected, "{offset} {length} {target}");
+    }
+}
+
+#[test]
+fn a_range_into_a_new_image_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("a"), dir.path().join("b"));
+    fs::write(&from, pattern(8192)).unwrap();
+    let native = Native::new(1);
+    let files = [native.source(&from), native.target(&to)];
+    let mut job = conversion(&files);
+    job.range = Some(CopiedRange {
+        offset: 0,
+        length: 512,
+        target: 0,
+    });
+    let Report::Failed(failure) = run(&native, &files, Verb::Convert(job)) else {
+        panic!("accepted")
+    };
+    assert_eq!(failure.fault.code, instar_abi::fault::core::RANGE_TARGET);
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub fn conversion(sources: Vec<Source>, target: Target) -> Convert {
         watched: false,
         salvage: false,
         offload: false,
+        range: None,
         checksum: None,
         bitmaps: CopyBitmaps::No,
     }

@@ -89,6 +89,10 @@ super::faults! {
     TABLES_LIMIT = 34, "{0} bytes of the image's tables were read, but it stores only {1}; the limit is {2}, because the tables of a sound image are read once or twice; if you trust the image, lift the limit with --max-output, without --untrusted";
     /// `map --output=human`: data that no file holds as it is.
     NOT_PLACED = 32, "File contains external, encrypted or compressed clusters.";
+    /// `--range` with a target that is new or not raw.
+    RANGE_TARGET = 64, "a range is copied only into a raw image that exists";
+    /// `--range` that the disk does not have. Numbers: first byte, length, size of the disk.
+    RANGE_END = 65, "the disk has {2} bytes, and not {1} from byte {0} on";
     /// The target has no room for bitmaps. Text: its format.
     NO_BITMAPS = 41, "Format driver '{text}' does not support bitmaps";
     /// The source's format has no bitmaps.

@@ -333,6 +333,7 @@ impl Instar {
             checksum: what.checksum.map(Algorithm::abi),
             bitmaps: job::CopyBitmaps::No,
             offload: false,
+            range: None,
         });
         let mut digest = None;
         let mut watch = watched(&mut watch);

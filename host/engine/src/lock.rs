@@ -23,6 +23,8 @@ pub(crate) enum Use {
     Source,
     /// Reading and writing, while no other process writes.
     Target,
+    /// Writing a range, while other processes write others, and none reads or resizes it.
+    Range,
 }
 
 impl Use {
@@ -31,6 +33,7 @@ impl Use {
         match self {
             Self::Source => &[READ],
             Self::Target => &[READ, WRITE, RESIZE],
+            Self::Range => &[WRITE],
         }
     }
 
@@ -38,6 +41,7 @@ impl Use {
     const fn keeps(self) -> &'static [u8] {
         match self {
             Self::Source | Self::Target => &[WRITE, RESIZE],
+            Self::Range => &[READ, RESIZE],
         }
     }
 }

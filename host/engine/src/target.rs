@@ -60,6 +60,8 @@ pub struct TargetOptions {
     pub cache: Cache,
     /// No byte past this one is written.
     pub limit: u64,
+    /// Others write other ranges of it at the same time.
+    pub is_range: bool,
     /// What the filesystem is to know of the file before it holds anything.
     pub wishes: Wishes,
 }
@@ -69,6 +71,7 @@ impl Default for TargetOptions {
         Self {
             cache: Cache::default(),
             limit: u64::MAX,
+            is_range: false,
             wishes: Wishes::default(),
         }
     }
@@ -88,7 +91,8 @@ pub(crate) fn taken(
     path: &Path,
     options: &TargetOptions,
 ) -> Result<OpenFile, OpenErrorKind> {
-    lock::acquire(fd.as_fd(), Use::Target).map_err(OpenErrorKind::Lock)?;
+    let usage = if options.is_range { Use::Range } else { Use::Target };
+    lock::acquire(fd.as_fd(), usage).map_err(OpenErrorKind::Lock)?;
     let direct = again(&fd, path, None, options)?;
     finish(path, fd, direct, stat, kind, options)
 }

@@ -203,6 +203,8 @@ const REQUESTS: &[FaultCode] = &[
     fault::core::READ_ONLY_FORMAT,
     fault::core::NO_SIZE,
     fault::core::NOT_PLACED,
+    fault::core::RANGE_TARGET,
+    fault::core::RANGE_END,
     fault::core::NO_BITMAPS,
     fault::core::SOURCE_BITMAPS,
     fault::core::NO_BACKING_FORMAT,

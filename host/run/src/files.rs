@@ -31,6 +31,7 @@ impl Policy {
         TargetOptions {
             cache,
             limit: self.max_output.unwrap_or(u64::MAX),
+            is_range: false,
             wishes: Wishes::default(),
         }
     }

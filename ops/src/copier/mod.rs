@@ -45,8 +45,10 @@ pub(crate) use plan::{Chunk, Cut, Piece, Plan, Stretching};
 pub(crate) struct Work<'h> {
     pub(crate) source: Source<'h>,
     pub(crate) target: Box<dyn Target + 'h>,
-    /// Source offset of target byte 0.
+    /// The first byte of the source that is copied.
     pub(crate) shift: u64,
+    /// Where it goes in the target; not 0 only in a plain one.
+    pub(crate) start: u64,
     /// Bytes to copy.
     pub(crate) length: u64,
     /// The zeros in data that are left out; with `None`, data is written as it is.
@@ -127,7 +129,13 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
         (Stretching::Marked, Some(sparse)) => Some(Carry::new(sparse, work.target.unit())),
         _ => None,
     };
-    let plan = Plan::new(work.source, cut, work.shift, work.length, work.salvage);
+    let plan = Plan::new(
+        work.source,
+        cut,
+        (work.shift, work.start),
+        work.length,
+        work.salvage,
+    );
     let shared = Shared {
         host,
         unit: work.target.unit(),

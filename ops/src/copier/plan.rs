@@ -92,8 +92,10 @@ pub(crate) enum Stretching {
 pub(crate) struct Plan<'h> {
     source: Source<'h>,
     cut: Cut,
-    /// Source offset of target byte 0.
+    /// The first byte of the source.
     shift: u64,
+    /// Where that goes in the target.
+    start: u64,
     end: u64,
     at: u64,
     ticket: u32,
@@ -105,14 +107,21 @@ pub(crate) struct Plan<'h> {
 }
 
 impl<'h> Plan<'h> {
-    /// The bytes `shift..shift + length` of `source`, as bytes `0..length` of the target.
-    pub(crate) const fn new(source: Source<'h>, cut: Cut, shift: u64, length: u64, salvage: bool) -> Self {
+    /// `length` bytes of `source`, from the first offset on, as bytes of the target from the second offset on.
+    pub(crate) const fn new(
+        source: Source<'h>,
+        cut: Cut,
+        (shift, start): (u64, u64),
+        length: u64,
+        salvage: bool,
+    ) -> Self {
         Self {
             source,
             cut,
             shift,
-            end: length,
-            at: 0,
+            start,
+            end: start.saturating_add(length),
+            at: start,
             ticket: 0,
             salvage,
             answer: 0..0,
@@ -173,11 +182,16 @@ impl<'h> Plan<'h> {
         Ok(true)
     }
 
+    /// Where the source has what goes to `at`.
+    const fn in_source(&self, at: u64) -> u64 {
+        at.saturating_sub(self.start).saturating_add(self.shift)
+    }
+
     /// Adds the next run to the chunk.
     fn take(&mut self, chunk: &mut Chunk, filling: &mut Filling) -> Result<()> {
         let at = self.at;
         let located = self.locate(chunk, at)?;
-        let other = self.source.other(at.saturating_add(self.shift))?;
+        let other = self.source.other(self.in_source(at))?;
         let mut length = located.length.min(filling.stop.saturating_sub(at));
         if let Some(other) = &other {
             length = length.min(other.length);
@@ -259,7 +273,7 @@ impl<'h> Plan<'h> {
             if at < self.cut.backed_below {
                 limit = limit.min(self.cut.backed_below.saturating_sub(at));
             }
-            let length = match self.source.answer(at.saturating_add(self.shift), limit) {
+            let length = match self.source.answer(self.in_source(at), limit) {
                 Err(fault) if self.salvage && !account::is_limit(&fault) => SECTOR,
                 length => length?,
             };
@@ -274,7 +288,7 @@ impl<'h> Plan<'h> {
     }
 
     fn locate(&mut self, chunk: &mut Chunk, at: u64) -> Result<Located> {
-        match self.source.map(at.saturating_add(self.shift)) {
+        match self.source.map(self.in_source(at)) {
             Err(fault) if self.salvage && !account::is_limit(&fault) => {
                 chunk.lost.push((at, fault));
                 Ok(Located {
@@ -324,7 +338,7 @@ impl<'h> Plan<'h> {
         let mut at = start;
         let mut wanted_to = start;
         while at < limit && at.saturating_sub(start) <= self.cut.budget {
-            let (wanted, length) = self.source.wants(at.saturating_add(self.shift))?;
+            let (wanted, length) = self.source.wants(self.in_source(at))?;
             if wanted {
                 wanted_to = at.saturating_add(length);
                 break;

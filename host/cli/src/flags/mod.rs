@@ -125,6 +125,9 @@ pub enum Id {
     Size,
     NoCreate,
     TargetIsZero,
+    Range,
+    RangeAt,
+    Replace,
     SparseSize,
     Compress,
     // How.

@@ -6,6 +6,7 @@ use std::path::Path;
 use instar_engine::{CommitError, OpenError};
 use instar_run::{Cause, Error, Limit, Refusal};
 use instar_sandbox::Choice;
+use rustix::io::Errno;
 
 use super::system;
 use crate::show::Escaped;
@@ -30,7 +31,11 @@ impl From<OpenError> for Stop {
 /// The target is written, and does not get its name.
 impl From<CommitError> for Stop {
     fn from(error: CommitError) -> Self {
-        let cause = Cause::of_system(Some(error.errno.raw_os_error()));
+        let cause = match error.errno {
+            // Somebody else makes the same target.
+            Errno::EXIST => Cause::Busy,
+            errno => Cause::of_system(Some(errno.raw_os_error())),
+        };
         Self::say(error.to_string()).because(cause)
     }
 }

@@ -3,8 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use instar_abi::job::{Algorithm, CopyBitmaps, SnapshotName};
+use instar_abi::job::{Algorithm, CopiedRange, CopyBitmaps, SnapshotName};
 
+use super::range;
 use crate::flags::Id;
 use crate::release::{self, Fact};
 use crate::stop::{Step, Stop};
@@ -49,6 +50,12 @@ pub(super) struct Args {
     pub(super) no_create: bool,
     /// `--target-is-zero`.
     pub(super) target_is_zero: bool,
+    /// `--replace`.
+    pub(super) replace: bool,
+    /// `--range`, put where `--range-at` says.
+    pub(super) range: Option<CopiedRange>,
+    /// `--range-at`.
+    pub(super) range_at: Option<u64>,
     /// `-S`.
     pub(super) sparse: Option<u64>,
     /// `-c`.
@@ -77,6 +84,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     let mut args = Args::default();
     let mut operands = line.read(|id, value| args.set(id, value))?;
     args.check()?;
+    args.place_range()?;
     let target = (operands.len() > 1).then(|| operands.pop()).flatten();
     if args.options.as_deref().is_some_and(list::asks_for_help) {
         return Err(args.option_help(target.as_deref())?);
@@ -99,6 +107,9 @@ impl Args {
             Id::BackingFormat => self.backing_format = Some(value),
             Id::NoCreate => self.no_create = true,
             Id::TargetIsZero => self.target_is_zero = true,
+            Id::Replace => self.replace = true,
+            Id::Range => self.range = Some(range::parse(value.as_bytes())?),
+            Id::RangeAt => self.range_at = Some(range::place(value.as_bytes())?),
             Id::SparseSize => self.sparse = Some(sparse(value.as_bytes())?),
             Id::Compress => self.compress = true,
             Id::Progress => self.progress = ShowProgress::parse(value.as_bytes())?,
@@ -160,6 +171,32 @@ impl Args {
                 self.target_is_zero && !self.no_create,
                 "--target-is-zero requires use of -n flag",
             ),
+            (
+                self.replace && self.no_create,
+                "--replace has no effect when skipping image creation",
+            ),
+        ];
+        match rules.into_iter().find(|(broken, _)| *broken) {
+            Some((_, message)) => Err(Stop::say(message)),
+            None => Ok(()),
+        }
+    }
+
+    /// What `--range` and `--range-at` come to, and what cannot be done with a range.
+    fn place_range(&mut self) -> Step<()> {
+        let Some(range) = &mut self.range else {
+            return match self.range_at {
+                Some(_) => Err(Stop::say("--range-at requires --range")),
+                None => Ok(()),
+            };
+        };
+        range.target = self.range_at.unwrap_or(range.offset);
+        let rules = [
+            (!self.no_create, "--range requires use of -n flag"),
+            (self.backing.is_some(), "--range cannot be used with -B"),
+            (self.compress, "--range cannot be used with -c"),
+            (self.bitmaps, "--range cannot be used with --bitmaps"),
+            (self.checksum.is_some(), "--range cannot be used with --checksum"),
         ];
         match rules.into_iter().find(|(broken, _)| *broken) {
             Some((_, message)) => Err(Stop::say(message)),

@@ -9,7 +9,7 @@ pub(super) const PAGE: Page = Page {
     about: "Copies the disk inside SOURCE into a new image. Several sources are concatenated. TARGET appears under its name only when it is complete.",
     operands: &[
         ("SOURCE", "the image to read"),
-        ("TARGET", "the image to create; an existing file is replaced"),
+        ("TARGET", "the image to create; an existing file is written over"),
     ],
     groups: &[SOURCE, TARGET, WORK],
     examples: &[
@@ -161,6 +161,30 @@ const TARGET: Group = Group {
             exact: &[],
             value: None,
             help: "TARGET is known to read as zeros (with -n)",
+        },
+        Flag {
+            id: Id::Replace,
+            short: None,
+            long: &[],
+            exact: &["replace"],
+            value: None,
+            help: "keep a TARGET that exists until the new one is complete, instead of writing over it",
+        },
+        Flag {
+            id: Id::Range,
+            short: None,
+            long: &[],
+            exact: &["range"],
+            value: Some("OFFSET+LENGTH"),
+            help: "copy only these bytes of the disk, to the same place of a raw TARGET (with -n); other\nprocesses may write other ranges at the same time",
+        },
+        Flag {
+            id: Id::RangeAt,
+            short: None,
+            long: &[],
+            exact: &["range-at"],
+            value: Some("OFFSET"),
+            help: "copy the range to this place of TARGET instead",
         },
         Flag {
             id: Id::Bitmaps,

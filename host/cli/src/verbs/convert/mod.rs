@@ -2,6 +2,7 @@
 
 mod args;
 mod flags;
+mod range;
 mod run;
 
 use super::{Verb, command};

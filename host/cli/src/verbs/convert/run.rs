@@ -86,6 +86,7 @@ fn work(
         watched: args.progress != ShowProgress::No && !args.quiet,
         salvage: args.salvage,
         offload: args.copy_range,
+        range: args.range,
         bitmaps: args.bitmaps(),
         checksum: args.checksum,
     });
@@ -171,7 +172,7 @@ fn open_target(
         settings: &settings,
         options,
         program: context.program,
-        keeps: false,
+        keeps: args.replace,
         size: &mut size,
     };
     // Values are looked at before the backing file is opened, as the image would be made before it.
@@ -232,7 +233,10 @@ fn settings(args: &Args, driver: Driver) -> Step<Settings> {
 
 /// `-n`: the image is there and stays.
 fn open_existing(args: &Args, driver: Step<Driver>, opened: &Files, context: &Context<'_>) -> Step<Writing> {
-    let options = files::target_options(args.target_mode()?, context.policy);
+    let options = TargetOptions {
+        is_range: args.range.is_some(),
+        ..files::target_options(args.target_mode()?, context.policy)
+    };
     let given = args.target.as_os_str();
     if args.target_is_zero && args.backing.is_some() {
         return Err(Stop::say(
@@ -273,6 +277,12 @@ fn open_existing(args: &Args, driver: Step<Driver>, opened: &Files, context: &Co
     };
     let mut target = target::existing(opened, &place, format, &options)?;
     data_file::open(context, &place, &mut target, opened, &options)?;
+    if args.range.is_some() && format != Format::Raw {
+        return Err(Stop::say(format!(
+            "--range requires a raw target (-O raw), not {}",
+            format.name()
+        )));
+    }
     if args.compress && !matches!(target.create.format(), Format::Qcow2 | Format::Vmdk) {
         return Err(Stop::say("Compression not supported for this file format"));
     }
