@@ -7,7 +7,7 @@ testing=(qemu-img:qemu-utils mkfs.ext4:e2fsprogs prlimit:util-linux zstd:zstd)
 # Without these, some tests are skipped, and say so.
 helpful=(strace:strace cryptsetup:cryptsetup-bin mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs 7zz:7zip)
 # What packages are tried with.
-helpful+=(man:man-db groff:groff zsh:zsh fish:fish rpm:rpm skopeo:skopeo apparmor_parser:apparmor)
+helpful+=(man:man-db groff:groff zsh:zsh fish:fish parallel:parallel rpm:rpm skopeo:skopeo apparmor_parser:apparmor)
 # Readers and writers of disk images that are neither qemu-img nor ours: Python module:package, and Python packages.
 modules=(pyvhdi:python3-libvhdi pyvmdk:python3-libvmdk pyqcow:python3-libqcow VMDKstream:python3-vmdkstream ensurepip:python3-venv)
 readers=(dissect.hypervisor==3.21 backports.zstd==1.8.0 pyvhd==0.0.1 pyzstd==0.20.0)

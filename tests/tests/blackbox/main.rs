@@ -35,6 +35,7 @@ mod dmg;
 mod existing;
 mod failing;
 mod faults;
+mod fleet;
 mod formats;
 mod histories;
 mod info;

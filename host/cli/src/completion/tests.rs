@@ -33,6 +33,8 @@ fn line(page: &Page, id: Id) -> Vec<&'static str> {
         ("bitmap", _) => vec!["--add"],
         ("amend", _) => vec!["-o", "size=1G"],
         ("rebase", _) => vec!["-b", "c"],
+        ("fleet", Id::Output) => vec!["status"],
+        ("fleet", _) => vec!["plan", "--to", "b"],
         _ => vec![],
     };
     line.extend_from_slice(match page.name {

@@ -51,7 +51,7 @@ fn value(verb: &str, id: Id, label: &'static str) -> Value {
         Id::Output => words(&["human", "json"]),
         Id::Progress => words(&["json"]),
         Id::Backing | Id::SourceFile | Id::Config => Value::File,
-        Id::AllowDir | Id::UntrustedDir => Value::Directory,
+        Id::AllowDir | Id::UntrustedDir | Id::To => Value::Directory,
         _ if label.contains('|') => Value::Words(label.split('|').collect()),
         _ => Value::Anything,
     }

@@ -151,6 +151,19 @@ pub enum Id {
     Pattern,
     FlushInterval,
     NoDrain,
+    // fleet.
+    To,
+    RangeSize,
+    InFlight,
+    FleetItem,
+    Again,
+    Waive,
+    Verify,
+    Slurm,
+    Kubernetes,
+    ParallelTool,
+    ContainerImage,
+    Claim,
     // selftest.
     Act,
     // Policy.

@@ -94,9 +94,11 @@ pub(crate) fn ask(mut command: Command) -> Asked {
     Asked(started(&mut command))
 }
 
+/// Starts it, with pipes for what it says.
+///
 /// Docker 20.10 answers clone3 with EPERM, with which the system's library starts programs at once; it gives up then, as it does not where
 /// the call is missing. A program of a given group is started by fork, which takes the older call; this one keeps the group that it has.
-fn started(command: &mut Command) -> std::io::Result<Child> {
+pub(crate) fn started(command: &mut Command) -> std::io::Result<Child> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -17,6 +17,7 @@ mod compare;
 mod convert;
 mod create;
 mod dd;
+mod fleet;
 mod info;
 mod map;
 mod measure;
@@ -59,6 +60,7 @@ const VERBS: &[Verb] = &[
     trust::VERB,
     sandbox::VERB,
     selftest::VERB,
+    fleet::VERB,
     worker::VERB,
 ];
 

@@ -1,6 +1,6 @@
 //! A verb's command line while it is read.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use instar_abi::NamedSecret;
 
@@ -65,6 +65,13 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// The settings that were given so far, as options with whole values, to be handed on to other instances of ourselves. Where a
+    /// failure is told is nobody's business but ours.
+    pub(crate) fn settings(&self) -> Vec<OsString> {
+        let handed_on = self.common.iter().filter(|(id, _)| *id != Id::Failure);
+        handed_on.filter_map(|(id, value)| option(*id, value)).collect()
+    }
+
     /// The next word, if it is such a one, whatever it would be taken for otherwise.
     pub(crate) fn next_if(&mut self, is: fn(&[u8]) -> bool) -> Option<OsString> {
         self.getopt.next_if(is)
@@ -79,6 +86,22 @@ impl<'a> Line<'a> {
 /// Options end at the first operand where the environment asks for it.
 pub(crate) fn stop_at_operand() -> bool {
     std::env::var_os("POSIXLY_CORRECT").is_some()
+}
+
+/// An option that every verb takes, as one word; names of files with their whole paths.
+fn option(id: Id, value: &OsStr) -> Option<OsString> {
+    let flag = POLICY.iter().find(|flag| flag.id == id)?;
+    let mut word = OsString::from("--");
+    word.push(flag.exact.first().or_else(|| flag.long.first())?);
+    if flag.value.is_some() {
+        word.push("=");
+        let path = matches!(id, Id::AllowDir | Id::UntrustedDir | Id::Config);
+        match std::path::absolute(value) {
+            Ok(whole) if path => word.push(whole),
+            _ => word.push(value),
+        }
+    }
+    Some(word)
 }
 
 /// Whether an option belongs to every verb.

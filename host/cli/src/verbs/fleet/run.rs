@@ -1,0 +1,342 @@
+//! `fleet run`: one item, from its lease to its record.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::args::Args;
+use super::identity::Identity;
+use super::lease::{HEARTBEAT, Lease, Taken};
+use super::plan::{Head, Item, Plan, Whole};
+use super::record::{End, Record, TRY_AGAIN};
+use super::state::{MESSAGE, State};
+use super::verdict::{Failure, is_passing, verdict};
+use super::worker::host;
+use crate::console::Console;
+use crate::run::{Context, instance};
+use crate::show::Escaped;
+use crate::stop::{Step, Stop};
+use crate::words;
+use instar_run::Cause;
+
+/// Where engines say which item is meant.
+const NUMBERS: [&str; 2] = ["JOB_COMPLETION_INDEX", "SLURM_ARRAY_TASK_ID"];
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
+    let number = match args.item {
+        Some(number) => number,
+        None => from_environment()?,
+    };
+    let plan = Plan::open(args.plan())?;
+    let state = State::of(&plan.path, &plan.head);
+    let (head, item) = plan.item(number)?;
+    state.begin().map_err(passing)?;
+    match state.record(number).map_err(passing)? {
+        Some(record) if record.end == End::Done => return Ok(0),
+        Some(record) if !args.again => return Ok(said_before(&record, context)),
+        Some(_) => state.forget(number).map_err(passing)?,
+        None => {}
+    }
+    let lease = match state.lease(number).map_err(passing)? {
+        Taken::Ours(lease) => Arc::new(lease),
+        Taken::Held(who) => {
+            let text = format!(
+                "item {number} is being carried out by {}",
+                Escaped(who.as_bytes())
+            );
+            return Err(Stop::Coded(TRY_AGAIN, text.into_bytes()).because(Cause::Busy));
+        }
+    };
+    let start = Instant::now();
+    let ended = carry_out(&head, &item, &lease, &args.settings, context);
+    let tries = state
+        .last_try(number)
+        .map_err(passing)?
+        .map_or(0, |last| last.tries);
+    let record = ended.map(|ended| Record {
+        plan: head.id,
+        item: number,
+        end: ended.end,
+        cause: ended.failure.map(|failure| failure.cause),
+        message: ended.message,
+        checksum: ended.checksum,
+        seconds: start.elapsed().as_secs_f64(),
+        host: host(),
+        target: ended.target,
+        tries: tries.saturating_add(1),
+    });
+    let settled = record.and_then(|record| {
+        state.settle(&record).map_err(passing)?;
+        Ok(record.end.code())
+    });
+    let given_back = lease.give_back();
+    let code = settled?;
+    given_back.map_err(|error| unable(&error))?;
+    Ok(code)
+}
+
+fn from_environment() -> Step<u64> {
+    let named = NUMBERS
+        .into_iter()
+        .find_map(|name| Some((name, std::env::var_os(name)?)));
+    let Some((name, value)) = named else {
+        return Err(Stop::say(
+            "which item? Give its number with --item, or in JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID",
+        ));
+    };
+    super::choice::number(name, &value)
+}
+
+/// What is wrong with the storage may be right again the next time, and no item is to blame.
+fn passing(stop: Stop) -> Stop {
+    match stop.cause() {
+        Some(cause) if is_passing(cause.word(), cause.errno()) => stop.with_code(TRY_AGAIN),
+        _ => stop,
+    }
+}
+
+/// Of something that the system did not do.
+fn unable(error: &std::io::Error) -> Stop {
+    let cause = Cause::of_system(error.raw_os_error());
+    passing(Stop::say(words::system(error)).because(cause))
+}
+
+/// An item that failed before is not tried again: no image can have a fleet of machines work on it.
+fn said_before(record: &Record, context: &Context<'_>) -> u8 {
+    let why = record.message.as_deref().unwrap_or("no reason is recorded");
+    let text = format!(
+        "item {} has failed before (run --again tries it anew): {}",
+        record.item,
+        Escaped(why.as_bytes())
+    );
+    Console::complain(&context.program.message(text.as_bytes()));
+    record.end.code()
+}
+
+/// How an item came out.
+struct Ended {
+    end: End,
+    failure: Option<Failure>,
+    message: Option<String>,
+    checksum: Option<String>,
+    target: Option<Identity>,
+}
+
+impl Ended {
+    fn not(end: End, cause: Cause, message: String) -> Self {
+        Self {
+            end,
+            failure: Some(Failure {
+                cause: cause.word().to_owned(),
+                errno: cause.errno(),
+            }),
+            message: Some(message),
+            checksum: None,
+            target: None,
+        }
+    }
+}
+
+fn carry_out(
+    head: &Head,
+    item: &Item,
+    lease: &Arc<Lease>,
+    settings: &[OsString],
+    context: &Context<'_>,
+) -> Step<Ended> {
+    if let Some(ended) = changed(item) {
+        complain(&ended, context);
+        return Ok(ended);
+    }
+    let mut command = instance::again();
+    command.arg("convert").arg("--failure=json:1");
+    command.args(&head.settings).args(settings).args(&head.arguments);
+    match (&head.whole, item.range) {
+        (Some(whole), Some(range)) => {
+            let place = whole.data_offset.saturating_add(range.offset);
+            command
+                .arg("--range")
+                .arg(format!("{}+{}", range.offset, range.length));
+            command.arg("--range-at").arg(place.to_string());
+            command.arg("--").arg(&item.source).arg(written_to(whole));
+        }
+        _ => {
+            command.arg("--").arg(&item.source).arg(&item.target);
+        }
+    }
+    let heard = attend(&mut command, lease)?;
+    // What is said in the middle of a conversion that goes well are warnings.
+    Console::complain(&heard.complaints);
+    let mut ended = judged(&heard);
+    if ended.end == End::Done
+        && let Some(other) = changed(item)
+    {
+        complain(&other, context);
+        return Ok(other);
+    }
+    if ended.end == End::Done && head.whole.is_none() {
+        let found = Identity::of(Path::new(&item.target));
+        ended.target = Some(found.map_err(|error| unable(&error))?);
+    }
+    Ok(ended)
+}
+
+/// The file that ranges are written to.
+pub(super) fn written_to(whole: &Whole) -> &str {
+    whole.hidden.as_deref().unwrap_or(&whole.target)
+}
+
+/// Why the source is not what the plan was made for, if it is not.
+fn changed(item: &Item) -> Option<Ended> {
+    let name = Escaped(item.source.as_bytes());
+    match Identity::of(Path::new(&item.source)) {
+        Ok(found) if found == item.identity => None,
+        Ok(_) => Some(Ended::not(
+            End::Failed,
+            Cause::Arguments,
+            format!("'{name}' has changed since the plan was made; make the plan anew"),
+        )),
+        Err(error) => {
+            let cause = Cause::of_system(error.raw_os_error());
+            let end = match is_passing(cause.word(), cause.errno()) {
+                true => End::Again,
+                false => End::Failed,
+            };
+            Some(Ended::not(
+                end,
+                cause,
+                format!("'{name}': {}", words::system(&error)),
+            ))
+        }
+    }
+}
+
+fn complain(ended: &Ended, context: &Context<'_>) {
+    if let Some(message) = &ended.message {
+        Console::complain(&context.program.message(message.as_bytes()));
+    }
+}
+
+/// What another instance of ourselves said, and how it ended.
+struct Heard {
+    status: ExitStatus,
+    /// Standard output.
+    answers: Vec<u8>,
+    /// Standard error.
+    complaints: Vec<u8>,
+    /// The lease went to somebody else meanwhile.
+    lost: bool,
+}
+
+fn judged(heard: &Heard) -> Ended {
+    let answers = String::from_utf8_lossy(&heard.answers);
+    let failure: Option<Failure> = answers.lines().find_map(|line| serde_json::from_str(line).ok());
+    let checksum = answers.lines().find(|line| line.contains("-tree:"));
+    let end = match heard.lost {
+        true => End::Again,
+        false => verdict(heard.status, failure.as_ref()),
+    };
+    let text = String::from_utf8_lossy(&heard.complaints);
+    let mut message = text
+        .strip_prefix("instar: ")
+        .unwrap_or(&text)
+        .trim_end()
+        .to_owned();
+    if heard.lost {
+        message.push_str("the lease was lost: this machine was too slow to say that it is alive");
+    } else if message.is_empty() && end != End::Done {
+        message = heard.status.to_string();
+    }
+    message.truncate(message.floor_char_boundary(MESSAGE));
+    Ended {
+        end,
+        failure,
+        message: (!message.is_empty()).then_some(message),
+        checksum: checksum.map(str::to_owned),
+        target: None,
+    }
+}
+
+/// The instance that is at work; nothing once it has ended.
+type AtWork = Arc<Mutex<Option<Pid>>>;
+
+/// Starts the instance and waits for it: the lease is kept meanwhile, and a signal that ends us ends it.
+fn attend(command: &mut Command, lease: &Arc<Lease>) -> Step<Heard> {
+    let broken = |error: std::io::Error| unable(&error);
+    // Before signals are blocked, which it would take for its caller's wish.
+    let mut running = instance::started(command).map_err(broken)?;
+    let at_work: AtWork = Arc::new(Mutex::new(Pid::from_raw(
+        i32::try_from(running.id()).unwrap_or(0),
+    )));
+    let (child, for_signals, for_lease) = (Arc::clone(&at_work), Arc::clone(lease), Arc::clone(lease));
+    let on_signal = move || {
+        if let Some(child) = *lock(&child) {
+            // It may have ended by itself.
+            let _ = kill_process(child, Signal::TERM);
+        }
+        // Who finds it there sees that we are gone.
+        let _ = for_signals.give_back();
+    };
+    let watched = instar_run::tidied_on_signals(on_signal);
+    let (ended, is_over) = mpsc::channel();
+    let child = Arc::clone(&at_work);
+    let keeper = std::thread::Builder::new().spawn(move || keep(&for_lease, &is_over, &child));
+    let heard = hear(&mut running);
+    let status = running.wait();
+    *lock(&at_work) = None;
+    drop(ended);
+    watched.map_err(broken)?;
+    let keeper = keeper.map_err(broken)?;
+    // A keeper that fell over kept nothing.
+    let lost = keeper.join().unwrap_or(true);
+    let (answers, complaints) = heard.map_err(broken)?;
+    Ok(Heard {
+        status: status.map_err(broken)?,
+        answers,
+        complaints,
+        lost,
+    })
+}
+
+fn lock(at_work: &AtWork) -> std::sync::MutexGuard<'_, Option<Pid>> {
+    at_work.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps the lease until the work is over. Whether it was lost; the work ends then.
+fn keep(lease: &Lease, is_over: &mpsc::Receiver<()>, at_work: &AtWork) -> bool {
+    while is_over.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
+        // A server that does not answer for a moment takes nothing away.
+        if matches!(lease.touch(), Ok(false)) {
+            if let Some(child) = *lock(at_work) {
+                let _ = kill_process(child, Signal::TERM);
+            }
+            return true;
+        }
+    }
+    false
+}
+
+/// Reads both outputs to their ends. What a conversion says is bounded by itself.
+fn hear(running: &mut Child) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
+    let (stdout, stderr) = (running.stdout.take(), running.stderr.take());
+    let second = std::thread::Builder::new().spawn(move || {
+        let mut text = Vec::new();
+        stderr
+            .map_or(Ok(0), |mut stderr| stderr.read_to_end(&mut text))
+            .map(|_| text)
+    })?;
+    let mut answers = Vec::new();
+    if let Some(mut stdout) = stdout {
+        stdout.read_to_end(&mut answers)?;
+    }
+    let complaints = second
+        .join()
+        .unwrap_or_else(|_| Err(std::io::Error::other("a thread that reads has failed")))?;
+    Ok((answers, complaints))
+}
