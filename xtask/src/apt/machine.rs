@@ -10,6 +10,8 @@ use crate::run::{exists, output};
 pub(crate) struct Machine {
     /// `debian` or `ubuntu`.
     pub(crate) distribution: String,
+    /// The suite that it was installed from.
+    pub(crate) codename: String,
     /// Where its packages come from; more than one if others bear its release's name.
     pub(crate) archives: Vec<Archive>,
 }
@@ -51,6 +53,7 @@ impl Machine {
         }
         Ok(Self {
             distribution,
+            codename,
             archives,
         })
     }
