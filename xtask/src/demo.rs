@@ -130,7 +130,7 @@ fn same(left: &Path, right: &Path) -> std::io::Result<bool> {
 }
 
 /// Copies a qcow2 image and writes a backing file's name into the unused end of its first cluster.
-fn name_backing_file(image: &Path, hostile: &Path, name: &[u8]) -> std::io::Result<()> {
+pub(crate) fn name_backing_file(image: &Path, hostile: &Path, name: &[u8]) -> std::io::Result<()> {
     /// The header's cluster is 64 KiB; the name may stand in its first 1023 bytes after the extensions.
     const NAME_OFFSET: u64 = 0x200;
     std::fs::copy(image, hostile)?;

@@ -12,6 +12,7 @@
 //!  cargo xtask writers [NAME…]  fetch other programs that write images, and read their images; --write for docs/writers.md
 //!  cargo xtask clients [NAME…]  run callers of qemu-img with qemu-img and with instar: `lines`, oslo.utils, ovirt-imageio
 //!  cargo xtask differential [--seed S] [--cases N] [--campaign NAME]…  random cases beside qemu-img; docs/differential.md
+//!  cargo xtask slurm        run the script of `instar fleet` on daemons of Slurm, and kill one of them; docs/fleet.md
 //!  cargo xtask baselines    rewrite tests/baselines from the references, and the matrix of dd
 //!  cargo xtask fuzz [TARGET…]  search for inputs that break a rule; --minutes N for each target, --merge to keep what was found
 //!  cargo xtask man [DIRECTORY]  manual pages and completions for shells; target/man
@@ -36,6 +37,7 @@ mod fuzz;
 mod packages;
 mod references;
 mod run;
+mod slurm;
 mod tidy;
 mod wheel;
 mod workspace;
@@ -64,10 +66,11 @@ fn main() -> ExitCode {
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["man", ..] | ["package", ..] => packages::run(&words),
         ["references", rest @ ..] => references::run(rest),
+        ["slurm", rest @ ..] => slurm::run(rest),
         ["wheel", rest @ ..] => wheel::run(rest),
         _ => Err(
             "usage: cargo xtask demo [IMAGE] | ci | test FILTER | tidy [--bless] | deviations | compatibility | references \
-             | baselines | writers [NAME…] [--write] | clients [NAME…] | differential [OPTION…] \
+             | baselines | writers [NAME…] [--write] | clients [NAME…] | differential [OPTION…] | slurm \
              | man [DIRECTORY] | package [--twice | --tools] | wheel [--debug] \
              | coverage [--corpus] | fuzz [TARGET…] [--minutes N] [--merge]"
                 .to_owned(),

@@ -40,6 +40,11 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Says what was not done, as other skips are said: in a line that begins with the number.
+pub(crate) fn skip(why: &str) {
+    println!("skipped 1: {why}");
+}
+
 /// Whether a program of this name can be started.
 pub(crate) fn exists(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|path| {
@@ -47,6 +52,17 @@ pub(crate) fn exists(program: &str) -> bool {
             .chain(["/sbin".into(), "/usr/sbin".into()])
             .any(|directory| directory.join(program).is_file())
     })
+}
+
+/// Builds instar, unless `INSTAR` names one.
+pub(crate) fn build() -> Outcome {
+    if std::env::var_os("INSTAR").is_some() {
+        return Ok(());
+    }
+    step(
+        "build",
+        cargo().args(["build", "--package", "instar", "--locked"]),
+    )
 }
 
 /// The instar that was just built; or, for comparing builds, the one that `INSTAR` names.

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::run::{output, step};
+use crate::run::{output, skip, step};
 use crate::{Outcome, workspace};
 
 /// Builds the wheels.
@@ -61,11 +61,6 @@ pub(crate) fn made(build: Build) -> Outcome {
         tests(&room, sandbox)?;
     }
     Ok(())
-}
-
-/// As other skips are: a line that begins with the number.
-fn skip(why: &str) {
-    println!("skipped 1: {why}");
 }
 
 /// Where the sources of the package are.

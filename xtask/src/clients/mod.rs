@@ -5,7 +5,7 @@ mod suites;
 
 use std::path::{Path, PathBuf};
 
-use crate::run::{cargo, step};
+use crate::run::build;
 use crate::{Outcome, workspace};
 
 /// Verbs and uses of verbs that instar does not have yet, as they stand on a caller's line.
@@ -19,10 +19,7 @@ struct Bench {
 }
 
 pub(crate) fn run(words: &[&str]) -> Outcome {
-    step(
-        "build",
-        cargo().args(["build", "--package", "instar", "--locked"]),
-    )?;
+    build()?;
     let bench = Bench::new()?;
     let all = words.is_empty();
     let mut worse = 0;

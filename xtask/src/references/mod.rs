@@ -6,15 +6,17 @@
 //!         └─ dpkg -x ─► target/references/SERIES/root ─► target/references/SERIES/bin/qemu-img
 //! ```
 
-mod apt;
 mod launcher;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::apt::{Apt, Archive, IMPATIENT, Machine, remove};
 use crate::run::output;
 use crate::{Outcome, workspace};
-use apt::Archive;
+
+/// What is wanted of each suite.
+const PACKAGE: &str = "qemu-utils";
 
 /// What the machine's distribution offers: the names of suites, and the suite that completes each where it is only an addition.
 const SUITES: &[(&str, &[Suite])] = &[
@@ -65,13 +67,6 @@ pub(crate) struct Reference {
     pub(crate) bin: PathBuf,
 }
 
-/// The address and the keys of this machine's first archive of packages, for other uses of `apt`.
-pub(crate) fn archive() -> Result<(String, Option<PathBuf>), String> {
-    let machine = apt::Machine::look()?;
-    let archive = machine.archives.into_iter().next().ok_or("apt has no archive")?;
-    Ok(archive.parts())
-}
-
 /// Where references are kept.
 pub(crate) fn place() -> PathBuf {
     workspace::root().join("target/references")
@@ -84,7 +79,7 @@ pub(crate) fn run(words: &[&str]) -> Outcome {
         ["--again"] => true,
         _ => return Err("usage: cargo xtask references [--again]".to_owned()),
     };
-    match apt::Machine::look() {
+    match Machine::look() {
         Ok(machine) => fetch_missing(&machine, again),
         Err(why) => println!("cannot fetch a reference on this machine: {why}"),
     }
@@ -97,7 +92,7 @@ pub(crate) fn run(words: &[&str]) -> Outcome {
 }
 
 /// What could not be fetched is said and left out: the tests do without it.
-fn fetch_missing(machine: &apt::Machine, again: bool) {
+fn fetch_missing(machine: &Machine, again: bool) {
     let suites = SUITES
         .iter()
         .find(|(distribution, _)| *distribution == machine.distribution)
@@ -143,7 +138,7 @@ fn fetch(archive: &Archive, suite: Suite) -> Result<Reference, String> {
     remove(&new)?;
     let root = new.join("root");
     std::fs::create_dir_all(&root).map_err(|error| format!("{}: {error}", root.display()))?;
-    for package in archive.download(suite, &new.join("apt"))? {
+    for package in download(archive, suite, &new.join("apt"))? {
         output(Command::new("dpkg").arg("-x").args([&package, &root]))?;
     }
     remove(&new.join("apt"))?;
@@ -157,13 +152,12 @@ fn fetch(archive: &Archive, suite: Suite) -> Result<Reference, String> {
     look(&kept)
 }
 
-fn remove(directory: &Path) -> Outcome {
-    match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(format!("{}: {error}", directory.display()))
-        }
-        _ => Ok(()),
-    }
+/// The package of `suite` and all that it depends on, each once.
+fn download(archive: &Archive, suite: Suite, directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let suites = [Some(suite.name), suite.beside].into_iter().flatten();
+    let apt = Apt::at(directory, &archive.lines(suites, archive.components()), IMPATIENT)?;
+    apt.update()?;
+    apt.download(&[PACKAGE], suite.beside.map(|_| suite.name), &[])
 }
 
 /// The references that are there, oldest first.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::apt::{Apt, make, write};
+use crate::apt::{Apt, Machine, make, write};
 use crate::run::output;
 
 /// Where programs come from, oldest first. What only one suite has is taken from there.
@@ -28,12 +28,9 @@ pub(super) struct Tree {
 impl Trees {
     /// Fetches the lists, if they were not fetched before.
     pub(super) fn new(home: &Path) -> Result<Self, String> {
-        let (mirror, keys) = crate::references::archive()?;
-        let signed = keys.map_or_else(String::new, |keys| format!("[signed-by={}] ", keys.display()));
-        let sources: String = SUITES
-            .iter()
-            .map(|suite| format!("deb {signed}{mirror} {suite} main contrib\n"))
-            .collect();
+        let machine = Machine::look()?;
+        let archive = machine.archives.first().ok_or("apt has no archive")?;
+        let sources = archive.lines(SUITES.iter().copied(), "main contrib");
         let apt = Apt::at(home, &sources, SETTINGS)?;
         let fetched = home.join("fetched");
         if !fetched.exists() {
@@ -66,7 +63,7 @@ impl Trees {
         write(&status, &entries)?;
         let installed = format!("Dir::State::status={}", status.display());
         let tree = Tree { root };
-        tree.unpack(&self.apt.download(package, Some(suite), &[installed])?)?;
+        tree.unpack(&self.apt.download(&[package], Some(suite), &[installed])?)?;
         write(&done, &wanted)?;
         Ok(tree)
     }

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use self::bench::Bench;
 use self::judge::Judgement;
 use crate::Outcome;
-use crate::run::{cargo, step};
+use crate::run::build;
 
 /// An image, as some program made it.
 #[derive(Debug)]
@@ -93,10 +93,7 @@ pub(crate) fn run(words: &[&str]) -> Outcome {
         .filter(|word| !word.starts_with("--"))
         .copied()
         .collect();
-    step(
-        "build",
-        cargo().args(["build", "--package", "instar", "--locked"]),
-    )?;
+    build()?;
     let bench = Bench::new()?;
     let mut judged: Vec<(Made, Vec<Judgement>)> = Vec::new();
     let mut skipped: Vec<(String, String)> = Vec::new();

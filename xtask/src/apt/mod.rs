@@ -1,12 +1,20 @@
 //! apt with lists, a cache and an empty record of installed packages of its own: it touches nothing of the system.
 
+mod machine;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::output;
 
+pub(crate) use machine::{Archive, Machine};
+
 /// Packages are loaded without those that are merely recommended: no test and no writer asks for them.
 const WITHOUT: &str = "--no-install-recommends";
+
+/// A mirror that does not answer is given up soon: the tests do without what it has.
+pub(crate) const IMPATIENT: &str =
+    "Acquire::http::Timeout \"20\";\nAcquire::https::Timeout \"20\";\nDebug::NoLocking \"true\";\n";
 
 /// One such apt.
 #[derive(Debug)]
@@ -49,11 +57,11 @@ impl Apt {
         output(self.get().arg("update")).map(drop)
     }
 
-    /// Downloads a package and all that it depends on; the files, each once, until the next call. What is there of a `suite` is taken from there;
+    /// Downloads packages and all that they depend on; the files, each once, until the next call. What is there of a `suite` is taken from there;
     /// options go before the verb.
     pub(crate) fn download(
         &self,
-        package: &str,
+        packages: &[&str],
         suite: Option<&str>,
         options: &[String],
     ) -> Result<Vec<PathBuf>, String> {
@@ -67,14 +75,15 @@ impl Apt {
         if let Some(suite) = suite {
             install.args(["-t", suite]);
         }
-        output(install.arg(package))?;
-        let packages = debs(&archives)?;
-        if packages.is_empty() {
+        output(install.args(packages))?;
+        let files = debs(&archives)?;
+        if files.is_empty() {
             return Err(format!(
-                "apt claims to have downloaded {package}, but the file is missing"
+                "apt claims to have downloaded {}, but no file is there",
+                packages.join(", ")
             ));
         }
-        Ok(packages)
+        Ok(files)
     }
 
     fn get(&self) -> Command {
@@ -101,6 +110,16 @@ fn debs(directory: &Path) -> Result<Vec<PathBuf>, String> {
 /// Makes a directory and those above it.
 pub(crate) fn make(directory: &Path) -> Result<(), String> {
     std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))
+}
+
+/// Removes a directory, if it is there.
+pub(crate) fn remove(directory: &Path) -> Result<(), String> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", directory.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a file.

@@ -1,38 +1,31 @@
-//! Where this machine's packages come from, and the package of one suite.
+//! Where this machine's packages come from.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use super::Suite;
-use crate::apt::Apt;
 use crate::run::{exists, output};
-
-/// What is wanted of each suite.
-const PACKAGE: &str = "qemu-utils";
-
-/// A mirror that does not answer is given up soon: the tests do without what it has.
-const SETTINGS: &str =
-    "Acquire::http::Timeout \"20\";\nAcquire::https::Timeout \"20\";\nDebug::NoLocking \"true\";\n";
 
 /// What this machine says about itself.
 #[derive(Debug)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     /// `debian` or `ubuntu`.
-    pub(super) distribution: String,
+    pub(crate) distribution: String,
+    /// The suite that it was installed from.
+    pub(crate) codename: String,
     /// Where its packages come from; more than one if others bear its release's name.
-    pub(super) archives: Vec<Archive>,
+    pub(crate) archives: Vec<Archive>,
 }
 
 /// An archive of packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     address: String,
     /// Keys that its lists are signed with; none: those that apt trusts anyway.
     keyring: Option<PathBuf>,
 }
 
 impl Machine {
-    pub(super) fn look() -> Result<Self, String> {
+    pub(crate) fn look() -> Result<Self, String> {
         for program in ["apt-get", "dpkg"] {
             if !exists(program) {
                 return Err(format!("there is no {program}"));
@@ -60,6 +53,7 @@ impl Machine {
         }
         Ok(Self {
             distribution,
+            codename,
             archives,
         })
     }
@@ -90,28 +84,24 @@ fn addresses(targets: &str, codename: &str) -> Vec<String> {
 }
 
 impl Archive {
-    pub(super) fn parts(self) -> (String, Option<PathBuf>) {
-        (self.address, self.keyring)
-    }
-
-    /// Downloads the package of `suite` and all that it depends on; the files, each once.
-    pub(super) fn download(&self, suite: Suite, directory: &Path) -> Result<Vec<PathBuf>, String> {
+    /// The lines of a list of sources with these suites.
+    pub(crate) fn lines<'a>(&self, suites: impl IntoIterator<Item = &'a str>, components: &str) -> String {
         let signed = self.keyring.as_ref().map_or_else(String::new, |keyring| {
             format!("[signed-by={}] ", keyring.display())
         });
-        let components = if self.address.contains("ubuntu") {
+        suites
+            .into_iter()
+            .map(|suite| format!("deb {signed}{} {suite} {components}\n", self.address))
+            .collect()
+    }
+
+    /// Where it keeps what is free.
+    pub(crate) fn components(&self) -> &'static str {
+        if self.address.contains("ubuntu") {
             "main universe"
         } else {
             "main"
-        };
-        let sources: String = [Some(suite.name), suite.beside]
-            .into_iter()
-            .flatten()
-            .map(|name| format!("deb {signed}{} {name} {components}\n", self.address))
-            .collect();
-        let apt = Apt::at(directory, &sources, SETTINGS)?;
-        apt.update()?;
-        apt.download(PACKAGE, suite.beside.map(|_| suite.name), &[])
+        }
     }
 }
 
