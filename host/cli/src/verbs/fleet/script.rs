@@ -63,7 +63,7 @@ for ((item = SLURM_ARRAY_TASK_ID; item < {items}; item += {elements})); do
     for ((try = 1; try <= {TRIES}; try++)); do
         instar fleet run --item "$item" "$plan"
         code=$?
-        ((code == 75 && try < {TRIES})) || break
+        (((code == 75 || code > 128) && try < {TRIES})) || break
         sleep $((try * 60))
     done
     ((code == 0)) || worst=$code
