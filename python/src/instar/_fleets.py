@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path as File
 from typing import Any, Iterable, List, Mapping, Optional, Tuple
 
 from ._call import Call, Output, Path, failure
@@ -94,7 +94,7 @@ def plan(
     checksum: Optional[str] = None,
     in_flight: Optional[int] = None,
     policy: Policy = _TRUSTED,
-) -> "Call[File]":
+) -> "Call[pathlib.Path]":
     """Plans to convert each of ``images`` into the directory ``to``, and writes that into ``file``.
 
     Engines run at most ``in_flight`` items at a time.
@@ -119,7 +119,7 @@ def plan_ranges(
     lanes: Optional[int] = None,
     in_flight: Optional[int] = None,
     policy: Policy = _TRUSTED,
-) -> "Call[File]":
+) -> "Call[pathlib.Path]":
     """Plans to convert one enormous ``image`` into ``target``, ``range_size`` bytes an item, and writes that into ``file``.
 
     Engines run at most ``in_flight`` items at a time.
@@ -169,9 +169,9 @@ def _outcome(item: int, output: Output) -> Outcome:
     return Outcome(item, state, output.code, error=error)
 
 
-def _write(file: Path, plan: bytes) -> File:
+def _write(file: Path, plan: bytes) -> pathlib.Path:
     """Gives the file its name when it is complete: workers on other machines may look for it."""
-    path = File(os.fsdecode(file))
+    path = pathlib.Path(os.fsdecode(file))
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(handle, "wb") as out:
