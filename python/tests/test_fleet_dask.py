@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -161,6 +163,32 @@ def test_a_task_that_is_cancelled_ends_its_program(place: Path, ours: Any) -> No
 def test_a_worker_that_lacks_the_storage_is_trouble_and_no_verdict(place: Path, ours: Any) -> None:
     with pytest.raises(EngineError, match="absent.jsonl"):
         drive.drive(ours, str(place / "absent.jsonl"), [0], in_flight=None, tries=drive.Tries(), tell=print)
+
+
+def test_an_item_that_kills_its_workers_is_given_up(place: Path, ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "out").mkdir()
+    sources = large(place, 1, 256)
+    plan = instar.fleet.plan(sources, place / "out", place / "plan.jsonl", target_format="qcow2", compress=True)
+    monkeypatch.setattr(ours.cluster.scheduler, "allowed_failures", 1)
+    killed: "set[int]" = set()
+
+    def kill() -> bool:
+        for process in at_work(plan):
+            with contextlib.suppress(OSError):
+                worker = parent(process)
+                if worker not in killed and worker in below(os.getpid()):
+                    killed.add(worker)
+                    os.kill(worker, signal.SIGKILL)
+        return len(killed) == 2
+
+    killer = threading.Thread(target=until, args=(kill,))
+    killer.start()
+    told: "list[str]" = []
+    drive.drive(ours, str(plan), [0], in_flight=None, tries=drive.Tries(), tell=told.append)
+    killer.join()
+    assert told == ["item 0: given up, because every worker that ran it was killed"]
+    until(lambda: not at_work(plan))
+    assert instar.fleet.status(plan).left == 1 and os.listdir("out") == []
 
 
 def test_a_cluster_of_ours_lets_nobody_in_without_its_certificate(place: Path, ours: Any) -> None:
