@@ -12,6 +12,14 @@ use crate::{Outcome, workspace};
 const BUILDER: &str = "maturin==1.16.0";
 /// What the tests run with, fetched as wheels so that a fresh environment needs no network.
 const TESTERS: &[&str] = &["pytest==8.4.2"];
+/// What fleets are tested with: the extra `dask`, Slurm through it, and the models of Kubernetes. They need newer Pythons than the package.
+const ENGINES: &[&str] = &[
+    "distributed==2026.8.0",
+    "cryptography==50.0.2",
+    "dask-jobqueue==0.9.0",
+    "asyncssh==2.24.1",
+    "kubernetes==37.0.2",
+];
 /// What checks the types of the package.
 const CHECKERS: &[&str] = &["mypy==1.18.2"];
 
@@ -49,16 +57,20 @@ pub(crate) fn made(build: Build) -> Outcome {
             .arg("src"),
     )?;
     let wheel = wheel(&tools, build)?;
-    let room = fresh(&python, &tools, &wheel)?;
+    let engines = engines(&tools).is_ok();
+    if !engines {
+        skip(
+            "distributed, dask-jobqueue and kubernetes cannot be fetched for this Python: fleets were not tested on engines",
+        );
+    }
+    let room = fresh(&python, &tools, &wheel, engines)?;
     let kvm = Path::new("/dev/kvm").exists();
     if !kvm {
         skip("/dev/kvm does not exist: the package was not tested in KVM");
     }
-    for sandbox in ["process", "kvm"]
-        .into_iter()
-        .filter(|name| kvm || *name != "kvm")
-    {
-        tests(&room, sandbox)?;
+    tests(&room, "process", "")?;
+    if kvm {
+        tests(&room, "kvm", "not engine")?;
     }
     Ok(())
 }
@@ -93,6 +105,12 @@ impl Tools {
     fn packages(&self) -> PathBuf {
         self.place.join("packages")
     }
+
+    fn pip(&self, verb: &str) -> Command {
+        let mut command = Command::new(self.program("pip"));
+        command.args([verb, "--quiet", "--disable-pip-version-check"]);
+        command
+    }
 }
 
 /// Fetches the tools, unless those are there.
@@ -107,15 +125,34 @@ fn tools(python: &Path) -> Result<Tools, String> {
     }
     println!("── fetching {wanted}");
     environment(python, &tools.place)?;
-    let pip = |verb: &str| {
-        let mut command = Command::new(tools.program("pip"));
-        command.args([verb, "--quiet", "--disable-pip-version-check"]);
-        command
-    };
-    output(pip("install").arg(BUILDER).args(CHECKERS))?;
-    output(pip("download").arg("--dest").arg(tools.packages()).args(TESTERS))?;
+    output(tools.pip("install").arg(BUILDER).args(CHECKERS))?;
+    output(
+        tools
+            .pip("download")
+            .arg("--dest")
+            .arg(tools.packages())
+            .args(TESTERS),
+    )?;
     std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
     Ok(tools)
+}
+
+/// Fetches what fleets are tested with, unless it is there.
+fn engines(tools: &Tools) -> Outcome {
+    let wanted = ENGINES.join(" ");
+    let stamp = tools.place.join("engines");
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+        return Ok(());
+    }
+    println!("── fetching {wanted}");
+    output(
+        tools
+            .pip("download")
+            .arg("--dest")
+            .arg(tools.packages())
+            .args(ENGINES),
+    )?;
+    std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
 /// Makes an environment anew.
@@ -155,22 +192,29 @@ fn wheel(tools: &Tools, build: Build) -> Result<PathBuf, String> {
 }
 
 /// An environment with the wheel and what tests it, and nothing else.
-fn fresh(python: &Path, tools: &Tools, wheel: &Path) -> Result<PathBuf, String> {
+fn fresh(python: &Path, tools: &Tools, wheel: &Path, engines: bool) -> Result<PathBuf, String> {
     let room = workspace::root().join("target/wheels/environment");
     environment(python, &room)?;
+    let (extra, more) = match engines {
+        true => ("[dask]", ENGINES),
+        false => ("", &[] as &[&str]),
+    };
+    let mut package = wheel.as_os_str().to_owned();
+    package.push(extra);
     output(
         Command::new(room.join("bin/pip"))
             .args(["install", "--quiet", "--disable-pip-version-check"])
             .args(["--no-index", "--find-links"])
             .arg(tools.packages())
-            .arg(wheel)
-            .args(TESTERS),
+            .arg(package)
+            .args(TESTERS)
+            .args(more),
     )?;
     Ok(room)
 }
 
-/// Runs the tests, with their files in memory where there is some: holes in files are where they were made there.
-fn tests(room: &Path, sandbox: &str) -> Outcome {
+/// Runs the tests with such `marks`, or all, with their files in memory where there is some: holes in files are where they were made there.
+fn tests(room: &Path, sandbox: &str, marks: &str) -> Outcome {
     let memory = Path::new("/dev/shm");
     let files = if memory.is_dir() {
         memory
@@ -183,7 +227,7 @@ fn tests(room: &Path, sandbox: &str) -> Outcome {
         Command::new(room.join("bin/pytest"))
             .current_dir(sources())
             .env("INSTAR_SANDBOX", sandbox)
-            .args(["-q", "-p", "no:cacheprovider", "--basetemp"])
+            .args(["-q", "-p", "no:cacheprovider", "-m", marks, "--basetemp"])
             .arg(&files),
     );
     // They are of no use afterwards, and may not be there.

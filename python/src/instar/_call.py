@@ -50,12 +50,17 @@ class Call(Generic[T]):
     answers: FrozenSet[int] = frozenset({0})
     progress: Optional[OnProgress] = None
     most_output: int = field(default=MOST_OUTPUT)
+    #: A failure is an answer, too.
+    forgiving: bool = False
+    #: Words before the command line: a program that starts this one.
+    through: List[bytes] = field(default_factory=list)
 
     def command(self, program: str, failure: int, progress: Optional[int]) -> List[bytes]:
         """The command line, given the descriptors of two pipes."""
         command = [
+            *self.through,
             os.fsencode(program),
-            self.verb.encode(),
+            *self.verb.encode().split(),
             b"--failure=json:%d" % failure,
             # The answers that are read here are those of this release, whatever the configuration says.
             b"--qemu-version=10.0",
@@ -66,31 +71,34 @@ class Call(Generic[T]):
 
     def result(self, output: Output) -> T:
         """The answer, or the error that says why there is none."""
-        cause = _line(output.failure)
-        if cause is None and output.code in self.answers:
+        if output.code in self.answers and (self.forgiving or not output.failure):
             return self.read(output)
-        raise self.error(output, cause or {})
-
-    def error(self, output: Output, cause: "dict[str, Any]") -> _errors.Error:
-        """Why the program failed."""
-        message = said(output.said)
-        kind = _errors.by_code(cause.get("cause"))
-        if output.code < 0:
-            kind = kind if cause else _errors.InterruptedRunError
-            message = message or f"instar {self.verb} was ended by {_signal_name(-output.code)}"
-        errno = cause.get("errno")
-        return kind(
-            message or f"instar {self.verb} ended with exit code {output.code}",
-            verb=self.verb,
-            exit_code=output.code if output.code >= 0 else None,
-            errno=errno if isinstance(errno, int) else None,
-        )
+        raise failure(self.verb, output)
 
     def too_long(self) -> _errors.Error:
         """The answer has more bytes than anybody wants to keep."""
         return _errors.RefusedError(
             f"the answer of instar {self.verb} has more than {self.most_output} bytes", verb=self.verb
         )
+
+
+def failure(verb: str, output: Output) -> _errors.Error:
+    """Why the program failed."""
+    # A run that is tried in a copy of the process may say it twice; the first is the reason.
+    line = output.failure.split(b"\n", 1)[0]
+    cause = json.loads(line) if line else {}
+    message = said(output.said)
+    kind = _errors.by_code(cause.get("cause"))
+    if output.code < 0:
+        kind = kind if cause else _errors.InterruptedRunError
+        message = message or f"instar {verb} was ended by {_signal_name(-output.code)}"
+    errno = cause.get("errno")
+    return kind(
+        message or f"instar {verb} ended with exit code {output.code}",
+        verb=verb,
+        exit_code=output.code if output.code >= 0 else None,
+        errno=errno if isinstance(errno, int) else None,
+    )
 
 
 class Lines:
@@ -111,12 +119,6 @@ class Lines:
 def said(text: bytes) -> str:
     """What the program said, without its name."""
     return text.decode("utf-8", "backslashreplace").strip().removeprefix("instar: ")
-
-
-def _line(text: bytes) -> "Optional[dict[str, Any]]":
-    # A run that is tried in a copy of the process may say it twice; the first is the reason.
-    line = text.split(b"\n", 1)[0]
-    return json.loads(line) if line else None
 
 
 def _signal_name(number: int) -> str:

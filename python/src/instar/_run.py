@@ -25,14 +25,14 @@ GRACE = 10.0
 _PIECE = 1 << 16
 
 
-def now(call: "Callable[P, Call[T]]") -> "Callable[P, T]":
+def now(call: "Callable[P, Call[T]]", module: str = "instar") -> "Callable[P, T]":
     """The same verb, carried out when it is called."""
 
     @functools.wraps(call)
     def run_it(*args: "P.args", **keywords: "P.kwargs") -> T:
         return run(call(*args, **keywords))
 
-    return public(run_it, "instar")
+    return public(run_it, module)
 
 
 def public(function: F, module: str) -> F:

@@ -45,7 +45,7 @@ async def run(call: "Call[T]") -> T:
             code = await child.wait()
         except BaseException:
             # To the end, even if the task is cancelled once more meanwhile.
-            await _to_its_end(asyncio.ensure_future(_end(child)))
+            await to_its_end(asyncio.ensure_future(_end(child)))
             raise
     return call.result(pipes.output(code))
 
@@ -61,7 +61,7 @@ async def _end(child: "asyncio.subprocess.Process") -> None:
         await child.wait()
 
 
-async def _to_its_end(task: "asyncio.Future[None]") -> None:
+async def to_its_end(task: "asyncio.Future[Any]") -> None:
     while not task.done():
         try:
             await asyncio.shield(task)
