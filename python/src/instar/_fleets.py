@@ -91,6 +91,7 @@ def plan(
     compress: bool = False,
     sparse_size: Optional[int] = None,
     lanes: Optional[int] = None,
+    rate: Optional[int] = None,
     checksum: Optional[str] = None,
     in_flight: Optional[int] = None,
     policy: Policy = _TRUSTED,
@@ -100,7 +101,7 @@ def plan(
     Engines run at most ``in_flight`` items at a time.
     """
     words = policy.words() + _flag(b"-c", compress) + _given(b"--in-flight", in_flight)
-    words += _converted(format, target_format, options, sparse_size, lanes)
+    words += _converted(format, target_format, options, sparse_size, lanes, rate)
     words += [b"--checksum=" + _word(checksum)] if checksum is not None else []
     words += [b"--to", safe(to), b"--"] + [safe(each) for each in _several(images)]
     return Call("fleet plan", words, lambda output: _write(file, output.answer))
@@ -117,6 +118,7 @@ def plan_ranges(
     options: Optional[Options] = None,
     sparse_size: Optional[int] = None,
     lanes: Optional[int] = None,
+    rate: Optional[int] = None,
     in_flight: Optional[int] = None,
     policy: Policy = _TRUSTED,
 ) -> "Call[pathlib.Path]":
@@ -125,7 +127,7 @@ def plan_ranges(
     Engines run at most ``in_flight`` items at a time.
     """
     words = policy.words() + _given(b"--range-size", range_size) + _given(b"--in-flight", in_flight)
-    words += _converted(format, target_format, options, sparse_size, lanes)
+    words += _converted(format, target_format, options, sparse_size, lanes, rate)
     words += [b"--", safe(image), safe(target)]
     return Call("fleet plan", words, lambda output: _write(file, output.answer))
 
@@ -155,9 +157,10 @@ def _converted(
     options: Optional[Options],
     sparse_size: Optional[int],
     lanes: Optional[int],
+    rate: Optional[int],
 ) -> List[bytes]:
     words = _given(b"-f", format) + _given(b"-O", target_format) + _options(options)
-    return words + _given(b"-S", sparse_size) + _given(b"-m", lanes)
+    return words + _given(b"-S", sparse_size) + _given(b"-m", lanes) + _given(b"-r", rate)
 
 
 def _outcome(item: int, output: Output) -> Outcome:

@@ -280,6 +280,8 @@ fn plans_from_elsewhere_are_refused(bench: &Bench) {
     }
     fs::write(bench.path("plan"), good).unwrap();
     run(bench, 1).fails_with("there is no item 1: the last one is 0");
+    let absent = bench.instar(["fleet", "run", "--item", "0", "absent"]);
+    assert_eq!(absent.code(), Some(75), "the storage may not be there yet");
     bench.instar(["fleet", "run", "plan"]).fails_with("which item?");
     fs::create_dir(bench.path("plan.d")).unwrap();
     fs::write(bench.path("plan.d/0.json"), "{").unwrap();
