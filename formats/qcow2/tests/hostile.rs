@@ -72,12 +72,9 @@ fn same_words(bench: &Bench, name: &str) {
         theirs(bench, "info -f qcow2 image"),
         "info: {name}"
     );
-    let read = theirs(bench, "convert -f qcow2 -O raw image out.raw");
-    // A disk of exabytes that is read well is too large to be written.
-    if read.as_deref().is_some_and(|text| text.contains("converting")) {
-        return;
-    }
-    assert_eq!(ours(bench, READ), read, "convert: {name}");
+    // Opens it to be read, and reads nothing: a disk may have exabytes.
+    let read = theirs(bench, "dd -f qcow2 -O raw bs=512 count=0 if=image of=out.raw");
+    assert_eq!(ours(bench, READ), read, "dd: {name}");
 }
 
 type Edit = (u64, Vec<u8>);
