@@ -45,8 +45,7 @@ pub(crate) fn run() -> Outcome {
     tests()?;
     println!("── Python package");
     wheel::made(wheel::Build::Debug)?;
-    println!("── corpus of the search");
-    fuzz::replay()
+    fuzz::check()
 }
 
 /// Looks for known faults in other people's crates, where there is a program that knows them.
