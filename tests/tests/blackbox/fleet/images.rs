@@ -3,10 +3,11 @@
 use std::fs;
 
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, both_sandboxes};
+use instar_tests::{Bench, Outcome, Running, both_sandboxes};
 
 use super::{lines, plan, run, states, status, wait_for};
 
+const WITHOUT: &str = env!("CARGO_BIN_EXE_without");
 /// An image of each format that qemu-img writes, of different disks, in the directory `old`.
 const FORMATS: &[&str] = &["raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "qed", "parallels"];
 
@@ -61,6 +62,7 @@ both_sandboxes!(
     a_fleet_converts_what_is_sound_and_records_what_is_not,
     an_item_is_done_once,
     two_runs_of_an_item_do_not_work_at_the_same_time,
+    one_run_at_a_time_works_where_files_have_but_one_name,
     a_run_that_is_killed_leaves_no_target_and_the_next_one_does_its_work,
     a_run_that_is_asked_to_end_gives_its_lease_back,
     a_target_of_an_earlier_try_stays_until_there_is_another,
@@ -144,6 +146,19 @@ fn two_runs_of_an_item_do_not_work_at_the_same_time(bench: &Bench) {
     first.finish().succeeds();
     assert_eq!((states(bench), status(bench).1), (vec!["done".to_owned()], Some(0)));
     run(bench, 0).succeeds();
+}
+
+fn one_run_at_a_time_works_where_files_have_but_one_name(bench: &Bench) {
+    slow(bench);
+    let run = || bench.command_under(&[WITHOUT, "error", "links"], ["fleet", "run", "--item", "0", "plan"]);
+    let first = Running::start(&mut run());
+    wait_for(&bench.path("plan.d/0.lease"));
+    assert_eq!(Outcome::of(&mut run()).code(), Some(75));
+    first.finish().succeeds();
+    Outcome::of(&mut run()).succeeds();
+    let left: Vec<_> =
+        fs::read_dir(bench.path("plan.d")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["0.json"]);
 }
 
 fn a_run_that_is_killed_leaves_no_target_and_the_next_one_does_its_work(bench: &Bench) {

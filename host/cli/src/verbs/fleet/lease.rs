@@ -71,7 +71,12 @@ impl Lease {
         // Whether or not it has another name now.
         std::fs::remove_file(&candidate)?;
         Ok(match taken? {
-            None => Taken::Ours(Self { path, file, number }),
+            None => Taken::Ours(Self {
+                // Where files have but one name, this is another one than the candidate.
+                file: File::options().append(true).open(&path)?,
+                path,
+                number,
+            }),
             Some(held) => Taken::Held(held),
         })
     }
