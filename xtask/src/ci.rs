@@ -45,7 +45,8 @@ pub(crate) fn run() -> Outcome {
     tests()?;
     println!("── Python package");
     wheel::made(wheel::Build::Debug)?;
-    fuzz::check()
+    println!("── corpus of the search");
+    fuzz::replay()
 }
 
 /// Looks for known faults in other people's crates, where there is a program that knows them.

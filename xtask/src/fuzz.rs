@@ -35,6 +35,15 @@ struct Wish {
     merge: bool,
 }
 
+/// How long a target is run.
+#[derive(Clone, Copy)]
+enum Until {
+    /// Inputs are changed by chance for so many seconds.
+    Seconds(u64),
+    /// Its corpus and seeds have been run.
+    Replayed,
+}
+
 /// `cargo xtask fuzz [TARGET…] [--minutes N] [--merge]`.
 pub(crate) fn run(words: &[&str]) -> Outcome {
     let mut wish = parse(words)?;
@@ -49,27 +58,14 @@ pub(crate) fn run(words: &[&str]) -> Outcome {
     if wish.targets.is_empty() {
         wish.targets = known;
     }
-    search(&program, &wish.targets, wish.seconds, wish.merge)
+    search(&program, &wish.targets, Until::Seconds(wish.seconds), wish.merge)
 }
 
-/// Whether the engine can be built around the targets. Their corpus and seeds, and changes that are the same every time, are ordinary tests;
-/// a check must not fail by chance, and changes by chance are for `cargo xtask fuzz`.
-pub(crate) fn check() -> Outcome {
-    wants_compiler()?;
-    let mut command = cargo();
-    command.args(["check", "--package", "instar-fuzz", "--bin", "fuzz"]);
-    step(
-        "engine of the search",
-        command.args(["--features", "engine", "--locked"]),
-    )
-}
-
-/// The engine is C++.
-fn wants_compiler() -> Outcome {
-    if run::exists("c++") {
-        return Ok(());
-    }
-    Err("a C++ compiler is missing; install the package g++".to_owned())
+/// Every target under the engine, with its corpus and seeds. A check must not fail by chance: changes by chance are for `cargo xtask fuzz`,
+/// and those of the ordinary tests are the same every time.
+pub(crate) fn replay() -> Outcome {
+    let program = build()?;
+    search(&program, &names(&program)?, Until::Replayed, false)
 }
 
 fn parse(words: &[&str]) -> Result<Wish, String> {
@@ -103,7 +99,9 @@ fn names(program: &Path) -> Result<Vec<String>, String> {
 }
 
 fn build() -> Result<PathBuf, String> {
-    wants_compiler()?;
+    if !run::exists("c++") {
+        return Err("a C++ compiler is missing; install the package g++".to_owned());
+    }
     let mut command = cargo();
     command
         .args([
@@ -131,10 +129,10 @@ fn build() -> Result<PathBuf, String> {
 }
 
 /// Searches each target in turn and says how it went.
-fn search(program: &Path, targets: &[String], seconds: u64, merges: bool) -> Outcome {
+fn search(program: &Path, targets: &[String], until: Until, merges: bool) -> Outcome {
     let mut failed = Vec::new();
     for target in targets {
-        let (outcome, figures) = one(program, target, seconds, merges)?;
+        let (outcome, figures) = one(program, target, until, merges)?;
         println!("{target}: {figures}");
         if let Some(input) = outcome {
             println!("{target}: a rule is broken by {}", input.display());
@@ -151,7 +149,7 @@ fn search(program: &Path, targets: &[String], seconds: u64, merges: bool) -> Out
 fn one(
     program: &Path,
     target: &str,
-    seconds: u64,
+    until: Until,
     merges: bool,
 ) -> Result<(Option<PathBuf>, String), String> {
     let work = workspace::root().join(RUNS).join(target);
@@ -174,10 +172,9 @@ fn one(
     let status = Command::new(program)
         .env("INSTAR_FUZZ_TARGET", target)
         .args([&found, &kept, &seeds])
-        .arg(match seconds {
-            // Its corpus and seeds, and no changes.
-            0 => "-runs=0".to_owned(),
-            seconds => format!("-max_total_time={seconds}"),
+        .arg(match until {
+            Until::Seconds(seconds) => format!("-max_total_time={seconds}"),
+            Until::Replayed => "-runs=0".to_owned(),
         })
         .arg(format!("-artifact_prefix={}/", crashes.display()))
         .args([LONGEST, SLOWEST, MEMORY, "-print_final_stats=1"])
