@@ -99,6 +99,14 @@ impl From<crate::flags::UsageError> for Stop {
 /// What a step of a command gives.
 pub type Step<T> = Result<T, Stop>;
 
+/// Says the first of these that is so.
+pub(crate) fn forbid<'a>(rules: impl IntoIterator<Item = (bool, &'a str)>) -> Step<()> {
+    match rules.into_iter().find(|(is_so, _)| *is_so) {
+        Some((_, message)) => Err(Stop::say(message)),
+        None => Ok(()),
+    }
+}
+
 /// The guest ended well and left out what it was run for.
 pub(crate) fn silent(without: &str) -> Stop {
     Stop::say(format!("the sandbox exited without {without}")).because(Cause::Sandbox)

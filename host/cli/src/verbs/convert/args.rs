@@ -8,7 +8,7 @@ use instar_abi::job::{Algorithm, CopiedRange, CopyBitmaps, SnapshotName};
 use super::range;
 use crate::flags::Id;
 use crate::release::{self, Fact};
-use crate::stop::{Step, Stop};
+use crate::stop::{Step, Stop, forbid};
 use crate::value::cache::CacheMode;
 use crate::value::driver::{self, Driver};
 use crate::value::progress::ShowProgress;
@@ -142,7 +142,7 @@ impl Args {
 
     /// What options forbid each other, in the reference tool's order.
     fn check(&self) -> Step<()> {
-        let rules = [
+        forbid([
             (
                 self.skip_broken_bitmaps && !self.bitmaps,
                 "Use of --skip-broken-bitmaps requires --bitmaps",
@@ -175,11 +175,7 @@ impl Args {
                 self.replace && self.no_create,
                 "--replace has no effect when skipping image creation",
             ),
-        ];
-        match rules.into_iter().find(|(broken, _)| *broken) {
-            Some((_, message)) => Err(Stop::say(message)),
-            None => Ok(()),
-        }
+        ])
     }
 
     /// What `--range` and `--range-at` come to, and what cannot be done with a range.
@@ -191,17 +187,13 @@ impl Args {
             };
         };
         range.target = self.range_at.unwrap_or(range.offset);
-        let rules = [
+        forbid([
             (!self.no_create, "--range requires use of -n flag"),
             (self.backing.is_some(), "--range cannot be used with -B"),
             (self.compress, "--range cannot be used with -c"),
             (self.bitmaps, "--range cannot be used with --bitmaps"),
             (self.checksum.is_some(), "--range cannot be used with --checksum"),
-        ];
-        match rules.into_iter().find(|(broken, _)| *broken) {
-            Some((_, message)) => Err(Stop::say(message)),
-            None => Ok(()),
-        }
+        ])
     }
 
     /// Prints what `-o` takes.

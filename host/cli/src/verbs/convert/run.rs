@@ -15,7 +15,7 @@ use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
 use crate::run::target::{self, NewTarget};
 use crate::run::{Context, concluded, data_file, size};
-use crate::stop::{Step, Stop};
+use crate::stop::{Step, Stop, forbid};
 use crate::value::cache::CacheMode;
 use crate::value::driver::Driver;
 use crate::value::place::{Below, Place, Reading, cannot_open};
@@ -202,7 +202,7 @@ fn settings(args: &Args, driver: Driver) -> Step<Settings> {
         .set_backing(args.backing.as_deref(), args.backing_format.as_deref())
         .map_err(Stop::Message)?;
     let has_backing = settings.text("backing_file");
-    let rules = [
+    forbid([
         (has_backing.is_some() && args.sources.len() > 1, ONE_SOURCE),
         (
             has_backing.is_some() && settings.text("backing_fmt").is_none(),
@@ -224,10 +224,7 @@ fn settings(args: &Args, driver: Driver) -> Step<Settings> {
             has_backing.is_some_and(<[u8]>::is_empty),
             "the name of the backing file is empty",
         ),
-    ];
-    if let Some((_, message)) = rules.into_iter().find(|(broken, _)| *broken) {
-        return Err(Stop::say(message));
-    }
+    ])?;
     Ok(settings)
 }
 
