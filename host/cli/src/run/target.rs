@@ -38,6 +38,8 @@ pub(crate) struct NewTarget<'a> {
     pub(crate) program: &'a Program,
     /// Existing files stay until the new ones are complete.
     pub(crate) keeps: bool,
+    /// Data is copied into it.
+    pub(crate) is_filled: bool,
     /// The virtual size, for formats whose files depend on it.
     pub(crate) size: &'a mut dyn FnMut() -> Result<u64, Vec<u8>>,
 }
@@ -59,6 +61,7 @@ impl NewTarget<'_> {
         let path = path_of(self.given)?;
         let maker = Making {
             program: self.program,
+            is_filled: self.is_filled,
             maker: Maker {
                 files: opened,
                 keeps: self.keeps,
@@ -157,6 +160,8 @@ fn there(path: &OsStr) -> Result<(), Vec<u8>> {
 /// Makes the files of a new image.
 struct Making<'a> {
     program: &'a Program,
+    /// Data is copied into them.
+    is_filled: bool,
     maker: Maker<'a>,
 }
 
@@ -168,7 +173,7 @@ impl Making<'_> {
         let made = match kind {
             Companion::New => self.make(beside),
             // A copy would overwrite what is to stay.
-            Companion::Kept if !self.maker.keeps => return Err(ONLY_CREATE_KEEPS.into()),
+            Companion::Kept if self.is_filled => return Err(ONLY_CREATE_KEEPS.into()),
             Companion::Kept => self.maker.files.in_place(beside.as_ref(), &self.maker.options),
         };
         made.map(|facts| facts.slot)

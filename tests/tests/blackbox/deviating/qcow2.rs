@@ -55,6 +55,10 @@ fn a_conversion_does_not_keep_a_data_file(bench: &Bench) {
     assert!(fs::read(bench.path("data")).unwrap() == disk::pattern(0, MIB, 5));
     let theirs = Outcome::of(newest.program("qemu-img").current_dir(bench.directory()).args(words));
     deviates("keep-data-file", &theirs.code(), &ours.code());
+    // What keeps an image keeps no data file that is copied to.
+    let words = [&["convert", "--replace"], &words[1..]].concat();
+    let ours = Outcome::of(bench.command(words).env(reference::VARIABLE, "11.1"));
+    ours.fails_with("'keep_data_file=on' is only for 'create'");
 }
 
 fn data_is_read_beside_a_damaged_bitmap_directory(bench: &Bench) {

@@ -173,6 +173,7 @@ fn open_target(
         options,
         program: context.program,
         keeps: args.replace,
+        is_filled: true,
         size: &mut size,
     };
     // Values are looked at before the backing file is opened, as the image would be made before it.

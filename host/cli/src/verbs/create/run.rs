@@ -227,6 +227,7 @@ fn open_target(
         options: files::target_options(CacheMode::Writeback, context.policy),
         program: context.program,
         keeps: true,
+        is_filled: false,
         size: &mut size,
     };
     let target = new.open(opened, None)?;

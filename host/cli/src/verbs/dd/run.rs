@@ -42,6 +42,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         options,
         program: context.program,
         keeps: false,
+        is_filled: true,
         size: &mut size,
     }
     .open(&files, None)?;
