@@ -114,7 +114,8 @@ pub(crate) fn started(command: &mut Command) -> std::io::Result<Child> {
 impl Asked {
     /// What it says.
     pub(crate) fn answer(self) -> Result<Value, Silence> {
-        heard(self.0.and_then(Child::wait_with_output))
+        let text = heard(self.0.and_then(Child::wait_with_output))?;
+        serde_json::from_slice(&text).map_err(|error| Silence::Broken(error.to_string()))
     }
 }
 
@@ -123,7 +124,12 @@ pub(crate) fn answer(command: Command) -> Result<Value, Silence> {
     ask(command).answer()
 }
 
-fn heard(output: std::io::Result<Output>) -> Result<Value, Silence> {
+/// What it says that has no JSON to answer with.
+pub(crate) fn said(command: Command) -> Result<Vec<u8>, Silence> {
+    heard(ask(command).0.and_then(Child::wait_with_output))
+}
+
+fn heard(output: std::io::Result<Output>) -> Result<Vec<u8>, Silence> {
     let output = output.map_err(|error| {
         let why = words::system(&error);
         Silence::Broken(format!(
@@ -132,10 +138,15 @@ fn heard(output: std::io::Result<Output>) -> Result<Value, Silence> {
     })?;
     if !output.status.success() {
         // What it took for the user's own word may be an image's.
-        let text = output.stderr.strip_prefix(b"instar: ").unwrap_or(&output.stderr);
+        let text = match output.stderr.is_empty() {
+            // A comparison that finds a difference has nothing to complain of.
+            true => &output.stdout,
+            false => &output.stderr,
+        };
+        let text = text.strip_prefix(b"instar: ").unwrap_or(text);
         return Err(Silence::Refused(Escaped(text.trim_ascii_end()).to_string()));
     }
-    serde_json::from_slice(&output.stdout).map_err(|error| Silence::Broken(error.to_string()))
+    Ok(output.stdout)
 }
 
 #[cfg(test)]

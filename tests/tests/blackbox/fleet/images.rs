@@ -69,6 +69,7 @@ both_sandboxes!(
     a_source_that_has_changed_is_not_converted,
     what_may_pass_is_tried_again,
     targets_that_changed_are_not_finished,
+    targets_are_compared_by_the_settings_and_formats_of_the_plan,
     plans_that_make_no_sense_are_refused,
     plans_from_elsewhere_are_refused,
 );
@@ -248,6 +249,26 @@ fn targets_that_changed_are_not_finished(bench: &Bench) {
     bench.instar(["fleet", "finish", "plan"]).fails_with("this is not what item 0 made");
     fs::remove_file(bench.path("new/slow.raw")).unwrap();
     bench.instar(["fleet", "finish", "plan"]).fails_with("No such file or directory");
+}
+
+fn targets_are_compared_by_the_settings_and_formats_of_the_plan(bench: &Bench) {
+    for name in ["old", "new", "below"] {
+        fs::create_dir(bench.path(name)).unwrap();
+    }
+    disk::make(&bench.path("below/base"), 1 << 20, &[Piece::Data(0, 100_000, 7)]);
+    let overlay = ["-b", "../below/base", "-F", "raw", "old/over.img"];
+    bench.qemu([&["create", "-q", "-f", "qcow2"], &overlay[..]].concat()).succeeds();
+    let below = bench.path("below");
+    plan_for_all(bench, &["-f", "qcow2", "--allow-dir", below.to_str().unwrap()]);
+    run(bench, 0).succeeds();
+    bench.instar(["fleet", "finish", "--verify", "plan"]).succeeds();
+    // A disk that would be an image with a file of the machine below it.
+    let below = ["-b", "/etc/passwd", "-F", "raw", "old/over.img", "1M"];
+    bench.qemu([&["create", "-q", "-f", "qcow2"], &below[..]].concat()).succeeds();
+    plan_for_all(bench, &["-f", "raw", "-O", "raw"]);
+    run(bench, 0).succeeds();
+    bench.instar(["fleet", "finish", "--verify", "plan"]).succeeds();
+    bench.qemu(["compare", "-f", "raw", "-F", "raw", "old/over.img", "new/over.raw"]).succeeds();
 }
 
 fn plans_that_make_no_sense_are_refused(bench: &Bench) {

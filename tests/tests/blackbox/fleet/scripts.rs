@@ -65,8 +65,8 @@ both_sandboxes!(
 );
 
 fn the_job_array_of_slurm_carries_out_every_item(bench: &Bench) {
-    fleet(bench, &["--in-flight", "3", "-m", "2"]);
-    let text = script(bench, &["--slurm", "--memory", "256M"]);
+    fleet(bench, &["--in-flight", "3", "-m", "2", "--memory", "256M"]);
+    let text = script(bench, &["--slurm"]);
     for line in
         ["#SBATCH --array=0-4%3", "#SBATCH --cpus-per-task=2", "#SBATCH --mem=384M", "#SBATCH --requeue"]
     {

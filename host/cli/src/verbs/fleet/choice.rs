@@ -129,13 +129,14 @@ impl Claim {
     /// Reads `NAME:PATH`.
     pub(super) fn parse(word: &OsStr) -> Step<Self> {
         let text = word.to_str().and_then(|text| text.split_once(':'));
-        match text {
+        match text.map(|(name, path)| (name, path.trim_end_matches('/'))) {
+            // A volume in the place of the root would hide the program.
             Some((name, path)) if is_label(name) && path.starts_with('/') => Ok(Self {
                 name: name.to_owned(),
-                path: path.trim_end_matches('/').to_owned(),
+                path: path.to_owned(),
             }),
             _ => Err(Stop::say(format!(
-                "--claim expects NAME:PATH, the name of a volume claim and an absolute path, not '{}'",
+                "--claim expects NAME:PATH, the name of a volume claim and an absolute path below /, not '{}'",
                 Escaped(word.as_bytes())
             ))),
         }
@@ -191,7 +192,14 @@ mod tests {
             (claim.name.as_str(), claim.path.as_str()),
             ("images", "/srv/images")
         );
-        for bad in ["images", ":/srv", "images:srv", "Images:/srv", "a b:/srv"] {
+        for bad in [
+            "images",
+            "images:/",
+            ":/srv",
+            "images:srv",
+            "Images:/srv",
+            "a b:/srv",
+        ] {
             assert!(Claim::parse(bad.as_ref()).is_err(), "{bad}");
         }
     }

@@ -13,12 +13,10 @@ use super::choice::{Choice, MOST_ITEMS};
 use super::fresh;
 use super::identity::Identity;
 use super::lay_ranges;
-use super::plan::{Head, Item, VERSION, about};
+use super::plan::{Head, Item, VERSION, about, failed};
 use crate::run::Context;
 use crate::show::Escaped;
-use crate::stop::{Step, Stop};
-use crate::words;
-use instar_run::Cause;
+use crate::stop::{Step, Stop, forbid};
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let (head, items) = match (&args.choice.directory, args.choice.range_size) {
@@ -59,10 +57,7 @@ fn whole_images(args: &Args, directory: &Path, context: &Context<'_>) -> Step<(H
     let mut found = Vec::new();
     for operand in &args.operands {
         let source = absolute(operand)?;
-        let metadata = std::fs::metadata(&source).map_err(|error| {
-            let stop = about(&source, &words::system(&error));
-            stop.because(Cause::of_system(error.raw_os_error()))
-        })?;
+        let metadata = std::fs::metadata(&source).map_err(|error| failed(&source, &error))?;
         let target = absolute(directory.join(target_name(&source, extension)).as_os_str())?;
         if let Some(other) = named.insert(target.clone(), source.clone()) {
             let why = format!(
@@ -101,11 +96,16 @@ fn whole_images(args: &Args, directory: &Path, context: &Context<'_>) -> Step<(H
     if let Some(item) = items.first() {
         judge(&arguments, item, context)?;
     }
-    Ok((head(args, arguments, &items)?, items))
+    Ok((head(args, arguments, &items, context)?, items))
 }
 
 /// The first line of a plan.
-pub(super) fn head(args: &Args, arguments: Vec<OsString>, items: &[Item]) -> Step<Head> {
+pub(super) fn head(
+    args: &Args,
+    arguments: Vec<OsString>,
+    items: &[Item],
+    context: &Context<'_>,
+) -> Step<Head> {
     let count = items.len() as u64;
     if count > MOST_ITEMS {
         return Err(Stop::say(format!(
@@ -121,6 +121,14 @@ pub(super) fn head(args: &Args, arguments: Vec<OsString>, items: &[Item]) -> Ste
         items: count,
         in_flight: args.choice.in_flight,
         lanes: args.choice.lanes,
+        memory: context.policy.memory,
+        source_format: args
+            .choice
+            .format
+            .as_ref()
+            .map(|name| text(Path::new(name)))
+            .transpose()?,
+        format: text(Path::new(args.choice.target_format()))?,
         settings: texts(&args.settings)?,
         arguments: texts(&arguments)?,
         whole: None,
@@ -138,7 +146,7 @@ pub(super) fn judge(arguments: &[OsString], item: &Item, context: &Context<'_>) 
 /// The whole path of a file, which has the same name on every machine.
 pub(super) fn absolute(name: &OsStr) -> Step<PathBuf> {
     let path = Path::new(name);
-    std::path::absolute(path).map_err(|error| about(path, &words::system(&error)))
+    std::path::absolute(path).map_err(|error| failed(path, &error))
 }
 
 /// A path that can stand in a plan.
@@ -179,13 +187,16 @@ fn extension(format: &OsStr) -> &str {
 impl Choice {
     /// Refuses what only whole images can be asked for.
     pub(super) fn in_ranges(&self) -> Step<()> {
-        let rules = [(self.compress, "-c"), (self.checksum.is_some(), "--checksum")];
-        match rules.into_iter().find(|(given, _)| *given) {
-            Some((_, option)) => Err(Stop::say(format!(
-                "{option} cannot be used with --range-size, because ranges are written independently"
-            ))),
-            None => Ok(()),
-        }
+        forbid([
+            (
+                self.compress,
+                "-c cannot be used with --range-size, because ranges are written independently",
+            ),
+            (
+                self.checksum.is_some(),
+                "--checksum cannot be used with --range-size, because ranges are written independently",
+            ),
+        ])
     }
 }
 

@@ -23,12 +23,12 @@ use super::choice::{MOST_ITEMS, RANGE_UNIT};
 use super::fresh;
 use super::identity::Identity;
 use super::lay::{absolute, head, judge, text};
-use super::plan::{Head, Item, Range, Whole, about};
-use crate::run::{Context, instance};
+use super::plan::{Head, Item, Range, Whole, about, failed};
+use crate::run::Context;
+use crate::run::instance::{self, Silence};
 use crate::show::Escaped;
 use crate::stop::{Step, Stop};
 use crate::value::place;
-use crate::words;
 use instar_run::Cause;
 
 /// Largest unit of a source that ranges respect: the largest block of a VHDX.
@@ -58,17 +58,10 @@ pub(super) fn ranges(args: &Args, wanted: u64, context: &Context<'_>) -> Step<(H
     if let Some(item) = items.first() {
         judge(&arguments, item, context)?;
     }
-    let mut head = head(args, arguments, &items)?;
+    let mut head = head(args, arguments, &items, context)?;
     let mut whole = Whole {
         source: text(&source)?,
-        source_format: args
-            .choice
-            .format
-            .as_ref()
-            .map(|name| text(Path::new(name)))
-            .transpose()?,
         target: text(&target)?,
-        format: text(Path::new(format))?,
         hidden: None,
         data_offset: 0,
         size,
@@ -97,10 +90,7 @@ fn cut(
     target: &Path,
     context: &Context<'_>,
 ) -> Step<(u64, Vec<Item>)> {
-    let identity = Identity::of(source).map_err(|error| {
-        let stop = about(source, &words::system(&error));
-        stop.because(Cause::of_system(error.raw_os_error()))
-    })?;
+    let identity = Identity::of(source).map_err(|error| failed(source, &error))?;
     let (size, unit) = facts(args, source, context)?;
     let step = wanted.max(unit).next_multiple_of(unit);
     let count = size.div_ceil(step);
@@ -161,7 +151,7 @@ fn make(args: &Args, hidden: &Path, size: u64, context: &Context<'_>) -> Step<u6
         command.arg("-o").arg("preallocation=metadata");
     }
     command.arg("--").arg(hidden).arg(size.to_string());
-    said(command, hidden)?;
+    instance::said(command).map_err(|silence| why(silence, hidden))?;
     if format == "raw" {
         return Ok(0);
     }
@@ -193,19 +183,12 @@ fn hidden(target: &Path) -> PathBuf {
 }
 
 fn answer(command: Command, of: &Path) -> Step<Value> {
-    instance::answer(command).map_err(|silence| match silence {
-        instance::Silence::Refused(why) => Stop::say(why).because(Cause::Image),
-        instance::Silence::Broken(why) => about(of, &why),
-    })
+    instance::answer(command).map_err(|silence| why(silence, of))
 }
 
-/// Runs an instance that has nothing to answer.
-fn said(mut command: Command, of: &Path) -> Step<()> {
-    let output = instance::started(&mut command).and_then(std::process::Child::wait_with_output);
-    let output = output.map_err(|error| about(of, &words::system(&error)))?;
-    if output.status.success() {
-        return Ok(());
+fn why(silence: Silence, of: &Path) -> Stop {
+    match silence {
+        Silence::Refused(why) => Stop::say(why).because(Cause::Image),
+        Silence::Broken(why) => about(of, &why),
     }
-    let text = output.stderr.strip_prefix(b"instar: ").unwrap_or(&output.stderr);
-    Err(Stop::Message(text.trim_ascii_end().to_vec()))
 }

@@ -4,7 +4,7 @@
 //! same place. So a lease that is taken away from a machine that was only slow does no harm.
 
 use std::fs::{File, Metadata};
-use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::io::{ErrorKind, Read, Result, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -180,9 +180,7 @@ impl Found {
         };
         let about = file.metadata()?;
         let mut text = Vec::new();
-        file.take(LARGEST)
-            .read_to_end(&mut text)
-            .map_err(|error| Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        file.take(LARGEST).read_to_end(&mut text)?;
         // One that is being written says nothing yet.
         let holder = serde_json::from_slice(&text).ok();
         Ok(Some(Self { holder, about }))

@@ -10,6 +10,7 @@
 //! number of times, also at the same time; its record is written last.
 
 mod args;
+mod attend;
 mod choice;
 mod finish;
 mod flags;

@@ -29,6 +29,12 @@ pub(super) struct Head {
     pub(super) in_flight: Option<u64>,
     /// Lanes of each.
     pub(super) lanes: Option<u64>,
+    /// Bytes of memory for the sandbox of each.
+    pub(super) memory: u64,
+    /// The format of the sources, if it was given.
+    pub(super) source_format: Option<String>,
+    /// The format of the targets.
+    pub(super) format: String,
     /// Settings for each, as options.
     pub(super) settings: Vec<String>,
     /// Words of `convert` for each.
@@ -43,10 +49,7 @@ pub(super) struct Head {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Whole {
     pub(super) source: String,
-    /// The format of the source, if it was given.
-    pub(super) source_format: Option<String>,
     pub(super) target: String,
-    pub(super) format: String,
     /// The name that the target has until it is complete; nothing for a device.
     pub(super) hidden: Option<String>,
     /// Where the first byte of the disk stands in the target's file.
@@ -96,12 +99,12 @@ pub(super) struct Plan {
 impl Plan {
     /// Opens a plan and reads its first line.
     pub(super) fn open(path: PathBuf) -> Step<Self> {
-        let file = File::open(&path).map_err(|error| unread(&path, &error))?;
+        let file = File::open(&path).map_err(|error| failed(&path, &error))?;
         let mut lines = BufReader::new(file);
         let head = line(&mut lines)
-            .transpose()
+            .map_err(|error| failed(&path, &error))?
             .ok_or_else(|| about(&path, "the plan is empty"))?;
-        let head: Head = read(&path, 1, head)?;
+        let head: Head = read(&path, 1, &head)?;
         if head.fleet_plan != VERSION {
             let why = format!(
                 "this is a plan of form {}, and this version of instar reads form {VERSION}; make the plan anew",
@@ -137,9 +140,7 @@ impl Plan {
             return Err(about(&self.path, &why));
         }
         for before in 0..number {
-            let line = line(&mut self.lines).transpose();
-            line.ok_or_else(|| self.cut_short(before))?
-                .map_err(|error| unread(&self.path, &error))?;
+            self.line(before)?;
         }
         self.next = number;
         let item = self.next_item()?.ok_or_else(|| self.cut_short(number))?;
@@ -153,9 +154,8 @@ impl Plan {
             return Ok(None);
         }
         self.next = number.saturating_add(1);
-        let line = line(&mut self.lines).transpose();
-        let line = line.ok_or_else(|| self.cut_short(number))?;
-        self.checked(number, line).map(Some)
+        let line = self.line(number)?;
+        self.checked(number, &line).map(Some)
     }
 
     /// All items.
@@ -167,7 +167,14 @@ impl Plan {
         Ok(items)
     }
 
-    fn checked(&self, number: u64, line: std::io::Result<String>) -> Step<Item> {
+    /// The line of an item.
+    fn line(&mut self, number: u64) -> Step<String> {
+        line(&mut self.lines)
+            .map_err(|error| failed(&self.path, &error))?
+            .ok_or_else(|| self.cut_short(number))
+    }
+
+    fn checked(&self, number: u64, line: &str) -> Step<Item> {
         let item: Item = read(&self.path, number.saturating_add(2), line)?;
         if item.item != number {
             let why = format!("item {} stands where item {number} is expected", item.item);
@@ -200,18 +207,17 @@ fn line(lines: &mut BufReader<File>) -> std::io::Result<Option<String>> {
     Ok((read > 0).then_some(text))
 }
 
-fn unread(path: &Path, error: &std::io::Error) -> Stop {
-    let stop = about(path, &words::system(error));
-    stop.because(Cause::of_system(error.raw_os_error()))
-}
-
-fn read<T: for<'a> Deserialize<'a>>(path: &Path, line: u64, text: std::io::Result<String>) -> Step<T> {
-    let text = text.map_err(|error| unread(path, &error))?;
-    serde_json::from_str(&text)
+fn read<T: for<'a> Deserialize<'a>>(path: &Path, line: u64, text: &str) -> Step<T> {
+    serde_json::from_str(text)
         .map_err(|error| about(path, &format!("line {line} is not a line of a plan: {error}")))
 }
 
-/// A message about the plan at `path`.
+/// What the system did not do with the file at `path`.
+pub(super) fn failed(path: &Path, error: &std::io::Error) -> Stop {
+    about(path, &words::system(error)).because(Cause::of_system(error.raw_os_error()))
+}
+
+/// A message about the file at `path`.
 pub(super) fn about(path: &Path, why: &str) -> Stop {
     Stop::say(format!("{}: {why}", Escaped(path.as_os_str().as_bytes())))
 }
@@ -220,7 +226,7 @@ pub(super) fn about(path: &Path, why: &str) -> Stop {
 mod tests {
     use super::*;
 
-    const HEAD: &str = r#"{"fleet-plan":1,"id":"0123456789abcdef","items":2,"in-flight":null,"lanes":null,"settings":[],"arguments":["-O","raw"]}"#;
+    const HEAD: &str = r#"{"fleet-plan":1,"id":"0123456789abcdef","items":2,"in-flight":null,"lanes":null,"memory":134217728,"source-format":null,"format":"raw","settings":[],"arguments":["-O","raw"]}"#;
 
     fn item(number: u64) -> String {
         format!(

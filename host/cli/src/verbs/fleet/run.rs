@@ -1,19 +1,15 @@
 //! `fleet run`: one item, from its lease to its record.
 
 use std::ffi::OsString;
-use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use super::args::Args;
+use super::attend::{Heard, attend};
 use super::identity::Identity;
-use super::lease::{HEARTBEAT, Lease, Taken};
-use super::plan::{Head, Item, Plan, Whole};
+use super::lease::{Lease, Taken};
+use super::plan::{Head, Item, Plan, Whole, failed};
 use super::record::{End, Record, TRY_AGAIN};
 use super::state::{MESSAGE, State};
 use super::verdict::{Failure, is_passing, verdict};
@@ -171,7 +167,7 @@ fn carry_out(
             command.arg("--").arg(&item.source).arg(&item.target);
         }
     }
-    let heard = attend(&mut command, lease)?;
+    let heard = attend(&mut command, lease).map_err(|error| unable(&error))?;
     // What is said in the middle of a conversion that goes well are warnings.
     Console::complain(&heard.complaints);
     let mut ended = judged(&heard);
@@ -183,7 +179,7 @@ fn carry_out(
     }
     if ended.end == End::Done && head.whole.is_none() {
         let found = Identity::of(Path::new(&item.target));
-        ended.target = Some(found.map_err(|error| unable(&error))?);
+        ended.target = Some(found.map_err(|error| passing(failed(Path::new(&item.target), &error)))?);
     }
     Ok(ended)
 }
@@ -224,17 +220,6 @@ fn complain(ended: &Ended, context: &Context<'_>) {
     }
 }
 
-/// What another instance of ourselves said, and how it ended.
-struct Heard {
-    status: ExitStatus,
-    /// Standard output.
-    answers: Vec<u8>,
-    /// Standard error.
-    complaints: Vec<u8>,
-    /// The lease went to somebody else meanwhile.
-    lost: bool,
-}
-
 fn judged(heard: &Heard) -> Ended {
     let answers = String::from_utf8_lossy(&heard.answers);
     let failure: Option<Failure> = answers.lines().find_map(|line| serde_json::from_str(line).ok());
@@ -262,82 +247,4 @@ fn judged(heard: &Heard) -> Ended {
         checksum: checksum.map(str::to_owned),
         target: None,
     }
-}
-
-/// The instance that is at work; nothing once it has ended.
-type AtWork = Arc<Mutex<Option<Pid>>>;
-
-/// Starts the instance and waits for it: the lease is kept meanwhile, and a signal that ends us ends it.
-fn attend(command: &mut Command, lease: &Arc<Lease>) -> Step<Heard> {
-    let broken = |error: std::io::Error| unable(&error);
-    // Before signals are blocked, which it would take for its caller's wish.
-    let mut running = instance::started(command).map_err(broken)?;
-    let at_work: AtWork = Arc::new(Mutex::new(Pid::from_raw(
-        i32::try_from(running.id()).unwrap_or(0),
-    )));
-    let (child, for_signals, for_lease) = (Arc::clone(&at_work), Arc::clone(lease), Arc::clone(lease));
-    let on_signal = move || {
-        if let Some(child) = *lock(&child) {
-            // It may have ended by itself.
-            let _ = kill_process(child, Signal::TERM);
-        }
-        // Who finds it there sees that we are gone.
-        let _ = for_signals.give_back();
-    };
-    let watched = instar_run::tidied_on_signals(on_signal);
-    let (ended, is_over) = mpsc::channel();
-    let child = Arc::clone(&at_work);
-    let keeper = std::thread::Builder::new().spawn(move || keep(&for_lease, &is_over, &child));
-    let heard = hear(&mut running);
-    let status = running.wait();
-    *lock(&at_work) = None;
-    drop(ended);
-    watched.map_err(broken)?;
-    let keeper = keeper.map_err(broken)?;
-    // A keeper that fell over kept nothing.
-    let lost = keeper.join().unwrap_or(true);
-    let (answers, complaints) = heard.map_err(broken)?;
-    Ok(Heard {
-        status: status.map_err(broken)?,
-        answers,
-        complaints,
-        lost,
-    })
-}
-
-fn lock(at_work: &AtWork) -> std::sync::MutexGuard<'_, Option<Pid>> {
-    at_work.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Keeps the lease until the work is over. Whether it was lost; the work ends then.
-fn keep(lease: &Lease, is_over: &mpsc::Receiver<()>, at_work: &AtWork) -> bool {
-    while is_over.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
-        // A server that does not answer for a moment takes nothing away.
-        if matches!(lease.touch(), Ok(false)) {
-            if let Some(child) = *lock(at_work) {
-                let _ = kill_process(child, Signal::TERM);
-            }
-            return true;
-        }
-    }
-    false
-}
-
-/// Reads both outputs to their ends. What a conversion says is bounded by itself.
-fn hear(running: &mut Child) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
-    let (stdout, stderr) = (running.stdout.take(), running.stderr.take());
-    let second = std::thread::Builder::new().spawn(move || {
-        let mut text = Vec::new();
-        stderr
-            .map_or(Ok(0), |mut stderr| stderr.read_to_end(&mut text))
-            .map(|_| text)
-    })?;
-    let mut answers = Vec::new();
-    if let Some(mut stdout) = stdout {
-        stdout.read_to_end(&mut answers)?;
-    }
-    let complaints = second
-        .join()
-        .unwrap_or_else(|_| Err(std::io::Error::other("a thread that reads has failed")))?;
-    Ok((answers, complaints))
 }

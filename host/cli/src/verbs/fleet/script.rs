@@ -1,7 +1,5 @@
 //! `fleet script`: what an engine is given, for those who want no library of it.
 
-use std::path::Path;
-
 use super::args::Args;
 use super::choice::Engine;
 use super::lay::{absolute, text};
@@ -27,25 +25,25 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         return Err(Stop::Misuse(b"--image and --claim are for --kubernetes".to_vec()));
     }
     let text = match engine {
-        Engine::Slurm => slurm(&plan.head, &place, context.policy.memory),
+        Engine::Slurm => slurm(&plan.head, &place),
         Engine::Parallel => parallel(&plan.head, &place),
-        Engine::Kubernetes => script_kubernetes::job(args, &mut plan, &place, context.policy.memory)?,
+        Engine::Kubernetes => script_kubernetes::job(args, &mut plan, &place)?,
     };
     context.console.print(text.as_bytes());
     Ok(0)
 }
 
 /// Memory that an item is given, in MiB.
-pub(super) fn memory(sandbox: u64) -> u64 {
-    sandbox.saturating_add(BESIDE).div_ceil(1 << 20)
+pub(super) fn memory(head: &Head) -> u64 {
+    head.memory.saturating_add(BESIDE).div_ceil(1 << 20)
 }
 
-fn slurm(head: &Head, plan: &str, sandbox: u64) -> String {
+fn slurm(head: &Head, plan: &str) -> String {
     let items = head.items;
     let elements = items.min(ARRAY);
     let last = elements.saturating_sub(1);
     let at_once = head.in_flight.map_or_else(String::new, |most| format!("%{most}"));
-    let (lanes, memory) = (head.lanes.unwrap_or(1), memory(sandbox));
+    let (lanes, memory) = (head.lanes.unwrap_or(1), memory(head));
     let plan = quoted(plan);
     format!(
         r#"#!/bin/bash
@@ -90,9 +88,4 @@ fn parallel(head: &Head, plan: &str) -> String {
 /// A word for a shell.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// Whether `path` is in `directory`.
-pub(super) fn is_below(path: &str, directory: &str) -> bool {
-    Path::new(path).starts_with(directory)
 }

@@ -1,13 +1,14 @@
 //! An indexed Job: a pod for each item, with no right but to read and write the volumes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use rustix::process::{getegid, geteuid};
 use serde_json::{Value, json};
 
 use super::args::Args;
 use super::plan::{Plan, about};
-use super::script::{TRIES, is_below, memory};
+use super::script::{TRIES, memory};
 use crate::show::Escaped;
 use crate::stop::{Step, Stop};
 
@@ -21,7 +22,7 @@ const NOBODY: u32 = 65532;
 const CONTAINER: &str = "instar";
 
 /// The manifest, as JSON, which is YAML too.
-pub(super) fn job(args: &Args, plan: &mut Plan, place: &str, sandbox: u64) -> Step<String> {
+pub(super) fn job(args: &Args, plan: &mut Plan, place: &str) -> Step<String> {
     let image = args.image.as_deref().and_then(std::ffi::OsStr::to_str);
     let (Some(image), false) = (image, args.claims.is_empty()) else {
         return Err(Stop::Misuse(
@@ -60,7 +61,7 @@ pub(super) fn job(args: &Args, plan: &mut Plan, place: &str, sandbox: u64) -> St
             ] },
             "template": {
                 "metadata": { "labels": labels },
-                "spec": pod(args, head.lanes.unwrap_or(1), image, place, memory(sandbox)),
+                "spec": pod(args, head.lanes.unwrap_or(1), image, place, memory(head)),
             },
         },
     });
@@ -127,9 +128,12 @@ fn on_claims(args: &Args, plan: &mut Plan, place: &str) -> Step<()> {
     for item in plan.all()? {
         files.extend([item.source, item.target]);
     }
-    let lost = files
-        .iter()
-        .find(|file| !args.claims.iter().any(|claim| is_below(file, &claim.path)));
+    let lost = files.iter().find(|file| {
+        !args
+            .claims
+            .iter()
+            .any(|claim| Path::new(file).starts_with(&claim.path))
+    });
     match lost {
         None => Ok(()),
         Some(file) => Err(Stop::say(format!(

@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::fresh;
 use super::lease::{Lease, Taken};
-use super::plan::{Head, about};
+use super::plan::{Head, about, failed};
 use super::record::{End, Record};
 use crate::stop::{Step, Stop};
-use crate::words;
-use instar_run::Cause;
 
 /// The directory, and the plan that it is of.
 #[derive(Debug)]
@@ -124,7 +122,6 @@ impl State {
     }
 
     fn failed(&self, error: &std::io::Error) -> Stop {
-        let stop = about(&self.directory, &words::system(error));
-        stop.because(Cause::of_system(error.raw_os_error()))
+        failed(&self.directory, error)
     }
 }

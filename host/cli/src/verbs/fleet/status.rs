@@ -55,11 +55,9 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         false => human(&lines),
     };
     context.console.print(text.as_bytes());
-    let count = |standing| lines.iter().filter(|line| line.standing == standing).count();
-    let done = count(Standing::Done);
-    Ok(match lines.len().saturating_sub(done) {
+    Ok(match lines.len().saturating_sub(count(&lines, Standing::Done)) {
         0 => 0,
-        left if left == count(Standing::Failed) => 1,
+        left if left == count(&lines, Standing::Failed) => 1,
         _ => TRY_AGAIN,
     })
 }
@@ -101,6 +99,10 @@ fn standing(state: &State, item: Item) -> Step<Line> {
     })
 }
 
+fn count(lines: &[Line], standing: Standing) -> usize {
+    lines.iter().filter(|line| line.standing == standing).count()
+}
+
 /// A line for each item that is not simply done or waiting, then the numbers.
 fn human(lines: &[Line]) -> String {
     let mut text = String::new();
@@ -116,10 +118,7 @@ fn human(lines: &[Line]) -> String {
         }
         text.push('\n');
     }
-    let counts = Standing::ALL.map(|standing| {
-        let count = lines.iter().filter(|line| line.standing == standing).count();
-        format!("{count} {}", standing.word())
-    });
+    let counts = Standing::ALL.map(|standing| format!("{} {}", count(lines, standing), standing.word()));
     text.push_str(&format!("{} items: {}\n", lines.len(), counts.join(", ")));
     text
 }
@@ -130,8 +129,7 @@ fn json(plan: &Plan, lines: &[Line]) -> Json {
         .with("items", lines.len() as u64)
         .with_some("in-flight", plan.head.in_flight);
     for standing in Standing::ALL {
-        let count = lines.iter().filter(|line| line.standing == standing).count();
-        object = object.with(standing.word(), count as u64);
+        object = object.with(standing.word(), count(lines, standing) as u64);
     }
     let list: Vec<Json> = lines.iter().map(|line| Json::from(told(line))).collect();
     object.with("list", list).into()
