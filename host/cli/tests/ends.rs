@@ -45,7 +45,7 @@ fn signals_leave_no_partial_target() {
             interrupted += 1;
             assert_eq!(status.signal(), Some(number), "{status}");
             // A hundred milliseconds is the promise; machines that run tests are busy.
-            assert!(sent.elapsed() < Duration::from_secs(2));
+            assert!(sent.elapsed() < Duration::from_secs(20));
             assert!(!room.path("out.raw").exists());
         }
         let _ = std::fs::remove_file(room.path("out.raw"));

@@ -395,7 +395,7 @@ fn a_call_that_is_broken_off_leaves_nothing() {
         let hurried = instar.clone().with(hurried);
         let error = hurried.convert(slow(), target, on).unwrap_err();
         assert_eq!(error.kind(), Kind::TimedOut, "{error}");
-        assert!(began.elapsed() < Duration::from_secs(20));
+        assert!(began.elapsed() < Duration::from_secs(120));
         assert_eq!(fs::read_dir(room.path(".")).unwrap().count(), before);
     });
 }
@@ -536,13 +536,13 @@ fn a_worker_ends_with_its_caller() {
     let children = format!("/proc/{0}/task/{0}/children", said.trim());
     let began = Instant::now();
     while fs::read_to_string(&children).is_ok_and(|children| children.is_empty()) {
-        assert!(began.elapsed() < Duration::from_secs(20), "no sandbox");
+        assert!(began.elapsed() < Duration::from_secs(120), "no sandbox");
         std::thread::sleep(Duration::from_millis(10));
     }
     caller.kill().unwrap();
     caller.wait().unwrap();
     while state().is_some_and(|state| state != 'Z') {
-        assert!(began.elapsed() < Duration::from_secs(20), "it goes on");
+        assert!(began.elapsed() < Duration::from_secs(120), "it goes on");
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(ours);

@@ -247,7 +247,7 @@ fn floods_of_reports_end_the_guest_and_take_little_memory() {
             if let Some(why) = stopped {
                 assert!(errors(&output).contains(why), "{words:?}: {}", errors(&output));
             }
-            assert!(start.elapsed() < Duration::from_secs(30), "{words:?}");
+            assert!(start.elapsed() < Duration::from_secs(240), "{words:?}");
             assert!(
                 output.stdout.len() < 48 << 20,
                 "{words:?}: {}",

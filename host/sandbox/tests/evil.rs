@@ -363,7 +363,7 @@ fn a_process_that_ends_by_itself_is_noticed() {
         let start = Instant::now();
         let (_, fault) = fault(Choice::Process, &system_call(number, [5, 0, 0, 0]));
         assert_eq!(fault.cause, Cause::Ended(5));
-        assert!(start.elapsed() < Duration::from_secs(1));
+        assert!(start.elapsed() < Duration::from_secs(10));
     }
 }
 
@@ -412,7 +412,7 @@ fn work_for_one_lane_ends_when_another_breaks_the_contract() {
             matches!(outcome, Outcome::Violation(Violation::BatchCount(0))),
             "{outcome:?}"
         );
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     }
 }
 
@@ -491,7 +491,7 @@ fn a_false_doorbell_is_a_violation() {
             matches!(outcome, Outcome::Violation(Violation::Other(_))),
             "{outcome:?}"
         );
-        assert!(start.elapsed() < Duration::from_secs(1));
+        assert!(start.elapsed() < Duration::from_secs(10));
     }
 }
 

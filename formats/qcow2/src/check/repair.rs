@@ -264,7 +264,9 @@ impl Repairing<'_, '_, '_> {
         }
         let mut all = snapshots.all.iter();
         let end = snapshots::replace(file, frame.header.clone(), snapshots.bytes, bytes, &mut || {
-            all.next().map(|snapshot| snapshot.whole(file, size)).transpose()
+            all.next()
+                .map(|snapshot| snapshot.whole(&mut pieces, size))
+                .transpose()
         })?;
         checked.corruptions_fixed = checked.corruptions_fixed.saturating_add(unfinished);
         frame.changed(end)

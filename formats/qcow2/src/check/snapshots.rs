@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::{Fault, File, Findings, Result, align_up, fault, from_usize, to_usize};
-use zerocopy::{FromZeros, IntoBytes};
+use instar_disk::{Fault, Findings, Result, align_up, fault, from_usize, to_usize};
+use zerocopy::IntoBytes;
 
 use super::frame::{Frame, errno, failed};
 use crate::header::{L1_ENTRY, TableRange};
@@ -156,9 +156,8 @@ impl Snapshot {
     }
 
     /// Its entry with all that version 3 demands, and no more extra data than is kept. `size` is that of the disk.
-    pub(super) fn whole(&self, file: File<'_>, size: u64) -> Result<Vec<u8>> {
-        let mut raw = RawSnapshot::new_zeroed();
-        file.read_padded(self.place, raw.as_mut_bytes())?;
+    pub(super) fn whole(&self, pieces: &mut Pieces<'_>, size: u64) -> Result<Vec<u8>> {
+        let mut raw: RawSnapshot = pieces.value(self.place)?;
         let extra_at = self.place.saturating_add(from_usize(size_of::<RawSnapshot>()));
         let stored = raw.extra_data_size.get().min(limit::SNAPSHOT_EXTRA_BYTES);
         let mut extra = RawSnapshotExtra {
@@ -171,17 +170,20 @@ impl Snapshot {
         let there = to_usize(u64::from(stored))?.min(known.len());
         let whole = there.saturating_sub(there % FIELD);
         if let Some(known) = known.get_mut(..whole) {
-            file.read_padded(extra_at, known)?;
+            pieces.read(extra_at, known)?;
         }
         let known = from_usize(size_of::<RawSnapshotExtra>());
         let unknown = u64::from(stored).saturating_sub(known);
         let mut rest = alloc::vec![0; to_usize(unknown)?];
-        file.read_padded(extra_at.saturating_add(known), &mut rest)?;
-        let mut text = alloc::vec![0; to_usize(names(&raw))?];
-        file.read_padded(strings(self.place, &raw), &mut text)?;
+        pieces.read(extra_at.saturating_add(known), &mut rest)?;
+        let mut id = alloc::vec![0; usize::from(raw.id_str_size.get())];
+        let mut name = alloc::vec![0; usize::from(raw.name_size.get())];
+        let id_at = strings(self.place, &raw);
+        pieces.read(id_at, &mut id)?;
+        pieces.read(id_at.saturating_add(from_usize(id.len())), &mut name)?;
         let bytes = u32::try_from(known.saturating_add(unknown)).map_err(|_| internal(line!()))?;
         raw.extra_data_size.set(bytes);
-        Ok([raw.as_bytes(), extra.as_bytes(), &rest, &text].concat())
+        Ok([raw.as_bytes(), extra.as_bytes(), &rest, &id, &name].concat())
     }
 
     /// Its ID and name, as findings show them.

@@ -233,7 +233,7 @@ fn a_stopped_copy_ends_soon() {
         let start = std::time::Instant::now();
         guest.engine.stop();
         assert_eq!(copy.join().unwrap(), Err(libc::ECANCELED.unsigned_abs()));
-        assert!(start.elapsed().as_millis() < 100, "{:?}", start.elapsed());
+        assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
     });
 }
 

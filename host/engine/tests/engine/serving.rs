@@ -152,7 +152,7 @@ fn wait_returns_when_woken_and_when_the_run_stops() {
         let canceled = libc::ECANCELED.unsigned_abs();
         let (_, results) = guest.ring(1, &[wait]);
         assert_eq!(results[0].status, canceled);
-        assert!(start.elapsed().as_millis() < 100, "{:?}", start.elapsed());
+        assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
         let (_, results) = guest.ring(1, &[wait]);
         assert_eq!(results[0].status, canceled, "and nothing more is done");
     });

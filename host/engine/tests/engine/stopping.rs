@@ -142,7 +142,7 @@ fn no_zeroing_begins_for_which_the_disk_has_no_room() {
     let start = Instant::now();
     let zero = request(Op::ZERO, to, 0, 1 << 50);
     assert_eq!(guest.ask(zero), Err(libc::ENOSPC.unsigned_abs()));
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(10));
     let left = guest.engine.files().status(to).unwrap().disk_size;
     assert!(left < 1 << 20, "{left} bytes in {directory:?}");
     let may_unmap = RawRequest {

@@ -44,7 +44,7 @@ fn states(bench: &Bench) -> Vec<String> {
 fn wait_for(path: &Path) {
     let start = Instant::now();
     while !path.exists() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{}", path.display());
+        assert!(start.elapsed() < Duration::from_secs(240), "{}", path.display());
         std::thread::sleep(Duration::from_millis(5));
     }
 }
