@@ -149,6 +149,10 @@ fn bash_completes_what_follows_an_option() {
         ("instar dd if=disk.", &["disk.raw"]),
         ("instar resize --preallocation f", &["falloc", "full"]),
         ("instar checksum -a ", &["blake3", "sha256"]),
+        ("instar fleet ", &["finish", "plan", "run", "script", "status"]),
+        ("instar fleet s", &["script", "status"]),
+        ("instar fleet --to bases p", &["plan"]),
+        ("instar fleet plan disk.", &["disk.raw"]),
     ] {
         assert_eq!(stage.offers(line), offers, "{line}");
     }

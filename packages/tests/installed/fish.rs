@@ -46,6 +46,8 @@ fn fish_completes_what_follows_an_option() {
         ("instar check -r ", &["all", "leaks"]),
         ("instar info --allow-dir b", &["bases/"]),
         ("instar info di", &["disk.raw"]),
+        ("instar fleet s", &["script", "status"]),
+        ("instar fleet status di", &["disk.raw"]),
         ("instar dd if=di", &["if=disk.raw"]),
         (
             "instar create -f qcow2 -o lazy_refcounts=",

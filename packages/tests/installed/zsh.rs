@@ -114,6 +114,8 @@ fn zsh_completes_what_follows_an_option() {
         ("instar info --output=j", &["json"]),
         ("instar check -r ", &["all", "leaks"]),
         ("instar info di", &["disk.raw"]),
+        ("instar fleet s", &["script", "status"]),
+        ("instar fleet status di", &["disk.raw"]),
         ("instar dd if=di", &["disk.raw"]),
         ("instar create -f qcow2 -o lazy", &["lazy_refcounts"]),
         ("instar create -fqcow2 -o lazy_refcounts=", &["off", "on"]),

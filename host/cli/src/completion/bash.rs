@@ -17,7 +17,7 @@ pub(super) fn script() -> String {
     text
 }
 
-/// Verbs, and the options and operands of each.
+/// Verbs, and the options, commands and operands of each.
 fn words(text: &mut String) {
     let verbs: Vec<&str> = verbs::pages().map(|page| page.name).collect();
     function(text, "_instar_verbs", |text| {
@@ -28,6 +28,16 @@ fn words(text: &mut String) {
             arm(text, "''", &all_names(TOP.iter().chain(POLICY)));
             for page in verbs::pages() {
                 arm(text, page.name, &all_names(page.flags()));
+            }
+        });
+    });
+    function(text, "_instar_commands", |text| {
+        cases(text, "$1", |text| {
+            for page in verbs::pages() {
+                let words: Vec<String> = values::commands(page).into_iter().map(str::to_owned).collect();
+                if !words.is_empty() {
+                    arm(text, page.name, &words);
+                }
             }
         });
     });

@@ -36,6 +36,14 @@ fn verb(text: &mut String, page: &Page) {
     for flag in page.flags() {
         option(text, &condition, flag, values::of(Some(page), flag));
     }
+    let commands = values::commands(page).join(" ");
+    if !commands.is_empty() {
+        let _ = writeln!(
+            text,
+            "complete -c instar -n '__instar_verb_is {}; and not __fish_seen_subcommand_from {commands}' -f -a '{commands}'",
+            page.name
+        );
+    }
     if bash::operands(page).next().is_some() {
         let _ = writeln!(
             text,

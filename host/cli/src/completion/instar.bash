@@ -3,7 +3,7 @@
 # shellcheck shell=bash
 
 _instar() {
-    local IFS=$' \t\n' words=() cur verb='' option='' value argument prefix='' ended='' i
+    local IFS=$' \t\n' words=() cur verb='' command='' option='' value argument prefix='' ended='' i
     COMPREPLY=()
     _instar_is_called "$1" || return 0
     _instar_rejoin
@@ -16,7 +16,7 @@ _instar() {
                 argument=$(_instar_argument "$verb" "${words[i]}")
                 [[ -z $argument || $argument == optional* ]] || ((i++))
                 ;;
-            *) verb=${verb:-${words[i]}} ;;
+            *) if [[ -z $verb ]]; then verb=${words[i]}; else command=${command:-${words[i]}}; fi ;;
         esac
     done
     argument=
@@ -37,6 +37,8 @@ _instar() {
         _instar_offer '' "$cur" "$(_instar_options "$verb")"
     elif [[ -z $verb ]]; then
         _instar_offer '' "$cur" "$(_instar_verbs)"
+    elif [[ -z $command && -n $(_instar_commands "$verb") ]]; then
+        _instar_offer '' "$cur" "$(_instar_commands "$verb")"
     elif [[ -n $(_instar_operands "$verb") ]]; then
         _instar_complete_operand
     else

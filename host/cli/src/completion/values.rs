@@ -63,6 +63,19 @@ fn written() -> Vec<&'static str> {
     formats.map(Format::name).collect()
 }
 
+/// The words of which a verb takes one before its operands, such as those of `fleet`.
+pub(super) fn commands(page: &Page) -> Vec<&'static str> {
+    let heads = page
+        .operands
+        .iter()
+        .filter_map(|(operand, _)| Some(operand.split_once(' ')?.0));
+    let mut words: Vec<&str> = heads
+        .filter(|head| head.bytes().all(|byte| byte.is_ascii_lowercase()))
+        .collect();
+    words.dedup();
+    words
+}
+
 /// What a list of options can contain.
 #[derive(Debug)]
 pub(super) struct Key {

@@ -47,6 +47,11 @@ fn arguments(text: &mut String) {
         for flag in page.flags() {
             specs(text, 12, flag, values::of(Some(page), flag));
         }
+        let commands = values::commands(page);
+        if !commands.is_empty() {
+            let spec = format!("1:command:({})", commands.join(" "));
+            let _ = writeln!(text, "            {} \\", quoted(&spec));
+        }
         let _ = writeln!(text, "            {}\n        ;;", quoted(&operands(page)));
     }
     text.push_str("    esac\n}\n");
