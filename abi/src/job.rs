@@ -345,6 +345,8 @@ pub struct Convert {
     pub target: Target,
     /// `-S` in bytes: zero runs at least this long are not written. 0: nothing is scanned and everything written.
     pub sparse: u64,
+    /// The user chose it: all zeros of that length are to be found.
+    pub sparse_chosen: bool,
     /// `-c`.
     pub compress: bool,
     /// `--target-is-zero`.

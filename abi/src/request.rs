@@ -35,6 +35,7 @@ impl Op {
     pub const ADVISE: Self = Self(15);
     pub const COMPARE: Self = Self(16);
     pub const ALLOCATED: Self = Self(17);
+    pub const SHARABLE: Self = Self(18);
 }
 
 /// `RawRequest::flags` of Copy: bytes of the target range that are skipped already read as zero.
@@ -228,6 +229,13 @@ pub enum Request {
     Allocated {
         /// Which.
         slot: Slot,
+    },
+    /// Whether blocks of one file can be shared with another ([`CopyRange::may_clone`]), which stays as it is. Result value: 1 if so, else 0.
+    Sharable {
+        /// The file that has them.
+        source: Slot,
+        /// The file that would, a target.
+        target: Slot,
     },
     /// The guest is done. The last report said how it went.
     Exit,
@@ -499,6 +507,10 @@ impl Request {
             Op::WAKE => word(raw.address, memory_bytes).map(|word| Self::Wake { word }),
             Op::COMPARE => CompareRange::parse(raw).map(Self::Compare),
             Op::ALLOCATED => Ok(Self::Allocated { slot }),
+            Op::SHARABLE => Ok(Self::Sharable {
+                source: slot,
+                target: Slot(raw.other),
+            }),
             Op::EXIT => Ok(Self::Exit),
             Op(other) => Err(BadRequest::Op(other)),
         }

@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 
 use instar_abi::fault::core as faults;
 use instar_abi::request::ZeroHow;
-use instar_abi::{Fault, FileKind};
+use instar_abi::{Fault, FileKind, Slot};
 
 use crate::{File, Placement, Result, Target};
 
@@ -64,6 +64,11 @@ pub trait Blocks: Send {
 
     /// In a new image: places that were reserved one after the other follow each other without a gap.
     fn adjoin(&self) -> bool {
+        false
+    }
+
+    /// Whether blocks stand on multiples of 4096 bytes, and nothing but data in them.
+    fn is_aligned(&self) -> bool {
         false
     }
 
@@ -278,6 +283,11 @@ impl<B: Blocks> Target for BlockTarget<B> {
         let size = self.blocks.block_size();
         // Of blocks of an odd size, a part.
         1_u64.wrapping_shl(size.trailing_zeros()).clamp(512, most)
+    }
+
+    fn blocks(&self) -> Option<Slot> {
+        let aligned = self.new && self.is_fresh() && self.blocks.is_aligned();
+        aligned.then(|| self.blocks.file().slot())
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {

@@ -50,7 +50,7 @@ pub struct Io<'a> {
     /// The action.
     pub action: Action<'a>,
     /// What came of it: for Read bytes read, for Copy bytes written as data, for Extents records filled, for
-    /// Compare bytes that are the same, for Allocated bytes.
+    /// Compare bytes that are the same, for Allocated bytes, for Sharable 1 if it is so.
     pub outcome: core::result::Result<u64, IoError>,
     /// For Copy, bytes whose extents are shared now.
     pub shared: u64,
@@ -120,6 +120,10 @@ pub enum Action<'a> {
     Allocated {
         slot: Slot,
     },
+    Sharable {
+        source: Slot,
+        target: Slot,
+    },
 }
 
 impl Action<'_> {
@@ -142,7 +146,7 @@ impl Action<'_> {
                 Some((compare.offset, compare.length)),
                 compare.other.map(|(_, offset)| (offset, compare.length)),
             ],
-            Self::Flush { .. } | Self::Allocated { .. } => [None, None],
+            Self::Flush { .. } | Self::Allocated { .. } | Self::Sharable { .. } => [None, None],
         };
         ranges.into_iter().flatten().all(|(offset, length)| {
             let end = offset.checked_add(length);

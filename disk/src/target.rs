@@ -25,6 +25,12 @@ pub trait Target: Send {
         None
     }
 
+    /// The file in which units are placed on whole blocks of its filesystem, 4096 bytes or a multiple of them, so that blocks of other files
+    /// can become part of it; none: data is written. If there are several, any of them.
+    fn blocks(&self) -> Option<Slot> {
+        None
+    }
+
     /// Where data for the guest range goes. The placement may be shorter than asked (never empty): ask again for the rest.
     ///
     /// # Errors

@@ -184,6 +184,7 @@ impl State {
             }
             Action::Compare(compare) => self.compare(compare),
             Action::Allocated { slot } => self.file(*slot).map(|file| file.stored()),
+            Action::Sharable { .. } => Ok(0),
         }
     }
 

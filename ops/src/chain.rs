@@ -1,15 +1,15 @@
 //! A backing chain, seen as one image.
 
+mod files;
+
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use instar_abi::Report;
 use instar_abi::job::{self, Below, SizeRule};
-
 use instar_abi::report::{Backing, Failure, Info, Stage};
 use instar_disk::{
-    Bitmaps, Extents, Fault, FileFacts, Format, Host, ImageText, Kind, Mapping, Opened, Result, Role, Slot,
-    Status, align_up, fault, to_usize,
+    Bitmaps, Extents, Fault, FileFacts, Format, Host, Kind, Mapping, Opened, Result, Role, Slot, Status,
+    align_up, fault, to_usize,
 };
 
 use crate::account::Account;
@@ -249,22 +249,6 @@ impl<'h> Chain<'h> {
         .max(1))
     }
 
-    /// Tells the names of the files that hold this chain's data, other than those that the user named.
-    /// A raw image names itself: its bytes are those of the file, whatever parts of it lie between.
-    pub(crate) fn report_names(&self, host: &dyn Host) {
-        if let Some(top) = self.layers.first().filter(|top| top.format == Format::Raw) {
-            named(host, top.facts.slot, top.facts.slot, b"");
-        }
-        for layer in &self.layers {
-            if let Some((namer, name)) = &layer.named {
-                named(host, *namer, layer.facts.slot, name);
-            }
-            for (slot, name) in layer.image.others() {
-                named(host, layer.facts.slot, slot, name.as_bytes());
-            }
-        }
-    }
-
     /// Whether the top layer itself says something of the bytes from `offset` on, and for how many.
     pub(crate) fn top(&mut self, offset: u64) -> Result<(bool, u64)> {
         match self.layers.first_mut() {
@@ -355,14 +339,6 @@ pub(crate) fn is_refusal(failure: &Failure) -> bool {
     use fault::core::{REFUSED_KIND, REFUSED_NAME, REFUSED_OUTSIDE, REFUSED_UNTRUSTED};
     let refusals = [REFUSED_KIND, REFUSED_NAME, REFUSED_OUTSIDE, REFUSED_UNTRUSTED];
     matches!(failure.stage, Stage::OpenBacking(_)) && refusals.contains(&failure.fault.code)
-}
-
-fn named(host: &dyn Host, namer: Slot, slot: Slot, name: &[u8]) {
-    host.report(&Report::Named {
-        slot,
-        namer,
-        name: ImageText::new(name),
-    });
 }
 
 /// Opens the file that `namer` names as the layer below it.

@@ -11,7 +11,7 @@ use instar_abi::job::{Algorithm, Checksum};
 use instar_abi::report::{Done, Failure, Stage};
 use instar_disk::{Host, Turn, Turnstile};
 
-use crate::copier::{Assembler, Chunk, Cut, Plan, Span, Stretching, lanes_with_room};
+use crate::copier::{Assembler, Chunk, Cut, Plan, Sharing, Span, Stretching, lanes_with_room};
 use crate::keys::Keys;
 use crate::leaves::{Growth, Hashing, Leaf};
 use crate::session::{At, Outcome, Session};
@@ -55,7 +55,7 @@ fn of(host: &dyn Host, source: Source<'_>, algorithm: Algorithm) -> Outcome<()> 
         host,
         hashing,
         size,
-        plan: Turnstile::new(Plan::new(source, cut, (0, 0), size, false)),
+        plan: Turnstile::new(Plan::new(source, (cut, Sharing::default()), (0, 0), size, false)),
         turn: Turn::new(),
         growth: Turnstile::new(Growth::new(hashing)),
         keys,

@@ -7,7 +7,7 @@ use instar_disk::{Fault, FileKind, Format, Sparse, fault};
 
 use crate::bitmaps;
 use crate::chain::Chain;
-use crate::copier::{self, Ground, Offload, Work};
+use crate::copier::{self, Ground, Offload, Sharing, Work};
 use crate::formats;
 use crate::leaves::Hashing;
 use crate::session::{At, Outcome, Session};
@@ -47,7 +47,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
     formats::fillable(&job.target, end).at(Stage::OpenTarget)?;
     // Until that is said, no target grows.
     session.host.report(&Report::Size(end));
-    let target = formats::create(session, &job.target, end, job.compress, backing.as_ref()).at(stage)?;
+    let described = described(session, job, &source);
+    let target = formats::create(session, &described, end, job.compress, backing.as_ref()).at(stage)?;
     if target.size() < end {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL)).at(Stage::OpenTarget);
     }
@@ -78,6 +79,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         salvage: job.salvage,
         watched: job.watched,
         offload: offload(job),
+        placed_by_sharing: !job.sparse_chosen,
         bitmaps,
         hashing: hashing.transpose().at(Stage::Other)?,
     };
@@ -118,6 +120,16 @@ fn ground(session: &Session<'_>, job: &Convert, backing: Option<u64>) -> instar_
     } else {
         Ground::Zero
     })
+}
+
+/// The target as it is to be made: where blocks of the source can become part of it, data stands on blocks.
+fn described(session: &Session<'_>, job: &Convert, source: &Source<'_>) -> job::Target {
+    let mut target = job.target.clone();
+    if let Create::Vdi(options) = &mut target.create {
+        let shares = !target.existing && !job.sparse_chosen && offload(job) == Offload::Share;
+        options.aligned = shares && !Sharing::between(session.host, source, target.slot).is_empty();
+    }
+    target
 }
 
 /// Extents are shared wherever that can be done, unless the user asked for space of the target's own.

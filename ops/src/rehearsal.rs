@@ -119,6 +119,7 @@ impl Rehearsal {
             Action::Extents { .. }
             | Action::Compare(_)
             | Action::Allocated { .. }
+            | Action::Sharable { .. }
             | Action::Discard { .. }
             | Action::Flush { .. }
             | Action::Advise { .. } => Ok(0),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use instar_abi::job;
 use instar_abi::report::Stage;
-use instar_disk::{Bitmaps, Fault, Result, fault};
+use instar_disk::{Bitmaps, Fault, Result, Slot, fault};
 
 use crate::chain::Chain;
 use crate::keys::Keys;
@@ -102,6 +102,12 @@ impl<'h> Source<'h> {
             _ => Keys::default(),
         };
         parts.fold(other, Keys::and)
+    }
+
+    /// The files that hold its data.
+    pub(crate) fn slots(&self) -> Vec<Slot> {
+        let parts = self.parts.iter();
+        parts.flat_map(|part| part.chain.slots()).collect()
     }
 
     /// Where the bytes from `offset` (below the size) on are.

@@ -152,6 +152,10 @@ fn again<'a>(action: &'a mut Action<'_>) -> Action<'a> {
         },
         Action::Flush { slot } => Action::Flush { slot: *slot },
         Action::Allocated { slot } => Action::Allocated { slot: *slot },
+        Action::Sharable { source, target } => Action::Sharable {
+            source: *source,
+            target: *target,
+        },
         Action::Read { slot, offset, into } => Action::Read {
             slot: *slot,
             offset: *offset,

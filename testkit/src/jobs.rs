@@ -9,6 +9,7 @@ pub fn conversion(sources: Vec<Source>, target: Target) -> Convert {
         sources,
         target,
         sparse: 4096,
+        sparse_chosen: false,
         compress: false,
         target_is_zero: false,
         layer_only: false,

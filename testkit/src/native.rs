@@ -138,6 +138,7 @@ impl Native {
                 sparse::compare(&self.file(compare.slot), compare.offset, other, compare.length)
             }
             Action::Allocated { slot } => self.file(*slot).metadata().map(|facts| facts.blocks() * 512),
+            Action::Sharable { .. } => Ok(0),
         }
     }
 }

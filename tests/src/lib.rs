@@ -8,6 +8,7 @@
 //!    ├─ variant  images that qemu-img made of such a disk, one for each feature
 //!    ├─ craft    images that qemu-img would never make, edited byte by byte
 //!    ├─ seal     the same for foreign formats, checksums made right
+//!    ├─ xfs      a filesystem that shares extents
 //!    ├─ missing  kernels and filesystems that lack something
 //!    └─ compare  byte for byte, JSON for JSON
 //! ```
@@ -41,6 +42,8 @@ pub mod reference;
 pub mod seal;
 pub mod sealed;
 pub mod variant;
+pub mod wait;
+pub mod xfs;
 
 pub use bench::{Bench, Sandbox};
 pub use binary::path as instar_path;

@@ -10,6 +10,9 @@ use crate::{Outcome, compatibility, deviations, fuzz, tidy, wheel, workspace};
 /// Where tests write down which sandbox they ran in, what they skipped, and which deviations they showed.
 const LEDGER: &str = instar_testkit::ledger::VARIABLE;
 
+/// Skips without which some deviations cannot be shown.
+const LACKING: [&str; 2] = ["qemu-img ", "an XFS "];
+
 /// Makes a skip for want of KVM a failure.
 const REQUIRE_KVM: &str = "INSTAR_TEST_NEEDS_KVM";
 
@@ -242,10 +245,11 @@ impl Account {
             .difference(&self.deviations)
             .cloned()
             .collect();
-        let lacking = self.skips.keys().any(|reason| reason.starts_with("qemu-img "));
+        let lacks = |reason: &String| LACKING.iter().any(|start| reason.starts_with(start));
+        let lacking = self.skips.keys().any(lacks);
         if !unused.is_empty() && lacking {
             println!(
-                "not shown, because a release of qemu-img is missing: {}",
+                "not shown, because a release of qemu-img or a filesystem is missing: {}",
                 unused.join(", ")
             );
         } else if !unused.is_empty() {

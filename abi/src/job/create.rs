@@ -250,6 +250,8 @@ pub struct VhdxCreate {
 pub struct VdiCreate {
     /// `static=on`.
     pub static_image: bool,
+    /// Data starts on a multiple of 4096 bytes instead of 512, as VirtualBox has it, so that blocks of other files can become part of it.
+    pub aligned: bool,
 }
 
 /// Options of a QED target.

@@ -67,7 +67,7 @@ fn refused(raw: &RawRequest) -> bool {
         5 | 15 => past_file(raw.offset),
         6 => past_file(raw.offset) || long(raw.extra, 64 << 20) || outside(STACKS, raw.extra),
         7 => past_file(0) || raw.flags > 2,
-        8 | 11 | 14 | 17 => false,
+        8 | 11 | 14 | 17 | 18 => false,
         9 => named(4096) || raw.flags > 3,
         10 => named(1 << 20),
         12 => word() || raw.extra > 0xffff_ffff,
@@ -131,6 +131,7 @@ fn is_faithful(raw: &RawRequest, request: &Request) -> bool {
         } => *to == slot && *offset == raw.offset && *length == raw.length && memory(into, raw.extra),
         Request::Resize { slot: to, length, .. } => *to == slot && *length == raw.length,
         Request::Flush { slot: to } | Request::Allocated { slot: to } => *to == slot,
+        Request::Sharable { source, target } => *source == slot && target.0 == raw.other,
         Request::Open { namer, role, name } => {
             *namer == slot && role.number() == raw.flags && memory(name, raw.length)
         }

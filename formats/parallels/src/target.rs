@@ -118,6 +118,10 @@ impl Blocks for Clusters<'_> {
         Ok(self.header.place(u32::from_le_bytes(value)))
     }
 
+    fn is_aligned(&self) -> bool {
+        self.next.is_multiple_of(4096) && self.header.cluster.is_multiple_of(4096)
+    }
+
     fn reserve(&mut self) -> Result<u64> {
         let place = self.next;
         let end = place.saturating_add(self.header.cluster);

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use instar_disk::{File, FileKind, LevelsWriter, Placement, Result, Target, ZeroHow};
+use instar_disk::{File, FileKind, LevelsWriter, Placement, Result, Slot, Target, ZeroHow};
 use zerocopy::IntoBytes;
 
 use crate::geometry::Geometry;
@@ -68,6 +68,10 @@ impl<'h> Qed<'h> {
 }
 
 impl Target for Qed<'_> {
+    fn blocks(&self) -> Option<Slot> {
+        Some(self.file.slot())
+    }
+
     fn size(&self) -> u64 {
         self.raw.image_size.get()
     }

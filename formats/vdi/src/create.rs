@@ -43,7 +43,10 @@ pub fn create<'h>(
         },
         blocks,
         map_offset,
-        data_offset: map_offset.saturating_add(map_bytes),
+        data_offset: align_up(
+            map_offset.saturating_add(map_bytes),
+            if options.aligned { 4096 } else { 512 },
+        )?,
     };
     let raw = raw_header(&header, seed)?;
     if file.kind() == FileKind::Regular {

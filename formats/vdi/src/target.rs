@@ -130,6 +130,10 @@ impl Blocks for VdiBlocks<'_> {
         Ok((entry < DISCARDED).then(|| place_offset(self.header.data_offset, entry)))
     }
 
+    fn is_aligned(&self) -> bool {
+        self.header.data_offset.is_multiple_of(4096)
+    }
+
     fn reserve(&mut self) -> Result<u64> {
         let place = self.next;
         if place >= DISCARDED {

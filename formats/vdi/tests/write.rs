@@ -24,7 +24,10 @@ fn write(dir: &Bench, disk: &[u8], static_image: bool, stride: u64) -> PathBuf {
     let path = dir.path("ours.vdi");
     let native = Native::new(1);
     let facts = native.target(&path);
-    let options = VdiCreate { static_image };
+    let options = VdiCreate {
+        static_image,
+        aligned: false,
+    };
     let mut target =
         instar_vdi::create(File::new(&native, facts), &options, disk.len() as u64, &SEED).unwrap();
     assert_eq!(target.size(), (disk.len() as u64).next_multiple_of(512));
@@ -164,7 +167,10 @@ fn an_unfinished_image_is_not_a_vdi() {
     let native = Native::new(1);
     let facts = native.target(&path);
     for static_image in [false, true] {
-        let options = VdiCreate { static_image };
+        let options = VdiCreate {
+            static_image,
+            aligned: false,
+        };
         let mut target = instar_vdi::create(File::new(&native, facts), &options, 3 * MIB, &SEED).unwrap();
         let place = target.allocate(0, MIB).unwrap();
         File::new(&native, facts).write(place.offset, &[1; 4096]).unwrap();

@@ -192,6 +192,10 @@ impl Blocks for VhdxBlocks<'_> {
         Ok((value & 7 == state::FULLY_PRESENT).then_some(value & !(MIB.saturating_sub(1))))
     }
 
+    fn is_aligned(&self) -> bool {
+        true
+    }
+
     fn reserve(&mut self) -> Result<u64> {
         let place = self.next;
         self.next = place.saturating_add(self.chunks.block_size);

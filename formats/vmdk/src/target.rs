@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use instar_disk::{
-    Fault, File, FileKind, Placement, Result, TableWriter, Target, align_up, fault, from_usize, to_usize,
+    Fault, File, FileKind, Placement, Result, Slot, TableWriter, Target, align_up, fault, from_usize,
+    to_usize,
 };
 use zerocopy::IntoBytes;
 
@@ -110,6 +111,10 @@ impl Target for Sparse<'_> {
 
     fn unit(&self) -> u64 {
         GRAIN
+    }
+
+    fn blocks(&self) -> Option<Slot> {
+        self.files.first().map(File::slot)
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {

@@ -103,7 +103,13 @@ fn target(dice: &mut Dice) -> (Create, bool) {
         }
         6 => {
             let static_image = dice.one_in(2);
-            (Create::Vdi(VdiCreate { static_image }), false)
+            (
+                Create::Vdi(VdiCreate {
+                    static_image,
+                    aligned: false,
+                }),
+                false,
+            )
         }
         7 => {
             let options = QedCreate {

@@ -123,7 +123,11 @@ fn in_bounds(raw: &RawRequest, request: Request) {
             memory(word);
             assert!(word.length == 4 && word.start.is_multiple_of(4), "{request:?}");
         }
-        Request::Flush { .. } | Request::Progress { .. } | Request::Allocated { .. } | Request::Exit => {}
+        Request::Flush { .. }
+        | Request::Progress { .. }
+        | Request::Allocated { .. }
+        | Request::Sharable { .. }
+        | Request::Exit => {}
     }
 }
 
@@ -137,7 +141,7 @@ pub fn plausible(dice: &mut Dice) -> RawRequest {
     };
     let (offset, other_offset, length, into) = (number(24), number(24), number(20), number(16));
     RawRequest {
-        op: 1 + dice.below(u64::from(Op::ALLOCATED.0)) as u32,
+        op: 1 + dice.below(u64::from(Op::SHARABLE.0)) as u32,
         flags: dice.scaled(4) as u32,
         slot: dice.scaled(4) as u32,
         other: dice.scaled(4) as u32,

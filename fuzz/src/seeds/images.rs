@@ -47,7 +47,15 @@ fn plain(format: Format) -> Vec<Vec<u8>> {
             .map(|fixed| converted(Create::Vhdx(VhdxCreate { fixed, ..vhdx }), false))
             .into(),
         Format::Vdi => [false, true]
-            .map(|static_image| converted(Create::Vdi(VdiCreate { static_image }), false))
+            .map(|static_image| {
+                converted(
+                    Create::Vdi(VdiCreate {
+                        static_image,
+                        aligned: false,
+                    }),
+                    false,
+                )
+            })
             .into(),
         Format::Luks => vec![
             converted_of(&disk()[..4096], Create::Luks(cheap()), false),

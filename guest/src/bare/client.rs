@@ -371,6 +371,10 @@ fn raw(action: &mut Action<'_>, table: &mut [ExtentRecord]) -> RawRequest {
         },
         Action::Flush { slot } => simple(Op::FLUSH, *slot, 0, 0),
         Action::Allocated { slot } => simple(Op::ALLOCATED, *slot, 0, 0),
+        Action::Sharable { source, target } => RawRequest {
+            other: target.0,
+            ..simple(Op::SHARABLE, *source, 0, 0)
+        },
         Action::Copy(copy) => copy.to_raw(),
         Action::Compare(compare) => compare.to_raw(),
     }

@@ -308,6 +308,14 @@ fn reports_with_overlong_texts_are_refused() {
     }
 }
 
+/// Whether the target can share extents with the source.
+fn sharable() -> RawRequest {
+    RawRequest {
+        other: 1,
+        ..request(Op::SHARABLE, 0, 0, 0)
+    }
+}
+
 /// Work without end, of every kind that can be without end here: none of it outlives the time that the run has.
 #[test]
 fn long_requests_of_every_kind_end_at_the_deadline() {
@@ -346,6 +354,7 @@ fn long_requests_of_every_kind_end_at_the_deadline() {
         ("Advise", request(Op::ADVISE, 0, 0, 1 << 40), 256),
         ("Progress", request(Op::PROGRESS, 0, 1, 2), 256),
         ("Allocated", request(Op::ALLOCATED, 0, 0, 0), 256),
+        ("Sharable", sharable(), 256),
         ("Flush", request(Op::FLUSH, 1, 0, 0), 256),
         ("Wake", request(Op::WAKE, 0, 0, 0), 256),
         ("Write", request(Op::WRITE, 1, 0, 64 << 20), 256),
@@ -538,7 +547,7 @@ impl Random {
     fn request(&mut self) -> RawRequest {
         let small = |random: &mut Self| u32::try_from(random.next() % 4).unwrap();
         // Every operation that exists, and one on each side.
-        let op = u32::try_from(self.next() % u64::from(Op::ALLOCATED.0 + 2)).unwrap();
+        let op = u32::try_from(self.next() % u64::from(Op::SHARABLE.0 + 2)).unwrap();
         // Those that end the guest end the test of those behind them.
         let op = if op == Op::EXIT.0 || op == Op::WAIT.0 {
             Op::READ.0

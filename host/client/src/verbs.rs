@@ -324,6 +324,7 @@ impl Instar {
             sources,
             target: made,
             sparse: what.sparse_size,
+            sparse_chosen: what.sparse_size != SPARSE,
             compress: what.compress,
             target_is_zero: false,
             layer_only: false,

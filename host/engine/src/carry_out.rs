@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::buffer::Buffer;
 use crate::compare::Compare;
-use crate::copy::Copy;
+use crate::copy::{Copy, sharable};
 use crate::file::{Failure, OpenFile, Outcome, to_usize};
 use crate::serve::{Engine, outside};
 use crate::{extents, resize, zero};
@@ -116,6 +116,10 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             } => done(resize::resize(self.file(slot)?, length, preallocate, stop)),
             Request::Flush { slot } => done(self.file(slot)?.flush(stop)),
             Request::Allocated { slot } => counted(self.file(slot)?.allocated()),
+            Request::Sharable { source, target } => {
+                let sharable = sharable(self.file(source)?, self.file(target)?, stop);
+                counted(sharable.map(u64::from))
+            }
             Request::Advise { slot, offset, length } => done(advise(self.file(slot)?, offset, length)),
             _ => Err(Violation::Other("a request of an unknown kind").into()),
         }

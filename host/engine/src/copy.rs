@@ -9,7 +9,7 @@
 use std::sync::atomic::Ordering;
 
 use instar_abi::{CopyRange, FileKind, Sieve, Sparse};
-use rustix::fs::copy_file_range;
+use rustix::fs::{copy_file_range, ftruncate};
 use rustix::io::Errno;
 
 use crate::buffer::Buffer;
@@ -220,6 +220,29 @@ impl<'a> Copy<'a> {
             ..self
         };
         (first, rest)
+    }
+}
+
+/// Whether blocks of `source` can be shared with `target`: found by sharing one behind the target's end, which is taken away again.
+pub(crate) fn sharable(source: &OpenFile, target: &OpenFile, stop: &Stop) -> Outcome<bool> {
+    let regular = [source.kind, target.kind]
+        .iter()
+        .all(|kind| *kind != FileKind::Block);
+    if !regular || source.length()? < CLONE_UNIT || target.state.no_clone.load(Ordering::Relaxed) {
+        return Ok(false);
+    }
+    let length = target.length()?;
+    let Some(behind) = length.checked_next_multiple_of(CLONE_UNIT) else {
+        return Ok(false);
+    };
+    let _change = target.writable_to(behind.saturating_add(CLONE_UNIT))?;
+    match stop.persist(|| clone_range(source.fd(), 0, target.fd(), behind, CLONE_UNIT)) {
+        Ok(()) => {
+            stop.persist(|| ftruncate(&target.fd, length))?;
+            Ok(true)
+        }
+        Err(Interrupted::Errno(_)) => Ok(false),
+        Err(why) => Err(why.into()),
     }
 }
 

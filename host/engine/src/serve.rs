@@ -252,6 +252,10 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             | Request::Advise { slot, .. }
             | Request::Allocated { slot }
             | Request::Open { namer: slot, .. } => self.file(slot).map(|_| ()),
+            Request::Sharable { source, target } => {
+                self.file(source)?;
+                self.file(target).map(|_| ())
+            }
             Request::Copy(copy) => {
                 self.file(copy.source)?;
                 self.file(copy.target).map(|_| ())

@@ -14,10 +14,12 @@
 mod assemble;
 mod encode;
 mod place;
+mod placer;
 mod plain;
 mod plan;
 mod runs;
 mod salvage;
+mod sharing;
 mod sift;
 
 use alloc::boxed::Box;
@@ -36,6 +38,7 @@ use crate::session::{At, Outcome};
 use crate::source::Source;
 use crate::tree::LEAF;
 
+pub(crate) use sharing::Sharing;
 use sift::Carry;
 
 pub(crate) use assemble::{Assembler, Span};
@@ -63,6 +66,8 @@ pub(crate) struct Work<'h> {
     pub(crate) watched: bool,
     /// How plain data may reach the target without being looked at.
     pub(crate) offload: Offload,
+    /// Extents may be shared also with a target that says where data goes: nobody asked for zeros to be looked for.
+    pub(crate) placed_by_sharing: bool,
     /// Bitmaps of the source for the target.
     pub(crate) bitmaps: Chosen,
     /// The disk's checksum is wanted.
@@ -129,13 +134,9 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
         (Stretching::Marked, Some(sparse)) => Some(Carry::new(sparse, work.target.unit())),
         _ => None,
     };
-    let plan = Plan::new(
-        work.source,
-        cut,
-        (work.shift, work.start),
-        work.length,
-        work.salvage,
-    );
+    let sharing = Sharing::find(host, &work, cut.stretching);
+    let (ends, salvage) = ((work.shift, work.start), work.salvage);
+    let plan = Plan::new(work.source, (cut, sharing.clone()), ends, work.length, salvage);
     let shared = Shared {
         host,
         unit: work.target.unit(),
@@ -147,8 +148,9 @@ pub(crate) fn run(host: &dyn Host, work: Work<'_>) -> Outcome<()> {
         carry: Turnstile::new(carry),
         ground: work.ground,
         write_zeros: work.write_zeros,
-        salvage: work.salvage,
+        salvage,
         offload: work.offload,
+        sharing,
         encoding,
         keys,
         sealing,
@@ -302,6 +304,8 @@ struct Shared<'c, 'h> {
     write_zeros: bool,
     salvage: bool,
     offload: Offload,
+    /// Where blocks of the source become blocks of a target that says where they go.
+    sharing: Sharing,
     encoding: Option<Encoding>,
     /// What sealed data of the source is decrypted with.
     keys: Keys,

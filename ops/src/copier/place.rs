@@ -8,24 +8,20 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use instar_abi::report::{Failure, Stage};
-use instar_disk::{Placement, Result, Sealing, Target, ZeroHow, align_down, from_usize, to_usize};
+use instar_disk::{Action, Io, Result, Sealing, to_usize};
 
+use super::Shared;
 use super::assemble::{self, Assembler, Span, trim};
-use super::encode::{Packed, Packer, Packs};
-use super::plan::{Chunk, Stretching};
+use super::encode::{Packer, Packs};
+use super::placer::Placer;
+use super::plan::{Chunk, Piece, Stretching};
 use super::runs::{self, Owed, Run};
+use super::sharing;
 use super::sift::{self, Carry, Cell};
-use super::{Ground, Shared};
 use crate::keys::Keys;
 use crate::leaves::Leaf;
 use crate::located::Origin;
 use crate::session::{At, Outcome, internal};
-
-/// Inside a unit that is allocated anyway, zeros are left out of the write in pieces of this size (qemu-img's default
-/// for `-S`, and a filesystem's block).
-const HOLE: u64 = 4096;
-/// A hole shorter than this is written through: one longer write is cheaper than two.
-const HOLE_MIN: usize = 32 << 10;
 
 /// Chunks that all lanes together may hold encoded and waiting for their turn: lanes whose chunks compress at different
 /// speed go on instead of waiting for each other.
@@ -84,6 +80,8 @@ struct Held {
     seen: Vec<Span>,
     leaves: Vec<Leaf>,
     runs: Vec<Run>,
+    /// What nobody has to read: its blocks become the target's.
+    shared: Vec<Piece>,
     /// The stretches in it, where they matter.
     cells: Vec<Cell>,
     /// Units before the chunk whose zeros count as data after all.
@@ -93,6 +91,7 @@ struct Held {
     theirs: Vec<u8>,
     packed: Packs,
     owed: Vec<Owed>,
+    copies: Vec<sharing::Owed>,
     state: Outcome<()>,
 }
 
@@ -113,6 +112,11 @@ impl Lane {
             held.chunk.pieces.clear();
             held.chunk.others.clear();
         }
+        let parted = shared
+            .sharing
+            .part(shared.unit, &mut held.chunk.pieces, &mut held.shared)
+            .at(Stage::Read(held.chunk.start));
+        held.state = held.state.and(parted);
         let fetched = self.fetch(shared, &mut held);
         self.free.append(&mut self.placed);
         if !more {
@@ -150,6 +154,10 @@ impl Lane {
                 &before.buffer
             };
             runs::requests(&before.owed, bytes, &mut batch, &mut ats).at(stage)?;
+            for owed in &before.copies {
+                batch.push(Io::new(Action::Copy(owed.copy)));
+                ats.push(owed.target);
+            }
         }
         self.assembler
             .fetch(shared.host, shared.salvage, batch, &ats, &mut held.buffer)?;
@@ -221,6 +229,7 @@ impl Lane {
                 return;
             };
             held.owed.clear();
+            held.copies.clear();
             // A chunk that failed still takes its turn; otherwise the lanes behind it would never continue.
             let state = core::mem::replace(&mut held.state, Ok(()));
             let placed = state
@@ -231,6 +240,7 @@ impl Lane {
                 Ok(()) => shared.advance(&held.chunk),
                 Err(failure) => {
                     held.owed.clear();
+                    held.copies.clear();
                     shared.fail(held.chunk.start, failure);
                 }
             }
@@ -247,12 +257,14 @@ impl Default for Held {
             seen: Vec::new(),
             leaves: Vec::new(),
             runs: Vec::new(),
+            shared: Vec::new(),
             cells: Vec::new(),
             blanks: Vec::new(),
             buffer: Vec::new(),
             theirs: Vec::new(),
             packed: Packs::default(),
             owed: Vec::new(),
+            copies: Vec::new(),
             state: Ok(()),
         }
     }
@@ -383,6 +395,8 @@ impl Held {
             blanks,
             buffer,
             owed,
+            copies,
+            shared: pieces,
             packed,
             chunk,
             ..
@@ -393,11 +407,12 @@ impl Held {
                 target: &mut **target,
                 buffer,
                 owed,
+                copies,
                 holes,
             };
             blanks.iter().try_for_each(|units| placer.blank(units))?;
             let placed = match shared.encoding {
-                None => runs.iter().try_for_each(|run| placer.run(run)),
+                None => placer.all(runs, pieces),
                 Some(encoding) => placer.packed(runs, packed, encoding.prefix),
             };
             if target.is_full() {
@@ -406,188 +421,5 @@ impl Held {
             placed
         });
         placed.at(Stage::Write(chunk.start))
-    }
-}
-
-/// One chunk's way to the target.
-struct Placer<'p, 'c, 'h> {
-    shared: &'p Shared<'c, 'h>,
-    target: &'p mut (dyn Target + 'h),
-    buffer: &'p [u8],
-    owed: &'p mut Vec<Owed>,
-    holes: &'p mut Vec<Run>,
-}
-
-impl Placer<'_, '_, '_> {
-    fn run(&mut self, run: &Run) -> Result<()> {
-        if run.zero { self.zero(run) } else { self.data(run) }
-    }
-
-    fn zero(&mut self, run: &Run) -> Result<()> {
-        let needed = match self.shared.ground {
-            Ground::Zero => false,
-            Ground::Unknown | Ground::Layer => true,
-            Ground::Backing(size) => run.target < size,
-        };
-        if !needed {
-            return Ok(());
-        }
-        let length = self.clipped(run);
-        let end = run.target.saturating_add(length);
-        let ends_a_unit = end >= self.target.size() || align_down(end, self.shared.unit) == end;
-        let whole = if ends_a_unit {
-            length
-        } else {
-            align_down(end, self.shared.unit).saturating_sub(run.target)
-        };
-        if whole > 0 {
-            self.target.zero(run.target, whole)?;
-        }
-        match whole < length {
-            true => self.tail(run.target.saturating_add(whole), end),
-            false => Ok(()),
-        }
-    }
-
-    /// Zeros up to the end of the source, which is inside a unit of a longer target: the rest of the unit stays.
-    fn tail(&mut self, target: u64, end: u64) -> Result<()> {
-        let room = self.target.size().saturating_sub(target).min(self.shared.unit);
-        let Placement {
-            slot, offset, fresh, ..
-        } = self.target.allocate(target, room)?;
-        let length = if fresh { room } else { end.saturating_sub(target) };
-        self.owe(Owed {
-            slot,
-            offset,
-            at: 0,
-            length: to_usize(length)?,
-            target,
-            zeros: Some(ZeroHow::Keep),
-        });
-        Ok(())
-    }
-
-    fn data(&mut self, run: &Run) -> Result<()> {
-        let mut done = 0_u64;
-        let length = self.clipped(run);
-        while done < length {
-            let target = run.target.saturating_add(done);
-            let placement = self.target.allocate(target, length.saturating_sub(done))?;
-            let at = run.at.saturating_add(to_usize(done)?);
-            // The last unit goes out whole: its place has room, and what lies past the disk's end is zero. Where the target had
-            // it before and goes on behind the source, it keeps what it has there.
-            let last = done.saturating_add(placement.length) >= length;
-            let whole = from_usize(run.length).saturating_sub(done);
-            let goes_on = !placement.fresh && self.target.size() > self.shared.total;
-            let span = match (last, goes_on) {
-                (false, _) => placement.length,
-                (true, false) => whole,
-                (true, true) => whole.min(self.shared.total.saturating_sub(target)),
-            };
-            self.write(placement, to_usize(span)?, at, target)?;
-            done = done.saturating_add(placement.length.max(1));
-        }
-        Ok(())
-    }
-
-    fn owe(&mut self, write: Owed) {
-        runs::owe(self.owed, write, self.shared.sealing.is_some());
-    }
-
-    /// Places units that are all zero.
-    fn blank(&mut self, units: &Range<u64>) -> Result<()> {
-        let mut target = units.start;
-        while target < units.end {
-            let placement = self.target.allocate(target, units.end.saturating_sub(target))?;
-            self.owe(Owed {
-                slot: placement.slot,
-                offset: placement.offset,
-                at: 0,
-                length: to_usize(placement.length)?,
-                target,
-                zeros: Some(ZeroHow::Keep),
-            });
-            target = target.saturating_add(placement.length.max(1));
-        }
-        Ok(())
-    }
-
-    /// Owes the writes for one placement, without the zeros if the place is zero already.
-    fn write(&mut self, placement: Placement, length: usize, at: usize, target: u64) -> Result<()> {
-        let Placement {
-            slot, offset, fresh, ..
-        } = placement;
-        self.holes.clear();
-        let granule = self.shared.sparse.filter(|_| fresh).map(|_| HOLE);
-        runs::cut(self.buffer, at, length, target, granule, self.holes)?;
-        let shortest = match self.shared.sparse {
-            Some(sparse) => HOLE_MIN.max(to_usize(sparse.minimum())?),
-            None => HOLE_MIN,
-        };
-        for run in self.holes.iter() {
-            if run.zero && run.length >= shortest {
-                continue;
-            }
-            let within = from_usize(run.at.saturating_sub(at));
-            let offset = offset.saturating_add(within);
-            runs::owe(
-                self.owed,
-                Owed {
-                    slot,
-                    offset,
-                    at: run.at,
-                    length: run.length,
-                    target: run.target,
-                    zeros: None,
-                },
-                self.shared.sealing.is_some(),
-            );
-        }
-        Ok(())
-    }
-
-    /// Places units that were encoded, and those that did not get smaller.
-    fn packed(&mut self, runs: &[Run], packs: &mut Packs, prefix: usize) -> Result<()> {
-        let Packs { units, bytes } = packs;
-        let mut units = units.iter().peekable();
-        for run in runs {
-            if run.zero {
-                self.zero(run)?;
-                continue;
-            }
-            let end = run.target.saturating_add(from_usize(run.length));
-            while let Some(unit) = units.next_if(|unit| unit.target < end) {
-                let end = unit.at.saturating_add(prefix.min(unit.length));
-                let marker = bytes.get_mut(unit.at..end).ok_or_else(|| internal(line!()))?;
-                self.unit(unit, marker)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn unit(&mut self, unit: &Packed, marker: &mut [u8]) -> Result<()> {
-        let target = unit.target;
-        let Placement { slot, offset, .. } = if unit.plain {
-            let rest = self.target.size().saturating_sub(target);
-            self.target.allocate(target, from_usize(unit.length).min(rest))?
-        } else {
-            self.target
-                .encoded_prefix(target, from_usize(unit.stream), marker);
-            self.target.allocate_encoded(target, from_usize(unit.length))?
-        };
-        self.owe(Owed {
-            slot,
-            offset,
-            at: unit.at,
-            length: unit.length,
-            target,
-            zeros: None,
-        });
-        Ok(())
-    }
-
-    /// The run's bytes that lie on the disk.
-    fn clipped(&self, run: &Run) -> u64 {
-        from_usize(run.length).min(self.target.size().saturating_sub(run.target))
     }
 }

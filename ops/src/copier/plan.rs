@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use instar_disk::{Fault, Result, Sparse, align_down, align_up};
 
+use super::sharing::Sharing;
 use crate::account;
 use crate::located::{Located, Origin};
 use crate::source::Source;
@@ -18,6 +19,8 @@ const SECTOR: u64 = 512;
 
 /// Decoded bytes in a chunk. Ours: they pass through the buffers of a lane, which must be small and stay in the cache.
 const ENCODED_BUDGET: u64 = 1 << 20;
+/// How many bytes whose blocks are shared count as one that is copied. Ours: a chunk of 64 MiB costs a disk's transaction or two, and no memory.
+const SHARED_PER_BYTE: u64 = 32;
 
 /// A run of target bytes and where they come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,7 @@ pub(crate) enum Stretching {
 pub(crate) struct Plan<'h> {
     source: Source<'h>,
     cut: Cut,
+    sharing: Sharing,
     /// The first byte of the source.
     shift: u64,
     /// Where that goes in the target.
@@ -108,9 +112,9 @@ pub(crate) struct Plan<'h> {
 
 impl<'h> Plan<'h> {
     /// `length` bytes of `source`, from the first offset on, as bytes of the target from the second offset on.
-    pub(crate) const fn new(
+    pub(crate) fn new(
         source: Source<'h>,
-        cut: Cut,
+        (cut, sharing): (Cut, Sharing),
         (shift, start): (u64, u64),
         length: u64,
         salvage: bool,
@@ -118,6 +122,7 @@ impl<'h> Plan<'h> {
         Self {
             source,
             cut,
+            sharing,
             shift,
             start,
             end: start.saturating_add(length),
@@ -159,7 +164,7 @@ impl<'h> Plan<'h> {
         self.ticket = self.ticket.wrapping_add(1);
         let mut filling = Filling {
             used: 0,
-            covered: 0,
+            covered: [0; 2],
             stop: self.end,
             steps: 0,
             mixed: 0,
@@ -224,7 +229,8 @@ impl<'h> Plan<'h> {
         length = length.min(stretch.end.saturating_sub(at));
         let encoded = |from| matches!(from, Origin::Encoded(_));
         let whole = encoded(from) || other.is_some_and(|other| encoded(other.from));
-        length = self.fit(filling, at, length, whole)?;
+        let shared = self.sharing.takes(at, length, from);
+        length = self.fit(filling, at, length, (whole, shared))?;
         push(
             &mut chunk.pieces,
             Piece {
@@ -302,15 +308,20 @@ impl<'h> Plan<'h> {
 
     /// How much of a data run fits the chunk. Sets the chunk's end when it is full. Encoded units are taken whole, so that
     /// none is decoded twice.
-    fn fit(&self, filling: &mut Filling, at: u64, length: u64, whole: bool) -> Result<u64> {
+    fn fit(&self, filling: &mut Filling, at: u64, length: u64, (whole, shared): (bool, bool)) -> Result<u64> {
         let unit = self.cut.least;
-        let first = align_down(at, unit).max(filling.covered);
+        let [copied_to, shared_to] = &mut filling.covered;
+        let (counted_to, bytes) = match shared {
+            true => (shared_to, SHARED_PER_BYTE),
+            false => (copied_to, 1),
+        };
+        let first = align_down(at, unit).max(*counted_to);
         let budget = if whole {
             self.cut.budget.min(ENCODED_BUDGET)
         } else {
             self.cut.budget
         };
-        let room = budget.saturating_sub(filling.used);
+        let room = budget.saturating_sub(filling.used).saturating_mul(bytes);
         let end = at.saturating_add(length);
         let limit = first.saturating_add(room);
         let whole = whole || self.cut.stretching == Stretching::Whole;
@@ -323,8 +334,9 @@ impl<'h> Plan<'h> {
             end.min(filling.stop)
         };
         let covered = align_up(end, unit)?;
-        filling.used = filling.used.saturating_add(covered.saturating_sub(first));
-        filling.covered = covered;
+        let used = covered.saturating_sub(first).div_ceil(bytes);
+        filling.used = filling.used.saturating_add(used);
+        *counted_to = covered.max(*counted_to);
         Ok(end.saturating_sub(at))
     }
 
@@ -368,8 +380,8 @@ impl<'h> Plan<'h> {
 struct Filling {
     /// Bytes of data so far, whole units counted.
     used: u64,
-    /// Units below this offset are counted.
-    covered: u64,
+    /// Units below these offsets are counted, for what is copied and for what is shared.
+    covered: [u64; 2],
     /// Where the chunk ends at the latest.
     stop: u64,
     steps: usize,

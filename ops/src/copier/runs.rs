@@ -207,7 +207,8 @@ pub(super) fn check(io: &Io<'_>, stage: Stage) -> Outcome<()> {
         | Action::Flush { slot }
         | Action::Advise { slot, .. }
         | Action::Compare(CompareRange { slot, .. })
-        | Action::Allocated { slot } => slot,
+        | Action::Allocated { slot }
+        | Action::Sharable { target: slot, .. } => slot,
     };
     io.outcome.map(|_| ()).map_err(|error| Failure {
         stage,

@@ -151,7 +151,8 @@ impl Watch for Record {
             | Action::Extents { .. }
             | Action::Advise { .. }
             | Action::Compare(_)
-            | Action::Allocated { .. } => return,
+            | Action::Allocated { .. }
+            | Action::Sharable { .. } => return,
         };
         self.0.lock().unwrap().push((slot, event));
     }

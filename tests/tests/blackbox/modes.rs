@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use instar_tests::compare::{qemu_reads, same_outcome};
 use instar_tests::disk::{self, Piece};
-use instar_tests::{Bench, Outcome, Running, both_sandboxes, instar_path, ledger};
+use instar_tests::{Bench, Outcome, Running, both_sandboxes, instar_path, ledger, wait};
 
 /// A filesystem without direct I/O; unmounted when it goes.
 struct Plain(PathBuf);
@@ -62,6 +62,7 @@ fn missing_direct_io_is_refused_with_a_message(bench: &Bench) {
 fn a_signal_prints_one_line_of_progress(bench: &Bench) {
     disk::make(&bench.path("disk.raw"), 6 << 20, &[Piece::Data(0, 6 << 20, 1)]);
     let running = bench.start(["convert", "-r", "2M", "-O", "raw", "disk.raw", "out"]);
+    wait::until_handled(running.id(), 10);
     std::thread::sleep(Duration::from_millis(300));
     running.signal("USR1");
     let outcome = running.finish();
@@ -73,7 +74,7 @@ fn a_signal_prints_one_line_of_progress(bench: &Bench) {
     assert!(step > 0.0 && step <= 100.0, "{outcome}");
     // Where nothing is to be shown it ends nothing either.
     let quiet = bench.start(["convert", "-q", "-r", "3M", "-O", "raw", "disk.raw", "out"]);
-    std::thread::sleep(Duration::from_millis(300));
+    wait::until_handled(quiet.id(), 10);
     quiet.signal("USR1");
     assert_eq!(quiet.finish().code(), Some(0));
 }

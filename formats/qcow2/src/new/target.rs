@@ -74,6 +74,13 @@ impl Target for New<'_> {
         }
     }
 
+    fn blocks(&self) -> Option<Slot> {
+        let whole = self.layout.cluster() >= 4096 && self.sealing.is_none();
+        // What has its space already is written to it.
+        let placed = !matches!(self.place, Where::Fixed(..));
+        (whole && placed).then(|| self.data_file().slot())
+    }
+
     fn allocate(&mut self, offset: u64, length: u64) -> Result<Placement> {
         let end = self.enter(offset, length)?;
         let file = self.data_file();

@@ -272,6 +272,7 @@ impl Settings {
                 self.protocol_preallocation()?;
                 Ok(Create::Vdi(VdiCreate {
                     static_image: self.flag("static").unwrap_or(false),
+                    aligned: false,
                 }))
             }
             // Refused by name, long before.

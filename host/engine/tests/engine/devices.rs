@@ -181,6 +181,53 @@ fn extents_are_shared_where_the_filesystem_can() {
     }
 }
 
+/// The answer is found by trying, and leaves the target as it was.
+#[test]
+fn whether_extents_can_be_shared_is_found_without_a_trace() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(mounted) = Mounted::xfs(directory.path()) else {
+        return;
+    };
+    let other = tempfile::tempdir_in("/dev/shm").unwrap();
+    let inputs = [&mounted.place, &*other.path().to_owned()].map(|place| place.join("in"));
+    let short = mounted.place.join("short");
+    for input in &inputs {
+        std::fs::write(input, pattern(100_000, 5)).unwrap();
+    }
+    std::fs::write(&short, pattern(4095, 5)).unwrap();
+    let files = files();
+    let [here, there, short] = [&inputs[0], &inputs[1], &short].map(|path| source(&files, path).slot);
+    let [to, away] = [&mounted.place, &other.path().to_owned()].map(|place| {
+        files
+            .target(&place.join("out"), &TargetOptions::default())
+            .unwrap()
+            .slot
+    });
+    let guest = Guest::new(files);
+    guest.ask(request(Op::RESIZE, to, 0, 12_345)).unwrap();
+    let ask = |source, target: instar_abi::Slot| {
+        guest.ask(RawRequest {
+            other: target.0,
+            ..request(Op::SHARABLE, source, 0, 0)
+        })
+    };
+    assert_eq!(ask(here, to).unwrap().value, 1);
+    assert_eq!(ask(there, to).unwrap().value, 0, "another filesystem");
+    assert_eq!(ask(short, to).unwrap().value, 0, "not a whole block");
+    assert_eq!(ask(there, away).unwrap().value, 0, "a filesystem in memory");
+    assert_eq!(
+        ask(here, to).unwrap().value,
+        1,
+        "one refusal says nothing of other files"
+    );
+    assert_eq!(
+        ask(to, here),
+        Err(libc::EBADF.unsigned_abs()),
+        "a source is not written to"
+    );
+    assert_eq!(guest.engine.files().status(to).unwrap().length, 12_345);
+}
+
 fn rustix_free(place: &Path) -> u64 {
     let status = rustix::fs::statvfs(place).unwrap();
     status.f_bfree * status.f_frsize

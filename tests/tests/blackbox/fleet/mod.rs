@@ -6,9 +6,8 @@ mod scripts;
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use instar_tests::{Bench, Outcome};
+use instar_tests::{Bench, Outcome, wait};
 use serde_json::Value;
 
 /// What `fleet plan` prints, as the file `plan`.
@@ -42,9 +41,5 @@ fn states(bench: &Bench) -> Vec<String> {
 
 #[track_caller]
 fn wait_for(path: &Path) {
-    let start = Instant::now();
-    while !path.exists() {
-        assert!(start.elapsed() < Duration::from_secs(240), "{}", path.display());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait::until(&path.display().to_string(), || path.exists());
 }

@@ -79,6 +79,7 @@ fn work(
         sources,
         target,
         sparse: args.sparse_size(),
+        sparse_chosen: args.sparse.is_some(),
         compress,
         target_is_zero: args.target_is_zero,
         layer_only: args.no_create && args.backing.is_some(),
