@@ -25,13 +25,24 @@ pub(super) const COPY: Peer = Peer::Copy("fs.raw");
 const TO_RAW: &[&str] = &["convert", "-O", "raw", "@fs.qcow2", "@"];
 
 /// Extents shared, not copied.
-const fn shared(name: &'static str, file_system: FileSystem) -> Row {
+const fn shared(
+    name: &'static str,
+    file_system: FileSystem,
+    sources: &'static [&'static str],
+    words: &'static [&'static str],
+    goal: f64,
+) -> Row {
     Row {
         peers: &[CLONING],
         place: Place::On(file_system),
         conversion: false,
-        ..row(Group::Plain, name, &["fs.qcow2"], TO_RAW, 5, 0.03)
+        ..row(Group::Plain, name, sources, words, 5, goal)
     }
+}
+
+/// The same from the raw disk on XFS.
+const fn from_raw(name: &'static str, words: &'static [&'static str]) -> Row {
+    shared(name, FileSystem::Xfs, &["fs.raw"], words, 0.05)
 }
 
 pub(super) const ROWS: &[Row] = &[
@@ -94,8 +105,43 @@ pub(super) const ROWS: &[Row] = &[
             Peer::Copy("fragments4k.raw"),
         ],
     ),
-    shared("qcow2 to raw on XFS, extents shared", FileSystem::Xfs),
-    shared("qcow2 to raw on btrfs, extents shared", FileSystem::Btrfs),
+    shared(
+        "qcow2 to raw on XFS, extents shared",
+        FileSystem::Xfs,
+        &["fs.qcow2"],
+        TO_RAW,
+        0.03,
+    ),
+    shared(
+        "qcow2 to raw on btrfs, extents shared",
+        FileSystem::Btrfs,
+        &["fs.qcow2"],
+        TO_RAW,
+        0.03,
+    ),
+    from_raw(
+        "raw to qcow2 on XFS, extents shared",
+        &["convert", "-f", "raw", "-O", "qcow2", "@fs.raw", "@"],
+    ),
+    from_raw(
+        "raw to vhdx on XFS, extents shared",
+        &["convert", "-f", "raw", "-O", "vhdx", "@fs.raw", "@"],
+    ),
+    from_raw(
+        "raw to vdi on XFS, extents shared",
+        &["convert", "-f", "raw", "-O", "vdi", "@fs.raw", "@"],
+    ),
+    from_raw(
+        "raw to vmdk on XFS, extents shared",
+        &["convert", "-f", "raw", "-O", "vmdk", "@fs.raw", "@"],
+    ),
+    shared(
+        "qcow2 to qcow2 on XFS, extents shared",
+        FileSystem::Xfs,
+        &["fs.qcow2"],
+        &["convert", "-O", "qcow2", "@fs.qcow2", "@"],
+        0.05,
+    ),
     row(
         Group::Plain,
         "dd bs=1M, qcow2",

@@ -24,12 +24,12 @@ pub(crate) struct Sharing {
 }
 
 impl Sharing {
-    /// Asks the host, if `work` is such that a target with shared blocks is what the user wants: its content is that of the source and
-    /// nothing else, and nobody has to see the bytes on their way.
+    /// Asks the host, if `work` is such that a target with shared blocks is what the user wants: it is new, and nobody has to see the bytes
+    /// on their way. Over a backing file, pieces cover all of a unit of which anything is wanted.
     pub(super) fn find(host: &dyn Host, work: &Work<'_>, stretching: Stretching) -> Self {
         let passes = work.placed_by_sharing
             && work.offload == Offload::Share
-            && work.ground == Ground::Zero
+            && matches!(work.ground, Ground::Zero | Ground::Backing(_))
             && stretching == Stretching::Off
             && work.target.encoding().is_none()
             && work.target.sealing().is_none()

@@ -16,6 +16,7 @@ both_sandboxes!(
     conversions_to_raw_share_extents,
     conversions_to_formats_share_extents,
     a_chain_is_shared_layer_by_layer,
+    a_layer_over_another_base_is_shared,
     what_cannot_be_shared_is_copied_beside_it,
     zeros_are_looked_for_where_the_user_says_so,
     a_filesystem_that_shares_nothing_gets_what_any_other_gets,
@@ -143,6 +144,74 @@ fn a_chain_is_shared_layer_by_layer(bench: &Bench) {
     io(bench, "xfs/out", &["write -P 9 0 20M"]);
     bench.qemu(["convert", "-f", "qcow2", "-O", "raw", "xfs/top", "after.raw"]).succeeds();
     same_bytes(bench, "before.raw", "after.raw", "the source");
+}
+
+/// Units of which the layer holds a part are whole in the new one, with what lies below them.
+fn a_layer_over_another_base_is_shared(bench: &Bench) {
+    let Some(xfs) = Xfs::mounted(bench, true) else {
+        return;
+    };
+    make(bench);
+    fs::copy(bench.path("disk.raw"), bench.path("xfs/base.raw")).unwrap();
+    let create = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "disk.raw", "xfs/top"];
+    bench.qemu(create).succeeds();
+    io(
+        bench,
+        "xfs/top",
+        &[
+            "write -P 1 5M 16M",
+            "write -P 2 30001k 3k",
+            "write -z 35M 1M",
+            "write -z 40010k 7k",
+            "write -P 3 54M 2M",
+        ],
+    );
+    for options in ["cluster_size=64k", "cluster_size=2M", "cluster_size=4k"] {
+        let words =
+            ["convert", "-O", "qcow2", "-o", options, "-B", "base.raw", "-F", "raw", "xfs/top", "xfs/out"];
+        let cost = cost(bench, &xfs, &words);
+        assert!(cost < 12 * MIB, "{options}: {cost} bytes of new space");
+        bench.qemu(["compare", "-f", "qcow2", "-F", "qcow2", "xfs/top", "xfs/out"]).succeeds();
+        bench.qemu(["check", "-q", "-f", "qcow2", "xfs/out"]).succeeds();
+        let theirs =
+            ["convert", "-O", "qcow2", "-o", options, "-B", "base.raw", "-F", "raw", "xfs/top", "xfs/theirs"];
+        bench.qemu(theirs).succeeds();
+        let map = |image: &str| bench.qemu(["map", "--output=json", image]).succeeds().text();
+        let depths = |text: String| {
+            let map: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let extents = map.as_array().unwrap().iter();
+            extents
+                .map(|extent| {
+                    [&extent["start"], &extent["length"], &extent["depth"]].map(|v| v.as_u64().unwrap())
+                })
+                .filter(|[_, _, depth]| *depth == 0)
+                .map(|[start, length, _]| (start, length))
+                .fold(Vec::new(), |mut merged: Vec<(u64, u64)>, (start, length)| {
+                    match merged.last_mut() {
+                        Some(last) if last.0 + last.1 == start => last.1 += length,
+                        _ => merged.push((start, length)),
+                    }
+                    merged
+                })
+        };
+        assert_eq!(depths(map("xfs/out")), depths(map("xfs/theirs")), "{options}: what the layer holds");
+        remove(bench, &["xfs/out", "xfs/theirs"]);
+    }
+    // Past the end of a shorter base, everything is in the layer.
+    fs::File::options()
+        .write(true)
+        .open(bench.path("xfs/base.raw"))
+        .unwrap()
+        .set_len(20 * MIB + 512)
+        .unwrap();
+    for options in ["cluster_size=64k", "cluster_size=2M"] {
+        let words =
+            ["convert", "-O", "qcow2", "-o", options, "-B", "base.raw", "-F", "raw", "xfs/top", "xfs/out"];
+        let cost = cost(bench, &xfs, &words);
+        assert!(cost < 12 * MIB, "{options}: {cost} bytes of new space");
+        bench.qemu(["compare", "-f", "qcow2", "-F", "qcow2", "xfs/top", "xfs/out"]).succeeds();
+        bench.qemu(["check", "-q", "-f", "qcow2", "xfs/out"]).succeeds();
+    }
 }
 
 /// Compressed clusters and plain ones by turns, and a source that begins inside a block of the filesystem.
