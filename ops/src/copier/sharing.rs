@@ -43,19 +43,22 @@ impl Sharing {
 
     /// The files of `source` whose blocks the file `target` can share.
     pub(crate) fn between(host: &dyn Host, source: &Source<'_>, target: Slot) -> Self {
-        let sharable = |source: &Slot| {
-            let mut io = [Io::new(Action::Sharable {
-                source: *source,
-                target,
-            })];
-            host.submit(&mut io);
-            // A refusal means that data is written, which fails in its own words if it must.
-            matches!(io, [Io { outcome: Ok(1), .. }])
-        };
         let mut slots = source.slots();
         slots.sort_unstable();
         slots.dedup();
-        slots.retain(sharable);
+        let question = |source: &Slot| {
+            Io::new(Action::Sharable {
+                source: *source,
+                target,
+            })
+        };
+        let mut batch: Vec<_> = slots.iter().map(question).collect();
+        host.submit(&mut batch);
+        // A refusal means that data is written, which fails in its own words if it must.
+        let answers = slots.into_iter().zip(&batch);
+        let slots = answers
+            .filter_map(|(slot, io)| (io.outcome == Ok(1)).then_some(slot))
+            .collect();
         Self { slots }
     }
 
