@@ -6,6 +6,7 @@
 //!  cargo run --release -p instar-benches -- --group cold  rows of a group: plain, codec, cold, limits, looks, making
 //!  cargo run --release -p instar-benches -- --only zlib   rows whose name has this word
 //!  cargo run --release -p instar-benches -- --runs 9      runs of each program for each row
+//!  cargo run --release -p instar-benches -- --against OTHER  another binary of instar instead of qemu-img
 //!  cargo run --release -p instar-benches -- --large       also rows that need 45 GB of room
 //!  cargo run --release -p instar-benches -- --list        groups and names
 //! ```
@@ -27,6 +28,7 @@
     reason = "a program for developers: a failure ends it"
 )]
 
+mod against;
 mod cleanup;
 mod commands;
 mod confined;
@@ -65,6 +67,9 @@ fn main() {
     let corpus = Corpus::prepare(options.quick);
     let (confined, others): (Vec<&Row>, Vec<&Row>) =
         chosen.into_iter().partition(|row| row.place == Place::Confined);
+    if let Some(other) = &options.against {
+        return println!("{}", against::report(&options, &corpus, &others, other));
+    }
     let mut parts = Vec::new();
     if options.wants(Group::Limits, machine::NAME) {
         parts.push(machine::report(&options, &corpus));

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use crate::rows::{self, Group, Row};
 
-const USAGE: &str =
-    "usage: instar-benches [--quick] [--large] [--group NAME]... [--only WORD] [--runs N] [--list]";
+const USAGE: &str = "usage: instar-benches [--quick] [--large] [--group NAME]... [--only WORD] [--runs N]
+       [--against OTHER] [--list]";
 
 /// The command line, and which programs are compared.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Options {
     groups: Vec<Group>,
     only: Option<String>,
     runs: Option<usize>,
+    /// Another binary of instar, to be compared with.
+    pub(crate) against: Option<PathBuf>,
     pub(crate) qemu: PathBuf,
     /// Ours.
     pub(crate) instar: PathBuf,
@@ -37,6 +39,7 @@ impl Options {
             groups: Vec::new(),
             only: None,
             runs: None,
+            against: None,
             qemu: "qemu-img".into(),
             instar: PathBuf::new(),
             sandboxes: vec!["process"],
@@ -53,6 +56,7 @@ impl Options {
                 "--list" => options.list = true,
                 "--only" => options.only = Some(value(&word, words.next())),
                 "--group" => options.groups.push(group(&value(&word, words.next()))),
+                "--against" => options.against = Some(program(&value(&word, words.next()))),
                 "--runs" => options.runs = Some(count(&value(&word, words.next()))),
                 _ => refuse(&format!("{word} is not an option")),
             }
@@ -87,6 +91,13 @@ impl Options {
 
 fn value(option: &str, value: Option<String>) -> String {
     value.unwrap_or_else(|| refuse(&format!("{option} needs a value")))
+}
+
+fn program(path: &str) -> PathBuf {
+    match Path::new(path) {
+        program if program.is_file() => program.to_owned(),
+        _ => refuse(&format!("--against {path}: there is no such file")),
+    }
 }
 
 fn group(name: &str) -> Group {

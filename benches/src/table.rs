@@ -210,7 +210,7 @@ fn worst_of_kvm(lines: &[Line]) -> Option<f64> {
         .reduce(f64::max)
 }
 
-fn table(text: &mut String, head: &[String], lines: impl Iterator<Item = Vec<String>>) {
+pub(crate) fn table(text: &mut String, head: &[String], lines: impl Iterator<Item = Vec<String>>) {
     push(text, head);
     push(text, &vec!["---".to_owned(); head.len()]);
     for mut cells in lines {
