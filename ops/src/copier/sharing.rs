@@ -35,7 +35,9 @@ impl Sharing {
             && work.target.sealing().is_none()
             && work.hashing.is_none()
             && !(work.write_zeros || work.salvage || work.source.compares());
-        match work.target.blocks().filter(|_| passes) {
+        // The host copies to a plain target in any case; there, it is the length of chunks that depends on it.
+        let target = work.target.plain().or_else(|| work.target.blocks());
+        match target.filter(|_| passes) {
             Some(target) => Self::between(host, &work.source, target),
             None => Self::default(),
         }
