@@ -1,9 +1,10 @@
 //! Two binaries of instar in turns, so that a change can be judged in a minute.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::corpus::Corpus;
-use crate::measure::{self, Sample};
+use crate::measure::{self, Sample, median};
 use crate::options::Options;
 use crate::rows::Row;
 use crate::site::Site;
@@ -44,9 +45,11 @@ struct Pair {
 
 impl Pair {
     fn cells(&self) -> [String; 3] {
-        let wall = |samples: &[Sample]| median(samples.iter().map(|sample| sample.wall.as_secs_f64()));
-        let processor =
-            |samples: &[Sample]| median(samples.iter().map(|sample| sample.processor.as_secs_f64()));
+        let typical = |samples: &[Sample], part: fn(&Sample) -> Duration| {
+            median(samples.iter().map(part)).unwrap_or(f64::NAN)
+        };
+        let wall = |samples: &[Sample]| typical(samples, |sample| sample.wall);
+        let processor = |samples: &[Sample]| typical(samples, |sample| sample.processor);
         [
             seconds(wall(&self.other)),
             ratio(wall(&self.ours), wall(&self.other)),
@@ -81,21 +84,4 @@ fn measure(options: &Options, corpus: &Corpus, row: &Row, other: &Path) -> Resul
         }
     }
     Ok(pairs)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut all: Vec<f64> = values.collect();
-    all.sort_by(f64::total_cmp);
-    all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_middle_of_any_order_is_taken() {
-        assert!((median([3.0, 1.0, 2.0].into_iter()) - 2.0).abs() < f64::EPSILON);
-        assert!(median(std::iter::empty()).is_nan());
-    }
 }

@@ -208,6 +208,13 @@ pub(crate) struct Results {
     pub(crate) limit: Vec<Sample>,
 }
 
+/// The one in the middle, in seconds; none of none.
+pub(crate) fn median(times: impl Iterator<Item = Duration>) -> Option<f64> {
+    let mut all: Vec<Duration> = times.collect();
+    all.sort();
+    all.get(all.len() / 2).map(Duration::as_secs_f64)
+}
+
 /// A count as a number to divide.
 #[expect(clippy::cast_precision_loss, reason = "ratios need no more digits")]
 pub(crate) fn approximate(value: u64) -> f64 {
@@ -217,4 +224,16 @@ pub(crate) fn approximate(value: u64) -> f64 {
 /// Bytes as GiB.
 pub(crate) fn gibibytes(bytes: u64) -> f64 {
     approximate(bytes) / approximate(1 << 30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_of_any_order_is_taken() {
+        let middle = median([3, 1, 2].into_iter().map(Duration::from_secs)).unwrap();
+        assert!((middle - 2.0).abs() < f64::EPSILON);
+        assert!(median(std::iter::empty()).is_none());
+    }
 }

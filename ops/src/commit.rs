@@ -72,7 +72,6 @@ pub(crate) fn run(session: &Session<'_>, job: &Commit) -> Outcome<Done> {
         salvage: false,
         watched: job.watched,
         offload: Offload::Copy,
-        placed_by_sharing: false,
         bitmaps: Chosen::default(),
         hashing: None,
     };

@@ -79,7 +79,6 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         salvage: job.salvage,
         watched: job.watched,
         offload: offload(job),
-        placed_by_sharing: !job.sparse_chosen,
         bitmaps,
         hashing: hashing.transpose().at(Stage::Other)?,
     };
@@ -126,7 +125,7 @@ fn ground(session: &Session<'_>, job: &Convert, backing: Option<u64>) -> instar_
 fn described(session: &Session<'_>, job: &Convert, source: &Source<'_>) -> job::Target {
     let mut target = job.target.clone();
     if let Create::Vdi(options) = &mut target.create {
-        let shares = !target.existing && !job.sparse_chosen && offload(job) == Offload::Share;
+        let shares = !target.existing && offload(job) == Offload::Share;
         options.aligned = shares && !Sharing::between(session.host, source, target.slot).is_empty();
     }
     target
@@ -141,6 +140,8 @@ fn offload(job: &Convert) -> Offload {
     match job.offload {
         true => Offload::Copy,
         false if job.sparse == 0 || reserves => Offload::No,
+        // Where zeros are to be found, only a target without a map of its own can do without looking.
+        false if job.sparse_chosen => Offload::SharePlain,
         false => Offload::Share,
     }
 }

@@ -47,7 +47,6 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
         salvage: false,
         watched: false,
         offload: Offload::Copy,
-        placed_by_sharing: false,
         bitmaps: Vec::new(),
         hashing: None,
     };

@@ -58,7 +58,6 @@ pub(crate) fn run(session: &Session<'_>, job: &Rebase) -> Outcome<Done> {
         salvage: false,
         watched: job.watched,
         offload: Offload::No,
-        placed_by_sharing: false,
         bitmaps: Chosen::default(),
         hashing: None,
     };

@@ -4,10 +4,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::disk::{self, Piece};
-use crate::{Outcome, Reference, Running, binary, ledger, reference};
+use crate::{Outcome, Reference, Running, binary, ledger, reference, wait};
 
 /// Where instar runs untrusted code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,12 +205,11 @@ impl Bench {
     ///
     /// # Panics
     ///
-    /// If that takes ten seconds.
+    /// If none of them ever lets go.
     pub fn wait_for_lock(&self, format: &str, image: &str) {
-        let started = Instant::now();
-        while self.qemu(["check", "-f", format, image]).errors().contains("Failed to get") {
-            assert!(started.elapsed() < Duration::from_secs(60), "{image} is still locked");
-        }
+        wait::until("the end of a lock", || {
+            !self.qemu(["check", "-f", format, image]).errors().contains("Failed to get")
+        });
     }
 
     /// Runs the installed qemu-io.

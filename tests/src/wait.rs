@@ -23,17 +23,17 @@ pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until some process has a lock on `path`.
+/// Waits until processes have so many locks on `path`.
 ///
 /// # Panics
 ///
-/// If none ever has, or /proc/locks cannot be read.
+/// If they never have, or /proc/locks cannot be read.
 #[track_caller]
-pub fn until_locked(path: &Path) {
+pub fn until_locked(path: &Path, locks: usize) {
     let inode = format!(":{} ", fs::metadata(path).unwrap().ino());
     until("a lock", || {
-        let locks = fs::read_to_string("/proc/locks").unwrap();
-        locks.lines().any(|line| line.contains(&inode))
+        let held = fs::read_to_string("/proc/locks").unwrap();
+        held.lines().filter(|line| line.contains(&inode)).count() >= locks
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::measure::{Results, Sample, approximate};
+use crate::measure::{Results, Sample, approximate, median};
 use crate::rows::Row;
 
 /// Medians of one program.
@@ -22,11 +22,7 @@ impl Typical {
             .iter()
             .filter(|sample| sample.memory_bytes.is_none())
             .collect();
-        let median = |part: fn(&Sample) -> Duration| {
-            let mut all: Vec<Duration> = timed.iter().map(|sample| part(sample)).collect();
-            all.sort();
-            all.get(all.len() / 2).map(Duration::as_secs_f64)
-        };
+        let median = |part: fn(&Sample) -> Duration| median(timed.iter().map(|sample| part(sample)));
         let memory = samples.iter().filter_map(|sample| sample.memory_bytes).max()?;
         let last = samples.last()?;
         Some(Self {

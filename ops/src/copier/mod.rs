@@ -66,8 +66,6 @@ pub(crate) struct Work<'h> {
     pub(crate) watched: bool,
     /// How plain data may reach the target without being looked at.
     pub(crate) offload: Offload,
-    /// Extents may be shared also with a target that says where data goes: nobody asked for zeros to be looked for.
-    pub(crate) placed_by_sharing: bool,
     /// Bitmaps of the source for the target.
     pub(crate) bitmaps: Chosen,
     /// The disk's checksum is wanted.
@@ -79,6 +77,8 @@ pub(crate) struct Work<'h> {
 pub(crate) enum Offload {
     /// Not at all.
     No,
+    /// By sharing extents with a plain target, where zeros in them cost no space and stay out of the target's map.
+    SharePlain,
     /// By sharing extents: zeros in them then cost no space of their own.
     Share,
     /// By sharing extents, else by the kernel's own copying.

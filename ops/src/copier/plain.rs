@@ -219,7 +219,7 @@ impl Shared<'_, '_> {
     fn data_through_guest(&self) -> bool {
         let better = match self.offload {
             Offload::No => false,
-            Offload::Share => !self.unshared.load(Ordering::Relaxed),
+            Offload::SharePlain | Offload::Share => !self.unshared.load(Ordering::Relaxed),
             Offload::Copy => true,
         };
         self.salvage || (self.hashing.is_some() && !better)

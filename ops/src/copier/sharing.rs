@@ -27,8 +27,7 @@ impl Sharing {
     /// Asks the host, if `work` is such that a target with shared blocks is what the user wants: it is new, and nobody has to see the bytes
     /// on their way. Over a backing file, pieces cover all of a unit of which anything is wanted.
     pub(super) fn find(host: &dyn Host, work: &Work<'_>, stretching: Stretching) -> Self {
-        let passes = work.placed_by_sharing
-            && work.offload == Offload::Share
+        let passes = work.offload == Offload::Share
             && matches!(work.ground, Ground::Zero | Ground::Backing(_))
             && stretching == Stretching::Off
             && work.target.encoding().is_none()

@@ -120,7 +120,7 @@ fn a_source_that_is_changed_by_another_process_is_locked_unless_shared(bench: &B
     let mut writer = std::process::Command::new("qemu-io");
     writer.current_dir(bench.directory()).args(["-f", "qcow2", "-c", "sleep 4000", "image"]);
     let mut writer = instar_tests::Running::start(&mut writer);
-    instar_tests::wait::until_locked(&bench.path("image"));
+    instar_tests::wait::until_locked(&bench.path("image"), 1);
     let theirs = bench.qemu(["convert", "-O", "raw", "image", "theirs"]);
     let ours = bench.instar(["convert", "-O", "raw", "image", "ours"]);
     let shared = bench.instar(["convert", "-U", "-O", "raw", "image", "ours"]);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use instar_tests::compare::{allocated_ranges, same_bytes};
+use instar_tests::compare::{allocated_ranges, checks_clean, same_bytes};
 use instar_tests::disk::{self, Piece};
 use instar_tests::ledger::deviates;
 use instar_tests::variant::io;
@@ -41,6 +41,13 @@ fn remove(bench: &Bench, names: &[&str]) {
     for name in names {
         fs::remove_file(bench.path(name)).unwrap();
     }
+}
+
+/// `xfs/out` shows the disk of `image`, and qemu-img finds nothing wrong with it.
+#[track_caller]
+fn is_sound(bench: &Bench, image: &str, what: &str) {
+    bench.qemu(["compare", "-f", "qcow2", "-F", "qcow2", image, "xfs/out"]).succeeds();
+    checks_clean(bench, "xfs/out", what);
 }
 
 fn conversions_to_raw_share_extents(bench: &Bench) {
@@ -137,8 +144,7 @@ fn a_chain_is_shared_layer_by_layer(bench: &Bench) {
     let words = ["convert", "--allow-dir", "xfs", "-f", "qcow2", "-O", "qcow2", "xfs/top", "xfs/out"];
     let cost = cost(bench, &xfs, &words);
     assert!(cost < DATA / 8, "{cost} bytes of new space");
-    bench.qemu(["compare", "-f", "qcow2", "-F", "qcow2", "xfs/top", "xfs/out"]).succeeds();
-    bench.qemu(["check", "-q", "-f", "qcow2", "xfs/out"]).succeeds();
+    is_sound(bench, "xfs/top", "a chain");
     // Half a cluster from one layer, half from another; and writing to either image leaves the other alone.
     bench.qemu(["convert", "-f", "qcow2", "-O", "raw", "xfs/top", "before.raw"]).succeeds();
     io(bench, "xfs/out", &["write -P 9 0 20M"]);
@@ -171,8 +177,7 @@ fn a_layer_over_another_base_is_shared(bench: &Bench) {
             ["convert", "-O", "qcow2", "-o", options, "-B", "base.raw", "-F", "raw", "xfs/top", "xfs/out"];
         let cost = cost(bench, &xfs, &words);
         assert!(cost < 12 * MIB, "{options}: {cost} bytes of new space");
-        bench.qemu(["compare", "-f", "qcow2", "-F", "qcow2", "xfs/top", "xfs/out"]).succeeds();
-        bench.qemu(["check", "-q", "-f", "qcow2", "xfs/out"]).succeeds();
+        is_sound(bench, "xfs/top", options);
         let theirs =
             ["convert", "-O", "qcow2", "-o", options, "-B", "base.raw", "-F", "raw", "xfs/top", "xfs/theirs"];
         bench.qemu(theirs).succeeds();
@@ -209,8 +214,7 @@ fn a_layer_over_another_base_is_shared(bench: &Bench) {
             ["convert", "-O", "qcow2", "-o", options, "-B", "base.raw", "-F", "raw", "xfs/top", "xfs/out"];
         let cost = cost(bench, &xfs, &words);
         assert!(cost < 12 * MIB, "{options}: {cost} bytes of new space");
-        bench.qemu(["compare", "-f", "qcow2", "-F", "qcow2", "xfs/top", "xfs/out"]).succeeds();
-        bench.qemu(["check", "-q", "-f", "qcow2", "xfs/out"]).succeeds();
+        is_sound(bench, "xfs/top", options);
     }
 }
 
@@ -228,8 +232,7 @@ fn what_cannot_be_shared_is_copied_beside_it(bench: &Bench) {
         bench
             .instar(["convert", "-f", "qcow2", "-O", "qcow2", "-o", options, "xfs/mixed", "xfs/out"])
             .succeeds();
-        bench.qemu(["compare", "-f", "qcow2", "-F", "qcow2", "xfs/mixed", "xfs/out"]).succeeds();
-        bench.qemu(["check", "-q", "-f", "qcow2", "xfs/out"]).succeeds();
+        is_sound(bench, "xfs/mixed", options);
     }
     for offset in [512, 4096, 5120] {
         let part = format!("driver=raw,file.filename=xfs/disk.raw,offset={offset},size=40M");

@@ -1,12 +1,11 @@
 //! One image in ranges.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use instar_tests::compare::same_bytes;
 use instar_tests::disk::Piece;
-use instar_tests::{Bench, both_sandboxes};
+use instar_tests::{Bench, both_sandboxes, wait};
 
 use super::{lines, plan, run, status, wait_for};
 
@@ -93,16 +92,9 @@ fn ranges_are_written_at_the_same_time_and_nobody_else_writes_or_reads(bench: &B
         wait_for(&bench.path(&format!("plan.d/{item}.lease")));
     }
     let hidden = hidden(bench);
-    let hidden = hidden.to_str().unwrap();
     // What asks for locks is in the way of those who take them.
-    let inode = format!(":{} ", fs::metadata(hidden).unwrap().ino());
-    let held =
-        || fs::read_to_string("/proc/locks").unwrap().lines().filter(|line| line.contains(&inode)).count();
-    let start = std::time::Instant::now();
-    while held() < 2 * LOCKS {
-        assert!(start.elapsed().as_secs() < 240, "{} locks", held());
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
+    wait::until_locked(&hidden, 2 * LOCKS);
+    let hidden = hidden.to_str().unwrap();
     let read = ["bench", "-f", "raw", "-c", "1", hidden];
     bench.qemu(read).fails_with("lock");
     bench.qemu(["bench", "-w", "-f", "raw", "-c", "1", hidden]).fails_with("lock");
