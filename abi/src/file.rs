@@ -13,7 +13,7 @@ pub struct FileFacts {
     pub slot: Slot,
     /// Length in bytes: a file's size or a device's capacity.
     pub size: u64,
-    /// Regular file or block device.
+    /// Regular file, block device or stream.
     pub kind: FileKind,
     /// Whether Write, Zero, Discard and Resize are allowed on it.
     pub writable: bool,
@@ -32,6 +32,8 @@ pub enum FileKind {
     Fresh,
     /// A block device: fixed size, content unknown.
     Block,
+    /// A connected socket or a pipe: bytes come and go in order, and none has an offset. Receive and Send alone are for it.
+    Stream,
 }
 
 /// Disk formats that instar knows.

@@ -36,6 +36,8 @@ impl Op {
     pub const COMPARE: Self = Self(16);
     pub const ALLOCATED: Self = Self(17);
     pub const SHARABLE: Self = Self(18);
+    pub const RECEIVE: Self = Self(19);
+    pub const SEND: Self = Self(20);
 }
 
 /// `RawRequest::flags` of Copy: bytes of the target range that are skipped already read as zero.
@@ -236,6 +238,21 @@ pub enum Request {
         source: Slot,
         /// The file that would, a target.
         target: Slot,
+    },
+    /// The next bytes of a stream ([`crate::FileKind::Stream`]) into guest memory, as soon as there are some. Result value: bytes received, at least
+    /// one; 0 when the stream has ended, and for an empty range.
+    Receive {
+        /// From.
+        slot: Slot,
+        /// To.
+        into: GuestRange,
+    },
+    /// Bytes of guest memory to a stream. All or an error.
+    Send {
+        /// To.
+        slot: Slot,
+        /// From.
+        from: GuestRange,
     },
     /// The guest is done. The last report said how it went.
     Exit,
@@ -511,6 +528,14 @@ impl Request {
                 source: slot,
                 target: Slot(raw.other),
             }),
+            Op::RECEIVE => Ok(Self::Receive {
+                slot,
+                into: streamed(raw, memory_bytes, Access::Writes)?,
+            }),
+            Op::SEND => Ok(Self::Send {
+                slot,
+                from: streamed(raw, memory_bytes, Access::Reads)?,
+            }),
             Op::EXIT => Ok(Self::Exit),
             Op(other) => Err(BadRequest::Op(other)),
         }
@@ -555,6 +580,11 @@ fn guest_range(
 
 fn transfer(raw: &RawRequest, memory_bytes: u64, access: Access) -> Result<GuestRange, BadRequest> {
     file_range(raw.offset, raw.length)?;
+    streamed(raw, memory_bytes, access)
+}
+
+/// A buffer for bytes that have no place in a file.
+fn streamed(raw: &RawRequest, memory_bytes: u64, access: Access) -> Result<GuestRange, BadRequest> {
     if raw.length > TRANSFER {
         return Err(BadRequest::Length(raw.length));
     }

@@ -206,7 +206,7 @@ impl<'h> File<'h> {
     /// still show the image that it held before.
     pub fn forget_image(&self) -> Result<()> {
         match self.kind() {
-            FileKind::Block => self.zero(0, self.size().min(512), ZeroHow::MayUnmap),
+            FileKind::Block | FileKind::Stream => self.zero(0, self.size().min(512), ZeroHow::MayUnmap),
             FileKind::Regular | FileKind::Fresh => Ok(()),
         }
     }

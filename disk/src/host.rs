@@ -50,7 +50,8 @@ pub struct Io<'a> {
     /// The action.
     pub action: Action<'a>,
     /// What came of it: for Read bytes read, for Copy bytes written as data, for Extents records filled, for
-    /// Compare bytes that are the same, for Allocated bytes, for Sharable 1 if it is so.
+    /// Compare bytes that are the same, for Allocated bytes, for Sharable 1 if it is so, for
+    /// Receive bytes received.
     pub outcome: core::result::Result<u64, IoError>,
     /// For Copy, bytes whose extents are shared now.
     pub shared: u64,
@@ -124,6 +125,14 @@ pub enum Action<'a> {
         source: Slot,
         target: Slot,
     },
+    Receive {
+        slot: Slot,
+        into: &'a mut [u8],
+    },
+    Send {
+        slot: Slot,
+        from: &'a [u8],
+    },
 }
 
 impl Action<'_> {
@@ -146,7 +155,11 @@ impl Action<'_> {
                 Some((compare.offset, compare.length)),
                 compare.other.map(|(_, offset)| (offset, compare.length)),
             ],
-            Self::Flush { .. } | Self::Allocated { .. } | Self::Sharable { .. } => [None, None],
+            Self::Flush { .. }
+            | Self::Allocated { .. }
+            | Self::Sharable { .. }
+            | Self::Receive { .. }
+            | Self::Send { .. } => [None, None],
         };
         ranges.into_iter().flatten().all(|(offset, length)| {
             let end = offset.checked_add(length);

@@ -26,6 +26,7 @@ const STEP: u64 = 64 << 10;
 const ENOENT: u64 = 2;
 const EBADF: u32 = 9;
 const ENOSPC: u32 = 28;
+const ESPIPE: u32 = 29;
 
 /// Files by slot, and what was reported.
 #[derive(Debug, Default)]
@@ -185,6 +186,7 @@ impl State {
             Action::Compare(compare) => self.compare(compare),
             Action::Allocated { slot } => self.file(*slot).map(|file| file.stored()),
             Action::Sharable { .. } => Ok(0),
+            Action::Receive { .. } | Action::Send { .. } => Err(ESPIPE),
         }
     }
 

@@ -120,6 +120,8 @@ impl Rehearsal {
             | Action::Compare(_)
             | Action::Allocated { .. }
             | Action::Sharable { .. }
+            | Action::Receive { .. }
+            | Action::Send { .. }
             | Action::Discard { .. }
             | Action::Flush { .. }
             | Action::Advise { .. } => Ok(0),

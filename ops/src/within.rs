@@ -156,6 +156,8 @@ fn again<'a>(action: &'a mut Action<'_>) -> Action<'a> {
             source: *source,
             target: *target,
         },
+        Action::Receive { slot, into } => Action::Receive { slot: *slot, into },
+        Action::Send { slot, from } => Action::Send { slot: *slot, from },
         Action::Read { slot, offset, into } => Action::Read {
             slot: *slot,
             offset: *offset,

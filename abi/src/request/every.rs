@@ -13,7 +13,7 @@ const END: u64 = BASE + MIN_BYTES;
 const MOST: u64 = u64::MAX;
 
 /// Below the first operation to past the last.
-const OPS: core::ops::Range<u32> = 0..20;
+const OPS: core::ops::Range<u32> = 0..22;
 const FLAGS: [u32; 6] = [0, 1, 2, 3, 4, u32::MAX];
 const OFFSETS: [u64; 7] = [0, 1, FILE_END - TRANSFER, FILE_END - 1, FILE_END, MOST - 1, MOST];
 const OTHER_OFFSETS: [u64; 4] = [0, FILE_END - TRANSFER, FILE_END - 1, MOST];
@@ -70,6 +70,7 @@ fn refused(raw: &RawRequest) -> bool {
         8 | 11 | 14 | 17 | 18 => false,
         9 => named(4096) || raw.flags > 3,
         10 => named(1 << 20),
+        19 | 20 => named(64 << 20),
         12 => word() || raw.extra > 0xffff_ffff,
         13 => word(),
         16 => {
@@ -84,6 +85,10 @@ fn refused(raw: &RawRequest) -> bool {
 }
 
 /// The fields of the request as they were parsed must be those that were sent.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm for each operation, read side by side"
+)]
 fn is_faithful(raw: &RawRequest, request: &Request) -> bool {
     let slot = Slot(raw.slot);
     let memory =
@@ -147,6 +152,14 @@ fn is_faithful(raw: &RawRequest, request: &Request) -> bool {
                 && compare.length == raw.length
                 && other == sent
         }
+        Request::Receive {
+            slot: of,
+            into: range,
+        }
+        | Request::Send {
+            slot: of,
+            from: range,
+        } => *of == slot && memory(range, raw.length),
         Request::Exit => true,
     }
 }

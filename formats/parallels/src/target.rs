@@ -92,7 +92,7 @@ impl Clusters<'_> {
     fn set_length(&mut self, length: u64) -> Result<()> {
         self.length = length;
         match self.file.kind() {
-            FileKind::Block => Ok(()),
+            FileKind::Block | FileKind::Stream => Ok(()),
             FileKind::Regular | FileKind::Fresh => self.file.resize(length, Preallocate::Off),
         }
     }

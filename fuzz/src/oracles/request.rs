@@ -81,6 +81,10 @@ fn in_bounds(raw: &RawRequest, request: Request) {
             "{request:?}"
         );
     };
+    let buffer = |range: GuestRange| {
+        memory(range);
+        assert!(range.length <= TRANSFER, "{request:?}");
+    };
     match request {
         Request::Read {
             offset, into: range, ..
@@ -88,9 +92,8 @@ fn in_bounds(raw: &RawRequest, request: Request) {
         | Request::Write {
             offset, from: range, ..
         } => {
-            memory(range);
             file(offset, range.length);
-            assert!(range.length <= TRANSFER, "{request:?}");
+            buffer(range);
         }
         Request::Copy(copy) => {
             file(copy.source_offset, copy.length);
@@ -99,9 +102,7 @@ fn in_bounds(raw: &RawRequest, request: Request) {
         }
         Request::Compare(compare) => {
             file(compare.offset, compare.length);
-            if let Some((_, offset)) = compare.other {
-                file(offset, compare.length);
-            }
+            file(compare.other.map_or(0, |(_, offset)| offset), compare.length);
             assert!(compare.length <= TRANSFER, "{request:?}");
             assert_eq!(
                 Request::parse(&CompareRange::to_raw(compare), MEMORY),
@@ -119,6 +120,7 @@ fn in_bounds(raw: &RawRequest, request: Request) {
         }
         Request::Resize { length, .. } => file(0, length),
         Request::Open { name: range, .. } | Request::Report { bytes: range } => memory(range),
+        Request::Receive { into: range, .. } | Request::Send { from: range, .. } => buffer(range),
         Request::Wait { word, .. } | Request::Wake { word } => {
             memory(word);
             assert!(word.length == 4 && word.start.is_multiple_of(4), "{request:?}");
@@ -141,7 +143,7 @@ pub fn plausible(dice: &mut Dice) -> RawRequest {
     };
     let (offset, other_offset, length, into) = (number(24), number(24), number(20), number(16));
     RawRequest {
-        op: 1 + dice.below(u64::from(Op::SHARABLE.0)) as u32,
+        op: 1 + dice.below(u64::from(Op::SEND.0)) as u32,
         flags: dice.scaled(4) as u32,
         slot: dice.scaled(4) as u32,
         other: dice.scaled(4) as u32,

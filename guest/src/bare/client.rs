@@ -174,7 +174,9 @@ fn exchange(batch: &mut [Io<'_>]) {
     let constants: Vec<Vec<u8>> = batch
         .iter()
         .filter_map(|io| match &io.action {
-            Action::Write { from, .. } if is_constant(from) => Some(from.to_vec()),
+            Action::Write { from, .. } | Action::Send { from, .. } if is_constant(from) => {
+                Some(from.to_vec())
+            }
             _ => None,
         })
         .collect();
@@ -188,7 +190,7 @@ fn exchange(batch: &mut [Io<'_>]) {
             _ => &mut [],
         };
         let mut request = raw(&mut io.action, table);
-        if let Action::Write { from, .. } = &io.action
+        if let Action::Write { from, .. } | Action::Send { from, .. } = &io.action
             && is_constant(from)
             && let Some(copy) = copies.next()
         {
@@ -254,7 +256,7 @@ const fn outcome(result: RawResult) -> Result<u64, IoError> {
 const fn is_long(action: &Action<'_>) -> bool {
     match action {
         Action::Read { into, .. } => into.len() as u64 > TRANSFER,
-        Action::Write { from, .. } => from.len() as u64 > TRANSFER,
+        Action::Write { from, .. } | Action::Send { from, .. } => from.len() as u64 > TRANSFER,
         _ => false,
     }
 }
@@ -291,6 +293,20 @@ fn transfer_long(io: &mut Io<'_>) {
                 let [part] = part;
                 done = done.saturating_add(piece.len() as u64);
                 io.outcome = part.outcome.map(|_| done);
+                if part.outcome.is_err() {
+                    return;
+                }
+            }
+        }
+        Action::Send { slot, from } => {
+            for piece in from.chunks(TRANSFER as usize) {
+                let mut part = [Io::new(Action::Send {
+                    slot: *slot,
+                    from: piece,
+                })];
+                exchange(&mut part);
+                let [part] = part;
+                io.outcome = part.outcome;
                 if part.outcome.is_err() {
                     return;
                 }
@@ -375,6 +391,18 @@ fn raw(action: &mut Action<'_>, table: &mut [ExtentRecord]) -> RawRequest {
             other: target.0,
             ..simple(Op::SHARABLE, *source, 0, 0)
         },
+        Action::Receive { slot, into } => {
+            // What is longer than a transfer is received in part, as any of it may be.
+            let most = into.len().min(TRANSFER as usize);
+            let (address, length) = place_mut(into.get_mut(..most).unwrap_or_default());
+            let base = simple(Op::RECEIVE, *slot, 0, length);
+            RawRequest { address, ..base }
+        }
+        Action::Send { slot, from } => {
+            let (address, length) = place(from);
+            let base = simple(Op::SEND, *slot, 0, length);
+            RawRequest { address, ..base }
+        }
         Action::Copy(copy) => copy.to_raw(),
         Action::Compare(compare) => compare.to_raw(),
     }

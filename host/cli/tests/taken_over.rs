@@ -364,6 +364,8 @@ fn long_requests_of_every_kind_end_at_the_deadline() {
         ("Resize with space", with_space, 1),
         ("Report", request(Op::REPORT, 0, 0, 0), 1),
         ("Open", request(Op::OPEN, 0, 0, 5), 256),
+        ("Receive", request(Op::RECEIVE, 0, 0, 4096), 256),
+        ("Send", request(Op::SEND, 1, 0, 4096), 256),
     ];
     let size = instar_abi::encode(&Report::Size(1 << 40)).unwrap();
     let declare = Batch::of(&[
@@ -547,7 +549,7 @@ impl Random {
     fn request(&mut self) -> RawRequest {
         let small = |random: &mut Self| u32::try_from(random.next() % 4).unwrap();
         // Every operation that exists, and one on each side.
-        let op = u32::try_from(self.next() % u64::from(Op::SHARABLE.0 + 2)).unwrap();
+        let op = u32::try_from(self.next() % u64::from(Op::SEND.0 + 2)).unwrap();
         // Those that end the guest end the test of those behind them.
         let op = if op == Op::EXIT.0 || op == Op::WAIT.0 {
             Op::READ.0

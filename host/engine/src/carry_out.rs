@@ -15,7 +15,7 @@ use crate::compare::Compare;
 use crate::copy::{Copy, sharable};
 use crate::file::{Failure, OpenFile, Outcome, to_usize};
 use crate::serve::{Engine, outside};
-use crate::{extents, resize, zero};
+use crate::{extents, resize, stream, zero};
 
 /// What a request that was carried out says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,6 +120,8 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
                 let sharable = sharable(self.file(source)?, self.file(target)?, stop);
                 counted(sharable.map(u64::from))
             }
+            Request::Receive { slot, into } => counted(stream::receive(self.file(slot)?, memory, into, stop)),
+            Request::Send { slot, from } => done(stream::send(self.file(slot)?, memory, from, stop)),
             Request::Advise { slot, offset, length } => done(advise(self.file(slot)?, offset, length)),
             _ => Err(Violation::Other("a request of an unknown kind").into()),
         }
@@ -213,6 +215,8 @@ const fn kind_number(kind: FileKind) -> u32 {
         FileKind::Regular => 0,
         FileKind::Fresh => 1,
         FileKind::Block => 2,
+        // The gate opens none.
+        FileKind::Stream => 3,
     }
 }
 

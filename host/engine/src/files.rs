@@ -22,7 +22,7 @@ use crate::slots::Slots;
 use crate::stop::Stop;
 use crate::storage::Storage;
 use crate::target::{self, TargetOptions};
-use crate::{Failure, OpenFile};
+use crate::{Failure, OpenFile, stream};
 
 /// How files are opened in this run.
 #[derive(Clone, Debug)]
@@ -178,6 +178,17 @@ impl Files {
             self.put(open::read_from(name, fd, None, &stat, kind)?)
         };
         adopted().map_err(|kind| OpenError::new(name, kind))
+    }
+
+    /// Takes a socket that is connected or a pipe that is open, to receive from it and to send to it what it is open for. What comes out
+    /// of it names no file.
+    ///
+    /// # Errors
+    /// In qemu-img's words.
+    pub fn stream(&self, fd: OwnedFd, name: &Path) -> Result<FileFacts, OpenError> {
+        stream::adopted(name, fd)
+            .and_then(|stream| self.put(stream))
+            .map_err(|kind| OpenError::new(name, kind))
     }
 
     /// As [`Files::adopt_source`], for a file that is written to.

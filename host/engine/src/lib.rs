@@ -54,6 +54,7 @@ mod sift;
 mod slots;
 mod stop;
 mod storage;
+mod stream;
 mod sys;
 mod target;
 mod walk;

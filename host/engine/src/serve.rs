@@ -251,6 +251,8 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
             | Request::Flush { slot }
             | Request::Advise { slot, .. }
             | Request::Allocated { slot }
+            | Request::Receive { slot, .. }
+            | Request::Send { slot, .. }
             | Request::Open { namer: slot, .. } => self.file(slot).map(|_| ()),
             Request::Sharable { source, target } => {
                 self.file(source)?;
@@ -277,7 +279,7 @@ impl<M: Deref<Target = GuestMemory> + Send + Sync> Engine<M> {
     /// What is filled for the guest is memory that it may fill itself: its page protection does not hold for us.
     fn check_buffer(&self, request: &Request) -> Result<(), Violation> {
         match *request {
-            Request::Read { into, .. } | Request::Extents { into, .. }
+            Request::Read { into, .. } | Request::Extents { into, .. } | Request::Receive { into, .. }
                 if !self.memory.may_be_written(into.start, into.length) =>
             {
                 let address = BASE.saturating_add(into.start);

@@ -61,6 +61,7 @@ pub const RULES: &[Rule] = &[
     // Reading and writing open files.
     rule(libc::SYS_pread64, "pread64", LANES, "engine: Read, Copy"),
     rule(libc::SYS_pwrite64, "pwrite64", LANES, "engine: Write, Copy, Zero"),
+    rule(libc::SYS_read, "read", LANES, "engine: Receive"),
     rule(
         libc::SYS_preadv2,
         "preadv2",
@@ -315,12 +316,17 @@ pub const RULES: &[Rule] = &[
         ALL,
         "the kernel, after a stop signal",
     ),
-    rule(libc::SYS_poll, "poll", ALL, "sandbox: the confined process's end"),
+    rule(
+        libc::SYS_poll,
+        "poll",
+        ALL,
+        "sandbox: the confined process's end; engine: Receive, Send",
+    ),
     rule(
         libc::SYS_ppoll,
         "ppoll",
         ALL,
-        "sandbox: the confined process's end",
+        "sandbox: the confined process's end; engine: Receive, Send",
     ),
     // Signals.
     rule(
@@ -368,7 +374,7 @@ pub const RULES: &[Rule] = &[
         "raise; a lane's thread says who it is",
     ),
     // Words.
-    rule(libc::SYS_write, "write", ALL, "stdout, stderr"),
+    rule(libc::SYS_write, "write", ALL, "stdout, stderr; engine: Send"),
     rule(libc::SYS_writev, "writev", ALL, "stdout, stderr"),
     // Memory. Never executable, never of a file.
     rule(libc::SYS_brk, "brk", ALL, "malloc"),

@@ -31,6 +31,49 @@ impl GuestMemory {
         })
     }
 
+    /// Reads once from a stream; gives the bytes read, 0 at its end.
+    ///
+    /// # Errors
+    /// Errors of the system; `InvalidInput` if `into` is out of bounds.
+    pub fn receive(&self, stream: BorrowedFd<'_>, into: GuestRange) -> io::Result<usize> {
+        self.once(into, Self::pointer_for_writing, |pointer, length| {
+            // SAFETY: `pointer` is good for `length` bytes; the kernel writes them past Rust, which holds no reference.
+            unsafe { libc::read(stream.as_raw_fd(), pointer.cast(), length) }
+        })
+    }
+
+    /// Writes once to a stream; gives the bytes written.
+    ///
+    /// # Errors
+    /// Errors of the system; `InvalidInput` if `from` is out of bounds.
+    pub fn send(&self, stream: BorrowedFd<'_>, from: GuestRange) -> io::Result<usize> {
+        self.once(from, Self::pointer, |pointer, length| {
+            // SAFETY: `pointer` is good for `length` bytes; the kernel reads them past Rust, which holds no reference.
+            unsafe { libc::write(stream.as_raw_fd(), pointer.cast(), length) }
+        })
+    }
+
+    /// One call that moves bytes, made again for as long as it is interrupted before the first. (It never waits, so it is not for long.)
+    fn once(
+        &self,
+        range: GuestRange,
+        place: impl Fn(&Self, u64, usize) -> Result<*mut u8, OutOfBounds>,
+        call: impl Fn(*mut u8, usize) -> isize,
+    ) -> io::Result<usize> {
+        let length = usize::try_from(range.length).map_err(|_| OutOfBounds {
+            at: range.start,
+            length: range.length,
+        })?;
+        let pointer = place(self, range.start, length)?;
+        loop {
+            match usize::try_from(call(pointer, length)) {
+                Ok(moved) => return Ok(moved.min(length)),
+                Err(_) if interrupted() => {}
+                Err(_) => return Err(io::Error::last_os_error()),
+            }
+        }
+    }
+
     fn transfer(
         &self,
         range: GuestRange,

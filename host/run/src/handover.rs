@@ -91,7 +91,7 @@ mod tests {
     /// Every operation that there is and one on each side, on both files of the run and on one that is not open.
     fn forged() -> impl Iterator<Item = RawRequest> {
         let places = [(0, HEAP), (1, SECRETS), (7, HEAP)];
-        (0..=Op::SHARABLE.0 + 1).flat_map(move |op| {
+        (0..=Op::SEND.0 + 1).flat_map(move |op| {
             places.map(|(slot, address)| RawRequest {
                 op,
                 slot,

@@ -637,7 +637,7 @@ impl Random {
         let small = |random: &mut Self| u32::try_from(random.next() % 5).unwrap();
         RawRequest {
             // Every operation that exists, and one on each side.
-            op: u32::try_from(self.next() % u64::from(Op::SHARABLE.0 + 2)).unwrap(),
+            op: u32::try_from(self.next() % u64::from(Op::SEND.0 + 2)).unwrap(),
             flags: small(self),
             slot: small(self),
             other: small(self),

@@ -208,6 +208,8 @@ pub(super) fn check(io: &Io<'_>, stage: Stage) -> Outcome<()> {
         | Action::Advise { slot, .. }
         | Action::Compare(CompareRange { slot, .. })
         | Action::Allocated { slot }
+        | Action::Receive { slot, .. }
+        | Action::Send { slot, .. }
         | Action::Sharable { target: slot, .. } => slot,
     };
     io.outcome.map(|_| ()).map_err(|error| Failure {

@@ -152,7 +152,9 @@ impl Watch for Record {
             | Action::Advise { .. }
             | Action::Compare(_)
             | Action::Allocated { .. }
-            | Action::Sharable { .. } => return,
+            | Action::Sharable { .. }
+            | Action::Receive { .. }
+            | Action::Send { .. } => return,
         };
         self.0.lock().unwrap().push((slot, event));
     }

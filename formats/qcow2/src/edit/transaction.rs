@@ -352,7 +352,7 @@ impl<'h> Grow<'h> {
     pub(super) fn zero(&mut self, range: Range<u64>) -> Result<()> {
         // What lies behind the end of the file comes into being as zeros.
         let end = match self.look.file.kind() {
-            FileKind::Block => range.end,
+            FileKind::Block | FileKind::Stream => range.end,
             FileKind::Regular | FileKind::Fresh => range.end.min(self.look.file.size()),
         };
         let bytes = end.saturating_sub(range.start);

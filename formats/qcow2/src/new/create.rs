@@ -224,12 +224,12 @@ pub(crate) fn prepare_file<'h>(
 ) -> Result<(File<'h>, Mark)> {
     let mark = match file.kind() {
         FileKind::Fresh => Mark::Fresh,
-        FileKind::Regular | FileKind::Block => Mark::InPlace,
+        FileKind::Regular | FileKind::Block | FileKind::Stream => Mark::InPlace,
     };
     match file.kind() {
         FileKind::Fresh => {}
         FileKind::Regular => file.resize(0, Preallocate::Off)?,
-        FileKind::Block => file.zero(0, layout.cluster(), ZeroHow::Keep)?,
+        FileKind::Block | FileKind::Stream => file.zero(0, layout.cluster(), ZeroHow::Keep)?,
     }
     file.write(0, &compose::incomplete(options, layout)?)?;
     if mark == Mark::InPlace {

@@ -319,7 +319,7 @@ impl<'h, 's> Plan<'h, 's> {
                 let length = self.size.saturating_sub(self.old);
                 self.data.zero(self.old, length, ZeroHow::Keep)
             }
-            FileKind::Block => Ok(()),
+            FileKind::Block | FileKind::Stream => Ok(()),
             FileKind::Regular | FileKind::Fresh => {
                 set_length(&self.data, self.size, reservation(to.preallocation), b"")
             }
