@@ -6,7 +6,7 @@
 //! Deflate is zlib-rs throughout: twice as fast as C zlib, and it honours the 4 KiB window that qcow2 readers expect.
 //! Zstandard is the C library: it is contained by the sandbox like everything else here. bzip2, LZFSE and ADC are our own, since no
 //! crate without the standard library decodes them from slice to slice; LZMA is the crate lzma-rust2, in a container of our own that
-//! bounds its dictionary.
+//! bounds its dictionary. Whole files, as `gzip`, `xz` and `zstd` write them, are decoded in pieces by an [`Unpacker`].
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![deny(
@@ -26,12 +26,14 @@ mod encode;
 mod lzfse;
 mod lzvn;
 mod noise;
+mod stream;
 mod xxh64;
 mod xz;
 
 pub use decode::Decoder;
 pub use digest::{DIGEST_BYTES, Digest, digest};
 pub use encode::Encoder;
+pub use stream::{Packing, Step, Trouble, Unpacker};
 
 /// The stream is damaged, or gives another number of bytes than it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
