@@ -230,6 +230,8 @@ pub struct Source {
     pub encrypt: Encryption,
     /// The file of its header, if that is another one: `header`.
     pub header: Option<Slot>,
+    /// An empty file for what must be read from any place, if its own file can only be read from the front: it is packed, or a stream.
+    pub spool: Option<Slot>,
 }
 
 /// What the user says of the encryption inside an image.
@@ -260,6 +262,7 @@ impl Source {
                 key: None,
             },
             header: None,
+            spool: None,
         }
     }
 
@@ -367,6 +370,8 @@ pub struct Convert {
     pub offload: bool,
     /// `--range`: only this part is copied, into an existing raw target.
     pub range: Option<CopiedRange>,
+    /// The stream to which the new image goes: a raw disk as it is read, any other image from the target's file once it is complete.
+    pub sent_to: Option<Slot>,
 }
 
 /// A part of a disk, and where it goes.
@@ -434,6 +439,8 @@ pub struct Dd {
     pub count: Option<u64>,
     /// `skip`, blocks.
     pub skip: u64,
+    /// As for `convert`.
+    pub sent_to: Option<Slot>,
 }
 
 /// `map`.

@@ -122,6 +122,18 @@ impl<'h> File<'h> {
         Ok(read)
     }
 
+    /// Reads what comes next in a file of which `offset` bytes were read so far, from its first one on; 0 at its end.
+    pub fn read_on(&self, offset: u64, into: &mut [u8]) -> Result<usize> {
+        if self.kind() != FileKind::Stream {
+            return self.read(offset, into);
+        }
+        let slot = self.slot();
+        let mut io = [Io::new(Action::Receive { slot, into })];
+        self.host.submit(&mut io);
+        let [io] = io;
+        crate::to_usize(io.outcome.map_err(|error| error.fault(slot))?)
+    }
+
     /// Fills `into`.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use instar_abi::Format;
 
 use crate::mutate::{self, Blind};
-use crate::oracles::{change, convert, engine, image, report, request, vhd, window, words};
+use crate::oracles::{change, convert, engine, image, packed, report, request, vhd, window, words};
 use crate::{Dice, repair, seeds};
 
 /// Something that is searched.
@@ -79,6 +79,7 @@ pub static TARGETS: &[Target] = &[
         seeds: window::seeds,
         mutate: window::mutate,
     },
+    text!("packed", packed::judge, packed::seeds),
     text!("vhd_size", vhd::judge, vhd::seeds),
     Target {
         name: "request",

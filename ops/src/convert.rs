@@ -10,6 +10,7 @@ use crate::chain::Chain;
 use crate::copier::{self, Ground, Offload, Sharing, Work};
 use crate::formats;
 use crate::leaves::Hashing;
+use crate::outflow;
 use crate::session::{At, Outcome, Session};
 use crate::source::Source;
 
@@ -30,14 +31,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         offset: shift,
         length,
         target: start,
-    } = match job.range {
-        None => CopiedRange {
-            offset: 0,
-            length: size,
-            target: 0,
-        },
-        Some(range) => within(range, size, &job.target).at(Stage::Other)?,
-    };
+    } = copied(job, size).at(Stage::Other)?;
     let end = start.saturating_add(length);
     let stage = if job.target.existing {
         Stage::OpenTarget
@@ -45,6 +39,9 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         Stage::Create
     };
     formats::fillable(&job.target, end).at(Stage::OpenTarget)?;
+    if let (Some(stream), Create::Raw(_)) = (job.sent_to, &job.target.create) {
+        return outflow::raw(session.host, source, (shift, length), stream);
+    }
     // Until that is said, no target grows.
     session.host.report(&Report::Size(end));
     let described = described(session, job, &source);
@@ -83,10 +80,22 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         hashing: hashing.transpose().at(Stage::Other)?,
     };
     copier::run(session.host, work)?;
+    outflow::finished(session, job.target.slot, job.sent_to)?;
     Ok(Done {
         virtual_size,
         ..Done::default()
     })
+}
+
+/// The part of a disk of `size` bytes that is copied: all of it, unless the job names a range.
+fn copied(job: &Convert, size: u64) -> instar_disk::Result<CopiedRange> {
+    let whole = CopiedRange {
+        offset: 0,
+        length: size,
+        target: 0,
+    };
+    job.range
+        .map_or(Ok(whole), |range| within(range, size, &job.target))
 }
 
 /// The range, if `size` bytes have it and the target can take it.

@@ -5,12 +5,13 @@
 use alloc::vec::Vec;
 
 use instar_abi::Report;
-use instar_abi::job::Dd;
+use instar_abi::job::{Create, Dd};
 use instar_abi::report::{Done, Stage};
 use instar_disk::FileKind;
 
 use crate::copier::{self, Ground, Offload, Work};
 use crate::formats;
+use crate::outflow;
 use crate::session::{At, Outcome, Session};
 use crate::source::Source;
 
@@ -19,6 +20,14 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
     let source = Source::open(session, core::slice::from_ref(&job.source))?;
     let window = Window::of(source.size(), job);
     formats::fillable(&job.target, window.length).at(Stage::OpenTarget)?;
+    if let (Some(stream), Create::Raw(_)) = (job.sent_to, &job.target.create) {
+        let part = (window.shift, window.length);
+        let done = outflow::raw(session.host, source, part, stream)?;
+        return Ok(Done {
+            skipped_past_end: window.skipped_past_end,
+            ..done
+        });
+    }
     // Until that is said, no target grows.
     session.host.report(&Report::Size(window.length));
     let target = formats::create(session, &job.target, window.length, false, None).at(Stage::Create)?;
@@ -51,6 +60,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Dd) -> Outcome<Done> {
         hashing: None,
     };
     copier::run(session.host, work)?;
+    outflow::finished(session, job.target.slot, job.sent_to)?;
     Ok(Done {
         virtual_size,
         skipped_past_end,
@@ -110,6 +120,7 @@ mod tests {
                 block_size,
                 count,
                 skip,
+                sent_to: None,
             },
         );
         (shift, length, skipped_past_end)

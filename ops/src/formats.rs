@@ -58,6 +58,12 @@ pub(crate) fn claims(file: &File<'_>, head: &[u8]) -> Result<Vec<Format>> {
     Ok(formats)
 }
 
+/// Whether what begins with `head` bears the mark of a format. (A seekable zstd, which is one, is a file and not in one.)
+pub(crate) fn is_marked(head: &[u8]) -> bool {
+    let marks = PROBES.iter().filter(|(format, _)| *format != Format::Zst);
+    marks.into_iter().any(|(_, probe)| probe(head))
+}
+
 /// Opens `file` as an image of `format`.
 ///
 /// # Errors

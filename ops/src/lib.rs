@@ -40,6 +40,7 @@ mod copier;
 mod create;
 mod dd;
 mod detect;
+mod flow;
 mod formats;
 mod info;
 mod keys;
@@ -50,6 +51,8 @@ mod map;
 mod marks;
 mod measure;
 mod naming;
+mod outflow;
+mod pass;
 mod rebase;
 mod rehearsal;
 mod resize;
@@ -57,6 +60,8 @@ mod safety;
 mod session;
 mod snapshots;
 mod source;
+mod spool;
+mod through;
 mod tree;
 mod within;
 mod zero;
@@ -68,13 +73,21 @@ use instar_abi::report::Done;
 use instar_abi::{Job, NamedSecret, Report};
 use instar_disk::Host;
 
+use within::Entered;
+
 /// Does what `job` says and reports how it went; [`Report::Done`] or [`Report::Failed`] is the last report.
 /// `secrets` unlock images, and are gone before any other byte of an image is looked at.
 pub fn run(host: &dyn Host, job: &Job, secrets: Vec<NamedSecret>) {
     let outcome = if within::is_needed(job) {
-        within::Within::new(host, job).and_then(|(within, job)| {
-            let session = session::Session::new(&within, &job).with_starts(within.starts());
-            unlocked(session, secrets)
+        within::Within::enter_all(host, job).and_then(|entered| match entered {
+            Entered::Done(done) => Ok(done),
+            Entered::Inside(within, _) if within.is_outside() => {
+                unlocked(session::Session::new(host, job), secrets)
+            }
+            Entered::Inside(within, job) => {
+                let session = session::Session::new(&within, &job).with_starts(within.starts());
+                unlocked(session, secrets)
+            }
         })
     } else {
         unlocked(session::Session::new(host, job), secrets)

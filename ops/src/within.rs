@@ -5,21 +5,29 @@
 //!                    │   what the image is read from  │
 //!                    0 ────────────────────────────  size
 //! ```
+//!
+//! What can only be read from the front is a part of the temporary file that it was put into.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU32;
 
 use instar_abi::job::{Source, Window};
-use instar_abi::report::Stage;
+use instar_abi::report::{Done, Failure, Stage};
 use instar_abi::{Job, Report};
-use instar_disk::{Action, Fault, FileFacts, Host, Io, Result, Role, Slot, align_up, fault, to_usize};
+use instar_disk::{
+    Action, Fault, FileFacts, FileKind, Host, Io, Result, Role, Slot, align_up, fault, to_usize,
+};
 
 use crate::session::{At, Outcome};
+use crate::{spool, through};
 
 /// A part of a file.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     slot: Slot,
+    /// The file that it is read from: itself, or a temporary one.
+    of: Slot,
     start: u64,
     size: u64,
 }
@@ -34,19 +42,47 @@ impl<'h> Within<'h> {
     /// The host and the job as they look from inside the parts that the job names.
     ///
     /// # Errors
-    /// A part that does not lie in its file.
-    pub(crate) fn new(host: &'h dyn Host, job: &Job) -> Outcome<(Self, Job)> {
+    /// A part that does not lie in its file; a file that cannot be unpacked.
+    pub(crate) fn enter_all(host: &'h dyn Host, job: &Job) -> Outcome<Entered<'h>> {
         let mut within = Self {
             host,
             parts: Vec::new(),
         };
         let mut job = job.clone();
-        for (index, source) in (0..).zip(job.verb.sources()) {
-            within
-                .enter(source, &mut job.files)
-                .at(Stage::OpenSource(index))?;
+        let as_it_was = job.clone();
+        for (index, source) in (0..).zip(as_it_was.verb.sources()) {
+            let stage = Stage::OpenSource(index);
+            if let Some(mut flow) = spool::flow(host, &as_it_was, source).at(stage)? {
+                if let Some(done) = through::run(host, &as_it_was, &mut flow)? {
+                    return Ok(Entered::Done(done));
+                }
+                let size = spool::fill(host, &as_it_was, source, &mut flow).at(stage)?;
+                within.put(source, size, &mut job.files);
+                let fault = Fault::new(fault::stream::SPOOLED).in_file(source.slot);
+                host.report(&Report::Warning(Failure { stage, fault }));
+            }
+            within.enter(source, &mut job.files).at(stage)?;
         }
-        Ok((within, job))
+        Ok(Entered::Inside(within, Box::new(job)))
+    }
+
+    /// Notes that the file of `source` is in its temporary file, where it has so many bytes.
+    fn put(&mut self, source: &Source, size: u64, files: &mut [FileFacts]) {
+        let Some(spool) = source.spool else { return };
+        for facts in files.iter_mut().filter(|facts| facts.slot == source.slot) {
+            (facts.size, facts.kind) = (size, FileKind::Regular);
+        }
+        self.parts.push(Part {
+            slot: source.slot,
+            of: spool,
+            start: 0,
+            size,
+        });
+    }
+
+    /// Whether nothing differs from what the host shows.
+    pub(crate) const fn is_outside(&self) -> bool {
+        self.parts.is_empty()
     }
 
     /// Where the parts begin in their files.
@@ -63,11 +99,15 @@ impl<'h> Within<'h> {
                 let (start, size) =
                     resolve(&source.inside, facts.size).map_err(|fault| fault.in_file(facts.slot))?;
                 facts.size = size;
-                self.parts.push(Part {
-                    slot: facts.slot,
-                    start,
-                    size,
-                });
+                match self.parts.iter_mut().find(|part| part.slot == facts.slot) {
+                    Some(part) => (part.start, part.size) = (start, size),
+                    None => self.parts.push(Part {
+                        slot: facts.slot,
+                        of: facts.slot,
+                        start,
+                        size,
+                    }),
+                }
             }
             layer = source.below.given();
         }
@@ -78,9 +118,11 @@ impl<'h> Within<'h> {
         self.parts.iter().find(|part| part.slot == slot).copied()
     }
 
-    fn moved(&self, slot: Slot, offset: u64) -> u64 {
-        self.part(slot)
-            .map_or(offset, |part| part.start.saturating_add(offset))
+    /// The place of a byte: its file and its offset there.
+    fn moved(&self, slot: Slot, offset: u64) -> (Slot, u64) {
+        self.part(slot).map_or((slot, offset), |part| {
+            (part.of, part.start.saturating_add(offset))
+        })
     }
 
     /// The same request as the host understands it. Only what is read can be a part of a file.
@@ -92,23 +134,29 @@ impl<'h> Within<'h> {
                     let room = part.size.saturating_sub(*offset);
                     let length = to_usize(room).unwrap_or(usize::MAX).min(into.len());
                     *offset = part.start.saturating_add((*offset).min(part.size));
+                    *slot = part.of;
                     *into = core::mem::take(into).get_mut(..length).unwrap_or_default();
                 }
             }
-            Action::Copy(copy) => copy.source_offset = self.moved(copy.source, copy.source_offset),
+            Action::Copy(copy) => {
+                (copy.source, copy.source_offset) = self.moved(copy.source, copy.source_offset);
+            }
+            Action::Allocated { slot } => (*slot, _) = self.moved(*slot, 0),
+            Action::Sharable { source, .. } => (*source, _) = self.moved(*source, 0),
             Action::Extents {
                 slot, offset, length, ..
             } => {
                 if let Some(part) = self.part(*slot) {
                     *length = part.size.saturating_sub(*offset).min(*length);
                     *offset = part.start.saturating_add(*offset);
+                    *slot = part.of;
                 }
             }
-            Action::Advise { slot, offset, .. } => *offset = self.moved(*slot, *offset),
+            Action::Advise { slot, offset, .. } => (*slot, *offset) = self.moved(*slot, *offset),
             Action::Compare(compare) => {
-                compare.offset = self.moved(compare.slot, compare.offset);
+                (compare.slot, compare.offset) = self.moved(compare.slot, compare.offset);
                 if let Some((slot, offset)) = &mut compare.other {
-                    *offset = self.moved(*slot, *offset);
+                    (*slot, *offset) = self.moved(*slot, *offset);
                 }
             }
             _ => {}
@@ -265,12 +313,20 @@ fn resolve(inside: &[Window], size: u64) -> Result<(u64, u64)> {
     Ok((start, size))
 }
 
-/// Whether the job names a part of a file.
+/// Where a job is carried out.
+pub(crate) enum Entered<'h> {
+    /// The host and the job as they look from inside.
+    Inside(Within<'h>, Box<Job>),
+    /// Nowhere: it was done on the way.
+    Done(Done),
+}
+
+/// Whether the job names a part of a file, or a file that may have to be put into a temporary one.
 pub(crate) fn is_needed(job: &Job) -> bool {
     job.verb.sources().into_iter().any(|source| {
         let mut layer = Some(source);
         while let Some(source) = layer {
-            if !source.inside.is_empty() {
+            if !source.inside.is_empty() || source.spool.is_some() {
                 return true;
             }
             layer = source.below.given();

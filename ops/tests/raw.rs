@@ -158,6 +158,7 @@ fn window(from: &Path, to: &Path, block_size: u64, count: Option<u64>, skip: u64
         block_size,
         count,
         skip,
+        sent_to: None,
     });
     assert!(matches!(run(&native, &files, verb), Report::Done(_)));
     fs::read(to).unwrap()

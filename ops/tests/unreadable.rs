@@ -66,6 +66,7 @@ fn a_bad_sector_is_a_failure_to_read_at_its_place() {
                     block_size: 512,
                     count: None,
                     skip: 0,
+                    sent_to: None,
                 }),
                 _ => Verb::Convert(job),
             };

@@ -20,6 +20,7 @@ pub mod qcow2_write;
 pub mod qed;
 pub mod resize;
 pub mod safety;
+pub mod stream;
 pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
@@ -125,6 +126,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     qed::TABLE,
     resize::TABLE,
     safety::TABLE,
+    stream::TABLE,
     vdi::TABLE,
     vhd::TABLE,
     vhdx::TABLE,

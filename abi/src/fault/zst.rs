@@ -4,7 +4,7 @@ super::faults! {
     /// Another magic.
     MAGIC = 0x1c00, "Image not in zst format";
     /// There are frames, and no table.
-    NOT_SEEKABLE = 0x1c01, "the file has no seek table at its end, so that it can only be decompressed from its start: do so with zstd -d, or compress the disk again into the seekable format";
+    NOT_SEEKABLE = 0x1c01, "the file has no seek table at its end, so that it can only be unpacked from its start: leave out -f zst, or compress the disk again into the seekable format";
     /// The end of the file is no seek table. Numbers: entries, descriptor.
     FOOTER = 0x1c02, "the seek table at the end of the file is damaged: {0} frames, descriptor {1}";
     /// Frames are larger than that, or smaller. Numbers: where the frame is, its bytes, bytes that it decodes to.

@@ -197,6 +197,7 @@ impl Look {
             block_size,
             count,
             skip,
+            sent_to: None,
         };
         let files = [self.files.as_slice(), &[target]].concat();
         let ran = run(&self.memory, &files, Verb::Dd(dd), self.bounds);

@@ -38,6 +38,7 @@ pub fn judge(input: &[u8]) {
             block_size,
             count,
             skip,
+            sent_to: None,
         }),
         Bounds::default(),
     );

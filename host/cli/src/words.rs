@@ -57,6 +57,11 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
     let fault = &failure.fault;
     let why = self::fault(fault);
     let mut text = match failure.stage {
+        Stage::OpenSource(index) if fault.code == fault::stream::SPOOLED => {
+            let mut text = b"'".to_vec();
+            given(scene, index).put(&mut text);
+            [&text, b"' ".as_slice(), why.as_bytes()].concat()
+        }
         Stage::OpenSource(index) => could_not_open(&given(scene, index), &beside(fault, &why, scene)),
         Stage::OpenBacking(slot) => backing(slot, fault, &why, scene),
         Stage::LoadSnapshot => [b"Failed to load snapshot: ", why.as_bytes()].concat(),
@@ -109,6 +114,17 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
         text.extend_from_slice(b"]?");
     }
     text
+}
+
+/// The line of a warning. Who expects the reference tool is not told of what is no danger to anybody.
+#[must_use]
+pub fn warning(failure: &Failure, scene: &dyn Scene, program: &Program) -> Vec<u8> {
+    let head: &[u8] = match failure.fault.code {
+        fault::stream::SPOOLED if program.is_reference() => return Vec::new(),
+        fault::stream::SPOOLED => b"note: ",
+        _ => b"warning: ",
+    };
+    program.message(&[head, &self::failure(failure, scene)].concat())
 }
 
 /// What a check found, each on a line of its own.

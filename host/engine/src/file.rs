@@ -58,6 +58,10 @@ pub(crate) enum Access {
     Write {
         limit: u64,
     },
+    /// The same, for a file that is gone with the run: it is nobody's target.
+    Spool {
+        limit: u64,
+    },
 }
 
 /// An open file.
@@ -155,7 +159,7 @@ impl OpenFile {
             slot,
             size: self.size,
             kind: self.kind,
-            writable: self.is_target(),
+            writable: self.access != Access::Read,
             busy: self.busy,
             called_dmg: self.is_called_dmg(),
         }
@@ -209,6 +213,8 @@ impl OpenFile {
     pub(crate) fn writable_to(&self, end: u64) -> Outcome<Change<'_>> {
         match self.access {
             Access::Read => Err(Errno::BADF.into()),
+            Access::Spool { limit } if end > limit => Err(Failure::REFUSED_OUTPUT),
+            Access::Spool { .. } => Ok(self.state.pending.change()),
             Access::Write { limit } if end > limit.min(self.farthest()) => Err(Failure::REFUSED_OUTPUT),
             Access::Write { .. } => {
                 self.state.touched.store(true, Ordering::Relaxed);

@@ -22,7 +22,7 @@ use crate::slots::Slots;
 use crate::stop::Stop;
 use crate::storage::Storage;
 use crate::target::{self, TargetOptions};
-use crate::{Failure, OpenFile, stream};
+use crate::{Failure, OpenFile, spool, stream};
 
 /// How files are opened in this run.
 #[derive(Clone, Debug)]
@@ -39,6 +39,10 @@ pub struct Options {
     pub busy_layers: bool,
     /// Take advisory locks on what is read; `-U` does not. What is written is always locked.
     pub lock: bool,
+    /// The file beside which temporary files are made, if that can be done there.
+    pub spools_beside: Option<PathBuf>,
+    /// No byte past this one is written to a temporary file.
+    pub spool_limit: u64,
 }
 
 impl Default for Options {
@@ -50,6 +54,8 @@ impl Default for Options {
             key: None,
             busy_layers: false,
             lock: true,
+            spools_beside: None,
+            spool_limit: u64::MAX,
         }
     }
 }
@@ -65,6 +71,9 @@ pub struct Files {
     births: Mutex<Vec<(Slot, Birth)>>,
     directories: Directories,
     pub(crate) provenance: Mutex<Provenance>,
+    /// The directory in which temporary files are made, if that can be done there.
+    spools_in: Option<PathBuf>,
+    spool_limit: u64,
 }
 
 /// What the host knows of an open file.
@@ -125,6 +134,8 @@ impl Files {
             births: Mutex::new(Vec::new()),
             directories: Directories::default(),
             provenance: Mutex::default(),
+            spools_in: options.spools_beside.as_deref().map(around),
+            spool_limit: options.spool_limit,
         })
     }
 
@@ -142,6 +153,16 @@ impl Files {
     /// In qemu-img's words.
     pub fn shared_source(&self, path: &Path) -> Result<FileFacts, OpenError> {
         self.source_locked(path, false, false)
+    }
+
+    /// Makes an empty temporary file for the guest to write to, up to that byte, and to read.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn spool(&self, limit: u64) -> Result<FileFacts, OpenError> {
+        let file = spool::make(self.spools_in.as_slice(), limit.min(self.spool_limit))?;
+        let name = file.name.clone();
+        self.put(file).map_err(|kind| OpenError::new(&name, kind))
     }
 
     /// Takes the locks of a source that was opened without: for verbs that lock by what the image turns out to be.
@@ -471,6 +492,14 @@ fn adoptable(fd: &OwnedFd, to_write: bool) -> Result<Stat, OpenErrorKind> {
         return Err(OpenErrorKind::Open(Errno::INVAL));
     }
     fstat(fd).map_err(OpenErrorKind::Open)
+}
+
+/// The directory in which a file is.
+fn around(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }
 
 /// Each handle once, in the order in which they come.

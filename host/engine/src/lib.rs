@@ -52,6 +52,7 @@ mod scan;
 mod serve;
 mod sift;
 mod slots;
+mod spool;
 mod stop;
 mod storage;
 mod stream;

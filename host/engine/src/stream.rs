@@ -32,6 +32,8 @@ pub(crate) fn adopted(name: &Path, fd: OwnedFd) -> Result<OpenFile, OpenErrorKin
             openat(rustix::fs::CWD, open::own_path(fd.as_fd()), flags, Mode::empty())
                 .map_err(OpenErrorKind::Open)?
         }
+        // Of a file, only the end that is written to: what is sent goes where the last writer stopped.
+        FileType::RegularFile if flags.contains(OFlags::WRONLY) || flags.contains(OFlags::APPEND) => fd,
         _ => return Err(OpenErrorKind::Kind),
     };
     open::read_from(name, fd, None, &stat, FileKind::Stream)

@@ -78,14 +78,18 @@ impl Cause {
     }
 
     fn of_fault(found: &Fault) -> Self {
-        use fault::{bitmap, check, core, resize};
+        use fault::{bitmap, check, core, resize, stream};
         match found.code {
-            core::IO | resize::FILE | resize::RESERVE | resize::ZEROS | check::REPAIR_DIRTY => {
-                Self::of_system(i32::try_from(found.numbers[0]).ok())
-            }
+            core::IO
+            | stream::SPOOL
+            | resize::FILE
+            | resize::RESERVE
+            | resize::ZEROS
+            | check::REPAIR_DIRTY => Self::of_system(i32::try_from(found.numbers[0]).ok()),
             code if RULES.contains(&code) => Self::Refused,
             code if REQUESTS.contains(&code) => Self::Arguments,
             core::REFUSED_LOCK => Self::Busy,
+            stream::WINDOW => Self::Refused,
             core::INTERNAL => Self::Sandbox,
             bitmap::INCONSISTENT | resize::BITMAP_INCONSISTENT | resize::BLOCK_PLACE => Self::Image,
             FaultCode(code) if OF_CHANGES.iter().any(|range| range.contains(&code)) => Self::Arguments,
@@ -113,12 +117,18 @@ impl Cause {
     pub fn of_refusal(why: &Refusal) -> Self {
         match why {
             Refusal::File(error) => Self::of_open(error),
+            Refusal::Input(error) => Self::of_system(error.raw_os_error()),
             Refusal::DataUntrusted(_) | Refusal::DataElsewhere(_) => Self::Refused,
             Refusal::NotAFile(_)
             | Refusal::NotADevice(_)
             | Refusal::ReadOnly
             | Refusal::Shared
             | Refusal::Part
+            | Refusal::Terminal
+            | Refusal::Begun(_)
+            | Refusal::InputTwice
+            | Refusal::InputChanged
+            | Refusal::OutputTerminal
             | Refusal::Apart => Self::Arguments,
         }
     }

@@ -1,10 +1,16 @@
 //! Opening images to read them.
 
 use instar_abi::job::{Below as JobBelow, SnapshotName, Source};
-use instar_abi::{FileFacts, ImageText, Slot};
+use instar_abi::{FileFacts, FileKind, ImageText, Slot};
 use instar_engine::{Cache, Files, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions, Wishes};
 
-use crate::{Below, Error, Image, Policy, Refusal};
+use crate::{Below, Error, Image, Policy, Refusal, input};
+
+/// Bytes that one byte is unpacked to at most: a block of zstd, 128 KiB of one byte, has four. A guest that has been taken over fills no
+/// disk out of a small file.
+const UNPACKED: u64 = 32 << 10;
+/// What a file has room for beside that. Ours.
+const FIRST: u64 = 1 << 20;
 
 impl Policy {
     /// No files yet. They are opened as `options` say, and what images name is opened by the rules of the policy.
@@ -20,6 +26,7 @@ impl Policy {
             },
             allow: self.allow_dirs.clone(),
             untrusted: self.untrusted_dirs.clone(),
+            spool_limit: self.max_output.unwrap_or(u64::MAX).min(self.largest()),
             ..options
         };
         Files::new(&options).map_err(Error::Directory)
@@ -61,7 +68,35 @@ impl Image {
         let opened = self.open(files, direct, true);
         let (facts, busy) = opened.map_err(|why| self.refused(why))?;
         let source = self.described(files, facts, snapshot)?;
-        Ok((facts, Source { busy, ..source }))
+        let spool = self.spool(files, facts)?;
+        Ok((
+            facts,
+            Source {
+                busy,
+                spool,
+                ..source
+            },
+        ))
+    }
+
+    /// A temporary file for what can only be read from its front: a stream, and a packed file, which a file may be whose format the user
+    /// does not name.
+    ///
+    /// # Errors
+    /// [`Error::Image`]
+    pub fn spool(&self, files: &Files, facts: FileFacts) -> Result<Option<Slot>, Error> {
+        let may_be_packed = facts.kind == FileKind::Regular && self.format.is_none();
+        if facts.kind != FileKind::Stream && !may_be_packed {
+            return Ok(None);
+        }
+        let limit = match facts.kind {
+            FileKind::Stream => u64::MAX,
+            _ => facts.size.saturating_mul(UNPACKED).saturating_add(FIRST),
+        };
+        let spool = files
+            .spool(limit)
+            .map_err(|why| self.refused(Refusal::File(why)))?;
+        Ok(Some(spool.slot))
     }
 
     /// The job's view of it, once it is open. Layers below it that the caller named are opened, too.
@@ -119,6 +154,9 @@ impl Image {
 
     /// Opens it, and says whether another process writes to it: an error, unless it `may_be_busy`.
     fn open(&self, files: &Files, direct: bool, may_be_busy: bool) -> Result<(FileFacts, bool), Refusal> {
+        if self.is_input {
+            return Ok((input::open(files, !self.share)?, false));
+        }
         let shared = || files.shared_source(&self.path).map_err(Refusal::File);
         let (facts, busy) = if self.share {
             (shared()?, false)

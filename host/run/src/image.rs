@@ -14,6 +14,8 @@ pub struct Image {
     pub given: OsString,
     /// Where its file is.
     pub path: PathBuf,
+    /// It is what comes in by standard input, and has no path.
+    pub is_input: bool,
     /// Its format, unless it is to be detected.
     pub format: Option<Format>,
     /// What its file must be.
@@ -87,6 +89,18 @@ impl Protocol {
 pub enum Refusal {
     /// Its file cannot be opened.
     File(OpenError),
+    /// It is standard input, and the system does not say what that is.
+    Input(std::io::Error),
+    /// It is standard input, and that is a terminal.
+    Terminal,
+    /// It is standard input, of which so many bytes were read before.
+    Begun(u64),
+    /// It is standard input, which is another image of the run already.
+    InputTwice,
+    /// It is standard input, and is to be changed.
+    InputChanged,
+    /// It is standard output, and that is a terminal.
+    OutputTerminal,
     /// Its file is a device.
     NotAFile(PathBuf),
     /// Its file is not a device.

@@ -6,13 +6,21 @@ use instar_abi::job::{Bounds, Job, Seed, Verb};
 use crate::{Policy, UNTRUSTED_SIZE};
 
 impl Policy {
+    /// The largest virtual size of an image.
+    pub(crate) fn largest(&self) -> u64 {
+        let cap = match self.untrusted {
+            true => UNTRUSTED_SIZE,
+            false => Bounds::default().virtual_size,
+        };
+        self.max_size.unwrap_or(cap)
+    }
+
     /// The job for `verb` on `files`. `seed` is asked for where identifiers or times are made.
     pub fn job(&self, verb: Verb, files: Vec<FileFacts>, seed: impl FnOnce() -> Seed) -> Job {
         let default = Bounds::default();
-        let untrusted_cap = if self.untrusted || matches!(verb, Verb::Safety(_)) {
-            UNTRUSTED_SIZE
-        } else {
-            default.virtual_size
+        let largest = match verb {
+            Verb::Safety(_) => self.max_size.unwrap_or(UNTRUSTED_SIZE),
+            _ => self.largest(),
         };
         // For what is written, and for what an image that is walked through must not be able to foresee.
         let seed = match verb {
@@ -24,7 +32,7 @@ impl Policy {
             files,
             bounds: Bounds {
                 chain_depth: self.max_chain,
-                virtual_size: self.max_size.unwrap_or(untrusted_cap),
+                virtual_size: largest,
                 untrusted: self.untrusted,
                 // Who bounds the output need not guess at what a sound image may come to.
                 amplification: self.max_output.map_or(default.amplification, |_| u64::MAX),

@@ -39,6 +39,9 @@ impl Image {
     /// # Errors
     /// [`Error::Image`]
     pub fn writable(&self) -> Result<(), Error> {
+        if self.is_input {
+            return Err(self.refused(Refusal::InputChanged));
+        }
         if self.read_only {
             return Err(self.refused(Refusal::ReadOnly));
         }

@@ -43,6 +43,7 @@ use sift::Carry;
 
 pub(crate) use assemble::{Assembler, Span};
 pub(crate) use plan::{Chunk, Cut, Piece, Plan, Stretching};
+pub(crate) use runs::{Run, cut as cut_runs};
 
 /// A copy: its source, its target and its rules.
 pub(crate) struct Work<'h> {

@@ -13,19 +13,19 @@ use crate::zero::is_zero;
 
 /// A stretch of a buffer that is all data, or all zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(crate) struct Run {
     /// Offset in the target.
-    pub(super) target: u64,
+    pub(crate) target: u64,
     /// Where it starts in the buffer.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     /// Its length in bytes.
-    pub(super) length: usize,
-    pub(super) zero: bool,
+    pub(crate) length: usize,
+    pub(crate) zero: bool,
 }
 
 /// Cuts `length` bytes at `at` of `buffer`, which go to `target`, into runs whose ends are multiples of `granule` in the
 /// target. Without a granule everything is data.
-pub(super) fn cut(
+pub(crate) fn cut(
     buffer: &[u8],
     at: usize,
     length: usize,

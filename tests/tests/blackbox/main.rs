@@ -71,6 +71,7 @@ mod second_opinion;
 mod selftest;
 mod snapshot;
 mod sparse;
+mod streams;
 mod tables;
 mod targets;
 mod trust;

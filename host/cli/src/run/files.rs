@@ -1,5 +1,6 @@
 //! Opening what the user named, and the names by which messages call open files.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use instar_abi::limits::CHAIN_DEPTH;
 use instar_abi::{FileFacts, Slot};
 use instar_engine::{Cache, Files, Options, Policy as GatePolicy, TargetOptions};
 
+use super::output;
 use crate::show::Name;
 use crate::stop::Step;
 use crate::value::cache::CacheMode;
@@ -19,17 +21,29 @@ pub(crate) fn none(policy: &Policy, share: bool) -> Step<Files> {
     none_naming(policy, share, GatePolicy::Beside, false)
 }
 
+/// No files yet; temporary ones are made beside `target`, where that can be done.
+pub(crate) fn none_beside(policy: &Policy, share: bool, target: &OsStr) -> Step<Files> {
+    let files = policy.files(Options {
+        spools_beside: (!output::is_named(target)).then(|| PathBuf::from(target)),
+        ..options(policy, share, GatePolicy::Beside, false)
+    });
+    Ok(files?)
+}
+
 /// No files yet. What images name is opened as `gate` says, or less if the policy is stricter. With `busy_layers`, raw layers are read
 /// even while another process writes to them, as the reference tool does for some verbs.
 pub(crate) fn none_naming(policy: &Policy, share: bool, gate: GatePolicy, busy_layers: bool) -> Step<Files> {
-    let files = policy.files(Options {
+    Ok(policy.files(options(policy, share, gate, busy_layers))?)
+}
+
+fn options(policy: &Policy, share: bool, gate: GatePolicy, busy_layers: bool) -> Options {
+    Options {
         policy: gate,
         key: crate::settings::key_place(policy),
         busy_layers,
         lock: !share,
         ..Options::default()
-    });
-    Ok(files?)
+    }
 }
 
 /// Opens an image that is looked at: its facts, the job's view of it, and its name noted.
@@ -42,6 +56,7 @@ pub(crate) fn looked_at(
 ) -> Step<(FileFacts, Source)> {
     let (facts, source) = place.image().looked_at(files, direct, snapshot)?;
     names.set(facts.slot, place.path.as_bytes());
+    names.spool(&source, place);
     if let (Some(slot), Some(header)) = (source.header, &place.header) {
         names.set(slot, header.path.as_bytes());
     }
@@ -87,6 +102,13 @@ impl Names {
         self.relative |= !name.starts_with(b"/");
         self.first.get_or_insert(slot);
         self.note(slot, Name::given(name));
+    }
+
+    /// Notes that the temporary file of an image is the image, too.
+    pub(crate) fn spool(&mut self, source: &Source, place: &Place) {
+        if let Some(slot) = source.spool {
+            self.note(slot, Name::given(place.path.as_bytes()));
+        }
     }
 
     /// Notes a name that an image led to.

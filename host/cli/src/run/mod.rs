@@ -11,6 +11,7 @@ pub(crate) mod data_file;
 pub(crate) mod files;
 pub(crate) mod instance;
 pub(crate) mod one_image;
+pub(crate) mod output;
 pub(crate) mod progress;
 pub(crate) mod scene;
 pub(crate) mod size;
@@ -65,8 +66,7 @@ pub(crate) fn concluded_by(
     for report in reports {
         match report {
             Report::Warning(failure) => {
-                let text = [b"warning: ".to_vec(), words::failure(failure, scene)].concat();
-                Console::complain(&program.message(&text));
+                Console::complain(&words::warning(failure, scene, program));
             }
             // Of an image that had to be repaired before it was changed.
             Report::Findings(found) => Console::complain(&words::findings(found, program)),

@@ -31,6 +31,11 @@ pub(crate) fn of_sources(
 
 /// Bytes of one source; else why not, as far as that was said.
 fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> Result<u64, String> {
+    if place.is_input() {
+        return Err(
+            "standard input cannot be looked at before it is read; choose a target in one file".to_owned(),
+        );
+    }
     // An instance is given no secrets, and needs none to see what an image says of its size.
     let (verb, member) = if place.is_locked() {
         ("info", "virtual-size")

@@ -180,12 +180,19 @@ impl Place {
         self.key.is_some() || self.encrypt_key.is_some() || below
     }
 
+    /// Whether it is standard input: `-`, and nothing more. A file of that name is `./-`.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        self.given == STREAM && self.path == STREAM && !self.image_opts
+    }
+
     /// What it comes to for a run.
     #[must_use]
     pub fn image(&self) -> Image {
         Image {
             given: self.given.clone(),
             path: PathBuf::from(&self.path),
+            is_input: self.is_input(),
             format: self.format,
             protocol: self.protocol,
             share: self.share,
@@ -217,6 +224,9 @@ impl Place {
         }
     }
 }
+
+/// The name of standard input, and of standard output.
+pub const STREAM: &str = "-";
 
 /// The file that a plain name stands for, `file:` removed.
 ///

@@ -87,6 +87,17 @@ const BELOW: &[u8] = b"Could not open backing file: ";
 pub(crate) fn refusal(why: &Refusal) -> Vec<u8> {
     match why {
         Refusal::File(error) => open(error),
+        Refusal::Input(error) => format!("standard input: {}", system(error)).into_bytes(),
+        Refusal::Terminal => b"standard input is a terminal; pipe an image into it, or write './-' for a file of that name".to_vec(),
+        Refusal::Begun(bytes) => format!(
+            "standard input is a file of which {bytes} bytes have been read already; name the file instead"
+        )
+        .into_bytes(),
+        Refusal::InputTwice => b"standard input is one image, and can be named only once".to_vec(),
+        Refusal::OutputTerminal => {
+            b"standard output is a terminal; pipe it into a program or a file, or write './-' for a file of that name".to_vec()
+        }
+        Refusal::InputChanged => b"standard input can be read but not changed".to_vec(),
         Refusal::NotAFile(path) => requires("file", path, "a regular file"),
         Refusal::NotADevice(path) => {
             requires("host_device", path, "either a character or block device")

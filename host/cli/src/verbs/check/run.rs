@@ -82,10 +82,7 @@ fn said(
     for report in reports {
         let text = match report {
             Report::Findings(found) => words::findings(found, context.program),
-            Report::Warning(failure) => {
-                let words = [b"warning: ".to_vec(), words::failure(failure, scene)].concat();
-                context.program.message(&words)
-            }
+            Report::Warning(failure) => words::warning(failure, scene, context.program),
             Report::Checked(format, checked) => {
                 let mut checked = *checked;
                 if let Some((_, before)) = last {

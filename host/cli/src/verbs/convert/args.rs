@@ -8,6 +8,7 @@ use instar_abi::job::{Algorithm, CopiedRange, CopyBitmaps, SnapshotName};
 use super::range;
 use crate::flags::Id;
 use crate::release::{self, Fact};
+use crate::run::output;
 use crate::stop::{Step, Stop, forbid};
 use crate::value::cache::CacheMode;
 use crate::value::driver::{self, Driver};
@@ -91,6 +92,9 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     }
     args.target = target.ok_or_else(|| Stop::say("Must specify image file name"))?;
     args.sources = operands;
+    if output::is_named(&args.target) {
+        args.check_output()?;
+    }
     Ok(args)
 }
 
@@ -174,6 +178,24 @@ impl Args {
             (
                 self.replace && self.no_create,
                 "--replace has no effect when skipping image creation",
+            ),
+        ])
+    }
+
+    /// What cannot be done where the new image leaves by standard output.
+    fn check_output(&self) -> Step<()> {
+        forbid([
+            (
+                self.no_create,
+                "-n requires a TARGET that exists; standard output ('-') is always new",
+            ),
+            (
+                self.checksum.is_some(),
+                "--checksum prints to standard output, which TARGET ('-') takes; run 'instar checksum' on the source",
+            ),
+            (
+                self.progress == ShowProgress::Yes && !self.quiet,
+                "-p prints to standard output, which TARGET ('-') takes; use --progress=json, which prints to standard error",
             ),
         ])
     }

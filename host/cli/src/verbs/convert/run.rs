@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use instar_abi::Format;
 use instar_abi::job::{self, Create, Source, Target, Verb, VmdkSubformat};
+use instar_abi::{Format, Slot};
 use instar_engine::{Files, TargetOptions};
 
 use super::args::Args;
@@ -14,7 +14,7 @@ use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
 use crate::run::target::{self, NewTarget};
-use crate::run::{Context, concluded, data_file, size};
+use crate::run::{Context, concluded, data_file, output, size};
 use crate::stop::{Step, Stop, forbid};
 use crate::value::cache::CacheMode;
 use crate::value::driver::Driver;
@@ -47,7 +47,7 @@ fn work(
     context: &mut Context<'_>,
 ) -> Step<Option<String>> {
     let guest = Guest::prepare_guarded(context.policy, lanes(args, source_mode))?;
-    let files = files::none(context.policy, args.source.share)?;
+    let files = files::none_beside(context.policy, args.source.share, &args.target)?;
     let mut names = Names::new();
     let (places, sources) = open_sources(args, source_mode, &files, &mut names)?;
     if args.snapshot.is_some() && sources.len() > 1 {
@@ -64,6 +64,7 @@ fn work(
         compress,
         options,
         given,
+        sent_to,
     } = match opened {
         Ok(opened) => opened,
         Err(stop) => {
@@ -90,6 +91,7 @@ fn work(
         range: args.range,
         bitmaps: args.bitmaps(),
         checksum: args.checksum,
+        sent_to,
     });
     let job = context.job(verb, files.facts());
     let ended = guest.run(&job, files, Arc::clone(progress))?;
@@ -134,7 +136,10 @@ fn open_sources(
         let place = args.source.place(name)?;
         let facts = place.image().source(opened, mode.is_direct())?;
         names.set(facts.slot, place.path.as_bytes());
-        sources.push(place.image().described(opened, facts, args.snapshot.clone())?);
+        let mut source = place.image().described(opened, facts, args.snapshot.clone())?;
+        source.spool = place.image().spool(opened, facts)?;
+        names.spool(&source, &place);
+        sources.push(source);
         places.push(place);
     }
     Ok((places, sources))
@@ -149,6 +154,8 @@ struct Writing {
     options: TargetOptions,
     /// Names that a new image is given.
     given: Vec<Given>,
+    /// The stream that it goes to, if it is standard output.
+    sent_to: Option<Slot>,
 }
 
 fn open_target(
@@ -178,7 +185,12 @@ fn open_target(
         size: &mut size,
     };
     // Values are looked at before the backing file is opened, as the image would be made before it.
-    let mut target = new.open(opened, None)?;
+    let (mut target, sent_to) = if output::is_named(&args.target) {
+        let (target, stream) = output::open(&settings, opened)?;
+        (target, Some(stream))
+    } else {
+        (new.open(opened, None)?, None)
+    };
     target.backing = target::backing(opened, names, path, &settings)?;
     let given = target::remember(opened, target.slot, path, &settings);
     let stream = matches!(
@@ -190,6 +202,7 @@ fn open_target(
         compress: args.compress || stream,
         options,
         given,
+        sent_to,
     })
 }
 
@@ -290,6 +303,7 @@ fn open_existing(args: &Args, driver: Step<Driver>, opened: &Files, context: &Co
         compress: args.compress,
         options,
         given: Vec::new(),
+        sent_to: None,
     })
 }
 

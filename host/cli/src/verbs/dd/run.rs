@@ -12,7 +12,7 @@ use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
 use crate::run::target::NewTarget;
-use crate::run::{Context, concluded, size};
+use crate::run::{Context, concluded, output, size};
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
 use crate::value::progress::ShowProgress;
@@ -24,10 +24,13 @@ const CREATING: &str = "error while creating output image";
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let guest = Guest::prepare_guarded(context.policy, instar_run::lanes(None))?;
     let place = args.source.place(&args.input)?;
-    let files = files::none(context.policy, place.share)?;
+    let files = files::none_beside(context.policy, place.share, &args.output)?;
     let facts = place.image().source(&files, false)?;
     let mut names = Names::new();
     names.set(facts.slot, place.path.as_bytes());
+    let mut source = place.image().described(&files, facts, None)?;
+    source.spool = place.image().spool(&files, facts)?;
+    names.spool(&source, &place);
     let settings = Settings::parse(args.target_driver()?, None).map_err(Stop::Message)?;
     let mut size = || {
         let whole = size::of_sources(context, std::slice::from_ref(&place), None)?;
@@ -35,7 +38,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     };
     // The reference tool writes dd's output through the page cache and flushes it at the end.
     let options = files::target_options(CacheMode::Unsafe, context.policy);
-    let target = NewTarget {
+    let new = NewTarget {
         given: &args.output,
         creating: CREATING,
         settings: &settings,
@@ -44,15 +47,21 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
         keeps: false,
         is_filled: true,
         size: &mut size,
-    }
-    .open(&files, None)?;
+    };
+    let (target, sent_to) = if output::is_named(&args.output) {
+        let (target, stream) = output::open(&settings, &files)?;
+        (target, Some(stream))
+    } else {
+        (new.open(&files, None)?, None)
+    };
     names.set(target.slot, args.output.as_bytes());
     let verb = Verb::Dd(job::Dd {
-        source: place.image().described(&files, facts, None)?,
+        source,
         target,
         block_size: args.block_size,
         count: args.count,
         skip: args.skip,
+        sent_to,
     });
     let job = context.job(verb, files.facts());
     let progress = Progress::new(ShowProgress::No, false, context.program.is_reference())?;

@@ -1,0 +1,138 @@
+//! What can only be read from the front is put into a temporary file, and read from there.
+//!
+//! ```text
+//!  disk.qcow2.xz ─► Flow ─► pieces ─► temporary file, zeros left out      the image's slot, as the verb sees it
+//!                                               └──────────────────────────────────────►┘
+//! ```
+
+use alloc::vec::Vec;
+
+use instar_abi::job::{Job, Source};
+use instar_disk::{
+    Action, Fault, File, FileKind, Format, Host, Io, Preallocate, Result, align_up, fault, from_usize,
+};
+
+use crate::copier::{self, Run};
+use crate::flow::Flow;
+
+/// Bytes of a piece.
+const PIECE: usize = 1 << 20;
+/// Zeros that are left out: pages of the file.
+pub(crate) const GRANULE: u64 = 4096;
+/// The unit of virtual sizes.
+const SECTOR: u64 = 512;
+
+/// The flow out of the file of `source`, if that can only be read from the front.
+///
+/// # Errors
+/// The host's; no memory to unpack it.
+pub(crate) fn flow<'h>(host: &'h dyn Host, job: &Job, source: &Source) -> Result<Option<Flow<'h>>> {
+    let facts = job.files.iter().find(|facts| facts.slot == source.slot);
+    let (Some(facts), true) = (facts, source.spool.is_some()) else {
+        return Ok(None);
+    };
+    let file = File::new(host, *facts);
+    let is_stream = file.kind() == FileKind::Stream;
+    // A format that the user names is what the file is, if it can be: another one may be inside.
+    let may_be_packed = match source.format {
+        Some(Format::Raw) => false,
+        Some(Format::Zst) => false,
+        _ => is_stream || !is_seekable_zstd(&file)?,
+    };
+    let flow = Flow::open(file, may_be_packed)?;
+    Ok((is_stream || flow.packing().is_some()).then_some(flow))
+}
+
+/// Whether it is read at random by the driver of the format `zst`.
+fn is_seekable_zstd(file: &File<'_>) -> Result<bool> {
+    let mut mark = [0; 4];
+    let read = file.read(0, &mut mark)?;
+    Ok(instar_zst::probe(mark.get(..read).unwrap_or_default()) && instar_zst::is_seekable(file)?)
+}
+
+/// Puts all of it into the temporary file of `source`; gives its bytes.
+///
+/// # Errors
+/// The flow's; no room for it.
+pub(crate) fn fill(host: &dyn Host, job: &Job, source: &Source, flow: &mut Flow<'_>) -> Result<u64> {
+    let facts = job.files.iter().find(|facts| Some(facts.slot) == source.spool);
+    let facts = facts.ok_or_else(|| crate::session::internal(line!()).in_file(source.slot))?;
+    let spool = File::new(host, *facts);
+    let limit = job.bounds.virtual_size;
+    let size = pour(flow, spool, Some(GRANULE), limit).map_err(|failed| match failed {
+        Failed::Source(fault) => fault,
+        Failed::Target(fault) if fault.code == fault::core::IO => Fault {
+            code: fault::stream::SPOOL,
+            ..fault
+        },
+        Failed::Target(fault) => fault,
+    })?;
+    spool.resize(size, Preallocate::Off)?;
+    Ok(size)
+}
+
+/// Which side failed.
+pub(crate) enum Failed {
+    Source(Fault),
+    Target(Fault),
+}
+
+/// Writes all of `flow` to an empty file, but for zeros that fill granules; gives its bytes. The last one may not be written.
+///
+/// # Errors
+/// Those of either side; more than `limit` bytes.
+pub(crate) fn pour(
+    flow: &mut Flow<'_>,
+    file: File<'_>,
+    granule: Option<u64>,
+    limit: u64,
+) -> core::result::Result<u64, Failed> {
+    let mut piece = alloc::vec![0; PIECE];
+    let mut runs = Vec::new();
+    let mut size = 0_u64;
+    loop {
+        let filled = flow.fill(&mut piece).map_err(Failed::Source)?;
+        let end = size.saturating_add(from_usize(filled));
+        if end > limit {
+            let fault = Fault::new(fault::core::VIRTUAL_SIZE_LIMIT).with([end, limit]);
+            return Err(Failed::Source(fault));
+        }
+        runs.clear();
+        copier::cut_runs(&piece, 0, filled, size, granule, &mut runs).map_err(Failed::Source)?;
+        write(file, &piece, &runs).map_err(Failed::Target)?;
+        size = end;
+        file.host()
+            .progress(flow.taken(), flow.taken().max(flow.length()));
+        if filled < piece.len() {
+            return Ok(size);
+        }
+    }
+}
+
+fn write(file: File<'_>, piece: &[u8], runs: &[Run]) -> Result<()> {
+    let data = runs.iter().filter(|run| !run.zero);
+    let mut writes: Vec<Io<'_>> = data
+        .map(|run| {
+            let end = run.at.saturating_add(run.length);
+            Io::new(Action::Write {
+                slot: file.slot(),
+                offset: run.target,
+                from: piece.get(run.at..end).unwrap_or_default(),
+            })
+        })
+        .collect();
+    file.host().submit(&mut writes);
+    let outcomes = writes.into_iter().map(|io| io.outcome);
+    for outcome in outcomes {
+        outcome.map_err(|error| error.fault(file.slot()))?;
+    }
+    Ok(())
+}
+
+/// The virtual size of a raw disk of so many bytes.
+///
+/// # Errors
+/// It is too large.
+pub(crate) fn disk_size(size: u64) -> Result<u64> {
+    align_up(size, SECTOR)
+}
