@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::file::{FileFacts, Format, Slot};
+use crate::partitions::{PartitionChoice, TableChoice};
 use crate::text::ImageText;
 
 pub use bench::{Bench, BenchWrites};
@@ -95,6 +96,8 @@ pub enum Verb {
     Snapshots(Source),
     /// `info --safety`.
     Safety(Source),
+    /// `info --partitions`.
+    Partitions(Partitions),
     /// `check`.
     Check(Check),
     /// The verbs that change an image in place.
@@ -123,6 +126,7 @@ impl Verb {
             Self::Compare(job) => [&job.left, &job.right].into(),
             Self::Checksum(job) => [&job.source].into(),
             Self::Snapshots(source) | Self::Safety(source) => [source].into(),
+            Self::Partitions(job) => [&job.source].into(),
             Self::Check(job) => [&job.source].into(),
             Self::Bitmaps(job) => job.from.iter().collect(),
             Self::Bench(job) => [&job.image].into(),
@@ -230,6 +234,8 @@ pub struct Source {
     pub encrypt: Encryption,
     /// The file of its header, if that is another one: `header`.
     pub header: Option<Slot>,
+    /// The partition that is read instead of the whole disk.
+    pub partition: Option<PartitionChoice>,
 }
 
 /// What the user says of the encryption inside an image.
@@ -260,6 +266,7 @@ impl Source {
                 key: None,
             },
             header: None,
+            partition: None,
         }
     }
 
@@ -334,6 +341,15 @@ pub struct Info {
     pub source: Source,
     /// Follow backing files: one [`crate::report::Info`] for each layer.
     pub backing_chain: bool,
+}
+
+/// `info --partitions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partitions {
+    /// What to look at.
+    pub source: Source,
+    /// Which table to tell of.
+    pub table: TableChoice,
 }
 
 /// `convert`.

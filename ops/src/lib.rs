@@ -50,6 +50,7 @@ mod map;
 mod marks;
 mod measure;
 mod naming;
+mod partition;
 mod rebase;
 mod rehearsal;
 mod resize;
@@ -109,5 +110,6 @@ fn carry_out(session: &session::Session<'_>) -> session::Outcome<Done> {
         Verb::Checksum(checksum) => checksum::run(session, checksum),
         Verb::Snapshots(source) => snapshots::run(session, source),
         Verb::Safety(source) => safety::run(session, source),
+        Verb::Partitions(job) => partition::run(session, job),
     }
 }

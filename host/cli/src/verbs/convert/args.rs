@@ -91,6 +91,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     }
     args.target = target.ok_or_else(|| Stop::say("Must specify image file name"))?;
     args.sources = operands;
+    args.check_partition()?;
     Ok(args)
 }
 
@@ -193,6 +194,25 @@ impl Args {
             (self.compress, "--range cannot be used with -c"),
             (self.bitmaps, "--range cannot be used with --bitmaps"),
             (self.checksum.is_some(), "--range cannot be used with --checksum"),
+        ])
+    }
+
+    /// What cannot be done with `--partition`.
+    fn check_partition(&self) -> Step<()> {
+        let chosen = self.source.partition.is_some();
+        forbid([
+            (
+                chosen && self.sources.len() > 1,
+                "--partition cannot be used with several sources",
+            ),
+            (
+                chosen && self.backing.is_some(),
+                "--partition cannot be used with -B",
+            ),
+            (
+                chosen && self.bitmaps,
+                "--partition cannot be used with --bitmaps, which tell of the whole disk",
+            ),
         ])
     }
 
