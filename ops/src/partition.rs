@@ -62,6 +62,9 @@ fn concerns(fault: &Fault, number: u32) -> bool {
     match fault.code {
         found::OVERLAP => [one, other].contains(&number.into()),
         found::OUTSIDE_USABLE => one == u64::from(number),
+        found::EBR_LOOP | found::EBR_LENGTH | found::EBR_MISSING | found::EBR_OUTSIDE => {
+            number >= instar_partitions::FIRST_LOGICAL
+        }
         _ => true,
     }
 }

@@ -18,8 +18,8 @@ const SECTOR_SIZES: [u32; 2] = [512, 4096];
 const USUAL: u32 = 512;
 /// Where a primary GPT stands.
 const PRIMARY: u64 = 1;
-/// The number of the first logical partition.
-const FIRST_LOGICAL: u32 = 5;
+/// The number of the first logical partition in an MBR.
+pub const FIRST_LOGICAL: u32 = 5;
 
 /// The partition table of `disk`: the one that `choice` says.
 ///

@@ -32,7 +32,7 @@ mod mbr;
 mod overlap;
 mod raw;
 
-pub use judge::{find, read};
+pub use judge::{FIRST_LOGICAL, find, read};
 pub use raw::{RawEntry, RawHeader, RawMbr, RawSlot};
 
 use instar_disk::Result;

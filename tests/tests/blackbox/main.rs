@@ -51,6 +51,7 @@ mod newest;
 mod options;
 mod other_writers;
 mod parallels;
+mod partitions;
 mod parts;
 mod qcow;
 mod qcow2_encrypted;
