@@ -3,7 +3,7 @@
 use instar_abi::Format;
 
 use crate::mutate::{self, Blind};
-use crate::oracles::{change, convert, engine, image, report, request, vhd, window, words};
+use crate::oracles::{change, convert, engine, image, partitions, report, request, vhd, window, words};
 use crate::{Dice, repair, seeds};
 
 /// Something that is searched.
@@ -78,6 +78,12 @@ pub static TARGETS: &[Target] = &[
         oracle: window::judge,
         seeds: window::seeds,
         mutate: window::mutate,
+    },
+    Target {
+        name: "partitions",
+        oracle: partitions::judge,
+        seeds: seeds::partitions,
+        mutate: |input, dice, blind| mutate::case(input, dice, blind, repair::partitions),
     },
     text!("vhd_size", vhd::judge, vhd::seeds),
     Target {

@@ -4,6 +4,7 @@ pub mod change;
 pub mod convert;
 pub mod engine;
 pub mod image;
+pub mod partitions;
 pub mod report;
 pub mod request;
 pub mod vhd;
