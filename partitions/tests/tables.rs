@@ -16,6 +16,9 @@ use instar_disk::fault::partitions as found;
 use instar_disk::partitions::{Label, PartitionChoice, PartitionKind, PartitionTable, TableChoice};
 use instar_partitions::{RawHeader, find, read};
 
+/// What is done to a header before its checksum is made.
+type Change = fn(&mut RawHeader);
+
 const AGREED: TableChoice = TableChoice::Agreed;
 
 fn table(disk: &mut Memory) -> PartitionTable {
@@ -133,7 +136,7 @@ fn copies_that_disagree_are_a_matter_of_choice() {
 
 #[test]
 fn what_a_header_says_is_believed_only_if_all_of_it_can_be() {
-    let bad: [(&str, fn(&mut RawHeader)); 17] = [
+    let bad: [(&str, Change); 17] = [
         ("no signature", |header| header.signature[0] = b'e'),
         ("another sector", |header| header.my_lba = 2.into()),
         ("a short header", |header| header.header_size = 91.into()),
