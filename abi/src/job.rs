@@ -383,6 +383,8 @@ pub struct Convert {
     pub offload: bool,
     /// `--range`: only this part is copied, into an existing raw target.
     pub range: Option<CopiedRange>,
+    /// `--for`: the size of a new target is rounded up to a multiple of this, with zeros; 0 and 1 are not rounded.
+    pub granularity: u64,
 }
 
 /// A part of a disk, and where it goes.

@@ -2,7 +2,7 @@
 
 use instar_abi::Report;
 use instar_abi::job::{self, Convert, CopiedRange, CopyBitmaps, Create, Preallocation};
-use instar_abi::report::{Done, Stage};
+use instar_abi::report::{Done, Failure, Stage};
 use instar_disk::{Fault, FileKind, Format, Sparse, fault};
 
 use crate::bitmaps;
@@ -44,11 +44,20 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
     } else {
         Stage::Create
     };
-    formats::fillable(&job.target, end).at(Stage::OpenTarget)?;
+    let made = rounded(end, job.granularity).at(stage)?;
+    formats::fillable(&job.target, made).at(Stage::OpenTarget)?;
     // Until that is said, no target grows.
-    session.host.report(&Report::Size(end));
+    session.host.report(&Report::Size(made));
     let described = described(session, job, &source);
-    let target = formats::create(session, &described, end, job.compress, backing.as_ref()).at(stage)?;
+    let target = formats::create(session, &described, made, job.compress, backing.as_ref()).at(stage)?;
+    if made > end {
+        if !target.begins_as_zeros() {
+            return Err(Fault::new(fault::core::ROUNDED_DEVICE)).at(stage);
+        }
+        let fault = Fault::new(fault::core::ROUNDED).with([end, made]);
+        let stage = Stage::Other;
+        session.host.report(&Report::Warning(Failure { stage, fault }));
+    }
     if target.size() < end {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL)).at(Stage::OpenTarget);
     }
@@ -87,6 +96,12 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
         virtual_size,
         ..Done::default()
     })
+}
+
+/// The size of a target whose size is a multiple of `granularity`.
+fn rounded(size: u64, granularity: u64) -> instar_disk::Result<u64> {
+    let all = size.checked_next_multiple_of(granularity.max(1));
+    all.ok_or_else(|| Fault::new(fault::core::OVERFLOW).with([size]))
 }
 
 /// The range, if `size` bytes have it and the target can take it.

@@ -18,6 +18,7 @@ pub fn conversion(sources: Vec<Source>, target: Target) -> Convert {
         salvage: false,
         offload: false,
         range: None,
+        granularity: 1,
         checksum: None,
         bitmaps: CopyBitmaps::No,
     }

@@ -335,6 +335,7 @@ impl Instar {
             bitmaps: job::CopyBitmaps::No,
             offload: false,
             range: None,
+            granularity: 1,
         });
         let mut digest = None;
         let mut watch = watched(&mut watch);

@@ -53,6 +53,7 @@ mod other_writers;
 mod parallels;
 mod partitions;
 mod parts;
+mod presets;
 mod qcow;
 mod qcow2_encrypted;
 mod qcow2_encrypted_changes;

@@ -117,6 +117,7 @@ pub enum Id {
     Algorithm,
     Checksum,
     // Targets.
+    Preset,
     OutputFormat,
     Options,
     TargetImageOpts,

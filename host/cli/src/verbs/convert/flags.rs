@@ -22,6 +22,7 @@ pub(super) const PAGE: Page = Page {
             "convert -f qcow2 --untrusted upload.qcow2 disk.raw",
             "an upload: no file that it names is opened",
         ),
+        ("convert --for azure vm.qcow2 vm.vhd", "a disk that Azure takes"),
         (
             "convert -p -B base.qcow2 -F qcow2 -O qcow2 vm.qcow2 thin.qcow2",
             "only what differs from base.qcow2, with progress",
@@ -81,6 +82,14 @@ const TARGET: Group = Group {
             exact: &["target-format"],
             value: Some("FORMAT"),
             help: "its format (default raw)",
+        },
+        Flag {
+            id: Id::Preset,
+            short: None,
+            long: &[],
+            exact: &["for"],
+            value: Some("azure|aws|gcp|vmware|hyperv"),
+            help: "format and options as this platform takes them: a fixed VHD, a streamOptimized VMDK, a raw disk of\nwhole GiB, a streamOptimized VMDK, a dynamic VHDX",
         },
         Flag {
             id: Id::TargetImageOpts,
