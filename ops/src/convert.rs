@@ -3,7 +3,7 @@
 use instar_abi::Report;
 use instar_abi::job::{self, Convert, CopiedRange, CopyBitmaps, Create, Preallocation};
 use instar_abi::report::{Done, Failure, Stage};
-use instar_disk::{Fault, FileKind, Format, Sparse, fault};
+use instar_disk::{Fault, FileKind, Format, Sparse, Target, fault};
 
 use crate::bitmaps;
 use crate::chain::Chain;
@@ -50,14 +50,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
     session.host.report(&Report::Size(made));
     let described = described(session, job, &source);
     let target = formats::create(session, &described, made, job.compress, backing.as_ref()).at(stage)?;
-    if made > end {
-        if !target.begins_as_zeros() {
-            return Err(Fault::new(fault::core::ROUNDED_DEVICE)).at(stage);
-        }
-        let fault = Fault::new(fault::core::ROUNDED).with([end, made]);
-        let stage = Stage::Other;
-        session.host.report(&Report::Warning(Failure { stage, fault }));
-    }
+    say_rounded(session, &*target, end, made).at(stage)?;
     if target.size() < end {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL)).at(Stage::OpenTarget);
     }
@@ -102,6 +95,19 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
 fn rounded(size: u64, granularity: u64) -> instar_disk::Result<u64> {
     let all = size.checked_next_multiple_of(granularity.max(1));
     all.ok_or_else(|| Fault::new(fault::core::OVERFLOW).with([size]))
+}
+
+/// Says that a disk of `size` bytes becomes one of `made`, if that is more; then the target must begin as zeros.
+fn say_rounded(session: &Session<'_>, target: &dyn Target, size: u64, made: u64) -> instar_disk::Result<()> {
+    if made > size {
+        if !target.begins_as_zeros() {
+            return Err(Fault::new(fault::core::ROUNDED_DEVICE));
+        }
+        let fault = Fault::new(fault::core::ROUNDED).with([size, made]);
+        let stage = Stage::Other;
+        session.host.report(&Report::Warning(Failure { stage, fault }));
+    }
+    Ok(())
 }
 
 /// The range, if `size` bytes have it and the target can take it.
