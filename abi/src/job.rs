@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::file::{FileFacts, Format, Slot};
+use crate::partitions::{PartitionChoice, TableChoice};
 use crate::text::ImageText;
 
 pub use bench::{Bench, BenchWrites};
@@ -95,6 +96,8 @@ pub enum Verb {
     Snapshots(Source),
     /// `info --safety`.
     Safety(Source),
+    /// `info --partitions`.
+    Partitions(Partitions),
     /// `check`.
     Check(Check),
     /// The verbs that change an image in place.
@@ -123,6 +126,7 @@ impl Verb {
             Self::Compare(job) => [&job.left, &job.right].into(),
             Self::Checksum(job) => [&job.source].into(),
             Self::Snapshots(source) | Self::Safety(source) => [source].into(),
+            Self::Partitions(job) => [&job.source].into(),
             Self::Check(job) => [&job.source].into(),
             Self::Bitmaps(job) => job.from.iter().collect(),
             Self::Bench(job) => [&job.image].into(),
@@ -232,6 +236,8 @@ pub struct Source {
     pub header: Option<Slot>,
     /// An empty file for what must be read from any place, if its own file can only be read from the front: it is packed, or a stream.
     pub spool: Option<Slot>,
+    /// The partition that is read instead of the whole disk.
+    pub partition: Option<PartitionChoice>,
 }
 
 /// What the user says of the encryption inside an image.
@@ -263,6 +269,7 @@ impl Source {
             },
             header: None,
             spool: None,
+            partition: None,
         }
     }
 
@@ -339,6 +346,15 @@ pub struct Info {
     pub backing_chain: bool,
 }
 
+/// `info --partitions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partitions {
+    /// What to look at.
+    pub source: Source,
+    /// Which table to tell of.
+    pub table: TableChoice,
+}
+
 /// `convert`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Convert {
@@ -372,6 +388,8 @@ pub struct Convert {
     pub range: Option<CopiedRange>,
     /// The stream to which the new image goes: a raw disk as it is read, any other image from the target's file once it is complete.
     pub sent_to: Option<Slot>,
+    /// `--for`: the size of a new target is rounded up to a multiple of this, with zeros; 0 and 1 are not rounded.
+    pub granularity: u64,
 }
 
 /// A part of a disk, and where it goes.

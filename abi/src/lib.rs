@@ -37,6 +37,7 @@ pub mod job;
 pub mod layout;
 pub mod limits;
 pub mod mailbox;
+pub mod partitions;
 pub mod report;
 pub mod request;
 pub mod safety;

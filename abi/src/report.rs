@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::Fault;
 use crate::file::{Format, Slot};
 use crate::job::Compression;
+use crate::partitions::PartitionTable;
 use crate::safety::Safety;
 use crate::text::ImageText;
 
@@ -34,6 +35,8 @@ pub enum Report {
     Snapshots(Vec<Snapshot>),
     /// What `info --safety` found.
     Safety(Box<Safety>),
+    /// What `info --partitions` found.
+    Partitions(Box<PartitionTable>),
     /// What `compare` found; the last one decides.
     Compared(Compared),
     /// What `measure` found.
@@ -154,6 +157,8 @@ pub enum Stage {
     OpenBacking(Slot),
     /// Looking up the snapshot asked for.
     LoadSnapshot,
+    /// Looking up the partition asked for in the source with this index.
+    FindPartition(u32),
     /// Opening the target's backing file.
     OpenTargetBacking,
     /// Opening an existing target.

@@ -64,7 +64,7 @@ pub use image::{Codec, Encoded, Image, Kind, Mapping, Opened, Status};
 pub use instar_abi::request::{CompareRange, CopyRange, Preallocate, ZeroHow};
 pub use instar_abi::{
     CipherAlgorithm, CipherMode, CipherSpec, Fault, FaultCode, FileFacts, FileKind, Format, HashName,
-    ImageText, IvGenerator, Role, Sieve, Slot, Sparse, errno, fault, job, limits, report, vmdk,
+    ImageText, IvGenerator, Role, Sieve, Slot, Sparse, errno, fault, job, limits, partitions, report, vmdk,
 };
 pub use levels::{Leaf, Level, Levels, LevelsReader, LevelsWriter};
 pub use num::{align_down, align_up, from_usize, to_usize};

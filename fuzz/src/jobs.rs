@@ -72,6 +72,14 @@ fn judge(report: &Report) {
     assert_eq!(instar_abi::decode::<Report>(&bytes).as_ref(), Ok(report));
     match report {
         Report::Findings(faults) => faults.iter().for_each(|fault| assert!(!words(fault).is_empty())),
+        Report::Partitions(table) => {
+            let faults = table
+                .partitions
+                .iter()
+                .filter_map(|partition| partition.fault.as_ref());
+            let all = faults.chain(&table.findings).chain(&table.disputed);
+            all.for_each(|fault| assert!(!words(fault).is_empty()));
+        }
         Report::Warning(failure) | Report::Failed(failure) => {
             assert!(!words(&failure.fault).is_empty());
         }

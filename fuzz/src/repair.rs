@@ -2,15 +2,18 @@
 //!
 //! This is our reading of the formats, not the drivers': nothing here is the product's code.
 
-use crc::{CRC_32_ISCSI, Crc, Table};
+use crc::{CRC_32_ISCSI, CRC_32_ISO_HDLC, Crc, Table};
 use instar_abi::Format;
 use instar_testkit::Content;
 use sha2::{Digest, Sha256};
 
 use crate::keys;
 use crate::mutate::Repair;
+use crate::{Case, Dice};
 
 static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
+
+static GPT: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
 
 /// What puts images of a format right.
 #[must_use]
@@ -25,6 +28,30 @@ pub(crate) fn of(format: Format) -> Repair {
         Format::Vdi => |case, _| vdi(&mut case.files[0]),
         Format::Dmg => |case, _| dmg(&mut case.files[0]),
         _ => |_, _| {},
+    }
+}
+
+/// The sums of both GPTs, for either size of a sector.
+pub(crate) fn partitions(case: &mut Case, _: &mut Dice) {
+    let disk = &mut case.files[0];
+    for sector in [512, 4096] {
+        let last = (disk.len() / sector).saturating_sub(1);
+        for at in [sector, last * sector] {
+            if get(disk, at) != *b"EFI PART" {
+                continue;
+            }
+            let entries = u64::from_le_bytes(get(disk, at + 72)).saturating_mul(sector);
+            let [count, size] = [80, 84].map(|field| u64::from(u32::from_le_bytes(get(disk, at + field))));
+            let length = count.saturating_mul(size);
+            if length <= 1 << 20 && entries < disk.len() {
+                let sum = GPT.checksum(&bytes(disk, entries, length as usize));
+                disk.write(at + 88, &sum.to_le_bytes());
+            }
+            let length = u32::from_le_bytes(get(disk, at + 12)).min(4096);
+            disk.write(at + 16, &[0; 4]);
+            let sum = GPT.checksum(&bytes(disk, at, length as usize));
+            disk.write(at + 16, &sum.to_le_bytes());
+        }
     }
 }
 

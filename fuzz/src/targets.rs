@@ -3,7 +3,9 @@
 use instar_abi::Format;
 
 use crate::mutate::{self, Blind};
-use crate::oracles::{change, convert, engine, image, packed, report, request, vhd, window, words};
+use crate::oracles::{
+    change, convert, engine, image, packed, partitions, report, request, vhd, window, words,
+};
 use crate::{Dice, repair, seeds};
 
 /// Something that is searched.
@@ -80,6 +82,12 @@ pub static TARGETS: &[Target] = &[
         mutate: window::mutate,
     },
     text!("packed", packed::judge, packed::seeds),
+    Target {
+        name: "partitions",
+        oracle: partitions::judge,
+        seeds: seeds::partitions,
+        mutate: |input, dice, blind| mutate::case(input, dice, blind, repair::partitions),
+    },
     text!("vhd_size", vhd::judge, vhd::seeds),
     Target {
         name: "request",

@@ -25,5 +25,5 @@ macro_rules! targets {
 
 targets! {
     asif, bochs, cloop, dmg, luks, parallels, qcow, qcow2, qed, raw, vdi, vhdx, vmdk, vpc, zst, descriptor, change, convert,
-    window, packed, vhd_size, request, engine, report, command_line, name, value, configuration,
+    window, packed, partitions, vhd_size, request, engine, report, command_line, name, value, configuration,
 }

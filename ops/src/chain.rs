@@ -1,9 +1,11 @@
 //! A backing chain, seen as one image.
 
 mod files;
+mod part;
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use instar_abi::job::{self, Below, SizeRule};
 use instar_abi::report::{Backing, Failure, Info, Stage};
@@ -18,6 +20,7 @@ use crate::formats::{self, How, Purpose};
 use crate::keys::Keys;
 use crate::located::{Located, Origin};
 use crate::naming;
+use crate::partition;
 use crate::session::{At, Outcome, Session};
 use crate::within::part;
 
@@ -30,6 +33,8 @@ const SECTOR: u64 = 512;
 /// Layers, top first.
 pub(crate) struct Chain<'h> {
     layers: Vec<Layer<'h>>,
+    /// The bytes that are its disk, if they are not all.
+    part: Option<Range<u64>>,
 }
 
 impl<'h> Chain<'h> {
@@ -40,12 +45,19 @@ impl<'h> Chain<'h> {
     pub(crate) fn open(session: &Session<'h>, source: &job::Source, stage: Stage) -> Outcome<Self> {
         let facts = session.file(source.slot).at(stage)?.facts();
         let first = (facts, source.format);
-        Self::descend(session, first, Some(source), stage, BTreeSet::new())
+        let mut chain = Self::descend(session, first, Some(source), stage, BTreeSet::new())?;
+        if let Some(choice) = source.partition {
+            partition::enter(session.host, &mut chain, choice, stage)?;
+        }
+        Ok(chain)
     }
 
     /// No layer: a disk of zeros.
     pub(crate) const fn none() -> Self {
-        Self { layers: Vec::new() }
+        Self {
+            layers: Vec::new(),
+            part: None,
+        }
     }
 
     /// Opens the layers below the image behind `namer`.
@@ -66,7 +78,7 @@ impl<'h> Chain<'h> {
         mut stage: Stage,
         mut visited: BTreeSet<Slot>,
     ) -> Outcome<Self> {
-        let mut chain = Self { layers: Vec::new() };
+        let mut chain = Self::none();
         let (mut facts, mut format) = first;
         let mut name = None;
         let busy = source.is_some_and(|source| source.busy);
@@ -115,9 +127,10 @@ impl<'h> Chain<'h> {
         Ok(chain)
     }
 
-    /// Virtual size of the top layer.
+    /// Bytes of the disk: the virtual size of the top layer, or those of the part that counts.
     pub(crate) fn size(&self) -> u64 {
-        self.layers.first().map_or(0, |layer| layer.size)
+        let shown = self.shown();
+        shown.end.saturating_sub(shown.start)
     }
 
     /// The information of `info` about the top layer.
@@ -140,7 +153,9 @@ impl<'h> Chain<'h> {
 
     /// The persistent bitmaps of the top layer, where its format has such things.
     pub(crate) fn bitmaps(&mut self) -> Option<&mut dyn Bitmaps> {
-        self.layers.first_mut()?.image.bitmaps()
+        // They tell of the whole disk.
+        let top = self.layers.first_mut().filter(|_| self.part.is_none());
+        top?.image.bitmaps()
     }
 
     /// Bytes of all files of the chain, holes included, as often as each counts for bounds on data.
@@ -151,8 +166,8 @@ impl<'h> Chain<'h> {
 
     /// Where the bytes from `offset` (below the size) on are.
     pub(crate) fn map(&mut self, offset: u64) -> Result<Located> {
-        let size = self.size();
-        self.map_from(0, offset, size)
+        let shown = self.shown();
+        self.map_from(0, self.placed(offset), shown.end)
     }
 
     /// The same for whom the layer with this number is the uppermost, of a disk of `size` bytes.
@@ -181,8 +196,9 @@ impl<'h> Chain<'h> {
     /// What `map` shows of the bytes from `offset` (below the size) on, and in which layer. What no layer has is zero in the
     /// lowest one that reaches so far.
     pub(crate) fn status(&mut self, offset: u64) -> Result<(Status, u32)> {
+        let (offset, end) = (self.placed(offset), self.shown().end);
         let mut found = Status::of(Mapping {
-            length: self.size().saturating_sub(offset),
+            length: end.saturating_sub(offset),
             kind: Kind::Unallocated,
         });
         let mut deepest = 0;
@@ -219,6 +235,7 @@ impl<'h> Chain<'h> {
     /// lower layer is that layer's.
     pub(crate) fn strict_status(&mut self, offset: u64) -> Result<Status> {
         let (mut status, depth) = self.status(offset)?;
+        let offset = self.placed(offset);
         for layer in self
             .layers
             .iter()
@@ -236,6 +253,7 @@ impl<'h> Chain<'h> {
     /// on whole clusters of the top layer if they can.
     pub(crate) fn answer(&mut self, offset: u64, limit: u64) -> Result<u64> {
         let length = align_up(self.strict_status(offset)?.length.min(limit), SECTOR)?;
+        let offset = self.placed(offset);
         let cluster = self.layers.first().and_then(|layer| layer.image.cluster_size());
         let tail = offset
             .saturating_add(length)
@@ -251,6 +269,7 @@ impl<'h> Chain<'h> {
 
     /// Whether the top layer itself says something of the bytes from `offset` on, and for how many.
     pub(crate) fn top(&mut self, offset: u64) -> Result<(bool, u64)> {
+        let offset = self.placed(offset);
         match self.layers.first_mut() {
             None => Ok((false, u64::MAX)),
             Some(layer) => {

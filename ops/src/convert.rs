@@ -2,8 +2,8 @@
 
 use instar_abi::Report;
 use instar_abi::job::{self, Convert, CopiedRange, CopyBitmaps, Create, Preallocation};
-use instar_abi::report::{Done, Stage};
-use instar_disk::{Fault, FileKind, Format, Sparse, fault};
+use instar_abi::report::{Done, Failure, Stage};
+use instar_disk::{Fault, FileKind, Format, Sparse, Target, fault};
 
 use crate::bitmaps;
 use crate::chain::Chain;
@@ -38,14 +38,16 @@ pub(crate) fn run(session: &Session<'_>, job: &Convert) -> Outcome<Done> {
     } else {
         Stage::Create
     };
-    formats::fillable(&job.target, end).at(Stage::OpenTarget)?;
-    if let (Some(stream), Create::Raw(_)) = (job.sent_to, &job.target.create) {
+    let made = rounded(end, job.granularity).at(stage)?;
+    formats::fillable(&job.target, made).at(Stage::OpenTarget)?;
+    if let (Some(stream), Create::Raw(_), true) = (job.sent_to, &job.target.create, made == end) {
         return outflow::raw(session.host, source, (shift, length), stream);
     }
     // Until that is said, no target grows.
-    session.host.report(&Report::Size(end));
+    session.host.report(&Report::Size(made));
     let described = described(session, job, &source);
-    let target = formats::create(session, &described, end, job.compress, backing.as_ref()).at(stage)?;
+    let target = formats::create(session, &described, made, job.compress, backing.as_ref()).at(stage)?;
+    say_rounded(session, &*target, end, made).at(stage)?;
     if target.size() < end {
         return Err(Fault::new(fault::core::TARGET_TOO_SMALL)).at(Stage::OpenTarget);
     }
@@ -96,6 +98,25 @@ fn copied(job: &Convert, size: u64) -> instar_disk::Result<CopiedRange> {
     };
     job.range
         .map_or(Ok(whole), |range| within(range, size, &job.target))
+}
+
+/// The size of a target whose size is a multiple of `granularity`.
+fn rounded(size: u64, granularity: u64) -> instar_disk::Result<u64> {
+    let all = size.checked_next_multiple_of(granularity.max(1));
+    all.ok_or_else(|| Fault::new(fault::core::OVERFLOW).with([size]))
+}
+
+/// Says that a disk of `size` bytes becomes one of `made`, if that is more; then the target must begin as zeros.
+fn say_rounded(session: &Session<'_>, target: &dyn Target, size: u64, made: u64) -> instar_disk::Result<()> {
+    if made > size {
+        if !target.begins_as_zeros() {
+            return Err(Fault::new(fault::core::ROUNDED_DEVICE));
+        }
+        let fault = Fault::new(fault::core::ROUNDED).with([size, made]);
+        let stage = Stage::Other;
+        session.host.report(&Report::Warning(Failure { stage, fault }));
+    }
+    Ok(())
 }
 
 /// The range, if `size` bytes have it and the target can take it.

@@ -52,6 +52,7 @@ mod marks;
 mod measure;
 mod naming;
 mod outflow;
+mod partition;
 mod pass;
 mod rebase;
 mod rehearsal;
@@ -122,5 +123,6 @@ fn carry_out(session: &session::Session<'_>) -> session::Outcome<Done> {
         Verb::Checksum(checksum) => checksum::run(session, checksum),
         Verb::Snapshots(source) => snapshots::run(session, source),
         Verb::Safety(source) => safety::run(session, source),
+        Verb::Partitions(job) => partition::run(session, job),
     }
 }

@@ -71,7 +71,7 @@ fn qcow2(
             })?;
             found
         };
-        if options.version >= 3 {
+        if options.version >= 3 && !chain.is_part() {
             bitmaps = bitmap_bytes(chain, options).at(Stage::Other)?;
         }
     }

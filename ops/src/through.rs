@@ -51,6 +51,7 @@ impl<'j> Through<'j> {
                     && convert.checksum.is_none()
                     && convert.range.is_none()
                     && !convert.compress
+                    && convert.granularity <= 1
                     && !convert.salvage;
                 (source, &convert.target, plain.then_some(convert.sparse)?)
             }
@@ -63,6 +64,7 @@ impl<'j> Through<'j> {
         };
         let alone = source.below == Below::Named
             && source.snapshot.is_none()
+            && source.partition.is_none()
             && source.window.is_none()
             && source.inside.is_empty()
             && source.key.is_none()

@@ -19,6 +19,7 @@ pub fn conversion(sources: Vec<Source>, target: Target) -> Convert {
         offload: false,
         range: None,
         sent_to: None,
+        granularity: 1,
         checksum: None,
         bitmaps: CopyBitmaps::No,
     }

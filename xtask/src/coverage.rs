@@ -88,7 +88,9 @@ fn packages() -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     for (name, member) in workspace::members()? {
         let place = member.place.as_str();
-        if place.starts_with("formats/") || ["abi", "disk", "codecs", "crypt", "ops"].contains(&place) {
+        if place.starts_with("formats/")
+            || ["abi", "disk", "codecs", "crypt", "partitions", "ops"].contains(&place)
+        {
             words.extend(["--package".to_owned(), name]);
         }
     }

@@ -91,6 +91,10 @@ super::faults! {
     NOT_PLACED = 32, "File contains external, encrypted or compressed clusters.";
     /// `--range` with a target that is new or not raw.
     RANGE_TARGET = 64, "a range is copied only into a raw image that exists";
+    /// A new target that does not read as zeros, and whose size would be rounded up.
+    ROUNDED_DEVICE = 66, "the size of a disk is rounded up in a new file only, and not on a device";
+    /// The size of a new target was rounded up. Numbers: from, to.
+    ROUNDED = 67, "the disk has {0} bytes; zeros at its end make it {1}, as the target has to be";
     /// `--range` that the disk does not have. Numbers: first byte, length, size of the disk.
     RANGE_END = 65, "the disk has {2} bytes, and not {1} from byte {0} on";
     /// The target has no room for bitmaps. Text: its format.

@@ -14,6 +14,7 @@ pub mod core;
 pub mod dmg;
 pub mod luks;
 pub mod parallels;
+pub mod partitions;
 pub mod qcow;
 pub mod qcow2;
 pub mod qcow2_write;
@@ -120,6 +121,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     dmg::TABLE,
     luks::TABLE,
     parallels::TABLE,
+    partitions::TABLE,
     qcow::TABLE,
     qcow2::TABLE,
     qcow2_write::TABLE,

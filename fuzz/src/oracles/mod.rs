@@ -5,6 +5,7 @@ pub mod convert;
 pub mod engine;
 pub mod image;
 pub mod packed;
+pub mod partitions;
 pub mod report;
 pub mod request;
 pub mod vhd;

@@ -2,8 +2,10 @@
 
 mod foreign;
 mod images;
+mod partitions;
 
 pub use images::{changeable, descriptors, images};
+pub use partitions::partitions;
 
 /// Bytes of the disks.
 const DISK: usize = 320 << 10;

@@ -65,6 +65,13 @@ pub fn failure(failure: &Failure, scene: &dyn Scene) -> Vec<u8> {
         Stage::OpenSource(index) => could_not_open(&given(scene, index), &beside(fault, &why, scene)),
         Stage::OpenBacking(slot) => backing(slot, fault, &why, scene),
         Stage::LoadSnapshot => [b"Failed to load snapshot: ", why.as_bytes()].concat(),
+        Stage::FindPartition(index) => {
+            let mut text = Vec::new();
+            given(scene, index).put(&mut text);
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(why.as_bytes());
+            text
+        }
         Stage::OpenTargetBacking => {
             let inner = format!("Could not open backing file: {}", opened(fault, &why, scene));
             could_not_open(&Name::given(&scene.target()), &inner)

@@ -336,6 +336,7 @@ impl Instar {
             offload: false,
             range: None,
             sent_to: None,
+            granularity: 1,
         });
         let mut digest = None;
         let mut watch = watched(&mut watch);

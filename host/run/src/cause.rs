@@ -195,6 +195,11 @@ const RULES: &[FaultCode] = &[
 
 /// What was asked for is at fault, and not the image.
 const REQUESTS: &[FaultCode] = &[
+    fault::partitions::NO_TABLE,
+    fault::partitions::NO_GPT,
+    fault::partitions::NO_BACKUP,
+    fault::partitions::NO_MBR,
+    fault::partitions::NO_PARTITION,
     fault::core::WINDOW_OFFSET,
     fault::core::WINDOW_LENGTH,
     fault::core::WINDOW_SECTORS,

@@ -131,6 +131,7 @@ impl Image {
             key: self.key.as_deref().map(ImageText::new),
             encrypt: self.encrypt.clone(),
             header: self.open_header(files)?,
+            partition: self.partition,
             ..Source::new(facts.slot, self.format)
         })
     }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use instar_abi::job::{Encryption, SizeRule, Window};
+use instar_abi::partitions::PartitionChoice;
 use instar_abi::{FileKind, Format};
 use instar_engine::OpenError;
 
@@ -44,6 +45,8 @@ pub struct Image {
     pub encrypt: Encryption,
     /// The file of its header, and what that must be, if it is not the image's own.
     pub header: Option<(PathBuf, Protocol)>,
+    /// The partition that is read instead of the whole disk.
+    pub partition: Option<PartitionChoice>,
 }
 
 /// The layer below an image.

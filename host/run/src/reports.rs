@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use instar_abi::job::Verb;
 use instar_abi::limits::{FINDINGS, SLOTS};
+use instar_abi::partitions::{Partition, PartitionKind, PartitionTable};
 use instar_abi::report::{Info, LuksInfo, Snapshot, Specific};
 use instar_abi::{Fault, ImageText, Job, Report};
 use instar_engine::{Files, Sink};
@@ -187,6 +188,11 @@ impl Budget {
             Report::Checksum(_) => self.once(5)?,
             Report::Opened(_) => self.once(6)?,
             Report::Answered => self.once(7)?,
+            Report::Partitions(table) => {
+                self.once(8)?;
+                let items = table.partitions.len().saturating_add(table.findings.len());
+                self.items = self.items.checked_sub(items).ok_or(too_many)?;
+            }
             Report::Done(_) | Report::Failed(_) => self.over = true,
         }
         Ok(true)
@@ -231,6 +237,7 @@ fn footprint(report: &Report) -> usize {
             size_of_val(&**safety) + size_of_val(&safety.verdicts[..]) + whys.map(of_fault).sum::<usize>()
         }
         Report::Map(runs) => size_of_val(&runs[..]),
+        Report::Partitions(table) => of_table(table),
         Report::Warning(failure) | Report::Failed(failure) => of_fault(&failure.fault),
         Report::Named { name, .. } => of_text(name),
         Report::Size(_)
@@ -243,6 +250,20 @@ fn footprint(report: &Report) -> usize {
         | Report::Done(_) => 0,
     };
     size_of::<Report>().saturating_add(inside)
+}
+
+fn of_table(table: &PartitionTable) -> usize {
+    let of_partition = |partition: &Partition| {
+        let name = match &partition.kind {
+            PartitionKind::Gpt { name, .. } => of_text(name),
+            PartitionKind::Mbr { .. } => 0,
+        };
+        size_of::<Partition>() + name + partition.fault.as_ref().map_or(0, of_fault)
+    };
+    size_of::<PartitionTable>()
+        + table.partitions.iter().map(of_partition).sum::<usize>()
+        + table.findings.iter().map(of_fault).sum::<usize>()
+        + table.disputed.as_ref().map_or(0, of_fault)
 }
 
 fn of_info(info: &Info) -> usize {

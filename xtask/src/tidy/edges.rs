@@ -1,7 +1,7 @@
 //! Who may import whom. Only what is linked into the product counts: the dependencies of tests and build scripts do not.
 //!
 //! ```text
-//!  host/cli ──► host/run ──► host/{sandbox, engine, jail, memory} ──► abi ◄── guest ──► ops ──► {formats/*, codecs, crypt} ──► disk ──► abi
+//!  host/cli ──► host/run ──► host/{sandbox, engine, jail, memory} ──► abi ◄── guest ──► ops ──► {formats/*, codecs, crypt, partitions} ──► disk ──► abi
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("codecs", &["abi", "disk"]),
     ("crypt", &["abi", "disk"]),
     ("formats/", &["abi", "disk", "codecs", "crypt"]),
-    ("ops", &["abi", "disk", "codecs", "crypt", "formats/"]),
+    ("partitions", &["abi", "disk"]),
+    (
+        "ops",
+        &["abi", "disk", "codecs", "crypt", "formats/", "partitions"],
+    ),
     ("guest", &["abi", "disk", "ops"]),
     ("host/memory", &["abi"]),
     ("host/engine", &["abi", "host/memory"]),
@@ -67,7 +71,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What must never be linked into the process that holds file descriptors.
-const UNTRUSTED_SIDE: &[&str] = &["disk", "codecs", "crypt", "formats/", "ops", "guest", "testkit"];
+const UNTRUSTED_SIDE: &[&str] = &[
+    "disk",
+    "codecs",
+    "crypt",
+    "formats/",
+    "partitions",
+    "ops",
+    "guest",
+    "testkit",
+];
 
 /// Crates that need an operating system; the sandboxed side has none.
 const NEEDS_SYSTEM: &[&str] = &[

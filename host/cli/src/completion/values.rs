@@ -1,6 +1,7 @@
 //! What can follow an option, as far as it is known beforehand.
 
 use instar_abi::Format;
+use instar_abi::partitions::TableChoice;
 
 use crate::create::{self, FILE_OPTIONS, OptionKind, OptionRow};
 use crate::flags::{Flag, Id, Page};
@@ -50,6 +51,7 @@ fn value(verb: &str, id: Id, label: &'static str) -> Value {
         Id::Preallocation => words(&["off", "metadata", "falloc", "full"]),
         Id::Output => words(&["human", "json"]),
         Id::Progress => words(&["json"]),
+        Id::Partitions => Value::Words(TableChoice::NAMED.map(|(name, _)| name).to_vec()),
         Id::Backing | Id::SourceFile | Id::Config => Value::File,
         Id::AllowDir | Id::UntrustedDir | Id::To => Value::Directory,
         _ if label.contains('|') => Value::Words(label.split('|').collect()),

@@ -52,6 +52,16 @@ pub(crate) const FORCE_SHARE: Flag = Flag {
     help: "read it even while another process writes to it",
 };
 
+/// `--partition`, the same for every verb that reads the disk inside one image.
+pub(crate) const PARTITION: Flag = Flag {
+    id: Id::Partition,
+    short: None,
+    long: &[],
+    exact: &["partition"],
+    value: Some("N"),
+    help: "read only partition N of the disk, as info --partitions numbers them; gpt:N, backup:N and mbr:N choose a table",
+};
+
 /// `--output`, the same for every verb that answers programs, too.
 pub(crate) const OUTPUT: Flag = Flag {
     id: Id::Output,

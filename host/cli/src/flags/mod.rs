@@ -6,7 +6,7 @@ mod getopt;
 mod help;
 mod policy;
 
-pub(crate) use common::{FORCE_SHARE, FORMAT, HELP, IMAGE_OPTS, OBJECT, OUTPUT};
+pub(crate) use common::{FORCE_SHARE, FORMAT, HELP, IMAGE_OPTS, OBJECT, OUTPUT, PARTITION};
 pub use getopt::{Getopt, Item, UsageError};
 pub use help::{top_page, verb_page};
 pub use policy::FLAGS as POLICY;
@@ -72,7 +72,9 @@ pub enum Id {
     ForceShare,
     SourceCache,
     Snapshot,
+    Partition,
     // info.
+    Partitions,
     BackingChain,
     Output,
     Safety,
@@ -115,6 +117,7 @@ pub enum Id {
     Algorithm,
     Checksum,
     // Targets.
+    Preset,
     OutputFormat,
     Options,
     TargetImageOpts,

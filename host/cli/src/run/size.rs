@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::Context;
 use super::instance::{self, Silence};
-use crate::value::list;
 use crate::value::place::{self, Place};
+use crate::value::{list, partition};
 use crate::words;
 
 /// Bytes of all sources, one after the other.
@@ -36,8 +36,11 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
             "standard input cannot be looked at before it is read; choose a target in one file".to_owned(),
         );
     }
-    // An instance is given no secrets, and needs none to see what an image says of its size.
+    // An instance is given no secrets, and needs none to see what an image says of its size; where a partition is, only its disk says.
     let (verb, member) = if place.is_locked() {
+        if place.partition.is_some() {
+            return Err("the size of a partition of an encrypted image is not known beforehand".to_owned());
+        }
         ("info", "virtual-size")
     } else {
         // A raw image takes what its disk has.
@@ -59,6 +62,9 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
     }
     if let Some(name) = snapshot {
         command.arg("-l").arg(OsStr::from_bytes(&word(name)));
+    }
+    if let Some(choice) = place.partition {
+        command.args(["--partition", &partition::word(choice)]);
     }
     command.arg("--").arg(if typed {
         place::word(&place.path)

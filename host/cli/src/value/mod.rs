@@ -6,6 +6,7 @@ pub mod driver;
 pub mod list;
 pub mod nodes;
 pub mod number;
+pub mod partition;
 pub mod place;
 pub mod progress;
 pub mod protocol;

@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use instar_abi::job::Encryption;
+use instar_abi::partitions::PartitionChoice;
 use instar_abi::{Format, ImageText};
 use instar_run::{Image, Protocol};
 
@@ -51,6 +52,8 @@ pub struct Place {
     pub encrypt_key: Option<Vec<u8>>,
     /// `header`: the file of its header, if that is another one.
     pub header: Option<Header>,
+    /// `--partition`.
+    pub partition: Option<PartitionChoice>,
 }
 
 /// The file of a detached header.
@@ -148,6 +151,7 @@ impl Place {
             encrypt_method: None,
             encrypt_key: None,
             header: None,
+            partition: None,
         }
     }
 
@@ -221,6 +225,7 @@ impl Place {
                 .header
                 .as_ref()
                 .map(|header| (PathBuf::from(&header.path), header.protocol)),
+            partition: self.partition,
         }
     }
 }

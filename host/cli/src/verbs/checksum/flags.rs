@@ -1,6 +1,6 @@
 //! `checksum`: the page.
 
-use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, Page};
+use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, PARTITION, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "checksum",
@@ -59,6 +59,7 @@ pub(super) const PAGE: Page = Page {
                     value: Some("SNAPSHOT"),
                     help: "an internal snapshot instead of the active state",
                 },
+                PARTITION,
                 IMAGE_OPTS,
                 FORCE_SHARE,
                 OBJECT,

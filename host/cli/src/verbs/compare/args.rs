@@ -38,6 +38,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
             Item::Flag(Id::RightFormat, value) => args.sources[1].format = Some(value),
             Item::Flag(Id::ImageOpts, _) => args.each(|source| source.image_opts = true),
             Item::Flag(Id::ForceShare, _) => args.each(|source| source.share = true),
+            Item::Flag(Id::Partition, value) => args.choose_partition(value)?,
             Item::Flag(Id::SourceCache, value) => args.cache = Some(value),
             Item::Flag(Id::Strict, _) => args.strict = true,
             Item::Flag(Id::Progress, value) => args.progress = ShowProgress::parse(value.as_bytes())?,
@@ -54,6 +55,17 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
 impl Args {
     fn each(&mut self, set: impl Fn(&mut SourceArgs)) {
         self.sources.iter_mut().for_each(set);
+    }
+
+    /// The first time of the first image, then of the second.
+    fn choose_partition(&mut self, value: OsString) -> Step<()> {
+        let free = self.sources.iter_mut().find(|source| source.partition.is_none());
+        let source = free.ok_or_else(|| {
+            Stop::say("--partition can be given twice: for the first image, then for the second")
+                .with_code(CANNOT_OPEN)
+        })?;
+        source.partition = Some(value);
+        Ok(())
     }
 
     /// `-T`.

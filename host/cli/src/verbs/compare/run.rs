@@ -108,7 +108,7 @@ fn failure_code(reports: &[Report]) -> u8 {
         _ => None,
     });
     match stage {
-        Some(Stage::OpenSource(_) | Stage::OpenBacking(_)) => CANNOT_OPEN,
+        Some(Stage::OpenSource(_) | Stage::OpenBacking(_) | Stage::FindPartition(_)) => CANNOT_OPEN,
         Some(Stage::Locate(_)) => CANNOT_LOCATE,
         _ => CANNOT_READ,
     }

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use instar_abi::job::{Algorithm, CopiedRange, CopyBitmaps, SnapshotName};
 
+use super::preset::Preset;
 use super::range;
 use crate::flags::Id;
 use crate::release::{self, Fact};
@@ -35,6 +36,8 @@ pub(super) struct Args {
     pub(super) source_cache: Option<OsString>,
     /// `-l`.
     pub(super) snapshot: Option<SnapshotName>,
+    /// `--for`; its format and options are joined with those below.
+    pub(super) preset: Option<&'static Preset>,
     /// `-O`, not looked at yet.
     pub(super) output_format: Option<OsString>,
     /// `-o`, joined.
@@ -85,6 +88,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     let mut args = Args::default();
     let mut operands = line.read(|id, value| args.set(id, value))?;
     args.check()?;
+    args.prepare()?;
     args.place_range()?;
     let target = (operands.len() > 1).then(|| operands.pop()).flatten();
     if args.options.as_deref().is_some_and(list::asks_for_help) {
@@ -95,6 +99,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     if output::is_named(&args.target) {
         args.check_output()?;
     }
+    args.check_partition()?;
     Ok(args)
 }
 
@@ -103,6 +108,7 @@ impl Args {
         match id {
             Id::SourceCache => self.source_cache = Some(value),
             Id::Snapshot => self.snapshot = Some(snapshot(value.as_bytes())?),
+            Id::Preset => self.preset = Some(Preset::named(value.as_bytes())?),
             Id::OutputFormat => self.output_format = Some(value),
             Id::Options => join_options(&mut self.options, value.as_bytes())?,
             Id::TargetImageOpts => self.target_image_opts = true,
@@ -215,6 +221,43 @@ impl Args {
             (self.compress, "--range cannot be used with -c"),
             (self.bitmaps, "--range cannot be used with --bitmaps"),
             (self.checksum.is_some(), "--range cannot be used with --checksum"),
+        ])
+    }
+
+    /// Takes in what `--for` says of the target.
+    fn prepare(&mut self) -> Step<()> {
+        let Some(preset) = self.preset else {
+            return Ok(());
+        };
+        forbid([
+            (
+                self.no_create,
+                "--for makes a new image and cannot be used with -n",
+            ),
+            (
+                self.backing.is_some(),
+                "--for makes an image without layers and cannot be used with -B",
+            ),
+        ])?;
+        preset.join(&mut self.output_format, &mut self.options)
+    }
+
+    /// What cannot be done with `--partition`.
+    fn check_partition(&self) -> Step<()> {
+        let chosen = self.source.partition.is_some();
+        forbid([
+            (
+                chosen && self.sources.len() > 1,
+                "--partition cannot be used with several sources",
+            ),
+            (
+                chosen && self.backing.is_some(),
+                "--partition cannot be used with -B",
+            ),
+            (
+                chosen && self.bitmaps,
+                "--partition cannot be used with --bitmaps, which tell of the whole disk",
+            ),
         ])
     }
 

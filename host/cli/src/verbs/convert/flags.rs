@@ -1,6 +1,6 @@
 //! `convert`: the page.
 
-use crate::flags::{FORCE_SHARE, Flag, Group, HELP, Id, OBJECT, Page};
+use crate::flags::{FORCE_SHARE, Flag, Group, HELP, Id, OBJECT, PARTITION, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "convert",
@@ -22,6 +22,7 @@ pub(super) const PAGE: Page = Page {
             "convert -f qcow2 --untrusted upload.qcow2 disk.raw",
             "an upload: no file that it names is opened",
         ),
+        ("convert --for azure vm.qcow2 vm.vhd", "a disk that Azure takes"),
         (
             "convert -p -B base.qcow2 -F qcow2 -O qcow2 vm.qcow2 thin.qcow2",
             "only what differs from base.qcow2, with progress",
@@ -66,6 +67,7 @@ const SOURCE: Group = Group {
             value: Some("SNAPSHOT"),
             help: "an internal snapshot, by ID or name, or snapshot.id=ID,snapshot.name=NAME",
         },
+        PARTITION,
         FORCE_SHARE,
     ],
 };
@@ -80,6 +82,14 @@ const TARGET: Group = Group {
             exact: &["target-format"],
             value: Some("FORMAT"),
             help: "its format (default raw)",
+        },
+        Flag {
+            id: Id::Preset,
+            short: None,
+            long: &[],
+            exact: &["for"],
+            value: Some("azure|aws|gcp|vmware|hyperv"),
+            help: "format and options as this platform takes them: a fixed VHD, a streamOptimized VMDK, a raw disk of\nwhole GiB, a streamOptimized VMDK, a dynamic VHDX",
         },
         Flag {
             id: Id::TargetImageOpts,

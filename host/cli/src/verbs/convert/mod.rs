@@ -2,6 +2,7 @@
 
 mod args;
 mod flags;
+mod preset;
 mod range;
 mod run;
 

@@ -89,6 +89,7 @@ fn work(
         salvage: args.salvage,
         offload: args.copy_range,
         range: args.range,
+        granularity: args.preset.map_or(1, |preset| preset.granularity),
         bitmaps: args.bitmaps(),
         checksum: args.checksum,
         sent_to,

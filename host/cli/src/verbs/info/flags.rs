@@ -25,6 +25,14 @@ pub(super) const PAGE: Page = Page {
                     help: "show the layers below too",
                 },
                 Flag {
+                    id: Id::Partitions,
+                    short: None,
+                    long: &[],
+                    exact: &["partitions"],
+                    value: Some("[=TABLE]"),
+                    help: "show the partitions of the disk inside, by the table that Linux uses, or by gpt, backup or mbr",
+                },
+                Flag {
                     id: Id::Safety,
                     short: None,
                     long: &[],

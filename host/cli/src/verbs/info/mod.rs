@@ -3,6 +3,7 @@
 mod args;
 mod flags;
 mod limits;
+mod partitions;
 mod run;
 mod safety;
 mod show;
@@ -14,7 +15,11 @@ pub(super) const VERB: Verb = Verb {
     page: &flags::PAGE,
     read: |line| {
         let args = args::parse(line)?;
-        let run = if args.safety { safety::run } else { run::run };
+        let run = match (args.safety, args.partitions) {
+            (true, _) => safety::run,
+            (false, Some(_)) => partitions::run,
+            (false, None) => run::run,
+        };
         Ok(command(args, run))
     },
 };

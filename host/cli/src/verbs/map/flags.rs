@@ -1,6 +1,6 @@
 //! `map`: the page.
 
-use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, Page};
+use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, PARTITION, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "map",
@@ -15,6 +15,7 @@ pub(super) const PAGE: Page = Page {
                 HELP,
                 FORMAT,
                 IMAGE_OPTS,
+                PARTITION,
                 Flag {
                     id: Id::StartOffset,
                     short: Some(b's'),

@@ -63,6 +63,9 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
     if operands.len() > 1 {
         return Err(Stop::say("At most one filename argument is allowed."));
     }
+    if operands.is_empty() && source.partition.is_some() {
+        return Err(Stop::say("--partition requires a filename argument."));
+    }
     let reads = source.image_opts || source.format.is_some() || named.is_some();
     let subject = match (operands.pop(), size) {
         (None, _) if reads => {

@@ -1,12 +1,14 @@
 //! The image that a verb reads: its name, and the options that say how it is read.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use instar_abi::job::SnapshotName;
 
 use crate::flags::Id;
 use crate::stop::{Step, Stop};
 use crate::value::list;
+use crate::value::partition;
 use crate::value::place::{Place, Reading};
 
 /// How a source is to be read, as options say it.
@@ -18,6 +20,8 @@ pub(crate) struct SourceArgs {
     pub(crate) image_opts: bool,
     /// `-U`.
     pub(crate) share: bool,
+    /// `--partition`, not looked at yet.
+    pub(crate) partition: Option<OsString>,
 }
 
 impl SourceArgs {
@@ -27,6 +31,7 @@ impl SourceArgs {
             Id::Format => self.format = Some(value),
             Id::ImageOpts => self.image_opts = true,
             Id::ForceShare => self.share = true,
+            Id::Partition => self.partition = Some(value),
             _ => {}
         }
     }
@@ -41,7 +46,11 @@ impl SourceArgs {
             image_opts: self.image_opts,
             share: self.share,
         };
-        Place::parse(name, reading).map_err(Stop::Message)
+        let chosen = self.partition.as_deref().map(OsStr::as_bytes);
+        Ok(Place {
+            partition: chosen.map(partition::choice).transpose()?,
+            ..Place::parse(name, reading).map_err(Stop::Message)?
+        })
     }
 }
 
