@@ -9,7 +9,7 @@ use instar_disk::{Fault, Host, Result, Target, fault, from_usize};
 
 use crate::session::{At, Outcome};
 use crate::source::Source;
-use crate::zero::is_zero;
+use instar_disk::is_zero;
 
 /// Bytes of bits, against the bytes of the source's files. Ours.
 const BITS_FACTOR: u64 = 2;

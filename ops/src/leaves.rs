@@ -16,7 +16,7 @@ use instar_disk::{Result, align_down, from_usize, to_usize};
 use crate::copier::Span;
 use crate::session::internal;
 use crate::tree::{LEAF, Tree, leaf};
-use crate::zero::is_zero;
+use instar_disk::is_zero;
 
 /// How a disk is hashed.
 #[derive(Clone, Copy)]

@@ -34,6 +34,7 @@ mod change;
 mod check;
 mod checksum;
 mod commit;
+mod compact;
 mod compare;
 mod convert;
 mod copier;
@@ -59,7 +60,6 @@ mod snapshots;
 mod source;
 mod tree;
 mod within;
-mod zero;
 
 use alloc::vec::Vec;
 

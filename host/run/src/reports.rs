@@ -187,6 +187,7 @@ impl Budget {
             Report::Checksum(_) => self.once(5)?,
             Report::Opened(_) => self.once(6)?,
             Report::Answered => self.once(7)?,
+            Report::Compacted(_) => self.once(8)?,
             Report::Done(_) | Report::Failed(_) => self.over = true,
         }
         Ok(true)
@@ -236,6 +237,7 @@ fn footprint(report: &Report) -> usize {
         Report::Size(_)
         | Report::Opened(_)
         | Report::Answered
+        | Report::Compacted(_)
         | Report::Compared(_)
         | Report::Measured(_)
         | Report::Checked(..)

@@ -9,7 +9,7 @@ use instar_disk::{
 
 use super::assemble::grow;
 use crate::session::{Outcome, internal};
-use crate::zero::is_zero;
+use instar_disk::is_zero;
 
 /// A stretch of a buffer that is all data, or all zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

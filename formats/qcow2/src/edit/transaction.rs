@@ -488,6 +488,16 @@ impl<'h> Release<'h> {
         Ok(())
     }
 
+    /// Nothing refers to these clusters any more, however often they are counted.
+    pub(super) fn give_up(&mut self, clusters: Range<u64>) -> Result<()> {
+        self.look.ledger.count_as(clusters.clone(), 0)?;
+        self.freed.push_all(clusters);
+        if self.freed.is_full() {
+            self.drop_freed()?;
+        }
+        Ok(())
+    }
+
     /// Lowers the counts of a table of so many bytes.
     pub(super) fn lower_table(&mut self, offset: u64, bytes: u64) -> Result<()> {
         self.lower(clusters_of(self.look.layout, offset, bytes)?)
