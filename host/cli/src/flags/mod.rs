@@ -108,6 +108,9 @@ pub enum Id {
     // resize.
     Shrink,
     Preallocation,
+    // compact.
+    Trim,
+    NoTrim,
     // trust.
     Show,
     Remove,
