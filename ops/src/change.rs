@@ -31,7 +31,7 @@ pub(crate) fn run(session: &Session<'_>, job: &ChangeImage) -> Outcome<Done> {
     match &job.change {
         Change::Resize(wanted) => resize::run(session, &job.image, &mut *image, wanted)?,
         Change::Amend(Some(wanted)) => resize::amend(session, &job.image, &mut *image, wanted)?,
-        Change::Compact(wanted) => compact::run(session, &mut *image, *wanted)?,
+        Change::Compact(wanted) => compact::run(session, file, &mut *image, *wanted)?,
         change => image.change(change).at(Stage::Change)?,
     }
     Ok(Done::default())

@@ -17,6 +17,7 @@
 mod amend;
 mod backing;
 mod bitmaps;
+mod clusters;
 mod compact;
 mod counts;
 mod empty;

@@ -7,6 +7,7 @@ use instar_disk::{Fault, File, FileKind, Preallocate, Result, ZeroHow, fault, fr
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
+pub(super) use super::clusters::clusters_of;
 use super::counts::{Remembered, Runs};
 use super::freed::{Freed, drop_ranges};
 use super::head::Head;
@@ -592,13 +593,6 @@ impl<'h> Release<'h> {
             .drop_all(self.look.file, self.look.layout.cluster_bits());
         Ok(())
     }
-}
-
-/// The clusters of a table of so many bytes.
-pub(super) fn clusters_of(layout: Layout, offset: u64, bytes: u64) -> Result<Range<u64>> {
-    let bits = layout.cluster_bits();
-    let first = shr(offset, bits);
-    Ok(first..add(first, shr_up(bytes, bits))?)
 }
 
 /// How messages begin about the file that the image stands in: the reference tool's.

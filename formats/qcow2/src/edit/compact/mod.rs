@@ -60,18 +60,46 @@ pub(super) fn compact(
         ..Compacted::default()
     };
     if how.wanted.trim {
-        done.trimmed = trim::trim(file, Header::parse(file)?, sealing, how)?;
+        let parts = if how.wanted.shorten { 2 } else { 1 };
+        let progress = Progress { part: 0, parts };
+        done.trimmed = trim::trim(file, Header::parse(file)?, sealing, how, progress)?;
     }
     if how.wanted.shorten {
-        shorten(file, sealing, &mut done)?;
+        let part = u64::from(how.wanted.trim);
+        let parts = part.saturating_add(1);
+        shorten(file, sealing, Progress { part, parts }, &mut done)?;
     }
     Ok(done)
 }
 
+/// Which part of the work this is.
+#[derive(Clone, Copy)]
+struct Progress {
+    part: u64,
+    parts: u64,
+}
+
+impl Progress {
+    /// Says how far it is.
+    fn say(self, file: File<'_>, done: u64, all: u64) {
+        let within = done.saturating_mul(WHOLE).checked_div(all).unwrap_or(WHOLE);
+        let before = self.part.saturating_mul(WHOLE);
+        file.host()
+            .progress(before.saturating_add(within), self.parts.saturating_mul(WHOLE));
+    }
+}
+
 /// Has the file end as soon as it can.
-fn shorten(mut file: File<'_>, sealing: Option<&Sealing>, done: &mut Compacted) -> Result<()> {
-    for _ in 0..PASSES {
-        let (moved, now) = pass(file, sealing)?;
+fn shorten(
+    mut file: File<'_>,
+    sealing: Option<&Sealing>,
+    progress: Progress,
+    done: &mut Compacted,
+) -> Result<()> {
+    for number in 0..PASSES {
+        // There is little left to be done by the others.
+        let heard = (number == 0).then_some(progress);
+        let (moved, now) = pass(file, sealing, heard)?;
         file = now;
         done.moved = add(done.moved, moved)?;
         let end = cut(file)?;
@@ -85,7 +113,11 @@ fn shorten(mut file: File<'_>, sealing: Option<&Sealing>, done: &mut Compacted) 
 }
 
 /// Moves what stands behind as many clusters as are in use; gives the bytes that were moved.
-fn pass<'h>(file: File<'h>, sealing: Option<&Sealing>) -> Result<(u64, File<'h>)> {
+fn pass<'h>(
+    file: File<'h>,
+    sealing: Option<&Sealing>,
+    progress: Option<Progress>,
+) -> Result<(u64, File<'h>)> {
     let header = Header::parse(file)?;
     let mut look = Look::open(file, header.clone())?;
     let (used, end) = used(&mut look.ledger)?;
@@ -103,8 +135,10 @@ fn pass<'h>(file: File<'h>, sealing: Option<&Sealing>) -> Result<(u64, File<'h>)
     };
     while !pass.high.is_empty() {
         header = pass.round(header)?;
-        file.host()
-            .progress(pass.high.start.saturating_sub(used), end.saturating_sub(used));
+        if let Some(progress) = progress {
+            let (at, all) = (pass.high.start.saturating_sub(used), end.saturating_sub(used));
+            progress.say(file, at, all);
+        }
     }
     moved = add(moved, pass.moved)?;
     let survey = Survey::of(&Look::open(file, header.clone())?)?;
@@ -132,7 +166,8 @@ fn cut(file: File<'_>) -> Result<u64> {
     look.grow(false)?.release()?.finish_short()?;
     let header = Header::parse(file)?;
     let mut look = Look::open(file, header)?;
-    let end = shl(look.ledger.used_end()?, look.layout.cluster_bits())?;
+    // The last cluster may be cut short.
+    let end = shl(look.ledger.used_end()?, look.layout.cluster_bits())?.min(file.size());
     if file.kind() != FileKind::Block {
         file.resize(end, Preallocate::Off)?;
         file.flush()?;
@@ -140,5 +175,7 @@ fn cut(file: File<'_>) -> Result<u64> {
     Ok(end)
 }
 
+/// All of one part of the work.
+const WHOLE: u64 = 1000;
 /// Times that a file is gone through. Ours: the second pass finds little, and a third hardly anything.
 const PASSES: u32 = 4;

@@ -7,14 +7,16 @@
 //! The disk reads the same before and after, so that each entry may be the old one or the new one. Where snapshots share a table, it changes for
 //! all of them. Data that two tables lead to stays: it is counted more often than one of them.
 
+use ::core::ops::Range;
 use alloc::vec::Vec;
-use core::ops::Range;
 
+use instar_disk::fault::core;
 use instar_disk::{
     Action, Compacting, Distant, File, Io, Kind, Result, Sealing, Tweak, from_usize, is_zero, to_usize,
 };
 use zerocopy::big_endian::U64;
 
+use super::Progress;
 use super::copying::submit;
 use super::survey::{Survey, stream_clusters};
 use crate::edit::transaction::{Look, Release};
@@ -31,6 +33,7 @@ pub(super) fn trim(
     header: Header,
     sealing: Option<&Sealing>,
     how: &mut Compacting<'_>,
+    progress: Progress,
 ) -> Result<u64> {
     if header.version < 3 && header.backing_name.is_some() {
         // Without an entry, the layer below would show.
@@ -51,6 +54,7 @@ pub(super) fn trim(
         how,
         flagged,
         release: look.grow(false)?.release()?,
+        decodes: true,
         tables: Vec::new(),
         freed: Vec::new(),
         trimmed: 0,
@@ -61,7 +65,7 @@ pub(super) fn trim(
             trim.table(&tree, table)?;
         }
         done = add(done, from_usize(some.len()))?;
-        file.host().progress(done, all);
+        progress.say(file, done, all);
     }
     trim.write()?;
     trim.release.finish_in_order()?;
@@ -100,6 +104,8 @@ struct Trim<'h, 'a, 'f> {
     /// Entries can say that clusters are zero; else those that are not there are.
     flagged: bool,
     release: Release<'h>,
+    /// Compressed data is looked at, too.
+    decodes: bool,
     /// Tables that wait to be written: where, what they say, what they are to say.
     tables: Vec<(u64, Vec<U64>, Vec<U64>)>,
     /// Clusters that they lead to no more.
@@ -239,9 +245,20 @@ impl Trim<'_, '_, '_> {
         let Kind::Encoded(encoded) = self.reading.run(pair, 0)?.kind else {
             return Err(internal(line!()));
         };
+        if !self.decodes {
+            return Ok(false);
+        }
         let mut data = alloc::vec![0; to_usize(self.layout.cluster())?];
-        (self.how.fetch)(Distant::Encoded(encoded), &mut data)?;
-        Ok(is_zero(&data))
+        match (self.how.fetch)(Distant::Encoded(encoded), &mut data) {
+            Ok(()) => Ok(is_zero(&data)),
+            Err(fault) if fault.code == core::BAD_COMPRESSED_DATA => Ok(false),
+            Err(fault) if matches!(fault.code, core::STREAM_LIMIT | core::WORK_LIMIT) => {
+                // Many entries lead to the same data, as where snapshots do: what there is of it stays as it is.
+                self.decodes = false;
+                Ok(false)
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Has entry number `at` lead nowhere, and the cluster be free.

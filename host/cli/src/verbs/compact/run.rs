@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use instar_abi::Report;
 use instar_abi::job::{Change, ChangeImage, Verb};
+use instar_abi::report::Stage;
 use instar_engine::Policy as GatePolicy;
 
 use super::args::Args;
 use super::show;
-use crate::run::change::{opened, worded};
+use crate::run::change::opened;
 use crate::run::files::{self, Names};
 use crate::run::progress::Progress;
 use crate::run::scene::RunScene;
@@ -38,7 +39,17 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Step<u8> {
     let ended = ended?;
     let scene = RunScene::of(&names, ended.files(), place.given.as_bytes());
     concluded_by(&ended.reports, &scene, context.program, |failure| {
-        worded("compact", &place, failure, words::failure(failure, &scene))
+        let why = words::failure(failure, &scene);
+        Stop::Message(match failure.stage {
+            Stage::Change => [
+                b"Could not compact '".as_slice(),
+                place.given.as_bytes(),
+                b"': ",
+                &why,
+            ]
+            .concat(),
+            _ => why,
+        })
     })?;
     let done = ended.reports.iter().find_map(|report| match report {
         Report::Compacted(done) => Some(*done),
