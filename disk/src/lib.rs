@@ -56,7 +56,7 @@ pub use bitmap::{Bitmaps, ReadBits, bitmap_bytes};
 pub use blocks::{BlockTarget, Blocks, behind};
 pub use budget::Budget;
 pub use check::Check;
-pub use compacting::Compacting;
+pub use compacting::{Compacting, ROUND};
 pub use edit::{Edit, EditBitmaps, Undone, is_granularity};
 pub use extents::Extents;
 pub use file::File;

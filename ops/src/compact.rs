@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use instar_abi::Report;
 use instar_abi::job::Compact;
 use instar_abi::report::Stage;
-use instar_disk::{Compacting, Distant, Edit, File, Kind, Mapping};
+use instar_disk::{Compacting, Distant, Edit, File, Kind, Mapping, ROUND};
 
 use crate::account::Account;
 use crate::resize;
@@ -31,6 +31,7 @@ pub(crate) fn run(
     };
     let how = &mut Compacting {
         wanted,
+        round: ROUND,
         fetch: &mut fetch,
     };
     let done = image.compact(how).at(Stage::Change)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use instar_codecs::Decoder;
 use instar_disk::job::{Change, Compact};
 use instar_disk::report::Compacted;
-use instar_disk::{Compacting, Distant, Edit, Fault, File, Kind, fault};
+use instar_disk::{Compacting, Distant, Edit, Fault, File, Kind, ROUND, fault};
 use instar_testkit::{Failing, Native};
 
 use crate::bitmaps::bitmaps;
@@ -44,6 +44,11 @@ const LAYOUTS: [&str; 13] = [
 
 /// Compacts an image with the codecs at hand.
 pub(crate) fn with(edit: &mut dyn Edit, native: &Native, wanted: Compact) -> Result<Compacted, Fault> {
+    in_rounds(edit, native, wanted, ROUND)
+}
+
+/// The same, so many bytes with each round.
+fn in_rounds(edit: &mut dyn Edit, native: &Native, wanted: Compact, round: u64) -> Result<Compacted, Fault> {
     let mut decoder = Decoder::new();
     let mut bring = |from: Distant, into: &mut [u8]| match from {
         Distant::Encoded(encoded) => {
@@ -54,17 +59,22 @@ pub(crate) fn with(edit: &mut dyn Edit, native: &Native, wanted: Compact) -> Res
     };
     edit.compact(&mut Compacting {
         wanted,
+        round,
         fetch: &mut bring,
     })
 }
 
 fn compact(bench: &Bench, image: &str, wanted: Compact) -> Result<Compacted, Fault> {
+    compact_in(bench, image, wanted, ROUND)
+}
+
+fn compact_in(bench: &Bench, image: &str, wanted: Compact, round: u64) -> Result<Compacted, Fault> {
     let native = Native::new(1);
     // The codecs read through it, by the slot that `act` has.
     native.existing(bench.path(image));
     let mut done = Err(Fault::new(fault::core::INTERNAL));
     act(bench, image, &mut |edit| {
-        done = with(edit, &native, wanted);
+        done = in_rounds(edit, &native, wanted, round);
         done.clone().map(drop)
     })?;
     done
@@ -200,6 +210,35 @@ fn an_image_ends_behind_as_many_clusters_as_it_uses_and_is_the_same_disk() {
 }
 
 #[test]
+fn many_rounds_come_to_the_same() {
+    for layout in LAYOUTS {
+        for snapshots in [false, true] {
+            if snapshots && layout.ends_with("refcount_bits=1") {
+                continue;
+            }
+            let bench = Bench::new();
+            image(&bench, layout, snapshots);
+            if !layout.ends_with("0.10") {
+                bench.qemu_img("bitmap --add -g 512 image spots");
+                bench.qemu_io("image", &["write -P 9 300k 200k"]);
+            }
+            let what = format!("{layout}, {snapshots}");
+            let before = (disks(&bench), bitmaps(&bench.bytes("image")));
+            let (bytes, mut ends) = (bench.bytes("image"), Vec::new());
+            for round in [ROUND, 1, 20_000] {
+                bench.put("image", &bytes);
+                ends.push(compact_in(&bench, "image", ALL, round).unwrap().after);
+                assert_clean(&bench, "image");
+                assert_disks(&bench, &before.0, &what);
+                assert!(bitmaps(&bench.bytes("image")) == before.1, "{what}");
+            }
+            let most = ends[0] + ends[0] / 50;
+            assert!(ends.iter().all(|end| *end <= most), "{what}: {ends:?}");
+        }
+    }
+}
+
+#[test]
 fn clusters_of_zeros_are_given_up_whether_they_are_compressed_or_not() {
     for layout in LAYOUTS {
         for snapshots in [false, true] {
@@ -294,7 +333,7 @@ fn a_power_cut_leaves_the_same_disk_and_at_worst_leaks() {
         "cluster_size=16k,extended_l2=on",
         "cluster_size=64k,compression_type=zstd",
     ] {
-        for (wanted, marks) in [(ALL, true), (SHORTEN, false)] {
+        for (wanted, marks, round) in [(ALL, true, ROUND), (SHORTEN, false, 1)] {
             let bench = Bench::new();
             bench.pattern("disk.raw", 100 << 10);
             let compress = if layout.ends_with("refcount_bits=4") {
@@ -317,7 +356,7 @@ fn a_power_cut_leaves_the_same_disk_and_at_worst_leaks() {
             states += survives_by(&bench, "image", None, &mut |edit, _| {
                 let native = Native::new(1);
                 native.existing(bench.path("image"));
-                with(edit, &native, wanted).map(drop)
+                in_rounds(edit, &native, wanted, round).map(drop)
             });
         }
     }

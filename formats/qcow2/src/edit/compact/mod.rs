@@ -67,7 +67,8 @@ pub(super) fn compact(
     if how.wanted.shorten {
         let part = u64::from(how.wanted.trim);
         let parts = part.saturating_add(1);
-        shorten(file, sealing, Progress { part, parts }, &mut done)?;
+        let progress = Progress { part, parts };
+        shorten(file, sealing, how.round, progress, &mut done)?;
     }
     Ok(done)
 }
@@ -93,13 +94,14 @@ impl Progress {
 fn shorten(
     mut file: File<'_>,
     sealing: Option<&Sealing>,
+    round: u64,
     progress: Progress,
     done: &mut Compacted,
 ) -> Result<()> {
     for number in 0..PASSES {
         // There is little left to be done by the others.
         let heard = (number == 0).then_some(progress);
-        let (moved, now) = pass(file, sealing, heard)?;
+        let (moved, now) = pass(file, sealing, round, heard)?;
         file = now;
         done.moved = add(done.moved, moved)?;
         let end = cut(file)?;
@@ -116,6 +118,7 @@ fn shorten(
 fn pass<'h>(
     file: File<'h>,
     sealing: Option<&Sealing>,
+    round: u64,
     progress: Option<Progress>,
 ) -> Result<(u64, File<'h>)> {
     let header = Header::parse(file)?;
@@ -131,6 +134,7 @@ fn pass<'h>(
         survey,
         high: used..end,
         holes: Holes::below(used),
+        round,
         moved: 0,
     };
     while !pass.high.is_empty() {

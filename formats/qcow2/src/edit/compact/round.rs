@@ -37,6 +37,8 @@ pub(super) struct Pass<'h, 's> {
     /// Clusters that may still have to move.
     pub(super) high: Range<u64>,
     pub(super) holes: Holes,
+    /// Bytes that one round moves at least.
+    pub(super) round: u64,
     /// Bytes that were moved.
     pub(super) moved: u64,
 }
@@ -73,16 +75,18 @@ impl Pass<'_, '_> {
                 release.lower(stream.old_clusters(bits)?)?;
             }
         }
+        self.survey.follow(&moves);
         release.finish_in_order()
     }
 
     /// What of the rest one round takes.
     fn window(&self, ledger: &mut Ledger<'_>) -> Result<Range<u64>> {
         let bits = self.survey.layout.cluster_bits();
-        // Each round reads all tables once.
+        // Each round reads all tables once: where there are many, it moves more.
         let tables = shl(from_usize(self.survey.tables.len()), bits)?;
-        let mut room = ROUND_BYTES.max(tables.saturating_mul(DATA_TO_TABLES));
-        room = shr(room, bits);
+        let wanted = tables.saturating_mul(DATA_TO_TABLES);
+        let most = self.round.saturating_mul(ROUND_GROWTH);
+        let mut room = shr(self.round.max(wanted.min(most)), bits).max(1);
         let mut runs = 0;
         let mut at = self.high.start;
         while at < self.high.end && room > 0 && runs < RUNS {
@@ -228,9 +232,9 @@ impl Pass<'_, '_> {
 /// Where the new entries of a table go, if anywhere.
 type Place<'a> = dyn FnMut(&Table, Vec<U64>) -> Result<Option<(u64, Vec<U64>)>> + 'a;
 
-/// Bytes that one round moves at least. Ours: a few flushes for each.
-const ROUND_BYTES: u64 = 256 << 20;
 /// How much more data than tables a round moves. Ours.
 const DATA_TO_TABLES: u64 = 16;
+/// How much more than the least a round moves at most. Ours: 64 GiB.
+const ROUND_GROWTH: u64 = 256;
 /// Runs of clusters that one round takes. Ours: bounds memory.
 const RUNS: u64 = 1 << 16;

@@ -11,6 +11,7 @@ use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
 use super::bits::Bits;
+use super::moves::Moves;
 use crate::bitmaps::directory;
 use crate::edit::bitmaps::LISTED;
 use crate::edit::ledger::each_block;
@@ -302,6 +303,14 @@ impl<'h> Survey<'h> {
             visit(&tree.read(&places?)?)?;
         }
         Ok(())
+    }
+
+    /// L2 tables stand elsewhere now. All else that a round moves, later rounds do not ask for.
+    pub(super) fn follow(&mut self, moves: &Moves) {
+        for table in &mut self.tables {
+            *table = moves.cluster(*table).unwrap_or(*table);
+        }
+        self.tables.sort_unstable();
     }
 
     /// What a cluster that is counted holds.
