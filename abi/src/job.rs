@@ -17,8 +17,8 @@ use crate::text::ImageText;
 
 pub use bench::{Bench, BenchWrites};
 pub use change::{
-    Amend, AmendKeys, BitmapAction, Change, ChangeBitmaps, ChangeImage, Commit, KeyState, NewBacking,
-    NewSize, NewSnapshot, Rebase, Resize,
+    Amend, AmendKeys, BitmapAction, Change, ChangeBitmaps, ChangeImage, Commit, Compact, KeyState,
+    NewBacking, NewSize, NewSnapshot, Rebase, Resize,
 };
 pub use check::{Check, Repair};
 pub use create::{

@@ -47,6 +47,8 @@ pub enum Report {
     Checked(Format, Checked),
     /// The checksum of a virtual disk.
     Checksum([u8; 32]),
+    /// What `compact` did.
+    Compacted(Compacted),
     /// All requests of `bench` have been answered; what completes the image follows.
     Answered,
     /// Something to warn about; the work goes on.
@@ -102,6 +104,19 @@ pub struct Measured {
     pub fully_allocated: u64,
     /// Bytes that its bitmaps would take, where source and target can have some.
     pub bitmaps: Option<u64>,
+}
+
+/// What `compact` did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compacted {
+    /// Clusters that were given up, as they held nothing but zeros.
+    pub trimmed: u64,
+    /// Bytes that were moved.
+    pub moved: u64,
+    /// Bytes of the file before.
+    pub before: u64,
+    /// Bytes of the file now.
+    pub after: u64,
 }
 
 /// What `check` counted.

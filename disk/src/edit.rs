@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 
 use instar_abi::job::{Amend, BitmapAction, Change, ChangeBitmaps};
-use instar_abi::report::Backing;
+use instar_abi::report::{Backing, Compacted};
 use instar_abi::{Fault, fault};
 
-use crate::{Image, Resizing, Result};
+use crate::{Compacting, Image, Resizing, Result};
 
 /// An image whose structure can be changed where it is.
 pub trait Edit {
@@ -53,6 +53,16 @@ pub trait Edit {
     fn amend(&mut self, options: &Amend, to: Option<&mut Resizing<'_>>) -> Result<()> {
         let _ = (options, to);
         Err(Fault::new(fault::amend::UNSUPPORTED))
+    }
+
+    /// Gives up space that the image takes and does not need, under the promise of [`Edit::change`]: the disk, its snapshots and its bitmaps stay
+    /// what they are.
+    ///
+    /// # Errors
+    /// As [`Edit::change`].
+    fn compact(&mut self, how: &mut Compacting<'_>) -> Result<Compacted> {
+        self.change(&Change::Compact(how.wanted))
+            .map(|()| Compacted::default())
     }
 
     /// Whether the change can be made, for verbs that have other work to do first. Writes nothing.

@@ -32,6 +32,7 @@ mod bitmap;
 mod blocks;
 mod budget;
 mod check;
+mod compacting;
 mod edit;
 mod extents;
 mod file;
@@ -49,11 +50,13 @@ mod target;
 mod turnstile;
 mod veil;
 mod work;
+mod zero;
 
 pub use bitmap::{Bitmaps, ReadBits, bitmap_bytes};
 pub use blocks::{BlockTarget, Blocks, behind};
 pub use budget::Budget;
 pub use check::Check;
+pub use compacting::{Compacting, ROUND};
 pub use edit::{Edit, EditBitmaps, Undone, is_granularity};
 pub use extents::Extents;
 pub use file::File;
@@ -75,6 +78,7 @@ pub use table::{FillEntries, TableReader, TableWriter};
 pub use target::{Encoding, Placement, Target};
 pub use turnstile::{Turn, Turnstile};
 pub use work::{Seen, Walked, Work};
+pub use zero::is_zero;
 
 /// The result type of drivers.
 pub type Result<T> = core::result::Result<T, Fault>;

@@ -5,11 +5,10 @@ use alloc::vec::Vec;
 use instar_abi::Report;
 use instar_abi::job::CopyBitmaps;
 use instar_abi::report::{Bitmap, Failure, Stage};
-use instar_disk::{Fault, Host, Result, Target, fault, from_usize};
+use instar_disk::{Fault, Host, Result, Target, fault, from_usize, is_zero};
 
 use crate::session::{At, Outcome};
 use crate::source::Source;
-use crate::zero::is_zero;
 
 /// Bytes of bits, against the bytes of the source's files. Ours.
 const BITS_FACTOR: u64 = 2;

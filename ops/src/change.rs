@@ -4,6 +4,7 @@ use instar_abi::Report;
 use instar_abi::job::{Change, ChangeImage};
 use instar_abi::report::{Done, Stage};
 
+use crate::compact;
 use crate::detect::detect;
 use crate::formats;
 use crate::resize;
@@ -30,6 +31,7 @@ pub(crate) fn run(session: &Session<'_>, job: &ChangeImage) -> Outcome<Done> {
     match &job.change {
         Change::Resize(wanted) => resize::run(session, &job.image, &mut *image, wanted)?,
         Change::Amend(Some(wanted)) => resize::amend(session, &job.image, &mut *image, wanted)?,
+        Change::Compact(wanted) => compact::run(session, file, &mut *image, *wanted)?,
         change => image.change(change).at(Stage::Change)?,
     }
     Ok(Done::default())

@@ -272,6 +272,7 @@ impl Edit for Simple<'_> {
             }
             Change::Rebase(_) | Change::Empty(_) => Fault::new(fault::core::IO).with([EOPNOTSUPP]),
             Change::Resize(_) => Fault::new(fault::resize::UNSUPPORTED),
+            Change::Compact(_) => Fault::new(fault::compact::UNSUPPORTED).named(self.2.name().as_bytes()),
         };
         Err(fault.in_file(self.1))
     }

@@ -11,12 +11,11 @@ use core::ops::Range;
 
 use instar_abi::job::Algorithm;
 use instar_codecs::Digest;
-use instar_disk::{Result, align_down, from_usize, to_usize};
+use instar_disk::{Result, align_down, from_usize, is_zero, to_usize};
 
 use crate::copier::Span;
 use crate::session::internal;
 use crate::tree::{LEAF, Tree, leaf};
-use crate::zero::is_zero;
 
 /// How a disk is hashed.
 #[derive(Clone, Copy)]

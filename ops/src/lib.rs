@@ -34,6 +34,7 @@ mod change;
 mod check;
 mod checksum;
 mod commit;
+mod compact;
 mod compare;
 mod convert;
 mod copier;
@@ -65,7 +66,6 @@ mod spool;
 mod through;
 mod tree;
 mod within;
-mod zero;
 
 use alloc::vec::Vec;
 

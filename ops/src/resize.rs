@@ -110,7 +110,12 @@ fn judge(old: u64, wanted: &Resize) -> Result<u64> {
 }
 
 /// Brings bytes that stand in no file as they are.
-fn fetch(host: &dyn Host, below: Option<&mut Chain<'_>>, from: Distant, into: &mut [u8]) -> Result<()> {
+pub(crate) fn fetch(
+    host: &dyn Host,
+    below: Option<&mut Chain<'_>>,
+    from: Distant,
+    into: &mut [u8],
+) -> Result<()> {
     let length = from_usize(into.len());
     let keys = below.as_deref().map(Chain::keys).unwrap_or_default();
     let mut pieces = Vec::new();

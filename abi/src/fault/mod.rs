@@ -10,6 +10,7 @@ pub mod bitmap;
 pub mod bochs;
 pub mod check;
 pub mod cloop;
+pub mod compact;
 pub mod core;
 pub mod dmg;
 pub mod luks;
@@ -117,6 +118,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     bochs::TABLE,
     check::TABLE,
     cloop::TABLE,
+    compact::TABLE,
     core::TABLE,
     dmg::TABLE,
     luks::TABLE,

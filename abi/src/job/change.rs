@@ -37,6 +37,17 @@ pub enum Change {
     Empty(Option<FileFacts>),
     /// `resize`.
     Resize(Resize),
+    /// `compact`.
+    Compact(Compact),
+}
+
+/// What an image is to give up of the space that it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compact {
+    /// Clusters that hold nothing but zeros.
+    pub trim: bool,
+    /// Free clusters: what stands behind them moves there, and the file ends before them.
+    pub shorten: bool,
 }
 
 /// Another virtual size.

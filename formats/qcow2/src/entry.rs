@@ -35,6 +35,12 @@ pub(crate) fn compressed_range(cluster_bits: u32, word: u64) -> (u64, u64) {
     )
 }
 
+/// The same entry for a stream that stands elsewhere, as far into a sector as before.
+pub(crate) fn moved(cluster_bits: u32, word: u64, offset: u64) -> u64 {
+    let low = 1_u64.wrapping_shl(offset_bits(cluster_bits)).wrapping_sub(1);
+    word & !low | offset & low
+}
+
 const fn offset_bits(cluster_bits: u32) -> u32 {
     70_u32.saturating_sub(cluster_bits)
 }

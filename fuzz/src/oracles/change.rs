@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use instar_abi::job::{
-    Amend, BitmapAction, Bounds, Change, ChangeBitmaps, ChangeImage, Check, NewSize, NewSnapshot,
+    Amend, BitmapAction, Bounds, Change, ChangeBitmaps, ChangeImage, Check, Compact, NewSize, NewSnapshot,
     Preallocation, Resize, Source, Verb,
 };
 use instar_abi::report::{Checked, Failure};
@@ -63,6 +63,7 @@ enum Step {
     Resize(u64),
     Amend(Box<Amend>),
     Bitmap(Vec<u8>, BitmapAction),
+    Compact(Compact),
 }
 
 fn step(image: &mut Image, kept: &mut BTreeMap<Vec<u8>, Content>, dice: &mut Dice) {
@@ -104,7 +105,7 @@ fn step(image: &mut Image, kept: &mut BTreeMap<Vec<u8>, Content>, dice: &mut Dic
 
 fn chosen(size: u64, dice: &mut Dice) -> Step {
     let name = vec![b'a' + dice.below(2) as u8];
-    match dice.below(8) {
+    match dice.below(9) {
         0 => Step::Snapshot(name),
         1 => Step::Apply(name),
         2 => Step::Delete(name),
@@ -118,6 +119,10 @@ fn chosen(size: u64, dice: &mut Dice) -> Step {
             refcount_bits: dice.one_in(3).then(|| 1 << dice.below(7)),
             ..Amend::default()
         })),
+        6 => Step::Compact(Compact {
+            trim: dice.one_in(2),
+            shorten: !dice.one_in(4),
+        }),
         _ => {
             let actions = [
                 BitmapAction::Add(0),
@@ -234,6 +239,7 @@ impl Image {
                 apart: Vec::new(),
             })),
             Step::Amend(amend) => change(Change::Amend(Some(Amend::clone(amend)))),
+            Step::Compact(wanted) => change(Change::Compact(*wanted)),
             Step::Bitmap(name, action) => Verb::Bitmaps(ChangeBitmaps {
                 image: image.clone(),
                 name: name.clone(),

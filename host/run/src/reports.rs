@@ -193,6 +193,7 @@ impl Budget {
                 let items = table.partitions.len().saturating_add(table.findings.len());
                 self.items = self.items.checked_sub(items).ok_or(too_many)?;
             }
+            Report::Compacted(_) => self.once(9)?,
             Report::Done(_) | Report::Failed(_) => self.over = true,
         }
         Ok(true)
@@ -243,6 +244,7 @@ fn footprint(report: &Report) -> usize {
         Report::Size(_)
         | Report::Opened(_)
         | Report::Answered
+        | Report::Compacted(_)
         | Report::Compared(_)
         | Report::Measured(_)
         | Report::Checked(..)

@@ -135,6 +135,7 @@ const fn added(change: &Change) -> Option<u64> {
         | Change::DeleteSnapshot(_)
         | Change::Rebase(_)
         | Change::Keys(_)
-        | Change::Empty(_) => Some(0),
+        | Change::Empty(_)
+        | Change::Compact(_) => Some(0),
     }
 }

@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 
 use instar_abi::report::{Failure, Stage};
 use instar_disk::{
-    Action, CompareRange, CopyRange, Io, Result, Sealing, Slot, ZeroHow, align_down, from_usize, to_usize,
+    Action, CompareRange, CopyRange, Io, Result, Sealing, Slot, ZeroHow, align_down, from_usize, is_zero,
+    to_usize,
 };
 
 use super::assemble::grow;
 use crate::session::{Outcome, internal};
-use crate::zero::is_zero;
 
 /// A stretch of a buffer that is all data, or all zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

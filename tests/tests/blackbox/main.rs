@@ -22,6 +22,7 @@ mod causes;
 mod check;
 mod checksum;
 mod commit;
+mod compact;
 mod compare;
 mod confined;
 mod container;

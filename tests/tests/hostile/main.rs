@@ -14,6 +14,7 @@
 
 mod changes;
 mod check;
+mod compact;
 mod foreign;
 mod formats;
 mod layers;

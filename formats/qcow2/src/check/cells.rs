@@ -305,8 +305,10 @@ impl Cells {
         let start = index(from.saturating_sub(self.first));
         let end = index(to.min(self.end()).saturating_sub(self.first));
         match &self.store {
-            Store::Nibbles(cells) => all_zero(cells.get(start / 2..end.div_ceil(2)).unwrap_or_default()),
-            Store::Bytes(cells) => all_zero(cells.get(start..end).unwrap_or_default()),
+            Store::Nibbles(cells) => {
+                instar_disk::is_zero(cells.get(start / 2..end.div_ceil(2)).unwrap_or_default())
+            }
+            Store::Bytes(cells) => instar_disk::is_zero(cells.get(start..end).unwrap_or_default()),
             Store::Words(cells) => cells
                 .get(start..end)
                 .unwrap_or_default()
@@ -360,12 +362,6 @@ fn same_groups<'a, T: PartialEq + 'a>(cells: impl Iterator<Item = &'a [T]>, disk
     instar_disk::from_usize(same.count())
 }
 
-fn all_zero(bytes: &[u8]) -> bool {
-    bytes
-        .chunks(4096)
-        .all(|chunk| chunk.iter().fold(0, |sum, byte| sum | byte) == 0)
-}
-
 impl Store {
     fn new(width: Width, cells: u64) -> Option<Self> {
         let bytes = index(width.bytes(cells));
@@ -406,7 +402,7 @@ fn sum(count: u8, weight: u32, most: u8) -> (u8, bool) {
 
 fn add_bytes(cells: &mut [u8], weight: u32, claim: Claim) -> bool {
     let flags = claim.bits().wrapping_shl(6);
-    if weight == 1 && all_zero(cells) {
+    if weight == 1 && instar_disk::is_zero(cells) {
         cells.fill(1 | flags);
         return true;
     }
@@ -445,7 +441,7 @@ fn add_nibbles(cells: &mut [u8], start: u64, end: u64, weight: u32, claim: Claim
         one(byte, true);
     }
     if let Some(whole) = cells.get_mut(whole_start..whole_end) {
-        if weight == 1 && all_zero(whole) {
+        if weight == 1 && instar_disk::is_zero(whole) {
             whole.fill((1 | flags) | (1 | flags).wrapping_shl(4));
         } else {
             for byte in whole {

@@ -80,6 +80,35 @@ fn dirty<'h>(file: File<'h>, header: Header) -> Result<File<'h>> {
     Ok(checker.frame.file)
 }
 
+/// Makes sure that nothing is wrong with an image but for clusters that nothing refers to, of which it gives the number. Writes nothing.
+///
+/// # Errors
+/// `UNSOUND`; what keeps the image from being looked through.
+pub(crate) fn expect_sound(file: File<'_>, header: &Header) -> Result<u64> {
+    let mut checker = Checker::new(file, header.clone(), cells::BYTES)?;
+    let mut findings = Findings::unheard(file.host());
+    let checked = Run::start(&mut checker, &mut findings)?.look()?;
+    match checked.corruptions.saturating_add(checked.check_errors) {
+        0 => Ok(checked.leaks),
+        wrong => Err(Fault::new(fault::compact::UNSOUND).with([wrong])),
+    }
+}
+
+/// Frees the clusters that nothing refers to.
+///
+/// # Errors
+/// What keeps the image from being looked through; the host's.
+pub(crate) fn free_leaks(file: File<'_>, header: Header) -> Result<()> {
+    let mut checker = Checker::new(file, header, cells::BYTES)?;
+    repaired(
+        &mut checker,
+        Repair::Leaks,
+        false,
+        &mut Findings::unheard(file.host()),
+    )
+    .map(|_| ())
+}
+
 /// Takes back what a change that failed has left in the image: counts that are too high, and flags that do not agree with them. `end` is where the
 /// file may end now. If this fails, too, the image stays as it is, marked dirty.
 pub(crate) fn undo(file: File<'_>, end: u64) {

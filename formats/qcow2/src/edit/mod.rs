@@ -17,6 +17,8 @@
 mod amend;
 mod backing;
 mod bitmaps;
+mod clusters;
+mod compact;
 mod counts;
 mod empty;
 pub(crate) mod fill;
@@ -37,8 +39,8 @@ use alloc::boxed::Box;
 
 use instar_crypt::luks1::Plan;
 use instar_disk::job::{Amend, Change};
-use instar_disk::report::Backing;
-use instar_disk::{Edit, EditBitmaps, Fault, File, Key, Resizing, Result, Sealing, fault};
+use instar_disk::report::{Backing, Compacted};
+use instar_disk::{Compacting, Edit, EditBitmaps, Fault, File, Key, Resizing, Result, Sealing, fault};
 
 use crate::check::repair;
 use crate::header::Header;
@@ -108,7 +110,8 @@ impl Edit for Editor<'_> {
                 let data = data.map(|facts| File::new(file.host(), facts));
                 empty::empty(file, header, data)
             }
-            Change::Resize(_) => Err(internal(line!())),
+            // They take more than this, and have doors of their own.
+            Change::Resize(_) | Change::Compact(_) => Err(internal(line!())),
         }
     }
 
@@ -130,6 +133,10 @@ impl Edit for Editor<'_> {
             plan: self.plan.as_ref(),
         };
         amend::amend(self.file, self.header.clone(), sealed, options, to)
+    }
+
+    fn compact(&mut self, how: &mut Compacting<'_>) -> Result<Compacted> {
+        compact::compact(self.file, &self.header, self.sealing.as_ref(), how)
     }
 
     fn judge(&mut self, change: &Change) -> Result<()> {

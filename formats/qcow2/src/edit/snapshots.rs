@@ -228,7 +228,7 @@ fn entries_for(layout: Layout, size: u64) -> Result<u64> {
 }
 
 /// The L1 table of a snapshot, if it may be one.
-fn checked_l1(entry: &Entry, layout: Layout) -> Result<TableRange> {
+pub(super) fn checked_l1(entry: &Entry, layout: Layout) -> Result<TableRange> {
     entry.l1().check(
         layout.cluster_bits(),
         L1_ENTRY,

@@ -7,6 +7,7 @@ use instar_disk::{Fault, File, FileKind, Preallocate, Result, ZeroHow, fault, fr
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
+pub(super) use super::clusters::clusters_of;
 use super::counts::{Remembered, Runs};
 use super::freed::{Freed, drop_ranges};
 use super::head::Head;
@@ -488,6 +489,16 @@ impl<'h> Release<'h> {
         Ok(())
     }
 
+    /// Nothing refers to these clusters any more, however often they are counted.
+    pub(super) fn give_up(&mut self, clusters: Range<u64>) -> Result<()> {
+        self.look.ledger.count_as(clusters.clone(), 0)?;
+        self.freed.push_all(clusters);
+        if self.freed.is_full() {
+            self.drop_freed()?;
+        }
+        Ok(())
+    }
+
     /// Lowers the counts of a table of so many bytes.
     pub(super) fn lower_table(&mut self, offset: u64, bytes: u64) -> Result<()> {
         self.lower(clusters_of(self.look.layout, offset, bytes)?)
@@ -582,13 +593,6 @@ impl<'h> Release<'h> {
             .drop_all(self.look.file, self.look.layout.cluster_bits());
         Ok(())
     }
-}
-
-/// The clusters of a table of so many bytes.
-pub(super) fn clusters_of(layout: Layout, offset: u64, bytes: u64) -> Result<Range<u64>> {
-    let bits = layout.cluster_bits();
-    let first = shr(offset, bits);
-    Ok(first..add(first, shr_up(bytes, bits))?)
 }
 
 /// How messages begin about the file that the image stands in: the reference tool's.

@@ -167,7 +167,8 @@ impl<'h> Tree<'h> {
         Ok(found)
     }
 
-    fn read(&self, places: &[(u64, u64)]) -> Result<Vec<Table>> {
+    /// Reads the tables at these offsets, each with the number of its L1 entry.
+    pub(super) fn read(&self, places: &[(u64, u64)]) -> Result<Vec<Table>> {
         let entries = to_usize(shr(self.layout.cluster(), 3))?;
         let mut tables: Vec<Table> = places
             .iter()

@@ -23,10 +23,10 @@ const LAYOUTS: [&str; 8] = [
 ];
 
 /// The bits of a bitmap: what each stands for, whether it records, whether it is inconsistent, and the numbers of those set.
-type Bits = (u64, bool, bool, Vec<u64>);
+pub(crate) type Bits = (u64, bool, bool, Vec<u64>);
 
 /// The bitmaps that a reader takes for good, by name. As the specification says, and nothing of ours.
-fn bitmaps(bytes: &[u8]) -> BTreeMap<Vec<u8>, Bits> {
+pub(crate) fn bitmaps(bytes: &[u8]) -> BTreeMap<Vec<u8>, Bits> {
     let word = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
     let long = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
     let mut all = BTreeMap::new();

@@ -3,8 +3,9 @@
 
 use instar_disk::job::{Amend, BitmapAction, Change, ChangeBitmaps, NewSnapshot, Source};
 use instar_disk::{Edit, Fault, File, Slot};
-use instar_testkit::Torn;
+use instar_testkit::{Native, Torn};
 
+use crate::compact::{SHORTEN, with};
 use crate::power::assert_clean;
 use crate::resize::{resizing, to};
 use crate::support::{Bench, KIB};
@@ -61,6 +62,26 @@ fn bitmaps(bench: &Bench, name: &str, actions: &[BitmapAction]) -> usize {
         let changed = edit.bitmaps()?.change(&job, None);
         changed.map_err(|undone| undone.fault)
     })
+}
+
+#[test]
+fn what_moves_waits_for_the_disk_as_seldom_as_it_is_little() {
+    let counted = [1, 8].map(|mebibytes: u64| {
+        let bench = image(V3, 32 << 10);
+        let half = mebibytes << 9;
+        bench.qemu_io(
+            "image",
+            &[
+                &format!("write -P 8 1M {}k", half * 2),
+                &format!("discard 1M {half}k"),
+            ],
+        );
+        let native = Native::new(1);
+        native.existing(bench.path("image"));
+        flushes(&bench, |edit| with(edit, &native, SHORTEN).map(drop))
+    });
+    // Copies and counts; entries; what is freed. Then the end of the file.
+    assert!(counted[0] <= 8 && counted[0] == counted[1], "{counted:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@
 
 mod amend;
 mod bitmaps;
+mod compact;
 mod flushes;
 mod layers;
 mod mutations;

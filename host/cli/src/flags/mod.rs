@@ -110,6 +110,9 @@ pub enum Id {
     // resize.
     Shrink,
     Preallocation,
+    // compact.
+    Trim,
+    NoTrim,
     // trust.
     Show,
     Remove,

@@ -98,6 +98,7 @@ macro_rules! beside {
 
 /// One text for each verb.
 const TEXTS: &[(&str, &str)] = beside![
-    "amend", "bench", "bitmap", "check", "checksum", "commit", "compare", "convert", "create", "dd", "fleet",
-    "info", "map", "measure", "rebase", "resize", "sandbox", "selftest", "snapshot", "trust", "worker",
+    "amend", "bench", "bitmap", "check", "checksum", "commit", "compact", "compare", "convert", "create",
+    "dd", "fleet", "info", "map", "measure", "rebase", "resize", "sandbox", "selftest", "snapshot", "trust",
+    "worker",
 ];

@@ -13,6 +13,7 @@ mod bitmap;
 mod check;
 mod checksum;
 mod commit;
+mod compact;
 mod compare;
 mod convert;
 mod create;
@@ -52,6 +53,7 @@ const VERBS: &[Verb] = &[
     rebase::VERB,
     commit::VERB,
     resize::VERB,
+    compact::VERB,
     create::VERB,
     measure::VERB,
     check::VERB,

@@ -76,4 +76,4 @@ impl EditBitmaps for Stored<'_> {
 }
 
 /// Bytes of bitmaps' names and properties that are held. Ours: tens of thousands of bitmaps.
-const LISTED: usize = 16 << 20;
+pub(super) const LISTED: usize = 16 << 20;

@@ -1,7 +1,8 @@
 //! Finding zeros, at the speed of memory.
 
 /// Whether all bytes are zero.
-pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+#[must_use]
+pub fn is_zero(bytes: &[u8]) -> bool {
     // Wide blocks keep the loop in vector registers and still leave early, which on real data is almost always at once.
     let (blocks, rest) = bytes.as_chunks::<256>();
     blocks.iter().all(block_is_zero) && rest.iter().all(|byte| *byte == 0)
