@@ -18,7 +18,7 @@ mod tests {
 
     #[test]
     fn a_single_bit_anywhere_is_not_zero() {
-        let mut bytes = vec![0; 1031];
+        let mut bytes = alloc::vec![0; 1031];
         assert!(is_zero(&bytes));
         assert!(is_zero(&[]));
         for at in 0..bytes.len() {
