@@ -6,6 +6,7 @@ mod bench;
 mod change;
 mod check;
 mod create;
+mod export;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -24,6 +25,8 @@ pub use create::{
     Compression, Create, LuksCreate, NewEncryption, ParallelsCreate, Preallocation, Qcow2Create, QcowCreate,
     QedCreate, RawCreate, Speed, VdiCreate, VhdxCreate, VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
 };
+
+pub use export::Export;
 
 /// One run of the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,6 +233,8 @@ pub struct Source {
     pub encrypt: Encryption,
     /// The file of its header, if that is another one: `header`.
     pub header: Option<Slot>,
+    /// The slot is a connection to a server: what the disk is called there.
+    pub export: Option<Export>,
 }
 
 /// What the user says of the encryption inside an image.
@@ -260,6 +265,7 @@ impl Source {
                 key: None,
             },
             header: None,
+            export: None,
         }
     }
 
@@ -497,6 +503,8 @@ pub struct Target {
     pub backing: Option<Source>,
     /// What the user says of the encryption inside an image that exists: `encrypt.*`.
     pub encrypt: Encryption,
+    /// The slot is a connection to a server: what the disk is called there.
+    pub export: Option<Export>,
 }
 
 impl Target {

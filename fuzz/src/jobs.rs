@@ -97,6 +97,7 @@ pub const fn made(slot: Slot, create: Create) -> Target {
             method: None,
             key: None,
         },
+        export: None,
     }
 }
 

@@ -97,6 +97,7 @@ mod tests {
             existing: false,
             backing: None,
             encrypt: Encryption::default(),
+            export: None,
         };
         let Window {
             shift,

@@ -113,11 +113,13 @@ impl Cause {
     pub fn of_refusal(why: &Refusal) -> Self {
         match why {
             Refusal::File(error) => Self::of_open(error),
+            Refusal::Unresolved(_, why) | Refusal::Unreachable(_, why) => Self::of_system(why.raw_os_error()),
             Refusal::DataUntrusted(_) | Refusal::DataElsewhere(_) => Self::Refused,
             Refusal::NotAFile(_)
             | Refusal::NotADevice(_)
             | Refusal::ReadOnly
             | Refusal::Shared
+            | Refusal::Remote
             | Refusal::Part
             | Refusal::Apart => Self::Arguments,
         }

@@ -1,10 +1,10 @@
 //! Opening images to read them.
 
-use instar_abi::job::{Below as JobBelow, SnapshotName, Source};
+use instar_abi::job::{Below as JobBelow, Export, SnapshotName, Source};
 use instar_abi::{FileFacts, ImageText, Slot};
 use instar_engine::{Cache, Files, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions, Wishes};
 
-use crate::{Below, Error, Image, Policy, Refusal};
+use crate::{Below, Error, Image, Policy, Refusal, Remote};
 
 impl Policy {
     /// No files yet. They are opened as `options` say, and what images name is opened by the rules of the policy.
@@ -96,6 +96,7 @@ impl Image {
             key: self.key.as_deref().map(ImageText::new),
             encrypt: self.encrypt.clone(),
             header: self.open_header(files)?,
+            export: self.export(),
             ..Source::new(facts.slot, self.format)
         })
     }
@@ -119,6 +120,9 @@ impl Image {
 
     /// Opens it, and says whether another process writes to it: an error, unless it `may_be_busy`.
     fn open(&self, files: &Files, direct: bool, may_be_busy: bool) -> Result<(FileFacts, bool), Refusal> {
+        if let Some(remote) = &self.remote {
+            return Ok((self.connected(remote, files)?, false));
+        }
         let shared = || files.shared_source(&self.path).map_err(Refusal::File);
         let (facts, busy) = if self.share {
             (shared()?, false)
@@ -133,6 +137,28 @@ impl Image {
         };
         self.protocol.suits(facts.kind, &self.path)?;
         Ok((facts, busy))
+    }
+
+    /// Connects to the server that it is behind.
+    fn connected(&self, remote: &Remote, files: &Files) -> Result<FileFacts, Refusal> {
+        files.stream(remote.connect()?, &self.path).map_err(Refusal::File)
+    }
+
+    /// Connects to the server that it is behind, if it is, to write to it.
+    ///
+    /// # Errors
+    /// [`Error::Image`]
+    pub fn remote_target(&self, files: &Files) -> Result<Option<FileFacts>, Error> {
+        let connected = self.remote.as_ref().map(|remote| self.connected(remote, files));
+        connected.transpose().map_err(|why| self.refused(why))
+    }
+
+    /// What the job is told of the export.
+    #[must_use]
+    pub fn export(&self) -> Option<Export> {
+        self.remote.as_ref().map(|remote| Export {
+            name: ImageText::new(&remote.export),
+        })
     }
 
     pub(crate) fn refused(&self, why: Refusal) -> Error {

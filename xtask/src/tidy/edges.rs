@@ -16,7 +16,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("codecs", &["abi", "disk"]),
     ("crypt", &["abi", "disk"]),
     ("formats/", &["abi", "disk", "codecs", "crypt"]),
-    ("ops", &["abi", "disk", "codecs", "crypt", "formats/"]),
+    ("streams/", &["abi", "disk"]),
+    ("ops", &["abi", "disk", "codecs", "crypt", "formats/", "streams/"]),
     ("guest", &["abi", "disk", "ops"]),
     ("host/memory", &["abi"]),
     ("host/engine", &["abi", "host/memory"]),
@@ -67,7 +68,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What must never be linked into the process that holds file descriptors.
-const UNTRUSTED_SIDE: &[&str] = &["disk", "codecs", "crypt", "formats/", "ops", "guest", "testkit"];
+const UNTRUSTED_SIDE: &[&str] = &[
+    "disk", "codecs", "crypt", "formats/", "streams/", "ops", "guest", "testkit",
+];
 
 /// Crates that need an operating system; the sandboxed side has none.
 const NEEDS_SYSTEM: &[&str] = &[

@@ -9,5 +9,6 @@ pub mod number;
 pub mod place;
 pub mod progress;
 pub mod protocol;
+pub mod remote;
 mod runtime;
 pub mod tree;
