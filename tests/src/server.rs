@@ -68,6 +68,8 @@ impl Server {
     }
 
     fn start(bench: &Bench, command: Command, url: String, socket: PathBuf) -> Self {
+        // One that was killed has left it.
+        let _ = std::fs::remove_file(&socket);
         let child = run(bench, command);
         wait::until("a server", || UnixStream::connect(&socket).is_ok());
         Self { child, url, socket }

@@ -276,8 +276,7 @@ fn what_cannot_be_done_behind_a_server_is_refused(bench: &Bench) {
         .instar(["create", "-f", "qcow2", "-b", url, "-F", "raw", "overlay"])
         .fails_with("an image of its own only");
     drop(server);
-    let small = disk::make(&bench.path("small.raw"), 1 << 20, &[]);
-    let () = small;
+    disk::make(&bench.path("small.raw"), 1 << 20, &[]);
     let server = Server::of_qemu(bench, "raw", "small.raw", &[]);
     let words = ["convert", "-n", "-f", "raw", "-O", "raw", "disk.raw", &server.url];
     bench.instar(words).fails_with("output file is smaller than input file");
@@ -290,7 +289,7 @@ fn what_does_not_answer_ends_with_the_time(bench: &Bench) {
     let url = format!("nbd+unix:///disk?socket={}", socket.display());
     let start = std::time::Instant::now();
     bench
-        .instar(["--timeout", "0.5", "convert", "-O", "raw", &url, "out"])
+        .instar(["convert", "--timeout", "0.5", "-O", "raw", &url, "out"])
         .fails_with("Timed out after 0.5 seconds");
     assert!(start.elapsed() < std::time::Duration::from_secs(5));
     assert!(!bench.path("out").exists());
