@@ -5,7 +5,7 @@
 building=(git:git)
 testing=(qemu-img:qemu-utils mkfs.ext4:e2fsprogs prlimit:util-linux zstd:zstd)
 # Without these, some tests are skipped, and say so.
-helpful=(strace:strace sfdisk:fdisk sgdisk:gdisk parted:parted cryptsetup:cryptsetup-bin mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs 7zz:7zip)
+helpful=(nbdkit:nbdkit strace:strace sfdisk:fdisk sgdisk:gdisk parted:parted cryptsetup:cryptsetup-bin mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs 7zz:7zip)
 # What packages are tried with.
 helpful+=(man:man-db groff:groff zsh:zsh fish:fish parallel:parallel rpm:rpm skopeo:skopeo apparmor_parser:apparmor)
 # Readers and writers of disk images that are neither qemu-img nor ours: Python module:package, and Python packages.

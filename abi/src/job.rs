@@ -6,6 +6,7 @@ mod bench;
 mod change;
 mod check;
 mod create;
+mod export;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -25,6 +26,8 @@ pub use create::{
     Compression, Create, LuksCreate, NewEncryption, ParallelsCreate, Preallocation, Qcow2Create, QcowCreate,
     QedCreate, RawCreate, Speed, VdiCreate, VhdxCreate, VmdkAdapter, VmdkCreate, VmdkSubformat, VpcCreate,
 };
+
+pub use export::Export;
 
 /// One run of the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,6 +241,8 @@ pub struct Source {
     pub spool: Option<Slot>,
     /// The partition that is read instead of the whole disk.
     pub partition: Option<PartitionChoice>,
+    /// The slot is a connection to a server: what the disk is called there.
+    pub export: Option<Export>,
 }
 
 /// What the user says of the encryption inside an image.
@@ -270,6 +275,7 @@ impl Source {
             header: None,
             spool: None,
             partition: None,
+            export: None,
         }
     }
 
@@ -522,6 +528,8 @@ pub struct Target {
     pub backing: Option<Source>,
     /// What the user says of the encryption inside an image that exists: `encrypt.*`.
     pub encrypt: Encryption,
+    /// The slot is a connection to a server: what the disk is called there.
+    pub export: Option<Export>,
 }
 
 impl Target {

@@ -228,6 +228,8 @@ pub struct Info {
     pub dirty: bool,
     /// The layer below, by name.
     pub backing: Option<Backing>,
+    /// Bytes of the file, where the host does not know: of an export.
+    pub export_size: Option<u64>,
     /// Internal snapshots.
     pub snapshots: Vec<Snapshot>,
     /// What only this format has.
@@ -247,6 +249,7 @@ impl Info {
             compressed: false,
             dirty: false,
             backing: None,
+            export_size: None,
             snapshots: Vec::new(),
             specific: None,
         }

@@ -79,7 +79,7 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     // In full it is known to every profile.
     ("option-names", "unrecognized option '--li"),
-    ("image-options", "instar opens local files only"),
+    ("image-options", "instar opens local files and"),
     ("source-as-target", "would overwrite"),
     ("source-as-target", "Failed to get shared \"write\" lock"),
 ];
@@ -116,7 +116,7 @@ const FIRST: &[&str] = &[
     "Allocating clusters failed",
     "does not support temporarily loading internal snapshots",
     "No such file or directory",
-    "instar opens local files only",
+    "instar opens local files and",
     "would overwrite",
     "which this run writes to",
     "Image is read-only",

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::AtomicU32;
 
-use instar_abi::fault::core as faults;
+use instar_abi::fault::{core as faults, nbd};
 use instar_abi::request::{CompareRange, CopyRange, Preallocate, ZeroHow, status};
 use instar_abi::{Fault, FileFacts, Report, Role, Slot, limits};
 
@@ -42,6 +42,12 @@ pub trait Host: Sync {
 
     /// Says how far the work is.
     fn progress(&self, done: u64, total: u64);
+
+    /// Whether a file is a disk behind a server: nobody else copies its bytes or shares them.
+    fn is_remote(&self, slot: Slot) -> bool {
+        let _ = slot;
+        false
+    }
 }
 
 /// One request and its outcome.
@@ -177,7 +183,7 @@ pub struct Extent {
     pub data: bool,
 }
 
-/// Why a request failed: a value of [`instar_abi::request::status`].
+/// Why a request failed: a value of [`instar_abi::request::status`], or the code of a fault that a server showed in its replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IoError(pub u32);
 
@@ -190,6 +196,9 @@ impl IoError {
     /// The fault that says so.
     #[must_use]
     pub fn fault(self, slot: Slot) -> Fault {
+        if let Some(code) = nbd::of_status(self.0) {
+            return Fault::new(code).in_file(slot);
+        }
         let fault = match self.0 {
             status::REFUSED_OUTPUT => Fault::new(faults::REFUSED_OUTPUT),
             status::REFUSED_LOCK => Fault::new(faults::REFUSED_LOCK),

@@ -105,6 +105,7 @@ pub const fn made(slot: Slot, create: Create) -> Target {
             method: None,
             key: None,
         },
+        export: None,
     }
 }
 

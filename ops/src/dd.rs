@@ -107,6 +107,7 @@ mod tests {
             existing: false,
             backing: None,
             encrypt: Encryption::default(),
+            export: None,
         };
         let Window {
             shift,

@@ -48,6 +48,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
         if let Some(window) = window.take() {
             info.virtual_size = part(window, file.size()).at(stage)?.1;
         }
+        info.export_size = session.host.is_remote(file.slot()).then_some(file.size());
         let backing = info.backing.clone().filter(|_| job.backing_chain);
         virtual_size.get_or_insert(info.virtual_size);
         session.host.report(&Report::Info(Box::new(info)));

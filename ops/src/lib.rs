@@ -57,6 +57,7 @@ mod partition;
 mod pass;
 mod rebase;
 mod rehearsal;
+mod remote;
 mod resize;
 mod safety;
 mod session;
@@ -79,24 +80,35 @@ use within::Entered;
 /// Does what `job` says and reports how it went; [`Report::Done`] or [`Report::Failed`] is the last report.
 /// `secrets` unlock images, and are gone before any other byte of an image is looked at.
 pub fn run(host: &dyn Host, job: &Job, secrets: Vec<NamedSecret>) {
-    let outcome = if within::is_needed(job) {
-        within::Within::enter_all(host, job).and_then(|entered| match entered {
-            Entered::Done(done) => Ok(done),
-            Entered::Inside(within, _) if within.is_outside() => {
-                unlocked(session::Session::new(host, job), secrets)
-            }
-            Entered::Inside(within, job) => {
-                let session = session::Session::new(&within, &job).with_starts(within.starts());
-                unlocked(session, secrets)
-            }
+    let outcome = if remote::is_needed(job) {
+        remote::Remote::new(host, job).and_then(|(remote, job)| {
+            let done = among_files(&remote, &job, secrets);
+            remote.close(done)
         })
     } else {
-        unlocked(session::Session::new(host, job), secrets)
+        among_files(host, job, secrets)
     };
     host.report(&match outcome {
         Ok(done) => Report::Done(done),
         Err(failure) => Report::Failed(failure),
     });
+}
+
+/// The same when all that the job names can be read and written as a file.
+fn among_files(host: &dyn Host, job: &Job, secrets: Vec<NamedSecret>) -> session::Outcome<Done> {
+    if !within::is_needed(job) {
+        return unlocked(session::Session::new(host, job), secrets);
+    }
+    match within::Within::enter_all(host, job)? {
+        Entered::Done(done) => Ok(done),
+        Entered::Inside(within, _) if within.is_outside() => {
+            unlocked(session::Session::new(host, job), secrets)
+        }
+        Entered::Inside(within, job) => {
+            let session = session::Session::new(&within, &job).with_starts(within.starts());
+            unlocked(session, secrets)
+        }
+    }
 }
 
 fn unlocked(session: session::Session<'_>, secrets: Vec<NamedSecret>) -> session::Outcome<Done> {

@@ -166,7 +166,7 @@ impl<'h> Within<'h> {
 }
 
 /// The same request once more, in its buffers.
-fn again<'a>(action: &'a mut Action<'_>) -> Action<'a> {
+pub(crate) fn again<'a>(action: &'a mut Action<'_>) -> Action<'a> {
     match action {
         Action::Write { slot, offset, from } => Action::Write {
             slot: *slot,
@@ -277,6 +277,10 @@ impl Host for Within<'_> {
 
     fn progress(&self, done: u64, total: u64) {
         self.host.progress(done, total);
+    }
+
+    fn is_remote(&self, slot: Slot) -> bool {
+        self.host.is_remote(slot)
     }
 }
 

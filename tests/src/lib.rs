@@ -8,6 +8,7 @@
 //!    ├─ variant  images that qemu-img made of such a disk, one for each feature
 //!    ├─ craft    images that qemu-img would never make, edited byte by byte
 //!    ├─ seal     the same for foreign formats, checksums made right
+//!    ├─ server   disks behind servers that speak NBD
 //!    ├─ xfs      a filesystem that shares extents
 //!    ├─ missing  kernels and filesystems that lack something
 //!    └─ compare  byte for byte, JSON for JSON
@@ -41,6 +42,7 @@ mod pair;
 pub mod reference;
 pub mod seal;
 pub mod sealed;
+pub mod server;
 pub mod variant;
 pub mod wait;
 pub mod xfs;

@@ -14,6 +14,7 @@ pub mod compact;
 pub mod core;
 pub mod dmg;
 pub mod luks;
+pub mod nbd;
 pub mod parallels;
 pub mod partitions;
 pub mod qcow;
@@ -122,6 +123,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     core::TABLE,
     dmg::TABLE,
     luks::TABLE,
+    nbd::TABLE,
     parallels::TABLE,
     partitions::TABLE,
     qcow::TABLE,

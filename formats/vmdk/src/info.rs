@@ -30,6 +30,7 @@ impl Vmdk<'_> {
             compressed: false,
             dirty: false,
             backing: self.backing(),
+            export_size: None,
             snapshots: Vec::new(),
             specific: Some(Specific::Vmdk(VmdkInfo {
                 create_type: ImageText::new(&self.create_type),

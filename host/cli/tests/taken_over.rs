@@ -140,6 +140,7 @@ fn info(name: &[u8], snapshots: Vec<Snapshot>) -> Report {
             name: ImageText::new(name),
             format: None,
         }),
+        export_size: None,
         snapshots,
         specific: None,
     }))

@@ -91,6 +91,7 @@ impl Target {
             existing: false,
             backing: None,
             encrypt: Encryption::default(),
+            export: None,
         }
     }
 

@@ -171,7 +171,7 @@ impl Files {
     /// # Errors
     /// In qemu-img's words.
     pub fn lock(&self, slot: Slot) -> Result<(), OpenError> {
-        let Some(file) = self.slots.get(slot) else {
+        let Some(file) = self.slots.get(slot).filter(|file| file.kind != FileKind::Stream) else {
             return Ok(());
         };
         lock::acquire(file.fd(), Use::Source)

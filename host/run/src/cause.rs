@@ -118,11 +118,13 @@ impl Cause {
         match why {
             Refusal::File(error) => Self::of_open(error),
             Refusal::Input(error) => Self::of_system(error.raw_os_error()),
+            Refusal::Unresolved(_, why) | Refusal::Unreachable(_, why) => Self::of_system(why.raw_os_error()),
             Refusal::DataUntrusted(_) | Refusal::DataElsewhere(_) => Self::Refused,
             Refusal::NotAFile(_)
             | Refusal::NotADevice(_)
             | Refusal::ReadOnly
             | Refusal::Shared
+            | Refusal::Remote
             | Refusal::Part
             | Refusal::Terminal
             | Refusal::Begun(_)

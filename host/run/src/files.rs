@@ -1,10 +1,10 @@
 //! Opening images to read them.
 
-use instar_abi::job::{Below as JobBelow, SnapshotName, Source};
+use instar_abi::job::{Below as JobBelow, Export, SnapshotName, Source};
 use instar_abi::{FileFacts, FileKind, ImageText, Slot};
 use instar_engine::{Cache, Files, OpenErrorKind, Options, Policy as GatePolicy, TargetOptions, Wishes};
 
-use crate::{Below, Error, Image, Policy, Refusal, input};
+use crate::{Below, Error, Image, Policy, Refusal, Remote, input};
 
 /// Bytes that one byte is unpacked to at most: a block of zstd, 128 KiB of one byte, has four. A guest that has been taken over fills no
 /// disk out of a small file.
@@ -86,7 +86,8 @@ impl Image {
     /// [`Error::Image`]
     pub fn spool(&self, files: &Files, facts: FileFacts) -> Result<Option<Slot>, Error> {
         let may_be_packed = facts.kind == FileKind::Regular && self.format.is_none();
-        if facts.kind != FileKind::Stream && !may_be_packed {
+        // A server is asked for any byte.
+        if self.remote.is_some() || facts.kind != FileKind::Stream && !may_be_packed {
             return Ok(None);
         }
         let limit = match facts.kind {
@@ -132,6 +133,7 @@ impl Image {
             encrypt: self.encrypt.clone(),
             header: self.open_header(files)?,
             partition: self.partition,
+            export: self.export(),
             ..Source::new(facts.slot, self.format)
         })
     }
@@ -158,6 +160,9 @@ impl Image {
         if self.is_input {
             return Ok((input::open(files, !self.share)?, false));
         }
+        if let Some(remote) = &self.remote {
+            return Ok((self.connected(remote, files)?, false));
+        }
         let shared = || files.shared_source(&self.path).map_err(Refusal::File);
         let (facts, busy) = if self.share {
             (shared()?, false)
@@ -172,6 +177,28 @@ impl Image {
         };
         self.protocol.suits(facts.kind, &self.path)?;
         Ok((facts, busy))
+    }
+
+    /// Connects to the server that it is behind.
+    fn connected(&self, remote: &Remote, files: &Files) -> Result<FileFacts, Refusal> {
+        files.stream(remote.connect()?, &self.path).map_err(Refusal::File)
+    }
+
+    /// Connects to the server that it is behind, if it is, to write to it.
+    ///
+    /// # Errors
+    /// [`Error::Image`]
+    pub fn remote_target(&self, files: &Files) -> Result<Option<FileFacts>, Error> {
+        let connected = self.remote.as_ref().map(|remote| self.connected(remote, files));
+        connected.transpose().map_err(|why| self.refused(why))
+    }
+
+    /// What the job is told of the export.
+    #[must_use]
+    pub fn export(&self) -> Option<Export> {
+        self.remote.as_ref().map(|remote| Export {
+            name: ImageText::new(&remote.export),
+        })
     }
 
     pub(crate) fn refused(&self, why: Refusal) -> Error {

@@ -8,6 +8,8 @@ use instar_abi::partitions::PartitionChoice;
 use instar_abi::{FileKind, Format};
 use instar_engine::OpenError;
 
+use crate::Remote;
+
 /// A file with an image in it, and what the caller says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
@@ -43,6 +45,8 @@ pub struct Image {
     pub key: Option<Vec<u8>>,
     /// What the caller says of an encrypted image of another format.
     pub encrypt: Encryption,
+    /// The server that its file is behind; `path` is what messages call it then.
+    pub remote: Option<Remote>,
     /// The file of its header, and what that must be, if it is not the image's own.
     pub header: Option<(PathBuf, Protocol)>,
     /// The partition that is read instead of the whole disk.
@@ -71,6 +75,8 @@ pub enum Protocol {
     File,
     /// A device.
     Device,
+    /// A server.
+    Server,
 }
 
 impl Protocol {
@@ -116,6 +122,12 @@ pub enum Refusal {
     Part,
     /// It is to be changed, and its header is in another file.
     Apart,
+    /// It is to be changed in place, and is behind a server.
+    Remote,
+    /// The server at this address has no address that the system can find.
+    Unresolved(Vec<u8>, std::io::Error),
+    /// The server at this address does not accept a connection.
+    Unreachable(Vec<u8>, std::io::Error),
     /// It keeps its data in another file, of this name in it, and the policy lets images name none.
     DataUntrusted(Vec<u8>),
     /// It keeps its data in another file, of this name in it, which is not where the policy lets an image write.

@@ -60,6 +60,9 @@ impl Image {
     /// [`Error::Image`]
     pub fn changeable(&self) -> Result<(), Error> {
         self.writable()?;
+        if self.remote.is_some() {
+            return Err(self.refused(Refusal::Remote));
+        }
         if self.is_part {
             return Err(self.refused(Refusal::Part));
         }
@@ -71,6 +74,9 @@ impl Image {
     /// # Errors
     /// [`Error::Image`]
     pub fn in_place(&self, files: &Files, options: &TargetOptions) -> Result<FileFacts, Error> {
+        if self.remote.is_some() {
+            return Err(self.refused(Refusal::Remote));
+        }
         let opened = files.in_place(&self.path, options).map_err(Refusal::File);
         let suiting = opened.and_then(|facts| {
             self.protocol.suits(facts.kind, &self.path)?;

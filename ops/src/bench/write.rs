@@ -73,6 +73,7 @@ impl<'h> Writer<'h> {
             existing: true,
             backing: None,
             encrypt: job::Encryption::default(),
+            export: None,
         };
         Ok(Self {
             target: formats::create(session, &existing, 0, false, None)?,

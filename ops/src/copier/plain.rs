@@ -72,14 +72,14 @@ impl Lane {
     /// Writes what the chunk before left, copies this chunk's plain pieces and decodes its others.
     fn step(&mut self, shared: &Shared<'_, '_>, slot: Slot) -> Outcome<()> {
         self.brought.clear();
-        let through = shared.data_through_guest();
+        let through = |from: Origin| shared.data_through_guest(from, slot);
         for piece in self
             .chunk
             .pieces
             .iter()
             .filter(|piece| piece.from != Origin::Zero)
         {
-            let look = matches!(piece.from, Origin::Data { .. }) && !through;
+            let look = matches!(piece.from, Origin::Data { .. }) && !through(piece.from);
             if !look || shared.hashing.is_some() {
                 self.brought.push(Piece { look, ..*piece });
             }
@@ -92,7 +92,7 @@ impl Lane {
         runs::requests(&self.owed, &self.before, &mut batch, &mut ats).at(Stage::Other)?;
         let mut sharable = false;
         for piece in &self.chunk.pieces {
-            if let Some(action) = shared.on_host(piece, slot, through) {
+            if let Some(action) = shared.on_host(piece, slot, through(piece.from)) {
                 sharable |= piece.is_sharable();
                 batch.push(Io::new(action));
                 ats.push(piece.target);
@@ -214,9 +214,16 @@ impl Lane {
 }
 
 impl Shared<'_, '_> {
-    /// Whether plain data is written by the guest: to be saved sector by sector, or to be hashed, where the host could do no more
-    /// than read and write it once again. Only trying shows whether it can share extents.
-    fn data_through_guest(&self) -> bool {
+    /// Whether plain data is written by the guest: to be saved sector by sector, to go to or from a server, or to be hashed, where the host
+    /// could do no more than read and write it once again. Only trying shows whether it can share extents.
+    fn data_through_guest(&self, from: Origin, target: Slot) -> bool {
+        let source = match from {
+            Origin::Data { slot, .. } => Some(slot),
+            _ => None,
+        };
+        if self.host.is_remote(target) || source.is_some_and(|slot| self.host.is_remote(slot)) {
+            return true;
+        }
         let better = match self.offload {
             Offload::No => false,
             Offload::SharePlain | Offload::Share => !self.unshared.load(Ordering::Relaxed),

@@ -31,6 +31,7 @@ pub(crate) fn raw_target(slot: Slot, existing: bool) -> Target {
         existing,
         backing: None,
         encrypt: Encryption::default(),
+        export: None,
     }
 }
 

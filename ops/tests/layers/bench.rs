@@ -149,6 +149,7 @@ pub(crate) fn conversion(files: &[FileFacts; 2]) -> Convert {
             existing: false,
             backing: None,
             encrypt: Encryption::default(),
+            export: None,
         },
     )
 }

@@ -48,6 +48,7 @@ mod map;
 mod measure;
 mod missing;
 mod modes;
+mod nbd;
 mod newest;
 mod options;
 mod other_writers;

@@ -39,6 +39,7 @@ pub(crate) fn describe(file: File<'_>, header: &Header) -> Result<Info> {
         compressed: false,
         dirty: features.dirty(),
         backing: None,
+        export_size: None,
         snapshots: snapshot::list(file, header)?,
         specific: Some(Specific::Qcow2(specific)),
     })

@@ -11,7 +11,7 @@ impl Driver {
         match self {
             Self::Format(format) => table::rows(format).iter().collect(),
             Self::File => self.all(),
-            Self::Device => table::DEVICE.iter().collect(),
+            Self::Device | Self::Nbd => table::DEVICE.iter().collect(),
         }
     }
 
@@ -20,7 +20,7 @@ impl Driver {
         match self {
             Self::Format(format) => table::all(table::rows(format)).collect(),
             Self::File => table::all(table::rows(Format::Raw)).collect(),
-            Self::Device => table::DEVICE.iter().collect(),
+            Self::Device | Self::Nbd => table::DEVICE.iter().collect(),
         }
     }
 
@@ -28,7 +28,7 @@ impl Driver {
     pub(super) fn all_on_device(self) -> Vec<&'static OptionRow> {
         match self {
             Self::Format(format) => table::on_device(table::rows(format)).collect(),
-            Self::File | Self::Device => self.all(),
+            Self::File | Self::Device | Self::Nbd => self.all(),
         }
     }
 }

@@ -28,6 +28,10 @@ pub(crate) fn open(
     opened: &Files,
     options: &TargetOptions,
 ) -> Step<()> {
+    if place.remote.is_some() {
+        // Nothing is beside it, so that no name in it leads anywhere.
+        return Ok(());
+    }
     let image = Image {
         given: &place.given,
         path: &place.path,
@@ -163,7 +167,7 @@ fn name_beside(extent: &Value, image: &[u8]) -> Option<Vec<u8>> {
 /// Whether an image may keep its data in other files: some do of two formats, or of a format that is not known yet.
 pub(crate) fn may_be_apart(place: &Place) -> bool {
     let may = |format| matches!(format, Format::Qcow2 | Format::Vmdk);
-    place.format.is_none_or(may)
+    place.remote.is_none() && place.format.is_none_or(may)
 }
 
 /// Has an instance of ourselves look at the image, meanwhile, if it may keep its data in other files.

@@ -46,6 +46,7 @@ pub(crate) fn open(settings: &Settings, opened: &Files) -> Step<(Target, Slot)> 
         existing: false,
         backing: None,
         encrypt: Encryption::default(),
+        export: None,
     };
     Ok((target, stream.slot))
 }

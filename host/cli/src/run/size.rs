@@ -50,9 +50,9 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
         return Err(String::new());
     };
     // What a window or a layer changes of the size only the user's own words say.
-    let typed = !place.is_shaped();
+    let typed = !place.is_shaped() && place.remote.is_none();
     match place.format {
-        Some(format) if typed => {
+        Some(format) if typed || place.remote.is_some() && !place.image_opts => {
             command.args(["-f", format.name()]);
         }
         _ if place.image_opts && !typed => {

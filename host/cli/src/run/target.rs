@@ -19,9 +19,9 @@ use crate::program::Program;
 use crate::release::{self, Fact};
 use crate::show::{Escaped, beside};
 use crate::stop::{Step, Stop};
-use crate::value::driver::known;
+use crate::value::driver::known_in_files;
 use crate::value::place::{self, Place};
-use crate::value::protocol;
+use crate::value::{protocol, remote};
 use crate::words;
 use instar_run::{Cause, Ended, Given, Guest, Maker, Protocol};
 
@@ -47,17 +47,13 @@ pub(crate) struct NewTarget<'a> {
 impl NewTarget<'_> {
     /// Opens its files.
     pub(crate) fn open(self, opened: &Files, backing: Option<Source>) -> Step<Target> {
-        let context = |why: &[u8]| {
-            let doing = if self.creating.is_empty() { "" } else { ": " };
-            let parts = [
-                self.given.as_bytes(),
-                b": ",
-                self.creating.as_bytes(),
-                doing.as_bytes(),
-                why,
-            ];
-            Stop::Message(parts.concat())
-        };
+        let (given, creating) = (self.given, self.creating);
+        let context = |why: &[u8]| failed(given, creating, why);
+        if let Some(remote) = remote::named(self.given.as_bytes()) {
+            let remote = remote.map_err(|why| context(&why))?;
+            let place = Place::behind(self.given, remote, None);
+            return self.behind_server(&place.image(), opened, backing, &context);
+        }
         let path = path_of(self.given)?;
         let maker = Making {
             program: self.program,
@@ -117,11 +113,46 @@ impl NewTarget<'_> {
             existing: false,
             backing,
             encrypt: Encryption::default(),
+            export: None,
         })
     }
 }
 
 impl NewTarget<'_> {
+    /// Makes it of a disk behind a server, which is there and keeps its size, as a device does.
+    fn behind_server(
+        self,
+        image: &instar_run::Image,
+        opened: &Files,
+        backing: Option<Source>,
+        context: &dyn Fn(&[u8]) -> Stop,
+    ) -> Step<Target> {
+        let facts = image.remote_target(opened).map_err(|error| {
+            let why = words::run::why(&error);
+            context(&[no_remote(), &why].concat()).because(error.cause())
+        })?;
+        let FileFacts { slot, .. } = facts.ok_or_else(|| context(b"there is no server"))?;
+        check_device(self.settings, self.creating.is_empty(), context)?;
+        let create = self
+            .settings
+            .create(&mut Surroundings {
+                name: self.given,
+                companion: &mut |_, _| {
+                    Err(b"an image behind a server cannot have a second file beside it".to_vec())
+                },
+                size: self.size,
+            })
+            .map_err(|why| context(&why))?;
+        Ok(Target {
+            slot,
+            create,
+            existing: false,
+            backing,
+            encrypt: Encryption::default(),
+            export: image.export(),
+        })
+    }
+
     /// What its file must be.
     fn protocol(&self) -> Protocol {
         match self.settings.driver().protocol() {
@@ -138,6 +169,27 @@ fn no_device() -> &'static [u8] {
     match release::has(Fact::MissingDeviceIsExplained) {
         true => b"Protocol driver 'host_device' does not support creating new images, so an existing image must be selected as the target; however, opening the given target as an existing image failed: ",
         false => b"Protocol driver 'host_device' does not support image creation, and opening the image failed: ",
+    }
+}
+
+/// What went wrong with the target `given`, and what was being done to it.
+fn failed(given: &OsStr, creating: &str, why: &[u8]) -> Stop {
+    let doing = if creating.is_empty() { "" } else { ": " };
+    let parts = [
+        given.as_bytes(),
+        b": ",
+        creating.as_bytes(),
+        doing.as_bytes(),
+        why,
+    ];
+    Stop::Message(parts.concat())
+}
+
+/// What the reference tool says of a server that is not there.
+fn no_remote() -> &'static [u8] {
+    match release::has(Fact::MissingDeviceIsExplained) {
+        true => b"Protocol driver 'nbd' does not support creating new images, so an existing image must be selected as the target; however, opening the given target as an existing image failed: ",
+        false => b"Protocol driver 'nbd' does not support image creation, and opening the image failed: ",
     }
 }
 
@@ -225,7 +277,11 @@ pub(crate) fn existing(
     format: Format,
     options: &TargetOptions,
 ) -> Step<Target> {
-    let facts = place.image().in_place(opened, options)?;
+    let image = place.image();
+    let facts = match image.remote_target(opened)? {
+        Some(facts) => facts,
+        None => image.in_place(opened, options)?,
+    };
     if format.is_read_only() {
         return Err(Stop::Message(place::cannot_open(
             &place.given,
@@ -241,7 +297,8 @@ pub(crate) fn existing(
         create: existing_as(format, place)?,
         existing: true,
         backing: None,
-        encrypt: place.image().encrypt,
+        export: image.export(),
+        encrypt: image.encrypt,
     })
 }
 
@@ -279,8 +336,11 @@ pub(crate) fn warn_unless_readable(opened: &Files, slot: Slot, given: &[Given], 
     }
 }
 
-/// The plain file that a target's name stands for.
+/// The plain file that a target's name stands for; the name of a server is its own.
 pub(crate) fn path_of(given: &OsStr) -> Step<&OsStr> {
+    if let Some(Ok(_)) = remote::named(given.as_bytes()) {
+        return Ok(given);
+    }
     place::plain_path(given.as_bytes())
         .map(OsStr::from_bytes)
         .map_err(Stop::Message)
@@ -318,7 +378,7 @@ pub(crate) fn backing(
 
 /// The format that the user says the layer below has.
 fn known_format(name: &[u8], target: &OsStr) -> Step<Option<Format>> {
-    let known = known(name).map_err(|why| {
+    let known = known_in_files(name).map_err(|why| {
         let why = [b"Could not open backing file: ".to_vec(), why].concat();
         Stop::Message(place::cannot_open(target, &why))
     });

@@ -84,12 +84,13 @@ impl Name {
         self.bytes.starts_with(b"/")
     }
 
-    /// Whether a reader could take it for a name with a protocol, `name:…`. A tree that the user gave is not one.
+    /// Whether a reader could take it for a name with a protocol, `name:…`. A tree or a server that the user gave is not one.
     #[must_use]
     pub fn has_protocol(&self) -> bool {
         let first = self.bytes.iter().find(|byte| matches!(byte, b':' | b'/'));
-        let is_tree = self.given == self.bytes.len() && self.bytes.starts_with(b"json:{");
-        first == Some(&b':') && !is_tree
+        let kinds: [&[u8]; 3] = [b"json:{", b"nbd://", b"nbd+unix://"];
+        let is_kind = kinds.iter().any(|kind| self.bytes.starts_with(kind));
+        first == Some(&b':') && !(self.given == self.bytes.len() && is_kind)
     }
 }
 

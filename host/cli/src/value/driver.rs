@@ -12,6 +12,8 @@ pub enum Driver {
     File,
     /// `host_device`: a device that is there.
     Device,
+    /// `nbd`: a disk behind a server.
+    Nbd,
 }
 
 impl From<Format> for Driver {
@@ -27,6 +29,7 @@ impl Driver {
         match name {
             b"file" => Some(Self::File),
             b"host_device" => Some(Self::Device),
+            b"nbd" => Some(Self::Nbd),
             _ => Format::from_name(name).map(Self::Format),
         }
     }
@@ -37,6 +40,7 @@ impl Driver {
             Self::Format(format) => format.name(),
             Self::File => "file",
             Self::Device => "host_device",
+            Self::Nbd => "nbd",
         }
     }
 
@@ -45,7 +49,7 @@ impl Driver {
     pub const fn format(self) -> Format {
         match self {
             Self::Format(format) => format,
-            Self::File | Self::Device => Format::Raw,
+            Self::File | Self::Device | Self::Nbd => Format::Raw,
         }
     }
 
@@ -53,7 +57,7 @@ impl Driver {
     #[must_use]
     pub const fn protocol(self) -> Protocol {
         match self {
-            Self::Format(_) => Protocol::Either,
+            Self::Format(_) | Self::Nbd => Protocol::Either,
             Self::File => Protocol::File,
             Self::Device => Protocol::Device,
         }
@@ -67,6 +71,19 @@ impl Driver {
 pub fn known(name: &[u8]) -> Result<Driver, Vec<u8>> {
     Driver::from_name(name).ok_or_else(|| unknown_driver(name))
 }
+
+/// The driver of that name, for what is in a file.
+///
+/// # Errors
+/// The reason.
+pub fn known_in_files(name: &[u8]) -> Result<Driver, Vec<u8>> {
+    match known(name)? {
+        Driver::Nbd => Err(ONLY_ALONE.to_vec()),
+        driver => Ok(driver),
+    }
+}
+
+const ONLY_ALONE: &[u8] = b"instar reads a disk behind an NBD server as an image of its own only, not through the name of a layer or of a second file";
 
 /// The words for a format that is not ours.
 #[must_use]
@@ -86,7 +103,8 @@ pub fn unknown_driver(name: &[u8]) -> Vec<u8> {
     }
     if REMOTE.contains(&name) {
         return [
-            b"instar opens local files only, not through the driver '".as_slice(),
+            b"instar opens local files and disks behind NBD servers only, not through the driver '"
+                .as_slice(),
             name,
             b"'",
         ]
@@ -146,7 +164,7 @@ const ELSEWHERE: &[&[u8]] = &[
     b"vvfat",
 ];
 
-/// Protocols that the reference tool has and instar has not: no sandboxed tool opens sockets.
+/// Protocols that the reference tool has and instar has not.
 const REMOTE: &[&[u8]] = &[
     b"fat",
     b"ftp",
@@ -157,7 +175,6 @@ const REMOTE: &[&[u8]] = &[
     b"https",
     b"iscsi",
     b"iser",
-    b"nbd",
     b"nfs",
     b"null-aio",
     b"null-co",
@@ -170,9 +187,12 @@ const REMOTE: &[&[u8]] = &[
 /// The words for a file's name that begins with the name of a protocol.
 #[must_use]
 pub fn unknown_protocol(name: &[u8]) -> Vec<u8> {
+    if name.starts_with(b"nbd") {
+        return ONLY_ALONE.to_vec();
+    }
     if REMOTE.contains(&name) {
         return [
-            b"instar opens local files only, not '".as_slice(),
+            b"instar opens local files and disks behind NBD servers only, not '".as_slice(),
             name,
             b":'; if this is a file, write ./ before its name",
         ]

@@ -10,5 +10,6 @@ pub mod partition;
 pub mod place;
 pub mod progress;
 pub mod protocol;
+pub mod remote;
 mod runtime;
 pub mod tree;

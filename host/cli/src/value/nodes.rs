@@ -13,8 +13,8 @@ use instar_abi::job::{SizeRule, Window};
 
 use super::driver::{Driver, known};
 use super::place::{Below, Header, NO_NAME, Place, Reading, Refusal};
-use super::runtime;
 use super::tree::{Leaf, Tree};
+use super::{remote, runtime};
 use crate::release::{self, Fact};
 use crate::show::Name;
 use instar_run::Protocol;
@@ -40,17 +40,15 @@ impl Place {
         let (levels, parts, protocol) = match known {
             Some(Driver::File) => (vec![String::new()], Vec::new(), Protocol::File),
             Some(Driver::Device) => (vec![String::new()], Vec::new(), Protocol::Device),
+            Some(Driver::Nbd) => (vec![String::new()], Vec::new(), Protocol::Server),
             None if !tree.has_prefix("file.") => {
                 return Err(Refusal::Open(b"Must specify either driver or file".to_vec()));
             }
             _ => descend(&mut tree)?,
         };
-        let bare = matches!(known, Some(Driver::File | Driver::Device));
+        let bare = matches!(known, Some(Driver::File | Driver::Device | Driver::Nbd));
         let last = levels.last().map(String::as_str).unwrap_or_default();
-        let path = tree.take(&format!("{last}filename")).unwrap_or_default();
-        if path.is_empty() {
-            return Err(Refusal::Open(NO_NAME.to_vec()));
-        }
+        let end = End::take(&mut tree, last, protocol)?;
         let format = known.map(Driver::format);
         let below = if bare {
             Below::Named
@@ -102,7 +100,9 @@ impl Place {
             encrypt_method,
             encrypt_key,
             header,
-            ..Self::plain(given, &path, format)
+            remote: end.remote,
+            server: end.server,
+            ..Self::plain(given, &end.path, format)
         })
     }
 
@@ -118,6 +118,37 @@ impl Place {
     #[must_use]
     pub fn inside(&self) -> Vec<Window> {
         self.parts.iter().rev().filter_map(|part| part.window).collect()
+    }
+}
+
+/// What a tree ends in: a file, or a disk behind a server.
+struct End {
+    /// Where it is, or what messages call it.
+    path: Vec<u8>,
+    remote: Option<instar_run::Remote>,
+    server: remote::Written,
+}
+
+impl End {
+    /// Takes it out of the node whose options begin with `level`.
+    fn take(tree: &mut Tree, level: &str, protocol: Protocol) -> Result<Self, Refusal> {
+        if protocol == Protocol::Server {
+            let (remote, server) = remote::take(tree, level)?;
+            return Ok(Self {
+                path: remote.url(),
+                remote: Some(remote),
+                server,
+            });
+        }
+        let path = tree.take(&format!("{level}filename")).unwrap_or_default();
+        if path.is_empty() {
+            return Err(Refusal::Open(NO_NAME.to_vec()));
+        }
+        Ok(Self {
+            path,
+            remote: None,
+            server: Vec::new(),
+        })
     }
 }
 
@@ -140,9 +171,11 @@ fn descend(tree: &mut Tree) -> Result<(Vec<String>, Vec<Part>, Protocol), Refusa
             None if tree.has_prefix(&format!("{level}file.")) => {
                 return Err(Refusal::Open(b"Must specify either driver or file".to_vec()));
             }
+            None if tree.leads_to_server(&format!("{level}filename")) => Protocol::Server,
             None => Protocol::Either,
             Some(Driver::File) => Protocol::File,
             Some(Driver::Device) => Protocol::Device,
+            Some(Driver::Nbd) => Protocol::Server,
             Some(Driver::Format(Format::Raw)) => {
                 parts.push(runtime::take_part(tree, &level)?);
                 levels.push(level);
@@ -205,7 +238,7 @@ fn header(tree: &mut Tree, reading: Reading<'_>) -> Result<Option<Header>, Refus
         Some(Driver::Device) => (vec![String::new()], Vec::new(), Protocol::Device),
         None if inner.has_prefix("filename") => (vec![String::new()], Vec::new(), Protocol::Either),
         None => return Err(Refusal::Open(b"Must specify either driver or file".to_vec())),
-        Some(Driver::Format(_)) => descend(&mut inner)?,
+        Some(Driver::Format(_) | Driver::Nbd) => descend(&mut inner)?,
     };
     let last = levels.last().map(String::as_str).unwrap_or_default();
     let path = inner.take(&format!("{last}filename")).unwrap_or_default();
@@ -213,10 +246,11 @@ fn header(tree: &mut Tree, reading: Reading<'_>) -> Result<Option<Header>, Refus
         return Err(Refusal::Open(NO_NAME.to_vec()));
     }
     runtime::take_common(&mut inner, &levels, reading.share)?;
-    let raw = matches!(
-        known,
-        None | Some(Driver::File | Driver::Device | Driver::Format(Format::Raw))
-    );
+    let raw = protocol != Protocol::Server
+        && matches!(
+            known,
+            None | Some(Driver::File | Driver::Device | Driver::Format(Format::Raw))
+        );
     if !raw
         || parts.iter().any(|part| part.window.is_some())
         || inner.has_prefix("offset")
@@ -290,9 +324,18 @@ pub struct NamedRule {
 #[must_use]
 pub fn names(place: &Place, format: &str, device: bool) -> Vec<Name> {
     use crate::json::{Json, Object, one_line};
-    let file = Object::new()
-        .with("driver", if device { "host_device" } else { "file" })
-        .with("filename", place.path.as_bytes());
+    let protocol = if device { "host_device" } else { "file" };
+    let file = match place.remote {
+        None => Object::new()
+            .with("driver", protocol)
+            .with("filename", place.path.as_bytes()),
+        Some(_) => place
+            .server
+            .iter()
+            .fold(Object::new().with("driver", "nbd"), |file, (name, value)| {
+                file.with(name, value.as_slice())
+            }),
+    };
     let mut below = Json::from(file);
     let mut on_file = true;
     let mut names = Vec::new();

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use instar_abi::job::Encryption;
 use instar_abi::partitions::PartitionChoice;
 use instar_abi::{Format, ImageText};
-use instar_run::{Image, Protocol};
+use instar_run::{Image, Protocol, Remote};
 
 use super::driver::{Driver, known, unknown_protocol};
 use super::nodes::{NamedRule, Part};
-use super::protocol;
 use super::tree::Tree;
+use super::{protocol, remote};
 
 /// A file to open, and what the user said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,10 @@ pub struct Place {
     pub header: Option<Header>,
     /// `--partition`.
     pub partition: Option<PartitionChoice>,
+    /// The server that it is behind.
+    pub remote: Option<Remote>,
+    /// The options that say so.
+    pub server: remote::Written,
 }
 
 /// The file of a detached header.
@@ -109,6 +113,15 @@ impl Place {
             .map(known)
             .transpose()
             .map_err(|why| cannot_open(given, &why))?;
+        if let Some(remote) = remote::named(text) {
+            let remote = remote.map_err(|why| cannot_open(given, &why))?;
+            return Ok(Self {
+                bare_file: known == Some(Driver::Nbd),
+                share: reading.share,
+                forced: reading.share,
+                ..Self::behind(given, remote, known.map(Driver::format))
+            });
+        }
         let path = plain_path(text).map_err(|why| cannot_open(given, &why))?;
         if path.is_empty() {
             return Err(cannot_open(given, NO_NAME));
@@ -152,6 +165,18 @@ impl Place {
             encrypt_key: None,
             header: None,
             partition: None,
+            remote: None,
+            server: Vec::new(),
+        }
+    }
+
+    /// A disk behind a server, of which nothing more is known.
+    #[must_use]
+    pub fn behind(given: &OsStr, remote: Remote, format: Option<Format>) -> Self {
+        Self {
+            server: remote::options(&remote),
+            remote: Some(remote.clone()),
+            ..Self::plain(given, &remote.url(), format)
         }
     }
 
@@ -161,6 +186,7 @@ impl Place {
     /// What was said that would be ignored.
     pub fn plainly(self) -> Result<Self, Vec<u8>> {
         let what = match (&self.below, self.is_shaped()) {
+            _ if self.remote.is_some() => "a server",
             (Below::Named, false) if self.header.is_some() => "'header'",
             (Below::Named, false) => return Ok(self),
             (Below::Named, true) => "'offset', 'size' and 'force_size_calc'",
@@ -221,6 +247,7 @@ impl Place {
                 method: self.encrypt_method.as_deref().map(ImageText::new),
                 key: self.encrypt_key.as_deref().map(ImageText::new),
             },
+            remote: self.remote.clone(),
             header: self
                 .header
                 .as_ref()
@@ -339,11 +366,13 @@ mod tests {
             place("foo:bar", false).unwrap_err(),
             "Could not open 'foo:bar': Unknown protocol 'foo'"
         );
-        assert!(
-            place("nbd:unix:/x", false)
-                .unwrap_err()
-                .contains("local files only")
-        );
+        for (name, why) in [
+            ("ssh://host/x", "local files and disks behind NBD servers only"),
+            ("nbds://host/x", "does not speak TLS"),
+        ] {
+            let message = place(name, false).unwrap_err();
+            assert!(message.contains(why), "{message}");
+        }
     }
 
     #[test]
@@ -364,16 +393,42 @@ mod tests {
     }
 
     #[test]
-    fn trees_that_lead_elsewhere_are_refused() {
-        for (text, part) in [
-            (r#"json:{"driver":"nbd","file.filename":"x"}"#, "local files only"),
+    fn servers_are_found_below_any_format() {
+        for (text, options) in [
+            ("nbd://h:1/x", false),
+            ("driver=nbd,host=h,port=1,export=x", true),
             (
-                r#"json:{"driver":"raw","file":{"driver":"nbd","host":"x"}}"#,
-                "local files only",
+                "driver=qcow2,file.driver=nbd,file.server.type=inet,file.server.host=h,file.server.port=1,file.export=x",
+                true,
             ),
             (
-                r#"json:{"driver":"qcow2","file":{"filename":"a"},"backing":{"driver":"nbd","host":"x"}}"#,
-                "local files only",
+                r#"json:{"driver":"raw","file":{"driver":"nbd","host":"h","port":1,"export":"x"}}"#,
+                false,
+            ),
+            ("driver=raw,file.filename=nbd:h:1:exportname=x", true),
+        ] {
+            let place = place(text, options).unwrap();
+            assert_eq!(place.path, "nbd://h:1/x", "{text}");
+            assert!(place.remote.is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn trees_that_lead_elsewhere_are_refused() {
+        for (text, part) in [
+            (r#"json:{"driver":"ssh","file.filename":"x"}"#, "local files and"),
+            (
+                r#"json:{"driver":"raw","file":{"driver":"ssh","host":"x"}}"#,
+                "local files and",
+            ),
+            (
+                r#"json:{"driver":"qcow2","file":{"filename":"a"},"backing":{"driver":"ssh","host":"x"}}"#,
+                "local files and",
+            ),
+            (r#"json:{"driver":"nbd","export":"x"}"#, "address missing"),
+            (
+                r#"json:{"driver":"raw","file":{"driver":"nbd","host":"x","tls-creds":"t"}}"#,
+                "does not speak TLS",
             ),
             (r#"json:{"driver":"qcow2"}"#, "must be specified for \"file\""),
             ("json:[]", "Invalid JSON object given"),

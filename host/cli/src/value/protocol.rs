@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use instar_run::Protocol;
 
 use super::driver::Driver;
+use super::remote;
 
 /// What a driver's name and the prefix of a file's name say; the driver comes first.
 #[must_use]
@@ -19,6 +20,8 @@ pub fn of(driver: Option<&[u8]>, name: &OsStr) -> Protocol {
         Protocol::File
     } else if name.starts_with(b"host_device:") {
         Protocol::Device
+    } else if remote::named(name).is_some() {
+        Protocol::Server
     } else {
         Protocol::Either
     }

@@ -128,6 +128,13 @@ impl Tree {
         self.0.iter().any(|(name, _)| name.starts_with(prefix.as_bytes()))
     }
 
+    /// Whether the value of that name is the name of a server.
+    #[must_use]
+    pub fn leads_to_server(&self, name: &str) -> bool {
+        let found = self.0.iter().find(|(known, _)| known == name.as_bytes());
+        matches!(found, Some((_, Value::Text(text))) if super::remote::named(text).is_some())
+    }
+
     /// The settings that were not used.
     #[must_use]
     pub fn left_over(&self) -> Option<&[u8]> {

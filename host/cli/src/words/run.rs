@@ -80,6 +80,14 @@ fn words(error: &Error) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// Why an image was not opened, without its name; else the words for the error.
+pub(crate) fn why(error: &Error) -> Vec<u8> {
+    match error {
+        Error::Image { why, .. } => refusal(why),
+        other => words(other),
+    }
+}
+
 /// What leads from an image to a layer below it that cannot be opened.
 const BELOW: &[u8] = b"Could not open backing file: ";
 
@@ -105,6 +113,23 @@ pub(crate) fn refusal(why: &Refusal) -> Vec<u8> {
         Refusal::ReadOnly => b"Block node is read-only".to_vec(),
         Refusal::Shared => b"force-share=on can only be used with read-only images".to_vec(),
         Refusal::Part => b"an image inside a part of a file can be read but not changed".to_vec(),
+        Refusal::Remote => {
+            b"an image behind a server can be read, and written as a whole by convert and dd, but not changed in place".to_vec()
+        }
+        Refusal::Unresolved(server, why) => [
+            b"address resolution failed for ".as_slice(),
+            server,
+            b": ",
+            resolving(why).as_bytes(),
+        ]
+        .concat(),
+        Refusal::Unreachable(server, why) => [
+            b"Failed to connect to '".as_slice(),
+            server,
+            b"': ",
+            system(why).as_bytes(),
+        ]
+        .concat(),
         Refusal::Apart => b"a disk with a detached header can be read but not changed".to_vec(),
         Refusal::DataUntrusted(name) => format!(
             "the image keeps its data in another file, '{}', which --untrusted does not allow it to open",
@@ -116,6 +141,15 @@ pub(crate) fn refusal(why: &Refusal) -> Vec<u8> {
             Escaped(name)
         )
         .into_bytes(),
+    }
+}
+
+/// The system's reason, without the standard library's words before it.
+fn resolving(why: &std::io::Error) -> String {
+    let text = system(why);
+    match text.split_once("lookup address information: ") {
+        Some((_, reason)) => reason.to_owned(),
+        None => text,
     }
 }
 

@@ -38,6 +38,7 @@ fn info(snapshots: Vec<Snapshot>) -> Report {
         compressed: false,
         dirty: false,
         backing: None,
+        export_size: None,
         snapshots,
         specific: None,
     }))

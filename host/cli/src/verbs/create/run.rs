@@ -24,7 +24,7 @@ use crate::run::{Context, concluded_by, size};
 use crate::show::beside;
 use crate::stop::{Step, Stop};
 use crate::value::cache::CacheMode;
-use crate::value::driver::known;
+use crate::value::driver::known_in_files;
 use crate::value::place::{self, Place, Reading};
 use crate::verbs::shared::{creatable, ground};
 use crate::words::{self, Scene};
@@ -183,7 +183,7 @@ fn locate(name: &[u8], format: Option<&[u8]>, target: &OsStr) -> Result<Place, V
     }
     let format = match format {
         None => None,
-        Some(name) => Some(known(name)?.format()),
+        Some(name) => Some(known_in_files(name)?.format()),
     };
     let plain = place::plain_path(name)?;
     Ok(Place {

@@ -148,7 +148,15 @@ fn layer<'a>(report: &'a Info, name: &'a Name, seen: &Seen<'_>, bare_file: bool)
         let own = seen.scene().file(slot).unwrap_or_default();
         children.extend(child("header".to_owned(), &own, slot, files));
     }
-    children.extend(child("file".to_owned(), name, report.slot, files));
+    let mut file = child("file".to_owned(), name, report.slot, files);
+    if let (Some(child), Some(length)) = (&mut file, report.export_size) {
+        child.file = FileInfo {
+            length,
+            allocated: None,
+            protocol: "nbd",
+        };
+    }
+    children.extend(file);
     let full_backing = report.backing.as_ref().map(|backing| {
         let named = backing.name.as_bytes();
         // As the reference tool has it: a name with a protocol is whole already.
@@ -176,8 +184,8 @@ fn child(role: String, name: &Name, slot: Slot, files: &Files) -> Option<Child> 
         parts: Vec::new(),
         file: FileInfo {
             length: status.length,
-            allocated: status.disk_size,
-            device: status.is_block,
+            allocated: Some(status.disk_size),
+            protocol: if status.is_block { "host_device" } else { "file" },
         },
     })
 }

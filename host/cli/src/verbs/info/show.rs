@@ -44,10 +44,10 @@ pub(super) struct Child {
 pub(super) struct FileInfo {
     /// Bytes.
     pub(super) length: u64,
-    /// Bytes on disk.
-    pub(super) allocated: u64,
-    /// A device, not a regular file.
-    pub(super) device: bool,
+    /// Bytes on disk, if that is known.
+    pub(super) allocated: Option<u64>,
+    /// The protocol's name.
+    pub(super) protocol: &'static str,
 }
 
 impl FileInfo {
@@ -56,15 +56,16 @@ impl FileInfo {
         self.length.next_multiple_of(512)
     }
 
-    const fn protocol(&self) -> &'static str {
-        if self.device { "host_device" } else { "file" }
+    /// Whether it is a disk behind a server.
+    fn is_remote(&self) -> bool {
+        self.protocol == "nbd"
     }
 }
 
 impl Layer<'_> {
     fn format(&self) -> &'static str {
         match self.children.last() {
-            Some(child) if self.bare_file => child.file.protocol(),
+            Some(child) if self.bare_file => child.file.protocol,
             _ => self.report.format.name(),
         }
     }
@@ -83,9 +84,25 @@ impl Layer<'_> {
         })
     }
 
-    fn allocated(&self) -> u64 {
+    /// Bytes of all files on disk, if they are known.
+    fn allocated(&self) -> Option<u64> {
         self.children.iter().map(|child| child.file.allocated).sum()
     }
+
+    /// Whether the reference tool asks for its state: a raw image has that of its file, and a server tells of none.
+    fn has_state(&self) -> bool {
+        let is_server = self.report.format == Format::Raw && self.is_remote();
+        has_state(self.report.format) && !is_server
+    }
+
+    fn is_remote(&self) -> bool {
+        self.children.last().is_some_and(|child| child.file.is_remote())
+    }
+}
+
+/// How much of the disk a file occupies, for people.
+fn disk_size(allocated: Option<u64>) -> String {
+    allocated.map_or_else(|| "unavailable".to_owned(), |bytes| human_size(bytes).to_string())
 }
 
 pub(super) fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
@@ -101,7 +118,7 @@ pub(super) fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
         human_size(report.virtual_size),
         report.virtual_size
     );
-    let _ = writeln!(text, "disk size: {}", human_size(layer.allocated()));
+    let _ = writeln!(text, "disk size: {}", disk_size(layer.allocated()));
     if report.encrypted {
         text.push_str("encrypted: yes\n");
     }
@@ -137,7 +154,7 @@ pub(super) fn human(layer: &Layer<'_>, time: &LocalTime) -> Vec<u8> {
 /// A file of a layer, below the raw parts of it that the layer stands in.
 fn human_child(child: &Child, limits: Option<Limits>, out: &mut Vec<u8>) {
     let (mut path, mut indent) = (format!("/{}", child.role), String::new());
-    let disk = human_size(child.file.allocated);
+    let disk = disk_size(child.file.allocated);
     for ((name, _), size) in child.parts.iter().zip(child.part_sizes()) {
         let inner = format!("{indent}    ");
         out.extend_from_slice(format!("{indent}Child node '{path}':\n{inner}image: ").as_bytes());
@@ -156,7 +173,7 @@ fn human_child(child: &Child, limits: Option<Limits>, out: &mut Vec<u8>) {
     let size = child.file.virtual_size();
     let rest = format!(
         "\n{indent}    protocol type: {}\n{indent}    file length: {} ({size} bytes)\n{indent}    disk size: {disk}\n",
-        child.file.protocol(),
+        child.file.protocol,
         human_size(size),
     );
     out.extend_from_slice(rest.as_bytes());
@@ -215,11 +232,8 @@ pub(super) fn json(layer: &Layer<'_>) -> Json {
         .with("filename", layer.name)
         .with("format", layer.format());
     object = object
-        .with_some(
-            "dirty-flag",
-            has_state(report.format).then_some(is_shown_dirty(report)),
-        )
-        .with("actual-size", layer.allocated())
+        .with_some("dirty-flag", layer.has_state().then_some(is_shown_dirty(report)))
+        .with_some("actual-size", layer.allocated())
         .with("virtual-size", report.virtual_size)
         .with_some("cluster-size", report.cluster_size)
         .with_some("limits", layer.limits())
@@ -241,7 +255,7 @@ pub(super) fn json(layer: &Layer<'_>) -> Json {
             "format-specific",
             specific(layer).map(|(name, data)| Object::new().with("type", name).with("data", data)),
         );
-    if layer.bare_file {
+    if layer.bare_file && !layer.is_remote() {
         object = object.with("format-specific", plain_file());
     }
     if !release::has(Fact::InfoShowsChildren) {
@@ -274,13 +288,14 @@ fn plain_file() -> Object {
 }
 
 fn child_object(child: &Child, limits: Option<Limits>) -> Json {
+    let plain = (!child.file.is_remote()).then(plain_file);
     let info = Object::new()
         .with("filename", &child.name)
-        .with("format", child.file.protocol())
-        .with("dirty-flag", false)
-        .with("actual-size", child.file.allocated)
+        .with("format", child.file.protocol)
+        .with_some("dirty-flag", plain.is_some().then_some(false))
+        .with_some("actual-size", child.file.allocated)
         .with("virtual-size", child.file.virtual_size())
-        .with("format-specific", plain_file())
+        .with_some("format-specific", plain)
         .with_some("limits", limits.map(|limits| child.limits(limits)))
         .with("children", Vec::new());
     let mut node = info;
@@ -290,7 +305,7 @@ fn child_object(child: &Child, limits: Option<Limits>) -> Json {
             .with("filename", name)
             .with("format", "raw")
             .with("dirty-flag", false)
-            .with("actual-size", child.file.allocated)
+            .with_some("actual-size", child.file.allocated)
             .with("virtual-size", size)
             .with_some("limits", limits.map(|limits| limits.part()))
             .with("children", vec![named(b"file", node)]);

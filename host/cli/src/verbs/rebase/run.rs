@@ -226,7 +226,7 @@ impl Opening<'_> {
 
 /// The format with that name, or why instar does not read it.
 fn known(name: &OsStr) -> Step<Result<Format, Vec<u8>>> {
-    match driver::known(name.as_bytes()) {
+    match driver::known_in_files(name.as_bytes()) {
         Ok(driver) => Ok(Ok(driver.format())),
         Err(why) if why.starts_with(b"Unknown") => Err(Stop::Message(
             [b"Invalid format name: '", name.as_bytes(), b"'"].concat(),

@@ -56,7 +56,9 @@ pub(crate) fn ground(driver: Driver, target: Option<&OsStr>) -> Ground {
         return Ground::Unknown;
     };
     let device = match (driver.protocol(), protocol::of(None, target)) {
-        (Protocol::Device, _) | (Protocol::Either, Protocol::Device) => true,
+        // A disk behind a server keeps its size, as a device does.
+        (Protocol::Device | Protocol::Server, _)
+        | (Protocol::Either, Protocol::Device | Protocol::Server) => true,
         (Protocol::File, _) | (Protocol::Either, Protocol::File) => false,
         (Protocol::Either, Protocol::Either) => std::fs::metadata(target)
             .is_ok_and(|found| found.file_type().is_block_device() || found.file_type().is_char_device()),

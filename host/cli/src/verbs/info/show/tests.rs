@@ -15,6 +15,7 @@ fn report() -> Info {
         compressed: false,
         dirty: false,
         backing: None,
+        export_size: None,
         snapshots: Vec::new(),
         specific: None,
     }
@@ -32,8 +33,8 @@ fn layer<'a>(report: &'a Info, name: &'a Name) -> Layer<'a> {
             parts: Vec::new(),
             file: FileInfo {
                 length: 1000,
-                allocated: 4096,
-                device: false,
+                allocated: Some(4096),
+                protocol: "file",
             },
         }],
         limits: None,
