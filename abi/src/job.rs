@@ -50,6 +50,8 @@ pub struct Bounds {
     pub amplification: u64,
     /// Files that match two formats are refused, and nothing an image names is opened.
     pub untrusted: bool,
+    /// An archive that is an OVA is read as the disk in it where no format is named; else as a raw disk, as the reference tool does.
+    pub archives: bool,
 }
 
 impl Default for Bounds {
@@ -59,6 +61,7 @@ impl Default for Bounds {
             virtual_size: 1 << 62,
             amplification: 0,
             untrusted: false,
+            archives: true,
         }
     }
 }
@@ -230,6 +233,8 @@ pub struct Source {
     pub encrypt: Encryption,
     /// The file of its header, if that is another one: `header`.
     pub header: Option<Slot>,
+    /// Which disk of an OVA: its number or its name.
+    pub disk: Option<ImageText>,
 }
 
 /// What the user says of the encryption inside an image.
@@ -260,6 +265,7 @@ impl Source {
                 key: None,
             },
             header: None,
+            disk: None,
         }
     }
 

@@ -40,6 +40,7 @@ mod copier;
 mod create;
 mod dd;
 mod detect;
+mod digests;
 mod formats;
 mod info;
 mod keys;
@@ -50,6 +51,7 @@ mod map;
 mod marks;
 mod measure;
 mod naming;
+mod packed;
 mod rebase;
 mod rehearsal;
 mod resize;
@@ -71,24 +73,18 @@ use instar_disk::Host;
 /// Does what `job` says and reports how it went; [`Report::Done`] or [`Report::Failed`] is the last report.
 /// `secrets` unlock images, and are gone before any other byte of an image is looked at.
 pub fn run(host: &dyn Host, job: &Job, secrets: Vec<NamedSecret>) {
-    let outcome = if within::is_needed(job) {
-        within::Within::new(host, job).and_then(|(within, job)| {
-            let session = session::Session::new(&within, &job).with_starts(within.starts());
-            unlocked(session, secrets)
-        })
-    } else {
-        unlocked(session::Session::new(host, job), secrets)
-    };
+    let within = within::Within::new(host);
+    let outcome = within.named(job).and_then(|job| {
+        let session = session::Session::new(&within, &job).unlocked(&secrets);
+        drop(secrets);
+        let done = carry_out(&session)?;
+        session.conclude()?;
+        Ok(done)
+    });
     host.report(&match outcome {
         Ok(done) => Report::Done(done),
         Err(failure) => Report::Failed(failure),
     });
-}
-
-fn unlocked(session: session::Session<'_>, secrets: Vec<NamedSecret>) -> session::Outcome<Done> {
-    let session = session.unlocked(&secrets);
-    drop(secrets);
-    carry_out(&session)
 }
 
 fn carry_out(session: &session::Session<'_>) -> session::Outcome<Done> {

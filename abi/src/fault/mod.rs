@@ -13,6 +13,7 @@ pub mod cloop;
 pub mod core;
 pub mod dmg;
 pub mod luks;
+pub mod ova;
 pub mod parallels;
 pub mod qcow;
 pub mod qcow2;
@@ -118,6 +119,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     core::TABLE,
     dmg::TABLE,
     luks::TABLE,
+    ova::TABLE,
     parallels::TABLE,
     qcow::TABLE,
     qcow2::TABLE,

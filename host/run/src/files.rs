@@ -96,6 +96,7 @@ impl Image {
             key: self.key.as_deref().map(ImageText::new),
             encrypt: self.encrypt.clone(),
             header: self.open_header(files)?,
+            disk: self.disk.as_deref().map(ImageText::new),
             ..Source::new(facts.slot, self.format)
         })
     }

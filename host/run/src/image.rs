@@ -42,6 +42,8 @@ pub struct Image {
     pub encrypt: Encryption,
     /// The file of its header, and what that must be, if it is not the image's own.
     pub header: Option<(PathBuf, Protocol)>,
+    /// Which of its disks is meant, if it is an OVA: a number or a name.
+    pub disk: Option<Vec<u8>>,
 }
 
 /// The layer below an image.

@@ -50,6 +50,7 @@ mod modes;
 mod newest;
 mod options;
 mod other_writers;
+mod ova;
 mod parallels;
 mod parts;
 mod qcow;

@@ -21,6 +21,7 @@ mod looking;
 mod mutation;
 mod names;
 mod options;
+mod ova;
 mod tables;
 mod unknown;
 mod words;

@@ -6,7 +6,7 @@ mod getopt;
 mod help;
 mod policy;
 
-pub(crate) use common::{FORCE_SHARE, FORMAT, HELP, IMAGE_OPTS, OBJECT, OUTPUT};
+pub(crate) use common::{DISK, FORCE_SHARE, FORMAT, HELP, IMAGE_OPTS, OBJECT, OUTPUT};
 pub use getopt::{Getopt, Item, UsageError};
 pub use help::{top_page, verb_page};
 pub use policy::FLAGS as POLICY;
@@ -72,6 +72,7 @@ pub enum Id {
     ForceShare,
     SourceCache,
     Snapshot,
+    Disk,
     // info.
     BackingChain,
     Output,

@@ -51,6 +51,8 @@ pub struct Place {
     pub encrypt_key: Option<Vec<u8>>,
     /// `header`: the file of its header, if that is another one.
     pub header: Option<Header>,
+    /// `--disk`: which of its disks is meant, if it is an OVA.
+    pub disk: Option<Vec<u8>>,
 }
 
 /// The file of a detached header.
@@ -148,6 +150,7 @@ impl Place {
             encrypt_method: None,
             encrypt_key: None,
             header: None,
+            disk: None,
         }
     }
 
@@ -214,6 +217,7 @@ impl Place {
                 .header
                 .as_ref()
                 .map(|header| (PathBuf::from(&header.path), header.protocol)),
+            disk: self.disk.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `convert`: the page.
 
-use crate::flags::{FORCE_SHARE, Flag, Group, HELP, Id, OBJECT, Page};
+use crate::flags::{DISK, FORCE_SHARE, Flag, Group, HELP, Id, OBJECT, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "convert",
@@ -66,6 +66,7 @@ const SOURCE: Group = Group {
             value: Some("SNAPSHOT"),
             help: "an internal snapshot, by ID or name, or snapshot.id=ID,snapshot.name=NAME",
         },
+        DISK,
         FORCE_SHARE,
     ],
 };

@@ -1,6 +1,6 @@
 //! `dd`: the page.
 
-use crate::flags::{Flag, Group, HELP, Id, OBJECT, Page};
+use crate::flags::{DISK, Flag, Group, HELP, Id, OBJECT, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "dd",
@@ -35,6 +35,7 @@ pub(super) const PAGE: Page = Page {
                 value: None,
                 help: "SOURCE is a list such as driver=qcow2,file.filename=X",
             },
+            DISK,
             Flag {
                 id: Id::ForceShare,
                 short: Some(b'U'),

@@ -1,6 +1,6 @@
 //! `measure`: the page.
 
-use crate::flags::{Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, Page};
+use crate::flags::{DISK, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "measure",
@@ -30,6 +30,7 @@ pub(super) const PAGE: Page = Page {
                     value: Some("SNAPSHOT"),
                     help: "measure this internal snapshot, by ID or name",
                 },
+                DISK,
                 Flag {
                     id: Id::ForceShare,
                     short: Some(b'U'),

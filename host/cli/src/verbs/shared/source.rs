@@ -1,6 +1,7 @@
 //! The image that a verb reads: its name, and the options that say how it is read.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use instar_abi::job::SnapshotName;
 
@@ -18,6 +19,8 @@ pub(crate) struct SourceArgs {
     pub(crate) image_opts: bool,
     /// `-U`.
     pub(crate) share: bool,
+    /// `--disk`.
+    pub(crate) disk: Option<OsString>,
 }
 
 impl SourceArgs {
@@ -27,6 +30,7 @@ impl SourceArgs {
             Id::Format => self.format = Some(value),
             Id::ImageOpts => self.image_opts = true,
             Id::ForceShare => self.share = true,
+            Id::Disk => self.disk = Some(value),
             _ => {}
         }
     }
@@ -41,7 +45,11 @@ impl SourceArgs {
             image_opts: self.image_opts,
             share: self.share,
         };
-        Place::parse(name, reading).map_err(Stop::Message)
+        let place = Place::parse(name, reading).map_err(Stop::Message)?;
+        Ok(Place {
+            disk: self.disk.as_deref().map(|disk| disk.as_bytes().to_vec()),
+            ..place
+        })
     }
 }
 
