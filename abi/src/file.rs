@@ -69,16 +69,19 @@ pub enum Format {
     Asif,
     /// A disk in seekable frames of zstd.
     Zst,
+    /// A virtual machine packed by OVF, of which one disk is read.
+    Ova,
 }
 
 impl Format {
     /// Every format, in the order in which help lists them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Asif,
         Self::Bochs,
         Self::Cloop,
         Self::Dmg,
         Self::Luks,
+        Self::Ova,
         Self::Parallels,
         Self::Qcow,
         Self::Qcow2,
@@ -110,6 +113,7 @@ impl Format {
             Self::Luks => "luks",
             Self::Asif => "asif",
             Self::Zst => "zst",
+            Self::Ova => "ova",
         }
     }
 
@@ -136,6 +140,7 @@ macro_rules! read_only_formats {
             | $crate::Format::Bochs
             | $crate::Format::Cloop
             | $crate::Format::Dmg
+            | $crate::Format::Ova
             | $crate::Format::Zst
     };
 }

@@ -54,6 +54,8 @@ pub struct Bounds {
     pub amplification: u64,
     /// Files that match two formats are refused, and nothing an image names is opened.
     pub untrusted: bool,
+    /// An archive that is an OVA is read as the disk in it where no format is named; else as a raw disk, as the reference tool does.
+    pub archives: bool,
 }
 
 impl Default for Bounds {
@@ -63,6 +65,7 @@ impl Default for Bounds {
             virtual_size: 1 << 62,
             amplification: 0,
             untrusted: false,
+            archives: true,
         }
     }
 }
@@ -243,6 +246,8 @@ pub struct Source {
     pub partition: Option<PartitionChoice>,
     /// The slot is a connection to a server: what the disk is called there.
     pub export: Option<Export>,
+    /// Which disk of an OVA: its number or its name.
+    pub disk: Option<ImageText>,
 }
 
 /// What the user says of the encryption inside an image.
@@ -276,6 +281,7 @@ impl Source {
             spool: None,
             partition: None,
             export: None,
+            disk: None,
         }
     }
 

@@ -295,6 +295,8 @@ pub enum Specific {
     Vmdk(VmdkInfo),
     /// LUKS.
     Luks(Box<LuksInfo>),
+    /// An archive.
+    Ova(Box<OvaInfo>),
 }
 
 /// What only qcow2 has.
@@ -403,4 +405,43 @@ pub struct VmdkExtentInfo {
     pub cluster_size: Option<u64>,
     /// Grains are compressed.
     pub compressed: bool,
+}
+
+/// What only an OVA has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OvaInfo {
+    /// Files in the archive.
+    pub members: Vec<OvaMember>,
+    /// Files that are not among those, as their names would take too much.
+    pub left_out: u64,
+    /// The name of the descriptor.
+    pub descriptor: ImageText,
+    /// The name of the manifest, if there is one.
+    pub manifest: Option<ImageText>,
+    /// The disks, in the order of the descriptor.
+    pub disks: Vec<OvaDisk>,
+    /// Which of them is read.
+    pub chosen: u32,
+    /// The format of that disk.
+    pub format: Format,
+}
+
+/// A file in an archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OvaMember {
+    /// Its name.
+    pub name: ImageText,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// A disk in an archive, by its descriptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OvaDisk {
+    /// Its ID.
+    pub id: ImageText,
+    /// The name of its file; none: it is blank.
+    pub file: Option<ImageText>,
+    /// Bytes of the disk, where the descriptor has a number.
+    pub capacity: Option<u64>,
 }

@@ -44,7 +44,7 @@ mod xts;
 pub use cipher::Cipher;
 pub use derive::Derivation;
 pub use effort::{Effort, Limits};
-pub use hash::digest;
+pub use hash::{Hasher, digest};
 pub use pbkdf2::pbkdf2;
 pub use random::Random;
 pub use secret::Secret;

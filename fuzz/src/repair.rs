@@ -4,7 +4,7 @@
 
 use crc::{CRC_32_ISCSI, CRC_32_ISO_HDLC, Crc, Table};
 use instar_abi::Format;
-use instar_testkit::Content;
+use instar_testkit::{Content, lay};
 use sha2::{Digest, Sha256};
 
 use crate::keys;
@@ -27,6 +27,7 @@ pub(crate) fn of(format: Format) -> Repair {
         Format::Qed => |case, _| mark(&mut case.files[0], b"QED\0"),
         Format::Vdi => |case, _| vdi(&mut case.files[0]),
         Format::Dmg => |case, _| dmg(&mut case.files[0]),
+        Format::Ova => |case, _| tar(&mut case.files[0]),
         _ => |_, _| {},
     }
 }
@@ -58,6 +59,15 @@ pub(crate) fn partitions(case: &mut Case, _: &mut Dice) {
 fn mark(file: &mut Content, mark: &[u8]) {
     if !file.is_empty() {
         file.write(0, mark);
+    }
+}
+
+/// The checksums of the headers near the start.
+fn tar(file: &mut Content) {
+    for at in (0..file.len().min(64 << 10)).step_by(512) {
+        if &get::<5>(file, at + 257) == b"ustar" {
+            file.write(at, &lay::ova::sealed(get(file, at)));
+        }
     }
 }
 

@@ -52,6 +52,7 @@ pub static TARGETS: &[Target] = &[
     image!("cloop", Cloop),
     image!("dmg", Dmg),
     image!("luks", Luks),
+    image!("ova", Ova),
     image!("parallels", Parallels),
     image!("qcow", Qcow),
     image!("qcow2", Qcow2),

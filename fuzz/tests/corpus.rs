@@ -24,6 +24,6 @@ macro_rules! targets {
 }
 
 targets! {
-    asif, bochs, cloop, dmg, luks, parallels, qcow, qcow2, qed, raw, vdi, vhdx, vmdk, vpc, zst, descriptor, change, convert,
+    asif, bochs, cloop, dmg, luks, ova, parallels, qcow, qcow2, qed, raw, vdi, vhdx, vmdk, vpc, zst, descriptor, change, convert,
     window, packed, partitions, vhd_size, request, engine, report, command_line, name, value, configuration,
 }

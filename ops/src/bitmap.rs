@@ -9,6 +9,7 @@ use instar_disk::{Fault, Format, Image, fault};
 
 use crate::detect::detect;
 use crate::formats::{self, How, Purpose};
+use crate::packed::{self, Entered};
 use crate::session::{At, Outcome, Session};
 
 /// Carries out the actions of `job`.
@@ -17,7 +18,7 @@ pub(crate) fn run(session: &Session<'_>, job: &ChangeBitmaps) -> Outcome<Done> {
     let file = session.file(job.image.slot).at(stage)?;
     let format = match job.image.format {
         Some(format) => format,
-        None => detect(&file).at(stage)?,
+        None => detect(session, &file).at(stage)?,
     };
     session.host.report(&Report::Opened(format));
     let mut image = formats::edit(session, format, file).at(stage)?;
@@ -42,16 +43,17 @@ fn other<'h>(session: &Session<'h>, source: &Source) -> Outcome<Box<dyn Image + 
     let file = session.file(source.slot).at(stage)?;
     let format = match source.format {
         Some(format) => format,
-        None => detect(&file).at(stage)?,
+        None => detect(session, &file).at(stage)?,
     };
     if source.busy && format != Format::Raw {
         return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
     }
+    let Entered { file, inner, .. } = packed::enter(session, file, format, Some(source)).at(stage)?;
     let how = How {
         rule: source.size_rule,
         key: session.key(file.slot()).at(stage)?,
         header: session.header(Some(source)).at(stage)?,
         ..How::to(Purpose::List)
     };
-    formats::open_by(format, file, how).at(stage)
+    formats::open_by(inner, file, how).at(stage)
 }

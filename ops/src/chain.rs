@@ -4,6 +4,7 @@ mod files;
 mod part;
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -20,9 +21,10 @@ use crate::formats::{self, How, Purpose};
 use crate::keys::Keys;
 use crate::located::{Located, Origin};
 use crate::naming;
+use crate::packed::{self, Entered};
 use crate::partition;
 use crate::session::{At, Outcome, Session};
-use crate::within::part;
+use crate::within::{Part, part};
 
 /// Runs of data shorter than this are read without asking whether the file has a hole there. Ours: the question costs as
 /// much as reading that much.
@@ -408,6 +410,8 @@ struct Layer<'h> {
     begins: u64,
     /// Where the part of the file ends that the image stands in; what lies behind is not its own.
     ends: Option<u64>,
+    /// The part of the file, if the image stands in an archive.
+    packed: Option<Arc<Part>>,
     /// The file that names it, and the name.
     named: Option<(Slot, Vec<u8>)>,
 }
@@ -424,15 +428,17 @@ impl<'h> Layer<'h> {
         let file = instar_disk::File::new(session.host, facts);
         let format = match format {
             Some(format) => format,
-            None => detect(&file)?,
+            None => detect(session, &file)?,
         };
+        let Entered { file, inner, package } = packed::enter(session, file, format, said)?;
+        let facts = file.facts();
         if let Some(said) = said {
-            formats::expect_encryption(format, file, &said.encrypt)?;
+            formats::expect_encryption(inner, file, &said.encrypt)?;
         }
         let key = session.key(facts.slot)?;
         // Of what lies below a new image no data is read.
         let creates = matches!(session.job.verb, job::Verb::Create(_));
-        let purpose = match format {
+        let purpose = match inner {
             Format::Luks if creates => Purpose::Describe,
             _ => Purpose::Read,
         };
@@ -442,13 +448,13 @@ impl<'h> Layer<'h> {
             header: session.header(said)?,
             ..How::to(purpose)
         };
-        let image = match formats::open_by(format, file, how) {
+        let image = match formats::open_by(inner, file, how) {
             Err(fault) if creates && fault.code == fault::qcow2::NO_KEY => {
-                formats::open(format, file, Purpose::Describe)
+                formats::open(inner, file, Purpose::Describe)
             }
             other => other,
         }?;
-        let holes = (format != Format::Raw).then(|| (facts.slot, Extents::new(file)));
+        let holes = (inner != Format::Raw).then(|| (facts.slot, Extents::new(file)));
         let account = Account::new(session, facts, image.files());
         let (skipped, size) = match window {
             None => (0, image.size()),
@@ -471,9 +477,9 @@ impl<'h> Layer<'h> {
             } else {
                 0
             },
-            ends: said
-                .filter(|source| !source.inside.is_empty())
-                .map(|_| facts.size),
+            ends: (package.is_some() || said.is_some_and(|source| !source.inside.is_empty()))
+                .then_some(facts.size),
+            packed: package.map(|package| package.part),
             named: None,
         })
     }
@@ -530,7 +536,16 @@ impl<'h> Layer<'h> {
             Some(within) => self.image.status(within)?,
         };
         if let Some((_, offset)) = &mut status.place {
-            *offset = offset.saturating_add(self.begins);
+            match &self.packed {
+                None => *offset = offset.saturating_add(self.begins),
+                Some(part) => match part.run(*offset) {
+                    Some((outer, run)) => {
+                        *offset = outer;
+                        status.length = status.length.min(run);
+                    }
+                    None => status.place = None,
+                },
+            }
         }
         status.length = status.length.min(self.size.saturating_sub(offset)).max(1);
         self.account.answer(offset, status.length, self.image.work())?;
@@ -556,8 +571,11 @@ impl<'h> Layer<'h> {
                         ..mapping
                     };
                 }
+                // Bytes that follow one another on the disk may be in different pieces of the file.
+                let run = self.packed.as_ref().and_then(|part| part.run(offset));
+                let run = run.map_or(there, |(_, run)| run);
                 Mapping {
-                    length: mapping.length.min(there),
+                    length: mapping.length.min(there).min(run),
                     ..mapping
                 }
             }

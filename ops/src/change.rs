@@ -16,7 +16,7 @@ pub(crate) fn run(session: &Session<'_>, job: &ChangeImage) -> Outcome<Done> {
     let file = session.file(job.image.slot).at(stage)?;
     let format = match job.image.format {
         Some(format) => format,
-        None => detect(&file).at(stage)?,
+        None => detect(session, &file).at(stage)?,
     };
     session.host.report(&Report::Opened(format));
     // The key is wrong, or is none of this format's.

@@ -7,6 +7,7 @@ use instar_disk::{Fault, Findings, Format, Result, fault};
 use crate::chain::{Chain, unless_refused};
 use crate::detect::detect;
 use crate::formats::{self, How, Purpose};
+use crate::packed;
 use crate::session::{At, Outcome, Session};
 use crate::within::part;
 
@@ -17,7 +18,7 @@ pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
     let file = session.file(job.source.slot).at(stage)?;
     let format = match job.source.format {
         Some(format) => format,
-        None => detect(&file).at(stage)?,
+        None => detect(session, &file).at(stage)?,
     };
     if job.repair.is_some() {
         session.host.report(&Report::Opened(format));
@@ -31,6 +32,8 @@ pub(crate) fn run(session: &Session<'_>, job: &Check) -> Outcome<Done> {
     if let Some(window) = job.source.window {
         part(window, file.size()).at(stage)?;
     }
+    // What is wrong with an archive is said; that its disk cannot be checked in it, too.
+    packed::enter(session, file, format, Some(&job.source)).at(stage)?;
     formats::expect_encryption(format, file, &job.source.encrypt).at(stage)?;
     let how = How {
         key: session.key(file.slot()).at(stage)?,

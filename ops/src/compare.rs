@@ -16,13 +16,14 @@ use instar_abi::Report;
 use instar_abi::job::Compare;
 use instar_abi::report::{Compared, Done, Failure, Stage};
 use instar_disk::{
-    Action, CompareRange, Fault, Host, Io, Result, Slot, Status, Turnstile, align_down, from_usize,
+    Action, CompareRange, Fault, Format, Host, Io, Result, Slot, Status, Turnstile, align_down, from_usize,
 };
 
 use crate::chain::Chain;
 use crate::copier::{Assembler, Piece, Span, lanes_with_room};
 use crate::keys::Keys;
 use crate::located::{Located, Origin};
+use crate::packed::no_choice;
 use crate::session::{At, Outcome, Session};
 
 /// Bytes that a lane decodes of each image at a time.
@@ -42,6 +43,11 @@ const STRICT_STEP: u64 = 2 << 20;
 pub(crate) fn run(session: &Session<'_>, job: &Compare) -> Outcome<Done> {
     let left = Chain::open(session, &job.left, Stage::OpenSource(0))?;
     let right = Chain::open(session, &job.right, Stage::OpenSource(1))?;
+    let formats = [left.format(), right.format()];
+    if job.left.disk.is_some() && !formats.contains(&Some(Format::Ova)) {
+        let format = left.format().unwrap_or(Format::Raw);
+        return Err(no_choice(format)).at(Stage::OpenSource(0));
+    }
     let sizes = (left.size(), right.size());
     let host = session.host;
     // Each lane decodes of both images.

@@ -3,6 +3,7 @@
 use instar_disk::{Fault, File, Format, Result, fault};
 
 use crate::formats;
+use crate::session::Session;
 
 /// Bytes that are looked at; qemu-img's own number.
 const HEAD_BYTES: usize = 512;
@@ -11,11 +12,13 @@ const HEAD_BYTES: usize = 512;
 ///
 /// # Errors
 /// `AMBIGUOUS_FORMAT` when two formats claim it: guessing is what lets one tool be shown another image than the next.
-pub(crate) fn detect(file: &File<'_>) -> Result<Format> {
+pub(crate) fn detect(session: &Session<'_>, file: &File<'_>) -> Result<Format> {
     let mut head = [0; HEAD_BYTES];
     let present = file.read(0, &mut head)?;
     let head = head.get(..present).unwrap_or_default();
-    match formats::claims(file, head)?[..] {
+    let mut claims = formats::claims(file, head)?;
+    claims.retain(|format| session.recognises(*format));
+    match claims[..] {
         [] => Ok(unmarked(file)),
         [format] => Ok(format),
         [first, second, ..] => {

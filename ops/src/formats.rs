@@ -28,7 +28,7 @@ pub(crate) enum Purpose {
 /// A look at a file's first bytes. Raw disks and dmg images have nothing there.
 type Probe = fn(&[u8]) -> bool;
 
-const PROBES: [(Format, Probe); 13] = [
+const PROBES: [(Format, Probe); 14] = [
     (Format::Parallels, instar_parallels::probe),
     (Format::Qcow, instar_qcow::probe),
     (Format::Qcow2, instar_qcow2::probe),
@@ -42,16 +42,23 @@ const PROBES: [(Format, Probe); 13] = [
     (Format::Cloop, instar_cloop::probe),
     (Format::Luks, instar_luks::probe),
     (Format::Zst, instar_zst::probe),
+    (Format::Ova, instar_ova::probe),
 ];
 
 /// Every format whose mark `file` bears, which begins with `head`.
 ///
 /// # Errors
-/// The host's, where a format has a mark at the end of the file, too.
+/// The host's, where a format is not told by the first bytes alone.
 pub(crate) fn claims(file: &File<'_>, head: &[u8]) -> Result<Vec<Format>> {
     let mut formats = Vec::new();
     for (format, probe) in PROBES {
-        if probe(head) && (format != Format::Zst || instar_zst::is_seekable(file)?) {
+        let claims = probe(head)
+            && match format {
+                Format::Zst => instar_zst::is_seekable(file)?,
+                Format::Ova => instar_ova::is_package(file)?,
+                _ => true,
+            };
+        if claims {
             formats.push(format);
         }
     }
@@ -149,6 +156,8 @@ pub(crate) fn open_by<'h>(format: Format, file: File<'h>, how: How<'h>) -> Resul
         Format::Vpc => instar_vhd::open_by(file, rule),
         Format::Asif => instar_asif::open(file),
         Format::Zst => instar_zst::open(file),
+        // Whoever reads one enters it first, and its disk is of another format.
+        Format::Ova => Err(Fault::new(fault::ova::WITHIN).in_file(file.slot())),
         Format::Bochs => instar_bochs::open(file),
         Format::Cloop => instar_cloop::open(file),
         Format::Dmg => instar_dmg::open(file),
@@ -175,6 +184,11 @@ pub(crate) fn check<'h>(format: Format, file: File<'h>, how: How<'h>) -> Result<
         Format::Vdi => instar_vdi::check(file),
         Format::Vhdx => instar_vhdx::check(file),
         Format::Vmdk => instar_vmdk::check(file),
+        // Nothing below it is opened: what stands in an archive names no other file.
+        Format::Ova => Ok(Box::new(Unchecked {
+            backing: None,
+            format,
+        })),
         Format::Raw | Format::Qcow | Format::Vpc | Format::Luks | instar_abi::read_only_formats!() => {
             Ok(Box::new(Unchecked {
                 backing: open_by(format, file, how)?.backing(),

@@ -11,6 +11,7 @@ use instar_disk::{Fault, File, Format, fault};
 use crate::chain::open_below;
 use crate::detect::detect;
 use crate::formats::{self, How, Purpose};
+use crate::packed::{self, Entered};
 use crate::session::{At, Outcome, Session};
 use crate::within::part;
 
@@ -28,25 +29,34 @@ pub(crate) fn run(session: &Session<'_>, job: &Info) -> Outcome<Done> {
         visited.insert(file.slot());
         let format = match format_below {
             Some(format) => format,
-            None => detect(&file).at(stage)?,
+            None => detect(session, &file).at(stage)?,
         };
         let busy = file.facts().busy || job.source.busy && visited.len() == 1;
         if busy && format != Format::Raw {
             return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
         }
-        if visited.len() == 1 {
-            formats::expect_encryption(format, file, &job.source.encrypt).at(stage)?;
+        let said = (visited.len() == 1).then_some(&job.source);
+        let Entered {
+            file: own,
+            inner,
+            package,
+        } = packed::enter(session, file, format, said).at(stage)?;
+        if let Some(said) = said {
+            formats::expect_encryption(inner, own, &said.encrypt).at(stage)?;
         }
         let how = How {
             rule: core::mem::take(&mut rule),
             header: header.take(),
             ..How::to(Purpose::Describe)
         };
-        let mut info = formats::open_by(format, file, how)
+        let mut info = formats::open_by(inner, own, how)
             .and_then(|mut image| image.describe())
             .at(stage)?;
         if let Some(window) = window.take() {
-            info.virtual_size = part(window, file.size()).at(stage)?.1;
+            info.virtual_size = part(window, own.size()).at(stage)?.1;
+        }
+        if let Some(package) = package {
+            info = package.describe(info);
         }
         info.export_size = session.host.is_remote(file.slot()).then_some(file.size());
         let backing = info.backing.clone().filter(|_| job.backing_chain);

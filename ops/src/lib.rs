@@ -41,6 +41,7 @@ mod copier;
 mod create;
 mod dd;
 mod detect;
+mod digests;
 mod flow;
 mod formats;
 mod info;
@@ -53,6 +54,7 @@ mod marks;
 mod measure;
 mod naming;
 mod outflow;
+mod packed;
 mod partition;
 mod pass;
 mod rebase;
@@ -75,7 +77,7 @@ use instar_abi::report::Done;
 use instar_abi::{Job, NamedSecret, Report};
 use instar_disk::Host;
 
-use within::Entered;
+use spool::Entered;
 
 /// Does what `job` says and reports how it went; [`Report::Done`] or [`Report::Failed`] is the last report.
 /// `secrets` unlock images, and are gone before any other byte of an image is looked at.
@@ -94,27 +96,24 @@ pub fn run(host: &dyn Host, job: &Job, secrets: Vec<NamedSecret>) {
     });
 }
 
-/// The same when all that the job names can be read and written as a file.
+/// The same when all that the job names can be read and written as a file, once it is in one.
 fn among_files(host: &dyn Host, job: &Job, secrets: Vec<NamedSecret>) -> session::Outcome<Done> {
-    if !within::is_needed(job) {
-        return unlocked(session::Session::new(host, job), secrets);
-    }
-    match within::Within::enter_all(host, job)? {
+    match spool::enter(host, job)? {
         Entered::Done(done) => Ok(done),
-        Entered::Inside(within, _) if within.is_outside() => {
-            unlocked(session::Session::new(host, job), secrets)
-        }
-        Entered::Inside(within, job) => {
-            let session = session::Session::new(&within, &job).with_starts(within.starts());
-            unlocked(session, secrets)
-        }
+        Entered::AsItIs => among_parts(host, job, secrets),
+        Entered::Spooled(spooled, job) => among_parts(&spooled, &job, secrets),
     }
 }
 
-fn unlocked(session: session::Session<'_>, secrets: Vec<NamedSecret>) -> session::Outcome<Done> {
-    let session = session.unlocked(&secrets);
+/// The same when all that the job names can be read from any place.
+fn among_parts(host: &dyn Host, job: &Job, secrets: Vec<NamedSecret>) -> session::Outcome<Done> {
+    let within = within::Within::new(host);
+    let job = within.named(job)?;
+    let session = session::Session::new(&within, &job).unlocked(&secrets);
     drop(secrets);
-    carry_out(&session)
+    let done = carry_out(&session)?;
+    session.conclude()?;
+    Ok(done)
 }
 
 fn carry_out(session: &session::Session<'_>) -> session::Outcome<Done> {

@@ -143,7 +143,7 @@ fn secret_of<'s>(session: &Session<'_>, image: &'s Source) -> Result<Option<(For
     let file = session.file(image.slot)?;
     let format = match image.format {
         Some(format) => format,
-        None => detect(&file)?,
+        None => detect(session, &file)?,
     };
     let (id, other) = match format {
         Format::Qcow | Format::Qcow2 => (&image.encrypt.key, &image.key),

@@ -23,6 +23,7 @@ use crate::account::{Account, is_limit};
 use crate::detect::unmarked;
 use crate::formats::{self, How, Purpose};
 use crate::marks;
+use crate::packed;
 use crate::session::{At, Outcome, Session};
 
 /// Looks at `source`.
@@ -75,7 +76,7 @@ impl<'s, 'h> Look<'s, 'h> {
         let marks = marks::of(&self.file)?;
         let given = source.format;
         let format = given
-            .or_else(|| marks.only())
+            .or_else(|| marks.only().filter(|format| self.session.recognises(*format)))
             .unwrap_or_else(|| unmarked(&self.file));
         self.format = Some(format);
         match marks.judge(format, given.is_some()) {
@@ -94,7 +95,12 @@ impl<'s, 'h> Look<'s, 'h> {
             header: self.session.header(Some(source))?,
             ..How::to(Purpose::Describe)
         };
-        match formats::open_by(format, self.file, how) {
+        let entered = packed::enter(self.session, self.file, format, Some(source));
+        let opened = entered.and_then(|entered| {
+            self.file = entered.file;
+            formats::open_by(entered.inner, entered.file, how)
+        });
+        match opened {
             Ok(image) => Ok(Some(image)),
             Err(fault) => {
                 self.refused(fault)?;
@@ -145,7 +151,7 @@ impl<'s, 'h> Look<'s, 'h> {
                 let first = names.next();
                 extents = first.map(|name| Fault::new(found::EXTENT_FILES).named(name.as_bytes()));
             }
-            Some(Specific::Luks(_)) | None => {}
+            Some(Specific::Luks(_) | Specific::Ova(_)) | None => {}
         }
         self.judge(Risk::DataFile, data);
         self.judge(Risk::ExtentFiles, extents);

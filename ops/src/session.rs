@@ -6,33 +6,29 @@ use instar_abi::job::Source;
 use instar_abi::report::{Failure, Stage};
 use instar_abi::{Job, NamedSecret, Slot};
 use instar_crypt::luks1;
-use instar_disk::{Fault, File, Host, Key, Result, fault};
+use instar_disk::{Fault, File, Format, Host, Key, Result, fault};
 
 use crate::locks::Locks;
+use crate::within::Within;
 
 /// The context of every verb.
 pub(crate) struct Session<'h> {
     pub(crate) host: &'h dyn Host,
     pub(crate) job: &'h Job,
-    /// Where files begin that are parts of those that the host has opened.
-    starts: Vec<(Slot, u64)>,
+    /// The same host, for what is inside of its files.
+    pub(crate) within: &'h Within<'h>,
     /// The images that were unlocked.
     locks: Locks,
 }
 
 impl<'h> Session<'h> {
-    pub(crate) fn new(host: &'h dyn Host, job: &'h Job) -> Self {
+    pub(crate) fn new(within: &'h Within<'h>, job: &'h Job) -> Self {
         Self {
-            host,
+            host: within,
             job,
-            starts: Vec::new(),
+            within,
             locks: Locks::default(),
         }
-    }
-
-    /// With files that are parts of those that the host has opened.
-    pub(crate) fn with_starts(self, starts: Vec<(Slot, u64)>) -> Self {
-        Self { starts, ..self }
     }
 
     /// With the keys that the secrets of the run give.
@@ -58,8 +54,24 @@ impl<'h> Session<'h> {
 
     /// Where in the host's file a file begins.
     pub(crate) fn start(&self, slot: Slot) -> u64 {
-        let found = self.starts.iter().find(|(known, _)| *known == slot);
-        found.map_or(0, |(_, start)| *start)
+        self.within.start(slot)
+    }
+
+    /// Whether an image that nobody named the format of can be of that one.
+    pub(crate) fn recognises(&self, format: Format) -> bool {
+        format != Format::Ova || self.job.bounds.archives
+    }
+
+    /// The end of a verb that has done its work: what was read must have been what it should be.
+    pub(crate) fn conclude(&self) -> Outcome<()> {
+        self.within.conclude().map_err(|fault| {
+            let sources = self.job.verb.sources().into_iter();
+            let index = (0..)
+                .zip(sources)
+                .find(|(_, source)| Some(source.slot) == fault.slot);
+            let stage = Stage::OpenSource(index.map_or(0, |(index, _)| index));
+            Failure { stage, fault }
+        })
     }
 
     /// Files that the host opened before the run, in this order.

@@ -7,6 +7,7 @@ use instar_disk::{Fault, Format, fault};
 
 use crate::detect::detect;
 use crate::formats::{self, How, Purpose};
+use crate::packed::{self, Entered};
 use crate::session::{At, Outcome, Session};
 
 /// Lists the snapshots of `source`.
@@ -15,18 +16,19 @@ pub(crate) fn run(session: &Session<'_>, source: &Source) -> Outcome<Done> {
     let file = session.file(source.slot).at(stage)?;
     let format = match source.format {
         Some(format) => format,
-        None => detect(&file).at(stage)?,
+        None => detect(session, &file).at(stage)?,
     };
     if source.busy && format != Format::Raw {
         return Err(Fault::new(fault::core::REFUSED_LOCK).in_file(file.slot())).at(stage);
     }
+    let Entered { file, inner, .. } = packed::enter(session, file, format, Some(source)).at(stage)?;
     let how = How {
         rule: source.size_rule,
         key: session.key(file.slot()).at(stage)?,
         header: session.header(Some(source)).at(stage)?,
         ..How::to(Purpose::List)
     };
-    let mut image = formats::open_by(format, file, how).at(stage)?;
+    let mut image = formats::open_by(inner, file, how).at(stage)?;
     let snapshots = image.snapshots().at(Stage::Other)?;
     session.host.report(&Report::Snapshots(snapshots));
     Ok(Done {

@@ -5,15 +5,22 @@
 //!                                               └──────────────────────────────────────►┘
 //! ```
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicU32;
 
+use instar_abi::Report;
 use instar_abi::job::{Job, Source};
+use instar_abi::report::{Done, Failure, Stage};
 use instar_disk::{
-    Action, Fault, File, FileKind, Format, Host, Io, Preallocate, Result, align_up, fault, from_usize,
+    Action, Fault, File, FileFacts, FileKind, Format, Host, Io, Preallocate, Result, Role, Slot, align_up,
+    fault, from_usize,
 };
 
 use crate::copier::{self, Run};
 use crate::flow::Flow;
+use crate::session::{At, Outcome};
+use crate::through;
 
 /// Bytes of a piece.
 const PIECE: usize = 1 << 20;
@@ -22,11 +29,143 @@ pub(crate) const GRANULE: u64 = 4096;
 /// The unit of virtual sizes.
 const SECTOR: u64 = 512;
 
+/// Where a job is carried out.
+pub(crate) enum Entered<'h> {
+    /// On the files as they are.
+    AsItIs,
+    /// With some files in temporary ones, and the job as it looks then.
+    Spooled(Spooled<'h>, Box<Job>),
+    /// Nowhere: it was done on the way.
+    Done(Done),
+}
+
+/// A host some of whose files are read from temporary ones.
+pub(crate) struct Spooled<'h> {
+    host: &'h dyn Host,
+    /// A file, and the temporary one that it is in.
+    files: Vec<(Slot, Slot)>,
+}
+
+/// Puts what `job` names and can only be read from the front into temporary files, unless it can be copied as it comes.
+///
+/// # Errors
+/// A file that cannot be unpacked; no room for it.
+pub(crate) fn enter<'h>(host: &'h dyn Host, job: &Job) -> Outcome<Entered<'h>> {
+    let mut spooled = Spooled {
+        host,
+        files: Vec::new(),
+    };
+    let mut facts = job.files.clone();
+    for (index, source) in (0..).zip(job.verb.sources()) {
+        let stage = Stage::OpenSource(index);
+        let (Some(spool), Some(mut flow)) = (source.spool, flow(host, job, source).at(stage)?) else {
+            continue;
+        };
+        if let Some(done) = through::run(host, job, &mut flow)? {
+            return Ok(Entered::Done(done));
+        }
+        let size = fill(host, job, source, &mut flow).at(stage)?;
+        for facts in facts.iter_mut().filter(|facts| facts.slot == source.slot) {
+            (facts.size, facts.kind) = (size, FileKind::Regular);
+        }
+        spooled.files.push((source.slot, spool));
+        let fault = Fault::new(fault::stream::SPOOLED).in_file(source.slot);
+        host.report(&Report::Warning(Failure { stage, fault }));
+    }
+    if spooled.files.is_empty() {
+        return Ok(Entered::AsItIs);
+    }
+    let job = Job {
+        files: facts,
+        ..job.clone()
+    };
+    Ok(Entered::Spooled(spooled, Box::new(job)))
+}
+
+impl Spooled<'_> {
+    /// Where a file is read from.
+    fn place(&self, slot: &mut Slot) {
+        if let Some((_, spool)) = self.files.iter().find(|(file, _)| file == slot) {
+            *slot = *spool;
+        }
+    }
+
+    /// The file that is read from there.
+    fn file(&self, slot: &mut Slot) {
+        if let Some((file, _)) = self.files.iter().find(|(_, spool)| spool == slot) {
+            *slot = *file;
+        }
+    }
+}
+
+/// The files that a request reads.
+fn each_read(action: &mut Action<'_>, mut change: impl FnMut(&mut Slot)) {
+    match action {
+        Action::Read { slot, .. }
+        | Action::Extents { slot, .. }
+        | Action::Advise { slot, .. }
+        | Action::Allocated { slot } => change(slot),
+        Action::Copy(copy) => change(&mut copy.source),
+        Action::Sharable { source, .. } => change(source),
+        Action::Compare(compare) => {
+            change(&mut compare.slot);
+            if let Some((slot, _)) = &mut compare.other {
+                change(slot);
+            }
+        }
+        _ => {}
+    }
+}
+
+impl Host for Spooled<'_> {
+    fn submit(&self, batch: &mut [Io<'_>]) {
+        for io in &mut *batch {
+            each_read(&mut io.action, |slot| self.place(slot));
+        }
+        self.host.submit(batch);
+        for io in batch {
+            each_read(&mut io.action, |slot| self.file(slot));
+        }
+    }
+
+    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
+        self.host.open(namer, role, name)
+    }
+
+    fn lanes(&self) -> usize {
+        self.host.lanes()
+    }
+
+    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
+        self.host.parallel(work);
+    }
+
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        self.host.wait(word, expected);
+    }
+
+    fn wake(&self, word: &AtomicU32) {
+        self.host.wake(word);
+    }
+
+    fn report(&self, report: &Report) {
+        self.host.report(report);
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.host.progress(done, total);
+    }
+
+    fn is_remote(&self, slot: Slot) -> bool {
+        self.host.is_remote(slot)
+    }
+}
+
 /// The flow out of the file of `source`, if that can only be read from the front.
 ///
 /// # Errors
 /// The host's; no memory to unpack it.
-pub(crate) fn flow<'h>(host: &'h dyn Host, job: &Job, source: &Source) -> Result<Option<Flow<'h>>> {
+fn flow<'h>(host: &'h dyn Host, job: &Job, source: &Source) -> Result<Option<Flow<'h>>> {
     let facts = job.files.iter().find(|facts| facts.slot == source.slot);
     let (Some(facts), true) = (facts, source.spool.is_some()) else {
         return Ok(None);
@@ -54,7 +193,7 @@ fn is_seekable_zstd(file: &File<'_>) -> Result<bool> {
 ///
 /// # Errors
 /// The flow's; no room for it.
-pub(crate) fn fill(host: &dyn Host, job: &Job, source: &Source, flow: &mut Flow<'_>) -> Result<u64> {
+fn fill(host: &dyn Host, job: &Job, source: &Source, flow: &mut Flow<'_>) -> Result<u64> {
     let facts = job.files.iter().find(|facts| Some(facts.slot) == source.spool);
     let facts = facts.ok_or_else(|| crate::session::internal(line!()).in_file(source.slot))?;
     let spool = File::new(host, *facts);

@@ -65,6 +65,7 @@ impl<'j> Through<'j> {
         let alone = source.below == Below::Named
             && source.snapshot.is_none()
             && source.partition.is_none()
+            && source.disk.is_none()
             && source.window.is_none()
             && source.inside.is_empty()
             && source.key.is_none()

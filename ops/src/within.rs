@@ -1,252 +1,152 @@
-//! Images inside a part of a file: their reader sees that part as a file of its own, and nothing else.
+//! Images inside a part of a file, or inside several that follow one another: their reader sees that as a file of its own, and
+//! nothing else.
 //!
 //! ```text
 //!  file    0 ───── start ═══════════════ start + size ───── end        an OVA, say
 //!                    │   what the image is read from  │
 //!                    0 ────────────────────────────  size
 //! ```
-//!
-//! What can only be read from the front is a part of the temporary file that it was put into.
 
-use alloc::boxed::Box;
+mod cut;
+mod part;
+
+use alloc::borrow::Cow;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use instar_abi::job::{Source, Window};
-use instar_abi::report::{Done, Failure, Stage};
+use instar_abi::report::Stage;
 use instar_abi::{Job, Report};
-use instar_disk::{
-    Action, Fault, FileFacts, FileKind, Host, Io, Result, Role, Slot, align_up, fault, to_usize,
-};
+use instar_disk::{Fault, FileFacts, Host, Io, IoError, Result, Role, Slot, Turnstile, align_up, fault};
 
+use crate::digests::Digests;
 use crate::session::{At, Outcome};
-use crate::{spool, through};
-
-/// A part of a file.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    slot: Slot,
-    /// The file that it is read from: itself, or a temporary one.
-    of: Slot,
-    start: u64,
-    size: u64,
-}
+use cut::Cut;
+pub(crate) use cut::again;
+pub(crate) use part::Part;
 
 /// A host some of whose files are parts of those that it has opened.
 pub(crate) struct Within<'h> {
     host: &'h dyn Host,
-    parts: Vec<Part>,
+    /// There are some.
+    has_parts: AtomicBool,
+    parts: Turnstile<Vec<Arc<Part>>>,
+    /// What members of archives must come to.
+    pub(crate) digests: Digests,
 }
 
 impl<'h> Within<'h> {
-    /// The host and the job as they look from inside the parts that the job names.
+    /// The files of `host` as they are.
+    pub(crate) fn new(host: &'h dyn Host) -> Self {
+        Self {
+            host,
+            has_parts: AtomicBool::new(false),
+            parts: Turnstile::new(Vec::new()),
+            digests: Digests::default(),
+        }
+    }
+
+    /// Enters the parts that `job` names; the job as it looks from inside.
     ///
     /// # Errors
-    /// A part that does not lie in its file; a file that cannot be unpacked.
-    pub(crate) fn enter_all(host: &'h dyn Host, job: &Job) -> Outcome<Entered<'h>> {
-        let mut within = Self {
-            host,
-            parts: Vec::new(),
-        };
-        let mut job = job.clone();
-        let as_it_was = job.clone();
-        for (index, source) in (0..).zip(as_it_was.verb.sources()) {
-            let stage = Stage::OpenSource(index);
-            if let Some(mut flow) = spool::flow(host, &as_it_was, source).at(stage)? {
-                if let Some(done) = through::run(host, &as_it_was, &mut flow)? {
-                    return Ok(Entered::Done(done));
-                }
-                let size = spool::fill(host, &as_it_was, source, &mut flow).at(stage)?;
-                within.put(source, size, &mut job.files);
-                let fault = Fault::new(fault::stream::SPOOLED).in_file(source.slot);
-                host.report(&Report::Warning(Failure { stage, fault }));
-            }
-            within.enter(source, &mut job.files).at(stage)?;
+    /// A part that does not lie in its file.
+    pub(crate) fn named<'j>(&self, job: &'j Job) -> Outcome<Cow<'j, Job>> {
+        if !is_needed(job) {
+            return Ok(Cow::Borrowed(job));
         }
-        Ok(Entered::Inside(within, Box::new(job)))
-    }
-
-    /// Notes that the file of `source` is in its temporary file, where it has so many bytes.
-    fn put(&mut self, source: &Source, size: u64, files: &mut [FileFacts]) {
-        let Some(spool) = source.spool else { return };
-        for facts in files.iter_mut().filter(|facts| facts.slot == source.slot) {
-            (facts.size, facts.kind) = (size, FileKind::Regular);
+        let mut inside = job.clone();
+        for (index, source) in (0..).zip(job.verb.sources()) {
+            self.enter_all(source, &mut inside.files)
+                .at(Stage::OpenSource(index))?;
         }
-        self.parts.push(Part {
-            slot: source.slot,
-            of: spool,
-            start: 0,
-            size,
-        });
+        Ok(Cow::Owned(inside))
     }
 
-    /// Whether nothing differs from what the host shows.
-    pub(crate) const fn is_outside(&self) -> bool {
-        self.parts.is_empty()
-    }
-
-    /// Where the parts begin in their files.
-    pub(crate) fn starts(&self) -> Vec<(Slot, u64)> {
-        self.parts.iter().map(|part| (part.slot, part.start)).collect()
-    }
-
-    fn enter(&mut self, source: &Source, files: &mut [FileFacts]) -> Result<()> {
-        let mut layer = Some(source);
-        while let Some(source) = layer {
+    fn enter_all(&self, source: &Source, files: &mut [FileFacts]) -> Result<()> {
+        for source in source.layers() {
             if let Some(facts) = files.iter_mut().find(|facts| facts.slot == source.slot)
                 && !source.inside.is_empty()
             {
                 let (start, size) =
                     resolve(&source.inside, facts.size).map_err(|fault| fault.in_file(facts.slot))?;
                 facts.size = size;
-                match self.parts.iter_mut().find(|part| part.slot == facts.slot) {
-                    Some(part) => (part.start, part.size) = (start, size),
-                    None => self.parts.push(Part {
-                        slot: facts.slot,
-                        of: facts.slot,
-                        start,
-                        size,
-                    }),
-                }
+                self.enter(Part::new(facts.slot, &[(start, size)], false));
             }
-            layer = source.below.given();
         }
         Ok(())
     }
 
-    fn part(&self, slot: Slot) -> Option<Part> {
-        self.parts.iter().find(|part| part.slot == slot).copied()
+    /// From now on `part` is all that there is of its file. It may lie in a part of the file that was entered before.
+    pub(crate) fn enter(&self, part: Part) -> Arc<Part> {
+        let part = Arc::new(match self.part(part.slot) {
+            Some(around) => part.moved(&around),
+            None => part,
+        });
+        self.parts.with(self.host, |parts| {
+            parts.retain(|known| known.slot != part.slot);
+            parts.push(Arc::clone(&part));
+        });
+        self.has_parts.store(true, Ordering::Release);
+        part
     }
 
-    /// The place of a byte: its file and its offset there.
-    fn moved(&self, slot: Slot, offset: u64) -> (Slot, u64) {
-        self.part(slot).map_or((slot, offset), |part| {
-            (part.of, part.start.saturating_add(offset))
-        })
+    /// The part that a file is, if it is one.
+    pub(crate) fn part(&self, slot: Slot) -> Option<Arc<Part>> {
+        let parts = self.all();
+        parts.into_iter().find(|part| part.slot == slot)
     }
 
-    /// The same request as the host understands it. Only what is read can be a part of a file.
-    fn outside<'a>(&self, action: &'a mut Action<'_>) -> Action<'a> {
-        let mut action = again(action);
-        match &mut action {
-            Action::Read { slot, offset, into } => {
-                if let Some(part) = self.part(*slot) {
-                    let room = part.size.saturating_sub(*offset);
-                    let length = to_usize(room).unwrap_or(usize::MAX).min(into.len());
-                    *offset = part.start.saturating_add((*offset).min(part.size));
-                    *slot = part.of;
-                    *into = core::mem::take(into).get_mut(..length).unwrap_or_default();
-                }
-            }
-            Action::Copy(copy) => {
-                (copy.source, copy.source_offset) = self.moved(copy.source, copy.source_offset);
-            }
-            Action::Allocated { slot } => (*slot, _) = self.moved(*slot, 0),
-            Action::Sharable { source, .. } => (*source, _) = self.moved(*source, 0),
-            Action::Extents {
-                slot, offset, length, ..
-            } => {
-                if let Some(part) = self.part(*slot) {
-                    *length = part.size.saturating_sub(*offset).min(*length);
-                    *offset = part.start.saturating_add(*offset);
-                    *slot = part.of;
-                }
-            }
-            Action::Advise { slot, offset, .. } => (*slot, *offset) = self.moved(*slot, *offset),
-            Action::Compare(compare) => {
-                (compare.slot, compare.offset) = self.moved(compare.slot, compare.offset);
-                if let Some((slot, offset)) = &mut compare.other {
-                    (*slot, *offset) = self.moved(*slot, *offset);
-                }
-            }
-            _ => {}
+    /// Where in the host's file a file begins.
+    pub(crate) fn start(&self, slot: Slot) -> u64 {
+        let part = self.part(slot);
+        part.and_then(|part| part.run(0)).map_or(0, |(start, _)| start)
+    }
+
+    /// Waits for the digests of what was read.
+    ///
+    /// # Errors
+    /// One is another than it must be; the host's.
+    pub(crate) fn conclude(&self) -> Result<()> {
+        self.digests.conclude(self.host)
+    }
+
+    fn all(&self) -> Vec<Arc<Part>> {
+        if !self.has_parts.load(Ordering::Acquire) {
+            return Vec::new();
         }
-        action
-    }
-}
-
-/// The same request once more, in its buffers.
-pub(crate) fn again<'a>(action: &'a mut Action<'_>) -> Action<'a> {
-    match action {
-        Action::Write { slot, offset, from } => Action::Write {
-            slot: *slot,
-            offset: *offset,
-            from,
-        },
-        Action::Zero {
-            slot,
-            offset,
-            length,
-            how,
-        } => Action::Zero {
-            slot: *slot,
-            offset: *offset,
-            length: *length,
-            how: *how,
-        },
-        Action::Discard { slot, offset, length } => Action::Discard {
-            slot: *slot,
-            offset: *offset,
-            length: *length,
-        },
-        Action::Resize {
-            slot,
-            length,
-            preallocate,
-        } => Action::Resize {
-            slot: *slot,
-            length: *length,
-            preallocate: *preallocate,
-        },
-        Action::Flush { slot } => Action::Flush { slot: *slot },
-        Action::Allocated { slot } => Action::Allocated { slot: *slot },
-        Action::Sharable { source, target } => Action::Sharable {
-            source: *source,
-            target: *target,
-        },
-        Action::Receive { slot, into } => Action::Receive { slot: *slot, into },
-        Action::Send { slot, from } => Action::Send { slot: *slot, from },
-        Action::Read { slot, offset, into } => Action::Read {
-            slot: *slot,
-            offset: *offset,
-            into,
-        },
-        Action::Copy(copy) => Action::Copy(*copy),
-        Action::Extents {
-            slot,
-            offset,
-            length,
-            into,
-        } => Action::Extents {
-            slot: *slot,
-            offset: *offset,
-            length: *length,
-            into,
-        },
-        Action::Advise { slot, offset, length } => Action::Advise {
-            slot: *slot,
-            offset: *offset,
-            length: *length,
-        },
-        Action::Compare(compare) => Action::Compare(*compare),
+        self.parts.with(self.host, |parts| parts.clone())
     }
 }
 
 impl Host for Within<'_> {
     fn submit(&self, batch: &mut [Io<'_>]) {
-        let mut outside: Vec<Io<'_>> = batch
+        let parts = self.all();
+        if parts.is_empty() {
+            return self.host.submit(batch);
+        }
+        let mut outside = Vec::new();
+        let cuts: Vec<Cut> = batch
             .iter_mut()
-            .map(|io| Io::new(self.outside(&mut io.action)))
+            .map(|io| cut::cut(&parts, &mut io.action, &mut outside))
             .collect();
         self.host.submit(&mut outside);
-        let done: Vec<_> = outside.iter().map(|io| (io.outcome, io.shared)).collect();
-        for (io, (outcome, shared)) in batch.iter_mut().zip(done) {
-            io.outcome = outcome;
+        let mut done = outside.iter().map(cut::Done::of).collect::<Vec<_>>().into_iter();
+        for (io, cut) in batch.iter_mut().zip(cuts) {
+            let (outcome, shared) = cut::joined(&mut done, cut.pieces);
             io.shared = shared;
+            io.outcome = if cut.is_whole {
+                outcome
+            } else {
+                outcome.and(Err(IoError::OUT_OF_REACH))
+            };
         }
     }
 
     fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
+        if self.part(namer).is_some_and(|part| part.is_packed) {
+            return Err(Fault::new(fault::ova::NESTED).named(name).in_file(namer));
+        }
         let facts = self.host.open(namer, role, name)?;
         if self.part(facts.slot).is_some() {
             // An image that names the file it stands in.
@@ -260,7 +160,17 @@ impl Host for Within<'_> {
     }
 
     fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
-        self.host.parallel(work);
+        if !self.digests.are_wanted() {
+            return self.host.parallel(work);
+        }
+        // The last lane reads a file from start to end for its digest, and then helps the others.
+        let last = self.host.lanes().saturating_sub(1);
+        self.host.parallel(&|lane| {
+            if lane == last {
+                self.digests.look(self.host);
+            }
+            work(lane);
+        });
     }
 
     fn wait(&self, word: &AtomicU32, expected: u32) {
@@ -317,24 +227,10 @@ fn resolve(inside: &[Window], size: u64) -> Result<(u64, u64)> {
     Ok((start, size))
 }
 
-/// Where a job is carried out.
-pub(crate) enum Entered<'h> {
-    /// The host and the job as they look from inside.
-    Inside(Within<'h>, Box<Job>),
-    /// Nowhere: it was done on the way.
-    Done(Done),
-}
-
-/// Whether the job names a part of a file, or a file that may have to be put into a temporary one.
-pub(crate) fn is_needed(job: &Job) -> bool {
-    job.verb.sources().into_iter().any(|source| {
-        let mut layer = Some(source);
-        while let Some(source) = layer {
-            if !source.inside.is_empty() || source.spool.is_some() {
-                return true;
-            }
-            layer = source.below.given();
-        }
-        false
-    })
+/// Whether the job names a part of a file.
+fn is_needed(job: &Job) -> bool {
+    let sources = job.verb.sources().into_iter();
+    sources
+        .flat_map(Source::layers)
+        .any(|source| !source.inside.is_empty())
 }

@@ -74,6 +74,15 @@ const UNKNOWN: &[(&str, Lay)] = &[
     ("asif (qemu-img: no)", |disk| {
         lay::asif::image(disk, lay::asif::USUAL)
     }),
+    ("ova (qemu-img: no)", |disk| {
+        let disk = lay::ova::Disk {
+            name: "disk.img",
+            bytes: disk,
+            capacity: disk.len() as u64,
+            format: lay::ova::RAW,
+        };
+        lay::ova::image(&[disk], None)
+    }),
     ("zst, seekable (qemu-img: no)", |disk| {
         lay::zst::file(&lay::zst::frames(disk, 1 << 20, &[]), true)
     }),

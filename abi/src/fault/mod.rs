@@ -15,6 +15,7 @@ pub mod core;
 pub mod dmg;
 pub mod luks;
 pub mod nbd;
+pub mod ova;
 pub mod parallels;
 pub mod partitions;
 pub mod qcow;
@@ -124,6 +125,7 @@ const TABLES: &[&[(FaultCode, &str)]] = &[
     dmg::TABLE,
     luks::TABLE,
     nbd::TABLE,
+    ova::TABLE,
     parallels::TABLE,
     partitions::TABLE,
     qcow::TABLE,

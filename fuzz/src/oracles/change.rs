@@ -21,6 +21,7 @@ const BOUNDS: Bounds = Bounds {
     virtual_size: 64 << 20,
     amplification: 0,
     untrusted: false,
+    archives: true,
 };
 
 /// Bytes that changes may add to a file. Ours: far more than they do to such small disks.

@@ -2,7 +2,7 @@
 
 use instar_testkit::lay::dmg::{self, Chunk, Home};
 use instar_testkit::lay::{
-    asif as asif_images, bochs as bochs_images, cloop as cloop_images, zst as zst_images,
+    asif as asif_images, bochs as bochs_images, cloop as cloop_images, ova as ova_images, zst as zst_images,
 };
 
 use super::disk;
@@ -58,6 +58,26 @@ fn frame(kind: u32, bytes: &[u8], length: usize) -> Vec<u8> {
     frame.extend_from_slice(&head.to_le_bytes()[..3]);
     frame.extend_from_slice(bytes);
     frame
+}
+
+/// A raw disk, whole and in chunks, and one of another format.
+pub(super) fn ova() -> Vec<Vec<u8>> {
+    use ova_images::{Disk, RAW, image};
+    let raw = &disk()[..8192];
+    let asif = asif_images::image(&disk()[..8192], asif_images::USUAL);
+    let packed = |bytes, format| Disk {
+        name: "disk.img",
+        bytes,
+        capacity: 8192,
+        format,
+    };
+    [
+        image(&[packed(raw, RAW)], None),
+        image(&[packed(raw, RAW)], Some(3000)),
+        image(&[packed(&asif, "")], None),
+    ]
+    .map(|image| Case::of(&[&image]).encode())
+    .into()
 }
 
 pub(super) fn cloop() -> Vec<Vec<u8>> {

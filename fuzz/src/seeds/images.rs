@@ -25,6 +25,7 @@ pub fn images(format: Format) -> Vec<Vec<u8>> {
         Format::Bochs => foreign::bochs(),
         Format::Cloop => foreign::cloop(),
         Format::Dmg => foreign::dmg(),
+        Format::Ova => foreign::ova(),
         Format::Qcow2 => qcow2(),
         Format::Vmdk => vmdk(),
         _ => plain(format),

@@ -45,6 +45,7 @@ pub enum Format {
     Cloop,
     Dmg,
     Luks,
+    Ova,
     Parallels,
     Qcow,
     Qcow2,
@@ -194,7 +195,7 @@ macro_rules! formats {
         }
     };
 }
-formats!(Asif Bochs Cloop Dmg Luks Parallels Qcow Qcow2 Qed Raw Vdi Vhdx Vmdk Vpc Zst);
+formats!(Asif Bochs Cloop Dmg Luks Ova Parallels Qcow Qcow2 Qed Raw Vdi Vhdx Vmdk Vpc Zst);
 
 impl Format {
     /// The name that qemu-img uses for it.

@@ -134,6 +134,7 @@ impl Image {
             header: self.open_header(files)?,
             partition: self.partition,
             export: self.export(),
+            disk: self.disk.as_deref().map(ImageText::new),
             ..Source::new(facts.slot, self.format)
         })
     }

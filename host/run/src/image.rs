@@ -51,6 +51,8 @@ pub struct Image {
     pub header: Option<(PathBuf, Protocol)>,
     /// The partition that is read instead of the whole disk.
     pub partition: Option<PartitionChoice>,
+    /// Which of its disks is meant, if it is an OVA: a number or a name.
+    pub disk: Option<Vec<u8>>,
 }
 
 /// The layer below an image.

@@ -34,6 +34,7 @@ impl Policy {
                 chain_depth: self.max_chain,
                 virtual_size: largest,
                 untrusted: self.untrusted,
+                archives: default.archives,
                 // Who bounds the output need not guess at what a sound image may come to.
                 amplification: self.max_output.map_or(default.amplification, |_| u64::MAX),
             },

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use instar_abi::job::Verb;
 use instar_abi::limits::{FINDINGS, SLOTS};
 use instar_abi::partitions::{Partition, PartitionKind, PartitionTable};
-use instar_abi::report::{Info, LuksInfo, Snapshot, Specific};
+use instar_abi::report::{Info, LuksInfo, OvaInfo, Snapshot, Specific};
 use instar_abi::{Fault, ImageText, Job, Report};
 use instar_engine::{Files, Sink};
 use instar_memory::Violation;
@@ -223,6 +223,7 @@ fn items(info: &Info) -> usize {
         }
         Some(Specific::Vmdk(vmdk)) => vmdk.extents.len(),
         Some(Specific::Luks(luks)) => luks.slots.len(),
+        Some(Specific::Ova(ova)) => ova.members.len() + ova.disks.len(),
     };
     info.snapshots.len().saturating_add(specific)
 }
@@ -288,6 +289,7 @@ fn of_info(info: &Info) -> usize {
             extents.sum::<usize>() + of_text(&vmdk.create_type)
         }
         Some(Specific::Luks(luks)) => of_luks(luks),
+        Some(Specific::Ova(ova)) => of_ova(ova),
     };
     backing + of_snapshots(&info.snapshots) + specific
 }
@@ -302,6 +304,20 @@ fn of_luks(luks: &LuksInfo) -> usize {
     ];
     let names = names.into_iter().chain(&luks.iv_generator_hash);
     size_of_val(luks) + size_of_val(&luks.slots[..]) + names.map(of_text).sum::<usize>()
+}
+
+fn of_ova(ova: &OvaInfo) -> usize {
+    let members = ova.members.iter();
+    let members = members.map(|member| size_of_val(member) + of_text(&member.name));
+    let disks = ova.disks.iter();
+    let disks = disks.map(|disk| {
+        let file = disk.file.as_ref().map_or(0, of_text);
+        size_of_val(disk) + of_text(&disk.id) + file
+    });
+    let names = [Some(&ova.descriptor), ova.manifest.as_ref()]
+        .into_iter()
+        .flatten();
+    size_of_val(ova) + members.sum::<usize>() + disks.sum::<usize>() + names.map(of_text).sum::<usize>()
 }
 
 fn of_snapshots(snapshots: &[Snapshot]) -> usize {

@@ -4,4 +4,5 @@ pub mod asif;
 pub mod bochs;
 pub mod cloop;
 pub mod dmg;
+pub mod ova;
 pub mod zst;

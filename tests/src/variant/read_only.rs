@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{Variant, made};
 use crate::{Bench, disk};
-use instar_testkit::lay::{asif, bochs, cloop, dmg, zst};
+use instar_testkit::lay::{asif, bochs, cloop, dmg, ova, zst};
 use instar_testkit::packed;
 
 /// What qemu-img reads and never makes.
@@ -137,6 +137,10 @@ pub const UNKNOWN: &[Variant] = &[
         },
         &["image"],
     ),
+    made("ova", |bench| packed_machine(bench, ova::STREAM, None), &["image"]),
+    made("ova, in chunks", |bench| packed_machine(bench, ova::STREAM, Some(100_001)), &["image"]),
+    made("ova, raw disk", |bench| packed_machine(bench, ova::RAW, None), &["image"]),
+    made("ova, raw disk in chunks", |bench| packed_machine(bench, ova::RAW, Some(1_000_001)), &["image"]),
     made("zst", |bench| seekable(bench, 1 << 20, &[], true), &["image"]),
     made("zst, without checksums", |bench| seekable(bench, 256 << 10, &["-1"], false), &["image"]),
     made("zst, small frames", |bench| seekable(bench, 5000, &["-1"], true), &["image"]),
@@ -175,6 +179,26 @@ fn seekable(bench: &Bench, size: usize, options: &[&str], checksums: bool) {
     let mut frames = zst::frames(&usual_bytes(bench), size, options);
     frames.insert(1, zst::skipped(b"no part of the disk"));
     fs::write(bench.path("image"), zst::file(&frames, checksums)).unwrap();
+}
+
+/// With a disk that qemu-img made.
+fn packed_machine(bench: &Bench, format: &str, chunk: Option<usize>) {
+    let usual = usual_bytes(bench);
+    let words =
+        ["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", "disk.raw", "d.vmdk"];
+    let (name, bytes) = if format == ova::RAW {
+        ("disk.img", usual.clone())
+    } else {
+        bench.qemu(words).succeeds();
+        ("disk.vmdk", fs::read(bench.path("d.vmdk")).unwrap())
+    };
+    let disk = ova::Disk {
+        name,
+        bytes: &bytes,
+        capacity: usual.len() as u64,
+        format,
+    };
+    fs::write(bench.path("image"), ova::image(&[disk], chunk)).unwrap();
 }
 
 fn loop_device(bench: &Bench, block_size: u32) {

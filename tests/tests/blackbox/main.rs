@@ -52,6 +52,7 @@ mod nbd;
 mod newest;
 mod options;
 mod other_writers;
+mod ova;
 mod parallels;
 mod partitions;
 mod parts;

@@ -93,6 +93,7 @@ fn they_are_described_by_their_own_name(bench: &Bench) {
         assert_eq!(ours["virtual-size"], USUAL_BYTES, "{}", variant.name);
         match format {
             "asif" => deviates("asif", &theirs["format"], &ours["format"]),
+            "ova" => deviates("ova", &theirs["format"], &ours["format"]),
             _ => deviates("zst", &theirs["format"], &ours["format"]),
         }
         let human = bench.instar(["info", "-f", format, "image"]);
@@ -198,6 +199,13 @@ fn opinion(bench: &Bench, format: &str) -> Result<&'static str, &'static str> {
             let mut command = Command::new(python);
             command.args(["-I", &script, format, "image", "opinion"]).env("PYTHONDONTWRITEBYTECODE", "1");
             ("dissect", command, "no dissect: ./test puts it into target/second-opinion")
+        }
+        // The archive by tar, the disk by qemu-img.
+        "ova" => {
+            let mut command = Command::new("sh");
+            let pieces = "for piece in $(tar -tf image | grep '^disk\\.' | sort); do tar -xOf image \"$piece\"; done >inner";
+            command.args(["-c", &format!("{pieces} && qemu-img convert -O raw inner opinion")]);
+            ("tar and qemu-img", command, "no tar")
         }
         "zst" => {
             let mut command = Command::new("zstd");

@@ -22,6 +22,7 @@ mod looking;
 mod mutation;
 mod names;
 mod options;
+mod ova;
 mod servers;
 mod tables;
 mod unknown;

@@ -14,7 +14,7 @@ use crate::{refused, run, run_within};
 const MIB: u64 = 1 << 20;
 
 /// Tells each lie alone about the image `sound`: it is refused without a target, or read within bounds. Gives how many were refused.
-fn tell(bench: &Bench, sound: &[u8], lies: &[Lie]) -> usize {
+pub(crate) fn tell(bench: &Bench, sound: &[u8], lies: &[Lie]) -> usize {
     let mut refusals = 0;
     for (what, at, bytes) in lies {
         fs::write(bench.path("image"), sound).unwrap();

@@ -62,6 +62,16 @@ pub(crate) const PARTITION: Flag = Flag {
     help: "read only partition N of the disk, as info --partitions numbers them; gpt:N, backup:N and mbr:N choose a table",
 };
 
+/// `--disk`, the same for every verb that reads one disk of an image.
+pub(crate) const DISK: Flag = Flag {
+    id: Id::Disk,
+    short: None,
+    long: &[],
+    exact: &["disk"],
+    value: Some("DISK"),
+    help: "which disk of an ova: its number, from 1, or its name (default: the only one)",
+};
+
 /// `--output`, the same for every verb that answers programs, too.
 pub(crate) const OUTPUT: Flag = Flag {
     id: Id::Output,

@@ -6,7 +6,7 @@ mod getopt;
 mod help;
 mod policy;
 
-pub(crate) use common::{FORCE_SHARE, FORMAT, HELP, IMAGE_OPTS, OBJECT, OUTPUT, PARTITION};
+pub(crate) use common::{DISK, FORCE_SHARE, FORMAT, HELP, IMAGE_OPTS, OBJECT, OUTPUT, PARTITION};
 pub use getopt::{Getopt, Item, UsageError};
 pub use help::{top_page, verb_page};
 pub use policy::FLAGS as POLICY;
@@ -73,6 +73,7 @@ pub enum Id {
     SourceCache,
     Snapshot,
     Partition,
+    Disk,
     // info.
     Partitions,
     BackingChain,

@@ -47,7 +47,10 @@ impl<'a> Context<'a> {
 
     /// The job for `verb` on `files`.
     pub(crate) fn job(&self, verb: Verb, files: Vec<FileFacts>) -> Job {
-        self.policy.job(verb, files, seed)
+        let mut job = self.policy.job(verb, files, seed);
+        // Who calls the reference tool expects of an archive what that says of it.
+        job.bounds.archives = !self.program.is_reference();
+        job
     }
 }
 

@@ -60,6 +60,9 @@ fn of(context: &Context<'_>, place: &Place, snapshot: Option<&SnapshotName>) -> 
         }
         _ => {}
     }
+    if let Some(disk) = &place.disk {
+        command.arg("--disk").arg(OsStr::from_bytes(disk));
+    }
     if let Some(name) = snapshot {
         command.arg("-l").arg(OsStr::from_bytes(&word(name)));
     }

@@ -58,6 +58,8 @@ pub struct Place {
     pub remote: Option<Remote>,
     /// The options that say so.
     pub server: remote::Written,
+    /// `--disk`: which of its disks is meant, if it is an OVA.
+    pub disk: Option<Vec<u8>>,
 }
 
 /// The file of a detached header.
@@ -165,6 +167,7 @@ impl Place {
             encrypt_key: None,
             header: None,
             partition: None,
+            disk: None,
             remote: None,
             server: Vec::new(),
         }
@@ -253,6 +256,7 @@ impl Place {
                 .as_ref()
                 .map(|header| (PathBuf::from(&header.path), header.protocol)),
             partition: self.partition,
+            disk: self.disk.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `checksum`: the page.
 
-use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, PARTITION, Page};
+use crate::flags::{DISK, FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, PARTITION, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "checksum",
@@ -51,6 +51,7 @@ pub(super) const PAGE: Page = Page {
             title: "Image",
             flags: &[
                 FORMAT,
+                DISK,
                 Flag {
                     id: Id::Snapshot,
                     short: Some(b'l'),

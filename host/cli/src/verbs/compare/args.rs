@@ -39,6 +39,7 @@ pub(super) fn parse(mut line: Line<'_>) -> Step<Args> {
             Item::Flag(Id::ImageOpts, _) => args.each(|source| source.image_opts = true),
             Item::Flag(Id::ForceShare, _) => args.each(|source| source.share = true),
             Item::Flag(Id::Partition, value) => args.choose_partition(value)?,
+            Item::Flag(Id::Disk, value) => args.each(|source| source.disk = Some(value.clone())),
             Item::Flag(Id::SourceCache, value) => args.cache = Some(value),
             Item::Flag(Id::Strict, _) => args.strict = true,
             Item::Flag(Id::Progress, value) => args.progress = ShowProgress::parse(value.as_bytes())?,

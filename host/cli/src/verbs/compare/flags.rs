@@ -1,6 +1,6 @@
 //! `compare`: the page.
 
-use crate::flags::{Flag, Group, HELP, Id, OBJECT, Page};
+use crate::flags::{DISK, Flag, Group, HELP, Id, OBJECT, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "compare",
@@ -45,6 +45,7 @@ pub(super) const PAGE: Page = Page {
                     value: Some("MODE"),
                     help: "how they are read: none, directsync, writeback, writethrough or unsafe",
                 },
+                DISK,
                 Flag {
                     id: Id::ForceShare,
                     short: Some(b'U'),

@@ -1,6 +1,6 @@
 //! `convert`: the page.
 
-use crate::flags::{FORCE_SHARE, Flag, Group, HELP, Id, OBJECT, PARTITION, Page};
+use crate::flags::{DISK, FORCE_SHARE, Flag, Group, HELP, Id, OBJECT, PARTITION, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "convert",
@@ -68,6 +68,7 @@ const SOURCE: Group = Group {
             help: "an internal snapshot, by ID or name, or snapshot.id=ID,snapshot.name=NAME",
         },
         PARTITION,
+        DISK,
         FORCE_SHARE,
     ],
 };

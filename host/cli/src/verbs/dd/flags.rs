@@ -1,6 +1,6 @@
 //! `dd`: the page.
 
-use crate::flags::{Flag, Group, HELP, Id, OBJECT, PARTITION, Page};
+use crate::flags::{DISK, Flag, Group, HELP, Id, OBJECT, PARTITION, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "dd",
@@ -36,6 +36,7 @@ pub(super) const PAGE: Page = Page {
                 help: "SOURCE is a list such as driver=qcow2,file.filename=X",
             },
             PARTITION,
+            DISK,
             Flag {
                 id: Id::ForceShare,
                 short: Some(b'U'),

@@ -159,7 +159,7 @@ pub(super) fn text(path: &Path) -> Step<String> {
 /// What names of images end with, so that it is left out of the names of targets.
 const ENDINGS: &[&str] = &[
     "raw", "img", "iso", "bin", "qcow2", "qcow", "qed", "vmdk", "vdi", "vhd", "vhdx", "hdd", "hds", "dmg",
-    "asif", "luks", "zst",
+    "asif", "luks", "zst", "ova",
 ];
 
 fn target_name(source: &Path, extension: &str) -> OsString {

@@ -1,6 +1,6 @@
 //! `info`: the page.
 
-use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, Page};
+use crate::flags::{DISK, FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "info",
@@ -14,6 +14,7 @@ pub(super) const PAGE: Page = Page {
             flags: &[
                 HELP,
                 FORMAT,
+                DISK,
                 IMAGE_OPTS,
                 FORCE_SHARE,
                 Flag {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use instar_abi::Format;
 use instar_abi::job::{Compression, Window};
-use instar_abi::report::{Info, LuksInfo, Qcow2Info, Specific, VmdkInfo};
+use instar_abi::report::{Info, LuksInfo, OvaInfo, Qcow2Info, Specific, VmdkInfo};
 
 use super::limits::Limits;
 use crate::json::{Json, Object};
@@ -338,6 +338,7 @@ fn specific(layer: &Layer<'_>) -> Option<(&'static str, Object)> {
         Specific::Qcow2(info) => Some(("qcow2", qcow2(info))),
         Specific::Vmdk(info) => Some(("vmdk", vmdk(info, layer))),
         Specific::Luks(info) => Some(("luks", luks(Object::new(), info))),
+        Specific::Ova(info) => Some(("ova", ova(info))),
     }
 }
 
@@ -422,6 +423,38 @@ fn luks(object: Object, header: &LuksInfo) -> Object {
         )
         .with_some("slots", is_first.then_some(slots))
         .with_some("version", (!is_first).then_some(header.version))
+}
+
+fn ova(info: &OvaInfo) -> Object {
+    let disks: Vec<Json> = (1_u32..)
+        .zip(&info.disks)
+        .map(|(number, disk)| {
+            Object::new()
+                .with("number", number)
+                .with("id", disk.id.as_bytes())
+                .with_some("file", disk.file.as_ref().map(|file| file.as_bytes()))
+                .with_some("capacity", disk.capacity)
+                .into()
+        })
+        .collect();
+    let members: Vec<Json> = info
+        .members
+        .iter()
+        .map(|member| {
+            Object::new()
+                .with("name", member.name.as_bytes())
+                .with("size", member.size)
+                .into()
+        })
+        .collect();
+    Object::new()
+        .with("descriptor", info.descriptor.as_bytes())
+        .with_some("manifest", info.manifest.as_ref().map(|name| name.as_bytes()))
+        .with("disk", info.chosen.saturating_add(1))
+        .with("disk-format", info.format.name())
+        .with("disks", disks)
+        .with("members", members)
+        .with_some("members-left-out", (info.left_out > 0).then_some(info.left_out))
 }
 
 fn vmdk(info: &VmdkInfo, layer: &Layer<'_>) -> Object {

@@ -1,6 +1,8 @@
 //! `map`: the page.
 
-use crate::flags::{FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, PARTITION, Page};
+use crate::flags::{
+    DISK, FORCE_SHARE, FORMAT, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, PARTITION, Page,
+};
 
 pub(super) const PAGE: Page = Page {
     name: "map",
@@ -14,6 +16,7 @@ pub(super) const PAGE: Page = Page {
             flags: &[
                 HELP,
                 FORMAT,
+                DISK,
                 IMAGE_OPTS,
                 PARTITION,
                 Flag {

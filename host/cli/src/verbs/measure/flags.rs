@@ -1,6 +1,6 @@
 //! `measure`: the page.
 
-use crate::flags::{Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, PARTITION, Page};
+use crate::flags::{DISK, Flag, Group, HELP, IMAGE_OPTS, Id, OBJECT, OUTPUT, PARTITION, Page};
 
 pub(super) const PAGE: Page = Page {
     name: "measure",
@@ -31,6 +31,7 @@ pub(super) const PAGE: Page = Page {
                     help: "measure this internal snapshot, by ID or name",
                 },
                 PARTITION,
+                DISK,
                 Flag {
                     id: Id::ForceShare,
                     short: Some(b'U'),

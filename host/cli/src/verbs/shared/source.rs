@@ -22,6 +22,8 @@ pub(crate) struct SourceArgs {
     pub(crate) share: bool,
     /// `--partition`, not looked at yet.
     pub(crate) partition: Option<OsString>,
+    /// `--disk`.
+    pub(crate) disk: Option<OsString>,
 }
 
 impl SourceArgs {
@@ -32,6 +34,7 @@ impl SourceArgs {
             Id::ImageOpts => self.image_opts = true,
             Id::ForceShare => self.share = true,
             Id::Partition => self.partition = Some(value),
+            Id::Disk => self.disk = Some(value),
             _ => {}
         }
     }
@@ -49,6 +52,7 @@ impl SourceArgs {
         let chosen = self.partition.as_deref().map(OsStr::as_bytes);
         Ok(Place {
             partition: chosen.map(partition::choice).transpose()?,
+            disk: self.disk.as_deref().map(|disk| disk.as_bytes().to_vec()),
             ..Place::parse(name, reading).map_err(Stop::Message)?
         })
     }
