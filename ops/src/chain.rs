@@ -1,5 +1,6 @@
 //! A backing chain, seen as one image.
 
+mod below;
 mod files;
 mod part;
 
@@ -9,10 +10,10 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use instar_abi::job::{self, Below, SizeRule};
-use instar_abi::report::{Backing, Failure, Info, Stage};
+use instar_abi::report::{Backing, Info, Stage};
 use instar_disk::{
-    Bitmaps, Extents, Fault, FileFacts, Format, Host, Kind, Mapping, Opened, Result, Role, Slot, Status,
-    align_up, fault, to_usize,
+    Bitmaps, Extents, Fault, FileFacts, Format, Kind, Mapping, Opened, Result, Slot, Status, align_up, fault,
+    to_usize,
 };
 
 use crate::account::Account;
@@ -25,6 +26,8 @@ use crate::packed::{self, Entered};
 use crate::partition;
 use crate::session::{At, Outcome, Session};
 use crate::within::{Part, part};
+
+pub(crate) use below::{is_refusal, open_below, unless_refused};
 
 /// Runs of data shorter than this are read without asking whether the file has a hole there. Ours: the question costs as
 /// much as reading that much.
@@ -344,47 +347,6 @@ impl<'h> Chain<'h> {
         layer.size = layer.image.size();
         Ok(())
     }
-}
-
-/// The chain, if there is one; none if the gate refused a name in an image, for work that does without.
-pub(crate) fn unless_refused<T>(opened: Outcome<T>) -> Outcome<Option<T>> {
-    match opened {
-        Ok(chain) => Ok(Some(chain)),
-        Err(failure) if is_refusal(&failure) => Ok(None),
-        Err(failure) => Err(failure),
-    }
-}
-
-/// Whether the rules for names in images, and nothing else, kept a layer from being opened.
-pub(crate) fn is_refusal(failure: &Failure) -> bool {
-    use fault::core::{REFUSED_KIND, REFUSED_NAME, REFUSED_OUTSIDE, REFUSED_UNTRUSTED};
-    let refusals = [REFUSED_KIND, REFUSED_NAME, REFUSED_OUTSIDE, REFUSED_UNTRUSTED];
-    matches!(failure.stage, Stage::OpenBacking(_)) && refusals.contains(&failure.fault.code)
-}
-
-/// Opens the file that `namer` names as the layer below it.
-pub(crate) fn open_below(
-    host: &dyn Host,
-    namer: Slot,
-    backing: &Backing,
-    visited: &BTreeSet<Slot>,
-) -> Result<(FileFacts, Option<Format>)> {
-    let named = naming::parse(backing.name.as_bytes())?;
-    let stated = match &backing.format {
-        None => None,
-        Some(text) => Some(Format::from_name(text.as_bytes()).ok_or_else(|| {
-            Fault::new(fault::core::UNKNOWN_FORMAT)
-                .named(text.as_bytes())
-                .in_file(namer)
-        })?),
-    };
-    let facts = host.open(namer, Role::Backing, &named.name)?;
-    if visited.contains(&facts.slot) {
-        return Err(Fault::new(fault::core::CHAIN_LOOP)
-            .named(backing.name.as_bytes())
-            .in_file(namer));
-    }
-    Ok((facts, named.format.or(stated)))
 }
 
 /// One image of the chain, with its last answer: in a deep chain the layers that have nothing to say are asked once
