@@ -72,7 +72,9 @@ impl Lane {
     /// Writes what the chunk before left, copies this chunk's plain pieces and decodes its others.
     fn step(&mut self, shared: &Shared<'_, '_>, slot: Slot) -> Outcome<()> {
         self.brought.clear();
-        let through = |from: Origin| shared.data_through_guest(from, slot);
+        // Asked once: another lane may find out meanwhile that nothing can be shared, and each byte has one way only.
+        let all_through = shared.data_through_guest();
+        let through = |from: Origin| all_through || shared.is_beyond_host(from, slot);
         for piece in self
             .chunk
             .pieces
@@ -214,16 +216,15 @@ impl Lane {
 }
 
 impl Shared<'_, '_> {
-    /// Whether plain data is written by the guest: to be saved sector by sector, to go to or from a server, or to be hashed, where the host
-    /// could do no more than read and write it once again. Only trying shows whether it can share extents.
-    fn data_through_guest(&self, from: Origin, target: Slot) -> bool {
-        let source = match from {
-            Origin::Data { slot, .. } => Some(slot),
-            _ => None,
-        };
-        if self.host.is_remote(target) || source.is_some_and(|slot| self.host.is_remote(slot)) {
-            return true;
-        }
+    /// Whether the bytes come from a server or go to one: the host does not copy them.
+    fn is_beyond_host(&self, from: Origin, target: Slot) -> bool {
+        let is_remote = |slot| self.host.is_remote(slot);
+        is_remote(target) || matches!(from, Origin::Data { slot, .. } if is_remote(slot))
+    }
+
+    /// Whether all plain data is written by the guest: to be saved sector by sector, or to be hashed, where the host could do no more
+    /// than read and write it once again. Only trying shows whether it can share extents.
+    fn data_through_guest(&self) -> bool {
         let better = match self.offload {
             Offload::No => false,
             Offload::SharePlain | Offload::Share => !self.unshared.load(Ordering::Relaxed),
