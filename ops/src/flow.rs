@@ -58,11 +58,6 @@ impl<'h> Flow<'h> {
         Ok(flow)
     }
 
-    /// What it is packed with.
-    pub(crate) const fn packing(&self) -> Option<Packing> {
-        self.packing
-    }
-
     /// Bytes taken from its file so far.
     pub(crate) const fn taken(&self) -> u64 {
         self.taken

@@ -10,8 +10,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::AtomicU32;
 
 use instar_abi::Report;
-use instar_abi::job::{Job, Source};
+use instar_abi::job::{Job, Source, Verb};
 use instar_abi::report::{Done, Failure, Stage};
+use instar_codecs::Packing;
 use instar_disk::{
     Action, Fault, File, FileFacts, FileKind, Format, Host, Io, Preallocate, Result, Role, Slot, align_up,
     fault, from_usize,
@@ -171,22 +172,30 @@ fn flow<'h>(host: &'h dyn Host, job: &Job, source: &Source) -> Result<Option<Flo
         return Ok(None);
     };
     let file = File::new(host, *facts);
-    let is_stream = file.kind() == FileKind::Stream;
-    // A format that the user names is what the file is, if it can be: another one may be inside.
-    let may_be_packed = match source.format {
-        Some(Format::Raw) => false,
-        Some(Format::Zst) => false,
-        _ => is_stream || !is_seekable_zstd(&file)?,
-    };
-    let flow = Flow::open(file, may_be_packed)?;
-    Ok((is_stream || flow.packing().is_some()).then_some(flow))
+    let is_raw = source.format == Some(Format::Raw);
+    if file.kind() == FileKind::Stream {
+        // A format that the user names may be inside what is packed.
+        return Flow::open(file, !is_raw).map(Some);
+    }
+    // What is to be judged is the file that was sent, and nothing that is in it.
+    if matches!(job.verb, Verb::Safety(_)) {
+        return Ok(None);
+    }
+    let mut mark = [0; Packing::MARK_BYTES];
+    let read = file.read(0, &mut mark)?;
+    let packing = Packing::of(mark.get(..read).unwrap_or_default());
+    if is_raw || packing.is_none() || is_of_a_format(&file, packing)? {
+        return Ok(None);
+    }
+    Flow::open(file, true).map(Some)
 }
 
-/// Whether it is read at random by the driver of the format `zst`.
-fn is_seekable_zstd(file: &File<'_>) -> Result<bool> {
-    let mut mark = [0; 4];
-    let read = file.read(0, &mut mark)?;
-    Ok(instar_zst::probe(mark.get(..read).unwrap_or_default()) && instar_zst::is_seekable(file)?)
+/// Whether a file that begins as a packed one is an image of a format: one of which the first chunk is packed so, or that is read at random.
+fn is_of_a_format(file: &File<'_>, packing: Option<Packing>) -> Result<bool> {
+    if file.facts().called_dmg || instar_dmg::is_marked(file)? {
+        return Ok(true);
+    }
+    Ok(packing == Some(Packing::Zstd) && instar_zst::is_seekable(file)?)
 }
 
 /// Puts all of it into the temporary file of `source`; gives its bytes.

@@ -81,6 +81,18 @@ impl Header {
     }
 }
 
+/// Whether `file` has a trailer. Its name alone says that it is of this format; but it is no stream of what its first chunk is packed with.
+///
+/// # Errors
+/// The host's.
+pub fn is_marked(file: &File<'_>) -> Result<bool> {
+    match find(file) {
+        Ok(_) => Ok(true),
+        Err(fault) if matches!(fault.code, faults::SMALL | faults::NO_TRAILER) => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// Where the trailer starts. As by qemu-img, it may stand a little before the end: the first signature counts in what is a sector and
 /// three bytes, and begins 1023 bytes before the end.
 fn find(file: &File<'_>) -> Result<u64> {

@@ -39,5 +39,5 @@ mod image;
 pub mod raw;
 mod tables;
 
-pub use header::Header;
+pub use header::{Header, is_marked};
 pub use image::open;

@@ -111,7 +111,7 @@ fn bash_completes_every_verb_and_every_option_of_it() {
     assert_eq!(stage.offers("instar "), all);
     assert_eq!(
         stage.offers("instar --timeout 5 --allow-dir=bases co"),
-        ["commit", "compare", "convert"]
+        ["commit", "compact", "compare", "convert"]
     );
     for verb in all {
         let offers = stage.offers(&format!("instar {verb} --"));

@@ -22,6 +22,7 @@ both_sandboxes!(
     a_packed_bomb_ends_at_the_limit,
     a_pipe_that_says_nothing_is_given_up_at_a_signal,
     many_streams_in_one_file_are_one_disk,
+    an_image_whose_first_chunk_is_packed_is_no_packed_file,
 );
 
 const PACKERS: [(&str, &str); 3] = [("gzip", "gz"), ("xz", "xz"), ("zstd", "zst")];
@@ -369,4 +370,12 @@ fn many_streams_in_one_file_are_one_disk(bench: &Bench) {
         bench.instar(["convert", "-O", "raw", "many", "out"]).works();
         same_bytes(bench, "disk.raw", "out", program);
     }
+}
+
+/// A dmg begins with a chunk, and is known by its end.
+fn an_image_whose_first_chunk_is_packed_is_no_packed_file(bench: &Bench) {
+    disk::usual(&bench.path("disk.raw"));
+    run(bench, "xz -c disk.raw > image; printf koly >> image; head -c 508 /dev/zero >> image");
+    let [theirs, ours] = [bench.qemu(["info", "image"]), bench.instar(["info", "image"])];
+    assert_eq!(theirs.works().text(), ours.works().text());
 }

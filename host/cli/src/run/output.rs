@@ -13,7 +13,7 @@ use crate::value::place;
 
 /// Whether the name of a target is that of standard output; a file of that name is `./-`.
 pub(crate) fn is_named(target: &OsStr) -> bool {
-    target == place::STREAM
+    place::is_stream(target)
 }
 
 /// The target, in a temporary file that a raw disk does not need, and the stream that it goes to.

@@ -9,6 +9,8 @@ use instar_abi::partitions::PartitionChoice;
 use instar_abi::{Format, ImageText};
 use instar_run::{Image, Protocol, Remote};
 
+use crate::program::Program;
+
 use super::driver::{Driver, known, unknown_protocol};
 use super::nodes::{NamedRule, Part};
 use super::tree::Tree;
@@ -216,7 +218,7 @@ impl Place {
     /// Whether it is standard input: `-`, and nothing more. A file of that name is `./-`.
     #[must_use]
     pub fn is_input(&self) -> bool {
-        self.given == STREAM && self.path == STREAM && !self.image_opts
+        is_stream(&self.given) && self.path == STREAM && !self.image_opts
     }
 
     /// What it comes to for a run.
@@ -263,6 +265,12 @@ impl Place {
 
 /// The name of standard input, and of standard output.
 pub const STREAM: &str = "-";
+
+/// Whether a name is that of standard input or output. To the reference tool it is that of a file.
+#[must_use]
+pub fn is_stream(name: &OsStr) -> bool {
+    name == STREAM && !Program::of_process().is_reference()
+}
 
 /// The file that a plain name stands for, `file:` removed.
 ///
