@@ -92,8 +92,9 @@ impl<'h> Flow<'h> {
         self.head.drain(..again.len());
         let mut filled = 0_usize;
         while let Some(room) = rest.get_mut(filled..).filter(|room| !room.is_empty()) {
-            let step = self.step(room)?;
-            if step == 0 && self.is_over() {
+            let (used, step) = self.step(room)?;
+            // The last step is one that has nothing left to use: only then does a stream say whether it is complete.
+            if used == 0 && step == 0 && self.is_over() {
                 break;
             }
             filled = filled.saturating_add(step);
@@ -106,7 +107,8 @@ impl<'h> Flow<'h> {
         self.ended && self.used >= self.input.len()
     }
 
-    fn step(&mut self, into: &mut [u8]) -> Result<usize> {
+    /// Bytes that were used up, and bytes that were filled.
+    fn step(&mut self, into: &mut [u8]) -> Result<(usize, usize)> {
         if self.used >= self.input.len() && !self.ended {
             self.take()?;
         }
@@ -126,7 +128,7 @@ impl<'h> Flow<'h> {
             },
         };
         self.used = self.used.saturating_add(used);
-        Ok(filled)
+        Ok((used, filled))
     }
 
     /// Takes the next piece from the file.

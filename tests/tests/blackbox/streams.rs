@@ -18,6 +18,7 @@ both_sandboxes!(
     new_images_leave_by_standard_output,
     what_cannot_leave_by_a_pipe_is_refused,
     streams_that_are_damaged_leave_no_target,
+    a_stream_of_hardly_its_mark_is_incomplete,
     a_stream_that_looks_back_too_far_is_refused_with_the_remedy,
     a_packed_bomb_ends_at_the_limit,
     a_pipe_that_says_nothing_is_given_up_at_a_signal,
@@ -314,6 +315,18 @@ fn streams_that_are_damaged_leave_no_target(bench: &Bench) {
                     assert!(!bench.path("out").exists(), "{name} {file}");
                 }
             }
+        }
+    }
+}
+
+fn a_stream_of_hardly_its_mark_is_incomplete(bench: &Bench) {
+    for mark in [&[0x1f, 0x8b, 8][..], &[0x28, 0xb5, 0x2f, 0xfd], b"\xfd7zXZ\0"] {
+        fs::write(bench.path("mark"), mark).unwrap();
+        for words in
+            [&["convert", "-O", "raw", "mark", "out"][..], &["convert", "-O", "qcow2", "mark", "out"]]
+        {
+            bench.instar(words).fails_with("it is incomplete");
+            assert!(!bench.path("out").exists());
         }
     }
 }
