@@ -1,7 +1,7 @@
 //! Where a file has data, asked for many extents at a time.
 
 use crate::file::File;
-use crate::host::{Action, Extent, Io};
+use crate::host::{Action, Extent};
 use crate::{FileKind, Result};
 
 /// Extents asked for at a time. Ours: one request answers for a fragmented megabyte-scale run, and 1 KiB of state is kept.
@@ -96,15 +96,12 @@ impl<'h> Extents<'h> {
     fn ask(&mut self, offset: u64) -> Result<()> {
         let slot = self.file.slot();
         self.cached = 0;
-        let mut io = [Io::new(Action::Extents {
+        let filled = self.file.host().one(Action::Extents {
             slot,
             offset,
             length: self.file.size().saturating_sub(offset),
             into: &mut self.cache,
-        })];
-        self.file.host().submit(&mut io);
-        let [io] = io;
-        let filled = io.outcome.map_err(|error| error.fault(slot))?;
+        })?;
         self.cached = crate::to_usize(filled)?.min(CACHED);
         self.start = offset;
         Ok(())

@@ -4,7 +4,7 @@ use instar_abi::fault::core as faults;
 use instar_abi::request::{Preallocate, ZeroHow};
 use instar_abi::{Fault, FileFacts, FileKind, Slot};
 
-use crate::host::{Action, Host, Io};
+use crate::host::{Action, Host};
 use crate::veil::Veil;
 use crate::{Result, from_usize};
 
@@ -99,23 +99,12 @@ impl<'h> File<'h> {
         if into.is_empty() {
             return Ok(0);
         }
-        let mut io = [Io::new(Action::Read {
+        let read = self.host.one(Action::Read {
             slot: self.slot(),
             offset,
-            into,
-        })];
-        self.host.submit(&mut io);
-        let [
-            Io {
-                action: Action::Read { into, .. },
-                outcome,
-                ..
-            },
-        ] = io
-        else {
-            return Ok(0);
-        };
-        let read = crate::to_usize(outcome.map_err(|error| error.fault(self.slot()))?)?;
+            into: &mut *into,
+        })?;
+        let read = crate::to_usize(read)?;
         if let (Some(veil), Some(into)) = (self.veil, into.get_mut(..read)) {
             veil.cover(offset, into);
         }
@@ -128,10 +117,7 @@ impl<'h> File<'h> {
             return self.read(offset, into);
         }
         let slot = self.slot();
-        let mut io = [Io::new(Action::Receive { slot, into })];
-        self.host.submit(&mut io);
-        let [io] = io;
-        crate::to_usize(io.outcome.map_err(|error| error.fault(slot))?)
+        crate::to_usize(self.host.one(Action::Receive { slot, into })?)
     }
 
     /// Fills `into`.
@@ -218,8 +204,8 @@ impl<'h> File<'h> {
     /// still show the image that it held before.
     pub fn forget_image(&self) -> Result<()> {
         match self.kind() {
-            FileKind::Block | FileKind::Stream => self.zero(0, self.size().min(512), ZeroHow::MayUnmap),
-            FileKind::Regular | FileKind::Fresh => Ok(()),
+            FileKind::Block => self.zero(0, self.size().min(512), ZeroHow::MayUnmap),
+            FileKind::Regular | FileKind::Fresh | FileKind::Stream => Ok(()),
         }
     }
 
@@ -229,9 +215,6 @@ impl<'h> File<'h> {
     }
 
     fn one(&self, action: Action<'_>) -> Result<()> {
-        let mut io = [Io::new(action)];
-        self.host.submit(&mut io);
-        let [io] = io;
-        io.outcome.map(|_| ()).map_err(|error| error.fault(self.slot()))
+        self.host.one(action).map(|_| ())
     }
 }

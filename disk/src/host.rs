@@ -50,6 +50,22 @@ pub trait Host: Sync {
     }
 }
 
+impl dyn Host + '_ {
+    /// Carries out one action; gives what came of it, as [`Io::outcome`] has it.
+    pub fn one(&self, action: Action<'_>) -> Result<u64> {
+        let mut batch = [Io::new(action)];
+        self.submit(&mut batch);
+        let [io] = batch;
+        io.result()
+    }
+
+    /// Carries out a batch, all of which must succeed; fails with the first failure.
+    pub fn all(&self, batch: &mut [Io<'_>]) -> Result<()> {
+        self.submit(batch);
+        batch.iter().try_for_each(|io| io.result().map(|_| ()))
+    }
+}
+
 /// One request and its outcome.
 #[derive(Debug)]
 pub struct Io<'a> {
@@ -72,6 +88,12 @@ impl<'a> Io<'a> {
             outcome: Err(IoError::CANCELLED),
             shared: 0,
         }
+    }
+
+    /// What came of it; a failure names the file that the action is about.
+    pub fn result(&self) -> Result<u64> {
+        let (slot, _) = self.action.slots();
+        self.outcome.map_err(|error| error.fault(slot))
     }
 }
 
@@ -142,6 +164,35 @@ pub enum Action<'a> {
 }
 
 impl Action<'_> {
+    /// The file that it is about, and the other one if it has two. One that is written to comes first.
+    #[must_use]
+    pub const fn slots(&self) -> (Slot, Option<Slot>) {
+        match self {
+            Self::Read { slot, .. }
+            | Self::Write { slot, .. }
+            | Self::Zero { slot, .. }
+            | Self::Discard { slot, .. }
+            | Self::Extents { slot, .. }
+            | Self::Resize { slot, .. }
+            | Self::Flush { slot }
+            | Self::Advise { slot, .. }
+            | Self::Allocated { slot }
+            | Self::Receive { slot, .. }
+            | Self::Send { slot, .. } => (*slot, None),
+            Self::Copy(CopyRange { source, target, .. }) | Self::Sharable { source, target } => {
+                (*target, Some(*source))
+            }
+            Self::Compare(CompareRange {
+                slot, other: None, ..
+            }) => (*slot, None),
+            Self::Compare(CompareRange {
+                slot,
+                other: Some((other, _)),
+                ..
+            }) => (*slot, Some(*other)),
+        }
+    }
+
     /// Whether every byte of files that it names can exist: none has more than [`limits::FILE_END`].
     #[must_use]
     pub fn is_in_reach(&self) -> bool {

@@ -287,10 +287,7 @@ impl<'h> TableWriter<'h> {
                 }));
                 at = at.saturating_add(length);
             }
-            self.file.host().submit(&mut batch);
-            for io in batch {
-                io.outcome.map_err(|error| error.fault(self.file.slot()))?;
-            }
+            self.file.host().all(&mut batch)?;
         }
         Ok(())
     }

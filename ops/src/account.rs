@@ -15,8 +15,8 @@ use alloc::vec::Vec;
 
 use instar_abi::job::Bounds;
 use instar_disk::{
-    Action, Extents, Fault, FaultCode, File, FileFacts, FileKind, Host, Io, Kind, Mapping, Result, Seen,
-    Slot, Work, fault,
+    Action, Extents, Fault, FaultCode, File, FileFacts, FileKind, Host, Kind, Mapping, Result, Seen, Slot,
+    Work, fault,
 };
 
 use crate::session::Session;
@@ -284,10 +284,7 @@ impl<'h> Account<'h> {
 }
 
 fn occupied(host: &dyn Host, slot: Slot) -> Result<u64> {
-    let mut io = [Io::new(Action::Allocated { slot })];
-    host.submit(&mut io);
-    let [io] = io;
-    io.outcome.map_err(|error| error.fault(slot))
+    host.one(Action::Allocated { slot })
 }
 
 /// Whether a fault is one of an account's: the image is an attack, and not just damaged in one place.

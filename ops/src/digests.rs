@@ -11,7 +11,7 @@ use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use instar_crypt::Hasher;
-use instar_disk::{Action, Fault, HashName, Host, Io, Result, Slot, Turnstile, fault, to_usize};
+use instar_disk::{Action, Fault, HashName, Host, Result, Slot, Turnstile, fault, to_usize};
 
 /// Bytes that are read at a time. Ours: they stay in the cache until they are hashed.
 const STEP: u64 = 1 << 20;
@@ -98,7 +98,11 @@ impl Digest {
             while at < *size {
                 let left = to_usize(size.saturating_sub(at))?.min(buffer.len());
                 let into = buffer.get_mut(..left).unwrap_or_default();
-                let read = read(host, self.slot, start.saturating_add(at), into)?;
+                let read = host.one(Action::Read {
+                    slot: self.slot,
+                    offset: start.saturating_add(at),
+                    into,
+                })?;
                 // A file that shrank has another digest, too.
                 let bytes = to_usize(read)?;
                 if bytes == 0 {
@@ -118,13 +122,6 @@ impl Digest {
         text.extend_from_slice(format!("' is {found}, where the manifest says {expected}").as_bytes());
         Err(Fault::new(fault::ova::DIGEST).named(&text).in_file(self.slot))
     }
-}
-
-fn read(host: &dyn Host, slot: Slot, offset: u64, into: &mut [u8]) -> Result<u64> {
-    let mut io = [Io::new(Action::Read { slot, offset, into })];
-    host.submit(&mut io);
-    let [io] = io;
-    io.outcome.map_err(|error| error.fault(slot))
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

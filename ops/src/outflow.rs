@@ -1,7 +1,7 @@
 //! A disk that leaves by a pipe, in one pass: its bytes in order, zeros included.
 
 use instar_abi::report::{Done, Stage};
-use instar_disk::{Action, Fault, Host, Io, Result, Slot, fault, from_usize, to_usize};
+use instar_disk::{Action, Fault, Host, Result, Slot, fault, from_usize, to_usize};
 
 use crate::pass::{self, Data, Visit};
 use crate::session::{At, Outcome, Session};
@@ -98,9 +98,6 @@ impl Sender<'_> {
 
     fn bytes(&self, from: &[u8]) -> Result<()> {
         let slot = self.stream;
-        let mut io = [Io::new(Action::Send { slot, from })];
-        self.host.submit(&mut io);
-        let [io] = io;
-        io.outcome.map(|_| ()).map_err(|error| error.fault(slot))
+        self.host.one(Action::Send { slot, from }).map(|_| ())
     }
 }

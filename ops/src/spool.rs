@@ -269,12 +269,7 @@ fn write(file: File<'_>, piece: &[u8], runs: &[Run]) -> Result<()> {
             })
         })
         .collect();
-    file.host().submit(&mut writes);
-    let outcomes = writes.into_iter().map(|io| io.outcome);
-    for outcome in outcomes {
-        outcome.map_err(|error| error.fault(file.slot()))?;
-    }
-    Ok(())
+    file.host().all(&mut writes)
 }
 
 /// The virtual size of a raw disk of so many bytes.

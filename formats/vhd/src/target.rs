@@ -197,11 +197,7 @@ impl VhdBlocks<'_> {
             })
             .map(Io::new)
             .collect();
-        self.file.host().submit(&mut batch);
-        for io in batch {
-            io.outcome.map_err(|error| error.fault(slot))?;
-        }
-        Ok(())
+        self.file.host().all(&mut batch)
     }
 }
 

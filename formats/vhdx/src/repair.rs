@@ -71,11 +71,7 @@ fn write_sectors(replayed: &Replayed<'_>, sectors: &[(u64, Vec<u8>)]) -> Result<
             .iter()
             .map(|(offset, bytes)| write((*offset, bytes.as_slice()))),
     );
-    file.host().submit(&mut batch);
-    for io in batch {
-        io.outcome.map_err(|error| error.fault(file.slot()))?;
-    }
-    Ok(())
+    file.host().all(&mut batch)
 }
 
 /// Writes both headers, the one that does not count first.

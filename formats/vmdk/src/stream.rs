@@ -128,10 +128,7 @@ impl<'h> Stream<'h> {
                 from,
             });
             let mut batch: Vec<Io<'_>> = write.map(Io::new).collect();
-            self.file.host().submit(&mut batch);
-            for io in batch {
-                io.outcome.map_err(|error| error.fault(slot))?;
-            }
+            self.file.host().all(&mut batch)?;
         }
         Ok(())
     }

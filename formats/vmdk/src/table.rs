@@ -352,10 +352,7 @@ impl<'h> Tables<'h> {
                 batch.push(Io::new(Action::Read { slot, offset, into }));
             }
         }
-        self.file.host().submit(&mut batch);
-        for io in batch {
-            io.outcome.map_err(|error| error.fault(slot))?;
-        }
+        self.file.host().all(&mut batch)?;
         self.markers.sizes.extend(bytes.iter().map(|bytes| {
             let marker: RawGrainMarker = zerocopy::transmute!(*bytes);
             marker.size.get()

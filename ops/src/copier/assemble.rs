@@ -454,15 +454,13 @@ fn blame<'i, 'b: 'i>(
     let mut done = 0_u64;
     while done < length {
         let wanted = to_usize(length.saturating_sub(done)).unwrap_or(PROBE).min(PROBE);
-        let mut look = [Io::new(Action::Read {
+        let look = host.one(Action::Read {
             slot: source,
             offset: source_offset.saturating_add(done),
             into: piece.get_mut(..wanted)?,
-        })];
-        host.submit(&mut look);
-        let [look] = look;
-        if let Err(error) = look.outcome {
-            return Some((at.saturating_add(done), error.fault(source)));
+        });
+        if let Err(fault) = look {
+            return Some((at.saturating_add(done), fault));
         }
         done = done.saturating_add(from_usize(wanted));
     }

@@ -2,14 +2,11 @@
 
 use alloc::vec::Vec;
 
-use instar_abi::report::{Failure, Stage};
-use instar_disk::{
-    Action, CompareRange, CopyRange, Io, Result, Sealing, Slot, ZeroHow, align_down, from_usize, is_zero,
-    to_usize,
-};
+use instar_abi::report::Stage;
+use instar_disk::{Action, Io, Result, Sealing, Slot, ZeroHow, align_down, from_usize, is_zero, to_usize};
 
 use super::assemble::grow;
-use crate::session::{Outcome, internal};
+use crate::session::{At, Outcome, internal};
 
 /// A stretch of a buffer that is all data, or all zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,26 +193,7 @@ pub(super) fn requests<'b>(
 
 /// The failure of a request that failed.
 pub(super) fn check(io: &Io<'_>, stage: Stage) -> Outcome<()> {
-    let slot = match io.action {
-        Action::Copy(CopyRange { target, .. }) => target,
-        Action::Read { slot, .. }
-        | Action::Write { slot, .. }
-        | Action::Zero { slot, .. }
-        | Action::Discard { slot, .. }
-        | Action::Extents { slot, .. }
-        | Action::Resize { slot, .. }
-        | Action::Flush { slot }
-        | Action::Advise { slot, .. }
-        | Action::Compare(CompareRange { slot, .. })
-        | Action::Allocated { slot }
-        | Action::Receive { slot, .. }
-        | Action::Send { slot, .. }
-        | Action::Sharable { target: slot, .. } => slot,
-    };
-    io.outcome.map(|_| ()).map_err(|error| Failure {
-        stage,
-        fault: error.fault(slot),
-    })
+    io.result().map(|_| ()).at(stage)
 }
 
 #[cfg(test)]

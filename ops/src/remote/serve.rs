@@ -48,23 +48,12 @@ impl Remote<'_> {
     fn is_simple(&self, action: &Action<'_>) -> bool {
         match action {
             Action::Read { .. } => action.is_in_reach(),
-            Action::Write { slot, .. }
-            | Action::Zero { slot, .. }
-            | Action::Discard { slot, .. }
-            | Action::Extents { slot, .. }
-            | Action::Resize { slot, .. }
-            | Action::Flush { slot }
-            | Action::Advise { slot, .. }
-            | Action::Allocated { slot } => self.disk(*slot).is_none(),
-            Action::Copy(copy) => self.disk(copy.source).is_none() && self.disk(copy.target).is_none(),
-            Action::Compare(compare) => {
-                let other = compare.other.and_then(|(slot, _)| self.disk(slot));
-                self.disk(compare.slot).is_none() && other.is_none()
-            }
-            Action::Sharable { source, target } => {
-                self.disk(*source).is_none() && self.disk(*target).is_none()
-            }
+            // Of the connection itself.
             Action::Receive { .. } | Action::Send { .. } => true,
+            _ => {
+                let (slot, other) = action.slots();
+                self.disk(slot).is_none() && other.is_none_or(|other| self.disk(other).is_none())
+            }
         }
     }
 
@@ -145,18 +134,9 @@ impl Remote<'_> {
             // What a verb would have the host do, it does itself with what is remote.
             Action::Copy(_) => Err(refused(errno::EOPNOTSUPP)),
             Action::Sharable { .. } => Ok(0),
-            Action::Write { slot, .. }
-            | Action::Zero { slot, .. }
-            | Action::Discard { slot, .. }
-            | Action::Extents { slot, .. }
-            | Action::Resize { slot, .. }
-            | Action::Flush { slot }
-            | Action::Advise { slot, .. }
-            | Action::Allocated { slot }
-            | Action::Read { slot, .. }
-            | Action::Receive { slot, .. }
-            | Action::Send { slot, .. } => {
-                let disk = self.disk(*slot).ok_or_else(|| refused(errno::EINVAL))?;
+            _ => {
+                let (slot, _) = action.slots();
+                let disk = self.disk(slot).ok_or_else(|| refused(errno::EINVAL))?;
                 self.on_disk(disk, action).map_err(|fault| said(&fault))
             }
         }

@@ -291,10 +291,7 @@ impl Comparison<'_, '_, '_, '_> {
             return Ok(());
         }
         let file = self.frame.file;
-        file.host().submit(&mut changed);
-        for io in changed {
-            io.outcome.map_err(|error| error.fault(file.slot()))?;
-        }
+        file.host().all(&mut changed)?;
         if self.freed.is_full() {
             file.flush()?;
             self.freed.drop_all(file, self.frame.header.cluster_bits);

@@ -184,10 +184,7 @@ impl<'h> Pages<'h> {
                 from: &page.bytes,
             }));
         }
-        self.file.host().submit(&mut batch);
-        for io in batch {
-            io.outcome.map_err(|error| error.fault(slot))?;
-        }
+        self.file.host().all(&mut batch)?;
         for page in self.held.values_mut().filter(|page| kind(page)) {
             page.dirty = false;
         }

@@ -262,10 +262,7 @@ impl Plan {
                     from,
                 }));
             }
-            file.host().submit(&mut batch);
-            for io in batch {
-                io.outcome.map_err(|error| error.fault(file.slot()))?;
-            }
+            file.host().all(&mut batch)?;
         }
     }
 

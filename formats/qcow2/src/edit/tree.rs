@@ -189,10 +189,7 @@ impl<'h> Tree<'h> {
                 })
             })
             .collect();
-        self.file.host().submit(&mut batch);
-        for io in batch {
-            io.outcome.map_err(|error| error.fault(slot))?;
-        }
+        self.file.host().all(&mut batch)?;
         Ok(tables)
     }
 
@@ -427,10 +424,7 @@ pub(super) fn most_tables(file: File<'_>, layout: Layout, thorough: bool) -> Res
     let present = if thorough {
         Extents::new(file).present()?
     } else {
-        let mut io = [Io::new(Action::Allocated { slot })];
-        file.host().submit(&mut io);
-        let [io] = io;
-        io.outcome.map_err(|error| error.fault(slot))?
+        file.host().one(Action::Allocated { slot })?
     };
     let bytes = present.saturating_mul(2).saturating_add(HOLES);
     Ok(shr(bytes.min(file.size()), layout.cluster_bits()))

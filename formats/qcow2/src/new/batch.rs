@@ -272,10 +272,7 @@ impl Batch {
                 })
             })
             .collect();
-        file.host().submit(&mut batch);
-        for io in batch {
-            io.outcome.map_err(|error| error.fault(slot))?;
-        }
+        file.host().all(&mut batch)?;
         // The next tables go into the same memory.
         self.bytes = pieces.pop().map(|(_, bytes)| bytes).unwrap_or_default();
         self.bytes.clear();

@@ -119,25 +119,17 @@ fn write(file: &File<'_>, options: &Qcow2Create, layout: &Layout, mark: Mark, lu
         put(refcounts.offset, &table),
         put(at(BLOCK_CLUSTER)?, &counts),
     ];
+    let host = file.host();
     if mark == Mark::Fresh {
         let [resize, table, counts] = tables;
-        return submit(file, &mut [resize, table, counts, put(0, &header)].map(Io::new));
+        return host.all(&mut [resize, table, counts, put(0, &header)].map(Io::new));
     }
     let (first, rest) = header.split_at_checked(HEADER_SECTOR).unwrap_or((&header, &[]));
     let [resize, table, counts] = tables;
     let rest = put(crate::num::length(first), rest);
-    submit(
-        file,
-        &mut [resize, table, counts, rest, Action::Flush { slot }].map(Io::new),
-    )?;
-    submit(file, &mut [put(0, first), Action::Flush { slot }].map(Io::new))
-}
-
-fn submit(file: &File<'_>, batch: &mut [Io<'_>]) -> Result<()> {
-    file.host().submit(batch);
-    batch
-        .iter()
-        .try_for_each(|io| io.outcome.map(|_| ()).map_err(|error| error.fault(file.slot())))
+    let flush = || Action::Flush { slot };
+    host.all(&mut [resize, table, counts, rest, flush()].map(Io::new))?;
+    host.all(&mut [put(0, first), flush()].map(Io::new))
 }
 
 /// Where the reference puts each table.

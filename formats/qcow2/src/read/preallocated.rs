@@ -46,10 +46,7 @@ pub(crate) fn detect(file: File<'_>, header: &Header) -> Result<bool> {
 
 fn allocated(file: File<'_>) -> Result<u64> {
     let slot = file.slot();
-    let mut io = [Io::new(Action::Allocated { slot })];
-    file.host().submit(&mut io);
-    let [io] = io;
-    io.outcome.map_err(|error| error.fault(slot))
+    file.host().one(Action::Allocated { slot })
 }
 
 struct Count<'h> {
@@ -108,11 +105,8 @@ impl Count<'_> {
             .zip(blocks.chunks_mut(block_bytes.max(1)))
             .map(|(offset, into)| Io::new(Action::Read { slot, offset, into }))
             .collect();
-        self.file.host().submit(&mut batch);
-        for io in batch {
-            // What the file lacks stays zero.
-            io.outcome.map_err(|error| error.fault(slot))?;
-        }
+        // What the file lacks stays zero.
+        self.file.host().all(&mut batch)?;
         Ok(blocks)
     }
 }

@@ -74,7 +74,7 @@ impl<'h, 's> Copying<'h, 's> {
             let offset = piece.from;
             batch.push(Io::new(Action::Read { slot, offset, into }));
         }
-        submit(self.file, &mut batch)
+        self.file.host().all(&mut batch)
     }
 
     /// Encrypts data for its new place.
@@ -108,7 +108,7 @@ impl<'h, 's> Copying<'h, 's> {
                 Action::Write { slot, offset, from }
             }));
         }
-        submit(self.file, &mut batch)
+        self.file.host().all(&mut batch)
     }
 }
 
@@ -122,15 +122,6 @@ fn parts<'b>(pieces: &[Piece], mut buffer: &'b mut [u8]) -> Result<Vec<&'b mut [
         buffer = rest;
     }
     Ok(parts)
-}
-
-/// Carries out a batch of requests.
-pub(super) fn submit(file: File<'_>, batch: &mut [Io<'_>]) -> Result<()> {
-    file.host().submit(batch);
-    for io in batch {
-        io.outcome.map_err(|error| error.fault(file.slot()))?;
-    }
-    Ok(())
 }
 
 /// Bytes of a piece that are copied with one request. Ours.

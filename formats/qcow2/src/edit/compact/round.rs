@@ -17,7 +17,7 @@ use instar_disk::{Action, Budget, File, Io, Result, Sealing, from_usize};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::U64;
 
-use super::copying::{Copying, Piece, submit};
+use super::copying::{Copying, Piece};
 use super::holes::Holes;
 use super::moves::{Moves, Shift};
 use super::streams::{self, Packer};
@@ -224,7 +224,7 @@ impl Pass<'_, '_> {
                         })
                     })
                     .collect();
-                submit(self.file, &mut batch)
+                self.file.host().all(&mut batch)
             })
     }
 }

@@ -17,7 +17,6 @@ use instar_disk::{
 use zerocopy::big_endian::U64;
 
 use super::Progress;
-use super::copying::submit;
 use super::survey::{Survey, stream_clusters};
 use crate::edit::transaction::{Look, Release};
 use crate::edit::tree::{Table, Tree};
@@ -234,7 +233,7 @@ impl Trim<'_, '_, '_> {
             offset: host,
             into: &mut *into,
         })];
-        submit(self.file, &mut batch)?;
+        self.file.host().all(&mut batch)?;
         match self.sealing {
             Some(sealing) => sealing.key.decrypt(sealing.position(disk, host), into),
             None => Ok(()),

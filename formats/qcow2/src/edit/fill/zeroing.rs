@@ -1,6 +1,6 @@
 //! Zeroing in an existing image: by a flag where the format has one, else by freeing, else by zeros.
 
-use instar_disk::{Action, Io, Result, Target, ZeroHow};
+use instar_disk::{Action, Result, Target, ZeroHow};
 
 use super::{Existing, Upkeep, Words};
 use crate::num::{add, internal, shl, shr_up, sub};
@@ -104,14 +104,13 @@ impl Existing<'_> {
             return Ok(());
         }
         let slot = self.data.unwrap_or(self.file).slot();
-        let mut io = [Io::new(Action::Discard {
+        let length = sub(end, idle.start)?;
+        let discard = Action::Discard {
             slot,
             offset: idle.start,
-            length: sub(end, idle.start)?,
-        })];
-        self.file.host().submit(&mut io);
-        let [io] = io;
-        io.outcome.map(|_| ()).map_err(|error| error.fault(slot))
+            length,
+        };
+        self.file.host().one(discard).map(|_| ())
     }
 
     fn zero_by_data(&mut self, start: u64, stop: u64) -> Result<u64> {
