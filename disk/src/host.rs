@@ -50,6 +50,71 @@ pub trait Host: Sync {
     }
 }
 
+/// A host on top of another one: what it does not do itself, that one does.
+pub trait HostFilter: Sync {
+    /// The host below.
+    fn below(&self) -> &dyn Host;
+
+    /// As [`Host::submit`].
+    fn submit(&self, batch: &mut [Io<'_>]);
+
+    /// As [`Host::open`].
+    ///
+    /// # Errors
+    /// The same.
+    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
+        self.below().open(namer, role, name)
+    }
+
+    /// As [`Host::parallel`].
+    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
+        self.below().parallel(work);
+    }
+
+    /// As [`Host::is_remote`].
+    fn is_remote(&self, slot: Slot) -> bool {
+        self.below().is_remote(slot)
+    }
+}
+
+impl<F: HostFilter> Host for F {
+    fn submit(&self, batch: &mut [Io<'_>]) {
+        HostFilter::submit(self, batch);
+    }
+
+    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
+        HostFilter::open(self, namer, role, name)
+    }
+
+    fn lanes(&self) -> usize {
+        self.below().lanes()
+    }
+
+    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
+        HostFilter::parallel(self, work);
+    }
+
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        self.below().wait(word, expected);
+    }
+
+    fn wake(&self, word: &AtomicU32) {
+        self.below().wake(word);
+    }
+
+    fn report(&self, report: &Report) {
+        self.below().report(report);
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.below().progress(done, total);
+    }
+
+    fn is_remote(&self, slot: Slot) -> bool {
+        HostFilter::is_remote(self, slot)
+    }
+}
+
 impl dyn Host + '_ {
     /// Carries out one action; gives what came of it, as [`Io::outcome`] has it.
     pub fn one(&self, action: Action<'_>) -> Result<u64> {

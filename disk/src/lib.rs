@@ -61,7 +61,7 @@ pub use edit::{Edit, EditBitmaps, Undone, is_granularity};
 pub use extents::Extents;
 pub use file::File;
 pub use findings::Findings;
-pub use host::{Action, Extent, Host, Io, IoError};
+pub use host::{Action, Extent, Host, HostFilter, Io, IoError};
 pub use identifiers::Identifiers;
 pub use image::{Codec, Encoded, Image, Kind, Mapping, Opened, Status};
 pub use instar_abi::request::{CompareRange, CopyRange, Preallocate, ZeroHow};

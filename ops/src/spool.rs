@@ -7,15 +7,14 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU32;
 
 use instar_abi::Report;
 use instar_abi::job::{Job, Source, Verb};
 use instar_abi::report::{Done, Failure, Stage};
 use instar_codecs::Packing;
 use instar_disk::{
-    Action, Fault, File, FileFacts, FileKind, Format, Host, Io, Preallocate, Result, Role, Slot, align_up,
-    fault, from_usize,
+    Action, Fault, File, FileKind, Format, Host, HostFilter, Io, Preallocate, Result, Slot, align_up, fault,
+    from_usize,
 };
 
 use crate::copier::{self, Run};
@@ -118,7 +117,11 @@ fn each_read(action: &mut Action<'_>, mut change: impl FnMut(&mut Slot)) {
     }
 }
 
-impl Host for Spooled<'_> {
+impl HostFilter for Spooled<'_> {
+    fn below(&self) -> &dyn Host {
+        self.host
+    }
+
     fn submit(&self, batch: &mut [Io<'_>]) {
         for io in &mut *batch {
             each_read(&mut io.action, |slot| self.place(slot));
@@ -127,38 +130,6 @@ impl Host for Spooled<'_> {
         for io in batch {
             each_read(&mut io.action, |slot| self.file(slot));
         }
-    }
-
-    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
-        self.host.open(namer, role, name)
-    }
-
-    fn lanes(&self) -> usize {
-        self.host.lanes()
-    }
-
-    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
-        self.host.parallel(work);
-    }
-
-    fn wait(&self, word: &AtomicU32, expected: u32) {
-        self.host.wait(word, expected);
-    }
-
-    fn wake(&self, word: &AtomicU32) {
-        self.host.wake(word);
-    }
-
-    fn report(&self, report: &Report) {
-        self.host.report(report);
-    }
-
-    fn progress(&self, done: u64, total: u64) {
-        self.host.progress(done, total);
-    }
-
-    fn is_remote(&self, slot: Slot) -> bool {
-        self.host.is_remote(slot)
     }
 }
 

@@ -13,12 +13,14 @@ mod part;
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
+use instar_abi::Job;
 use instar_abi::job::{Source, Window};
 use instar_abi::report::Stage;
-use instar_abi::{Job, Report};
-use instar_disk::{Fault, FileFacts, Host, Io, IoError, Result, Role, Slot, Turnstile, align_up, fault};
+use instar_disk::{
+    Fault, FileFacts, Host, HostFilter, Io, IoError, Result, Role, Slot, Turnstile, align_up, fault,
+};
 
 use crate::digests::Digests;
 use crate::session::{At, Outcome};
@@ -119,7 +121,11 @@ impl<'h> Within<'h> {
     }
 }
 
-impl Host for Within<'_> {
+impl HostFilter for Within<'_> {
+    fn below(&self) -> &dyn Host {
+        self.host
+    }
+
     fn submit(&self, batch: &mut [Io<'_>]) {
         let parts = self.all();
         if parts.is_empty() {
@@ -155,10 +161,6 @@ impl Host for Within<'_> {
         Ok(facts)
     }
 
-    fn lanes(&self) -> usize {
-        self.host.lanes()
-    }
-
     fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
         if !self.digests.are_wanted() {
             return self.host.parallel(work);
@@ -171,26 +173,6 @@ impl Host for Within<'_> {
             }
             work(lane);
         });
-    }
-
-    fn wait(&self, word: &AtomicU32, expected: u32) {
-        self.host.wait(word, expected);
-    }
-
-    fn wake(&self, word: &AtomicU32) {
-        self.host.wake(word);
-    }
-
-    fn report(&self, report: &Report) {
-        self.host.report(report);
-    }
-
-    fn progress(&self, done: u64, total: u64) {
-        self.host.progress(done, total);
-    }
-
-    fn is_remote(&self, slot: Slot) -> bool {
-        self.host.is_remote(slot)
     }
 }
 

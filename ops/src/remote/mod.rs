@@ -11,12 +11,11 @@ mod line;
 mod serve;
 
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU32;
 
+use instar_abi::Job;
 use instar_abi::job::Export;
 use instar_abi::report::Stage;
-use instar_abi::{Job, Report};
-use instar_disk::{Fault, FileFacts, FileKind, Host, Io, Result, Role, Slot, Turnstile, fault};
+use instar_disk::{Fault, FileFacts, FileKind, Host, HostFilter, Io, Result, Slot, Turnstile, fault};
 use instar_nbd::Connection;
 
 use crate::session::{At, Outcome};
@@ -121,37 +120,13 @@ impl<'h> Remote<'h> {
     }
 }
 
-impl Host for Remote<'_> {
+impl HostFilter for Remote<'_> {
+    fn below(&self) -> &dyn Host {
+        self.host
+    }
+
     fn submit(&self, batch: &mut [Io<'_>]) {
         self.carry_out(batch);
-    }
-
-    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
-        self.host.open(namer, role, name)
-    }
-
-    fn lanes(&self) -> usize {
-        self.host.lanes()
-    }
-
-    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
-        self.host.parallel(work);
-    }
-
-    fn wait(&self, word: &AtomicU32, expected: u32) {
-        self.host.wait(word, expected);
-    }
-
-    fn wake(&self, word: &AtomicU32) {
-        self.host.wake(word);
-    }
-
-    fn report(&self, report: &Report) {
-        self.host.report(report);
-    }
-
-    fn progress(&self, done: u64, total: u64) {
-        self.host.progress(done, total);
     }
 
     fn is_remote(&self, slot: Slot) -> bool {

@@ -1,11 +1,10 @@
 //! A host that looks at each request on its way.
 
 use std::borrow::Borrow;
-use std::sync::atomic::AtomicU32;
 
-use instar_disk::{Action, FileFacts, Host, Io, IoError, Result, Role, Slot};
+use instar_disk::{Action, Host, HostFilter, Io, IoError};
 
-use crate::{Native, Report};
+use crate::Native;
 
 /// [`Native`], and what looks at each request on its way there.
 #[derive(Debug)]
@@ -50,7 +49,11 @@ impl<W: Watch, N: Borrow<Native> + Sync> Watched<W, N> {
     }
 }
 
-impl<W: Watch, N: Borrow<Native> + Sync> Host for Watched<W, N> {
+impl<W: Watch, N: Borrow<Native> + Sync> HostFilter for Watched<W, N> {
+    fn below(&self) -> &dyn Host {
+        self.native()
+    }
+
     fn submit(&self, batch: &mut [Io<'_>]) {
         self.watch.wanted(batch);
         for io in batch {
@@ -64,33 +67,5 @@ impl<W: Watch, N: Borrow<Native> + Sync> Host for Watched<W, N> {
             }
             self.watch.after_on(self.native(), &io.action);
         }
-    }
-
-    fn open(&self, namer: Slot, role: Role, name: &[u8]) -> Result<FileFacts> {
-        self.native().open(namer, role, name)
-    }
-
-    fn lanes(&self) -> usize {
-        self.native().lanes()
-    }
-
-    fn parallel(&self, work: &(dyn Fn(usize) + Sync)) {
-        self.native().parallel(work);
-    }
-
-    fn wait(&self, word: &AtomicU32, expected: u32) {
-        self.native().wait(word, expected);
-    }
-
-    fn wake(&self, word: &AtomicU32) {
-        self.native().wake(word);
-    }
-
-    fn report(&self, report: &Report) {
-        self.native().report(report);
-    }
-
-    fn progress(&self, done: u64, total: u64) {
-        self.native().progress(done, total);
     }
 }
